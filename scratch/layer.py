@@ -1,0 +1,90 @@
+"""What every layer is: a function, its derivative, and the parameters of both.
+
+``forward`` remembers in a private cache whatever ``backward`` needs; ``backward`` receives the gradient of the loss with respect to the output
+(``grad_output``), stores the gradients of the parameters in ``grads`` and returns the gradient with respect to the input (``grad_input``).
+A second ``backward`` overwrites ``grads``: gradients never accumulate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating[Any]]
+Pair = tuple[int, int]
+
+
+class Layer:
+    """One layer without parameters; layers with parameters fill ``params`` in their constructor.
+
+    Attributes
+    ----------
+    params : dict of str to array
+        The parameters by name, ``"weight"`` and ``"bias"`` where the layer has them. An optimizer changes these arrays in place.
+    grads : dict of str to array
+        After ``backward``: the gradient of the loss for each name in ``params``, in the same shape.
+    """
+
+    def __init__(self) -> None:
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+
+    def forward(self, x: Array) -> Array:
+        """Return the layer's output for a batch ``x`` and remember what ``backward`` needs."""
+        raise NotImplementedError
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the gradient for the input of the last ``forward``, given the gradient for its output."""
+        raise NotImplementedError
+
+    def check_input(self, x: Array, axes: str) -> None:
+        """Raise unless ``x`` is a floating-point array with these axes, of the dtype of the parameters.
+
+        Parameters
+        ----------
+        x : array
+            What ``forward`` received.
+        axes : str
+            The names of the expected axes, such as ``"batch channels height width"``.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` does not hold floats, or not of the parameters' dtype: NumPy would silently compute in the wider one.
+        ValueError
+            If the number of axes is another one.
+        """
+        name = type(self).__name__
+        if not np.issubdtype(x.dtype, np.floating):
+            raise TypeError(f"{name}: the input is {x.dtype}, expected floats; convert it with x.astype(numpy.float64)")
+        for parameter, value in self.params.items():
+            if value.dtype != x.dtype:
+                raise TypeError(f"{name}: the input is {x.dtype}, {parameter} is {value.dtype}; build the layer with dtype={x.dtype.name!r} or convert the input")
+        if x.ndim != len(axes.split()):
+            raise ValueError(f"{name}: the input has shape {x.shape}, expected ({', '.join(axes.split())})")
+
+    def check_grad_output(self, grad_output: Array, shape: tuple[int, ...] | None) -> None:
+        """Raise unless a ``forward`` came before (``shape`` is then the shape of its output) and ``grad_output`` has that shape."""
+        name = type(self).__name__
+        if shape is None:
+            raise RuntimeError(f"{name}: backward was called before forward; there is no input to differentiate at")
+        if grad_output.shape != shape:
+            raise ValueError(f"{name}: grad_output has shape {grad_output.shape}, expected {shape}, the shape of the last output")
+
+
+def pair(value: int | Pair, name: str, least: int) -> Pair:
+    """Return ``(height, width)`` from one number for both, or from a pair; each must be at least ``least``."""
+    height, width = (value, value) if isinstance(value, int) else value
+    if height < least or width < least:
+        raise ValueError(f"{name}={value!r}: expected whole numbers of at least {least}")
+    return height, width
+
+
+def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+    """Return the height and width of the output of a sliding window: ``(size + 2 * padding - kernel) // stride + 1``."""
+    height, width = ((s + 2 * p - k) // t + 1 for s, k, t, p in zip(size, kernel, stride, padding, strict=True))
+    if height < 1 or width < 1:
+        raise ValueError(f"an image of height and width {size} with padding {padding} is smaller than the window {kernel}")
+    return height, width
