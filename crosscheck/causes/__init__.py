@@ -1,0 +1,110 @@
+"""A cause, not only a place: hypotheses about what went wrong, each tested against the very numbers.
+
+A hypothesis says what a right layer with just that fault would have computed. It is reported only if that removes the mismatch: the subject's numbers then agree
+with it as closely as rounding allows. What no hypothesis explains stays unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.judgement import Judgement, Kind, Verdict, judge
+from crosscheck.operation import Call, Oracle
+from crosscheck.subject import SubjectLayer
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A mismatch with everything that it was judged from.
+
+    Attributes
+    ----------
+    judgement : Judgement
+    found : array
+        The subject's quantity.
+    expected : array
+        The oracle's.
+    bound : Bound
+    call : Call
+        What the layer was given, in float64.
+    oracle : Oracle
+    subject : SubjectLayer
+        The layer itself, for experiments.
+    arithmetic : Arithmetic
+        The subject's.
+    """
+
+    judgement: Judgement
+    found: Array
+    expected: Array
+    bound: Bound
+    call: Call
+    oracle: Oracle
+    subject: SubjectLayer
+    arithmetic: Arithmetic
+
+    @property
+    def quantity(self) -> str:
+        """The name of the quantity."""
+        return self.judgement.place.quantity
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the layer would have computed with one fault.
+
+    Attributes
+    ----------
+    name : str
+        A stable key, such as ``"tie rule"``.
+    words : str
+        The fault as a sentence for the person who made it.
+    expected : array
+    bound : Bound, optional
+        Where it differs from that of the right result.
+    """
+
+    name: str
+    words: str
+    expected: Array
+    bound: Bound | None = None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A hypothesis that removes a mismatch, with its evidence: the error in error units without it and with it."""
+
+    name: str
+    words: str
+    units_before: float
+    units_after: float
+    fraction_after: float
+
+    def __str__(self) -> str:
+        return f"{self.words} (taking this as given, the error falls from {self.units_before:.3g} to {self.units_after:.3g} units)"
+
+
+Hypothesis = Callable[[Failure], Iterator[Candidate]]
+
+
+def diagnose(failure: Failure) -> Cause | None:
+    """Return the hypothesis that explains a mismatch best, or None where none removes it."""
+    from crosscheck.causes.hypotheses import HYPOTHESES  # they import this module's types
+
+    if failure.found.shape != failure.expected.shape:
+        return None
+    causes = [cause for hypothesis in HYPOTHESES for candidate in hypothesis(failure) if (cause := _tested(failure, candidate))]
+    return min(causes, key=lambda cause: cause.fraction_after, default=None)
+
+
+def _tested(failure: Failure, candidate: Candidate) -> Cause | None:
+    """Return the cause if the candidate agrees with the subject's numbers."""
+    if candidate.expected.shape != failure.found.shape:
+        return None
+    bound = candidate.bound or failure.bound
+    after = judge(failure.judgement.place, Kind.LAYER, failure.found, candidate.expected, bound, failure.arithmetic)
+    if after.verdict is not Verdict.MATCH:
+        return None
+    return Cause(candidate.name, candidate.words, failure.judgement.units, after.units, after.fraction)

@@ -1,0 +1,142 @@
+"""The known mistakes of the trade, one function each. A new one is one more function and its line in the list at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from crosscheck.arithmetic import Array, Bound
+from crosscheck.causes import Candidate, Failure, Hypothesis
+from crosscheck.causes.ties import tie_rule
+
+
+def not_computed(failure: Failure) -> Iterator[Candidate]:
+    """Everything is zero."""
+    yield Candidate("not computed", "every element is 0: it was never computed, or not stored", np.zeros_like(failure.expected))
+
+
+def constant_factor(failure: Failure) -> Iterator[Candidate]:
+    """One number multiplies everything: a sign, the batch size, a mean taken twice or not at all."""
+    expected, found = failure.expected.ravel(), failure.found.ravel().astype(np.float64)
+    energy = float(expected @ expected)
+    if not energy or not np.isfinite(found).all():
+        return
+    ratio = float(expected @ found) / energy
+    batch = len(failure.call.x)
+    named = {
+        -1.0: "the sign is wrong",
+        float(batch): f"it is multiplied by the batch size, {batch}: a sum where a mean is due",
+        1 / batch: f"it is divided by the batch size, {batch}, once too often",
+        2.0: "it is twice as large: added up twice, or not cleared before",
+        0.5: "it is half as large",
+        255.0: "it is 255 times as large: pixels that were not scaled",
+        1 / 255: "it is 255 times as small: pixels scaled twice",
+    }
+    nearest = min(named, key=lambda factor: abs(factor - ratio))
+    factors = {nearest: named[nearest]} if nearest != 1.0 else {}
+    if ratio and abs(ratio - 1) > failure.arithmetic.unit:
+        factors[ratio] = f"it is {ratio:.6g} times the right value throughout"
+    for factor, words in factors.items():
+        scale = max(1.0, abs(factor))
+        bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
+        yield Candidate("constant factor", words, failure.expected * factor, bound)
+
+
+def bias_left_out(failure: Failure) -> Iterator[Candidate]:
+    """The output lacks the bias."""
+    bias = failure.call.params.get("bias")
+    if failure.quantity == "output" and bias is not None and bias.any():
+        without = replace(failure.call, params={**failure.call.params, "bias": np.zeros_like(bias)}, grad_output=None)
+        yield Candidate("bias left out", "the bias is not added", failure.oracle.vjp(without)["output"])
+
+
+def transposed(failure: Failure) -> Iterator[Candidate]:
+    """A square matrix, or square windows, with rows and columns exchanged."""
+    weight = failure.call.params.get("weight")
+    if weight is not None and weight.shape[-1] == weight.shape[-2]:
+        exchanged = replace(failure.call, params={**failure.call.params, "weight": np.swapaxes(weight, -1, -2)})
+        yield _recomputed(failure, exchanged, "transposed", "the weight is used with its last two axes exchanged")
+    if failure.expected.ndim >= 2 and failure.expected.shape[-1] == failure.expected.shape[-2]:
+        yield _moved(failure, "transposed", "rows and columns are exchanged", lambda a: np.swapaxes(a, -1, -2))
+
+
+def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
+    """Convolution in the mathematicians' sense, with the kernel turned by 180 degrees, where cross-correlation is due."""
+    weight = failure.call.params.get("weight")
+    if weight is None or weight.ndim < 4:
+        return
+    words = "the kernel is turned by 180 degrees (convolution in place of cross-correlation)"
+    if failure.quantity == "weight.grad":
+        yield _moved(failure, "kernel flipped", words, lambda a: a[..., ::-1, ::-1])
+    else:
+        turned = replace(failure.call, params={**failure.call.params, "weight": weight[..., ::-1, ::-1].copy()})
+        yield _recomputed(failure, turned, "kernel flipped", words)
+
+
+def border_lost(failure: Failure) -> Iterator[Candidate]:
+    """A loop that ends one row or one column too early."""
+    for axis, what in ((-2, "row"), (-1, "column")):
+        words = f"the last {what} is left out"
+        if failure.expected.ndim == 4:
+            yield _moved(failure, "border lost", words, lambda a, axis=axis: _without_last(a, axis))
+        grad_output = failure.call.grad_output
+        if grad_output is not None and grad_output.ndim == 4 and failure.quantity != "output":
+            shortened = replace(failure.call, grad_output=_without_last(grad_output, axis))
+            yield _recomputed(failure, shortened, "border lost", f"{words} of the cotangent")
+
+
+def shifted(failure: Failure) -> Iterator[Candidate]:
+    """Everything lies one pixel off, as with a padding that is wrong by one."""
+    if failure.expected.ndim != 4:
+        return
+    for axis, what in ((-2, "row"), (-1, "column")):
+        for step, where in ((1, "later"), (-1, "earlier")):
+            yield _moved(failure, "shifted", f"everything lies one {what} {where}", lambda a, axis=axis, step=step: _shift(a, axis, step))
+
+
+def one_sample_only(failure: Failure) -> Iterator[Candidate]:
+    """The sum over the batch kept the last sample alone."""
+    call = failure.call
+    if failure.quantity.endswith(".grad") and call.grad_output is not None and len(call.x) > 1 and call.grad_output.ndim:
+        last = replace(call, x=call.x[-1:], grad_output=call.grad_output[-1:])
+        yield _recomputed(failure, last, "one sample only", "only the batch's last sample contributes: overwritten where it should be added up")
+
+
+def _recomputed(failure: Failure, call: object, name: str, words: str) -> Candidate:
+    result = failure.oracle.vjp(call)  # type: ignore[arg-type]
+    return Candidate(name, words, result[failure.quantity])
+
+
+def _moved(failure: Failure, name: str, words: str, move: object) -> Candidate:
+    """Return a candidate that is the right result with its elements moved, their bounds with them."""
+    assert callable(move)
+    terms = np.broadcast_to(np.asarray(failure.bound.terms), failure.expected.shape)
+    roundings = np.broadcast_to(np.asarray(failure.bound.roundings), failure.expected.shape)
+    return Candidate(name, words, move(failure.expected), Bound(move(terms), move(roundings)))
+
+
+def _without_last(array: Array, axis: int) -> Array:
+    result = array.copy()
+    np.moveaxis(result, axis, 0)[-1] = 0
+    return result
+
+
+def _shift(array: Array, axis: int, step: int) -> Array:
+    result = np.roll(array, step, axis)
+    np.moveaxis(result, axis, 0)[0 if step > 0 else -1] = 0
+    return result
+
+
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    not_computed,
+    constant_factor,
+    tie_rule,
+    bias_left_out,
+    transposed,
+    kernel_flipped,
+    border_lost,
+    shifted,
+    one_sample_only,
+)

@@ -1,0 +1,89 @@
+"""Who wins when a maximum ties: the gradient of max pooling under every rule in use, and the experiment that tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from crosscheck.arithmetic import Array
+from crosscheck.judgement import Verdict
+
+if TYPE_CHECKING:
+    from crosscheck.causes import Candidate, Failure
+
+_RULES = {
+    "all": "every pixel that equals its window's maximum gets the whole gradient, where the reference gives it to the first one",
+    "split": "the pixels that tie for a window's maximum share its gradient, where the reference gives it to the first one",
+    "last": "the last pixel that equals its window's maximum gets the gradient, where the reference gives it to the first one",
+}
+
+
+def tie_rule(failure: Failure) -> Iterator[Candidate]:
+    """Another pixel wins, or several, where a maximum ties."""
+    from crosscheck.causes import Candidate
+
+    settings, grad_output = failure.oracle.settings, failure.call.grad_output
+    if failure.quantity != "grad_input" or grad_output is None or "weight" in failure.call.params or "kernel" not in settings:
+        return
+    tied, windows = _ties(failure)
+    if not tied:
+        return
+    agrees = _agrees_without_ties(failure)
+    experiment = "; with the ties broken towards the first winner the same layer matches" if agrees else ""
+    for rule, words in _RULES.items():
+        message = f"tie rule: {words}; {tied:,} of {windows:,} windows tie{experiment}"
+        yield Candidate(f"tie rule: {rule}", message, pooled_gradient(failure.call.x, grad_output, settings, rule))
+
+
+def _windows(x: Array, settings: dict[str, tuple[int, ...]]) -> Array:
+    """Return the values of each window, ``(batch, channels, rows, columns, elements)``; padding is minus infinity."""
+    (top, left), (down, right) = settings["padding"], settings["stride"]
+    padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)), constant_values=-np.inf)
+    view = sliding_window_view(padded, settings["kernel"], axis=(2, 3))[:, :, ::down, ::right]
+    return view.reshape(*view.shape[:4], -1)
+
+
+def _ties(failure: Failure) -> tuple[int, int]:
+    windows = _windows(failure.call.x, dict(failure.oracle.settings))
+    winners = (windows == windows.max(axis=-1, keepdims=True)).sum(axis=-1)
+    return int((winners > 1).sum()), winners.size
+
+
+def pooled_gradient(x: Array, grad_output: Array, settings: object, rule: str) -> Array:
+    """Return the input's gradient of max pooling under a tie rule: ``"all"``, ``"split"`` or ``"last"``."""
+    assert isinstance(settings, dict)
+    windows = _windows(x, settings)
+    tied = windows == windows.max(axis=-1, keepdims=True)
+    if rule == "last":
+        last = windows.shape[-1] - 1 - tied[..., ::-1].argmax(axis=-1)
+        shares = (np.arange(windows.shape[-1]) == last[..., None]).astype(np.float64)
+    else:
+        shares = tied / (tied.sum(axis=-1, keepdims=True) if rule == "split" else 1.0)
+    (top, left), (down, right) = settings["padding"], settings["stride"]
+    height, width = x.shape[2:]
+    grad = np.zeros((*x.shape[:2], height + 2 * top, width + 2 * left))
+    rows, columns = grad_output.shape[2:]
+    for element, (u, v) in enumerate(np.ndindex(*settings["kernel"])):
+        part = shares[..., element] * grad_output
+        grad[:, :, u : u + down * rows : down, v : v + right * columns : right] += part
+    return grad[:, :, top : top + height, left : left + width]
+
+
+def _agrees_without_ties(failure: Failure) -> bool:
+    """Return whether the layer is right on an input of the same order in which the first of equal values is the largest.
+
+    Pooling depends on the order of the values alone, so each is replaced by its rank, ties counted from the last one to the first.
+    """
+    flat = failure.call.x.ravel()
+    order = np.lexsort((-np.arange(flat.size), flat))
+    ranks = np.empty(flat.size)
+    ranks[order] = np.arange(flat.size)
+    call = replace(failure.call, x=ranks.reshape(failure.call.x.shape)).astype(failure.arithmetic.dtype)
+    from crosscheck.isolated import check_layer
+
+    verdicts = check_layer(failure.subject, failure.oracle, call, failure.arithmetic, failure.judgement.place.layer, only=["grad_input"])
+    return verdicts[0].verdict is Verdict.MATCH

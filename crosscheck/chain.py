@@ -1,0 +1,155 @@
+"""Oracles in a row: their values end to end, and how rounding errors add up on the way.
+
+Used twice: for a layer that is several operations in one (a linear layer with its softmax), and for a whole training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.operation import Arrays, Call, Constants, Oracle
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One operation of the chain with what belongs to it alone."""
+
+    oracle: Oracle
+    params: Arrays = field(default_factory=dict)
+    constants: Constants = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What one stage was given and what it gave."""
+
+    stage: Stage
+    call: Call
+    result: dict[str, Array]
+
+
+def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: int = 0) -> list[StageRun]:
+    """Run the stages forward and then, given a cotangent for the last output, backward to the stage ``back_to``."""
+    runs: list[StageRun] = []
+    for stage in stages:
+        call = Call(x, stage.params, None, stage.constants)
+        runs.append(StageRun(stage, call, stage.oracle.vjp(call)))
+        x = runs[-1].result["output"]
+    if grad_output is None:
+        return runs
+    for index in range(len(stages) - 1, back_to - 1, -1):
+        stage, forward = stages[index], runs[index].call
+        call = Call(forward.x, stage.params, grad_output, stage.constants)
+        runs[index] = StageRun(stage, call, stage.oracle.vjp(call))
+        grad_output = runs[index].result["grad_input"]
+    return runs
+
+
+def own_errors(runs: Sequence[StageRun], arithmetic: Arithmetic) -> list[dict[str, Array]]:
+    """Return, for each stage, the largest errors that rounding inside this stage explains, in multiples of the unit roundoff."""
+    bounds = [r.stage.oracle.rounding.bounds(r.stage.oracle, r.call, r.result, arithmetic) for r in runs]
+    return [{quantity: arithmetic.error(bound) for quantity, bound in own.items()} for own in bounds]
+
+
+def accumulate(
+    runs: Sequence[StageRun], own: Sequence[Mapping[str, Array]], error_x: Array | None = None, error_grad_output: Array | None = None
+) -> list[dict[str, Array]]:
+    """Return, for each quantity of each stage, how large its error may be once those of all stages before it have reached it.
+
+    The worst case to first order, element by element: each stage adds its own errors to what it carries on. All errors are in multiples of the
+    unit roundoff.
+
+    Parameters
+    ----------
+    runs : sequence of StageRun
+        From :func:`run`.
+    own : sequence of mappings
+        The errors made inside each stage; a quantity that is missing is taken to be free of error of its own.
+    error_x, error_grad_output : array, optional
+        Errors of the chain's input and of its cotangent; none if left out.
+    """
+
+    def total(index: int, call: Call, error: Array, cotangent: Array | None) -> dict[str, Array]:
+        oracle = runs[index].stage.oracle
+        carried = oracle.rounding.carried(oracle, call, runs[index].result, error, cotangent)
+        return {quantity: value + own[index].get(quantity, 0.0) for quantity, value in carried.items()}
+
+    error = np.zeros_like(runs[0].call.x) if error_x is None else error_x
+    reaching: list[Array] = []
+    totals: list[dict[str, Array]] = []
+    for index, r in enumerate(runs):
+        reaching.append(error)
+        totals.append(total(index, replace(r.call, grad_output=None), error, None))
+        error = totals[-1]["output"]
+    cotangent = error_grad_output
+    for index in range(len(runs) - 1, -1, -1):
+        call = runs[index].call
+        if call.grad_output is None:
+            break
+        cotangent = np.zeros_like(call.grad_output) if cotangent is None else cotangent
+        totals[index] = total(index, call, reaching[index], cotangent)
+        cotangent = totals[index]["grad_input"]
+    return totals
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Several oracles as one: what a fused layer is judged by.
+
+    Parameters are known by their own names, which must be different in all stages.
+    """
+
+    oracles: tuple[Oracle, ...]
+    names: tuple[tuple[str, ...], ...]
+    settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def rounding(self) -> CompositeRounding:
+        """Errors accumulated from stage to stage."""
+        return CompositeRounding()
+
+    def stages(self, call: Call) -> list[Stage]:
+        """Return the stages, each with its share of the call's parameters."""
+        return [
+            Stage(oracle, {name: call.params[name] for name in names}, call.constants)
+            for oracle, names in zip(self.oracles, self.names, strict=True)
+        ]
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return the last stage's output, the first stage's input gradient and every stage's parameter gradients."""
+        runs = run(self.stages(call), call.x, call.grad_output)
+        return self.joined([r.result for r in runs])
+
+    def joined(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        """Return what is seen from outside of the stages' quantities."""
+        joined = {quantity: value for result in results for quantity, value in result.items() if quantity.endswith(".grad")}
+        if "grad_input" in results[0]:
+            joined["grad_input"] = results[0]["grad_input"]
+        return {"output": results[-1]["output"], **joined}
+
+    def decisions(self, x: Array) -> npt.NDArray[np.generic] | None:
+        """Return None: the decisions inside a fused layer are its own."""
+        return None
+
+
+@dataclass(frozen=True)
+class CompositeRounding:
+    """The error theory of a :class:`Composite`."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return the errors accumulated over the stages, each as one term rounded once."""
+        assert isinstance(oracle, Composite)
+        runs = run(oracle.stages(call), call.x, call.grad_output)
+        joined = oracle.joined(accumulate(runs, own_errors(runs, arithmetic)))
+        return {quantity: Bound(value, 1.0) for quantity, value in joined.items()}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the errors of the inputs carried through every stage."""
+        assert isinstance(oracle, Composite)
+        runs = run(oracle.stages(call), call.x, call.grad_output)
+        return oracle.joined(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))

@@ -1,0 +1,224 @@
+"""PyTorch: a whole network that trains, step by step, on its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.optim.sgd import sgd as functional_sgd
+
+from crosscheck.arithmetic import Array
+from crosscheck.frameworks.pytorch import array, tensor
+from crosscheck.subject import Outcome
+from crosscheck.trace import Trace
+from crosscheck.update import Arrays, SgdSettings
+
+Labels = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class TorchSgd:
+    """torch.optim.SGD as a pure function, in the precision of the arrays that it is given."""
+
+    settings: SgdSettings
+
+    def update(self, params: Arrays, grads: Arrays, state: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the parameters and momentum buffers after one step."""
+        s = self.settings
+        names = list(params)
+        values, slopes = [tensor(params[name]) for name in names], [tensor(grads[name]) for name in names]
+        buffers: list[torch.Tensor | None] = [tensor(state[name]) if name in state else None for name in names]
+        functional_sgd(
+            values,
+            slopes,
+            buffers,
+            foreach=False,
+            lr=s.lr,
+            momentum=s.momentum,
+            dampening=s.dampening,
+            nesterov=s.nesterov,
+            weight_decay=s.weight_decay,
+            maximize=False,
+        )
+        updated = {name: array(value) for name, value in zip(names, values, strict=True)}
+        return updated, {name: array(buffer) for name, buffer in zip(names, buffers, strict=True) if buffer is not None}
+
+
+class Jitter(torch.autograd.Function):
+    """Multiply by (1 + scale * xi), xi normal, and the gradient by another such factor: rounding, done at random and enlarged as one likes."""
+
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, scale: float, scale_grad: float, generator: torch.Generator) -> torch.Tensor:
+        """Return the perturbed value."""
+        ctx.scale_grad, ctx.generator = scale_grad, generator
+        return perturbed(value, scale, generator)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        """Return the perturbed gradient."""
+        return perturbed(grads[0], ctx.scale_grad, ctx.generator), None, None, None
+
+
+def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
+    """Return ``value * (1 + scale * xi)`` with xi normal, independent for each element."""
+    noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+    return value * (1 + scale * noise)
+
+
+class TorchTraining:
+    """A chain of named modules with its loss and optimizer.
+
+    Parameters
+    ----------
+    modules : mapping of str to torch.nn.Module
+        The layers in order; they are copied.
+    loss : torch.nn.Module
+        Called with the last output and the labels.
+    settings : SgdSettings
+    frozen : set of str
+        Layers whose parameters do not train.
+    dtype : dtype
+        The precision of everything.
+    noise : mapping of (str, str) to float, optional
+        Relative size of a random perturbation for each (layer, quantity) that is computed: a reference with perturbed rounding.
+    seed : int
+        Of the perturbation.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        loss: nn.Module,
+        settings: SgdSettings,
+        frozen: frozenset[str] = frozenset(),
+        dtype: npt.DTypeLike = np.float64,
+        noise: Mapping[tuple[str, str], float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.dtype = np.dtype(dtype)
+        precision = tensor(np.zeros(0, self.dtype)).dtype
+        self.modules = {name: copy.deepcopy(module).to(precision) for name, module in modules.items()}
+        self.loss, self.settings, self.noise = loss, settings, noise
+        self._generator = torch.Generator().manual_seed(seed)
+        for name in frozen:
+            self.modules[name].requires_grad_(False)
+        self._tensors = {
+            f"{layer}.{name.rpartition('.')[2]}": value for layer, module in self.modules.items() for name, value in module.named_parameters()
+        }
+        trained = [value for value in self._tensors.values() if value.requires_grad]
+        self._first = next((name for name, m in self.modules.items() if any(p.requires_grad for p in m.parameters())), None)
+        self._optimizer = torch.optim.SGD(trained, **asdict(settings)) if trained else None
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters, named ``layer.parameter``."""
+        return {name: array(value) for name, value in self._tensors.items()}
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """The momentum buffers, named like the parameters; empty before the first step."""
+        if self._optimizer is None:
+            return {}
+        buffers = {name: self._optimizer.state[value].get("momentum_buffer") for name, value in self._tensors.items() if value.requires_grad}
+        return {name: array(value) for name, value in buffers.items() if value is not None}
+
+    def load(self, params: Arrays, state: Arrays) -> None:
+        """Take over parameters and momentum buffers; buffers that are not given are forgotten."""
+        with torch.no_grad():
+            for name, value in self._tensors.items():
+                value.copy_(tensor(params[name]))
+        for name, value in self._tensors.items():
+            if self._optimizer is not None and value.requires_grad:
+                self._optimizer.state[value]["momentum_buffer"] = tensor(state[name].astype(self.dtype)) if name in state else None
+
+    def predict(self, x: Array) -> Array:
+        """Return the last layer's output for a batch."""
+        with torch.no_grad():
+            value = tensor(x.astype(self.dtype))
+            for module in self.modules.values():
+                value = module(value)
+        return array(value)
+
+    def step(self, x: Array, labels: Labels, trace: Trace | None = None) -> Outcome:
+        """Do one training step.
+
+        Parameters
+        ----------
+        x : array of shape (batch, channels, height, width)
+        labels : integer array of shape (batch,)
+        trace : Trace, optional
+            Gets every layer's input, output, cotangent and gradients, in execution order.
+        """
+        value = tensor(x.astype(self.dtype))
+        inputs: dict[str, torch.Tensor] = {}
+        outputs: dict[str, torch.Tensor] = {}
+        for name, module in self.modules.items():
+            if trace is not None and name == self._first:
+                value = value.detach().requires_grad_()
+            inputs[name] = value
+            value = outputs[name] = module(value)
+            if self.noise is not None:
+                value = self._jitter(name, value)
+            if trace is not None and value.requires_grad:
+                value.retain_grad()
+        loss: torch.Tensor = self.loss(value, torch.from_numpy(np.array(labels)))
+        if self._optimizer is not None:
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if self.noise is not None:
+                for name, weight in self._tensors.items():
+                    layer, _, quantity = name.partition(".")
+                    if weight.grad is not None:
+                        weight.grad = perturbed(weight.grad, self.noise.get((layer, f"{quantity}.grad"), 0.0), self._generator)
+        if trace is not None:
+            self._record(trace, inputs, outputs, loss)
+        if self._optimizer is not None:
+            self._optimizer.step()
+            if self.noise is not None:
+                self._jitter_parameters()
+        return Outcome(float(loss.detach()), array(value))
+
+    def _jitter(self, layer: str, value: torch.Tensor) -> torch.Tensor:
+        """Perturb a layer's output, and on the way back the gradient that the next layer returned for it."""
+        assert self.noise is not None
+        names = [*self.modules, "loss"]
+        following = names[names.index(layer) + 1]
+        scale, scale_grad = self.noise.get((layer, "output"), 0.0), self.noise.get((following, "grad_input"), 0.0)
+        if not scale and not scale_grad:
+            return value
+        return Jitter.apply(value, scale, scale_grad, self._generator)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _jitter_parameters(self) -> None:
+        assert self.noise is not None
+        with torch.no_grad():
+            for name, value in self._tensors.items():
+                layer, _, quantity = name.partition(".")
+                if value.requires_grad:
+                    value.copy_(perturbed(value, self.noise.get((layer, quantity), 0.0), self._generator))
+
+    def _record(self, trace: Trace, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor], loss: torch.Tensor) -> None:
+        for name in self.modules:
+            trace.record(name, "input", array(inputs[name]))
+            trace.record(name, "output", array(outputs[name]))
+        last = list(outputs.values())[-1]
+        trace.record("loss", "input", array(last))
+        trace.record("loss", "output", array(loss))
+        if last.grad is not None:
+            trace.record("loss", "grad_input", array(last.grad))
+        for name in reversed(self.modules):
+            if outputs[name].grad is None:
+                break
+            trace.record(name, "grad_output", array(outputs[name].grad))
+            grad_input = inputs[name].grad
+            if grad_input is not None:
+                trace.record(name, "grad_input", array(grad_input))
+            for key, value in self._tensors.items():
+                layer, _, quantity = key.partition(".")
+                if layer == name and value.grad is not None:
+                    trace.record(name, f"{quantity}.grad", array(value.grad))

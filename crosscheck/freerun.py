@@ -1,0 +1,179 @@
+r"""Two runs from the same weights, each on its own: when do they part by more than rounding explains?
+
+The yardstick is measured: several references whose every result is perturbed at random, as strongly as rounding may, train beside them. Their distance
+from the unperturbed one, as a norm per parameter array, is the spread. The subject has left it when its own distance exceeds
+
+.. math:: \sqrt{2}\; t_M \cdot \mathrm{rms}(\text{spread}),
+
+where t is the quantile of Student's distribution for M perturbed runs, at the probability accepted of one false alarm in all looks, and the root of two
+is there because subject and reference round both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.judgement import Verdict
+from crosscheck.operation import Arrays
+from crosscheck.subject import Outcome
+from crosscheck.trace import Trace
+
+Labels = npt.NDArray[np.integer[Any]]
+
+
+class Training(Protocol):
+    """A reference that trains on its own."""
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters, named ``layer.parameter``."""
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """The optimizer's state, named like the parameters."""
+
+    def load(self, params: Arrays, state: Arrays) -> None:
+        """Take over parameters and state."""
+
+    def step(self, x: Array, labels: Labels, trace: Trace | None = None) -> Outcome:
+        """Do one training step."""
+
+    def predict(self, x: Array) -> Array:
+        """Return the network's last output."""
+
+
+MakeTraining = Callable[[npt.DTypeLike, Mapping[tuple[str, str], float] | None, int], Training]
+"""Make a reference in a precision, with the relative size of the noise in each (layer, quantity) if any, and the seed of that noise."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The distance of one parameter array at one step.
+
+    Attributes
+    ----------
+    step : int
+    parameter : str
+    distance : float
+        Norm of subject less reference.
+    spread : float
+        Root mean square of the norms of the perturbed runs less the unperturbed one.
+    allowed : float
+        The distance beyond which the subject has left the spread.
+    largest : float
+        The largest absolute difference of any element.
+    """
+
+    step: int
+    parameter: str
+    distance: float
+    spread: float
+    allowed: float
+    largest: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether rounding explains the distance."""
+        if not (math.isfinite(self.distance) and math.isfinite(self.allowed)):
+            return Verdict.UNDECIDED
+        return Verdict.MATCH if self.distance <= self.allowed else Verdict.MISMATCH
+
+
+@dataclass
+class FreeRun:
+    """The reference beside the subject, and the perturbed ones around it.
+
+    Parameters
+    ----------
+    make : MakeTraining
+    start : mapping of str to array
+        The subject's parameters before the first step.
+    noise : mapping of (str, str) to float
+        Relative size of the perturbation of each quantity.
+    runs : int
+        How many perturbed references; an even number.
+    looks : int
+        How many times :meth:`look` will be called.
+    arithmetic : Arithmetic
+        The subject's.
+    seed : int
+        Of the perturbations.
+    """
+
+    make: MakeTraining
+    start: Arrays
+    noise: Mapping[tuple[str, str], float]
+    runs: int
+    looks: int
+    arithmetic: Arithmetic
+    seed: int
+    history: list[Look] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        double = np.dtype(np.float64)
+        self.reference = self.make(self.arithmetic.dtype, None, 0)
+        self.centre = self.reference if self.arithmetic.dtype == double or not self.runs else self.make(double, None, 0)
+        self.perturbed: Sequence[Training] = [self.make(double, self.noise, self.seed + 1 + run) for run in range(self.runs)]
+        for training in self._all():
+            training.load(self.start, {})
+
+    def _all(self) -> list[Training]:
+        alone = [self.reference] if self.centre is self.reference else [self.reference, self.centre]
+        return [*alone, *self.perturbed]
+
+    def step(self, x: Array, labels: Labels) -> Outcome:
+        """Move every reference on by one step and return what the unperturbed one showed."""
+        return [training.step(x, labels) for training in self._all()][0]
+
+    def look(self, step: int, params: Arrays) -> list[Look]:
+        """Compare the subject's parameters with the reference's; the result is appended to ``history``, too."""
+        reference, centre = self.reference.params, self.centre.params
+        others = [training.params for training in self.perturbed]
+        looks = []
+        for name, value in params.items():
+            difference = value.astype(np.float64) - reference[name]
+            norms = [float(np.linalg.norm(other[name] - centre[name])) for other in others]
+            spread = math.sqrt(sum(norm**2 for norm in norms) / len(norms)) if norms else math.inf
+            allowed = math.sqrt(2) * self.factor(len(params)) * spread
+            largest = float(np.abs(difference).max(initial=0.0))
+            looks.append(Look(step, name, float(np.linalg.norm(difference)), spread, allowed, largest))
+        self.history.extend(looks)
+        return looks
+
+    def factor(self, arrays: int) -> float:
+        """Return Student's quantile for all looks at all arrays."""
+        return student_quantile(self.arithmetic.false_alarms / (self.looks * arrays), self.runs) if self.runs else 1.0
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """Return t such that a Student variable of an even number of degrees of freedom exceeds t in absolute value with this probability.
+
+    From the closed form of the distribution (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.4), by bisection.
+    """
+    if freedom < 2 or freedom % 2:
+        raise ValueError(f"{freedom} perturbed runs: expected an even number of at least 2")
+
+    def exceeded(t: float) -> float:
+        # With s = sin(theta), tan(theta) = t / sqrt(freedom); 1 - s is formed without cancellation.
+        cosine2 = freedom / (freedom + t * t)
+        sine = math.sqrt(1 - cosine2)
+        coefficient, series = 1.0, 0.0
+        for k in range(1, freedom // 2):
+            coefficient *= (2 * k - 1) / (2 * k) * cosine2
+            series += coefficient
+        return cosine2 / (1 + sine) - sine * series
+
+    low, high = 0.0, 1.0
+    while exceeded(high) > probability:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if exceeded(middle) > probability else (low, middle)
+    return high

@@ -1,0 +1,88 @@
+"""One layer alone, on inputs and cotangents that the harness chose: whatever is wrong here is wrong in this layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.judgement import Judgement, Kind, Verdict, judge
+from crosscheck.operation import Call, Oracle
+from crosscheck.subject import SubjectLayer
+from crosscheck.trace import Place
+
+
+def quantities(call: Call) -> list[str]:
+    """Return the names of everything that a layer computes for a call, in execution order."""
+    if call.grad_output is None:
+        return ["output"]
+    return ["output", "grad_input", *(f"{name}.grad" for name in call.params)]
+
+
+def with_reading(bound: Bound, reading: Bound | None, arithmetic: Arithmetic) -> Bound:
+    """Return a bound to which the error of reading the quantity is added."""
+    if reading is None:
+        return bound
+    return Bound(arithmetic.error(bound) + arithmetic.error(reading), 1.0)
+
+
+def check_layer(
+    subject: SubjectLayer, oracle: Oracle, call: Call, arithmetic: Arithmetic, layer: str, step: int = 0, only: Iterable[str] | None = None
+) -> list[Judgement]:
+    """Judge every quantity of one layer for one call.
+
+    Parameters
+    ----------
+    subject : SubjectLayer
+        Gets the call in the subject's precision.
+    oracle : Oracle
+        Gets the very same numbers in float64.
+    call : Call
+        In the subject's precision.
+    arithmetic : Arithmetic
+        The subject's.
+    layer : str
+        The layer's name, for the places.
+    step : int
+        The training step, or 0.
+    only : iterable of str, optional
+        The quantities to judge; all of them if left out.
+
+    Returns
+    -------
+    list of Judgement
+        One for each quantity, in execution order; skipped ones with the reason.
+    """
+    asked = quantities(call) if only is None else list(only)
+    call = call.astype(arithmetic.dtype)
+    places = {quantity: Place(step, layer, quantity) for quantity in asked}
+    if not call.finite():
+        return [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason="its inputs are not finite") for place in places.values()]
+    wide = call.astype(np.float64)
+    found = subject.vjp(call)
+    expected = oracle.vjp(wide)
+    bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
+    return [
+        judge_one(places[quantity], Kind.ISOLATED, quantity, found.get(quantity), expected, bounds, subject, call, arithmetic) for quantity in asked
+    ]
+
+
+def judge_one(
+    place: Place,
+    kind: Kind,
+    quantity: str,
+    found: Array | None,
+    expected: dict[str, Array],
+    bounds: dict[str, Bound],
+    subject: SubjectLayer,
+    call: Call,
+    arithmetic: Arithmetic,
+) -> Judgement:
+    """Judge one quantity of a layer; a quantity that is not there is skipped for the reason that the subject gives, and wrong without one."""
+    if found is None:
+        if quantity in subject.absent:
+            return Judgement(place, kind, Verdict.SKIPPED, reason=subject.absent[quantity])
+        return Judgement(place, kind, Verdict.MISMATCH, reason="the subject did not compute it")
+    bound = with_reading(bounds[quantity], subject.reading(quantity, call, found), arithmetic)
+    return judge(place, kind, found, expected[quantity], bound, arithmetic)

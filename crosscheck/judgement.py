@@ -1,0 +1,156 @@
+"""From two arrays and a bound to a verdict.
+
+The error unit of an element is u * T; its error in these units, eta, is free of scale and sees through cancellation. As a fraction of the tolerance an error
+below 1 is explained by rounding, and one above 1 is not.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.trace import Place
+
+
+class Verdict(enum.StrEnum):
+    """What a comparison found."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    UNDECIDED = "undecided"
+    SKIPPED = "skipped"
+
+
+class Kind(enum.StrEnum):
+    """Which claim a judgement is about."""
+
+    LAYER = "layer"  # a layer, on the values that it got in the subject's own step
+    WIRE = "wire"  # what one layer put out is what the next one received
+    UPDATE = "update"  # a parameter or the optimizer's state after the step
+    ISOLATED = "isolated"  # a layer, on values chosen by the harness or taken from the reference
+    WHOLE = "whole step"  # the end of a whole step against the oracle's
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The element that exceeds its tolerance most: its index and both sides' values."""
+
+    index: tuple[int, ...]
+    subject: float
+    oracle: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on one quantity.
+
+    Attributes
+    ----------
+    place : Place
+    kind : Kind
+    verdict : Verdict
+    elements : int
+        How many numbers were compared.
+    exceeding : int
+        How many of them exceed their tolerance.
+    units : float
+        The error of the worst element in error units, u * T.
+    fraction : float
+        The largest error as a fraction of its tolerance; infinite where nothing is tolerated.
+    worst : Worst or None
+        The element with the largest fraction, if any number differs.
+    reason : str
+        In words, where the verdict is not one of numbers: shapes that differ, a NaN, a quantity left out.
+    """
+
+    place: Place
+    kind: Kind
+    verdict: Verdict
+    elements: int = 0
+    exceeding: int = 0
+    units: float = 0.0
+    fraction: float = 0.0
+    worst: Worst | None = None
+    reason: str = ""
+
+
+def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
+    """Compare one quantity with the oracle's, element by element.
+
+    Parameters
+    ----------
+    place, kind
+        Copied into the judgement.
+    subject, oracle : array
+        Of the same shape; the oracle's in float64.
+    bound : Bound
+        Of the operation that made the quantity.
+    arithmetic : Arithmetic
+        The subject's.
+
+    Returns
+    -------
+    Judgement
+        ``mismatch`` where rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
+        ``undecided`` where the oracle itself is not finite or the intermediate sums may have exceeded the subject's range.
+    """
+    if subject.shape != oracle.shape:
+        return Judgement(place, kind, Verdict.MISMATCH, reason=f"the shape is {subject.shape}, expected {oracle.shape}")
+    if subject.dtype != arithmetic.dtype:
+        return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, expected {arithmetic.dtype}")
+    if not np.isfinite(oracle).all():
+        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason="the oracle itself is not finite here")
+    wide = subject.astype(np.float64)
+    if not np.isfinite(wide).all():
+        return _not_finite(place, kind, wide, oracle, np.broadcast_to(np.asarray(bound.terms), wide.shape), arithmetic)
+    error = np.abs(wide - oracle)
+    if not error.any():
+        return Judgement(place, kind, Verdict.MATCH, subject.size)
+    tolerance = arithmetic.tolerance(bound)
+    exceeding = int(np.count_nonzero(error > tolerance))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fractions = np.nan_to_num(error / tolerance, nan=0.0, posinf=np.inf)
+    # Of several infinite fractions the largest error is the most telling.
+    ranks = np.where(np.isinf(fractions), error, 0.0) if exceeding and np.isinf(fractions).any() else fractions
+    index = np.unravel_index(int(ranks.argmax()), error.shape)
+    verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
+    units = _units(error, bound, index, arithmetic)
+    return Judgement(place, kind, verdict, subject.size, exceeding, units, float(fractions[index]), _worst(wide, oracle, index))
+
+
+def _units(error: Array, bound: Bound, index: tuple[Any, ...], arithmetic: Arithmetic) -> float:
+    """Return one element's error in error units; where its own T is zero, in units of the largest T of the array."""
+    terms = np.broadcast_to(np.asarray(bound.terms), error.shape)
+    own = float(terms[index]) or max(float(terms.max()), float(np.finfo(np.float64).tiny))
+    return float(error[index]) / (arithmetic.unit * own)
+
+
+def _worst(subject: Array, oracle: Array, index: tuple[Any, ...]) -> Worst:
+    return Worst(tuple(int(i) for i in index), float(subject[index]), float(oracle[index]))
+
+
+def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array, arithmetic: Arithmetic) -> Judgement:
+    """Return the verdict on a subject with NaN or infinity where the oracle is finite: wrong, unless its sums may have left the range."""
+    finite: npt.NDArray[np.bool_] = np.isfinite(subject)
+    first = np.unravel_index(int(np.argmin(finite)), subject.shape)
+    exceeding = int(np.count_nonzero(~finite))
+    largest = float(np.finfo(arithmetic.dtype).max)
+    if bool((terms[~finite] > largest).all()):
+        reason = f"not finite in {exceeding} elements, whose sums of absolute terms exceed {largest:.3g}, the largest {arithmetic.dtype}"
+        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, exceeding, worst=_worst(subject, oracle, first), reason=reason)
+    reason = f"{'NaN' if np.isnan(subject[first]) else 'infinite'} where the oracle is finite, in {exceeding} of {subject.size} elements"
+    infinite = float("inf")
+    return Judgement(place, kind, Verdict.MISMATCH, subject.size, exceeding, infinite, infinite, _worst(subject, oracle, first), reason)
+
+
+def equal(place: Place, kind: Kind, subject: Array, other: Array, arithmetic: Arithmetic) -> Judgement:
+    """Compare two arrays of the subject that must hold the same numbers, bit for bit; NaN equals NaN."""
+    if subject.shape == other.shape and subject.dtype == other.dtype and np.array_equal(subject, other, equal_nan=True):
+        return Judgement(place, kind, Verdict.MATCH, subject.size)
+    wide = other.astype(np.float64)
+    return judge(place, kind, subject, wide, Bound.exact(wide), arithmetic)

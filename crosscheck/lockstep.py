@@ -1,0 +1,326 @@
+"""One whole training step, proved link by link along the subject's own trace.
+
+Each layer is judged on the inputs and cotangents that it actually got; each wire must carry exactly what was put out; each update must start from the gradients and
+the state that are there. If every link holds the step is right, however deep the network. The first link that does not is the first divergence.
+
+Beside it stands the end of the same step computed by the oracle alone, with the subject's decisions at kinks, and the errors that every right layer may
+have added up to by then: an excess that no broken link explains lies between the layers, and is never forgiven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.architecture import Architecture
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.chain import Stage, StageRun, accumulate, run
+from crosscheck.isolated import judge_one, quantities, with_reading
+from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
+from crosscheck.operation import Arrays, Call
+from crosscheck.subject import SubjectLayer
+from crosscheck.trace import Trace
+from crosscheck.update import update_bounds, update_carried
+
+Labels = npt.NDArray[np.integer[Any]]
+Layers = dict[str, SubjectLayer]
+
+
+@dataclass(frozen=True)
+class LinkContext:
+    """What a judgement about a layer was made from, kept for diagnosis."""
+
+    call: Call
+    expected: dict[str, Array]
+    bounds: dict[str, Bound]
+
+
+@dataclass
+class StepReport:
+    """All judgements about one step.
+
+    Attributes
+    ----------
+    links : list of Judgement
+        Layers, wires and updates, in execution order.
+    whole : list of Judgement
+        The end-to-end values, in execution order.
+    contexts : dict of str to LinkContext
+        By layer, and ``"loss"``.
+    decisions : list of Decision
+        Those that the oracle alone would have taken differently.
+    expected : dict of (str, str) to (array, Bound)
+        The oracle's end-to-end value of each quantity, and how far rounding may lead from it.
+    """
+
+    step: int
+    links: list[Judgement] = field(default_factory=list)
+    whole: list[Judgement] = field(default_factory=list)
+    contexts: dict[str, LinkContext] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    expected: dict[tuple[str, str], tuple[Array, Bound]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Decisions of one layer at kinks that differ between subject and oracle.
+
+    Attributes
+    ----------
+    layer : str
+    differing : int
+        Output elements whose value the oracle alone would take from elsewhere.
+    margin : float
+        The largest difference that this makes, as a fraction of what rounding before this layer explains. Above 1 it has no excuse.
+    """
+
+    layer: str
+    differing: int
+    margin: float
+
+    @property
+    def admissible(self) -> bool:
+        """Whether rounding explains every one of them."""
+        return self.margin <= 1
+
+
+def check_step(
+    architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, previous: Trace | None = None
+) -> StepReport:
+    """Judge one training step of the subject.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    subject : dict of str to SubjectLayer
+        By name, and ``"loss"``; asked only for what it does not show and how it was read.
+    trace : Trace
+        What the subject did.
+    x, labels : array
+        The batch that it was given, in its precision.
+    arithmetic : Arithmetic
+        The subject's.
+    previous : Trace, optional
+        The step before, if it was traced: this one must start from what that one left.
+    """
+    report = StepReport(trace.step)
+    chain = _Chain(architecture, subject, trace, x, labels, arithmetic, report)
+    report.links.extend(chain.start(previous))
+    report.links.extend(chain.forward())
+    report.links.extend(chain.backward())
+    report.links.extend(chain.updates())
+    complete = all(name in report.contexts for name in [*architecture.names, "loss"])
+    if complete and all(context.call.finite() for context in report.contexts.values()):
+        _whole(architecture, trace, x, labels, arithmetic, report)
+    return report
+
+
+@dataclass
+class _Chain:
+    """The links of one step in execution order."""
+
+    architecture: Architecture
+    subject: Layers
+    trace: Trace
+    x: Array
+    labels: Labels
+    arithmetic: Arithmetic
+    report: StepReport
+
+    def start(self, previous: Trace | None) -> Iterator[Judgement]:
+        """Yield whether parameters and state are those that the step before left."""
+        if previous is None:
+            return
+        for (layer, quantity), value in self.trace.items():
+            if quantity.endswith(".before"):
+                left = previous.get((layer, quantity.removesuffix(".before")))
+                if left is not None:
+                    yield equal(self.trace.place(layer, quantity), Kind.WIRE, value, left, self.arithmetic)
+
+    def forward(self) -> Iterator[Judgement]:
+        """Yield each layer's wire and output, the loss last."""
+        value: Array | None = self.x
+        names = self.architecture.names
+        for name in [*names, "loss"]:
+            yield self._wire(name, "input", value)
+            constants = {"labels": self.labels} if name == "loss" else {}
+            yield from self._judge_layer(name, constants)
+            value = self.trace.get((name, "output"))
+
+    def _judge_layer(self, name: str, constants: dict[str, npt.NDArray[Any]]) -> Iterator[Judgement]:
+        """Work out a layer's expected quantities, forward and backward at once, and yield the verdict on its output."""
+        trace, architecture = self.trace, self.architecture
+        oracle = architecture.loss if name == "loss" else architecture.layers[name]
+        if (name, "input") not in trace:
+            yield Judgement(trace.place(name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="the subject never ran this layer")
+            return
+        cotangent = np.ones((), self.arithmetic.dtype) if name == "loss" else trace.get((name, "grad_output"))
+        call = Call(trace[name, "input"], trace.parameters(name), cotangent, constants)
+        wide = call.astype(np.float64)
+        if call.finite():
+            expected = oracle.vjp(wide)
+            bounds = oracle.rounding.bounds(oracle, wide, expected, self.arithmetic)
+            self.report.contexts[name] = LinkContext(call, expected, bounds)
+        else:
+            self.report.contexts[name] = LinkContext(call, {}, {})
+        yield self._judge(name, "output")
+
+    def _judge(self, name: str, quantity: str) -> Judgement:
+        context, place = self.report.contexts[name], self.trace.place(name, quantity)
+        if not context.expected:
+            return Judgement(place, Kind.LAYER, Verdict.UNDECIDED, reason="what it was given is not finite")
+        found = self.trace.get((name, quantity))
+        return judge_one(
+            place, Kind.LAYER, quantity, found, context.expected, context.bounds, self.subject[name], context.call, self.arithmetic
+        )
+
+    def _wire(self, name: str, quantity: str, sent: Array | None) -> Judgement:
+        place, received = self.trace.place(name, quantity), self.trace.get((name, quantity))
+        if sent is None or received is None:
+            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="nothing arrived" if received is None else "nothing was sent")
+        return equal(place, Kind.WIRE, received, sent, self.arithmetic)
+
+    def backward(self) -> Iterator[Judgement]:
+        """Yield the loss's gradient, then each layer's wire, input gradient and parameter gradients, last layer to first."""
+        names = self.architecture.names[self.architecture.first_trained :]
+        if not names or "loss" not in self.report.contexts:
+            return
+        yield self._judge("loss", "grad_input")
+        following = "loss"
+        for name in reversed(names):
+            if name not in self.report.contexts:
+                return
+            yield self._wire(name, "grad_output", self.trace.get((following, "grad_input")))
+            if (name, "grad_output") not in self.trace:
+                return
+            for quantity in quantities(self.report.contexts[name].call)[1:]:
+                yield self._judge(name, quantity)
+            following = name
+
+    def updates(self) -> Iterator[Judgement]:
+        """Yield each updated parameter and each momentum buffer, on the gradients and the state that were there."""
+        settings = self.architecture.update.settings
+        for name in self.architecture.names:
+            for parameter in self.architecture.params[name]:
+                before, after = self.trace[name, f"{parameter}.before"], self.trace[name, parameter]
+                place = self.trace.place(name, parameter)
+                grad = self.trace.get((name, f"{parameter}.grad"))
+                if name in self.architecture.frozen:
+                    yield equal(place, Kind.UPDATE, after, before, self.arithmetic)
+                    continue
+                if grad is None:
+                    yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
+                    continue
+                buffer = self.trace.get((name, f"{parameter}.momentum.before"))
+                wide = [None if value is None else value.astype(np.float64) for value in (before, grad, buffer)]
+                param64, grad64, buffer64 = wide
+                assert param64 is not None and grad64 is not None
+                if not (np.isfinite(param64).all() and np.isfinite(grad64).all()):
+                    yield Judgement(place, Kind.UPDATE, Verdict.UNDECIDED, reason="the gradient or the parameter is not finite")
+                    continue
+                state = {} if buffer64 is None else {parameter: buffer64}
+                params, buffers = self.architecture.update.update({parameter: param64}, {parameter: grad64}, state)
+                bound, buffer_bound = update_bounds(settings, param64, grad64, buffer64)
+                reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
+                if reading is not None:
+                    moved = update_carried(settings, self.arithmetic.error(reading))
+                    bound = with_reading(bound, Bound(moved, 1.0), self.arithmetic)
+                yield judge(place, Kind.UPDATE, after, params[parameter], bound, self.arithmetic)
+                if parameter in buffers:
+                    yield self._judge_buffer(name, parameter, buffers[parameter], buffer_bound)
+
+    def _judge_buffer(self, name: str, parameter: str, expected: Array, bound: Bound) -> Judgement:
+        place, found = self.trace.place(name, f"{parameter}.momentum"), self.trace.get((name, f"{parameter}.momentum"))
+        if found is None:
+            return Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="the optimizer keeps no momentum buffer")
+        return judge(place, Kind.UPDATE, found, expected, bound, self.arithmetic)
+
+
+def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, report: StepReport) -> None:
+    """Add the end-to-end judgements: the oracle's own step from the same weights, with the subject's decisions."""
+    names = architecture.names
+    stages = []
+    for name in names:
+        params = {key: value.astype(np.float64) for key, value in trace.parameters(name).items()}
+        oracle = architecture.layers[name]
+        decisions = oracle.decisions(report.contexts[name].call.x.astype(np.float64)) if name in report.contexts else None
+        stages.append(Stage(oracle, params, {} if decisions is None else {"decisions": decisions}))
+    stages.append(Stage(architecture.loss, {}, {"labels": labels}))
+    first = architecture.first_trained
+    backward = first < len(names)
+    runs = run(stages, x.astype(np.float64), np.ones(()) if backward else None, first)
+    own = [{q: arithmetic.error(b) for q, b in report.contexts[name].bounds.items()} for name in [*names, "loss"]]
+    totals = accumulate(runs, own)
+    report.decisions.extend(_differing(names, runs, totals, arithmetic))
+
+    def judged(index: int, quantity: str) -> Iterator[Judgement]:
+        name = [*names, "loss"][index]
+        found = trace.get((name, quantity))
+        expected, bound = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
+        report.expected[name, quantity] = expected, bound
+        if found is not None:
+            yield judge(trace.place(name, quantity), Kind.WHOLE, found, expected, bound, arithmetic)
+
+    for index in range(len(runs)):
+        report.whole.extend(judged(index, "output"))
+    if not backward:
+        return
+    for index in range(len(runs) - 1, first - 1, -1):
+        for quantity in quantities(runs[index].call)[1:]:
+            report.whole.extend(judged(index, quantity))
+    for index in range(first, len(names)):
+        for parameter, expected, bound in _whole_updates(architecture, names[index], trace, runs[index], totals[index], arithmetic):
+            report.expected[names[index], parameter] = expected, bound
+            place = trace.place(names[index], parameter)
+            report.whole.append(judge(place, Kind.WHOLE, trace[names[index], parameter], expected, bound, arithmetic))
+
+
+def _whole_updates(
+    architecture: Architecture, name: str, trace: Trace, stage: StageRun, total: dict[str, Array], arithmetic: Arithmetic
+) -> Iterator[tuple[str, Array, Bound]]:
+    """Yield each updated parameter as the oracle's own gradients make it, and its bound."""
+    if name in architecture.frozen:
+        return
+    settings = architecture.update.settings
+    for parameter in architecture.params[name]:
+        before = stage.call.params[parameter]
+        grad = stage.result[f"{parameter}.grad"]
+        buffer = trace.get((name, f"{parameter}.momentum.before"))
+        state = {} if buffer is None else {parameter: buffer.astype(np.float64)}
+        expected = architecture.update.update({parameter: before}, {parameter: grad}, state)[0][parameter]
+        own = update_bounds(settings, before, grad, state.get(parameter))[0]
+        error = arithmetic.error(own) + update_carried(settings, total[f"{parameter}.grad"])
+        yield parameter, expected, Bound(error, 1.0)
+
+
+def _differing(names: list[str], runs: list[StageRun], totals: list[dict[str, Array]], arithmetic: Arithmetic) -> Iterator[Decision]:
+    """Yield, for each layer with kinks, the decisions that differ and how much of what rounding explains they need."""
+    for index, name in enumerate(names):
+        imposed = runs[index].stage.constants.get("decisions")
+        if imposed is None:
+            continue
+        oracle, call = runs[index].stage.oracle, runs[index].call
+        free = replace(call, constants={}, grad_output=None)
+        own = oracle.decisions(call.x)
+        differing = int(np.count_nonzero(own != imposed))
+        if not differing:
+            continue
+        error = totals[index - 1]["output"] if index else np.zeros_like(call.x)
+        reach = sum(oracle.vjp(replace(free, x=error).decided(decisions))["output"] for decisions in (own, imposed))
+        margin = np.abs(oracle.vjp(free)["output"] - runs[index].result["output"])
+        allowed = arithmetic.tolerance(Bound(np.asarray(reach), 1.0))
+        yield Decision(name, differing, float((margin / allowed).max()))
+
+
+def elements_per_step(architecture: Architecture, params: Arrays, x: Array, labels: Labels) -> int:
+    """Return how many numbers one checked step compares at most: every value and gradient in its link, isolated, and at the end of the whole step."""
+    shares = {name: {p: params[f"{name}.{p}"].astype(np.float64) for p in architecture.params[name]} for name in architecture.names}
+    stages = [Stage(architecture.layers[name], shares[name]) for name in architecture.names]
+    runs = run([*stages, Stage(architecture.loss, {}, {"labels": labels})], x.astype(np.float64), np.ones(()))
+    values = sum(value.size for r in runs for value in r.result.values())
+    ways, wires, updates = 3, 1, 3
+    return (ways + wires) * values + updates * sum(value.size for value in params.values())

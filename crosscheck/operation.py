@@ -1,0 +1,108 @@
+"""A layer is a function: everything under test is turned into one pure function of arrays.
+
+The subject's layers, the reference's and the oracle's all have the method :meth:`Operation.vjp`; the comparison never learns who computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+
+Arrays = Mapping[str, Array]
+Constants = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an operation was given.
+
+    Attributes
+    ----------
+    x : array
+        The input.
+    params : mapping of str to array
+        The parameters by name.
+    grad_output : array, optional
+        The cotangent; without it only the output is asked for.
+    constants : mapping of str to array
+        Inputs that nothing is differentiated by: the labels of a loss (``"labels"``), and, to impose the decisions of another run at kinks,
+        ``"decisions"`` (which input element each output element was taken from, or the sign of each element).
+    """
+
+    x: Array
+    params: Arrays = field(default_factory=dict)
+    grad_output: Array | None = None
+    constants: Constants = field(default_factory=dict)
+
+    def astype(self, dtype: npt.DTypeLike) -> Call:
+        """Return the same call with every float array in another precision."""
+        return Call(
+            self.x.astype(dtype),
+            {name: value.astype(dtype) for name, value in self.params.items()},
+            None if self.grad_output is None else self.grad_output.astype(dtype),
+            self.constants,
+        )
+
+    def magnitudes(self) -> Call:
+        """Return the same call on absolute values."""
+        grad_output = None if self.grad_output is None else np.abs(self.grad_output)
+        return Call(np.abs(self.x), {name: np.abs(value) for name, value in self.params.items()}, grad_output, self.constants)
+
+    def ones(self) -> Call:
+        """Return a call of the same shapes in which every number is 1."""
+        grad_output = None if self.grad_output is None else np.ones_like(self.grad_output)
+        return Call(np.ones_like(self.x), {name: np.ones_like(value) for name, value in self.params.items()}, grad_output, self.constants)
+
+    def decided(self, decisions: npt.NDArray[Any] | None) -> Call:
+        """Return the same call with the decisions at kinks taken elsewhere."""
+        return self if decisions is None else replace(self, constants={**self.constants, "decisions": decisions})
+
+    def finite(self) -> bool:
+        """Return whether every number given is finite."""
+        arrays = [self.x, *self.params.values(), *([] if self.grad_output is None else [self.grad_output])]
+        return all(bool(np.isfinite(array).all()) for array in arrays)
+
+    def shapes(self) -> tuple[Any, ...]:
+        """Return the shapes of everything given, as a key."""
+        return (self.x.shape, tuple((k, v.shape) for k, v in self.params.items()), None if self.grad_output is None else self.grad_output.shape)
+
+
+class Operation(Protocol):
+    """One layer, of whatever side, as a pure function."""
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return ``output`` and, where a cotangent is given, ``grad_input`` and ``NAME.grad`` for each parameter."""
+
+
+class Oracle(Operation, Protocol):
+    """An operation that also knows how its own rounding errors are bounded and where its kinks are."""
+
+    @property
+    def rounding(self) -> Rounding:
+        """How rounding errors arise in this operation and pass through it."""
+
+    @property
+    def settings(self) -> Mapping[str, tuple[int, ...]]:
+        """Whole-number settings that hypotheses about a fault may need, such as ``kernel``, ``stride`` and ``padding``."""
+
+    def decisions(self, x: Array) -> npt.NDArray[Any] | None:
+        """Return what the operation decides at its kinks for an input, or None where it has none."""
+
+
+class Rounding(Protocol):
+    """The error theory of one kind of operation."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return a bound for each quantity of ``result`` that a right implementation keeps on exactly the inputs of ``call``."""
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return how far each quantity moves, to first order, when the input and the cotangent are off by up to these errors.
+
+        Errors are in multiples of the unit roundoff, on both sides, so that none of them drowns in the rounding of the computation itself.
+        """

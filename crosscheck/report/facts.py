@@ -1,0 +1,275 @@
+"""The facts of a training comparison as plain data, ready for JSON: the one source of all reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import crosscheck
+from crosscheck.arithmetic import Array
+from crosscheck.judgement import Judgement, Kind, Verdict
+from crosscheck.record import Series
+from crosscheck.training import LINKS, Consequence, Divergence, TrainingComparison
+
+SCHEMA_VERSION = 1
+POINTS = 400
+"""Points of a curve in the report, at most; longer ones are thinned out, the largest of each group kept."""
+
+EXIT_STATUS = {Verdict.MATCH: 0, Verdict.MISMATCH: 1, Verdict.UNDECIDED: 2, Verdict.SKIPPED: 2}
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SideTest:
+    """How one side did on the test images."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass
+class RunFacts:
+    """What the caller knows and the comparison does not.
+
+    Attributes
+    ----------
+    subject, reference : str
+        Names to show.
+    settings : dict
+        All options of the run.
+    environment : dict
+        Versions, threads, seed, checksums.
+    steps_asked, checks_asked : int
+        What the run was meant to do.
+    lines : list of dict
+        The progress lines: step, epoch, and loss and accuracy of both sides.
+    losses : list of (float, float)
+        The loss of subject and reference at each step.
+    test : dict of str to SideTest
+        For ``"subject"`` and ``"reference"``; empty if the test was not reached.
+    predictions_differing : int or None
+        Test images that the two sides classify differently.
+    images : list of dict
+        Those of them to show: pixels, label and both predictions.
+    interrupted : bool
+    command : str
+        The command line that repeats the run; :meth:`reproduce` shortens it to a step.
+    seconds : float
+    """
+
+    subject: str
+    reference: str
+    settings: Facts
+    environment: Facts
+    steps_asked: int
+    checks_asked: int
+    command: str
+    lines: list[Facts] = field(default_factory=list)
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    test: dict[str, SideTest] = field(default_factory=dict)
+    predictions_differing: int | None = None
+    images: list[Facts] = field(default_factory=list)
+    interrupted: bool = False
+    failed: str = ""
+    seconds: float = 0.0
+
+
+def verdict_of(comparison: TrainingComparison, run: RunFacts) -> Verdict:
+    """Return the verdict on the run: that of the comparison, but never ``match`` where less was done than was asked."""
+    verdict = comparison.verdict
+    incomplete = run.interrupted or bool(run.failed) or comparison.steps < run.steps_asked or comparison.steps_checked < run.checks_asked
+    return Verdict.UNDECIDED if verdict is Verdict.MATCH and incomplete else verdict
+
+
+def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
+    """Return everything that a report shows."""
+    verdict = verdict_of(comparison, run)
+    record, free = comparison.record, comparison.free
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "crosscheck_version": crosscheck.__version__,
+        "verdict": verdict.value,
+        "exit_status": EXIT_STATUS[verdict],
+        "headline": headline(comparison, run, verdict),
+        "subject": run.subject,
+        "reference": run.reference,
+        "settings": run.settings,
+        "steps_asked": run.steps_asked,
+        "steps_done": comparison.steps,
+        "steps_checked": comparison.steps_checked,
+        "quantities_compared": record.compared,
+        "elements_compared": record.elements,
+        "first_divergence": None if comparison.first is None else _divergence(comparison.first, run),
+        "consequences": [_consequence(c) for c in comparison.consequences.values()],
+        "worst": None if (worst := record.worst(*LINKS, Kind.ISOLATED)) is None else _judgement(worst),
+        "quantities": [_series(key, series, comparison) for key, series in record.series.items()],
+        "decisions": [
+            {"layer": d.layer, "differing": d.differing, "largest_margin": number(d.margin), "admissible": d.admissible}
+            for d in comparison.decisions.values()
+        ],
+        "free_run": _free_run(comparison),
+        "lines": [{name: number(value) if isinstance(value, float) else value for name, value in line.items()} for line in run.lines],
+        "losses": _losses(run.losses),
+        "test": {side: {"loss": number(t.loss), "accuracy": t.accuracy} for side, t in run.test.items()}
+        | {"predictions_differing": run.predictions_differing, "differing_images": run.images},
+        "weights": _weights(comparison) if free is not None else {},
+        "environment": run.environment,
+        "tolerance": {
+            "unit_roundoff": comparison.arithmetic.unit,
+            "confidence": comparison.arithmetic.confidence,
+            "elements": comparison.arithmetic.elements,
+            "false_alarm_probability": comparison.arithmetic.false_alarms,
+        },
+        "interrupted": run.interrupted,
+        "command": run.command,
+        "seconds": run.seconds,
+    }
+
+
+def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) -> str:
+    """Return the report's first line: the verdict and what it rests on, anything left undone included."""
+    first = comparison.first
+    checked = f"{comparison.steps_checked:,} of {run.steps_asked:,} steps checked, {comparison.record.compared:,} quantities compared"
+    undone = ""
+    if run.interrupted:
+        undone = f"interrupted after step {comparison.steps:,} of {run.steps_asked:,}; "
+    if run.failed:
+        undone = f"stopped at step {comparison.steps:,} of {run.steps_asked:,}: {run.failed}; "
+    if verdict is Verdict.MISMATCH:
+        if first is not None:
+            what = f"first divergence at {first.judgement.place}"
+        else:
+            what = f"the free run left its yardstick by step {comparison.left_at}"
+        return f"MISMATCH: {undone}{what}; {checked}"
+    if verdict is Verdict.MATCH:
+        return f"MATCH: rounding explains every difference; {checked}"
+    if verdict is Verdict.SKIPPED:
+        return f"NOT CHECKED: {undone}nothing was compared; {checked}"
+    undecided = comparison.record.count(Verdict.UNDECIDED)
+    reason = undone or (f"{undecided:,} quantities could not be judged; " if undecided else "")
+    return f"UNDECIDED: {reason}no mismatch so far; {checked}"
+
+
+def number(value: float) -> float | None:
+    """Return a number that JSON knows; None for infinity and NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _judgement(judgement: Judgement) -> Facts:
+    worst = judgement.worst
+    return {
+        "step": judgement.place.step,
+        "layer": judgement.place.layer,
+        "quantity": judgement.place.quantity,
+        "kind": judgement.kind.value,
+        "verdict": judgement.verdict.value,
+        "error_units": number(judgement.units),
+        "fraction_of_tolerance": number(judgement.fraction),
+        "elements": judgement.elements,
+        "exceeding": judgement.exceeding,
+        "worst_element": None
+        if worst is None
+        else {"index": list(worst.index), "subject": number(worst.subject), "oracle": number(worst.oracle)},
+        "reason": judgement.reason,
+    }
+
+
+def _divergence(divergence: Divergence, run: RunFacts) -> Facts:
+    cause = divergence.cause
+    facts = _judgement(divergence.judgement)
+    evidence = None if cause is None else {"units_before": number(cause.units_before), "units_after": number(cause.units_after)}
+    facts["cause"] = "unknown" if cause is None else cause.name
+    facts["cause_in_words"] = "no known mistake explains it" if cause is None else str(cause)
+    facts["cause_evidence"] = evidence
+    facts["source"] = divergence.source
+    facts["isolated"] = None if divergence.isolated is None else _judgement(divergence.isolated)
+    facts["reproduce"] = f"{run.command} --steps {divergence.judgement.place.step}"
+    return facts
+
+
+def _consequence(consequence: Consequence) -> Facts:
+    return _judgement(consequence.judgement) | {"relative_error": number(consequence.relative)}
+
+
+def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComparison) -> Facts:
+    kind, layer, quantity = key
+    worst = series.worst
+    beside = comparison.reference_fractions.get((layer, quantity)) if kind is Kind.WHOLE else None
+    steps, fractions = thinned(series.steps, series.fractions)
+    return {
+        "kind": kind.value,
+        "layer": layer,
+        "quantity": quantity,
+        "verdicts": {verdict.value: count for verdict, count in series.counts.items() if count},
+        "elements": series.elements,
+        "worst": None if worst is None else _judgement(worst),
+        "reference_fraction": None if beside is None else number(beside),
+        "reason": series.reason,
+        "steps": steps,
+        "fractions": [number(fraction) for fraction in fractions],
+    }
+
+
+def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
+    """Return at most POINTS points of a curve: of each group of neighbours the largest value, at the step where it stood."""
+    if len(steps) <= POINTS:
+        return list(steps), list(values)
+    groups = np.array_split(np.arange(len(steps)), POINTS)
+    picked = [int(group[int(np.argmax([values[i] for i in group]))]) for group in groups]
+    return [steps[i] for i in picked], [values[i] for i in picked]
+
+
+def _losses(losses: Sequence[tuple[float, float]]) -> Facts:
+    """Return the loss curves, averaged in groups where there are too many points."""
+    if not losses:
+        return {"steps": [], "subject": [], "reference": []}
+    groups = np.array_split(np.asarray(losses), min(POINTS, len(losses)))
+    ends = np.cumsum([len(group) for group in groups])
+    means = [group.mean(axis=0) for group in groups]
+    return {
+        "steps": [int(end) for end in ends],
+        "subject": [number(float(mean[0])) for mean in means],
+        "reference": [number(float(mean[1])) for mean in means],
+    }
+
+
+def _free_run(comparison: TrainingComparison) -> Facts:
+    free = comparison.free
+    history = free.history if free else []
+    last = [look for look in history if look.step == comparison.steps]
+    largest = max((look.largest for look in last), default=math.nan)
+    return {
+        "verdict": comparison.free_verdict.value,
+        "max_weight_difference": number(largest),
+        "left_at": comparison.left_at,
+        "perturbed_runs": comparison.perturbed,
+        "looks": [
+            {
+                "step": look.step,
+                "parameter": look.parameter,
+                "distance": number(look.distance),
+                "spread": number(look.spread),
+                "allowed": number(look.allowed),
+                "largest": number(look.largest),
+            }
+            for look in history
+        ],
+    }
+
+
+def _weights(comparison: TrainingComparison) -> Facts:
+    """Return both sides' filters at the end, for the parameters that are images: ``(out, in, height, width)``."""
+    assert comparison.free is not None
+    subject: Mapping[str, Array] = comparison.subject.params
+    reference = comparison.free.reference.params
+    images = {name for name, value in subject.items() if value.ndim == 4 and value.shape[0] * value.shape[1] <= 64}
+    return {
+        name: {side: np.nan_to_num(values[name].astype(np.float64)).tolist() for side, values in (("subject", subject), ("reference", reference))}
+        for name in subject
+        if name in images
+    }

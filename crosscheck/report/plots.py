@@ -1,0 +1,148 @@
+"""The pictures of the report, each as a piece of SVG; drawn from the facts alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from crosscheck.report.facts import Facts
+
+SUBJECT, REFERENCE, LIMIT = "#1f6fb2", "#d9822b", "#b3261e"
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "crosscheck",
+    "font.size": 10,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
+SMALLEST = 1e-6
+"""Fractions below this, zero among them, are drawn here: a logarithmic axis has no zero."""
+
+
+def _svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def losses(facts: Facts) -> str:
+    """Return the loss curves of both sides on one plot."""
+    curves = facts["losses"]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for side, colour, style, width in (("reference", REFERENCE, "-", 3.5), ("subject", SUBJECT, "-", 1.2)):
+            axes.plot(curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, label=facts[side])
+        axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+        axes.legend()
+
+    return _svg(draw, 8.5, 3.2)
+
+
+def errors(facts: Facts) -> str:
+    """Return, for each layer, its largest error over the steps as a fraction of the tolerance, with the line that rounding does not cross."""
+    layers: dict[str, dict[int, float]] = {}
+    for quantity in facts["quantities"]:
+        if quantity["kind"] in ("layer", "update", "isolated"):
+            curve = layers.setdefault(quantity["layer"], {})
+            for step, fraction in zip(quantity["steps"], quantity["fractions"], strict=True):
+                # None stands for infinity: something that must be equal is not.
+                curve[step] = max(curve.get(step, 0.0), np.inf if fraction is None else fraction)
+    finite = [value for curve in layers.values() for value in curve.values() if np.isfinite(value)]
+    top = max([10.0, *(3 * value for value in finite)])
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for number, (layer, curve) in enumerate(layers.items()):
+            steps = sorted(curve)
+            values = np.clip([curve[step] for step in steps], SMALLEST, top)
+            axes.plot(steps, values, color=mpl.colormaps["tab10"](number), linewidth=1, marker="." if len(steps) < 30 else None, label=layer)
+        axes.axhline(1, color=LIMIT, linewidth=1.5)
+        axes.text(0.995, 1.15, "tolerance: beyond this line rounding explains nothing", color=LIMIT, ha="right", transform=axes.get_yaxis_transform())
+        axes.set(xlabel="step", ylabel="error / tolerance", yscale="log", ylim=(SMALLEST / 2, top * 2))
+        axes.legend(ncols=len(layers), loc="upper center", bbox_to_anchor=(0.5, 1.18))
+
+    return _svg(draw, 8.5, 3.8)
+
+
+def free_run(facts: Facts) -> str:
+    """Return the distance of the free runs for each parameter, with the spread of the perturbed references and the distance allowed."""
+    parameters: dict[str, list[Facts]] = {}
+    for look in facts["free_run"]["looks"]:
+        parameters.setdefault(look["parameter"], []).append(look)
+
+    def draw(figure: Figure) -> None:
+        panels = np.atleast_1d(figure.subplots(1, max(len(parameters), 1), sharey=True))
+        for axes, (name, looks) in zip(panels, parameters.items(), strict=False):
+            steps = [look["step"] for look in looks]
+            axes.plot(steps, _positive([look["allowed"] for look in looks]), color=LIMIT, linewidth=1.5, label="allowed")
+            axes.plot(steps, _positive([look["spread"] for look in looks]), "--", color="grey", label="spread of perturbed references")
+            axes.plot(steps, _positive([look["distance"] for look in looks]), color=SUBJECT, marker=".", label="subject to reference")
+            axes.set(title=name, xlabel="step", yscale="log")
+        panels[0].set_ylabel("norm of the difference")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+    return _svg(draw, 8.5, 3.4)
+
+
+def filters(facts: Facts, name: str) -> str:
+    """Return a parameter's filters of both sides, and their difference on its own scale."""
+    sides = facts["weights"][name]
+    subject, reference = (np.asarray(sides[side]) for side in ("subject", "reference"))
+    subject, reference = (array.reshape(-1, *array.shape[2:]) for array in (subject, reference))
+    difference = subject - reference
+    largest = float(np.abs(difference).max())
+    rows: Sequence[tuple[str, Any, float]] = (
+        (facts["subject"], subject, float(np.abs(subject).max())),
+        (facts["reference"], reference, float(np.abs(subject).max())),
+        (f"difference, up to {largest:.2g}", difference, largest),
+    )
+
+    def draw(figure: Figure) -> None:
+        columns = len(subject)
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for panels, (label, arrays, scale) in zip(grid, rows, strict=True):
+            for axes, image in zip(panels, arrays, strict=True):
+                _image(axes, image, scale or 1.0)
+            panels[0].set_title(label, loc="left", fontsize=10)
+
+    return _svg(draw, max(3.0, 0.95 * len(subject)), 3.6)
+
+
+def digit(pixels: Any) -> str:
+    """Return one image of a digit."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.imshow(np.asarray(pixels), cmap="gray_r", interpolation="nearest")
+        axes.set_axis_off()
+
+    return _svg(draw, 1.1, 1.1)
+
+
+def _image(axes: Axes, image: Any, scale: float) -> None:
+    axes.imshow(image, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+
+
+def _floats(values: Sequence[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]
+
+
+def _positive(values: Sequence[float | None]) -> list[float]:
+    return [np.nan if not value else value for value in values]

@@ -1,0 +1,49 @@
+"""Operations built of dot products: convolution, linear layers.
+
+Output and gradients are sums of products, linear in each factor. So the operation itself computes its own error theory: applied to absolute values it
+gives T, the sum of the absolute terms, and applied to ones it gives n, the number of terms of each single element, borders and padding included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.operation import Arrays, Call, Oracle
+
+
+@dataclass(frozen=True)
+class Multilinear:
+    """Sums of products of input, parameters and cotangent.
+
+    Attributes
+    ----------
+    additive : tuple of str
+        Parameters that are added to the output and multiply nothing, such as a bias.
+    """
+
+    additive: tuple[str, ...] = ("bias",)
+    _counts: dict[Any, dict[str, Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return T from absolute values and n from ones; n depends on the shapes alone and is kept."""
+        key = call.shapes()
+        if key not in self._counts:
+            self._counts[key] = oracle.vjp(call.ones())
+        counts = self._counts[key]
+        return {quantity: Bound(terms, counts[quantity]) for quantity, terms in oracle.vjp(call.magnitudes()).items()}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the exact first-order effect: each result is linear in the input and in the cotangent."""
+        sizes = call.magnitudes()
+        products = {name: np.zeros_like(value) if name in self.additive else value for name, value in sizes.params.items()}
+        through_x = oracle.vjp(replace(sizes, x=error_x, params=products))
+        if error_grad_output is None:
+            return {"output": through_x["output"]}
+        through_cotangent = oracle.vjp(replace(sizes, grad_output=error_grad_output))
+        added = {f"{name}.grad" for name in self.additive} | {"grad_input"}  # neither depends on the input
+        carried = {q: value if q in added else value + through_x[q] for q, value in through_cotangent.items() if q != "output"}
+        return {"output": through_x["output"], **carried}

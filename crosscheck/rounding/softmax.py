@@ -1,0 +1,131 @@
+r"""Softmax, the logarithm of a probability, and both in one.
+
+With d the logits less their maximum, a probability :math:`p_i = e^{d_i} / \sum_k e^{d_k}` has a relative error of at most
+
+.. math:: u \, \big(|d_i| + \textstyle\sum_k p_k |d_k| + K + 2E\big)
+
+for K classes: subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative one; E is the error of the exponential itself. The
+bounds below hold for every usual order of these operations, with the maximum subtracted or not, the logarithm taken of the sum or of p.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import ELEMENTARY, Arithmetic, Array, Bound
+from crosscheck.operation import Arrays, Call, Oracle
+
+
+@dataclass(frozen=True)
+class _Distribution:
+    """The probabilities of a batch of logits and what their errors are made of; every array is ``(batch, classes)`` or ``(batch, 1)``."""
+
+    depths: Array  # |d|
+    log_sums: Array  # ln of the sum of e^d
+    p: Array
+    weights: Array  # relative error of p, in roundings per unit
+    roundings: float  # the longest usual chain
+
+    @classmethod
+    def of(cls, logits: Array) -> _Distribution:
+        depths = logits.max(axis=-1, keepdims=True) - logits
+        exponentials = np.exp(-depths)
+        sums = exponentials.sum(axis=-1, keepdims=True)
+        p = exponentials / sums
+        weights = 1 + depths + (p * depths).sum(axis=-1, keepdims=True)
+        return cls(depths, np.log(sums), p, weights, logits.shape[-1] + 2 * ELEMENTARY)
+
+    def moved(self, error_logits: Array) -> Array:
+        """Return how far the probabilities move when the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
+        return self.p * (error_logits + (self.p * error_logits).sum(axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Probabilities from logits, along the last axis."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for p and for p * (g - sum p g), in which every p is itself rounded."""
+        law = _Distribution.of(call.x)
+        bounds = {"output": Bound(law.p * law.weights, law.roundings)}
+        if call.grad_output is not None:
+            g = np.abs(call.grad_output)
+            mean = (law.p * g).sum(axis=-1, keepdims=True)
+            rounded_mean = (law.p * law.weights * g).sum(axis=-1, keepdims=True)
+            bounds["grad_input"] = Bound(law.p * (law.weights * (g + mean) + rounded_mean), 2 * law.roundings)
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect through p, and of the cotangent itself."""
+        law = _Distribution.of(call.x)
+        moved = law.moved(error_x)
+        if call.grad_output is None or error_grad_output is None:
+            return {"output": moved}
+        mean = (law.p * call.grad_output).sum(axis=-1, keepdims=True)
+        through_p = moved * np.abs(call.grad_output - mean) + law.p * (moved * np.abs(call.grad_output)).sum(axis=-1, keepdims=True)
+        through_g = law.p * (error_grad_output + (law.p * error_grad_output).sum(axis=-1, keepdims=True))
+        return {"output": moved, "grad_input": through_p + through_g}
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """-ln softmax(logits)[label], the mean or the sum over the batch; the labels are a constant of the call."""
+
+    reduction: Literal["mean", "sum"] = "mean"
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for the loss, ln sum e^d - d[label], and for its gradient, p - onehot."""
+        law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
+        own_depth = (law.depths * onehot).sum(axis=-1, keepdims=True)
+        spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
+        terms = own_depth + np.abs(law.log_sums) + spread + 1
+        bounds = {"output": Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))}
+        if call.grad_output is not None:
+            bounds["grad_input"] = Bound((law.p * law.weights + onehot) * share * np.abs(call.grad_output), 2 * law.roundings)
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect of the logits' errors on the loss and, through p, on its gradient."""
+        law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
+        slope = np.abs(law.p - onehot) * share
+        carried = {"output": np.asarray((slope * error_x).sum())}
+        if call.grad_output is not None and error_grad_output is not None:
+            carried["grad_input"] = law.moved(error_x) * share * np.abs(call.grad_output) + slope * error_grad_output
+        return carried
+
+    def _share(self, call: Call) -> float:
+        return 1 / len(call.x) if self.reduction == "mean" else 1.0
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """-ln p[label] for probabilities that somebody else computed, the mean over the batch."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for the logarithm and for its derivative, -1 / p."""
+        own = self._own(call)
+        bounds = {"output": Bound(np.asarray(np.abs(np.log(own)).mean()), ELEMENTARY + len(own))}
+        if call.grad_output is not None:
+            bounds["grad_input"] = Bound(np.abs(result["grad_input"]), 3.0)
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect: d(-ln p) = dp / p, d(1/p) = dp / p^2."""
+        onehot, own, batch = _onehot(call), self._own(call)[:, None], len(call.x)
+        carried = {"output": np.asarray((onehot * error_x / own).sum() / batch)}
+        if call.grad_output is not None and error_grad_output is not None:
+            carried["grad_input"] = onehot * (error_x * np.abs(call.grad_output) / own**2 + error_grad_output / own) / batch
+        return carried
+
+    @staticmethod
+    def _own(call: Call) -> Array:
+        return np.asarray(call.x[np.arange(len(call.x)), call.constants["labels"]])
+
+
+def _onehot(call: Call) -> npt.NDArray[np.float64]:
+    labels: npt.NDArray[Any] = call.constants["labels"]
+    return np.asarray(np.arange(call.x.shape[-1]) == labels[:, None], dtype=np.float64)

@@ -1,0 +1,80 @@
+"""What the harness asks of the code under test: each layer as a function, and a whole training step that leaves a trace.
+
+Adapters in :mod:`crosscheck.adapters` provide both for the usual conventions of hand-written code. All arrays are in the reference's layout.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Array, Bound
+from crosscheck.operation import Call
+from crosscheck.trace import Trace
+
+Labels = npt.NDArray[np.integer[Any]]
+
+
+class SubjectLayer(Protocol):
+    """One layer of the subject as a pure function; calling it leaves the subject in training untouched."""
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """Quantities that this layer does not show, each with the reason."""
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the code stands that computes each quantity: ``file:line, function``."""
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return the quantities that the layer computes for a call in the subject's precision."""
+
+    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
+        """Return the error made in reading a quantity that the layer does not store, or None where it is read as it is."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training step shows from outside: the loss before the update, and the network's last output, ``(batch, classes)``."""
+
+    loss: float
+    output: Array
+
+
+class Subject(Protocol):
+    """A network under test with its way of training."""
+
+    @property
+    def layers(self) -> Mapping[str, SubjectLayer]:
+        """The layers by name in the order of the forward pass, and ``"loss"``."""
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Copies of the parameters, named ``layer.parameter`` as in the reference."""
+
+    def step(self, x: Array, labels: Labels) -> Outcome:
+        """Do one training step."""
+
+    def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
+        """Do one training step and return what happened in it."""
+
+    def predict(self, x: Array) -> Array:
+        """Return the network's last output for a batch, logits or probabilities."""
+
+
+def source(function: Callable[..., Any]) -> str:
+    """Return ``file:line, name`` of a function's definition, the file relative to the working directory where it lies below it."""
+    function = inspect.unwrap(function)
+    try:
+        path, (_, line) = Path(inspect.getfile(function)), inspect.getsourcelines(function)
+    except (OSError, TypeError):
+        return getattr(function, "__qualname__", repr(function))
+    here = Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    return f"{shown}:{line}, {function.__qualname__}"

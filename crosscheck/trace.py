@@ -1,0 +1,87 @@
+"""What one side did: named arrays in execution order.
+
+A place is (step, layer, quantity). Quantities of one step, in the order in which a training step makes them:
+
+=====================  ==============================================================================================
+``weight.before``      each parameter as the step found it, and ``weight.momentum.before``, the optimizer's state of it
+``input``, ``output``  of each layer, first to last; the loss is a layer too, its input the logits, its output the loss
+``grad_output``        the cotangent that a layer received, last layer to first
+``grad_input``         the gradient that it returned
+``weight.grad``        the gradient of each parameter
+``weight``             each parameter after the update, and ``weight.momentum``
+=====================  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from crosscheck.arithmetic import Array
+
+
+class Place(NamedTuple):
+    """Where a quantity belongs: the training step (from 1; 0 outside training), the layer's name and the quantity's name."""
+
+    step: int
+    layer: str
+    quantity: str
+
+    def __str__(self) -> str:
+        return f"step {self.step}, {self.layer}.{self.quantity}" if self.step else f"{self.layer}.{self.quantity}"
+
+
+class Trace(Mapping[tuple[str, str], Array]):
+    """The quantities of one training step in execution order, looked up by (layer, quantity).
+
+    Parameters
+    ----------
+    step : int
+        The number of the step, from 1.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self._arrays: dict[tuple[str, str], Array] = {}
+        self.absent: dict[tuple[str, str], str] = {}
+
+    def record(self, layer: str, quantity: str, value: Array) -> None:
+        """Append a copy of a quantity.
+
+        Raises
+        ------
+        ValueError
+            If the quantity was recorded before: a trace never loses what a side did.
+        """
+        key = (layer, quantity)
+        if key in self._arrays:
+            raise ValueError(f"{Place(self.step, *key)} is recorded already; a layer that runs twice in a step needs two names")
+        self._arrays[key] = np.array(value)
+
+    def leave_out(self, layer: str, quantity: str, reason: str) -> None:
+        """Say why a quantity that others have is missing here, so that no comparison passes over it in silence."""
+        self.absent[layer, quantity] = reason
+
+    def place(self, layer: str, quantity: str) -> Place:
+        """Return the place of a quantity of this step."""
+        return Place(self.step, layer, quantity)
+
+    def __getitem__(self, key: tuple[str, str]) -> Array:
+        return self._arrays[key]
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def parameters(self, layer: str) -> dict[str, Array]:
+        """Return the parameters of a layer as the step found them, by name."""
+        ending = ".before"
+        return {
+            quantity.removesuffix(ending): value
+            for (owner, quantity), value in self._arrays.items()
+            if owner == layer and quantity.endswith(ending) and "." not in quantity.removesuffix(ending)
+        }

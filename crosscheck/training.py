@@ -1,0 +1,279 @@
+"""A whole training run compared: every checked step isolated and in lock-step, and the free run beside it.
+
+The subject trains on its own throughout. Each checked step is proved along its trace; the reference repeats it from the same weights, and the subject's layers are
+asked about the reference's values. Meanwhile a second reference, which copied the weights once, trains alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.architecture import Architecture
+from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.causes import Cause, Failure, diagnose
+from crosscheck.freerun import FreeRun, Look, MakeTraining, Training
+from crosscheck.isolated import check_layer, with_reading
+from crosscheck.judgement import Judgement, Kind, Verdict
+from crosscheck.lockstep import Decision, StepReport, check_step
+from crosscheck.operation import Call
+from crosscheck.record import Record
+from crosscheck.subject import Outcome, Subject
+from crosscheck.trace import Trace
+
+Labels = npt.NDArray[np.integer[Any]]
+LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first quantity that rounding cannot explain, in execution order.
+
+    Attributes
+    ----------
+    judgement : Judgement
+    cause : Cause or None
+        The hypothesis that removes it; None where the cause is unknown.
+    source : str
+        Where the code stands that computed it, if known.
+    isolated : Judgement or None
+        The verdict on the same quantity of the same layer when it is given the reference's values.
+    """
+
+    judgement: Judgement
+    cause: Cause | None = None
+    source: str = ""
+    isolated: Judgement | None = None
+
+
+@dataclass(frozen=True)
+class Consequence:
+    """A quantity whose own layer is right but whose value at the end of the whole step is off, because of what came before.
+
+    Attributes
+    ----------
+    judgement : Judgement
+        Of the end-to-end value, the first time.
+    relative : float
+        The norm of its error over the norm of the oracle's value, at that step.
+    """
+
+    judgement: Judgement
+    relative: float
+
+
+@dataclass(frozen=True)
+class BothOutcomes:
+    """What one step of the free runs showed on either side."""
+
+    subject: Outcome
+    reference: Outcome
+
+
+@dataclass
+class TrainingComparison:
+    """A comparison in progress: call :meth:`step` for each batch.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    subject : Subject
+    make : MakeTraining
+        Makes the references.
+    arithmetic : Arithmetic
+        The subject's.
+    looks : int
+        How many times :meth:`look` will be called.
+    perturbed : int
+        How many references with perturbed rounding; an even number, 0 for none.
+    seed : int
+        Of the perturbations.
+    """
+
+    architecture: Architecture
+    subject: Subject
+    make: MakeTraining
+    arithmetic: Arithmetic
+    looks: int
+    perturbed: int = 8
+    seed: int = 0
+    record: Record = field(default_factory=Record)
+    steps: int = 0
+    steps_checked: int = 0
+    first: Divergence | None = None
+    consequences: dict[tuple[str, str], Consequence] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
+    free: FreeRun | None = None
+
+    def __post_init__(self) -> None:
+        self._twin: Training = self.make(self.arithmetic.dtype, None, 0)
+        self._start = self.subject.params
+        self._previous: Trace | None = None
+        self._noise: dict[tuple[str, str], float] = {}
+        self.broken: set[tuple[str, str]] = set()
+
+    def step(self, x: Array, labels: Labels, check: bool = True) -> BothOutcomes:
+        """Let both sides do one step on a batch; where ``check`` is true, judge everything in it. The first step is always traced."""
+        self.steps += 1
+        if check or self.free is None:
+            before = self.subject.params
+            trace = self.subject.traced_step(self.steps, x, labels)
+            outcome = Outcome(float(trace["loss", "output"]), trace["loss", "input"])
+            report = check_step(self.architecture, dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous)
+            self._previous = trace
+            self._measure_noise(report)
+            if check:
+                self.steps_checked += 1
+                self._judge(report, trace, before, x, labels)
+        else:
+            self._previous = None
+            outcome = self.subject.step(x, labels)
+        if self.free is None:
+            self.free = FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
+        return BothOutcomes(outcome, self.free.step(x, labels))
+
+    def look(self) -> list[Look]:
+        """Measure how far the free runs have come apart."""
+        return self.free.look(self.steps, self.subject.params) if self.free else []
+
+    def _measure_noise(self, report: StepReport) -> None:
+        """Take the size of one standard deviation of rounding, relative to each quantity, from the first step."""
+        if self._noise:
+            return
+        for name, context in report.contexts.items():
+            for quantity, bound in context.bounds.items():
+                error = np.broadcast_to(self.arithmetic.error(bound), context.expected[quantity].shape)
+                size = float(np.linalg.norm(context.expected[quantity]))
+                deviation = self.arithmetic.unit * float(np.linalg.norm(error)) / self.arithmetic.confidence
+                self._noise[name, quantity] = deviation / size if size else 0.0
+        for name, parameters in self.architecture.params.items():
+            for parameter in parameters:
+                # An update ends in one rounding of the parameter itself, by at most u and as likely up as down.
+                self._noise[name, parameter] = self.arithmetic.unit / np.sqrt(3)
+
+    def _judge(self, report: StepReport, trace: Trace, before: Mapping[str, Array], x: Array, labels: Labels) -> None:
+        isolated = list(self._isolated(before, x, labels, report))
+        self.record.add(report.links)
+        self.record.add(isolated)
+        self.record.add(report.whole)
+        for decision in report.decisions:
+            self._count(decision)
+        broken = [j for j in report.links if j.verdict is Verdict.MISMATCH] or [j for j in isolated if j.verdict is Verdict.MISMATCH]
+        self.broken.update((j.place.layer, j.place.quantity) for j in broken)
+        self._consequences(report, trace)
+        excess = [j for j in report.whole if j.verdict is Verdict.MISMATCH]
+        if self.first is None and (broken or excess):
+            self.first = self._divergence((broken or excess)[0], report, trace, isolated)
+
+    def _isolated(self, before: Mapping[str, Array], x: Array, labels: Labels, report: StepReport) -> Iterator[Judgement]:
+        """Yield verdicts on each layer given the reference's own values from the same weights."""
+        twin, values = self._twin, Trace(self.steps)
+        twin.load(before, self._momentum())
+        twin.step(x, labels, values)
+        params = twin.params
+        for name in [*self.architecture.names, "loss"]:
+            own = {p: before[f"{name}.{p}"] for p in self.architecture.params.get(name, ())}
+            loss = name == "loss"
+            cotangent = np.ones((), self.arithmetic.dtype) if loss else values.get((name, "grad_output"))
+            if loss and ("loss", "grad_input") not in values:
+                cotangent = None
+            call = Call(values[name, "input"], own, cotangent, {"labels": labels} if loss else {})
+            oracle = self.architecture.loss if loss else self.architecture.layers[name]
+            yield from check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps)
+        self._reference_distance(report, values, params)
+
+    def _momentum(self) -> dict[str, Array]:
+        """Return the optimizer's state that the step just traced started from."""
+        assert self._previous is not None
+        ending = ".momentum.before"
+        return {f"{layer}.{q.removesuffix(ending)}": value for (layer, q), value in self._previous.items() if q.endswith(ending)}
+
+    def _reference_distance(self, report: StepReport, values: Trace, params: Mapping[str, Array]) -> None:
+        """Note how far the reference's own step ends from the oracle's, on the yardstick that the subject is measured by.
+
+        Only for what a tie at a kink does not move: parameter gradients and updated parameters.
+        """
+        for (layer, quantity), (expected, bound) in report.expected.items():
+            found = params.get(f"{layer}.{quantity}") if (layer, quantity) not in values else values[layer, quantity]
+            if found is None or not (quantity.endswith(".grad") or f"{layer}.{quantity}" in params):
+                continue
+            with np.errstate(divide="ignore", invalid="ignore"):
+                fraction = float(np.nan_to_num(np.abs(found - expected) / self.arithmetic.tolerance(bound), posinf=np.inf).max())
+            key = (layer, quantity)
+            self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
+
+    def _count(self, decision: Decision) -> None:
+        known = self.decisions.get(decision.layer)
+        if known is not None:
+            decision = Decision(decision.layer, known.differing + decision.differing, max(known.margin, decision.margin))
+        self.decisions[decision.layer] = decision
+
+    def _consequences(self, report: StepReport, trace: Trace) -> None:
+        """Keep the first of each end-to-end excess whose own link holds while another is broken."""
+        for judgement in report.whole:
+            key = (judgement.place.layer, judgement.place.quantity)
+            if judgement.verdict is not Verdict.MISMATCH or key in self.consequences or key in self.broken or not self.broken:
+                continue
+            expected = report.expected[key][0]
+            size = float(np.linalg.norm(expected))
+            distance = float(np.linalg.norm(trace[key].astype(np.float64) - expected)) if trace[key].shape == expected.shape else np.inf
+            self.consequences[key] = Consequence(judgement, distance / size if size else np.inf)
+
+    def _divergence(self, judgement: Judgement, report: StepReport, trace: Trace, isolated: list[Judgement]) -> Divergence:
+        layer, quantity = judgement.place.layer, judgement.place.quantity
+        subject = self.subject.layers[layer]
+        alone = next((j for j in isolated if (j.place.layer, j.place.quantity) == (layer, quantity)), None)
+        context, found = report.contexts.get(layer), trace.get((layer, quantity))
+        cause = None
+        if judgement.kind is Kind.LAYER and context is not None and quantity in context.expected and found is not None:
+            bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.arithmetic)
+            wide = context.call.astype(np.float64)
+            oracle = self.architecture.loss if layer == "loss" else self.architecture.layers[layer]
+            cause = diagnose(Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic))
+        return Divergence(judgement, cause, subject.sources.get(quantity, ""), alone)
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether an end-to-end value exceeds its tolerance although every link holds."""
+        return not self.broken and any(series.first is not None for _, series in self.record.of(Kind.WHOLE))
+
+    @property
+    def free_verdict(self) -> Verdict:
+        """Whether the free runs stayed together, over all looks."""
+        history = self.free.history if self.free else []
+        if not history or not self.perturbed:
+            return Verdict.SKIPPED
+        verdicts = {look.verdict for look in history}
+        return next(v for v in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if v in verdicts)
+
+    @property
+    def left_at(self) -> int | None:
+        """The first step at which a look found the subject outside the spread."""
+        history = self.free.history if self.free else []
+        return next((look.step for look in history if look.verdict is Verdict.MISMATCH), None)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole run.
+
+        ``mismatch`` where any comparison is one or the free run leaves its yardstick; ``undecided`` where anything could not be decided; ``skipped``
+        where nothing was checked at all.
+        """
+        if self.record.count(Verdict.MISMATCH) or self.free_verdict is Verdict.MISMATCH:
+            return Verdict.MISMATCH
+        if not self.steps_checked or not self.record.compared:
+            return Verdict.SKIPPED
+        inadmissible = any(not decision.admissible for decision in self.decisions.values())
+        if self.record.count(Verdict.UNDECIDED) or self.free_verdict is Verdict.UNDECIDED or inadmissible:
+            return Verdict.UNDECIDED
+        return Verdict.MATCH
+
+    def worst_fraction(self) -> float:
+        """Return the largest error so far as a fraction of its tolerance, links and isolated layers together."""
+        worst = self.record.worst(*LINKS, Kind.ISOLATED)
+        return worst.fraction if worst else 0.0
