@@ -1,0 +1,139 @@
+"""The networks under test, each with its PyTorch twin: where scratch, reference and harness are tied together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+import scratch
+from crosscheck.adapters.article import ArticleSubject
+from crosscheck.adapters.layered import LayeredSubject
+from crosscheck.architecture import Architecture
+from crosscheck.arithmetic import Arithmetic
+from crosscheck.frameworks.pytorch import oracle
+from crosscheck.frameworks.pytorch_training import TorchSgd, TorchTraining
+from crosscheck.freerun import MakeTraining
+from crosscheck.layout import LayerLayout
+from crosscheck.subject import Subject
+from crosscheck.training import TrainingComparison
+from crosscheck.update import SgdSettings
+from reference import pytorch as reference
+from scratch.article import ArticleCNN
+from scratch.networks import tutorial
+
+SUBJECTS = ("scratch", "article")
+
+
+class SettingsError(ValueError):
+    """Settings that do not go together; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Twins:
+    """A subject, the architecture that it claims to have, and how to make references of it."""
+
+    subject: Subject
+    architecture: Architecture
+    make: MakeTraining
+
+
+def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
+    """Return a scratch network, trained with these settings, and its PyTorch twin."""
+    loss = scratch.SoftmaxCrossEntropy()
+    optimizer = scratch.SGD(
+        model.trainable_params, settings.lr, settings.momentum, settings.dampening, settings.nesterov, settings.weight_decay
+    )
+    modules, torch_loss, layouts = reference.network(model.layers, loss)
+    frozen = frozenset(model.frozen)
+    return Twins(
+        LayeredSubject(model, loss, optimizer, layouts),
+        architecture(modules, torch_loss, layouts, settings, frozen),
+        make_training(modules, torch_loss, settings, frozen),
+    )
+
+
+def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
+    """Return the tutorial's own network and its PyTorch twin."""
+    layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
+    modules, torch_loss, layouts = reference.network(layers)
+    frozen = frozenset({"conv"} if model.frozen else ())
+    return Twins(
+        ArticleSubject(model, layers, layouts, settings.lr),
+        architecture(modules, torch_loss, layouts, settings, frozen),
+        make_training(modules, torch_loss, settings, frozen),
+    )
+
+
+def architecture(
+    modules: Mapping[str, nn.Module], loss: nn.Module, layouts: Mapping[str, LayerLayout], settings: SgdSettings, frozen: frozenset[str]
+) -> Architecture:
+    """Return the oracles of a network of PyTorch modules."""
+    return Architecture(
+        {name: oracle(module) for name, module in modules.items()},
+        oracle(loss),
+        TorchSgd(settings),
+        {name: tuple(parameter.name for parameter in layout.params.values()) for name, layout in layouts.items()},
+        frozen,
+    )
+
+
+def make_training(modules: Mapping[str, nn.Module], loss: nn.Module, settings: SgdSettings, frozen: frozenset[str]) -> MakeTraining:
+    """Return a maker of references that train on their own."""
+
+    def make(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> TorchTraining:
+        return TorchTraining(modules, loss, settings, frozen, dtype, noise, seed)
+
+    return make
+
+
+def _scratch_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, freeze: tuple[str, ...]) -> Twins:
+    model = tutorial(rng, dtype)
+    trainable = [name for name, layer in model.layers.items() if layer.params]
+    _check_freeze(freeze, trainable)
+    model.freeze(*freeze)
+    return layered(model, settings)
+
+
+def _article_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, freeze: tuple[str, ...]) -> Twins:
+    if settings.momentum:
+        raise SettingsError("--momentum: the article's layers update themselves with the learning rate alone; leave it at 0 or use --subject scratch")
+    _check_freeze(freeze, ["conv"])
+    model = ArticleCNN(rng, dtype)
+    model.frozen = bool(freeze)
+    return article(model, settings)
+
+
+def _check_freeze(freeze: tuple[str, ...], known: list[str]) -> None:
+    for name in freeze:
+        if name not in known:
+            raise SettingsError(f"--freeze {name}: no layer of that name can be frozen in this subject; expected {' or '.join(known)}")
+
+
+_TUTORIAL: dict[str, Callable[[np.random.Generator, npt.DTypeLike, SgdSettings, tuple[str, ...]], Twins]] = {
+    "scratch": _scratch_tutorial,
+    "article": _article_tutorial,
+}
+
+
+def tutorial_twins(
+    subject: str, rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, batch_size: int, freeze: tuple[str, ...] = ()
+) -> Twins:
+    """Return the tutorial's network as one of the two subjects.
+
+    Raises
+    ------
+    SettingsError
+        If the subject cannot train with these settings.
+    """
+    if subject == "article" and batch_size != 1:
+        raise SettingsError(f"--batch-size {batch_size}: the article's code trains on one image at a time; use 1, or --subject scratch")
+    return _TUTORIAL[subject](rng, dtype, settings, freeze)
+
+
+def compare(twins: Twins, arithmetic: Arithmetic, looks: int, perturbed: int, seed: int) -> TrainingComparison:
+    """Return a comparison that is ready for its first step."""
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, arithmetic, looks, perturbed, seed)
