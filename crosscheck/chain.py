@@ -116,8 +116,7 @@ class Composite:
     def stages(self, call: Call) -> list[Stage]:
         """Return the stages, each with its share of the call's parameters."""
         return [
-            Stage(oracle, {name: call.params[name] for name in names}, call.constants)
-            for oracle, names in zip(self.oracles, self.names, strict=True)
+            Stage(oracle, {name: call.params[name] for name in names}, call.constants) for oracle, names in zip(self.oracles, self.names, strict=True)
         ]
 
     def vjp(self, call: Call) -> dict[str, Array]:

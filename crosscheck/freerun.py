@@ -1,12 +1,12 @@
-r"""Two runs from the same weights, each on its own: when do they part by more than rounding explains?
+r"""Two runs from the same weights, each on its own, and the step at which they part by more than rounding explains.
 
-The yardstick is measured: several references whose every result is perturbed at random, as strongly as rounding may, train beside them. Their distance
-from the unperturbed one, as a norm per parameter array, is the spread. The subject has left it when its own distance exceeds
+The yardstick is measured: several references whose every result is perturbed at random, as strongly as rounding may, train beside them. Their
+distance from the unperturbed one, as a norm per parameter array, is the spread. The subject has left it when its own distance exceeds
 
 .. math:: \sqrt{2}\; t_M \cdot \mathrm{rms}(\text{spread}),
 
-where t is the quantile of Student's distribution for M perturbed runs, at the probability accepted of one false alarm in all looks, and the root of two
-is there because subject and reference round both.
+where t is the quantile of Student's distribution for M perturbed runs, at the probability accepted of one false alarm in all looks, and the root
+of two is there because subject and reference round both.
 """
 
 from __future__ import annotations
@@ -130,7 +130,10 @@ class FreeRun:
 
     def step(self, x: Array, labels: Labels) -> Outcome:
         """Move every reference on by one step and return what the unperturbed one showed."""
-        return [training.step(x, labels) for training in self._all()][0]
+        outcome = self.reference.step(x, labels)
+        for training in self._all()[1:]:
+            training.step(x, labels)
+        return outcome
 
     def look(self, step: int, params: Arrays) -> list[Look]:
         """Compare the subject's parameters with the reference's; the result is appended to ``history``, too."""

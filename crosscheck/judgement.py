@@ -1,7 +1,7 @@
 """From two arrays and a bound to a verdict.
 
-The error unit of an element is u * T; its error in these units, eta, is free of scale and sees through cancellation. As a fraction of the tolerance an error
-below 1 is explained by rounding, and one above 1 is not.
+The error unit of an element is u * T; its error in these units, eta, is free of scale and sees through cancellation. As a fraction of the
+tolerance an error below 1 is explained by rounding, and one above 1 is not.
 """
 
 from __future__ import annotations

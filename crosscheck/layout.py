@@ -52,7 +52,9 @@ class Layout:
         except einops.EinopsError as error:
             given = ", ".join(f"{axis}={size}" for axis, size in self.sizes.items()) or "none"
             cause = str(error).strip().splitlines()[-1].strip()
-            raise LayoutError(f"the pattern {pattern.strip()!r} does not fit an array of shape {array.shape} (sizes given: {given}): {cause}") from error
+            raise LayoutError(
+                f"the pattern {pattern.strip()!r} does not fit an array of shape {array.shape} (sizes given: {given}): {cause}"
+            ) from error
 
     def expect(self, array: Array, shape: tuple[int, ...], name: str) -> Array:
         """Return a subject's array in the reference's layout and check its shape there.

@@ -1,10 +1,11 @@
 """One whole training step, proved link by link along the subject's own trace.
 
-Each layer is judged on the inputs and cotangents that it actually got; each wire must carry exactly what was put out; each update must start from the gradients and
-the state that are there. If every link holds the step is right, however deep the network. The first link that does not is the first divergence.
+Each layer is judged on the inputs and cotangents that it actually got; each wire must carry exactly what was put out; each update must start
+from the gradients and the state that are there. If every link holds the step is right, however deep the network. The first link that does not is
+the first divergence.
 
-Beside it stands the end of the same step computed by the oracle alone, with the subject's decisions at kinks, and the errors that every right layer may
-have added up to by then: an excess that no broken link explains lies between the layers, and is never forgiven.
+Beside it stands the end of the same step computed by the oracle alone, with the subject's decisions at kinks, and the errors that every right
+layer may have added up to by then: an excess that no broken link explains lies between the layers, and is never forgiven.
 """
 
 from __future__ import annotations
@@ -174,9 +175,7 @@ class _Chain:
         if not context.expected:
             return Judgement(place, Kind.LAYER, Verdict.UNDECIDED, reason="what it was given is not finite")
         found = self.trace.get((name, quantity))
-        return judge_one(
-            place, Kind.LAYER, quantity, found, context.expected, context.bounds, self.subject[name], context.call, self.arithmetic
-        )
+        return judge_one(place, Kind.LAYER, quantity, found, context.expected, context.bounds, self.subject[name], context.call, self.arithmetic)
 
     def _wire(self, name: str, quantity: str, sent: Array | None) -> Judgement:
         place, received = self.trace.place(name, quantity), self.trace.get((name, quantity))
@@ -218,7 +217,8 @@ class _Chain:
                 buffer = self.trace.get((name, f"{parameter}.momentum.before"))
                 wide = [None if value is None else value.astype(np.float64) for value in (before, grad, buffer)]
                 param64, grad64, buffer64 = wide
-                assert param64 is not None and grad64 is not None
+                assert param64 is not None
+                assert grad64 is not None
                 if not (np.isfinite(param64).all() and np.isfinite(grad64).all()):
                     yield Judgement(place, Kind.UPDATE, Verdict.UNDECIDED, reason="the gradient or the parameter is not finite")
                     continue

@@ -1,7 +1,7 @@
 """A whole training run compared: every checked step isolated and in lock-step, and the free run beside it.
 
-The subject trains on its own throughout. Each checked step is proved along its trace; the reference repeats it from the same weights, and the subject's layers are
-asked about the reference's values. Meanwhile a second reference, which copied the weights once, trains alone.
+The subject trains on its own throughout. Each checked step is proved along its trace; the reference repeats it from the same weights, and the
+subject's layers are asked about the reference's values. Meanwhile a second reference, which copied the weights once, trains alone.
 """
 
 from __future__ import annotations

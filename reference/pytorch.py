@@ -1,7 +1,7 @@
 """PyTorch's version of every scratch layer.
 
-Each entry gives the module, and as einops patterns how the scratch layer orders the axes of its input, its output and its parameters. The patterns are read
-forwards to copy weights into PyTorch and backwards to copy them back. A new layer is one more entry.
+Each entry gives the module, and as einops patterns how the scratch layer orders the axes of its input, its output and its parameters. The
+patterns are read forwards to copy weights into PyTorch and backwards to copy them back. A new layer is one more entry.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Softmax:
         self.last_input_shape = input.shape
         self.last_input = input.flatten()
         self.last_exponentials = np.exp(self.last_input @ self.weights + self.biases)
-        return self.last_exponentials / np.sum(self.last_exponentials)
+        return np.asarray(self.last_exponentials / np.sum(self.last_exponentials))
 
     def backprop(self, d_L_d_out: Array, learn_rate: float) -> Array:
         """Update weights and biases, given the gradient for the probabilities, and return the gradient for the input."""

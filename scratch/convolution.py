@@ -74,7 +74,9 @@ class Conv2d(Layer):
         self.check_input(x, "batch channels height width")
         weight = self.params["weight"]
         if x.shape[1] != weight.shape[1]:
-            raise ValueError(f"Conv2d: the input has {x.shape[1]} channels (shape {x.shape}), the filters have {weight.shape[1]} (shape {weight.shape})")
+            raise ValueError(
+                f"Conv2d: the input has {x.shape[1]} channels (shape {x.shape}), the filters have {weight.shape[1]} (shape {weight.shape})"
+            )
         (vertical, horizontal), (step_down, step_right) = self.padding, self.stride
         height, width = output_size((x.shape[2], x.shape[3]), self.kernel_size, self.stride, self.padding)
         padded = np.pad(x, ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal))) if any(self.padding) else x

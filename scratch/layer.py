@@ -61,7 +61,9 @@ class Layer:
             raise TypeError(f"{name}: the input is {x.dtype}, expected floats; convert it with x.astype(numpy.float64)")
         for parameter, value in self.params.items():
             if value.dtype != x.dtype:
-                raise TypeError(f"{name}: the input is {x.dtype}, {parameter} is {value.dtype}; build the layer with dtype={x.dtype.name!r} or convert the input")
+                raise TypeError(
+                    f"{name}: the input is {x.dtype}, {parameter} is {value.dtype}; build the layer with dtype={x.dtype.name!r} or convert the input"
+                )
         if x.ndim != len(axes.split()):
             raise ValueError(f"{name}: the input has shape {x.shape}, expected ({', '.join(axes.split())})")
 

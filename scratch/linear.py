@@ -23,7 +23,9 @@ class Linear(Layer):
         Floating-point type of the parameters, and so of everything that the layer computes.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64
+    ) -> None:
         super().__init__()
         self.params["weight"] = (rng.standard_normal((in_features, out_features)) / in_features).astype(dtype)
         if bias:
@@ -44,7 +46,9 @@ class Linear(Layer):
         self.check_input(x, "batch features")
         weight = self.params["weight"]
         if x.shape[1] != len(weight):
-            raise ValueError(f"Linear: the input has {x.shape[1]} features (shape {x.shape}), the weight has {len(weight)} rows (shape {weight.shape})")
+            raise ValueError(
+                f"Linear: the input has {x.shape[1]} features (shape {x.shape}), the weight has {len(weight)} rows (shape {weight.shape})"
+            )
         self._input = x.copy()
         output = x @ weight
         if "bias" in self.params:

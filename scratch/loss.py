@@ -40,9 +40,11 @@ class SoftmaxCrossEntropy:
         if logits.ndim != 2 or not np.issubdtype(logits.dtype, np.floating):
             raise ValueError(f"SoftmaxCrossEntropy: the logits are {logits.dtype} of shape {logits.shape}, expected floats of shape (batch, classes)")
         if labels.shape != logits.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"SoftmaxCrossEntropy: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {logits.shape[:1]}")
+            raise ValueError(
+                f"SoftmaxCrossEntropy: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {logits.shape[:1]}"
+            )
         classes = logits.shape[1]
-        if labels.size and not (0 <= labels.min() and labels.max() < classes):
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
             raise ValueError(f"SoftmaxCrossEntropy: the labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
         shifted = logits - logits.max(axis=1, keepdims=True)
         exponentials = np.exp(shifted)

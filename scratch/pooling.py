@@ -1,4 +1,4 @@
-"""Max pooling, with a declared answer to the question that decides its gradient: who wins when a maximum ties?
+"""Max pooling, with a declared answer to the question that decides its gradient: who wins a tie.
 
 Ties are no rare accident: on MNIST, whose background is constant, most 2x2 windows tie.
 """
@@ -73,8 +73,10 @@ class MaxPool2d(Layer):
     def _shares(self, candidates: Array, output: Array) -> Array:
         """Return the part of its window's gradient that each candidate gets: ``(batch, channels, height, width, kernel elements)``."""
         if self.ties in ("all", "split"):
-            shares = (candidates == output[..., None]).astype(output.dtype)
-            return shares / shares.sum(axis=-1, keepdims=True) if self.ties == "split" else shares
+            shares: Array = (candidates == output[..., None]).astype(output.dtype)
+            if self.ties == "split":
+                shares /= shares.sum(axis=-1, keepdims=True)
+            return shares
         last = candidates.shape[-1] - 1
         winner = candidates.argmax(axis=-1) if self.ties == "first" else last - candidates[..., ::-1].argmax(axis=-1)
         return np.asarray(np.arange(last + 1) == winner[..., None], dtype=output.dtype)

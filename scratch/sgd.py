@@ -74,7 +74,7 @@ class SGD:
             grad = grads[name]
             if self.weight_decay:
                 grad = grad + self.weight_decay * param
-            param -= self.lr * (self._smoothed(name, grad) if self.momentum else grad)
+            np.subtract(param, self.lr * (self._smoothed(name, grad) if self.momentum else grad), out=param)
 
     def _smoothed(self, name: str, grad: Array) -> Array:
         """Move the momentum buffer on by one step and return the direction that it gives."""

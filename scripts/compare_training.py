@@ -1,6 +1,7 @@
 """Train the tutorial's CNN by hand-written backpropagation beside PyTorch on MNIST, and check every step.
 
-Both sides start from the same weights and see the same images in the same order. Every checked step is proved layer by layer; the free runs are compared as well.
+Both sides start from the same weights and see the same images in the same order. Every checked step is proved layer by layer; the free runs are
+compared as well.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "'compare_training.py --dtype float32 --batch-size 32 --steps 100' is a short check in single precision.",
     )
     what = result.add_argument_group("what is compared")
-    what.add_argument("--subject", choices=("scratch", "article"), default="scratch", help="scratch: layers over batches; article: the tutorial's own loops")
+    what.add_argument(
+        "--subject", choices=("scratch", "article"), default="scratch", help="scratch: layers over batches; article: the tutorial's own loops"
+    )
     what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
     run = result.add_argument_group("the training run")
@@ -50,11 +53,17 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--momentum", type=_rate, default=0.0, help="momentum of gradient descent")
     run.add_argument("--train-size", type=_at_least(1), default=1000, help="take the first so many training images")
     run.add_argument("--test-size", type=_at_least(1), default=1000, help="take the first so many test images")
-    run.add_argument("--seed", type=_at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
+    run.add_argument(
+        "--seed", type=_at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result"
+    )
     checks = result.add_argument_group("the checks")
     checks.add_argument("--check-every", type=_at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
     checks.add_argument(
-        "--perturbed", type=_even, default=8, metavar="RUNS", help="references with perturbed rounding, the yardstick of the free run; even, 0 for none"
+        "--perturbed",
+        type=_even,
+        default=8,
+        metavar="RUNS",
+        help="references with perturbed rounding, the yardstick of the free run; even, 0 for none",
     )
     files = result.add_argument_group("files")
     files.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 images that ship if left out")
@@ -244,6 +253,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     # Heavy imports only now: a wrong option or a missing file is answered at once.
     with console.status("importing PyTorch"):
         import torch
+        from subjects import SettingsError, tutorial_twins
 
         from crosscheck.arithmetic import Arithmetic
         from crosscheck.frameworks.pytorch import NAME
@@ -254,7 +264,6 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         from crosscheck.report.terminal import show
         from crosscheck.training import TrainingComparison
         from crosscheck.update import SgdSettings
-        from subjects import SettingsError, tutorial_twins
 
     torch.set_num_threads(1)  # the arrays of a step are far too small for more
     dtype = np.dtype(options.dtype)
@@ -306,7 +315,15 @@ def _train(comparison: Any, run: Iterator[Batch], options: argparse.Namespace, f
     """Do all steps; an interruption or a subject that fails ends the run early and is noted."""
     lines = Lines()
     facts.lines = lines.rows
-    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("checking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     epoch = 1
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=total)

@@ -1,6 +1,7 @@
 """MNIST as four IDX files: checked before they are read, read by the ``mnist`` package, fetched when asked for.
 
-The package's own address is long dead, and what it says about a damaged file is a traceback; so files are checked here first and downloaded from mirrors that work.
+The package's own address is long dead, and what it says about a damaged file is a traceback; so files are checked here first and downloaded from
+mirrors that work.
 """
 
 from __future__ import annotations

@@ -44,9 +44,7 @@ class Twins:
 def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
     """Return a scratch network, trained with these settings, and its PyTorch twin."""
     loss = scratch.SoftmaxCrossEntropy()
-    optimizer = scratch.SGD(
-        model.trainable_params, settings.lr, settings.momentum, settings.dampening, settings.nesterov, settings.weight_decay
-    )
+    optimizer = scratch.SGD(model.trainable_params, settings.lr, settings.momentum, settings.dampening, settings.nesterov, settings.weight_decay)
     modules, torch_loss, layouts = reference.network(model.layers, loss)
     frozen = frozenset(model.frozen)
     return Twins(

@@ -150,8 +150,8 @@ class ArticleSubject:
         outputs: list[Array] = []
 
         def around(method: Method) -> Method:
-            def forward(input: Array) -> Array:
-                outputs.append(method(input))
+            def forward(image: Array) -> Array:
+                outputs.append(method(image))
                 return outputs[-1]
 
             return forward
@@ -186,9 +186,9 @@ class ArticleSubject:
         layout = self.layouts[name]
 
         def around(method: Method) -> Method:
-            def forward(input: Array) -> Array:
-                trace.record(name, "input", layout.input.to_reference(input))
-                output: Array = method(input)
+            def forward(image: Array) -> Array:
+                trace.record(name, "input", layout.input.to_reference(image))
+                output: Array = method(image)
                 trace.record(name, "output", layout.output.to_reference(output))
                 return output
 
@@ -200,16 +200,16 @@ class ArticleSubject:
         layout, function, live = self.layouts[name], self._functions[name], self._live[name]
 
         def around(method: Method) -> Method:
-            def backprop(d_L_d_out: Array, *learn_rate: float) -> npt.NDArray[Any] | None:
-                trace.record(name, "grad_output", layout.output.to_reference(d_L_d_out))
+            def backprop(gradient: Array, *learn_rate: float) -> npt.NDArray[Any] | None:
+                trace.record(name, "grad_output", layout.output.to_reference(gradient))
                 plain = copy.copy(live)
                 for wrapper in ("forward", "backprop"):
                     vars(plain).pop(wrapper, None)
-                read = function.backprop(plain, d_L_d_out)
+                read = function.backprop(plain, gradient)
                 for quantity, value in read.items():
                     if quantity != "grad_input":
                         trace.record(name, quantity, value)
-                grad_input: npt.NDArray[Any] | None = method(d_L_d_out, *learn_rate)
+                grad_input: npt.NDArray[Any] | None = method(gradient, *learn_rate)
                 if grad_input is None:
                     trace.leave_out(name, "grad_input", function.absent["grad_input"])
                 else:

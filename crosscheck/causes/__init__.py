@@ -1,75 +1,18 @@
 """A cause, not only a place: hypotheses about what went wrong, each tested against the very numbers.
 
-A hypothesis says what a right layer with just that fault would have computed. It is reported only if that removes the mismatch: the subject's numbers then agree
-with it as closely as rounding allows. What no hypothesis explains stays unknown.
+A hypothesis says what a right layer with just that fault would have computed. It is reported only if that removes the mismatch: the subject's
+numbers then agree with it as closely as rounding allows. What no hypothesis explains stays unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.operation import Call, Oracle
-from crosscheck.subject import SubjectLayer
+from crosscheck.causes.failure import Candidate, Failure, Hypothesis
+from crosscheck.causes.hypotheses import HYPOTHESES
+from crosscheck.judgement import Kind, Verdict, judge
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A mismatch with everything that it was judged from.
-
-    Attributes
-    ----------
-    judgement : Judgement
-    found : array
-        The subject's quantity.
-    expected : array
-        The oracle's.
-    bound : Bound
-    call : Call
-        What the layer was given, in float64.
-    oracle : Oracle
-    subject : SubjectLayer
-        The layer itself, for experiments.
-    arithmetic : Arithmetic
-        The subject's.
-    """
-
-    judgement: Judgement
-    found: Array
-    expected: Array
-    bound: Bound
-    call: Call
-    oracle: Oracle
-    subject: SubjectLayer
-    arithmetic: Arithmetic
-
-    @property
-    def quantity(self) -> str:
-        """The name of the quantity."""
-        return self.judgement.place.quantity
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What the layer would have computed with one fault.
-
-    Attributes
-    ----------
-    name : str
-        A stable key, such as ``"tie rule"``.
-    words : str
-        The fault as a sentence for the person who made it.
-    expected : array
-    bound : Bound, optional
-        Where it differs from that of the right result.
-    """
-
-    name: str
-    words: str
-    expected: Array
-    bound: Bound | None = None
+__all__ = ["HYPOTHESES", "Candidate", "Cause", "Failure", "Hypothesis", "diagnose"]
 
 
 @dataclass(frozen=True)
@@ -86,13 +29,8 @@ class Cause:
         return f"{self.words} (taking this as given, the error falls from {self.units_before:.3g} to {self.units_after:.3g} units)"
 
 
-Hypothesis = Callable[[Failure], Iterator[Candidate]]
-
-
 def diagnose(failure: Failure) -> Cause | None:
     """Return the hypothesis that explains a mismatch best, or None where none removes it."""
-    from crosscheck.causes.hypotheses import HYPOTHESES  # they import this module's types
-
     if failure.found.shape != failure.expected.shape:
         return None
     causes = [cause for hypothesis in HYPOTHESES for candidate in hypothesis(failure) if (cause := _tested(failure, candidate))]

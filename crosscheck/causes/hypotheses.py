@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
-from crosscheck.causes import Candidate, Failure, Hypothesis
+from crosscheck.causes.failure import Candidate, Failure, Hypothesis
 from crosscheck.causes.ties import tie_rule
 
 
@@ -45,7 +45,7 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
 
 
 def bias_left_out(failure: Failure) -> Iterator[Candidate]:
-    """The output lacks the bias."""
+    """Leave out the bias."""
     bias = failure.call.params.get("bias")
     if failure.quantity == "output" and bias is not None and bias.any():
         without = replace(failure.call, params={**failure.call.params, "bias": np.zeros_like(bias)}, grad_output=None)
@@ -53,7 +53,7 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
 
 
 def transposed(failure: Failure) -> Iterator[Candidate]:
-    """A square matrix, or square windows, with rows and columns exchanged."""
+    """Exchange rows and columns of a square matrix or of square windows."""
     weight = failure.call.params.get("weight")
     if weight is not None and weight.shape[-1] == weight.shape[-2]:
         exchanged = replace(failure.call, params={**failure.call.params, "weight": np.swapaxes(weight, -1, -2)})
@@ -76,7 +76,7 @@ def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
 
 
 def border_lost(failure: Failure) -> Iterator[Candidate]:
-    """A loop that ends one row or one column too early."""
+    """End a loop one row or one column too early."""
     for axis, what in ((-2, "row"), (-1, "column")):
         words = f"the last {what} is left out"
         if failure.expected.ndim == 4:
@@ -97,7 +97,7 @@ def shifted(failure: Failure) -> Iterator[Candidate]:
 
 
 def one_sample_only(failure: Failure) -> Iterator[Candidate]:
-    """The sum over the batch kept the last sample alone."""
+    """Keep the last sample alone of a sum over the batch."""
     call = failure.call
     if failure.quantity.endswith(".grad") and call.grad_output is not None and len(call.x) > 1 and call.grad_output.ndim:
         last = replace(call, x=call.x[-1:], grad_output=call.grad_output[-1:])

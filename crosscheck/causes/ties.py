@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from crosscheck.arithmetic import Array
+from crosscheck.causes.failure import Candidate, Failure
+from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
-
-if TYPE_CHECKING:
-    from crosscheck.causes import Candidate, Failure
 
 _RULES = {
     "all": "every pixel that equals its window's maximum gets the whole gradient, where the reference gives it to the first one",
@@ -24,8 +22,6 @@ _RULES = {
 
 def tie_rule(failure: Failure) -> Iterator[Candidate]:
     """Another pixel wins, or several, where a maximum ties."""
-    from crosscheck.causes import Candidate
-
     settings, grad_output = failure.oracle.settings, failure.call.grad_output
     if failure.quantity != "grad_input" or grad_output is None or "weight" in failure.call.params or "kernel" not in settings:
         return
@@ -83,7 +79,5 @@ def _agrees_without_ties(failure: Failure) -> bool:
     ranks = np.empty(flat.size)
     ranks[order] = np.arange(flat.size)
     call = replace(failure.call, x=ranks.reshape(failure.call.x.shape)).astype(failure.arithmetic.dtype)
-    from crosscheck.isolated import check_layer
-
     verdicts = check_layer(failure.subject, failure.oracle, call, failure.arithmetic, failure.judgement.place.layer, only=["grad_input"])
     return verdicts[0].verdict is Verdict.MATCH

@@ -76,7 +76,7 @@ class TorchOracle:
             output = self._apply(x, params, call)
             if call.grad_output is None:
                 return {"output": array(output)}
-            output.backward(tensor(call.grad_output))  # type: ignore[no-untyped-call]
+            output.backward(tensor(call.grad_output))
         leaves = {"grad_input": x, **{f"{name}.grad": value for name, value in params.items()}}
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
         return {"output": array(output), **grads}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -155,47 +155,58 @@ class TorchTraining:
         trace : Trace, optional
             Gets every layer's input, output, cotangent and gradients, in execution order.
         """
-        value = tensor(x.astype(self.dtype))
-        inputs: dict[str, torch.Tensor] = {}
-        outputs: dict[str, torch.Tensor] = {}
-        for name, module in self.modules.items():
-            if trace is not None and name == self._first:
-                value = value.detach().requires_grad_()
-            inputs[name] = value
-            value = outputs[name] = module(value)
-            if self.noise is not None:
-                value = self._jitter(name, value)
-            if trace is not None and value.requires_grad:
-                value.retain_grad()
-        loss: torch.Tensor = self.loss(value, torch.from_numpy(np.array(labels)))
+        inputs, outputs = self._forward(tensor(x.astype(self.dtype)), traced=trace is not None)
+        last = next(reversed(outputs.values()))
+        loss: torch.Tensor = self.loss(last, torch.from_numpy(np.array(labels)))
         if self._optimizer is not None:
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            if self.noise is not None:
-                for name, weight in self._tensors.items():
-                    layer, _, quantity = name.partition(".")
-                    if weight.grad is not None:
-                        weight.grad = perturbed(weight.grad, self.noise.get((layer, f"{quantity}.grad"), 0.0), self._generator)
+            self._jitter_gradients()
         if trace is not None:
             self._record(trace, inputs, outputs, loss)
         if self._optimizer is not None:
             self._optimizer.step()
-            if self.noise is not None:
-                self._jitter_parameters()
-        return Outcome(float(loss.detach()), array(value))
+            self._jitter_parameters()
+        return Outcome(float(loss.detach()), array(last))
+
+    def _forward(self, value: torch.Tensor, traced: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Return each layer's input and output; traced ones keep their gradients."""
+        inputs: dict[str, torch.Tensor] = {}
+        outputs: dict[str, torch.Tensor] = {}
+        for name, module in self.modules.items():
+            if traced and name == self._first:
+                value = value.detach().requires_grad_()
+            inputs[name] = value
+            value = self._jitter(name, module(value))
+            outputs[name] = value
+            if traced and value.requires_grad:
+                value.retain_grad()
+        return inputs, outputs
 
     def _jitter(self, layer: str, value: torch.Tensor) -> torch.Tensor:
         """Perturb a layer's output, and on the way back the gradient that the next layer returned for it."""
-        assert self.noise is not None
+        if self.noise is None:
+            return value
         names = [*self.modules, "loss"]
         following = names[names.index(layer) + 1]
         scale, scale_grad = self.noise.get((layer, "output"), 0.0), self.noise.get((following, "grad_input"), 0.0)
         if not scale and not scale_grad:
             return value
-        return Jitter.apply(value, scale, scale_grad, self._generator)  # type: ignore[no-any-return, no-untyped-call]
+        return cast("torch.Tensor", Jitter.apply(value, scale, scale_grad, self._generator))
+
+    def _jitter_gradients(self) -> None:
+        """Perturb the gradients of the parameters."""
+        if self.noise is None:
+            return
+        for name, value in self._tensors.items():
+            layer, _, quantity = name.partition(".")
+            if value.grad is not None:
+                value.grad = perturbed(value.grad, self.noise.get((layer, f"{quantity}.grad"), 0.0), self._generator)
 
     def _jitter_parameters(self) -> None:
-        assert self.noise is not None
+        """Perturb the parameters after an update."""
+        if self.noise is None:
+            return
         with torch.no_grad():
             for name, value in self._tensors.items():
                 layer, _, quantity = name.partition(".")
@@ -206,7 +217,7 @@ class TorchTraining:
         for name in self.modules:
             trace.record(name, "input", array(inputs[name]))
             trace.record(name, "output", array(outputs[name]))
-        last = list(outputs.values())[-1]
+        last = next(reversed(outputs.values()))
         trace.record("loss", "input", array(last))
         trace.record("loss", "output", array(loss))
         if last.grad is not None:

@@ -172,9 +172,7 @@ def _judgement(judgement: Judgement) -> Facts:
         "fraction_of_tolerance": number(judgement.fraction),
         "elements": judgement.elements,
         "exceeding": judgement.exceeding,
-        "worst_element": None
-        if worst is None
-        else {"index": list(worst.index), "subject": number(worst.subject), "oracle": number(worst.oracle)},
+        "worst_element": None if worst is None else {"index": list(worst.index), "subject": number(worst.subject), "oracle": number(worst.oracle)},
         "reason": judgement.reason,
     }
 

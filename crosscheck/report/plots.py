@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -30,7 +30,7 @@ SMALLEST = 1e-6
 
 
 def _svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         buffer = io.StringIO()
@@ -145,4 +145,4 @@ def _floats(values: Sequence[float | None]) -> list[float]:
 
 
 def _positive(values: Sequence[float | None]) -> list[float]:
-    return [np.nan if not value else value for value in values]
+    return [value or np.nan for value in values]

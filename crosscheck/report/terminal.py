@@ -118,10 +118,14 @@ def _notes(facts: Facts) -> Iterator[RenderableType]:
     free = facts["free_run"]
     if free["max_weight_difference"] is not None:
         last = max((look["step"] for look in free["looks"]), default=0)
-        ratios = [look["distance"] / look["spread"] for look in free["looks"] if look["step"] == last and look["spread"] and look["distance"] is not None]
+        ratios = [
+            look["distance"] / look["spread"] for look in free["looks"] if look["step"] == last and look["spread"] and look["distance"] is not None
+        ]
         text = f"free run: after {facts['steps_done']:,} steps the weights differ by at most {free['max_weight_difference']:.2g}"
         if ratios:
-            text += f"; as a norm {min(ratios):.2g} to {max(ratios):.2g} times the spread of {free['perturbed_runs']} references with perturbed rounding"
+            text += (
+                f"; as a norm {min(ratios):.2g} to {max(ratios):.2g} times the spread of {free['perturbed_runs']} references with perturbed rounding"
+            )
         if free["left_at"] is not None:
             text += f"; left the yardstick by step {free['left_at']:,}"
         yield Text(text, style="red" if free["left_at"] is not None else "")

@@ -4,8 +4,8 @@ With d the logits less their maximum, a probability :math:`p_i = e^{d_i} / \sum_
 
 .. math:: u \, \big(|d_i| + \textstyle\sum_k p_k |d_k| + K + 2E\big)
 
-for K classes: subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative one; E is the error of the exponential itself. The
-bounds below hold for every usual order of these operations, with the maximum subtracted or not, the logarithm taken of the sum or of p.
+for K classes: subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative one; E is the error of the exponential itself.
+The bounds below hold for every usual order of these operations, with the maximum subtracted or not, the logarithm taken of the sum or of p.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Distribution:
 
     def moved(self, error_logits: Array) -> Array:
         """Return how far the probabilities move when the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
-        return self.p * (error_logits + (self.p * error_logits).sum(axis=-1, keepdims=True))
+        return np.asarray(self.p * (error_logits + (self.p * error_logits).sum(axis=-1, keepdims=True)))
 
 
 @dataclass(frozen=True)
