@@ -145,7 +145,11 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("nn-crosscheck")) / "mnist"
 
 
-def download(folder: Path, mirrors: Sequence[str] = MIRRORS, report: Callable[[str], Any] = print) -> None:
+Arrived = Callable[[str, int, int | None], Any]
+"""Told of a download as it goes on: the file's name, the bytes that have arrived, and how many there will be, where that is known."""
+
+
+def download(folder: Path, mirrors: Sequence[str] = MIRRORS, arrived: Arrived = lambda name, done, size: None) -> None:
     """Fetch what is missing of the full set into a folder; a file appears there only once it is whole and verified.
 
     Parameters
@@ -154,8 +158,8 @@ def download(folder: Path, mirrors: Sequence[str] = MIRRORS, report: Callable[[s
         Made if it does not exist.
     mirrors : sequence of str
         Addresses of folders with the four files, tried in turn.
-    report : callable
-        Gets a line of text about each file.
+    arrived : callable
+        Told of the progress.
 
     Raises
     ------
@@ -172,19 +176,20 @@ def download(folder: Path, mirrors: Sequence[str] = MIRRORS, report: Callable[[s
             if check(path, file)[1] == file.sha256:
                 continue
             raise DataError(f"{path}: not the full set's file, which --download would replace; choose another folder with --data-dir")
-        _fetch(path, file, mirrors, report)
+        _fetch(path, file, mirrors, arrived)
 
 
-def _fetch(path: Path, file: IdxFile, mirrors: Sequence[str], report: Callable[[str], Any]) -> None:
+def _fetch(path: Path, file: IdxFile, mirrors: Sequence[str], arrived: Arrived) -> None:
     failures = []
     for mirror in mirrors:
-        report(f"downloading {mirror}{file.name}")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{file.name}.")
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb") as target, urllib.request.urlopen(mirror + file.name, timeout=TIMEOUT_SECONDS) as source:
+            with os.fdopen(handle, "wb") as target, urllib.request.urlopen(mirror + file.name, timeout=TIMEOUT_SECONDS) as source:  # noqa: S310 - https
+                size = source.headers.get("Content-Length")
                 for block in _blocks(source, limit=64 << 20):
                     target.write(block)
+                    arrived(file.name, target.tell(), int(size) if size and size.isdigit() else None)
             found = check(temporary, file)[1]
             if found != file.sha256:
                 raise DataError(f"its content has the SHA-256 {found}, expected {file.sha256}")

@@ -13,13 +13,11 @@ import scratch
 from crosscheck.adapters.article import ArticleSubject
 from crosscheck.adapters.layered import LayeredSubject
 from crosscheck.architecture import Architecture
-from crosscheck.arithmetic import Arithmetic
 from crosscheck.frameworks.pytorch import oracle
 from crosscheck.frameworks.pytorch_training import TorchSgd, TorchTraining
 from crosscheck.freerun import MakeTraining
 from crosscheck.layout import LayerLayout
 from crosscheck.subject import Subject
-from crosscheck.training import TrainingComparison
 from crosscheck.update import SgdSettings
 from reference import pytorch as reference
 from scratch.article import ArticleCNN
@@ -130,8 +128,3 @@ def tutorial_twins(
     if subject == "article" and batch_size != 1:
         raise SettingsError(f"--batch-size {batch_size}: the article's code trains on one image at a time; use 1, or --subject scratch")
     return _TUTORIAL[subject](rng, dtype, settings, freeze)
-
-
-def compare(twins: Twins, arithmetic: Arithmetic, looks: int, perturbed: int, seed: int) -> TrainingComparison:
-    """Return a comparison that is ready for its first step."""
-    return TrainingComparison(twins.architecture, twins.subject, twins.make, arithmetic, looks, perturbed, seed)

@@ -1,0 +1,225 @@
+"""One run of the main job: batches in, steps of both sides compared, a line each hundred steps, the test at the end."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import threadpoolctl
+import torch
+from mnist_files import Digits
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from subjects import Twins
+
+import crosscheck
+from crosscheck.arithmetic import Arithmetic
+from crosscheck.lockstep import elements_per_step
+from crosscheck.report.facts import RunFacts, SideTest
+from crosscheck.training import BothOutcomes, TrainingComparison
+
+LINE_EVERY = 100
+TEST_BATCH = 250
+IMAGES_SHOWN = 8
+
+Labels = npt.NDArray[np.int64]
+Images = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, on how much at once, and what to check.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        Precision of the subject and of the reference beside it.
+    batch_size, steps : int
+    check_every : int
+        The first step is checked and every so-many-th after it.
+    perturbed : int
+        References with perturbed rounding.
+    seed : int
+    """
+
+    dtype: np.dtype[Any]
+    batch_size: int
+    steps: int
+    check_every: int
+    perturbed: int
+    seed: int
+
+    @property
+    def checks(self) -> int:
+        """How many steps are checked."""
+        return math.ceil(self.steps / self.check_every)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step and the epoch that it belongs to."""
+
+    epoch: int
+    x: Images
+    labels: Labels
+
+
+def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
+    """Return images as ``(count, 1, 28, 28)`` floats from -0.5 to 0.5."""
+    return np.asarray(images[:, None].astype(dtype) / 255 - 0.5)
+
+
+def batches(digits: Digits, plan: Plan, rng: np.random.Generator) -> Iterator[Batch]:
+    """Yield the batches of a run, shuffled anew each epoch."""
+    done, epoch = 0, 0
+    while True:
+        epoch += 1
+        order = rng.permutation(len(digits.train_images))
+        for start in range(0, len(order), plan.batch_size):
+            if done == plan.steps:
+                return
+            done += 1
+            picked = order[start : start + plan.batch_size]
+            yield Batch(epoch, scaled(digits.train_images[picked], plan.dtype), digits.train_labels[picked])
+
+
+@dataclass
+class Averages:
+    """Loss and accuracy of both sides since the last line."""
+
+    steps: int = 0
+    images: int = 0
+    losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    hits: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+
+    def add(self, outcomes: BothOutcomes, labels: Labels) -> None:
+        """Take in one step."""
+        sides = (outcomes.subject, outcomes.reference)
+        self.steps += 1
+        self.images += len(labels)
+        self.losses += [side.loss for side in sides]
+        self.hits += [float((side.output.argmax(axis=1) == labels).sum()) for side in sides]
+
+    def row(self, step: int, epoch: int) -> dict[str, Any]:
+        """Return the line's numbers."""
+        (subject_loss, reference_loss), (subject_hits, reference_hits) = self.losses / self.steps, self.hits / self.images
+        return {
+            "step": step,
+            "epoch": epoch,
+            "subject_loss": float(subject_loss),
+            "reference_loss": float(reference_loss),
+            "subject_accuracy": float(subject_hits),
+            "reference_accuracy": float(reference_hits),
+        }
+
+
+def line(row: dict[str, Any], worst: float) -> str:
+    """Return a line as text."""
+    losses = f"loss {row['subject_loss']:.4f} / {row['reference_loss']:.4f}"
+    accuracies = f"accuracy {100 * row['subject_accuracy']:5.1f} / {100 * row['reference_accuracy']:5.1f} %"
+    return f"step {row['step']:6,}  epoch {row['epoch']}  {losses}  {accuracies}  worst {worst:.2g}"
+
+
+def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
+    """Return a comparison that is ready for its first step."""
+    first = slice(plan.batch_size)
+    sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
+    elements = plan.checks * elements_per_step(twins.architecture, twins.subject.params, sample, labels)
+    looks = math.ceil(plan.steps / LINE_EVERY)
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, Arithmetic(plan.dtype, elements), looks, plan.perturbed, plan.seed)
+
+
+def train(comparison: TrainingComparison, run: Iterator[Batch], plan: Plan, facts: RunFacts, console: Console) -> None:
+    """Do all steps; an interruption or a training that diverges on both sides ends the run early and is noted."""
+    columns = (
+        TextColumn("checking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    averages = Averages()
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=plan.steps)
+        for step, batch in enumerate(run, start=1):
+            outcomes = comparison.step(batch.x, batch.labels, check=(step - 1) % plan.check_every == 0)
+            facts.losses.append((outcomes.subject.loss, outcomes.reference.loss))
+            averages.add(outcomes, batch.labels)
+            progress.advance(task)
+            if step % LINE_EVERY == 0 or step == plan.steps:
+                comparison.look()
+                facts.lines.append(averages.row(step, batch.epoch))
+                console.print(line(facts.lines[-1], comparison.worst_fraction()), markup=False)
+                averages = Averages()
+            if not math.isfinite(outcomes.subject.loss) and not math.isfinite(outcomes.reference.loss):
+                facts.failed = "the loss is not finite on either side; the training diverged, lower --lr"
+                return
+
+
+def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, probabilities: bool, facts: RunFacts, console: Console) -> None:
+    """Compare both sides on the test images.
+
+    Parameters
+    ----------
+    probabilities : bool
+        Whether the networks end in probabilities; in logits otherwise.
+    """
+    assert comparison.free is not None
+    images, labels = scaled(digits.test_images, dtype), digits.test_labels
+    predictions = {}
+    with console.status("testing"):
+        for side, network in (("subject", comparison.subject), ("reference", comparison.free.reference)):
+            outputs = np.concatenate([network.predict(images[at : at + TEST_BATCH]) for at in range(0, len(images), TEST_BATCH)]).astype(np.float64)
+            predictions[side] = outputs.argmax(axis=1)
+            losses = negative_log_likelihood(outputs, labels, probabilities)
+            facts.test[side] = SideTest(float(losses.mean()), float((predictions[side] == labels).mean()))
+    differing = np.flatnonzero(predictions["subject"] != predictions["reference"])
+    facts.predictions_differing = len(differing)
+    facts.images = [
+        {
+            "pixels": digits.test_images[i].tolist(),
+            "label": int(labels[i]),
+            "subject": int(predictions["subject"][i]),
+            "reference": int(predictions["reference"][i]),
+        }
+        for i in differing[:IMAGES_SHOWN]
+    ]
+    for side, result in facts.test.items():
+        console.print(f"test  {side:<9}  loss {result.loss:.4f}  accuracy {100 * result.accuracy:.1f} %", markup=False)
+    console.print(f"test  {len(differing):,} of {len(labels):,} predictions differ", markup=False)
+
+
+def negative_log_likelihood(outputs: npt.NDArray[np.float64], labels: Labels, probabilities: bool) -> npt.NDArray[np.float64]:
+    """Return each image's loss from a network's last output, probabilities or logits."""
+    own = outputs[np.arange(len(labels)), labels]
+    if probabilities:
+        with np.errstate(divide="ignore"):  # a probability that underflowed costs infinitely much
+            return np.asarray(-np.log(own))
+    largest = outputs.max(axis=1)
+    return np.asarray(largest + np.log(np.exp(outputs - largest[:, None]).sum(axis=1)) - own)
+
+
+def environment(seed: int, sha256: dict[str, str]) -> dict[str, Any]:
+    """Return versions, BLAS, threads, seed and checksums."""
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    blas = [f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture', 'unknown kernel')})" for pool in pools]
+    return {
+        "versions": {
+            "crosscheck": crosscheck.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": str(torch.__version__),
+        },
+        "platform": platform.platform(),
+        "blas": "; ".join(blas) or "unknown",
+        "threads": {"numpy": max((pool["num_threads"] for pool in pools), default=1), "torch": torch.get_num_threads()},
+        "seed": seed,
+        "data_sha256": sha256,
+    }
