@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.failure import Failure
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
 from crosscheck.operation import Call, Oracle
 from crosscheck.subject import SubjectLayer
@@ -27,9 +30,48 @@ def with_reading(bound: Bound, reading: Bound | None, arithmetic: Arithmetic) ->
     return Bound(arithmetic.error(bound) + arithmetic.error(reading), 1.0)
 
 
+@dataclass(frozen=True)
+class LayerCheck:
+    """The judgements on one layer for one call, and what they were made from.
+
+    Attributes
+    ----------
+    subject : SubjectLayer
+    oracle : Oracle
+    arithmetic : Arithmetic
+    call : Call
+        In the subject's precision.
+    wide : Call
+        The same numbers as the oracle got them, in float64.
+    found, expected, bounds : mapping
+        By quantity; empty where the call itself was not finite.
+    judgements : list of Judgement
+        One for each quantity, in execution order; skipped ones with the reason.
+    """
+
+    subject: SubjectLayer
+    oracle: Oracle
+    arithmetic: Arithmetic
+    call: Call
+    wide: Call
+    found: Mapping[str, Array]
+    expected: Mapping[str, Array]
+    bounds: Mapping[str, Bound]
+    judgements: list[Judgement]
+
+    def failure(self, judgement: Judgement) -> Failure | None:
+        """Return what a diagnosis of one of the judgements needs; None where the subject computed nothing to diagnose."""
+        quantity = judgement.place.quantity
+        found = self.found.get(quantity)
+        if found is None:
+            return None
+        bound = with_reading(self.bounds[quantity], self.subject.reading(quantity, self.call, found), self.arithmetic)
+        return Failure(judgement, found, self.expected[quantity], bound, self.wide, self.oracle, self.subject, self.arithmetic)
+
+
 def check_layer(
     subject: SubjectLayer, oracle: Oracle, call: Call, arithmetic: Arithmetic, layer: str, step: int = 0, only: Iterable[str] | None = None
-) -> list[Judgement]:
+) -> LayerCheck:
     """Judge every quantity of one layer for one call.
 
     Parameters
@@ -39,7 +81,7 @@ def check_layer(
     oracle : Oracle
         Gets the very same numbers in float64.
     call : Call
-        In the subject's precision.
+        Converted to the subject's precision.
     arithmetic : Arithmetic
         The subject's.
     layer : str
@@ -48,24 +90,22 @@ def check_layer(
         The training step, or 0.
     only : iterable of str, optional
         The quantities to judge; all of them if left out.
-
-    Returns
-    -------
-    list of Judgement
-        One for each quantity, in execution order; skipped ones with the reason.
     """
-    asked = quantities(call) if only is None else list(only)
     call = call.astype(arithmetic.dtype)
-    places = {quantity: Place(step, layer, quantity) for quantity in asked}
+    places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
     if not call.finite():
-        return [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason="its inputs are not finite") for place in places.values()]
-    wide = call.astype(np.float64)
+        undecided = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason="its inputs are not finite") for place in places.values()]
+        return LayerCheck(subject, oracle, arithmetic, call, call, {}, {}, {}, undecided)
+    # A copy, made before the subject sees the arrays: it may write to them.
+    wide = copy.deepcopy(call).astype(np.float64)
     found = subject.vjp(call)
     expected = oracle.vjp(wide)
     bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
-    return [
-        judge_one(places[quantity], Kind.ISOLATED, quantity, found.get(quantity), expected, bounds, subject, call, arithmetic) for quantity in asked
+    judgements = [
+        judge_one(place, Kind.ISOLATED, quantity, found.get(quantity), expected, bounds, subject, call, arithmetic)
+        for quantity, place in places.items()
     ]
+    return LayerCheck(subject, oracle, arithmetic, call, wide, found, expected, bounds, judgements)
 
 
 def judge_one(

@@ -35,20 +35,20 @@ class Layout:
 
     def to_reference(self, array: Array) -> Array:
         """Return a contiguous copy of a subject's array in the reference's layout."""
-        return self._apply(self.pattern, array)
+        return np.array(self._apply(self.pattern, array), order="C")
 
     def to_subject(self, array: Array) -> Array:
-        """Return a contiguous copy of a reference's array in the subject's layout."""
+        """Return a reference's array in the subject's layout; it may share memory with the array given, and then lies in memory as that one does."""
         subject, _, reference = self.pattern.partition("->")
         return self._apply(f"{reference}->{subject}" if self.pattern else "", array)
 
     def _apply(self, pattern: str, array: Array) -> Array:
         if not pattern:
-            return np.array(array, order="C")
+            return array
         named = {axis for axis in pattern.replace("(", " ").replace(")", " ").split() if axis.isidentifier()}
         sizes = {axis: size for axis, size in self.sizes.items() if axis in named}
         try:
-            return np.array(einops.rearrange(array, pattern, **sizes), order="C")
+            return einops.rearrange(array, pattern, **sizes)
         except einops.EinopsError as error:
             given = ", ".join(f"{axis}={size}" for axis, size in self.sizes.items()) or "none"
             cause = str(error).strip().splitlines()[-1].strip()

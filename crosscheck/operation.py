@@ -41,11 +41,11 @@ class Call:
     constants: Constants = field(default_factory=dict)
 
     def astype(self, dtype: npt.DTypeLike) -> Call:
-        """Return the same call with every float array in another precision."""
+        """Return the same call with every float array in another precision; arrays that have it already are kept as they lie in memory."""
         return Call(
-            self.x.astype(dtype),
-            {name: value.astype(dtype) for name, value in self.params.items()},
-            None if self.grad_output is None else self.grad_output.astype(dtype),
+            self.x.astype(dtype, copy=False),
+            {name: value.astype(dtype, copy=False) for name, value in self.params.items()},
+            None if self.grad_output is None else self.grad_output.astype(dtype, copy=False),
             self.constants,
         )
 

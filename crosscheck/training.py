@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.causes import Cause, Failure, diagnose
+from crosscheck.divergence import Divergence, examined
+from crosscheck.failure import Failure
 from crosscheck.freerun import FreeRun, Look, MakeTraining, Training
 from crosscheck.isolated import check_layer, with_reading
 from crosscheck.judgement import Judgement, Kind, Verdict
@@ -27,27 +28,6 @@ from crosscheck.trace import Trace
 
 Labels = npt.NDArray[np.integer[Any]]
 LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """The first quantity that rounding cannot explain, in execution order.
-
-    Attributes
-    ----------
-    judgement : Judgement
-    cause : Cause or None
-        The hypothesis that removes it; None where the cause is unknown.
-    source : str
-        Where the code stands that computed it, if known.
-    isolated : Judgement or None
-        The verdict on the same quantity of the same layer when it is given the reference's values.
-    """
-
-    judgement: Judgement
-    cause: Cause | None = None
-    source: str = ""
-    isolated: Judgement | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +164,7 @@ class TrainingComparison:
                 cotangent = None
             call = Call(values[name, "input"], own, cotangent, {"labels": labels} if loss else {})
             oracle = self.architecture.loss if loss else self.architecture.layers[name]
-            yield from check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps)
+            yield from check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps).judgements
         self._reference_distance(report, values, params)
 
     def _momentum(self) -> dict[str, Array]:
@@ -229,13 +209,12 @@ class TrainingComparison:
         subject = self.subject.layers[layer]
         alone = next((j for j in isolated if (j.place.layer, j.place.quantity) == (layer, quantity)), None)
         context, found = report.contexts.get(layer), trace.get((layer, quantity))
-        cause = None
-        if judgement.kind is Kind.LAYER and context is not None and quantity in context.expected and found is not None:
-            bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.arithmetic)
-            wide = context.call.astype(np.float64)
-            oracle = self.architecture.loss if layer == "loss" else self.architecture.layers[layer]
-            cause = diagnose(Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic))
-        return Divergence(judgement, cause, subject.sources.get(quantity, ""), alone)
+        if judgement.kind is not Kind.LAYER or context is None or quantity not in context.expected or found is None:
+            return Divergence(judgement, None, subject.sources.get(quantity, ""), alone)
+        bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.arithmetic)
+        wide = context.call.astype(np.float64)
+        oracle = self.architecture.loss if layer == "loss" else self.architecture.layers[layer]
+        return examined(Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic), alone)
 
     @property
     def unexplained(self) -> bool:

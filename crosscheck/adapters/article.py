@@ -53,7 +53,7 @@ class Layer:
         layout = self.layout
         layer = copy.copy(self._layer)
         for name, parameter in layout.params.items():
-            setattr(layer, name, parameter.layout.to_subject(call.params[parameter.name]))
+            setattr(layer, name, np.array(parameter.layout.to_subject(call.params[parameter.name]), order="C"))
         result = {"output": layout.output.to_reference(layer.forward(layout.input.to_subject(call.x)))}
         if call.grad_output is not None:
             result |= self.backprop(layer, layout.output.to_subject(call.grad_output))

@@ -79,7 +79,7 @@ class Layer:
         """Return output and gradients of the copy, its parameters set to those of the call."""
         layout = self.layout
         for name, parameter in layout.params.items():
-            self._layer.params[name] = parameter.layout.to_subject(call.params[parameter.name])
+            self._layer.params[name] = np.array(parameter.layout.to_subject(call.params[parameter.name]), order="C")
         result = {"output": layout.output.to_reference(self._layer.forward(layout.input.to_subject(call.x)))}
         if call.grad_output is not None:
             grad_input = self._layer.backward(layout.output.to_subject(call.grad_output))

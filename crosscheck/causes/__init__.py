@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crosscheck.causes.failure import Candidate, Failure, Hypothesis
+from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.causes.hypotheses import HYPOTHESES
+from crosscheck.failure import Failure
 from crosscheck.judgement import Kind, Verdict, judge
 
-__all__ = ["HYPOTHESES", "Candidate", "Cause", "Failure", "Hypothesis", "diagnose"]
+__all__ = ["HYPOTHESES", "Candidate", "Cause", "Hypothesis", "diagnose"]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
-from crosscheck.causes.failure import Candidate, Failure, Hypothesis
+from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.causes.ties import tie_rule
+from crosscheck.failure import Failure
 
 
 def not_computed(failure: Failure) -> Iterator[Candidate]:

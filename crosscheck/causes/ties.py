@@ -9,7 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from crosscheck.arithmetic import Array
-from crosscheck.causes.failure import Candidate, Failure
+from crosscheck.causes.candidate import Candidate
+from crosscheck.failure import Failure
 from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
 
@@ -79,5 +80,5 @@ def _agrees_without_ties(failure: Failure) -> bool:
     ranks = np.empty(flat.size)
     ranks[order] = np.arange(flat.size)
     call = replace(failure.call, x=ranks.reshape(failure.call.x.shape)).astype(failure.arithmetic.dtype)
-    verdicts = check_layer(failure.subject, failure.oracle, call, failure.arithmetic, failure.judgement.place.layer, only=["grad_input"])
-    return verdicts[0].verdict is Verdict.MATCH
+    check = check_layer(failure.subject, failure.oracle, call, failure.arithmetic, failure.judgement.place.layer, only=["grad_input"])
+    return check.judgements[0].verdict is Verdict.MATCH

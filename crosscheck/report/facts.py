@@ -11,9 +11,10 @@ import numpy as np
 
 import crosscheck
 from crosscheck.arithmetic import Array
+from crosscheck.divergence import Divergence
 from crosscheck.judgement import Judgement, Kind, Verdict
 from crosscheck.record import Series
-from crosscheck.training import LINKS, Consequence, Divergence, TrainingComparison
+from crosscheck.training import LINKS, Consequence, TrainingComparison
 
 SCHEMA_VERSION = 1
 POINTS = 400

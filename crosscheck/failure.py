@@ -1,8 +1,7 @@
-"""What a hypothesis about a fault is asked, and what it answers."""
+"""A mismatch with everything that it was judged from: what a diagnosis begins with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
@@ -45,28 +44,3 @@ class Failure:
     def quantity(self) -> str:
         """The name of the quantity."""
         return self.judgement.place.quantity
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What the layer would have computed with one fault.
-
-    Attributes
-    ----------
-    name : str
-        A stable key, such as ``"tie rule"``.
-    words : str
-        The fault as a sentence for the person who made it.
-    expected : array
-    bound : Bound, optional
-        Where it differs from that of the right result.
-    """
-
-    name: str
-    words: str
-    expected: Array
-    bound: Bound | None = None
-
-
-Hypothesis = Callable[[Failure], Iterator[Candidate]]
-"""Yields what a right layer with one fault would have computed; nothing where the fault cannot be."""

@@ -1,0 +1,35 @@
+"""A mismatch with what is known about it: where its code stands, its likely cause, and how the layer does on other values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crosscheck.causes import Cause, diagnose
+from crosscheck.failure import Failure
+from crosscheck.judgement import Judgement
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A quantity that rounding cannot explain.
+
+    Attributes
+    ----------
+    judgement : Judgement
+    cause : Cause or None
+        The hypothesis that removes it; None where the cause is unknown.
+    source : str
+        Where the code stands that computed it, if known.
+    isolated : Judgement or None
+        In a training step: the verdict on the same quantity of the same layer when it is given the reference's values.
+    """
+
+    judgement: Judgement
+    cause: Cause | None = None
+    source: str = ""
+    isolated: Judgement | None = None
+
+
+def examined(failure: Failure, isolated: Judgement | None = None) -> Divergence:
+    """Return a mismatch with its likely cause and its source."""
+    return Divergence(failure.judgement, diagnose(failure), failure.subject.sources.get(failure.quantity, ""), isolated)

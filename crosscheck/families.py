@@ -1,0 +1,145 @@
+"""Inputs that leave no hiding place: each family brings to light what another one hides.
+
+Dense normal values never tie, so a wrong tie rule passes on them; digits on a constant background hide a dropped last row; neither has a zero at a
+kink. A layer is right when it is right on all of them. The cotangent is random in every family: one of all ones hides half of the usual mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Array
+
+Shape = tuple[int, ...]
+Draw = Callable[[np.random.Generator, Shape], npt.NDArray[np.float64]]
+Arrange = Callable[[Array], Array]
+
+
+def _contiguous(array: Array) -> Array:
+    return np.array(array, order="C")
+
+
+def _fortran(array: Array) -> Array:
+    return np.array(array, order="F")
+
+
+def _strided(array: Array) -> Array:
+    """Return a view of every other element of a larger array, backwards along the last axis."""
+    if not array.ndim:
+        return array
+    larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    view = larger[..., ::-2]
+    view[...] = array
+    return view
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of input.
+
+    Attributes
+    ----------
+    name : str
+        As it stands in the ids of tests.
+    reveals : str
+        The mistakes that it is there for.
+    draw : callable
+        Makes the numbers of the input from a generator and a shape.
+    cotangent : callable
+        The same for the cotangent.
+    arrange : callable
+        Lays an array out in memory; every layout holds the same numbers.
+    """
+
+    name: str
+    reveals: str
+    draw: Draw
+    cotangent: Draw
+    arrange: Arrange = _contiguous
+
+    def input(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Return an input of this family."""
+        return self.arrange(self.draw(rng, shape).astype(dtype))
+
+    def grad_output(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Return a random cotangent that suits the inputs of this family."""
+        return self.arrange(self.cotangent(rng, shape).astype(dtype))
+
+
+def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return independent normal numbers."""
+    return rng.standard_normal(shape)
+
+
+def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return strokes of a pen on a constant background of -0.5; along the last two axes, or the last one where there are no others."""
+    height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1])
+    images = np.full((*shape[:-2], height, width) if len(shape) > 2 else (shape[0], 1, width), -0.5)
+    for image in images.reshape(-1, height, width):
+        row, column = int(rng.integers(height)), int(rng.integers(width))
+        for _ in range(max(height, width)):
+            image[row, column] = rng.integers(1, 256) / 255 - 0.5
+            row = int(np.clip(row + rng.integers(-1, 2), 0, height - 1))
+            column = int(np.clip(column + rng.integers(-1, 2), 0, width - 1))
+    return images.reshape(shape)
+
+
+def few_values(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers from a set of five."""
+    return rng.choice([-1.0, -0.5, 0.0, 0.5, 1.0], shape)
+
+
+def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return zeros of either sign, normal numbers, and numbers hardly different from zero."""
+    hardly = float(np.finfo(np.float32).tiny)
+    kind = rng.integers(0, 4, shape)
+    sign = rng.choice([-1.0, 1.0], shape)
+    return np.choose(kind, [sign * 0.0, rng.standard_normal(shape), sign * hardly, sign * 0.0])
+
+
+def wide(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers of very different size."""
+    return rng.standard_normal(shape) * np.exp2(rng.integers(-20, 21, shape))
+
+
+def large(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers of the order of 1000, whose exponentials overflow."""
+    return 1000 * rng.standard_normal(shape)
+
+
+def _scaled(exponent: int) -> Draw:
+    def draw(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+        return rng.standard_normal(shape) * 2.0**exponent
+
+    return draw
+
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("normal", "formulas, signs, transposed axes", normal, normal),
+        Family("digits", "a wrong tie rule, padding that wins", digits, normal),
+        Family("ties", "a wrong tie rule", few_values, normal),
+        Family("kinks", "a wrong derivative at zero", kinks, normal),
+        Family("wide", "sums in lower precision, cancellation", wide, wide),
+        Family("large", "exponentials that overflow", large, normal),
+        Family("tiny", "an epsilon that was added, an absolute threshold", _scaled(-62), _scaled(-62)),
+        Family("huge", "squares and sums that overflow", _scaled(50), _scaled(50)),
+        Family("fortran", "reshape that trusts the memory's order", normal, normal, _fortran),
+        Family("strided", "views taken for contiguous arrays", normal, normal, _strided),
+    )
+}
+
+
+def labels(rng: np.random.Generator, batch: int, classes: int) -> npt.NDArray[Any]:
+    """Return random labels, among them the first and the last class where the batch has room for both."""
+    result = rng.integers(0, classes, batch)
+    result[-1] = classes - 1
+    if batch > 1:
+        result[0] = 0
+    return result
