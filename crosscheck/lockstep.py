@@ -20,12 +20,12 @@ import numpy.typing as npt
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.chain import Stage, StageRun, accumulate, run
-from crosscheck.isolated import judge_one, quantities, with_reading
+from crosscheck.isolated import judge_one, quantities
 from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
 from crosscheck.operation import Arrays, Call
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Trace
-from crosscheck.update import update_bounds, update_carried
+from crosscheck.update import Updated, check_update, update_bounds, update_carried
 
 Labels = npt.NDArray[np.integer[Any]]
 Layers = dict[str, SubjectLayer]
@@ -202,42 +202,21 @@ class _Chain:
 
     def updates(self) -> Iterator[Judgement]:
         """Yield each updated parameter and each momentum buffer, on the gradients and the state that were there."""
-        settings = self.architecture.update.settings
         for name in self.architecture.names:
             for parameter in self.architecture.params[name]:
-                before, after = self.trace[name, f"{parameter}.before"], self.trace[name, parameter]
-                place = self.trace.place(name, parameter)
-                grad = self.trace.get((name, f"{parameter}.grad"))
-                if name in self.architecture.frozen:
-                    yield equal(place, Kind.UPDATE, after, before, self.arithmetic)
-                    continue
-                if grad is None:
-                    yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
-                    continue
-                buffer = self.trace.get((name, f"{parameter}.momentum.before"))
-                wide = [None if value is None else value.astype(np.float64) for value in (before, grad, buffer)]
-                param64, grad64, buffer64 = wide
-                assert param64 is not None
-                assert grad64 is not None
-                if not (np.isfinite(param64).all() and np.isfinite(grad64).all()):
-                    yield Judgement(place, Kind.UPDATE, Verdict.UNDECIDED, reason="the gradient or the parameter is not finite")
-                    continue
-                state = {} if buffer64 is None else {parameter: buffer64}
-                params, buffers = self.architecture.update.update({parameter: param64}, {parameter: grad64}, state)
-                bound, buffer_bound = update_bounds(settings, param64, grad64, buffer64)
-                reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
-                if reading is not None:
-                    moved = update_carried(settings, self.arithmetic.error(reading))
-                    bound = with_reading(bound, Bound(moved, 1.0), self.arithmetic)
-                yield judge(place, Kind.UPDATE, after, params[parameter], bound, self.arithmetic)
-                if parameter in buffers:
-                    yield self._judge_buffer(name, parameter, buffers[parameter], buffer_bound)
+                yield from self._update(name, parameter)
 
-    def _judge_buffer(self, name: str, parameter: str, expected: Array, bound: Bound) -> Judgement:
-        place, found = self.trace.place(name, f"{parameter}.momentum"), self.trace.get((name, f"{parameter}.momentum"))
-        if found is None:
-            return Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="the optimizer keeps no momentum buffer")
-        return judge(place, Kind.UPDATE, found, expected, bound, self.arithmetic)
+    def _update(self, name: str, parameter: str) -> Iterator[Judgement]:
+        trace, place = self.trace, self.trace.place(name, parameter)
+        before, after, grad = trace[name, f"{parameter}.before"], trace[name, parameter], trace.get((name, f"{parameter}.grad"))
+        if name in self.architecture.frozen:
+            yield equal(place, Kind.UPDATE, after, before, self.arithmetic)
+        elif grad is None or name not in self.report.contexts:
+            yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
+        else:
+            buffers = [trace.get((name, f"{parameter}.{which}")) for which in ("momentum.before", "momentum")]
+            reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
+            yield from check_update(self.architecture.update, Updated(before, grad, after, *buffers), place, self.arithmetic, reading)
 
 
 def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, report: StepReport) -> None:

@@ -5,15 +5,16 @@ An optimizer is one more pure function, ``update(params, grads, state) -> params
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from crosscheck.arithmetic import Array, Bound
-
-Arrays = Mapping[str, Array]
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.judgement import Judgement, Kind, Verdict, judge
+from crosscheck.operation import Arrays
+from crosscheck.trace import Place
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,58 @@ def update_carried(settings: SgdSettings, error_grad: Array) -> Array:
     """Return how far an updated parameter moves when its gradient is off by up to ``error_grad``, the state being given."""
     nothing = np.zeros_like(error_grad)
     return absolute_step(settings, nothing, error_grad, nothing)[0]
+
+
+@dataclass(frozen=True)
+class Updated:
+    """One parameter before and after an optimizer's step.
+
+    Attributes
+    ----------
+    before, grad, after : array
+        The parameter, its gradient and the parameter after the step, in the subject's precision.
+    buffer, buffer_after : array, optional
+        Its momentum buffer, where there is one.
+    """
+
+    before: Array
+    grad: Array
+    after: Array
+    buffer: Array | None = None
+    buffer_after: Array | None = None
+
+
+def check_update(update: Update, updated: Updated, place: Place, arithmetic: Arithmetic, reading: Bound | None = None) -> Iterator[Judgement]:
+    """Yield the verdict on an updated parameter and, with momentum, on its buffer.
+
+    Parameters
+    ----------
+    update : Update
+        The oracle, which starts from the same parameter, gradient and buffer.
+    updated : Updated
+    place : Place
+        Of the parameter.
+    arithmetic : Arithmetic
+        The subject's.
+    reading : Bound, optional
+        The error made in reading the gradient, if it is not stored.
+    """
+    given = [updated.before, updated.grad, *([] if updated.buffer is None else [updated.buffer])]
+    if not all(np.isfinite(array).all() for array in given):
+        yield Judgement(place, Kind.UPDATE, Verdict.UNDECIDED, reason="the gradient, the parameter or its state is not finite")
+        return
+    name = place.quantity
+    before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
+    buffer = None if updated.buffer is None else updated.buffer.astype(np.float64)
+    params, buffers = update.update({name: before}, {name: grad}, {} if buffer is None else {name: buffer})
+    bound, buffer_bound = update_bounds(update.settings, before, grad, buffer)
+    if reading is not None:
+        moved = update_carried(update.settings, arithmetic.error(reading))
+        bound = Bound(arithmetic.error(bound) + moved, 1.0)
+    yield judge(place, Kind.UPDATE, updated.after, params[name], bound, arithmetic)
+    if name in buffers:
+        place = place._replace(quantity=f"{name}.momentum")
+        if updated.buffer_after is None:
+            yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="the optimizer keeps no momentum buffer")
+        else:
+            yield judge(place, Kind.UPDATE, updated.buffer_after, buffers[name], buffer_bound, arithmetic)

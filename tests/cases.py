@@ -51,7 +51,7 @@ def conv(*sizes: Any, **options: Any) -> Callable[[np.random.Generator], scratch
     return lambda rng: scratch.Conv2d(*sizes, rng=rng, **options)
 
 
-def linear(*sizes: int, **options: Any) -> Callable[[np.random.Generator], scratch.Linear]:
+def linear(*sizes: Any, **options: Any) -> Callable[[np.random.Generator], scratch.Linear]:
     """Return a maker of a linear layer."""
     return lambda rng: scratch.Linear(*sizes, rng=rng, **options)
 

@@ -1,0 +1,95 @@
+"""Whole networks under test, and how they are trained: on the digits that ship, a hundred steps in lock-step with PyTorch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from mnist_files import SHIPPED, Digits, load
+from subjects import Twins, layered
+from training_run import Plan, batches, compared
+
+import scratch
+from crosscheck.training import TrainingComparison
+from crosscheck.update import SgdSettings
+from scratch.networks import tutorial
+
+STEPS = 100
+PERTURBED = 2
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and its training."""
+
+    make: Callable[[np.random.Generator, npt.DTypeLike], scratch.Sequential]
+    settings: SgdSettings
+    batch_size: int
+
+
+def every_layer(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Sequential:
+    """Return a network of two convolutions and two linear layers, with every kind of layer in it, whose signal keeps its size."""
+    model = scratch.Sequential(
+        conv1=scratch.Conv2d(1, 4, 3, padding=1, rng=rng, dtype=dtype),
+        relu1=scratch.ReLU(),
+        pool1=scratch.MaxPool2d(3, stride=2),
+        conv2=scratch.Conv2d(4, 6, (3, 2), stride=2, rng=rng, dtype=dtype),
+        relu2=scratch.ReLU(),
+        flatten=scratch.Flatten(),
+        linear1=scratch.Linear(6 * 6 * 6, 20, rng=rng, dtype=dtype),
+        relu3=scratch.ReLU(),
+        linear2=scratch.Linear(20, 10, rng=rng, dtype=dtype),
+    )
+    for name, value in model.params.items():
+        if name.endswith("weight"):
+            fan_in = value[0].size if value.ndim == 4 else len(value)
+            np.multiply(value, np.sqrt(fan_in), out=value)
+        else:
+            value[...] = rng.standard_normal(value.shape) / 10
+    return model
+
+
+NETWORKS = {
+    "tutorial": Network(tutorial, SgdSettings(0.005), 1),
+    "every-layer": Network(every_layer, SgdSettings(0.01, momentum=0.9, weight_decay=0.001), 3),
+}
+
+
+@functools.cache
+def digits() -> Digits:
+    """Return the digits that ship."""
+    return load(SHIPPED)
+
+
+def trained(twins: Twins, plan: Plan, seed: int = 0) -> TrainingComparison:
+    """Do all steps of a plan and return the comparison."""
+    comparison = compared(twins, plan, digits())
+    for batch in batches(digits(), plan, np.random.default_rng(seed)):
+        comparison.step(batch.x, batch.labels)
+    comparison.look()
+    return comparison
+
+
+@functools.cache
+def comparison_of(network: str, dtype: str) -> TrainingComparison:
+    """Return the comparison of a network of the table, once it has trained."""
+    row = NETWORKS[network]
+    twins = layered(row.make(np.random.default_rng(0), dtype), row.settings)
+    return trained(twins, Plan(np.dtype(dtype), row.batch_size, STEPS, 1, PERTURBED, 0))
+
+
+@functools.cache
+def quantities_of(network: str) -> tuple[tuple[str, str], ...]:
+    """Return (layer, quantity) for everything that a step of a network makes, wires included."""
+    row = NETWORKS[network]
+    model = row.make(np.random.default_rng(0), np.float64)
+    result = []
+    for name, layer in model.layers.items():
+        result += [(name, "input"), (name, "output"), (name, "grad_output"), (name, "grad_input")]
+        for parameter in layer.params:
+            result += [(name, f"{parameter}.before"), (name, f"{parameter}.grad"), (name, parameter)]
+            result += [(name, f"{parameter}.momentum.before"), (name, f"{parameter}.momentum")] if row.settings.momentum else []
+    return (*result, ("loss", "input"), ("loss", "output"), ("loss", "grad_input"))

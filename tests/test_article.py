@@ -1,0 +1,101 @@
+"""The tutorial's own code: right everywhere but in its pool, whose tie rule is named; right to the end where only the softmax trains."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from networks import trained
+from subjects import tutorial_twins
+from training_run import Plan
+
+from crosscheck.judgement import Kind, Verdict
+from crosscheck.training import TrainingComparison
+from crosscheck.update import SgdSettings
+
+STEPS = 12
+DTYPES = ("float64", "float32")
+WRONG = {("pool", "grad_input")}
+RIGHT = {
+    ("conv", "output"),
+    ("conv", "weight.grad"),
+    ("conv", "weight"),
+    ("pool", "output"),
+    ("softmax", "output"),
+    ("softmax", "grad_input"),
+    ("softmax", "weight.grad"),
+    ("softmax", "bias.grad"),
+    ("softmax", "weight"),
+    ("softmax", "bias"),
+    ("loss", "output"),
+    ("loss", "grad_input"),
+}
+TEST_DRIVE = RIGHT - {("conv", "weight.grad")}
+
+
+@functools.cache
+def comparison_of(dtype: str, freeze: tuple[str, ...]) -> TrainingComparison:
+    """Return the comparison of the article's network after some steps."""
+    twins = tutorial_twins("article", np.random.default_rng(0), np.dtype(dtype), SgdSettings(0.005), 1, freeze)
+    return trained(twins, Plan(np.dtype(dtype), 1, STEPS, 1, 2, 0))
+
+
+def counts(comparison: TrainingComparison, kinds: tuple[Kind, ...], place: tuple[str, str]) -> dict[Verdict, int]:
+    """Return how many steps ended in each verdict for a quantity, over the kinds of comparison that exist for it."""
+    series = [s for (kind, *where), s in comparison.record.series.items() if kind in kinds and tuple(where) == place]
+    assert series
+    return {verdict: sum(s.counts[verdict] for s in series) for verdict in Verdict if any(s.counts[verdict] for s in series)}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("place", sorted(RIGHT), ids=".".join)
+def test_right_on_what_it_got(dtype: str, place: tuple[str, str]) -> None:
+    """Everything but the pool's input gradient is right in its own place, the convolution's gradient too."""
+    assert counts(comparison_of(dtype, ()), (Kind.LAYER, Kind.UPDATE), place) == {Verdict.MATCH: STEPS}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", [Kind.LAYER, Kind.ISOLATED])
+def test_the_pool_is_wrong(dtype: str, kind: Kind) -> None:
+    """The pool's input gradient is wrong in every step, on its own values and on the reference's."""
+    assert counts(comparison_of(dtype, ()), (kind,), ("pool", "grad_input")) == {Verdict.MISMATCH: STEPS}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_cause_is_the_tie_rule(dtype: str) -> None:
+    """The first divergence is the pool's, at the first step; its tie rule is named, and taking it as given leaves no error at all."""
+    first = comparison_of(dtype, ()).first
+    assert first is not None
+    assert str(first.judgement.place) == "step 1, pool.grad_input"
+    assert "MaxPool2.backprop" in first.source
+    assert first.cause is not None
+    assert first.cause.name == "tie rule: all"
+    assert first.cause.units_after == 0
+    assert "with the ties broken towards the first winner the same layer matches" in first.cause.words
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_follows(dtype: str) -> None:
+    """The convolution's gradient and weights are off at the end of the first step, because of the pool alone."""
+    comparison = comparison_of(dtype, ())
+    assert comparison.broken == WRONG
+    assert list(comparison.consequences) == [("conv", "weight.grad"), ("conv", "weight")]
+    assert {c.judgement.place.step for c in comparison.consequences.values()} == {1}
+    assert comparison.verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("place", sorted(TEST_DRIVE), ids=".".join)
+def test_drive(dtype: str, place: tuple[str, str]) -> None:
+    """With the filters frozen every quantity that is computed is right."""
+    kinds = (Kind.LAYER, Kind.UPDATE, Kind.WHOLE)
+    assert set(counts(comparison_of(dtype, ("conv",)), kinds, place)) == {Verdict.MATCH}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_drive_ends_in_a_match(dtype: str) -> None:
+    """With the filters frozen the run as a whole matches, the free run too."""
+    comparison = comparison_of(dtype, ("conv",))
+    assert comparison.free_verdict is Verdict.MATCH
+    assert comparison.verdict is Verdict.MATCH

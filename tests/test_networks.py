@@ -1,0 +1,67 @@
+"""Whole networks of scratch in lock-step with PyTorch: a hundred training steps on real digits, each quantity of each layer as a test of its own.
+
+Each test judges its layer on the values that the layer got, so a fault turns the tests of its own layer red and no others.
+"""
+
+from __future__ import annotations
+
+import pytest
+from networks import NETWORKS, STEPS, comparison_of, quantities_of
+
+from crosscheck.divergence import Divergence
+from crosscheck.judgement import Kind, Verdict
+from crosscheck.record import Series
+from crosscheck.report.message import message
+from crosscheck.training import TrainingComparison
+
+DTYPES = ("float64", "float32")
+RUNS = [(network, dtype) for network in NETWORKS for dtype in DTYPES]
+TESTS = [
+    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}")
+    for network, dtype in RUNS
+    for layer, quantity in quantities_of(network)
+]
+
+
+def series_of(comparison: TrainingComparison, layer: str, quantity: str) -> list[Series]:
+    """Return all that was found about a quantity, but for its value at the end of the whole step, to which every layer contributes."""
+    return [series for (kind, *place), series in comparison.record.series.items() if place == [layer, quantity] and kind is not Kind.WHOLE]
+
+
+def first_mismatch(comparison: TrainingComparison, layer: str, quantity: str) -> Divergence | None:
+    """Return the first mismatch of a quantity in its own link or isolated; with its cause where it is the first of the run."""
+    first = comparison.first
+    if first is not None and (first.judgement.place.layer, first.judgement.place.quantity) == (layer, quantity):
+        return first
+    judgement = next((series.first for series in series_of(comparison, layer, quantity) if series.first), None)
+    return Divergence(judgement) if judgement else None
+
+
+@pytest.mark.parametrize(("network", "dtype", "layer", "quantity"), TESTS)
+def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: pytest.FixtureRequest) -> None:
+    """A quantity is right in every step, in the layer's own place and on the reference's values."""
+    comparison = comparison_of(network, dtype)
+    found = first_mismatch(comparison, layer, quantity)
+    if found is not None:
+        pytest.fail(message(found, f'pytest "{request.node.nodeid}"'), pytrace=False)
+    counts = [series.counts for series in series_of(comparison, layer, quantity)]
+    # What the step before left can be compared from the second step on.
+    expected = STEPS - 1 if quantity.endswith(".before") else STEPS
+    assert counts
+    assert {count[Verdict.MATCH] for count in counts} == {expected}
+
+
+@pytest.mark.parametrize(("network", "dtype"), RUNS, ids=[f"{network}-{dtype}" for network, dtype in RUNS])
+def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
+    """The end of every whole step is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
+    comparison = comparison_of(network, dtype)
+    assert comparison.steps_checked == STEPS
+    assert not comparison.unexplained, message(comparison.first, "pytest tests/test_networks.py") if comparison.first else ""
+    assert all(decision.admissible for decision in comparison.decisions.values()) or comparison.broken
+
+
+@pytest.mark.parametrize(("network", "dtype"), RUNS, ids=[f"{network}-{dtype}" for network, dtype in RUNS])
+def test_free_run(network: str, dtype: str) -> None:
+    """Two trainings from the same weights stay as close as references with perturbed rounding, unless a layer is wrong."""
+    comparison = comparison_of(network, dtype)
+    assert comparison.free_verdict is Verdict.MATCH or comparison.broken, comparison.free
