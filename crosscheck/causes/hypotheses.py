@@ -37,7 +37,8 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
     }
     nearest = min(named, key=lambda factor: abs(factor - ratio))
     factors = {nearest: named[nearest]} if nearest != 1.0 else {}
-    if ratio and abs(ratio - 1) > failure.arithmetic.unit:
+    # A factor fitted to a single number explains anything, and so nothing.
+    if np.count_nonzero(expected) > 1 and ratio and abs(ratio - 1) > failure.arithmetic.unit:
         factors[ratio] = f"it is {ratio:.6g} times the right value throughout"
     for factor, words in factors.items():
         scale = max(1.0, abs(factor))

@@ -1,0 +1,62 @@
+"""The judge of layers, judged: right implementations raise no alarm, planted faults do, at their place and with their cause."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from cases import CASES, Run, check, divergence, module_of, quantities_of
+from planted import FAULTS, Planted, unchanged
+
+import scratch
+from crosscheck.adapters import layered
+from crosscheck.families import FAMILIES
+from crosscheck.frameworks.pytorch import oracle
+from crosscheck.judgement import Verdict
+from crosscheck.layout import LayerLayout
+
+BATCH = 3
+RIGHT = [Run(case, BATCH, family, "float32", 0) for case, family in itertools.product(CASES, FAMILIES)]
+
+
+@pytest.mark.parametrize("run", RIGHT, ids=str)
+def test_right_implementation(run: Run) -> None:
+    """PyTorch in single precision is a right implementation of every layer."""
+    checked = check(Planted(oracle(module_of(run.case)), unchanged), run)
+    assert {j.verdict for j in checked.judgements} == {Verdict.MATCH}, checked.judgements
+
+
+def run_of(fault: str) -> Run:
+    """Return where a fault of the table shows."""
+    row = FAULTS[fault]
+    return Run(row.case, BATCH, row.family, row.dtype, 0)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_found_where_it_is(fault: str) -> None:
+    """A planted fault makes its own quantities a mismatch and leaves all others a match."""
+    row = FAULTS[fault]
+    checked = check(Planted(oracle(module_of(row.case)), row.change), run_of(fault))
+    verdicts = {j.place.quantity: j.verdict for j in checked.judgements}
+    assert verdicts == {q: Verdict.MISMATCH if q in row.wrong else Verdict.MATCH for q in quantities_of(row.case)}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_cause_of_fault(fault: str) -> None:
+    """The hypothesis that explains a fault is found, and none where there is none."""
+    row = FAULTS[fault]
+    checked = check(Planted(oracle(module_of(row.case)), row.change), run_of(fault))
+    cause = divergence(checked, row.wrong[0]).cause
+    assert (cause.name if cause else None) == row.cause
+
+
+@pytest.mark.parametrize("rule", ["last", "all", "split"])
+@pytest.mark.parametrize("case", ["maxpool2d-2", "maxpool2d-2-odd", "maxpool2d-2x3s3s2"])
+def test_tie_rule_is_named(rule: scratch.pooling.TieRule, case: str) -> None:
+    """A pool with another tie rule is told from a wrong pool: on tied values its rule is the cause, on others it matches."""
+    like = CASES[case].make(None)  # type: ignore[arg-type]
+    subject = layered.Layer(scratch.MaxPool2d(like.kernel_size, like.stride, like.padding, rule), LayerLayout())
+    tied = divergence(check(subject, Run(case, BATCH, "digits", "float64", 0)), "grad_input")
+    assert tied.cause is not None
+    assert tied.cause.name == f"tie rule: {rule}"
+    assert divergence(check(subject, Run(case, BATCH, "normal", "float64", 0)), "grad_input").judgement.verdict is Verdict.MATCH
