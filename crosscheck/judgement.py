@@ -113,14 +113,19 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     tolerance = arithmetic.tolerance(bound)
     exceeding = int(np.count_nonzero(error > tolerance))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        fractions = np.nan_to_num(error / tolerance, nan=0.0, posinf=np.inf)
+    fractions = fractions_of(error, tolerance)
     # Of several infinite fractions the largest error is the most telling.
     ranks = np.where(np.isinf(fractions), error, 0.0) if exceeding and np.isinf(fractions).any() else fractions
     index = np.unravel_index(int(ranks.argmax()), error.shape)
     verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
     units = _units(error, bound, index, arithmetic)
     return Judgement(place, kind, verdict, subject.size, exceeding, units, float(fractions[index]), _worst(wide, oracle, index))
+
+
+def fractions_of(error: Array, tolerance: Array) -> Array:
+    """Return errors as fractions of their tolerances: 0 where there is no error, infinite where there is one and nothing is tolerated."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.nan_to_num(error / tolerance, nan=0.0, posinf=np.inf)
 
 
 def _units(error: Array, bound: Bound, index: tuple[Any, ...], arithmetic: Arithmetic) -> float:

@@ -22,7 +22,7 @@ from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.chain import Stage, StageRun, accumulate, run
 from crosscheck.isolated import judge_one, quantities
 from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
-from crosscheck.operation import Arrays, Call
+from crosscheck.operation import Arrays, Call, Oracle, RefusedError
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Trace
 from crosscheck.update import Updated, check_update, update_bounds, update_carried
@@ -33,11 +33,17 @@ Layers = dict[str, SubjectLayer]
 
 @dataclass(frozen=True)
 class LinkContext:
-    """What a judgement about a layer was made from, kept for diagnosis."""
+    """What the judgements about a layer were made from; ``undecided`` says why a quantity is not among those expected."""
 
     call: Call
     expected: dict[str, Array]
     bounds: dict[str, Bound]
+    undecided: str = ""
+
+    @property
+    def judged_whole(self) -> bool:
+        """Whether every quantity of the layer could be worked out."""
+        return all(quantity in self.expected for quantity in quantities(self.call))
 
 
 @dataclass
@@ -114,8 +120,7 @@ def check_step(
     report.links.extend(chain.forward())
     report.links.extend(chain.backward())
     report.links.extend(chain.updates())
-    complete = all(name in report.contexts for name in [*architecture.names, "loss"])
-    if complete and all(context.call.finite() for context in report.contexts.values()):
+    if all(name in report.contexts and report.contexts[name].judged_whole for name in [*architecture.names, "loss"]):
         _whole(architecture, trace, x, labels, arithmetic, report)
     return report
 
@@ -161,19 +166,26 @@ class _Chain:
             return
         cotangent = np.ones((), self.arithmetic.dtype) if name == "loss" else trace.get((name, "grad_output"))
         call = Call(trace[name, "input"], trace.parameters(name), cotangent, constants)
-        wide = call.astype(np.float64)
-        if call.finite():
-            expected = oracle.vjp(wide)
-            bounds = oracle.rounding.bounds(oracle, wide, expected, self.arithmetic)
-            self.report.contexts[name] = LinkContext(call, expected, bounds)
-        else:
-            self.report.contexts[name] = LinkContext(call, {}, {})
+        self.report.contexts[name] = self._context(oracle, call)
         yield self._judge(name, "output")
+
+    def _context(self, oracle: Oracle, call: Call) -> LinkContext:
+        forward = replace(call, grad_output=None)
+        if not forward.finite():
+            return LinkContext(call, {}, {}, "what it was given is not finite")
+        # The output can be judged even where the cotangent cannot be used.
+        usable = call if call.finite() else forward
+        wide = usable.astype(np.float64)
+        try:
+            expected = oracle.vjp(wide)
+        except RefusedError as error:
+            return LinkContext(call, {}, {}, str(error))
+        return LinkContext(call, expected, oracle.rounding.bounds(oracle, wide, expected, self.arithmetic), "its cotangent is not finite")
 
     def _judge(self, name: str, quantity: str) -> Judgement:
         context, place = self.report.contexts[name], self.trace.place(name, quantity)
-        if not context.expected:
-            return Judgement(place, Kind.LAYER, Verdict.UNDECIDED, reason="what it was given is not finite")
+        if quantity not in context.expected:
+            return Judgement(place, Kind.LAYER, Verdict.UNDECIDED, reason=context.undecided)
         found = self.trace.get((name, quantity))
         return judge_one(place, Kind.LAYER, quantity, found, context.expected, context.bounds, self.subject[name], context.call, self.arithmetic)
 

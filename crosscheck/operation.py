@@ -73,11 +73,21 @@ class Call:
         return (self.x.shape, tuple((k, v.shape) for k, v in self.params.items()), None if self.grad_output is None else self.grad_output.shape)
 
 
+class RefusedError(ValueError):
+    """An operation cannot be applied to the arrays that it was given; the message says why."""
+
+
 class Operation(Protocol):
     """One layer, of whatever side, as a pure function."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return ``output`` and, where a cotangent is given, ``grad_input`` and ``NAME.grad`` for each parameter."""
+        """Return ``output`` and, where a cotangent is given, ``grad_input`` and ``NAME.grad`` for each parameter.
+
+        Raises
+        ------
+        RefusedError
+            By a reference, if the shapes do not fit.
+        """
 
 
 class Oracle(Operation, Protocol):

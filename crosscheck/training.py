@@ -19,7 +19,7 @@ from crosscheck.divergence import Divergence, examined
 from crosscheck.failure import Failure
 from crosscheck.freerun import FreeRun, Look, MakeTraining, Training
 from crosscheck.isolated import check_layer, with_reading
-from crosscheck.judgement import Judgement, Kind, Verdict
+from crosscheck.judgement import Judgement, Kind, Verdict, fractions_of
 from crosscheck.lockstep import Decision, StepReport, check_step
 from crosscheck.operation import Call
 from crosscheck.record import Record
@@ -182,8 +182,7 @@ class TrainingComparison:
             found = params.get(f"{layer}.{quantity}") if (layer, quantity) not in values else values[layer, quantity]
             if found is None or not (quantity.endswith(".grad") or f"{layer}.{quantity}" in params):
                 continue
-            with np.errstate(divide="ignore", invalid="ignore"):
-                fraction = float(np.nan_to_num(np.abs(found - expected) / self.arithmetic.tolerance(bound), posinf=np.inf).max())
+            fraction = float(fractions_of(np.abs(found - expected), self.arithmetic.tolerance(bound)).max(initial=0.0))
             key = (layer, quantity)
             self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.error
@@ -26,6 +27,8 @@ import platformdirs
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "mnist"
 MIRRORS = ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/")
 TIMEOUT_SECONDS = 30
+MEND = "; delete it and run with --download"
+ELSEWHERE = "; choose another folder with --data-dir"
 
 
 @dataclass(frozen=True)
@@ -85,18 +88,22 @@ def load(folder: Path) -> Digits:
     DataError
         If a file is missing, truncated, corrupt or of another kind, or images and labels are of different length.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; name one with the four MNIST files, or run with --download")
+    try:
+        found = "" if folder.is_dir() else "no such folder"
+    except OSError as error:
+        found = f"cannot be looked into ({error.strerror})"
+    if found:
+        raise DataError(f"{folder}: {found}; name one with the four MNIST files with --data-dir, or run with --download")
     checked = {file.name: check(folder / file.name, file) for file in FILES}
     for images, labels in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):
         if checked[images.name][0] != checked[labels.name][0]:
             counts = f"{checked[images.name][0]:,} images, but {labels.name} has {checked[labels.name][0]:,} labels"
-            raise DataError(f"{folder / images.name}: {counts}; the two files do not belong together")
+            raise DataError(f"{folder / images.name}: {counts}, expected as many; delete both and run with --download")
     mnist.temporary_dir = lambda: str(folder)
     arrays = [mnist.train_images(), mnist.train_labels(), mnist.test_images(), mnist.test_labels()]
     for file, labels in ((TRAIN_LABELS, arrays[1]), (TEST_LABELS, arrays[3])):
         if labels.size and labels.max() > 9:
-            raise DataError(f"{folder / file.name}: a label of {labels.max()}, expected 0 to 9; the file is not MNIST's")
+            raise DataError(f"{folder / file.name}: a label of {labels.max()}, expected 0 to 9; the file is not MNIST's{MEND}")
     train_images, train_labels, test_images, test_labels = arrays
     hashes = {name: digest for name, (_, digest) in checked.items()}
     return Digits(train_images, train_labels.astype(np.int64), test_images, test_labels.astype(np.int64), hashes)
@@ -110,18 +117,17 @@ def check(path: Path, file: IdxFile) -> tuple[int, str]:
     DataError
         Unless the file is a whole gzip of a whole IDX file of the kind that its name promises.
     """
-    mend = "delete it and run with --download"
     try:
         with gzip.open(path, "rb") as stream:
             header = stream.read(file.header)
             if len(header) < file.header:
-                raise DataError(f"{path}: {len(header)} bytes inside, expected a header of {file.header}; {mend}")
+                raise DataError(f"{path}: {len(header)} bytes inside, expected a header of {file.header}{MEND}")
             sizes = [int.from_bytes(header[at : at + 4], "big") for at in range(0, file.header, 4)]
             magic, count, item = sizes[0], sizes[1], tuple(sizes[2:])
             if magic != file.magic:
-                raise DataError(f"{path}: the magic number is {magic:#010x}, expected {file.magic:#010x}; this is another kind of file, {mend}")
+                raise DataError(f"{path}: the magic number is {magic:#010x}, expected {file.magic:#010x}; this is another kind of file{MEND}")
             if item != file.item:
-                raise DataError(f"{path}: images of {item[0]}x{item[1]}, expected 28x28; this is another data set, {mend}")
+                raise DataError(f"{path}: images of {item[0]}x{item[1]}, expected 28x28; this is another data set{MEND}")
             expected = file.header + count * int(np.prod(file.item, dtype=np.int64))
             digest, found = hashlib.sha256(header), len(header)
             while found <= expected and (block := stream.read(min(1 << 20, expected + 1 - found))):
@@ -131,12 +137,12 @@ def check(path: Path, file: IdxFile) -> tuple[int, str]:
         raise DataError(f"{path}: no such file; name the right folder with --data-dir, or run with --download") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         size = path.stat().st_size
-        raise DataError(f"{path}: {size:,} bytes that are not a whole gzip file ({error}); {mend}") from None
+        raise DataError(f"{path}: {size:,} bytes that are not a whole gzip file ({error}){MEND}") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}), expected a gzip file{ELSEWHERE}") from None
     if found != expected:
         more = "more than " if found > expected else ""
-        raise DataError(f"{path}: {more}{min(found, expected):,} bytes inside, expected {expected:,} for {count:,} entries; {mend}")
+        raise DataError(f"{path}: {more}{min(found, expected):,} bytes inside, expected {expected:,} for {count:,} entries{MEND}")
     return count, digest.hexdigest()
 
 
@@ -168,21 +174,24 @@ def download(folder: Path, mirrors: Sequence[str] = MIRRORS, arrived: Arrived = 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        there = {file.name for file in FILES if (folder / file.name).exists()}
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made ({error.strerror}); choose another folder with --data-dir") from None
+        raise DataError(f"{folder}: cannot be made or looked into ({error.strerror}){ELSEWHERE}") from None
     for file in FILES:
         path = folder / file.name
-        if path.exists():
-            if check(path, file)[1] == file.sha256:
-                continue
-            raise DataError(f"{path}: not the full set's file, which --download would replace; choose another folder with --data-dir")
-        _fetch(path, file, mirrors, arrived)
+        if file.name not in there:
+            _fetch(path, file, mirrors, arrived)
+        elif check(path, file)[1] != file.sha256:
+            raise DataError(f"{path}: not the full set's file, which --download would replace{ELSEWHERE}")
 
 
 def _fetch(path: Path, file: IdxFile, mirrors: Sequence[str], arrived: Arrived) -> None:
     failures = []
     for mirror in mirrors:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{file.name}.")
+        try:
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{file.name}.")
+        except OSError as error:
+            raise DataError(f"{path.parent}: files cannot be written there ({error.strerror}){ELSEWHERE}") from None
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as target, urllib.request.urlopen(mirror + file.name, timeout=TIMEOUT_SECONDS) as source:  # noqa: S310 - https
@@ -196,9 +205,10 @@ def _fetch(path: Path, file: IdxFile, mirrors: Sequence[str], arrived: Arrived) 
             temporary.chmod(0o644)
             os.replace(temporary, path)
             return
-        except (DataError, OSError, ValueError) as error:
+        except (DataError, OSError, ValueError, http.client.HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            failures.append(f"{mirror}: {str(reason).replace(str(temporary), 'the download')}")
+            said = " ".join(str(reason).split())
+            failures.append(f"{mirror}: {said.replace(str(temporary), 'the download').removesuffix(MEND)}")
         finally:
             temporary.unlink(missing_ok=True)
     raise DataError(f"{file.name}: no mirror delivered it ({'; '.join(failures)}); check the network, or name a folder that has it with --data-dir")

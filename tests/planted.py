@@ -31,7 +31,7 @@ class Planted:
         """Return the changed result in the precision of the call."""
         right = self.oracle.vjp(call)
         wrong = self.change(right, call, self.oracle)
-        return {quantity: value for quantity, value in (right | wrong).items() if value is not None}
+        return {quantity: value for quantity, value in {**right, **wrong}.items() if value is not None}
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
         """Return None: every quantity is there to be read."""

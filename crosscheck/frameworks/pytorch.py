@@ -17,7 +17,7 @@ from torch.func import functional_call
 
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
-from crosscheck.operation import Call, Oracle, Rounding
+from crosscheck.operation import Call, Oracle, RefusedError, Rounding
 from crosscheck.rounding import CrossEntropy, LogLikelihood, Multilinear, Selection, Softmax
 
 NAME = f"PyTorch {torch.__version__}"
@@ -70,6 +70,13 @@ class TorchOracle:
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
+        try:
+            return self._vjp(call)
+        except (RuntimeError, ValueError, IndexError) as error:
+            shapes = f"an input of shape {call.x.shape}" + "".join(f", {name} {value.shape}" for name, value in call.params.items())
+            raise RefusedError(f"{NAME}'s {type(self.module).__name__} refuses {shapes}: {str(error).splitlines()[0]}") from error
+
+    def _vjp(self, call: Call) -> dict[str, Array]:
         with torch.set_grad_enabled(call.grad_output is not None):
             x = tensor(call.x).requires_grad_(call.grad_output is not None)
             params = {name: tensor(value).requires_grad_(call.grad_output is not None) for name, value in call.params.items()}
