@@ -127,6 +127,8 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         from crosscheck.report.terminal import show
         from crosscheck.update import SgdSettings
 
+    if options.lr > np.finfo(options.dtype).max:
+        raise RefusedError(f"--lr {options.lr:g}: beyond what {options.dtype} can hold; lower it")
     torch.set_num_threads(1)  # the arrays of a step are far too small for more
     steps = options.steps or options.epochs * math.ceil(options.train_size / options.batch_size)
     plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 import crosscheck
 from crosscheck.arithmetic import Array
-from crosscheck.divergence import Divergence
-from crosscheck.judgement import Judgement, Kind, Verdict
+from crosscheck.judgement import Kind, Verdict
 from crosscheck.record import Series
+from crosscheck.report.findings import Facts, divergence_facts, judgement_facts, number
 from crosscheck.training import LINKS, Consequence, TrainingComparison
 
 SCHEMA_VERSION = 1
@@ -21,8 +20,6 @@ POINTS = 400
 """Points of a curve in the report, at most; longer ones are thinned out, the largest of each group kept."""
 
 EXIT_STATUS = {Verdict.MATCH: 0, Verdict.MISMATCH: 1, Verdict.UNDECIDED: 2, Verdict.SKIPPED: 2}
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def verdict_of(comparison: TrainingComparison, run: RunFacts) -> Verdict:
 def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
     """Return everything that a report shows."""
     verdict = verdict_of(comparison, run)
-    record, free = comparison.record, comparison.free
+    record, free, first = comparison.record, comparison.free, comparison.first
     return {
         "schema_version": SCHEMA_VERSION,
         "crosscheck_version": crosscheck.__version__,
@@ -105,9 +102,11 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
         "steps_checked": comparison.steps_checked,
         "quantities_compared": record.compared,
         "elements_compared": record.elements,
-        "first_divergence": None if comparison.first is None else _divergence(comparison.first, run),
+        "first_divergence": None
+        if comparison.first is None
+        else divergence_facts(comparison.first, f"{run.command} --steps {comparison.first.judgement.place.step}"),
         "consequences": [_consequence(c) for c in comparison.consequences.values()],
-        "worst": None if (worst := record.worst(*LINKS, Kind.ISOLATED)) is None else _judgement(worst),
+        "worst": None if (worst := record.worst(*LINKS, Kind.ISOLATED)) is None else judgement_facts(worst),
         "quantities": [_series(key, series, comparison) for key, series in record.series.items()],
         "decisions": [
             {"layer": d.layer, "differing": d.differing, "largest_margin": number(d.margin), "admissible": d.admissible}
@@ -156,43 +155,8 @@ def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) ->
     return f"UNDECIDED: {reason}no mismatch so far; {checked}"
 
 
-def number(value: float) -> float | None:
-    """Return a number that JSON knows; None for infinity and NaN."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _judgement(judgement: Judgement) -> Facts:
-    worst = judgement.worst
-    return {
-        "step": judgement.place.step,
-        "layer": judgement.place.layer,
-        "quantity": judgement.place.quantity,
-        "kind": judgement.kind.value,
-        "verdict": judgement.verdict.value,
-        "error_units": number(judgement.units),
-        "fraction_of_tolerance": number(judgement.fraction),
-        "elements": judgement.elements,
-        "exceeding": judgement.exceeding,
-        "worst_element": None if worst is None else {"index": list(worst.index), "subject": number(worst.subject), "oracle": number(worst.oracle)},
-        "reason": judgement.reason,
-    }
-
-
-def _divergence(divergence: Divergence, run: RunFacts) -> Facts:
-    cause = divergence.cause
-    facts = _judgement(divergence.judgement)
-    evidence = None if cause is None else {"units_before": number(cause.units_before), "units_after": number(cause.units_after)}
-    facts["cause"] = "unknown" if cause is None else cause.name
-    facts["cause_in_words"] = "no known mistake explains it" if cause is None else str(cause)
-    facts["cause_evidence"] = evidence
-    facts["source"] = divergence.source
-    facts["isolated"] = None if divergence.isolated is None else _judgement(divergence.isolated)
-    facts["reproduce"] = f"{run.command} --steps {divergence.judgement.place.step}"
-    return facts
-
-
 def _consequence(consequence: Consequence) -> Facts:
-    return _judgement(consequence.judgement) | {"relative_error": number(consequence.relative)}
+    return judgement_facts(consequence.judgement) | {"relative_error": number(consequence.relative)}
 
 
 def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComparison) -> Facts:
@@ -206,7 +170,7 @@ def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComp
         "quantity": quantity,
         "verdicts": {verdict.value: count for verdict, count in series.counts.items() if count},
         "elements": series.elements,
-        "worst": None if worst is None else _judgement(worst),
+        "worst": None if worst is None else judgement_facts(worst),
         "reference_fraction": None if beside is None else number(beside),
         "reason": series.reason,
         "steps": steps,

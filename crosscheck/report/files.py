@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from crosscheck.report.facts import Facts
+from crosscheck.report.findings import Facts
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,8 +10,8 @@ import jinja2
 from markupsafe import Markup
 
 from crosscheck.report import plots
-from crosscheck.report.facts import Facts
 from crosscheck.report.files import write_text
+from crosscheck.report.findings import Facts, consequence_in_words, fraction_in_words, rows
 
 
 @cache
@@ -25,8 +25,8 @@ def _environment() -> jinja2.Environment:
 
 
 def short(value: float | None) -> str:
-    """Return a number with three digits; a dash for one that JSON could not hold."""
-    return "∞" if value is None else "0" if value == 0 else f"{value:.3g}"
+    """Return a number with three digits or as many as tell it from 1; JSON could not hold infinity."""
+    return "∞" if value is None else "0" if value == 0 else fraction_in_words(value, 3)
 
 
 def render(facts: Facts) -> str:
@@ -35,7 +35,18 @@ def render(facts: Facts) -> str:
     pictures["filters"] = {name: Markup(plots.filters(facts, name)) for name in facts["weights"]}  # noqa: S704
     pictures["free_run"] = Markup(plots.free_run(facts)) if facts["free_run"]["looks"] else None  # noqa: S704
     pictures["digits"] = [Markup(plots.digit(image["pixels"])) for image in facts["test"]["differing_images"]]  # noqa: S704
-    return _environment().get_template("training.html").render(facts=facts, pictures=pictures, table=_table(facts))
+    return (
+        _environment()
+        .get_template("training.html")
+        .render(
+            facts=facts,
+            pictures=pictures,
+            table=_table(facts),
+            beside=any(quantity["reference_fraction"] for quantity in facts["quantities"]),
+            divergence=dict(rows(facts["first_divergence"])) if facts["first_divergence"] else {},
+            consequences=[consequence_in_words(consequence) for consequence in facts["consequences"]],
+        )
+    )
 
 
 def _table(facts: Facts) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from crosscheck.report.facts import Facts
+from crosscheck.report.findings import Facts
 
 SUBJECT, REFERENCE, LIMIT = "#1f6fb2", "#d9822b", "#b3261e"
 STYLE: dict[str, Any] = {
@@ -74,7 +74,8 @@ def errors(facts: Facts) -> str:
         axes.axhline(1, color=LIMIT, linewidth=1.5)
         axes.text(0.995, 1.15, "tolerance: beyond this line rounding explains nothing", color=LIMIT, ha="right", transform=axes.get_yaxis_transform())
         axes.set(xlabel="step", ylabel="error / tolerance", yscale="log", ylim=(SMALLEST / 2, top * 2))
-        axes.legend(ncols=len(layers), loc="upper center", bbox_to_anchor=(0.5, 1.18))
+        if layers:
+            axes.legend(ncols=len(layers), loc="upper center", bbox_to_anchor=(0.5, 1.18))
 
     return _svg(draw, 8.5, 3.8)
 

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.facts import Facts
+from crosscheck.report.findings import Facts, consequence_in_words, fraction_in_words, rows
 
 COLOURS = {"match": "green", "mismatch": "red", "undecided": "yellow", "skipped": "yellow"}
 
@@ -29,41 +29,17 @@ def _parts(facts: Facts) -> Iterator[RenderableType]:
 
 def _divergence(facts: Facts) -> Iterator[RenderableType]:
     first = facts["first_divergence"]
-    where = f"step {first['step']}, {first['layer']}.{first['quantity']} ({first['kind']})"
-    rows = [("where", where)]
-    if first["source"]:
-        rows.append(("computed in", first["source"]))
-    if first["error_units"] is not None and first["worst_element"]:
-        size = f"{first['error_units']:.3g} error units"
-        size += f", {first['fraction_of_tolerance']:.3g} times the tolerance" if first["fraction_of_tolerance"] is not None else ", none is tolerated"
-        rows.append(("size", f"{size}; {first['exceeding']:,} of {first['elements']:,} elements"))
-    if first["reason"]:
-        rows.append(("found", first["reason"]))
-    rows.append(("likely cause", first["cause_in_words"]))
-    worst = first["worst_element"]
-    if worst:
-        rows.append(("worst element", f"{worst['index']}: subject {_value(worst['subject'])}, oracle {_value(worst['oracle'])}"))
-    if first["isolated"]:
-        rows.append(("isolated", f"given the reference's own values: {first['isolated']['verdict']}"))
-    for consequence in facts["consequences"]:
-        relative = consequence["relative_error"]
-        off = f"off by {relative:.3g} of its size" if relative is not None else "off"
-        step = f"at step {consequence['step']}"
-        text = f"{consequence['layer']}.{consequence['quantity']} is {off} {step}; right on the values that it got"
-        rows.append(("what follows", text))
-    rows.append(("reproduce", first["reproduce"]))
+    found = list(rows(first))
+    found += [("what follows", consequence_in_words(consequence)) for consequence in facts["consequences"]]
+    found.append(("reproduce", first["reproduce"]))
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     shown = ""
-    for name, value in rows:
+    for name, value in found:
         table.add_row("" if name == shown else name, Text(value))
         shown = name
     yield table
-
-
-def _value(value: float | None) -> str:
-    return "not finite" if value is None else repr(value)
 
 
 def _table(facts: Facts) -> Table:
@@ -73,7 +49,10 @@ def _table(facts: Facts) -> Table:
     kinds = {"in its step": ("layer", "update"), "isolated": ("isolated",), "whole step": ("whole step",)}
     for name in kinds:
         table.add_column(name, justify="right")
-    table.add_column("reference's whole step", justify="right")
+    # A reference that is the oracle itself is nowhere off.
+    beside = any(quantity["reference_fraction"] for quantity in facts["quantities"])
+    if beside:
+        table.add_column("reference's whole step", justify="right")
     by_key = {(q["kind"], q["layer"], q["quantity"]): q for q in facts["quantities"]}
     names = dict.fromkeys((q["layer"], q["quantity"]) for q in facts["quantities"] if q["kind"] != "wire")
     for layer, quantity in names:
@@ -81,8 +60,10 @@ def _table(facts: Facts) -> Table:
         for group in kinds.values():
             found = [by_key[kind, layer, quantity] for kind in group if (kind, layer, quantity) in by_key]
             cells.append(_cell(found[0]) if found else Text("-", style="dim"))
-        beside = by_key.get(("whole step", layer, quantity), {}).get("reference_fraction")
-        table.add_row(f"{layer}.{quantity}", *cells, Text("-", style="dim") if beside is None else f"{beside:.2g}")
+        if beside:
+            own = by_key.get(("whole step", layer, quantity), {}).get("reference_fraction")
+            cells.append(Text("-", style="dim") if own is None else Text(fraction_in_words(own)))
+        table.add_row(f"{layer}.{quantity}", *cells)
     return table
 
 
@@ -90,12 +71,12 @@ def _cell(quantity: Facts) -> Text:
     verdicts, worst = quantity["verdicts"], quantity["worst"]
     if "mismatch" in verdicts:
         fraction = worst["fraction_of_tolerance"]
-        return Text(f"{fraction:.2g}" if fraction is not None else "not equal" if not worst["reason"] else "wrong", style="bold red")
+        return Text(fraction_in_words(fraction) if fraction is not None else "not equal" if not worst["reason"] else "wrong", style="bold red")
     if worst is None:
         return Text("skipped" if "skipped" in verdicts else "undecided", style="yellow")
     if not worst["fraction_of_tolerance"]:
         return Text("equal", style="green")
-    return Text(f"{worst['fraction_of_tolerance']:.2g}", style="green")
+    return Text(fraction_in_words(worst["fraction_of_tolerance"]), style="green")
 
 
 def _notes(facts: Facts) -> Iterator[RenderableType]:
