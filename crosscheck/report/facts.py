@@ -102,9 +102,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
         "steps_checked": comparison.steps_checked,
         "quantities_compared": record.compared,
         "elements_compared": record.elements,
-        "first_divergence": None
-        if comparison.first is None
-        else divergence_facts(comparison.first, f"{run.command} --steps {comparison.first.judgement.place.step}"),
+        "first_divergence": None if first is None else divergence_facts(first, f"{run.command} --steps {first.judgement.place.step}"),
         "consequences": [_consequence(c) for c in comparison.consequences.values()],
         "worst": None if (worst := record.worst(*LINKS, Kind.ISOLATED)) is None else judgement_facts(worst),
         "quantities": [_series(key, series, comparison) for key, series in record.series.items()],

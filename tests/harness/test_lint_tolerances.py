@@ -1,0 +1,71 @@
+"""The check against tolerances set by hand finds every way of setting one, and leaves the derived ones alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lint_tolerances
+import pytest
+from lint_tolerances import findings, main
+
+PLANTED = [
+    "np.testing.assert_allclose(a, b)",
+    "assert np.allclose(a, b)",
+    "assert torch.isclose(a, b).all()",
+    "torch.testing.assert_close(a, b)",
+    "assert a == pytest.approx(b)",
+    "assert a == approx(b, rel=1e-6)",
+    "compare(a, b, rtol=1e-5)",
+    "compare(a, b, atol=small)",
+    "compare(a, b, rel_tol=1e-9)",
+    "compare(a, b, tolerance=1e-5)",
+    "rtol = 1e-5",
+    "TOLERANCE = 10 * 2**-24",
+    "tol: float = 1e-5",
+    "def compare(a, b, rtol=1e-5): ...",
+    "def compare(a, b, *, tolerance=-1e-5): ...",
+    "compare = lambda a, b, atol=1e-5: a",
+]
+RIGHT = [
+    "assert np.array_equal(a, b)",
+    "tolerance = arithmetic.tolerance(bound)",
+    "judge(a, b, tolerance=arithmetic.tolerance(bound))",
+    "def compare(a, b, tolerance): ...",
+    "def compare(a, b, *, tolerance=None): ...",
+    "print('rtol=1e-5')",
+    "steps = 100",
+]
+
+
+@pytest.mark.parametrize("source", PLANTED)
+def test_planted_tolerance_is_found(source: str) -> None:
+    assert [finding.line for finding in findings(f"\n{source}\n")] == [2]
+
+
+@pytest.mark.parametrize("source", RIGHT)
+def test_derived_tolerance_is_left_alone(source: str) -> None:
+    assert list(findings(source)) == []
+
+
+def test_finding_is_printed_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "module.py").write_text("x = 1\nrtol = 1e-5\n", encoding="utf-8")
+    status = main([str(tmp_path)])
+    assert status == 1
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'inner' / 'module.py'}:2: rtol is a number; ")
+
+
+def test_project_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main([])
+    assert (status, capsys.readouterr().out) == (0, "")
+
+
+def test_all_of_the_project_is_looked_through() -> None:
+    missing = [folder for folder in lint_tolerances.FOLDERS if not list((lint_tolerances.ROOT / folder).rglob("*.py"))]
+    assert missing == []
+
+
+def test_wrong_path_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path / "nowhere")])
+    assert caught.value.code == 2
