@@ -21,6 +21,7 @@ import crosscheck
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.lockstep import elements_per_step
 from crosscheck.report.facts import RunFacts, SideTest
+from crosscheck.report.findings import fraction_in_words
 from crosscheck.training import BothOutcomes, TrainingComparison
 
 LINE_EVERY = 100
@@ -122,7 +123,7 @@ def line(row: dict[str, Any], worst: float) -> str:
     """Return a line as text."""
     losses = f"loss {row['subject_loss']:.4f} / {row['reference_loss']:.4f}"
     accuracies = f"accuracy {100 * row['subject_accuracy']:5.1f} / {100 * row['reference_accuracy']:5.1f} %"
-    return f"step {row['step']:6,}  epoch {row['epoch']}  {losses}  {accuracies}  worst {worst:.2g}"
+    return f"step {row['step']:6,}  epoch {row['epoch']}  {losses}  {accuracies}  worst {fraction_in_words(worst)}"
 
 
 def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
