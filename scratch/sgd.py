@@ -52,6 +52,8 @@ class SGD:
         for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
             if not (value >= 0 and np.isfinite(value)):
                 raise ValueError(f"SGD: {name}={value!r}, expected a number of at least 0")
+        if not np.isfinite(dampening):
+            raise ValueError(f"SGD: dampening={dampening!r}, expected a finite number")
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(f"SGD: nesterov needs momentum above 0 and dampening 0, found momentum={momentum!r}, dampening={dampening!r}")
         self.params = params
@@ -70,6 +72,10 @@ class SGD:
         missing = [name for name in self.params if name not in grads]
         if missing:
             raise KeyError(f"SGD: no gradient for {', '.join(missing)}; run backward first")
+        for name, param in self.params.items():
+            # NumPy would stretch a smaller gradient over the parameter without a word.
+            if grads[name].shape != param.shape:
+                raise ValueError(f"SGD: the gradient for {name} has shape {grads[name].shape}, expected {param.shape}, the parameter's")
         for name, param in self.params.items():
             grad = grads[name]
             if self.weight_decay:

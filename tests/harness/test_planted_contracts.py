@@ -23,12 +23,14 @@ class Scale:
     def forward(self, x: Array) -> Array:
         """Return the product."""
         self._x = x
-        return np.multiply(x, self.params["weight"])
+        output: Array = x * self.params["weight"]
+        return output
 
     def backward(self, grad_output: Array) -> Array:
         """Return the gradient for the input."""
         self.grads = {"weight": (grad_output * self._x).sum(axis=0)}
-        return np.multiply(grad_output, self.params["weight"])
+        grad_input: Array = grad_output * self.params["weight"]
+        return grad_input
 
 
 class WritesToInput(Scale):
