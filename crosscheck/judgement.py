@@ -158,4 +158,11 @@ def equal(place: Place, kind: Kind, subject: Array, other: Array, arithmetic: Ar
     if subject.shape == other.shape and subject.dtype == other.dtype and np.array_equal(subject, other, equal_nan=True):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     wide = other.astype(np.float64)
-    return judge(place, kind, subject, wide, Bound.exact(wide), arithmetic)
+    if subject.shape == other.shape and subject.dtype != other.dtype:
+        return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, before it was {other.dtype}")
+    if subject.shape != other.shape or np.isfinite(wide).all():
+        return judge(place, kind, subject, wide, Bound.exact(wide), arithmetic)
+    differing = (subject != other) & ~(np.isnan(subject) & np.isnan(other))
+    first, exceeding = np.unravel_index(int(differing.argmax()), wide.shape), int(np.count_nonzero(differing))
+    worst, infinite = _worst(subject.astype(np.float64), wide, first), float("inf")
+    return Judgement(place, kind, Verdict.MISMATCH, subject.size, exceeding, infinite, infinite, worst, "not the same numbers")

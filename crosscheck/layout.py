@@ -28,10 +28,19 @@ class Layout:
         An einops rearrangement, ``"subject axes -> reference axes"``; empty where both sides agree.
     sizes : dict of str to int
         Sizes of axes that stand inside parentheses.
+
+    Raises
+    ------
+    LayoutError
+        If the pattern has not two sides.
     """
 
     pattern: str = ""
     sizes: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.pattern and self.pattern.count("->") != 1:
+            raise LayoutError(f"the layout {self.pattern!r} is no pattern; expected 'subject axes -> reference axes', such as 'i o -> o i'")
 
     def to_reference(self, array: Array) -> Array:
         """Return a contiguous copy of a subject's array in the reference's layout."""
