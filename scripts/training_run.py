@@ -123,7 +123,9 @@ def line(row: dict[str, Any], worst: float) -> str:
     """Return a line as text."""
     losses = f"loss {row['subject_loss']:.4f} / {row['reference_loss']:.4f}"
     accuracies = f"accuracy {100 * row['subject_accuracy']:5.1f} / {100 * row['reference_accuracy']:5.1f} %"
-    return f"step {row['step']:6,}  epoch {row['epoch']}  {losses}  {accuracies}  worst {fraction_in_words(worst)}"
+    return (
+        f"step {row['step']:6,}  epoch {row['epoch']}  {losses}  {accuracies}  worst {'not equal' if math.isinf(worst) else fraction_in_words(worst)}"
+    )
 
 
 def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
