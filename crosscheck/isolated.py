@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.failure import Failure
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.operation import Call, Oracle
+from crosscheck.operation import Call, Oracle, RefusedError
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Place
 
@@ -44,7 +44,7 @@ class LayerCheck:
     wide : Call
         The same numbers as the oracle got them, in float64.
     found, expected, bounds : mapping
-        By quantity; empty where the call itself was not finite.
+        By quantity; empty where the call itself was not finite or the oracle refused it.
     judgements : list of Judgement
         One for each quantity, in execution order; skipped ones with the reason.
     """
@@ -93,13 +93,20 @@ def check_layer(
     """
     call = call.astype(arithmetic.dtype)
     places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
+
+    def undecided(reason: str) -> LayerCheck:
+        judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=reason) for place in places.values()]
+        return LayerCheck(subject, oracle, arithmetic, call, call, {}, {}, {}, judgements)
+
     if not call.finite():
-        undecided = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason="its inputs are not finite") for place in places.values()]
-        return LayerCheck(subject, oracle, arithmetic, call, call, {}, {}, {}, undecided)
+        return undecided("its inputs are not finite")
     # A copy, made before the subject sees the arrays: it may write to them.
     wide = copy.deepcopy(call).astype(np.float64)
+    try:
+        expected = oracle.vjp(wide)
+    except RefusedError as error:
+        return undecided(str(error))
     found = subject.vjp(call)
-    expected = oracle.vjp(wide)
     bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
     judgements = [
         judge_one(place, Kind.ISOLATED, quantity, found.get(quantity), expected, bounds, subject, call, arithmetic)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from cases import CASES, Run, check, divergence, module_of, quantities_of
+from cases import CASES, Run, call_of, check, divergence, module_of, quantities_of
 from planted import FAULTS, Planted, unchanged
 
 import scratch
 from crosscheck.adapters import layered
+from crosscheck.arithmetic import Arithmetic
 from crosscheck.families import FAMILIES
 from crosscheck.frameworks.pytorch import oracle
+from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
 from crosscheck.layout import LayerLayout
 
@@ -48,6 +52,16 @@ def test_cause_of_fault(fault: str) -> None:
     checked = check(Planted(oracle(module_of(row.case)), row.change), run_of(fault))
     cause = divergence(checked, row.wrong[0]).cause
     assert (cause.name if cause else None) == row.cause
+
+
+@pytest.mark.parametrize("case", ["conv2d-channels", "linear", "softmaxcrossentropy"])
+def test_call_that_the_reference_refuses(case: str) -> None:
+    """An input of another shape is nothing that anybody can judge; the reason names both."""
+    call = call_of(Run(case, BATCH, "normal", "float32", 0))
+    wrong = replace(call, x=np.ones((BATCH, 99), np.float32), constants={name: np.zeros(7, np.int64) for name in call.constants})
+    checked = check_layer(Planted(oracle(module_of(case)), unchanged), oracle(module_of(case)), wrong, Arithmetic(np.dtype(np.float32), 1), case)
+    assert {j.verdict for j in checked.judgements} == {Verdict.UNDECIDED}
+    assert all("refuses an input of shape (3, 99)" in j.reason for j in checked.judgements)
 
 
 @pytest.mark.parametrize("rule", ["last", "all", "split"])
