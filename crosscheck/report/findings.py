@@ -96,5 +96,16 @@ def consequence_in_words(consequence: Facts) -> str:
     return f"{consequence['layer']}.{consequence['quantity']} is {off} at step {consequence['step']}; right on the values that it got"
 
 
+def decision_in_words(decision: Facts) -> str:
+    """Return how a layer's choices at kinks differ from the oracle's, and whether rounding explains it; None is a margin without limit."""
+    margin = decision["largest_margin"]
+    text = f"decisions: {decision['layer']} chose differently from the oracle {decision['differing']:,} times"
+    if margin is None:
+        return f"{text}, where the oracle sees no tie at all"
+    if not margin:
+        return f"{text}, each between numbers that are equal for the oracle"
+    return f"{text}, at most {fraction_in_words(margin)} of what rounding explains apart"
+
+
 def _value(value: float | None) -> str:
     return "not finite" if value is None else repr(value)

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.findings import Facts, consequence_in_words, fraction_in_words, rows
+from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, fraction_in_words, rows
 
 COLOURS = {"match": "green", "mismatch": "red", "undecided": "yellow", "skipped": "yellow"}
 
@@ -90,12 +90,7 @@ def _notes(facts: Facts) -> Iterator[RenderableType]:
                 name = f"{quantity['layer']}.{quantity['quantity']} ({quantity['kind']})"
                 yield Text(f"{verdict}: {name}, {quantity['verdicts'][verdict]:,} times: {quantity['reason']}", style="yellow")
     for decision in facts["decisions"]:
-        text = f"decisions: {decision['layer']} chose differently from the oracle {decision['differing']:,} times at ties"
-        if decision["largest_margin"] is None:
-            excuse = "where the oracle sees no tie at all"
-        else:
-            excuse = f"the widest by {decision['largest_margin']:.2g} of what rounding explains"
-        yield Text(f"{text}, {excuse}", style="" if decision["admissible"] else "yellow")
+        yield Text(decision_in_words(decision), style="" if decision["admissible"] else "yellow")
     free = facts["free_run"]
     if free["max_weight_difference"] is not None:
         last = max((look["step"] for look in free["looks"]), default=0)

@@ -22,7 +22,7 @@ from crosscheck.judgement import Judgement, Kind, Verdict, Worst
 from crosscheck.record import Record
 from crosscheck.report import files, html
 from crosscheck.report.facts import POINTS, RunFacts, SideTest, collect, thinned, verdict_of
-from crosscheck.report.findings import consequence_in_words, fraction_in_words, number, rows
+from crosscheck.report.findings import consequence_in_words, decision_in_words, fraction_in_words, number, rows
 from crosscheck.report.html import render, short
 from crosscheck.report.message import WIDTH, message
 from crosscheck.report.terminal import show
@@ -274,6 +274,16 @@ def test_number_of_the_page(value: float | None, text: str) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_number_that_json_does_not_know(value: float) -> None:
     assert number(value) is None
+
+
+@pytest.mark.parametrize(
+    ("margin", "end"),
+    [(0.0, "each between numbers that are equal for the oracle"), (0.3, "at most 0.3 of what rounding explains apart"), (None, "no tie at all")],
+)
+def test_decisions(margin: float | None, end: str) -> None:
+    text = decision_in_words({"layer": "pool", "differing": 1234, "largest_margin": margin})
+    assert text.startswith("decisions: pool chose differently from the oracle 1,234 times, ")
+    assert text.endswith(end)
 
 
 def test_record_keeps_the_worst_and_the_first() -> None:
