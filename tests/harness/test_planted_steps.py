@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import right
 from networks import digits, every_layer
 from subjects import Twins, layered
 from training_run import Plan, batches, compared
@@ -22,7 +23,7 @@ STEPS = 4
 SETTINGS = SgdSettings(0.01, momentum=0.9)
 
 
-class ConvSign(scratch.Conv2d):
+class ConvSign(right.Conv2d):
     """The gradient of the weight has the wrong sign."""
 
     def backward(self, grad_output: Array) -> Array:
@@ -31,14 +32,14 @@ class ConvSign(scratch.Conv2d):
         return grad_input
 
 
-class ReluPassesAll(scratch.ReLU):
+class ReluPassesAll(right.ReLU):
     """The gradient passes where the input was negative."""
 
     def backward(self, grad_output: Array) -> Array:
         return grad_output
 
 
-class ReluNan(scratch.ReLU):
+class ReluNan(right.ReLU):
     """One element comes out as NaN."""
 
     def forward(self, x: Array) -> Array:
@@ -47,14 +48,14 @@ class ReluNan(scratch.ReLU):
         return output
 
 
-class LinearNoBias(scratch.Linear):
+class LinearNoBias(right.Linear):
     """The bias is not added."""
 
     def forward(self, x: Array) -> Array:
         return super().forward(x) - self.params["bias"]
 
 
-class LossLabelOffByOne(scratch.SoftmaxCrossEntropy):
+class LossLabelOffByOne(right.SoftmaxCrossEntropy):
     """Each label counts as the next one."""
 
     def forward(self, logits: Array, labels: scratch.loss.Labels) -> Array:
@@ -100,7 +101,7 @@ class LayerLeftOut(scratch.Sequential):
         return grad_output
 
 
-class StaleGradient(scratch.SGD):
+class StaleGradient(right.SGD):
     """Each step uses the gradients of the step before."""
 
     _last: Mapping[str, Array] | None = None
@@ -111,7 +112,7 @@ class StaleGradient(scratch.SGD):
         self._last = grads
 
 
-class Forgetful(scratch.SGD):
+class Forgetful(right.SGD):
     """The momentum buffers are lost before each step."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
@@ -119,7 +120,7 @@ class Forgetful(scratch.SGD):
         super().step(grads)
 
 
-class TimesBatch(scratch.SGD):
+class TimesBatch(right.SGD):
     """The learning rate is multiplied by the batch size."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
@@ -127,7 +128,7 @@ class TimesBatch(scratch.SGD):
         super().step(grads)
 
 
-class Drifting(scratch.SGD):
+class Drifting(right.SGD):
     """One weight moves by itself, a little."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
@@ -177,10 +178,16 @@ FAULTS = {
 
 
 def twins_of(frozen: tuple[str, ...] = ()) -> Twins:
-    """Return the network under test, not yet faulty."""
+    """Return the network under test, right in all its parts and not yet faulty."""
     model = every_layer(np.random.default_rng(0), np.float64)
+    for layer in model.layers.values():
+        right.made_right(layer)
     model.freeze(*frozen)
-    return layered(model, SETTINGS)
+    twins = layered(model, SETTINGS)
+    subject = twins.subject
+    assert isinstance(subject, LayeredSubject)
+    parts = LayeredSubject(model, right.made_right(subject.loss), right.made_right(subject.optimizer), subject.layouts)
+    return Twins(parts, twins.architecture, twins.make)
 
 
 def trained(twins: Twins, plan: Plan, between: Callable[[int], None] = lambda step: None) -> TrainingComparison:
