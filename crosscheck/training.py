@@ -72,6 +72,13 @@ class TrainingComparison:
         How many references with perturbed rounding; an even number, 0 for none.
     seed : int
         Of the perturbations.
+
+    Attributes
+    ----------
+    first : Divergence or None
+        The first divergence of the run.
+    divergences : dict of (str, str) to Divergence
+        The first of each (layer, quantity) whose own link is broken, or that is wrong on the reference's values.
     """
 
     architecture: Architecture
@@ -85,6 +92,7 @@ class TrainingComparison:
     steps: int = 0
     steps_checked: int = 0
     first: Divergence | None = None
+    divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
     consequences: dict[tuple[str, str], Consequence] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -147,8 +155,9 @@ class TrainingComparison:
         self.broken.update((j.place.layer, j.place.quantity) for j in broken)
         self._consequences(report, trace)
         excess = [j for j in report.whole if j.verdict is Verdict.MISMATCH]
+        found = [self._examined_once(judgement, report, trace, isolated) for judgement in broken]
         if self.first is None and (broken or excess):
-            self.first = self._divergence((broken or excess)[0], report, trace, isolated)
+            self.first = found[0] if found else self._divergence(excess[0], report, trace, isolated)
 
     def _isolated(self, before: Mapping[str, Array], x: Array, labels: Labels, report: StepReport) -> Iterator[Judgement]:
         """Yield verdicts on each layer given the reference's own values from the same weights."""
@@ -202,6 +211,13 @@ class TrainingComparison:
             size = float(np.linalg.norm(expected))
             distance = float(np.linalg.norm(trace[key].astype(np.float64) - expected)) if trace[key].shape == expected.shape else np.inf
             self.consequences[key] = Consequence(judgement, distance / size if size else np.inf)
+
+    def _examined_once(self, judgement: Judgement, report: StepReport, trace: Trace, isolated: list[Judgement]) -> Divergence:
+        """Return the first divergence of a quantity, examined where this is it: what a fault did first is where its cause shows best."""
+        key = (judgement.place.layer, judgement.place.quantity)
+        if key not in self.divergences:
+            self.divergences[key] = self._divergence(judgement, report, trace, isolated)
+        return self.divergences[key]
 
     def _divergence(self, judgement: Judgement, report: StepReport, trace: Trace, isolated: list[Judgement]) -> Divergence:
         layer, quantity = judgement.place.layer, judgement.place.quantity

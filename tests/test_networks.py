@@ -29,12 +29,9 @@ def series_of(comparison: TrainingComparison, layer: str, quantity: str) -> list
 
 
 def first_mismatch(comparison: TrainingComparison, layer: str, quantity: str) -> Divergence | None:
-    """Return the first mismatch of a quantity in its own link or isolated; with its cause where it is the first of the run."""
-    first = comparison.first
-    if first is not None and (first.judgement.place.layer, first.judgement.place.quantity) == (layer, quantity):
-        return first
+    """Return the first mismatch of a quantity in its own link or isolated, with its cause where it was examined."""
     judgement = next((series.first for series in series_of(comparison, layer, quantity) if series.first), None)
-    return Divergence(judgement) if judgement else None
+    return comparison.divergences.get((layer, quantity)) or (Divergence(judgement) if judgement else None)
 
 
 @pytest.mark.parametrize(("network", "dtype", "layer", "quantity"), TESTS)

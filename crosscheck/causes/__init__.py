@@ -25,17 +25,21 @@ class Cause:
     units_before: float
     units_after: float
     fraction_after: float
+    fitted: bool = False
 
     def __str__(self) -> str:
         return f"{self.words} (taking this as given, the error falls from {self.units_before:.3g} to {self.units_after:.3g} units)"
 
 
 def diagnose(failure: Failure) -> Cause | None:
-    """Return the hypothesis that explains a mismatch best, or None where none removes it."""
+    """Return the hypothesis that explains a mismatch best, or None where none removes it.
+
+    One with a number fitted to the mismatch itself comes after all that have none: it nearly always lies closer and says less.
+    """
     if failure.found.shape != failure.expected.shape:
         return None
     causes = [cause for hypothesis in HYPOTHESES for candidate in hypothesis(failure) if (cause := _tested(failure, candidate))]
-    return min(causes, key=lambda cause: cause.fraction_after, default=None)
+    return min(causes, key=lambda cause: (cause.fitted, cause.fraction_after), default=None)
 
 
 def _tested(failure: Failure, candidate: Candidate) -> Cause | None:
@@ -46,4 +50,4 @@ def _tested(failure: Failure, candidate: Candidate) -> Cause | None:
     after = judge(failure.judgement.place, Kind.LAYER, failure.found, candidate.expected, bound, failure.arithmetic)
     if after.verdict is not Verdict.MATCH:
         return None
-    return Cause(candidate.name, candidate.words, failure.judgement.units, after.units, after.fraction)
+    return Cause(candidate.name, candidate.words, failure.judgement.units, after.units, after.fraction, candidate.fitted)

@@ -22,12 +22,15 @@ class Candidate:
     expected : array
     bound : Bound, optional
         Where it differs from that of the right result.
+    fitted : bool
+        Whether a number in it was chosen to come as close as possible to what was found.
     """
 
     name: str
     words: str
     expected: Array
     bound: Bound | None = None
+    fitted: bool = False
 
 
 Hypothesis = Callable[[Failure], Iterator[Candidate]]

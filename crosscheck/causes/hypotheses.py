@@ -39,11 +39,11 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
     factors = {nearest: named[nearest]} if nearest != 1.0 else {}
     # A factor fitted to a single number explains anything, and so nothing.
     if np.count_nonzero(expected) > 1 and ratio and abs(ratio - 1) > failure.arithmetic.unit:
-        factors[ratio] = f"it is {ratio:.6g} times the right value throughout"
+        factors.setdefault(ratio, f"it is {ratio:.6g} times the right value throughout")
     for factor, words in factors.items():
         scale = max(1.0, abs(factor))
         bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
-        yield Candidate("constant factor", words, failure.expected * factor, bound)
+        yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=factor not in named)
 
 
 def bias_left_out(failure: Failure) -> Iterator[Candidate]:

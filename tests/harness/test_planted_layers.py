@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cases import CASES, Run, call_of, check, divergence, module_of, quantities_of
-from planted import FAULTS, Planted, unchanged
+from planted import FAULTS, Planted, scaled, unchanged
 
 import scratch
 from crosscheck.adapters import layered
@@ -52,6 +52,20 @@ def test_cause_of_fault(fault: str) -> None:
     checked = check(Planted(oracle(module_of(row.case)), row.change), run_of(fault))
     cause = divergence(checked, row.wrong[0]).cause
     assert (cause.name if cause else None) == row.cause
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("family", ["normal", "digits", "wide"])
+@pytest.mark.parametrize(
+    ("factor", "words"), [(-1, "the sign is wrong"), (2, "it is twice as large"), (BATCH, "multiplied by the batch size"), (3.7, "it is 3.7 times")]
+)
+def test_mistake_with_a_name_comes_before_a_fitted_number(factor: float, words: str, family: str, dtype: str) -> None:
+    """A fitted factor lies closer to the numbers than -1 does, and says less."""
+    case = "conv2d-p1"
+    checked = check(Planted(oracle(module_of(case)), scaled("weight.grad", factor)), Run(case, BATCH, family, dtype, 0))
+    cause = divergence(checked, "weight.grad").cause
+    assert cause is not None
+    assert words in cause.words
 
 
 @pytest.mark.parametrize("case", ["conv2d-channels", "linear", "softmaxcrossentropy"])

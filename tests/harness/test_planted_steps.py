@@ -221,6 +221,20 @@ def test_fault_is_found_where_it_is(fault: str) -> None:
     assert comparison.broken == row.broken
 
 
+def test_each_of_two_faults_is_examined() -> None:
+    """The first divergence is the one to mend first; the cause of the other one is known, too."""
+    twins = twins_of()
+    assert isinstance(twins.subject, LayeredSubject)
+    for name in ("conv1", "conv2"):
+        of_kind(name, ConvSign)(twins.subject)
+    comparison = trained(twins, plan())
+    assert comparison.first is comparison.divergences["conv2", "weight.grad"]
+    assert {place: d.cause.words if d.cause else "" for place, d in comparison.divergences.items()} == {
+        ("conv2", "weight.grad"): "the sign is wrong",
+        ("conv1", "weight.grad"): "the sign is wrong",
+    }
+
+
 def test_no_fault() -> None:
     """The same network without a fault matches."""
     comparison = trained(twins_of(), plan())
