@@ -147,6 +147,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         steps_asked=plan.steps,
         checks_asked=plan.checks,
         command=command(arguments),
+        without_steps=command(_without_steps(arguments)),
     )
     console.print(f"{options.subject} against {NAME}, {options.dtype}, lr {options.lr:g}, seed {plan.seed}", markup=False)
     console.print(f"{plan.steps:,} steps of {plan.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
@@ -202,13 +203,18 @@ def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:
 
 
 def command(arguments: Sequence[str]) -> str:
-    """Return the command line of this run, without ``--steps`` and its number."""
+    """Return the command line of a run."""
+    return shlex.join(["python", "scripts/compare_training.py", *arguments])
+
+
+def _without_steps(arguments: Sequence[str]) -> list[str]:
+    """Return the options without ``--steps`` and its number."""
     kept, skip = [], False
     for argument in arguments:
         if not skip and not argument.startswith("--steps"):
             kept.append(argument)
         skip = argument == "--steps"
-    return shlex.join(["python", "scripts/compare_training.py", *kept])
+    return kept
 
 
 if __name__ == "__main__":

@@ -332,6 +332,16 @@ def test_settings_are_those_asked_for(runs: Callable[..., Run]) -> None:
     assert (settings["steps"], settings["momentum"], settings["batch_size"], settings["perturbed"]) == (3, 0.9, 4, 2)
 
 
+@pytest.mark.parametrize("steps", [("--steps", "3"), ("--steps=3",), ("--step", "3")])
+def test_command_repeats_the_run(tmp_path: Path, steps: tuple[str, ...]) -> None:
+    """Word for word, its number of steps included."""
+    report = run(("--lr", "0.01", *steps), tmp_path).report
+    assert shlex.split(report["command"])[:4] == ["python", "scripts/compare_training.py", "--lr", "0.01"]
+    assert set(steps) <= set(shlex.split(report["command"]))
+    again = run(shlex.split(report["command"])[2:], tmp_path).report
+    assert again["lines"] == report["lines"]
+
+
 # The tutorial's own code, whose fault is known.
 
 ARTICLE = ("--subject", "article", "--steps", "2")

@@ -56,7 +56,9 @@ class RunFacts:
         Those of them to show: pixels, label and both predictions.
     interrupted : bool
     command : str
-        The command line that repeats the run; :meth:`reproduce` shortens it to a step.
+        The command line that repeats the run.
+    without_steps : str
+        The same without its number of steps, to which ``--steps N`` is added to repeat no more than it takes to see the first divergence.
     seconds : float
     """
 
@@ -67,6 +69,7 @@ class RunFacts:
     steps_asked: int
     checks_asked: int
     command: str
+    without_steps: str
     lines: list[Facts] = field(default_factory=list)
     losses: list[tuple[float, float]] = field(default_factory=list)
     test: dict[str, SideTest] = field(default_factory=dict)
@@ -102,7 +105,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
         "steps_checked": comparison.steps_checked,
         "quantities_compared": record.compared,
         "elements_compared": record.elements,
-        "first_divergence": None if first is None else divergence_facts(first, f"{run.command} --steps {first.judgement.place.step}"),
+        "first_divergence": None if first is None else divergence_facts(first, f"{run.without_steps} --steps {first.judgement.place.step}"),
         "consequences": [_consequence(c) for c in comparison.consequences.values()],
         "worst": None if (worst := record.worst(*LINKS, Kind.ISOLATED)) is None else judgement_facts(worst),
         "quantities": [_series(key, series, comparison) for key, series in record.series.items()],

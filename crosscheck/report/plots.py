@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from crosscheck.report.findings import Facts
 
@@ -42,12 +43,14 @@ def _svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
 def losses(facts: Facts) -> str:
     """Return the loss curves of both sides on one plot."""
     curves = facts["losses"]
+    top = max([value for side in ("subject", "reference") for value in curves[side] if value], default=1.0)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for side, colour, style, width in (("reference", REFERENCE, "-", 3.5), ("subject", SUBJECT, "-", 1.2)):
             axes.plot(curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, label=facts[side])
-        axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+        axes.set(xlabel="step", ylabel="training loss", ylim=(0, 1.1 * top))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend()
 
     return _svg(draw, 8.5, 3.2)
@@ -74,6 +77,7 @@ def errors(facts: Facts) -> str:
         axes.axhline(1, color=LIMIT, linewidth=1.5)
         axes.text(0.995, 1.15, "tolerance: beyond this line rounding explains nothing", color=LIMIT, ha="right", transform=axes.get_yaxis_transform())
         axes.set(xlabel="step", ylabel="error / tolerance", yscale="log", ylim=(SMALLEST / 2, top * 2))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if layers:
             axes.legend(ncols=len(layers), loc="upper center", bbox_to_anchor=(0.5, 1.18))
 
@@ -90,10 +94,12 @@ def free_run(facts: Facts) -> str:
         panels = np.atleast_1d(figure.subplots(1, max(len(parameters), 1), sharey=True))
         for axes, (name, looks) in zip(panels, parameters.items(), strict=False):
             steps = [look["step"] for look in looks]
-            axes.plot(steps, _positive([look["allowed"] for look in looks]), color=LIMIT, linewidth=1.5, label="allowed")
-            axes.plot(steps, _positive([look["spread"] for look in looks]), "--", color="grey", label="spread of perturbed references")
+            dot = "." if len(looks) == 1 else None  # one look makes no line
+            axes.plot(steps, _positive([look["allowed"] for look in looks]), color=LIMIT, marker=dot, linewidth=1.5, label="allowed")
+            axes.plot(steps, _positive([look["spread"] for look in looks]), "--", color="grey", marker=dot, label="spread of perturbed references")
             axes.plot(steps, _positive([look["distance"] for look in looks]), color=SUBJECT, marker=".", label="subject to reference")
             axes.set(title=name, xlabel="step", yscale="log")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
         panels[0].set_ylabel("norm of the difference")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 

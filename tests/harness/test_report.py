@@ -61,6 +61,7 @@ def run_facts(name: str = "the subject") -> RunFacts:
         steps_asked=STEPS,
         checks_asked=STEPS,
         command=name,
+        without_steps=name,
         losses=[(2.3, 2.3), (math.nan, 2.2), (math.inf, 2.1)],
         test={"subject": SideTest(math.nan, 0.1), "reference": SideTest(2.3, 0.2)},
         predictions_differing=1,
