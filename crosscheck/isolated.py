@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.containment import SubjectError
 from crosscheck.failure import Failure
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
 from crosscheck.operation import Call, Oracle, RefusedError
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Place
+
+NOT_COMPUTED = "the subject did not compute it"
 
 
 def quantities(call: Call) -> list[str]:
@@ -106,12 +109,17 @@ def check_layer(
         expected = oracle.vjp(wide)
     except RefusedError as error:
         return undecided(str(error))
-    found = subject.vjp(call)
+    reason = NOT_COMPUTED
+    try:
+        found = subject.vjp(call)
+    except SubjectError as error:
+        found, reason = error.found, error.reason
     bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
     judgements = [
         judge_one(place, Kind.ISOLATED, quantity, found.get(quantity), expected, bounds, subject, call, arithmetic)
         for quantity, place in places.items()
     ]
+    judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j in judgements]
     return LayerCheck(subject, oracle, arithmetic, call, wide, found, expected, bounds, judgements)
 
 
@@ -130,6 +138,6 @@ def judge_one(
     if found is None:
         if quantity in subject.absent:
             return Judgement(place, kind, Verdict.SKIPPED, reason=subject.absent[quantity])
-        return Judgement(place, kind, Verdict.MISMATCH, reason="the subject did not compute it")
+        return Judgement(place, kind, Verdict.MISMATCH, reason=NOT_COMPUTED)
     bound = with_reading(bounds[quantity], subject.reading(quantity, call, found), arithmetic)
     return judge(place, kind, found, expected[quantity], bound, arithmetic)

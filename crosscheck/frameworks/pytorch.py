@@ -143,3 +143,15 @@ _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding]] = {
     nn.CrossEntropyLoss: _cross_entropy,
     NegativeLogLikelihood: lambda module: LogLikelihood(),
 }
+
+
+def parameter_shapes(reference: nn.Module | Callable[..., Any]) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of a module's parameters by name, those of a chain by their own names; None for a function."""
+    if isinstance(reference, nn.Module):
+        return {name: tuple(value.shape) for name, value in reference.named_parameters()}
+    return None
+
+
+def takes_labels(reference: nn.Module | Callable[..., Any]) -> bool:
+    """Return whether a reference is a loss that takes labels."""
+    return isinstance(reference, nn.Module) and _is_loss(reference)

@@ -1,0 +1,163 @@
+"""Any convention as one pure function: layouts applied, samples batched, whatever goes wrong turned into a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from crosscheck.adapters.convention import Convention
+from crosscheck.arithmetic import Array, Bound
+from crosscheck.containment import SubjectError, as_array, contained
+from crosscheck.layout import LayerLayout, Layout, LayoutError
+from crosscheck.operation import Call
+
+Results = dict[str, Array]
+
+
+@dataclass
+class AdaptedLayer:
+    """A subject as a pure function of arrays in the reference's layout.
+
+    Parameters
+    ----------
+    convention : Convention
+    layout : LayerLayout
+        For a subject that takes one sample at a time the patterns are those of a batch of one.
+    reduction : {"mean", "sum"}
+        How the losses of single samples are put together.
+    """
+
+    convention: Convention
+    layout: LayerLayout
+    reduction: Literal["mean", "sum"] = "mean"
+    absent: dict[str, str] = field(default_factory=dict)
+    _sizes: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the code stands that computes each quantity."""
+        forward, backward = self.convention.sources["forward"], self.convention.sources["backward"]
+        grads = {f"{parameter.name}.grad": backward for parameter in self.layout.params.values()}
+        return {"output": forward, "grad_input": backward, **grads}
+
+    def vjp(self, call: Call) -> Results:
+        """Return output and gradients.
+
+        Raises
+        ------
+        SubjectError
+            If the subject raises or returns something that is no array of the right kind; what it had computed before is attached.
+        """
+        if not self.convention.one_sample:
+            result = self._vjp(call)
+            self._sizes = {name: np.abs(value) for name, value in result.items() if name.endswith(".grad")}
+            return result
+        return self._batched(call)
+
+    def _batched(self, call: Call) -> Results:
+        """Put a batch together from single samples: outputs side by side, parameter gradients added up."""
+        loss = call.grad_output is not None and call.grad_output.ndim == 0
+        share = 1 / len(call.x) if loss and self.reduction == "mean" else 1.0
+        single = [self._vjp(_sample(call, index, share)) for index in range(len(call.x))]
+        if call.grad_output is None and not single[0]["output"].ndim:
+            loss, share = True, 1 / len(call.x) if self.reduction == "mean" else 1.0
+        result: Results = {}
+        for name in single[0]:
+            parts = [part[name] for part in single]
+            if name == "output":
+                result[name] = np.asarray(sum(parts) * parts[0].dtype.type(share)) if loss else np.concatenate(parts)
+            elif name == "grad_input":
+                result[name] = np.concatenate(parts)
+            else:
+                result[name] = np.asarray(sum(parts))
+                self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
+        return result
+
+    def _vjp(self, call: Call) -> Results:
+        instance, found = self.convention.instance(), dict[str, Array]()
+        try:
+            with contained("setting the parameters"):
+                instance.load(self.own_params(call))
+            with contained("forward"):
+                output = instance.forward(self.own_input(call), self.own_constants(call))
+            found["output"] = self.received("output", output, call)
+            if call.grad_output is not None:
+                with contained("backward"):
+                    grads = instance.backward(self.own_grad_output(call))
+                for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
+                    name = self._reference_name(quantity)
+                    found[name] = self.received(name, grads.get(quantity), call)
+        except SubjectError as error:
+            raise SubjectError(error.reason, found) from error
+        return found
+
+    def _reference_name(self, quantity: str) -> str:
+        name, _, suffix = quantity.rpartition(".")
+        return f"{self.layout.params[name].name}.{suffix}" if suffix == "grad" else quantity
+
+    def own_params(self, call: Call) -> dict[str, Array]:
+        """Return the parameters under the subject's names and in its layout, as arrays of their own."""
+        return {name: np.array(p.layout.to_subject(call.params[p.name]), order="C") for name, p in self.layout.params.items()}
+
+    def own_input(self, call: Call) -> Array:
+        """Return the input in the subject's layout; it shares memory with the call's."""
+        return self._unbatched(call.x, self.layout.input)
+
+    def own_grad_output(self, call: Call) -> Array:
+        """Return the cotangent in the subject's layout; it shares memory with the call's."""
+        assert call.grad_output is not None
+        return self._unbatched(call.grad_output, self.layout.output) if call.grad_output.ndim else call.grad_output
+
+    def own_constants(self, call: Call) -> dict[str, Any]:
+        """Return the labels; a subject that takes one sample gets its label as a plain number."""
+        if self.convention.one_sample:
+            return {name: int(value[0]) for name, value in call.constants.items()}
+        return dict(call.constants)
+
+    def _unbatched(self, array: Array, layout: Layout) -> Array:
+        return array[0] if self.convention.one_sample and not layout.pattern else layout.to_subject(array)
+
+    def received(self, quantity: str, value: Any, call: Call) -> Array:
+        """Return something that the subject returned in the reference's layout.
+
+        Raises
+        ------
+        SubjectError
+            If it is no array, or its shape does not fit the pattern.
+        """
+        array = as_array(value, quantity, call.x.dtype)
+        layout = self._layout_of(quantity)
+        if self.convention.one_sample and not layout.pattern and not quantity.endswith(".grad"):
+            return array[None] if array.ndim else array
+        try:
+            return layout.to_reference(array) if array.ndim or layout.pattern else array
+        except LayoutError as error:
+            raise SubjectError(f"{quantity} has the shape {array.shape}: {error}") from error
+
+    def _layout_of(self, quantity: str) -> Layout:
+        if quantity == "output":
+            return self.layout.output
+        if quantity == "grad_input":
+            return self.layout.input
+        name = quantity.removesuffix(".grad")
+        return next(p.layout for p in self.layout.params.values() if p.name == name)
+
+    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
+        """Return the error made in reading a parameter's gradient, or None where it is read as it is."""
+        name, _, suffix = quantity.rpartition(".")
+        if suffix != "grad":
+            return None
+        samples = len(call.x) if self.convention.one_sample else 1
+        return self.convention.reading(self._sizes.get(quantity, np.abs(value)), samples * call.params[name])
+
+
+def _sample(call: Call, index: int, share: float) -> Call:
+    """Return the call of a single sample, still a batch of one."""
+    one = slice(index, index + 1)
+    grad_output = call.grad_output
+    if grad_output is not None:
+        grad_output = grad_output[one] if grad_output.ndim else np.asarray(grad_output * share, grad_output.dtype)
+    return replace(call, x=call.x[one], grad_output=grad_output, constants={name: value[one] for name, value in call.constants.items()})

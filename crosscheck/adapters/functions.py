@@ -1,0 +1,204 @@
+"""Functions: parameters are arguments, gradients are results, and what backward needs is a cache or the arguments again."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.convention import ConventionError, Instance, Shape
+from crosscheck.arithmetic import Array, Bound
+from crosscheck.containment import SubjectError
+from crosscheck.operation import Arrays, Constants
+from crosscheck.subject import source
+
+
+@dataclass(frozen=True)
+class Functions:
+    """``forward(x, w, b, ...)`` and ``backward(grad_output, ...) -> dx, dw, db``.
+
+    With a cache, ``forward`` returns ``out, cache`` and ``backward`` takes ``grad_output, cache``. Without, ``forward`` returns ``out``, and the
+    arguments of ``backward`` after the first are those of ``forward``, found by name.
+
+    Parameters
+    ----------
+    forward, backward : callable
+    extra : sequence
+        What ``forward`` takes after the parameters: a stride, a configuration. Arguments with a default value may be left out.
+    cache : bool
+        Whether there is a cache.
+    one_sample : bool
+        Whether the functions take one sample at a time.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    extra: Sequence[Any] = ()
+    cache: bool = True
+    one_sample: bool = False
+    keeps: frozenset[str] = field(default=frozenset(), init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "extra", tuple(self.extra))
+        names = _required(self.forward)
+        if len(names) < 1 + len(self.extra):
+            raise ConventionError(f"{self.title} takes {len(names)} arguments, too few for x and the {len(self.extra)} in extra")
+        if not self.cache:
+            given = {*_names(self.forward)}
+            unknown = [name for name in _required(self.backward)[1:] if name not in given]
+            if unknown:
+                raise ConventionError(
+                    f"{_title(self.backward)} takes {unknown[0]!r}, which is no argument of {self.title}{inspect.signature(self.forward)}; "
+                    "if backward takes a cache, say cache=True"
+                )
+
+    @property
+    def params(self) -> list[str]:
+        """The names of the parameters: the arguments between x and ``extra``."""
+        names = _required(self.forward)
+        return names[1 : len(names) - len(self.extra)] if len(names) > 1 else []
+
+    @property
+    def shapes(self) -> Mapping[str, Shape | None]:
+        """The parameters have no shapes of their own."""
+        return dict.fromkeys(self.params)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the functions are defined."""
+        return {"forward": source(self.forward), "backward": source(self.backward)}
+
+    @property
+    def title(self) -> str:
+        """The name of the forward function."""
+        return _title(self.forward)
+
+    def instance(self) -> Instance:
+        """Return something that remembers the arguments."""
+        return _FunctionsInstance(self)
+
+    def reading(self, size: Array, param: Array) -> Bound | None:
+        """Return None: gradients are returned."""
+        return None
+
+
+class _FunctionsInstance:
+    def __init__(self, convention: Functions) -> None:
+        self._convention = convention
+        self._params: dict[str, Array] = {}
+        self._given: tuple[Any, ...] = ()
+        self._cache: Any = None
+
+    def load(self, params: Arrays) -> None:
+        """Remember the parameters."""
+        self._params = {name: params[name] for name in self._convention.params}
+
+    def forward(self, x: Array, constants: Constants) -> Any:
+        """Call the forward function and remember the cache or the arguments."""
+        convention = self._convention
+        self._given = (x, *self._params.values(), *convention.extra, *constants.values())
+        result = convention.forward(*self._given)
+        if not convention.cache:
+            return result
+        if not isinstance(result, tuple) or len(result) != 2:
+            shown = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
+            raise SubjectError(f"{convention.title} returned {shown}, expected (output, cache); without a cache say cache=False")
+        output, self._cache = result
+        return output
+
+    def backward(self, grad_output: Array) -> dict[str, Any]:
+        """Call the backward function and name its results."""
+        convention = self._convention
+        if convention.cache:
+            result = convention.backward(grad_output, self._cache)
+        else:
+            by_name = dict(zip(_names(convention.forward), self._given, strict=False))
+            result = convention.backward(grad_output, *(by_name[name] for name in _required(convention.backward)[1:]))
+        names = ["grad_input", *(f"{name}.grad" for name in convention.params)]
+        results = result if isinstance(result, tuple | list) else (result,)
+        if len(results) != len(names):
+            raise SubjectError(f"{_title(convention.backward)} returned {len(results)} values, expected {len(names)}: {', '.join(names)}")
+        return dict(zip(names, results, strict=True))
+
+
+@dataclass(frozen=True)
+class LossFunction:
+    """``loss(x, labels) -> loss, dx``: value and gradient from one call.
+
+    Parameters
+    ----------
+    function : callable
+    one_sample : bool
+        Whether it takes one sample and one label at a time.
+    """
+
+    function: Callable[..., Any]
+    one_sample: bool = False
+    keeps: frozenset[str] = field(default=frozenset(), init=False)
+    shapes: Mapping[str, Shape | None] = field(default_factory=dict, init=False)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the function is defined."""
+        return {"forward": source(self.function), "backward": source(self.function)}
+
+    @property
+    def title(self) -> str:
+        """The function's name."""
+        return _title(self.function)
+
+    def instance(self) -> Instance:
+        """Return something that remembers the gradient."""
+        return _LossInstance(self)
+
+    def reading(self, size: Array, param: Array) -> Bound | None:
+        """Return None: there are no parameters."""
+        return None
+
+
+class _LossInstance:
+    def __init__(self, convention: LossFunction) -> None:
+        self._convention = convention
+        self._grad: Any = None
+
+    def load(self, params: Arrays) -> None:
+        """Do nothing: there are no parameters."""
+
+    def forward(self, x: Array, constants: Constants) -> Any:
+        """Call the function and remember the gradient."""
+        result = self._convention.function(x, *constants.values())
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            shown = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
+            raise SubjectError(f"{self._convention.title} returned {shown}, expected (loss, dx)")
+        loss, self._grad = result
+        return loss
+
+    def backward(self, grad_output: Array) -> dict[str, Any]:
+        """Return the gradient times the cotangent."""
+        return {"grad_input": self._grad if grad_output.ndim == 0 and grad_output == 1 else np.asarray(self._grad) * grad_output}
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise ConventionError(f"the arguments of {_title(function)} cannot be read: {error}") from error
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's positional arguments."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [name for name, parameter in _signature(function).parameters.items() if parameter.kind in kinds]
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's positional arguments that have no default."""
+    parameters = _signature(function).parameters
+    return [name for name in _names(function) if parameters[name].default is inspect.Parameter.empty]
+
+
+def _title(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)

@@ -1,0 +1,79 @@
+"""Which convention a bare object is of: used where exactly one fits, an error that lists the ways where several do or none does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.convention import Convention, ConventionError
+from crosscheck.adapters.objects import Attributes, Dicts, Updating, array_attributes
+
+_DICTS = (("params", "grads"), ("parameters", "gradients"))
+
+
+def recognise(subject: Any, params: Mapping[str, str]) -> Convention:
+    """Return the convention of a subject.
+
+    Parameters
+    ----------
+    subject : object
+        An adapter, which is returned as it is, or a layer of its own.
+    params : mapping
+        The parameters that were declared, by the subject's names.
+
+    Raises
+    ------
+    ConventionError
+        If not exactly one convention fits.
+    """
+    if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
+        convention: Convention = subject
+        return convention
+    ways = _ways(subject, params)
+    if len(ways) == 1:
+        return next(iter(ways.values()))
+    name = type(subject).__name__ if not callable(subject) or not hasattr(subject, "__name__") else subject.__name__
+    if ways:
+        raise ConventionError(f"{name} can be called in {len(ways)} ways; say which one:\n" + "\n".join(f"    subject={way}" for way in ways))
+    if callable(subject) and not hasattr(subject, "forward"):
+        raise ConventionError(
+            f"{name} is a function; say how it is called, with its backward pass:\n    subject=Functions({name}, BACKWARD)\n"
+            f"    subject=LossFunction({name})"
+        )
+    methods = ", ".join(m for m in dir(subject) if not m.startswith("_") and callable(getattr(subject, m, None))) or "none"
+    raise ConventionError(
+        f"{name} is of no known convention: expected the methods forward and backward, or forward and backprop; it has {methods}. "
+        "Other names are declared: subject=Dicts(layer, forward='f', backward='b')"
+    )
+
+
+def _ways(subject: Any, declared: Mapping[str, str]) -> dict[str, Convention]:
+    """Return the conventions that fit, by how one would write them."""
+    if not callable(getattr(subject, "forward", None)):
+        return {}
+    ways: dict[str, Convention] = {}
+    names = tuple(declared) or tuple(array_attributes(subject))
+    if callable(getattr(subject, "backprop", None)):
+        ways[f"Updating(layer, params={names})"] = Updating(subject, names)
+    if not callable(getattr(subject, "backward", None)):
+        return ways
+    dicts = [(params, grads) for params, grads in _DICTS if _is_dict(subject, params) and _is_dict(subject, grads)]
+    for params, grads in dicts:
+        if (params, grads) == _DICTS[0]:
+            ways["Dicts(layer)"] = Dicts(subject)
+        else:
+            # Whether backward replaces or adds is not to be seen from outside.
+            for adds in (False, True):
+                ways[f"Dicts(layer, {params!r}, {grads!r}, accumulates={adds})"] = Dicts(subject, params, grads, accumulates=adds)
+    if names and not dicts:
+        ways[f"Attributes(layer, params={names})"] = Attributes(subject, names)
+    if not names and not dicts:
+        ways["Dicts(layer)"] = Dicts(subject)
+    return ways
+
+
+def _is_dict(subject: Any, name: str) -> bool:
+    value = getattr(subject, name, None)
+    return isinstance(value, Mapping) and all(isinstance(v, np.ndarray | np.generic | float) for v in value.values())

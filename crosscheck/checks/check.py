@@ -1,0 +1,116 @@
+"""A check and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from crosscheck.divergence import Divergence
+from crosscheck.judgement import Judgement, Verdict
+from crosscheck.operation import Call
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How checks are run.
+
+    Attributes
+    ----------
+    seed : int
+        Of every random number.
+    timeout : float
+        Seconds after which a check of a subject that does not end is given up; 0 for no limit.
+    shrink : bool
+        Whether a mismatch is reduced to a small case.
+    """
+
+    seed: int = 0
+    timeout: float = 60.0
+    shrink: bool = True
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a quantity was computed from.
+
+    Attributes
+    ----------
+    call : Call
+        In the subject's precision.
+    quantity : str
+        The one that is wrong.
+    dtype : str
+    """
+
+    call: Call
+    quantity: str
+    dtype: str
+
+
+@dataclass
+class CheckResult:
+    """What a check found.
+
+    Attributes
+    ----------
+    check : str
+        The check's name.
+    verdict : Verdict
+    reason : str
+        In words: why it was skipped or could not be decided, what the subject did wrong.
+    judgements : list of (str, Judgement)
+        Each with the shape that it was made on.
+    divergence : Divergence or None
+        The first mismatch, examined.
+    given : Given or None
+        What it was found on.
+    notes : list of str
+        What else is worth knowing, such as elements at a kink.
+    expected : str
+        Why this check is known to fail; empty where it is not.
+    reproduction : object
+        The small case, once it was looked for.
+    """
+
+    check: str
+    verdict: Verdict
+    reason: str = ""
+    judgements: list[tuple[str, Judgement]] = field(default_factory=list)
+    divergence: Divergence | None = None
+    given: Given | None = None
+    notes: list[str] = field(default_factory=list)
+    expected: str = ""
+    reproduction: Any = None
+
+    @property
+    def counted(self) -> Verdict:
+        """The verdict as it counts for the pair: a difference that was expected and is there does not."""
+        return Verdict.SKIPPED if self.expected and self.verdict is Verdict.MISMATCH else self.verdict
+
+
+def joined(verdicts: list[Verdict]) -> Verdict:
+    """Return the verdict on several: the worst; where nothing was compared it is ``skipped``, never ``match``."""
+    for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.SKIPPED
+
+
+@dataclass(frozen=True)
+class Check:
+    """One claim about a pair.
+
+    Attributes
+    ----------
+    name : str
+        Stable, as it stands in ids: ``values-float64-digits``.
+    about : str
+        The claim in words.
+    run : callable
+        Gets a prepared pair and settings, returns a :class:`CheckResult`.
+    """
+
+    name: str
+    about: str
+    run: Callable[[Any, Settings], CheckResult]

@@ -1,0 +1,125 @@
+"""Values: outputs and gradients of a layer alone, on inputs and cotangents of one family in one precision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck.arithmetic import Arithmetic
+from crosscheck.causes.ties import pooled_gradient
+from crosscheck.checks.check import Check, CheckResult, Given, Settings, joined
+from crosscheck.divergence import Divergence, examined
+from crosscheck.families import FAMILIES
+from crosscheck.isolated import LayerCheck, check_layer
+from crosscheck.judgement import Judgement, Kind, Verdict, judge
+from crosscheck.operation import Call, RefusedError
+from crosscheck.pair import Prepared
+from crosscheck.references import Reference
+from crosscheck.trace import Place
+
+
+def value_check(dtype: str, family: str) -> Check:
+    """Return the check of a precision on a family of inputs."""
+    about = f"{dtype} output and gradients on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
+    return Check(f"values-{dtype}-{family}", about, lambda prepared, settings: _run(prepared, settings, dtype, family))
+
+
+def _run(prepared: Prepared, settings: Settings, dtype: str, family: str) -> CheckResult:
+    name = f"values-{dtype}-{family}"
+    if dtype not in prepared.pair.dtypes:
+        return CheckResult(name, Verdict.SKIPPED, f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}")
+    result = CheckResult(name, Verdict.SKIPPED)
+    for shape in prepared.shapes:
+        try:
+            call = prepared.call(shape, FAMILIES[family], dtype, settings.seed)
+        except RefusedError as error:
+            result.judgements.append((shown(shape), _undecided(prepared, str(error))))
+            continue
+        judge_call(prepared, call, dtype, shown(shape), result)
+    result.verdict = joined([judgement.verdict for _, judgement in result.judgements])
+    reasons = [j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason]
+    result.reason = result.reason or (reasons[0] if reasons else "")
+    return result
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """Return a shape as a word: ``3x1x28x28``."""
+    return "x".join(map(str, shape))
+
+
+def _undecided(prepared: Prepared, reason: str) -> Judgement:
+    return Judgement(Place(0, prepared.pair.title, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)
+
+
+def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> LayerCheck:
+    """Judge every quantity of one call and add what was found to a result, the first mismatch examined."""
+    arithmetic = prepared.arithmetic(dtype)
+    arbiter, *others = prepared.references
+    check = check_layer(prepared.layer, arbiter.oracle, call, arithmetic, prepared.pair.title)
+    for found in check.judgements:
+        judgement = _out_of_range(found)
+        judgement = _disagreement(judgement, check, arbiter, others, arithmetic) if others else judgement
+        judgement = _declared(judgement, check, prepared, arithmetic)
+        result.judgements.append((shape, judgement))
+        if judgement.verdict is Verdict.MISMATCH and result.divergence is None:
+            failure = check.failure(judgement)
+            quantity = judgement.place.quantity
+            result.divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, "")) if failure is None else examined(failure)
+            result.given = Given(check.call, quantity, dtype)
+    return check
+
+
+def _out_of_range(judgement: Judgement) -> Judgement:
+    """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose."""
+    if judgement.verdict is Verdict.UNDECIDED and ("oracle itself is not finite" in judgement.reason or "exceed" in judgement.reason):
+        return replace(judgement, verdict=Verdict.SKIPPED, reason=f"does not apply: {judgement.reason}")
+    return judgement
+
+
+def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, others: list[Reference], arithmetic: Arithmetic) -> Judgement:
+    """Return ``undecided``, with each one's value, where the references do not agree on a quantity."""
+    quantity = judgement.place.quantity
+    if quantity not in check.expected:
+        return judgement
+    double = Arithmetic(np.dtype(np.float64), arithmetic.elements, arithmetic.false_alarms)
+    for other in others:
+        theirs = other.oracle.vjp(check.wide)[quantity]
+        between = judge(judgement.place, Kind.ISOLATED, theirs, check.expected[quantity], check.bounds[quantity], double)
+        if between.verdict is Verdict.MATCH:
+            continue
+        reason = f"the references disagree: {between.reason}" if between.worst is None else ""
+        if between.worst is not None:
+            index, mine = between.worst.index, check.found.get(quantity)
+            value = "nothing" if mine is None or mine.shape != theirs.shape else repr(float(mine[index]))
+            reason = (
+                f"the references disagree at {list(index)}: {arbiter.name} {between.worst.oracle!r}, {other.name} {between.worst.subject!r}; "
+                f"the subject has {value}"
+            )
+        return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)
+    return judgement
+
+
+def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, arithmetic: Arithmetic) -> Judgement:
+    """Return ``undecided`` where a mismatch is nothing but a convention that was declared to differ."""
+    rule, settings, cotangent = prepared.pair.ties, check.oracle.settings, check.wide.grad_output
+    pooled = judgement.verdict is Verdict.MISMATCH and judgement.place.quantity == "grad_input" and "kernel" in settings
+    if rule == "first" or not pooled or "weight" in check.wide.params or cotangent is None:
+        return judgement
+    expected = pooled_gradient(check.wide.x, cotangent, settings, rule)
+    found = check.found.get("grad_input")
+    if found is None or judge(judgement.place, judgement.kind, found, expected, check.bounds["grad_input"], arithmetic).verdict is not Verdict.MATCH:
+        return judgement
+    reason = f"declared to differ: where a maximum ties, {rule}; the reference gives the gradient to the first; by the declared rule it is right"
+    return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)
+
+
+def difference_check(family: str) -> Check:
+    """Return the check of gradients against difference quotients on a family of inputs."""
+    about = f"gradients against difference quotients of the output on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
+    return Check(f"differences-float64-{family}", about, lambda prepared, settings: _differences(prepared, settings, family))
+
+
+def _differences(prepared: Prepared, settings: Settings, family: str) -> Any:
+    return CheckResult(f"differences-float64-{family}", Verdict.SKIPPED, "not there yet")

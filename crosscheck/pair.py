@@ -1,0 +1,240 @@
+"""A pair: a subject, its reference, and what has to be said about how one corresponds to the other."""
+
+from __future__ import annotations
+
+import fnmatch
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.convention import Convention, ConventionError, Shape
+from crosscheck.adapters.recognise import recognise
+from crosscheck.arithmetic import Arithmetic
+from crosscheck.families import FAMILIES, Family, labels
+from crosscheck.layout import LayerLayout, Layout, LayoutError
+from crosscheck.mapping import MappingError, mapped
+from crosscheck.operation import Call, RefusedError
+from crosscheck.references import Reference, UnknownReferenceError, resolved
+
+DTYPES = ("float64", "float32")
+_DRAWN = 4
+"""Shapes that are taken from a generator of them."""
+
+
+class PairError(ValueError):
+    """A pair that cannot be checked as it was declared; the message names the pair, what was found, what was expected and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A layer, a loss or a whole network as one function, beside its reference.
+
+    Parameters
+    ----------
+    subject : object
+        A layer with a ``forward`` and a ``backward`` method, or an adapter of :mod:`crosscheck.adapters` that says how it is called.
+    reference : object
+        A ``torch.nn.Module``, a function of tensors, anything with a method ``vjp(call)``; a list of several, which have to agree; or None where
+        there is none: the gradients are then compared with difference quotients of the subject's own output.
+    shapes : sequence of tuple of int, or callable
+        Of the input, in the reference's layout, the batch axis included. A callable gets a ``numpy.random.Generator`` and returns one shape.
+    params : mapping of str to str
+        ``{"W": "weight: i o -> o i"}``: the subject's W is the reference's weight, its axes the other way round; without a pattern they are
+        ordered alike. What is not declared is inferred where there is exactly one way.
+    input, output : str
+        einops patterns from the subject's layout to the reference's; empty where they are the same.
+    sizes : mapping of str to int
+        Of axes inside parentheses.
+    param_shapes : mapping of str to tuple of int
+        By the reference's names; needed where neither side has parameters of its own.
+    name : str
+        In reports and ids; the subject's if left out.
+    dtypes : sequence of str
+        The precisions that the subject computes in.
+    ties : {"first", "last", "all", "split"}
+        Who gets the gradient where a maximum ties, if the subject does not do as the reference does.
+    reduction : {"mean", "sum"}
+        For a loss that takes one sample at a time: how the harness puts the losses of a batch together.
+    labels : bool, optional
+        Whether the second input is labels; found out from the reference.
+    framework : str
+        What the reference computes with, where that is not to be seen.
+    expected : mapping of str to str
+        Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason. One that passes is a mismatch.
+    """
+
+    subject: Any
+    reference: Any = None
+    shapes: Sequence[Shape] | Callable[[np.random.Generator], Shape] = ()
+    params: Mapping[str, str] = field(default_factory=dict)
+    input: str = ""
+    output: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    param_shapes: Mapping[str, Shape] = field(default_factory=dict)
+    name: str = ""
+    dtypes: Sequence[str] = DTYPES
+    ties: Literal["first", "last", "all", "split"] = "first"
+    reduction: Literal["mean", "sum"] = "mean"
+    labels: bool | None = None
+    framework: str = ""
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := [dtype for dtype in self.dtypes if dtype not in DTYPES]:
+            raise self.error(f"dtypes names {unknown[0]!r}, expected some of {', '.join(DTYPES)}")
+        if self.ties not in ("first", "last", "all", "split"):
+            raise self.error(f"ties is {self.ties!r}, expected 'first', 'last', 'all' or 'split'")
+        if self.reduction not in ("mean", "sum"):
+            raise self.error(f"reduction is {self.reduction!r}, expected 'mean' or 'sum'")
+        for pattern, reason in self.expected.items():
+            if not str(reason).strip():
+                raise self.error(f"expected[{pattern!r}] gives no reason")
+
+    def error(self, text: object) -> PairError:
+        """Return an error that names this pair."""
+        return PairError(f"{self.title}: {text}")
+
+    @property
+    def title(self) -> str:
+        """The name, or the subject's."""
+        own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
+        return self.name or str(own)
+
+    def reason_expected(self, check: str) -> str:
+        """Return why a check is known to fail; empty where it is not."""
+        return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern)), "")
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Everything that follows from the declaration: convention, references, layouts, shapes.
+
+        Raises
+        ------
+        PairError
+            If anything does not fit or can be understood in several ways.
+        """
+        try:
+            return _prepare(self)
+        except (ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError) as error:
+            raise self.error(error) from error
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pair in which nothing is open any more.
+
+    Attributes
+    ----------
+    pair : Pair
+    layer : AdaptedLayer
+    references : list of Reference
+        The first one is the arbiter; empty where there is none.
+    shapes : list of tuple of int
+    param_shapes : mapping
+        By the reference's names.
+    labels : bool
+    inferred : list of str
+        In words.
+    elements : int
+        How many numbers all checks of the pair compare at most: N, of which each tolerance depends.
+    """
+
+    pair: Pair
+    layer: AdaptedLayer
+    references: list[Reference]
+    shapes: list[Shape]
+    param_shapes: Mapping[str, Shape]
+    labels: bool
+    inferred: list[str]
+    elements: int
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        """Return the subject's arithmetic in a precision."""
+        return Arithmetic(np.dtype(dtype), self.elements)
+
+    def call(self, shape: Shape, family: Family, dtype: str, seed: int) -> Call:
+        """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and these four."""
+        key = zlib.crc32(f"{self.pair.title} {family.name} {shape}".encode())
+        # Independent streams, so that changing the input leaves the parameters as they are.
+        for_input, for_params, for_cotangent, for_labels = np.random.default_rng([seed, key]).spawn(4)
+        x = family.input(for_input, shape, dtype)
+        params = {name: for_params.standard_normal(size).astype(dtype) for name, size in self.param_shapes.items()}
+        constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
+        call = Call(x, params, None, constants)
+        output = self.output_shape(call)
+        return Call(x, params, family.grad_output(for_cotangent, output, dtype), constants)
+
+    def output_shape(self, call: Call) -> Shape:
+        """Return the shape of the output: the reference's, or where there is none the subject's own."""
+        side = self.references[0].oracle if self.references else self.layer
+        return side.vjp(call)["output"].shape
+
+
+def _prepare(pair: Pair) -> Prepared:
+    convention = recognise(pair.subject, pair.params)
+    given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
+    references = [resolved(reference, pair.framework) for reference in given]
+    own = dict(convention.shapes)
+    expected = references[0].shapes if references else _as_own(pair, own)
+    params, inferred = mapped(own, expected, pair.params, pair.sizes)
+    layer = AdaptedLayer(convention, LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params), pair.reduction)
+    shapes = _shapes(pair)
+    param_shapes = {p.name: _param_shape(pair, convention, name, expected) for name, p in params.items()}
+    takes_labels = pair.labels if pair.labels is not None else bool(references and references[0].labels)
+    if takes_labels and any(len(shape) != 2 for shape in shapes):
+        raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
+    draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1)
+    return Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, _elements(draft))
+
+
+def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
+    """Return the subject's own parameters as those to compare with, where there is no reference."""
+    shapes = {name: pair.param_shapes.get(name, shape) for name, shape in own.items()}
+    if missing := [name for name, shape in shapes.items() if shape is None]:
+        raise pair.error(f"the shape of {missing[0]!r} is not known; say param_shapes={{{missing[0]!r}: (...)}}")
+    return {name: tuple(shape) for name, shape in shapes.items() if shape is not None}
+
+
+def _param_shape(pair: Pair, convention: Convention, name: str, expected: Mapping[str, Shape] | None) -> Shape:
+    """Return a parameter's shape in the reference's layout, and make sure that the subject's fits it."""
+    own = convention.shapes[name]
+    parameter = mapped(convention.shapes, expected, pair.params, pair.sizes)[0][name]
+    found = None if own is None else parameter.layout.to_reference(np.zeros(own)).shape
+    wanted = pair.param_shapes.get(parameter.name) or (expected or {}).get(parameter.name) or found
+    if wanted is None:
+        raise pair.error(f"the shape of {parameter.name!r} is not known; say param_shapes={{{parameter.name!r}: (...)}}")
+    if own is not None:
+        parameter.layout.expect(np.zeros(own), tuple(wanted), f"the parameter {name!r}")
+    return tuple(wanted)
+
+
+def _shapes(pair: Pair) -> list[Shape]:
+    if callable(pair.shapes):
+        rng = np.random.default_rng(0)
+        drawn: Iterable[Any] = [pair.shapes(rng) for _ in range(_DRAWN)]
+    else:
+        drawn = [pair.shapes] if pair.shapes and all(isinstance(size, int) for size in pair.shapes) else pair.shapes
+    shapes = list(dict.fromkeys(tuple(int(size) for size in shape) for shape in drawn))
+    if not shapes or any(size < 1 for shape in shapes for size in shape) or not all(shapes):
+        raise pair.error(f"shapes is {pair.shapes!r}, expected shapes of the input with the batch axis, such as [(3, 12), (1, 12)]")
+    return shapes
+
+
+def _elements(prepared: Prepared) -> int:
+    """Return how many numbers the checks of a pair compare at most."""
+    total = 0
+    for shape in prepared.shapes:
+        sizes = sum(int(np.prod(size)) for size in prepared.param_shapes.values())
+        call = Call(np.zeros(shape), {name: np.zeros(size) for name, size in prepared.param_shapes.items()}, None, _some_labels(prepared, shape))
+        output = int(np.prod(prepared.output_shape(call))) if prepared.references else int(np.prod(shape))
+        total += int(np.prod(shape)) + output + sizes
+    return total * len(FAMILIES) * len(DTYPES)
+
+
+def _some_labels(prepared: Prepared, shape: Shape) -> dict[str, Any]:
+    return {"labels": np.zeros(shape[0], dtype=np.int64)} if prepared.labels else {}

@@ -1,0 +1,117 @@
+"""References of any kind, turned into oracles; a framework's module is imported only where a reference is its own.
+
+A reference is a framework's module or function, or anything with a method ``vjp(call)``, the protocol of :class:`crosscheck.operation.Oracle`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crosscheck.adapters.convention import Shape
+from crosscheck.operation import Oracle
+
+_FRAMEWORKS = {"torch": "pytorch"}
+"""The packages whose modules and functions are known, and the module of :mod:`crosscheck.frameworks` for each."""
+
+
+class UnknownReferenceError(ValueError):
+    """A reference cannot be used as one."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference with what has to be known before it is called.
+
+    Attributes
+    ----------
+    name : str
+        For reports.
+    oracle : Oracle
+    shapes : mapping or None
+        The shapes of its parameters by name; None for a function, whose parameters are arguments.
+    labels : bool
+        Whether it is a loss that takes labels.
+    """
+
+    name: str
+    oracle: Oracle
+    shapes: Mapping[str, Shape] | None
+    labels: bool
+
+
+def resolved(reference: Any, framework: str = "") -> Reference:
+    """Return a reference ready for use.
+
+    Parameters
+    ----------
+    reference : object
+    framework : str
+        The package that a plain function computes with, such as ``"torch"``; found out by itself where the function names exactly one.
+
+    Raises
+    ------
+    UnknownReferenceError
+        If it is of no known kind.
+    """
+    if callable(getattr(reference, "vjp", None)):
+        return _by_protocol(reference)
+    package = framework or _package(reference)
+    if package not in _FRAMEWORKS:
+        known = ", ".join(_FRAMEWORKS)
+        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {known}")
+    module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}")
+    try:
+        return Reference(module.NAME, module.oracle(reference), module.parameter_shapes(reference), module.takes_labels(reference))
+    except TypeError as error:
+        raise UnknownReferenceError(str(error)) from error
+
+
+def _by_protocol(reference: Any) -> Reference:
+    if not hasattr(reference, "rounding"):
+        raise UnknownReferenceError(
+            f"{type(reference).__name__} has a method vjp but no attribute rounding, the theory of its errors; "
+            "crosscheck.rounding has theories for sums of products, selections and softmax"
+        )
+    name = str(getattr(reference, "name", type(reference).__name__))
+    return Reference(name, reference, getattr(reference, "shapes", None), bool(getattr(reference, "labels", False)))
+
+
+def _package(reference: Any) -> str:
+    """Return the package that a reference belongs to, or that a plain function's code names."""
+    own = {kind.__module__.partition(".")[0] for kind in type(reference).__mro__}
+    if found := own & set(_FRAMEWORKS):
+        return found.pop()
+    function = getattr(reference, "func", reference)
+    if not callable(function):
+        raise UnknownReferenceError(
+            f"a {type(reference).__name__} is no reference; expected a framework's module or function, or an object with a method vjp"
+        )
+    if (package := str(getattr(function, "__module__", "")).partition(".")[0]) in _FRAMEWORKS:
+        return package
+    named = _named(function) & set(_FRAMEWORKS)
+    if len(named) == 1:
+        return named.pop()
+    name = getattr(function, "__name__", type(function).__name__)
+    which = f"names {' and '.join(sorted(named))}" if named else "names none of the known ones"
+    raise UnknownReferenceError(f"which framework does {name} compute with? Its code {which}; say framework={next(iter(_FRAMEWORKS))!r}")
+
+
+def _named(function: Any) -> set[str]:
+    """Return the top-level packages of everything that a function's code refers to."""
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return set()
+    scope = {**getattr(function, "__globals__", {}), **_closed_over(function)}
+    values = [scope[name] for name in (*code.co_names, *code.co_freevars) if name in scope]
+    modules = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values}
+    return {str(module).partition(".")[0] for module in modules} | ({name for name in code.co_names if name in _FRAMEWORKS})
+
+
+def _closed_over(function: Any) -> dict[str, Any]:
+    cells = function.__closure__ or ()
+    return {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, cells, strict=True)}
