@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,47 @@ def with_reading(bound: Bound, reading: Bound | None, arithmetic: Arithmetic) ->
     if reading is None:
         return bound
     return Bound(arithmetic.error(bound) + arithmetic.error(reading), 1.0)
+
+
+@dataclass(frozen=True)
+class LayerContext:
+    """What is expected of a layer for a call, or why nobody can say.
+
+    Attributes
+    ----------
+    call : Call
+        As the layer got it.
+    wide : Call
+        The same numbers as the oracle got them, in float64.
+    expected, bounds : mapping
+        By quantity; empty where the oracle could not be asked.
+    undecided : str
+        Why a quantity is not among those expected.
+    """
+
+    call: Call
+    wide: Call
+    expected: dict[str, Array] = field(default_factory=dict)
+    bounds: dict[str, Bound] = field(default_factory=dict)
+    undecided: str = ""
+
+    @property
+    def judged_whole(self) -> bool:
+        """Whether every quantity of the layer could be worked out."""
+        return all(quantity in self.expected for quantity in quantities(self.call))
+
+
+def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic) -> LayerContext:
+    """Ask the oracle what a layer should make of a call; its output can be judged even where its cotangent cannot be used."""
+    forward = replace(call, grad_output=None)
+    if not forward.finite():
+        return LayerContext(call, call, undecided="what it was given is not finite")
+    wide = (call if call.finite() else forward).astype(np.float64)
+    try:
+        expected = oracle.vjp(wide)
+    except RefusedError as error:
+        return LayerContext(call, wide, undecided=str(error))
+    return LayerContext(call, wide, expected, oracle.rounding.bounds(oracle, wide, expected, arithmetic), "its cotangent is not finite")
 
 
 @dataclass(frozen=True)
@@ -97,47 +138,33 @@ def check_layer(
     call = call.astype(arithmetic.dtype)
     places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
 
-    def undecided(reason: str) -> LayerCheck:
-        judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=reason) for place in places.values()]
-        return LayerCheck(subject, oracle, arithmetic, call, call, {}, {}, {}, judgements)
-
-    if not call.finite():
-        return undecided("its inputs are not finite")
     # A copy, made before the subject sees the arrays: it may write to them.
-    wide = copy.deepcopy(call).astype(np.float64)
-    try:
-        expected = oracle.vjp(wide)
-    except RefusedError as error:
-        return undecided(str(error))
+    context = context_of(oracle, copy.deepcopy(call), arithmetic)
+    if not context.expected:
+        judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=context.undecided) for place in places.values()]
+        return LayerCheck(subject, oracle, arithmetic, call, context.wide, {}, {}, {}, judgements)
     reason = NOT_COMPUTED
     try:
         found = subject.vjp(call)
     except SubjectError as error:
         found, reason = error.found, error.reason
-    bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
-    judgements = [
-        judge_one(place, Kind.ISOLATED, quantity, found.get(quantity), expected, bounds, subject, call, arithmetic)
-        for quantity, place in places.items()
-    ]
+    judgements = [judge_one(place, Kind.ISOLATED, quantity, found.get(quantity), context, subject, arithmetic) for quantity, place in places.items()]
     judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j in judgements]
-    return LayerCheck(subject, oracle, arithmetic, call, wide, found, expected, bounds, judgements)
+    return LayerCheck(subject, oracle, arithmetic, call, context.wide, found, context.expected, context.bounds, judgements)
 
 
 def judge_one(
-    place: Place,
-    kind: Kind,
-    quantity: str,
-    found: Array | None,
-    expected: dict[str, Array],
-    bounds: dict[str, Bound],
-    subject: SubjectLayer,
-    call: Call,
-    arithmetic: Arithmetic,
+    place: Place, kind: Kind, quantity: str, found: Array | None, context: LayerContext, subject: SubjectLayer, arithmetic: Arithmetic
 ) -> Judgement:
-    """Judge one quantity of a layer; a quantity that is not there is skipped for the reason that the subject gives, and wrong without one."""
+    """Judge one quantity of a layer.
+
+    One that nobody can say anything about is undecided; one that is not there is skipped if the subject says why, and wrong if not.
+    """
+    if quantity not in context.expected:
+        return Judgement(place, kind, Verdict.UNDECIDED, reason=context.undecided)
     if found is None:
         if quantity in subject.absent:
             return Judgement(place, kind, Verdict.SKIPPED, reason=subject.absent[quantity])
         return Judgement(place, kind, Verdict.MISMATCH, reason=NOT_COMPUTED)
-    bound = with_reading(bounds[quantity], subject.reading(quantity, call, found), arithmetic)
-    return judge(place, kind, found, expected[quantity], bound, arithmetic)
+    bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), arithmetic)
+    return judge(place, kind, found, context.expected[quantity], bound, arithmetic)

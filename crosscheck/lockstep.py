@@ -20,30 +20,15 @@ import numpy.typing as npt
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.chain import Stage, StageRun, accumulate, run
-from crosscheck.isolated import judge_one, quantities
+from crosscheck.isolated import LayerContext, context_of, judge_one, quantities
 from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
-from crosscheck.operation import Arrays, Call, Oracle, RefusedError
+from crosscheck.operation import Arrays, Call
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Trace
 from crosscheck.update import Updated, check_update, update_bounds, update_carried
 
 Labels = npt.NDArray[np.integer[Any]]
 Layers = dict[str, SubjectLayer]
-
-
-@dataclass(frozen=True)
-class LinkContext:
-    """What the judgements about a layer were made from; ``undecided`` says why a quantity is not among those expected."""
-
-    call: Call
-    expected: dict[str, Array]
-    bounds: dict[str, Bound]
-    undecided: str = ""
-
-    @property
-    def judged_whole(self) -> bool:
-        """Whether every quantity of the layer could be worked out."""
-        return all(quantity in self.expected for quantity in quantities(self.call))
 
 
 @dataclass
@@ -56,7 +41,7 @@ class StepReport:
         Layers, wires and updates, in execution order.
     whole : list of Judgement
         The end-to-end values, in execution order.
-    contexts : dict of str to LinkContext
+    contexts : dict of str to LayerContext
         By layer, and ``"loss"``.
     decisions : list of Decision
         Those that the oracle alone would have taken differently.
@@ -67,7 +52,7 @@ class StepReport:
     step: int
     links: list[Judgement] = field(default_factory=list)
     whole: list[Judgement] = field(default_factory=list)
-    contexts: dict[str, LinkContext] = field(default_factory=dict)
+    contexts: dict[str, LayerContext] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     expected: dict[tuple[str, str], tuple[Array, Bound]] = field(default_factory=dict)
 
@@ -166,28 +151,12 @@ class _Chain:
             return
         cotangent = np.ones((), self.arithmetic.dtype) if name == "loss" else trace.get((name, "grad_output"))
         call = Call(trace[name, "input"], trace.parameters(name), cotangent, constants)
-        self.report.contexts[name] = self._context(oracle, call)
+        self.report.contexts[name] = context_of(oracle, call, self.arithmetic)
         yield self._judge(name, "output")
-
-    def _context(self, oracle: Oracle, call: Call) -> LinkContext:
-        forward = replace(call, grad_output=None)
-        if not forward.finite():
-            return LinkContext(call, {}, {}, "what it was given is not finite")
-        # The output can be judged even where the cotangent cannot be used.
-        usable = call if call.finite() else forward
-        wide = usable.astype(np.float64)
-        try:
-            expected = oracle.vjp(wide)
-        except RefusedError as error:
-            return LinkContext(call, {}, {}, str(error))
-        return LinkContext(call, expected, oracle.rounding.bounds(oracle, wide, expected, self.arithmetic), "its cotangent is not finite")
 
     def _judge(self, name: str, quantity: str) -> Judgement:
         context, place = self.report.contexts[name], self.trace.place(name, quantity)
-        if quantity not in context.expected:
-            return Judgement(place, Kind.LAYER, Verdict.UNDECIDED, reason=context.undecided)
-        found = self.trace.get((name, quantity))
-        return judge_one(place, Kind.LAYER, quantity, found, context.expected, context.bounds, self.subject[name], context.call, self.arithmetic)
+        return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.arithmetic)
 
     def _wire(self, name: str, quantity: str, sent: Array | None) -> Judgement:
         place, received = self.trace.place(name, quantity), self.trace.get((name, quantity))

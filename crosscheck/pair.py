@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,23 +14,21 @@ from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.convention import Convention, ConventionError, Shape
 from crosscheck.adapters.recognise import recognise
 from crosscheck.arithmetic import Arithmetic
+from crosscheck.declaration import DTYPES, Declaration, PairError
 from crosscheck.families import FAMILIES, Family, labels
 from crosscheck.layout import LayerLayout, Layout, LayoutError
 from crosscheck.mapping import MappingError, mapped
 from crosscheck.operation import Call, RefusedError
 from crosscheck.references import Reference, UnknownReferenceError, resolved
 
-DTYPES = ("float64", "float32")
+__all__ = ["DTYPES", "Pair", "PairError", "Prepared"]
+
 _DRAWN = 4
 """Shapes that are taken from a generator of them."""
 
 
-class PairError(ValueError):
-    """A pair that cannot be checked as it was declared; the message names the pair, what was found, what was expected and what to do."""
-
-
 @dataclass(frozen=True, eq=False)
-class Pair:
+class Pair(Declaration):
     """A layer, a loss or a whole network as one function, beside its reference.
 
     Parameters
@@ -85,29 +82,11 @@ class Pair:
     expected: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if unknown := [dtype for dtype in self.dtypes if dtype not in DTYPES]:
-            raise self.error(f"dtypes names {unknown[0]!r}, expected some of {', '.join(DTYPES)}")
+        self.validate()
         if self.ties not in ("first", "last", "all", "split"):
             raise self.error(f"ties is {self.ties!r}, expected 'first', 'last', 'all' or 'split'")
         if self.reduction not in ("mean", "sum"):
             raise self.error(f"reduction is {self.reduction!r}, expected 'mean' or 'sum'")
-        for pattern, reason in self.expected.items():
-            if not str(reason).strip():
-                raise self.error(f"expected[{pattern!r}] gives no reason")
-
-    def error(self, text: object) -> PairError:
-        """Return an error that names this pair."""
-        return PairError(f"{self.title}: {text}")
-
-    @property
-    def title(self) -> str:
-        """The name, or the subject's."""
-        own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
-        return self.name or str(own)
-
-    def reason_expected(self, check: str) -> str:
-        """Return why a check is known to fail; empty where it is not."""
-        return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern)), "")
 
     @cached_property
     def prepared(self) -> Prepared:

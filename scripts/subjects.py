@@ -10,14 +10,15 @@ import numpy.typing as npt
 from torch import nn
 
 import scratch
-from crosscheck.adapters.article import ArticleSubject
-from crosscheck.adapters.layered import LayeredSubject
+from crosscheck.adapters.network import Network
+from crosscheck.adapters.objects import Dicts, Updating
 from crosscheck.architecture import Architecture
+from crosscheck.arithmetic import Array
 from crosscheck.frameworks.pytorch import oracle
 from crosscheck.frameworks.pytorch_training import TorchSgd, TorchTraining
 from crosscheck.freerun import MakeTraining
 from crosscheck.layout import LayerLayout
-from crosscheck.subject import Subject
+from crosscheck.subject import Labels, Subject
 from crosscheck.update import SgdSettings
 from reference import pytorch as reference
 from scratch.article import ArticleCNN
@@ -39,6 +40,32 @@ class Twins:
     make: MakeTraining
 
 
+class ScratchNetwork(Network):
+    """A network of scratch layers, with its loss and optimizer.
+
+    Parameters
+    ----------
+    model, loss, optimizer
+        Trained in place.
+    layouts : mapping of str to LayerLayout
+        For each layer of the model.
+    """
+
+    def __init__(
+        self, model: scratch.Sequential, loss: scratch.SoftmaxCrossEntropy, optimizer: scratch.SGD, layouts: Mapping[str, LayerLayout]
+    ) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        parts = {name: Dicts(layer) for name, layer in model.layers.items()}
+        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.buffers, self.model.forward)
+
+    def _train(self, x: Array, labels: Labels) -> Array:
+        output = self.model.forward(x)
+        loss = self.loss.forward(output, labels)
+        self.model.backward(self.loss.backward())
+        self.optimizer.step(self.model.grads)
+        return loss
+
+
 def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
     """Return a scratch network, trained with these settings, and its PyTorch twin."""
     loss = scratch.SoftmaxCrossEntropy()
@@ -46,7 +73,7 @@ def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
     modules, torch_loss, layouts = reference.network(model.layers, loss)
     frozen = frozenset(model.frozen)
     return Twins(
-        LayeredSubject(model, loss, optimizer, layouts),
+        ScratchNetwork(model, loss, optimizer, layouts),
         architecture(modules, torch_loss, layouts, settings, frozen),
         make_training(modules, torch_loss, settings, frozen),
     )
@@ -56,9 +83,10 @@ def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
     """Return the tutorial's own network and its PyTorch twin."""
     layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
     modules, torch_loss, layouts = reference.network(layers)
+    parts = {name: Updating(layer, tuple(layouts[name].params)) for name, layer in layers.items()}
     frozen = frozenset({"conv"} if model.frozen else ())
     return Twins(
-        ArticleSubject(model, layers, layouts, settings.lr),
+        Network(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward),
         architecture(modules, torch_loss, layouts, settings, frozen),
         make_training(modules, torch_loss, settings, frozen),
     )

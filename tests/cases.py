@@ -14,7 +14,8 @@ import numpy as np
 from torch import nn
 
 import scratch
-from crosscheck.adapters import layered
+from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.objects import Dicts
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, labels
@@ -108,7 +109,7 @@ class Run:
 
 def subject_of(layer: Any) -> SubjectLayer:
     """Return a scratch layer or loss as a function."""
-    return layered.Loss(layer) if isinstance(layer, scratch.SoftmaxCrossEntropy) else layered.Layer(layer, twin(layer)[1])
+    return AdaptedLayer(Dicts(layer), twin(layer)[1])
 
 
 @functools.cache

@@ -16,6 +16,8 @@ from crosscheck.operation import Call
 
 Results = dict[str, Array]
 
+NO_GRAD_INPUT = "backward returns no input gradient"
+
 
 @dataclass
 class AdaptedLayer:
@@ -89,6 +91,9 @@ class AdaptedLayer:
                     grads = instance.backward(self.own_grad_output(call))
                 for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
                     name = self._reference_name(quantity)
+                    if name in self.convention.may_lack and grads.get(quantity) is None:
+                        self.absent[name] = NO_GRAD_INPUT
+                        continue
                     found[name] = self.received(name, grads.get(quantity), call)
         except SubjectError as error:
             raise SubjectError(error.reason, found) from error

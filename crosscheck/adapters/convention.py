@@ -51,6 +51,10 @@ class Convention(Protocol):
         """
 
     @property
+    def may_lack(self) -> frozenset[str]:
+        """Quantities that code of this convention may leave out by returning None; they are passed over with the reason."""
+
+    @property
     def shapes(self) -> Mapping[str, Shape | None]:
         """The shapes of the parameters by the subject's names; None for arguments, which have no shape of their own."""
 

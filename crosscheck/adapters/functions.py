@@ -40,6 +40,7 @@ class Functions:
     cache: bool = True
     one_sample: bool = False
     keeps: frozenset[str] = field(default=frozenset(), init=False)
+    may_lack: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", tuple(self.extra))
@@ -138,6 +139,7 @@ class LossFunction:
     function: Callable[..., Any]
     one_sample: bool = False
     keeps: frozenset[str] = field(default=frozenset(), init=False)
+    may_lack: frozenset[str] = field(default=frozenset(), init=False)
     shapes: Mapping[str, Shape | None] = field(default_factory=dict, init=False)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class _Object:
     """What the three conventions share: an object, the names of its methods."""
 
     layer: Any
+    may_lack: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
         for name in self._methods():
@@ -121,6 +122,10 @@ class Dicts(_Object):
         """Return a copy of the layer."""
         return _DictsInstance(copied(self.layer), self)
 
+    def live(self) -> _DictsInstance:
+        """Return the layer itself, for who listens to its training."""
+        return _DictsInstance(self.layer, self)
+
 
 class _DictsInstance(_Methods):
     def __init__(self, layer: Any, convention: Dicts) -> None:
@@ -203,6 +208,10 @@ class Attributes(_Object):
         """Return a copy of the layer."""
         return _AttributesInstance(copied(self.layer), self)
 
+    def live(self) -> _AttributesInstance:
+        """Return the layer itself, for who listens to its training."""
+        return _AttributesInstance(self.layer, self)
+
 
 class _AttributesInstance(_Methods):
     def __init__(self, layer: Any, convention: Attributes) -> None:
@@ -255,6 +264,7 @@ class Updating(_Object):
     forward: str = "forward"
     backward: str = "backprop"
     one_sample: bool = True
+    may_lack: frozenset[str] = field(default=frozenset({"grad_input"}), init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -281,6 +291,15 @@ class Updating(_Object):
         """Return a copy of the layer."""
         return _UpdatingInstance(copied(self.layer), self)
 
+    def live(self) -> _UpdatingInstance:
+        """Return the layer itself, for who listens to its training."""
+        return _UpdatingInstance(self.layer, self)
+
+    def ahead(self, layer: Any, grad_output: Array) -> dict[str, Any]:
+        """Return the parameters' gradients that a layer is about to update with, computed on a copy of it."""
+        read = _UpdatingInstance(copied(layer), self).backward(grad_output)
+        return {quantity: value for quantity, value in read.items() if quantity != "grad_input"}
+
     def reading(self, size: Array, param: Array) -> Bound | None:
         """Return the rounding of the two subtractions that a gradient is read through."""
         return Bound(size + np.abs(param).astype(np.float64) / READING_RATE, 2.0)
@@ -290,6 +309,14 @@ class _UpdatingInstance(_Methods):
     def __init__(self, layer: Any, convention: Updating) -> None:
         super().__init__(layer, convention.forward, convention.backward)
         self._convention = convention
+
+    def params(self) -> dict[str, Array]:
+        """Return the parameters as they are, not copied."""
+        return {name: getattr(self.layer, name) for name in self._convention.params}
+
+    def stored(self) -> dict[str, Array]:
+        """Return nothing: this convention stores no gradients."""
+        return {}
 
     def load(self, params: Arrays) -> None:
         """Set the attributes."""

@@ -11,7 +11,8 @@ from cases import CASES, Run, call_of, check, divergence, module_of, quantities_
 from planted import FAULTS, Planted, scaled, unchanged
 
 import scratch
-from crosscheck.adapters import layered
+from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.objects import Dicts
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.families import FAMILIES
 from crosscheck.frameworks.pytorch import oracle
@@ -83,7 +84,7 @@ def test_call_that_the_reference_refuses(case: str) -> None:
 def test_tie_rule_is_named(rule: scratch.pooling.TieRule, case: str) -> None:
     """A pool with another tie rule is told from a wrong pool: on tied values its rule is the cause, on others it matches."""
     like = CASES[case].make(None)  # type: ignore[arg-type]
-    subject = layered.Layer(scratch.MaxPool2d(like.kernel_size, like.stride, like.padding, rule), LayerLayout())
+    subject = AdaptedLayer(Dicts(scratch.MaxPool2d(like.kernel_size, like.stride, like.padding, rule)), LayerLayout())
     tied = divergence(check(subject, Run(case, BATCH, "digits", "float64", 0)), "grad_input")
     assert tied.cause is not None
     assert tied.cause.name == f"tie rule: {rule}"

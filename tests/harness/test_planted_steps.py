@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import right
 from networks import digits, every_layer
-from subjects import Twins, layered
+from subjects import ScratchNetwork, Twins, layered
 from training_run import Plan, batches, compared
 
 import scratch
-from crosscheck.adapters.layered import LayeredSubject
 from crosscheck.judgement import Kind, Verdict
 from crosscheck.training import TrainingComparison
 from crosscheck.update import SgdSettings
@@ -136,10 +135,10 @@ class Drifting(right.SGD):
         self.params["linear2.weight"][0, 0] *= 1 + 1e-12
 
 
-def of_kind(name: str, kind: type) -> Callable[[LayeredSubject], None]:
+def of_kind(name: str, kind: type) -> Callable[[ScratchNetwork], None]:
     """Return a change that turns a layer, the loss, the model or the optimizer into a faulty one of the same shape."""
 
-    def plant(subject: LayeredSubject) -> None:
+    def plant(subject: ScratchNetwork) -> None:
         parts = {"model": subject.model, "loss": subject.loss, "optimizer": subject.optimizer, **subject.model.layers}
         parts[name].__class__ = kind
 
@@ -150,7 +149,7 @@ def of_kind(name: str, kind: type) -> Callable[[LayeredSubject], None]:
 class Planted:
     """A fault and where it must be found."""
 
-    plant: Callable[[LayeredSubject], None]
+    plant: Callable[[ScratchNetwork], None]
     place: str
     kind: Kind
     broken: set[tuple[str, str]]
@@ -185,8 +184,8 @@ def twins_of(frozen: tuple[str, ...] = ()) -> Twins:
     model.freeze(*frozen)
     twins = layered(model, SETTINGS)
     subject = twins.subject
-    assert isinstance(subject, LayeredSubject)
-    parts = LayeredSubject(model, right.made_right(subject.loss), right.made_right(subject.optimizer), subject.layouts)
+    assert isinstance(subject, ScratchNetwork)
+    parts = ScratchNetwork(model, right.made_right(subject.loss), right.made_right(subject.optimizer), subject.layouts)
     return Twins(parts, twins.architecture, twins.make)
 
 
@@ -209,10 +208,10 @@ def plan(steps: int = STEPS, check_every: int = 1, perturbed: int = 0) -> Plan:
 def test_fault_is_found_where_it_is(fault: str) -> None:
     """The first divergence is the fault's own place, and no link breaks but those that the fault breaks."""
     row, twins = FAULTS[fault], twins_of()
-    assert isinstance(twins.subject, LayeredSubject)
+    assert isinstance(twins.subject, ScratchNetwork)
     row.plant(twins.subject)
     # The layers' own functions are copies, made before the fault was planted.
-    subject = LayeredSubject(twins.subject.model, twins.subject.loss, twins.subject.optimizer, twins.subject.layouts)
+    subject = ScratchNetwork(twins.subject.model, twins.subject.loss, twins.subject.optimizer, twins.subject.layouts)
     comparison = trained(Twins(subject, twins.architecture, twins.make), plan())
     assert comparison.verdict is Verdict.MISMATCH
     assert comparison.first is not None
@@ -224,7 +223,7 @@ def test_fault_is_found_where_it_is(fault: str) -> None:
 def test_each_of_two_faults_is_examined() -> None:
     """The first divergence is the one to mend first; the cause of the other one is known, too."""
     twins = twins_of()
-    assert isinstance(twins.subject, LayeredSubject)
+    assert isinstance(twins.subject, ScratchNetwork)
     for name in ("conv1", "conv2"):
         of_kind(name, ConvSign)(twins.subject)
     comparison = trained(twins, plan())
@@ -245,7 +244,7 @@ def test_no_fault() -> None:
 def test_weight_changed_between_steps() -> None:
     """A weight that changes after a step is found where the next one starts."""
     twins = twins_of()
-    assert isinstance(twins.subject, LayeredSubject)
+    assert isinstance(twins.subject, ScratchNetwork)
     weight = twins.subject.model.layers["linear2"].params["weight"]
 
     def between(step: int) -> None:
@@ -261,8 +260,8 @@ def test_weight_changed_between_steps() -> None:
 def test_frozen_layer_that_trains() -> None:
     """A frozen layer must keep its weights bit for bit."""
     twins = twins_of(frozen=("linear2",))
-    assert isinstance(twins.subject, LayeredSubject)
-    twins.subject.optimizer.params = twins.subject.model.params  # type: ignore[attr-defined]
+    assert isinstance(twins.subject, ScratchNetwork)
+    twins.subject.optimizer.params = twins.subject.model.params
     everything = property(lambda model: {f"{n}.{p}": g for n, layer in model.layers.items() for p, g in layer.grads.items()})
     twins.subject.model.__class__ = type("TrainsAll", (scratch.Sequential,), {"grads": everything})
     first = trained(twins, plan()).first
@@ -273,7 +272,7 @@ def test_frozen_layer_that_trains() -> None:
 def test_drift_between_checks_is_seen_by_the_free_run() -> None:
     """What no check sees, because it happens between checked steps, drives the free run out of its spread."""
     twins = twins_of()
-    assert isinstance(twins.subject, LayeredSubject)
+    assert isinstance(twins.subject, ScratchNetwork)
     weight = twins.subject.model.layers["conv1"].params["weight"]
 
     def between(step: int) -> None:
