@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from crosscheck.checks import Check, CheckResult, Settings, checks_of
 from crosscheck.checks.check import joined
 from crosscheck.containment import SubjectError, TimeLimitError, time_limit
+from crosscheck.declaration import Declaration, PairError
 from crosscheck.judgement import Verdict
-from crosscheck.pair import Pair, PairError
 
 
 @dataclass
@@ -19,7 +19,7 @@ class PairResult:
 
     Attributes
     ----------
-    pair : Pair
+    pair : Declaration
     results : list of CheckResult
         In the order of the checks.
     error : str
@@ -28,7 +28,7 @@ class PairResult:
         What was not declared and had exactly one way.
     """
 
-    pair: Pair
+    pair: Declaration
     results: list[CheckResult] = field(default_factory=list)
     error: str = ""
     inferred: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class PairResult:
         return next((result for result in self.results if result.counted is Verdict.MISMATCH), None)
 
 
-def run_check(pair: Pair, check: Check, settings: Settings) -> CheckResult:
+def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResult:
     """Run one check of a pair; whatever the subject does ends as a verdict.
 
     Raises
@@ -75,13 +75,13 @@ def run_check(pair: Pair, check: Check, settings: Settings) -> CheckResult:
 
 
 def check_pair(
-    pair: Pair, settings: Settings | None = None, only: Callable[[str], bool] | None = None, progress: Callable[[str], None] | None = None
+    pair: Declaration, settings: Settings | None = None, only: Callable[[str], bool] | None = None, progress: Callable[[str], None] | None = None
 ) -> PairResult:
     """Run every check of a pair.
 
     Parameters
     ----------
-    pair : Pair
+    pair : Declaration
     settings : Settings, optional
     only : callable, optional
         Gets a check's name and says whether it is to be run.
@@ -112,7 +112,7 @@ def check_pair(
     return result
 
 
-def _expected_are_checks(pair: Pair, checks: Iterable[Check]) -> None:
+def _expected_are_checks(pair: Declaration, checks: Iterable[Check]) -> None:
     """Raise where an expected difference names no check."""
     names = [check.name for check in checks]
     for pattern in pair.expected:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import fnmatch
+import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 DTYPES = ("float64", "float32")
 
 
 class PairError(ValueError):
     """A pair that cannot be checked as it was declared; the message names the pair, what was found, what was expected and what to do."""
+
+
+_OWN = Path(__file__).parent
+
+
+class Ready(Protocol):
+    """A declaration in which nothing is open any more."""
+
+    @property
+    def inferred(self) -> list[str]:
+        """In words, what was not declared and had exactly one way."""
 
 
 class Declaration:
@@ -24,6 +37,8 @@ class Declaration:
         The precisions that the subject computes in.
     expected : mapping of str to str
         Checks that are known to fail, by patterns of their names, each with the reason.
+    origin : Path or None
+        The file that declares the pair, where there is one.
     """
 
     subject: Any
@@ -31,15 +46,28 @@ class Declaration:
     name: str
     dtypes: Sequence[str]
     expected: Mapping[str, str]
+    origin: Path | None = None
+
+    @property
+    def prepared(self) -> Ready:
+        """Everything that follows from the declaration.
+
+        Raises
+        ------
+        PairError
+            If anything does not fit or can be understood in several ways.
+        """
+        raise NotImplementedError
 
     def validate(self) -> None:
-        """Make sure of what can be told from the declaration alone.
+        """Make sure of what can be told from the declaration alone, and note where it stands.
 
         Raises
         ------
         PairError
             If a precision is unknown or an expected difference gives no reason.
         """
+        object.__setattr__(self, "origin", _declaring_file())
         if not self.dtypes or [dtype for dtype in self.dtypes if dtype not in DTYPES]:
             raise self.error(f"dtypes is {self.dtypes!r}, expected some of {', '.join(DTYPES)}")
         for pattern, reason in self.expected.items():
@@ -59,3 +87,12 @@ class Declaration:
     def reason_expected(self, check: str) -> str:
         """Return why a check is known to fail; empty where it is not."""
         return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern)), "")
+
+
+def _declaring_file() -> Path | None:
+    """Return the file of the innermost code that is neither the harness's own nor generated."""
+    for frame, _ in traceback.walk_stack(None):
+        path = Path(frame.f_code.co_filename)
+        if path.is_file() and not path.is_relative_to(_OWN):
+            return path.resolve()
+    return None

@@ -38,12 +38,15 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
     nearest = min(named, key=lambda factor: abs(factor - ratio))
     factors = {nearest: named[nearest]} if nearest != 1.0 else {}
     # A factor fitted to a single number explains anything, and so nothing.
-    if np.count_nonzero(expected) > 1 and ratio and abs(ratio - 1) > failure.arithmetic.unit:
+    if np.count_nonzero(expected) > 1 and ratio:
         factors.setdefault(ratio, f"it is {ratio:.6g} times the right value throughout")
     for factor, words in factors.items():
-        scale = max(1.0, abs(factor))
+        scale, fitted = max(1.0, abs(factor)), factor not in named
         bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
-        yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=factor not in named)
+        # Where the one rounding more that a factor costs explains everything, the factor itself explains nothing.
+        if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.arithmetic.tolerance(bound)):
+            continue
+        yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=fitted)
 
 
 def bias_left_out(failure: Failure) -> Iterator[Candidate]:

@@ -11,19 +11,28 @@ import itertools
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import CONTRACTS, contract_check
 from crosscheck.checks.values import difference_check, value_check
+from crosscheck.declaration import DTYPES, Declaration
 from crosscheck.families import FAMILIES
-from crosscheck.pair import DTYPES, Pair
+from crosscheck.pair import Pair
 
 __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
 
 
-def checks_of(pair: Pair) -> list[Check]:
-    """Return every check of a pair, those that do not apply included; the list depends on nothing but the declaration.
+def checks_of(pair: Declaration) -> list[Check]:
+    """Return every check of a pair, those that do not apply included; the list depends on nothing but the declaration."""
+    for kind, checks in _CHECKS.items():
+        if isinstance(pair, kind):
+            return checks(pair)
+    raise TypeError(f"{type(pair).__name__} is no known kind of pair")
 
-    float64 comes first (is the mathematics right?), float32 after (are the numerics?), then the contracts.
-    """
+
+def _of_layer(pair: Pair) -> list[Check]:
+    """Return float64 first (is the mathematics right?), float32 after (are the numerics?), then the contracts."""
     if pair.reference is None:
         values = [difference_check(family) for family in FAMILIES]
     else:
         values = [value_check(dtype, family) for dtype, family in itertools.product(DTYPES, FAMILIES)]
     return [*values, *(contract_check(name) for name in CONTRACTS)]
+
+
+_CHECKS = {Pair: _of_layer}
