@@ -3,18 +3,71 @@
 The core knows no framework: it compares arrays, whoever computed them. Every tolerance follows from the theory of rounding errors in
 :mod:`crosscheck.arithmetic`.
 
-Whoever has code to check needs five names: :class:`Pair`, and the adapters :class:`Dicts`, :class:`Attributes`, :class:`Updating` for objects,
-:class:`Functions` and :class:`LossFunction` for functions. :func:`check` returns the verdict.
+Whoever has code to check begins with :class:`Pair` and the adapters :class:`Dicts`, :class:`Attributes`, :class:`Updating` for objects,
+:class:`Functions` and :class:`LossFunction` for functions. :func:`check` returns the verdict; :func:`parametrize_with_checks` makes tests of them.
 """
 
-from crosscheck.adapters.functions import Functions, LossFunction
-from crosscheck.adapters.objects import Attributes, Dicts, Updating
-from crosscheck.checking import PairResult
-from crosscheck.checking import check_pair as check
-from crosscheck.checks import Settings
-from crosscheck.judgement import Verdict
-from crosscheck.pair import Pair, PairError
+from __future__ import annotations
 
-__all__ = ["Attributes", "Dicts", "Functions", "LossFunction", "Pair", "PairError", "PairResult", "Settings", "Updating", "Verdict", "check"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crosscheck.adapters.functions import Functions, LossFunction
+    from crosscheck.adapters.objects import Attributes, Dicts, Updating
+    from crosscheck.checking import PairResult
+    from crosscheck.checking import check_pair as check
+    from crosscheck.checks import Settings
+    from crosscheck.declaration import PairError
+    from crosscheck.judgement import Verdict
+    from crosscheck.pair import Pair
+    from crosscheck.parametrize import parametrize_with_checks
+    from crosscheck.traces.oracle import recorded
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Attributes": "adapters.objects",
+    "Dicts": "adapters.objects",
+    "Functions": "adapters.functions",
+    "LossFunction": "adapters.functions",
+    "Pair": "pair",
+    "PairError": "declaration",
+    "PairResult": "checking",
+    "Settings": "checks",
+    "Updating": "adapters.objects",
+    "Verdict": "judgement",
+    "check": "checking:check_pair",
+    "parametrize_with_checks": "parametrize",
+    "recorded": "traces.oracle",
+}
+"""Where each public name is defined: it is imported when it is first asked for, so that a test run that checks no pair pays for nothing."""
+
+__all__ = [
+    "Attributes",
+    "Dicts",
+    "Functions",
+    "LossFunction",
+    "Pair",
+    "PairError",
+    "PairResult",
+    "Settings",
+    "Updating",
+    "Verdict",
+    "check",
+    "parametrize_with_checks",
+    "recorded",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, _, own = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), own or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from crosscheck.checks import Check, CheckResult, Settings, checks_of
-from crosscheck.checks.check import joined
+from crosscheck.checks.check import overall
 from crosscheck.containment import SubjectError, TimeLimitError, time_limit
 from crosscheck.declaration import Declaration, PairError
 from crosscheck.judgement import Verdict
@@ -38,11 +38,7 @@ class PairResult:
         """``mismatch`` where any check is one, ``undecided`` where any could not be decided, ``skipped`` where nothing was compared."""
         if self.error:
             return Verdict.UNDECIDED
-        verdict = joined([result.counted for result in self.results])
-        # Contracts alone compare no value with anything.
-        compared = any(result.counted is Verdict.MATCH and not result.check.startswith("contract-") for result in self.results)
-        only = all(result.check.startswith("contract-") for result in self.results)
-        return Verdict.SKIPPED if verdict is Verdict.MATCH and not compared and not only else verdict
+        return overall((result.check, result.counted) for result in self.results)
 
     @property
     def first(self) -> CheckResult | None:
@@ -89,27 +85,31 @@ def check_pair(
         Gets the name of each check before it is run.
     """
     settings = settings or Settings()
-    result = PairResult(pair)
-    checks = checks_of(pair)
-    try:
-        _expected_are_checks(pair, checks)
-        with time_limit(settings.timeout):
-            result.inferred = pair.prepared.inferred
-    except PairError as error:
-        result.error = str(error)
+    result = PairResult(pair, error=why_not(pair, settings))
+    if result.error:
         return result
-    except SubjectError as error:
-        result.error = f"{pair.title}: {error.reason}"
-        return result
-    except TimeLimitError:
-        result.error = f"{pair.title}: making it ready did not end within {settings.timeout:g} s"
-        return result
-    for check in checks:
+    result.inferred = list(pair.prepared.inferred)
+    for check in checks_of(pair):
         if only is None or only(check.name):
             if progress:
                 progress(check.name)
             result.results.append(run_check(pair, check, settings))
     return result
+
+
+def why_not(pair: Declaration, settings: Settings) -> str:
+    """Return why a pair cannot be checked at all; empty where it can."""
+    try:
+        _expected_are_checks(pair, checks_of(pair))
+        with time_limit(settings.timeout):
+            _ = pair.prepared
+    except PairError as error:
+        return str(error)
+    except SubjectError as error:
+        return f"{pair.title}: {error.reason}"
+    except TimeLimitError:
+        return f"{pair.title}: making it ready did not end within {settings.timeout:g} s"
+    return ""
 
 
 def _expected_are_checks(pair: Declaration, checks: Iterable[Check]) -> None:

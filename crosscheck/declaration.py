@@ -25,6 +25,10 @@ class Ready(Protocol):
     def inferred(self) -> list[str]:
         """In words, what was not declared and had exactly one way."""
 
+    @property
+    def reference_names(self) -> list[str]:
+        """What reports call the references."""
+
 
 class Declaration:
     """A subject beside its reference, whatever kind of thing they are.

@@ -132,6 +132,11 @@ class Prepared:
     inferred: list[str]
     elements: int
 
+    @property
+    def reference_names(self) -> list[str]:
+        """What reports call the references."""
+        return [reference.name for reference in self.references]
+
     def arithmetic(self, dtype: str) -> Arithmetic:
         """Return the subject's arithmetic in a precision."""
         return Arithmetic(np.dtype(dtype), self.elements)
@@ -168,7 +173,8 @@ def _prepare(pair: Pair) -> Prepared:
     if takes_labels and any(len(shape) != 2 for shape in shapes):
         raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
     draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1)
-    return Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, _elements(draft))
+    settled = references[0].elements if references else None
+    return Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, settled or _elements(draft))
 
 
 def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:

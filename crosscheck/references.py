@@ -35,12 +35,15 @@ class Reference:
         The shapes of its parameters by name; None for a function, whose parameters are arguments.
     labels : bool
         Whether it is a loss that takes labels.
+    elements : int or None
+        How many numbers its checks compare, where that was settled before.
     """
 
     name: str
     oracle: Oracle
     shapes: Mapping[str, Shape] | None
     labels: bool
+    elements: int | None = None
 
 
 def resolved(reference: Any, framework: str = "") -> Reference:
@@ -77,7 +80,8 @@ def _by_protocol(reference: Any) -> Reference:
             "crosscheck.rounding has theories for sums of products, selections and softmax"
         )
     name = str(getattr(reference, "name", type(reference).__name__))
-    return Reference(name, reference, getattr(reference, "shapes", None), bool(getattr(reference, "labels", False)))
+    shapes, labels = getattr(reference, "shapes", None), bool(getattr(reference, "labels", False))
+    return Reference(name, reference, shapes, labels, getattr(reference, "elements", None))
 
 
 def _package(reference: Any) -> str:

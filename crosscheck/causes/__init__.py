@@ -6,12 +6,15 @@ numbers then agree with it as closely as rounding allows. What no hypothesis exp
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.causes.hypotheses import HYPOTHESES
 from crosscheck.failure import Failure
 from crosscheck.judgement import Kind, Verdict, judge
+from crosscheck.operation import RefusedError
 
 __all__ = ["HYPOTHESES", "Candidate", "Cause", "Hypothesis", "diagnose"]
 
@@ -38,8 +41,14 @@ def diagnose(failure: Failure) -> Cause | None:
     """
     if failure.found.shape != failure.expected.shape:
         return None
-    causes = [cause for hypothesis in HYPOTHESES for candidate in hypothesis(failure) if (cause := _tested(failure, candidate))]
+    causes = [cause for hypothesis in HYPOTHESES for candidate in _candidates(hypothesis, failure) if (cause := _tested(failure, candidate))]
     return min(causes, key=lambda cause: (cause.fitted, cause.fraction_after), default=None)
+
+
+def _candidates(hypothesis: Hypothesis, failure: Failure) -> Iterator[Candidate]:
+    """Yield what a hypothesis offers, as far as the oracle answers: a recorded one refuses what it was not asked before."""
+    with suppress(RefusedError):
+        yield from hypothesis(failure)
 
 
 def _tested(failure: Failure, candidate: Candidate) -> Cause | None:

@@ -60,7 +60,7 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
 def transposed(failure: Failure) -> Iterator[Candidate]:
     """Exchange rows and columns of a square matrix or of square windows."""
     weight = failure.call.params.get("weight")
-    if weight is not None and weight.shape[-1] == weight.shape[-2]:
+    if weight is not None and weight.ndim >= 2 and weight.shape[-1] == weight.shape[-2]:
         exchanged = replace(failure.call, params={**failure.call.params, "weight": np.swapaxes(weight, -1, -2)})
         yield _recomputed(failure, exchanged, "transposed", "the weight is used with its last two axes exchanged")
     if failure.expected.ndim >= 2 and failure.expected.shape[-1] == failure.expected.shape[-2]:

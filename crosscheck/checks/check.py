@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +23,18 @@ class Settings:
         Seconds after which a check of a subject that does not end is given up; 0 for no limit.
     shrink : bool
         Whether a mismatch is reduced to a small case.
+    dtypes : tuple of str
+        The precisions that are asked for; both if left empty.
     """
 
     seed: int = 0
     timeout: float = 60.0
     shrink: bool = True
+    dtypes: tuple[str, ...] = ()
+
+    def precisions(self, declared: Iterable[str]) -> list[str]:
+        """Return those of the declared precisions that are asked for."""
+        return [dtype for dtype in declared if not self.dtypes or dtype in self.dtypes]
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,21 @@ def joined(verdicts: list[Verdict]) -> Verdict:
     return Verdict.SKIPPED
 
 
+CONTRACT = "contract-"
+"""How the names of checks begin that compare no value with anything."""
+
+
+def overall(checks: Iterable[tuple[str, Verdict]]) -> Verdict:
+    """Return the verdict on a pair from the names and verdicts of its checks.
+
+    ``match`` takes a value that was compared and found right: contracts that hold say nothing about values, unless nothing else was asked for.
+    """
+    found = list(checks)
+    verdict = joined([own for _, own in found])
+    values = [own for name, own in found if not name.startswith(CONTRACT)]
+    return Verdict.SKIPPED if verdict is Verdict.MATCH and values and Verdict.MATCH not in values else verdict
+
+
 @dataclass(frozen=True)
 class Check:
     """One claim about a pair.
@@ -109,8 +131,11 @@ class Check:
         The claim in words.
     run : callable
         Gets a prepared pair and settings, returns a :class:`CheckResult`.
+    dtype : str
+        The precision that it is about; empty where it is about all of them.
     """
 
     name: str
     about: str
     run: Callable[[Any, Settings], CheckResult]
+    dtype: str = ""

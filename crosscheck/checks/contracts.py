@@ -14,7 +14,7 @@ import numpy as np
 from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.convention import Instance
 from crosscheck.arithmetic import Array
-from crosscheck.checks.check import Check, CheckResult, Settings
+from crosscheck.checks.check import CONTRACT, Check, CheckResult, Settings
 from crosscheck.containment import SubjectError, as_array, contained
 from crosscheck.families import FAMILIES
 from crosscheck.judgement import Verdict
@@ -266,13 +266,13 @@ CONTRACTS: dict[str, Contract] = {
 def contract_check(name: str) -> Check:
     """Return the check of one contract."""
     about = " ".join((CONTRACTS[name].__doc__ or "").split())
-    return Check(f"contract-{name}", about, lambda prepared, settings: _run(prepared, settings, name))
+    return Check(f"{CONTRACT}{name}", about, lambda prepared, settings: _run(prepared, settings, name))
 
 
 def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
-    check = f"contract-{name}"
-    reasons = []
-    for dtype in prepared.pair.dtypes:
+    check = f"{CONTRACT}{name}"
+    reasons, dtypes = [], settings.precisions(prepared.pair.dtypes)
+    for dtype in dtypes:
         try:
             broken = CONTRACTS[name](bench_of(prepared, dtype, settings.seed))
         except DoesNotApplyError as error:
@@ -284,7 +284,9 @@ def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
             return CheckResult(check, Verdict.MISMATCH, f"could not be tried: {error.reason}")
         if broken:
             return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {broken}")
-    if len(reasons) == len(prepared.pair.dtypes):
+    if not dtypes:
+        return CheckResult(check, Verdict.SKIPPED, f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}")
+    if len(reasons) == len(dtypes):
         return CheckResult(check, Verdict.SKIPPED, f"does not apply: {reasons[0]}")
     return CheckResult(check, Verdict.MATCH)
 
@@ -293,6 +295,9 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     """Return the subject with calls of the shape with the most samples."""
     shape = max(prepared.shapes, key=lambda size: size[0])
     call = prepared.call(shape, FAMILIES["normal"], dtype, seed)
+    side = prepared.references[0].oracle if prepared.references else prepared.layer
+    output = side.vjp(replace(call, grad_output=None))["output"]
+    rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
     smaller = None
     if prepared.layer.convention.one_sample:
         call = _first(call, 1)
@@ -300,9 +305,6 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
         smaller = _first(call, shape[0] - 1)
         if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
             smaller = None
-    side = prepared.references[0].oracle if prepared.references else prepared.layer
-    output = side.vjp(replace(call, grad_output=None))["output"]
-    rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
     return Bench(prepared.layer, call, smaller, rearranges)
 
 

@@ -20,14 +20,19 @@ from crosscheck.references import Reference
 from crosscheck.trace import Place
 
 
+def value_name(dtype: str, family: str) -> str:
+    """Return the name of a check."""
+    return f"values-{dtype}-{family}"
+
+
 def value_check(dtype: str, family: str) -> Check:
     """Return the check of a precision on a family of inputs."""
     about = f"{dtype} output and gradients on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
-    return Check(f"values-{dtype}-{family}", about, lambda prepared, settings: _run(prepared, settings, dtype, family))
+    return Check(value_name(dtype, family), about, lambda prepared, settings: _run(prepared, settings, dtype, family), dtype)
 
 
 def _run(prepared: Prepared, settings: Settings, dtype: str, family: str) -> CheckResult:
-    name = f"values-{dtype}-{family}"
+    name = value_name(dtype, family)
     if dtype not in prepared.pair.dtypes:
         return CheckResult(name, Verdict.SKIPPED, f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}")
     result = CheckResult(name, Verdict.SKIPPED)

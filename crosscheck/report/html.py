@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from crosscheck.report import plots
 from crosscheck.report.files import write_text
-from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, fraction_in_words, rows
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("crosscheck.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["short"] = short
-    environment.filters["thousands"] = lambda value: f"{value:,}"
-    return environment
-
-
-def short(value: float | None) -> str:
-    """Return a number with three digits or as many as tell it from 1; JSON could not hold infinity."""
-    return "∞" if value is None else "0" if value == 0 else fraction_in_words(value, 3)
+from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, rows
+from crosscheck.report.pages import environment
 
 
 def render(facts: Facts) -> str:
@@ -36,7 +20,7 @@ def render(facts: Facts) -> str:
     pictures["free_run"] = Markup(plots.free_run(facts)) if facts["free_run"]["looks"] else None  # noqa: S704
     pictures["digits"] = [Markup(plots.digit(image["pixels"])) for image in facts["test"]["differing_images"]]  # noqa: S704
     return (
-        _environment()
+        environment()
         .get_template("training.html")
         .render(
             facts=facts,

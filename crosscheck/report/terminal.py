@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -32,14 +32,19 @@ def _divergence(facts: Facts) -> Iterator[RenderableType]:
     found = list(rows(first))
     found += [("what follows", consequence_in_words(consequence)) for consequence in facts["consequences"]]
     found.append(("reproduce", first["reproduce"]))
+    yield grid(found)
+
+
+def grid(rows: Iterable[tuple[str, str]]) -> Table:
+    """Return headings and texts in two columns; a heading that stands above already is not repeated."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     shown = ""
-    for name, value in found:
+    for name, value in rows:
         table.add_row("" if name == shown else name, Text(value))
         shown = name
-    yield table
+    return table
 
 
 def _table(facts: Facts) -> Table:

@@ -23,8 +23,9 @@ from crosscheck.record import Record
 from crosscheck.report import files, html
 from crosscheck.report.facts import POINTS, RunFacts, SideTest, collect, thinned, verdict_of
 from crosscheck.report.findings import consequence_in_words, decision_in_words, fraction_in_words, number, rows
-from crosscheck.report.html import render, short
+from crosscheck.report.html import render
 from crosscheck.report.message import WIDTH, message
+from crosscheck.report.pages import environment, short
 from crosscheck.report.terminal import show
 from crosscheck.trace import Place
 from crosscheck.training import TrainingComparison
@@ -137,7 +138,7 @@ def test_texts_are_escaped(differing: TrainingComparison) -> None:
 
 def test_page_without_escaping_would_be_caught(differing: TrainingComparison, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parser above sees a tag that is one."""
-    careless = html._environment().overlay(autoescape=False)
+    careless = environment().overlay(autoescape=False)
     monkeypatch.setattr(html, "_environment", lambda: careless)
     page = Tags(render(collect(differing, run_facts(HOSTILE))))
     assert {"script", "b"} <= page.tags

@@ -1,0 +1,227 @@
+"""The file of a trace: arrays under telling names, and one JSON text that describes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+import crosscheck
+from crosscheck.files import whole
+from crosscheck.operation import Call
+
+SCHEMA_VERSION = 1
+_KEY = "crosscheck"
+
+Side = Literal["subject", "reference"]
+AnyArray = npt.NDArray[Any]
+
+
+class TraceFileError(ValueError):
+    """A file is no trace, or none that this version can read; the message says which file, what was found, and what to do."""
+
+
+@dataclass
+class Case:
+    """One call of one pair.
+
+    Attributes
+    ----------
+    check : str
+        The check that it belongs to: ``values-float64-digits``.
+    dtype : str
+        The subject's precision.
+    shape : list of int
+        Of the input.
+    digest : str
+        Of everything that was given: two sides that differ in it were asked different questions.
+    reason : str
+        Why nothing, or not everything, was computed.
+    absent : dict
+        Quantities that the subject does not show, each with the reason.
+    """
+
+    check: str
+    dtype: str
+    shape: list[int]
+    digest: str
+    reason: str = ""
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Recording:
+    """One pair.
+
+    Attributes
+    ----------
+    name : str
+        The pair's.
+    title : str
+        What was recorded: the subject's class, or the reference with its version.
+    elements : int
+        N, how many numbers the checks of the pair compare, of which each tolerance depends.
+    params : dict
+        Shapes of the parameters by the reference's names, in the order of execution.
+    labels : bool
+        Whether it is a loss that takes labels.
+    settings : dict
+        Whole-number settings of the operation, such as ``kernel``.
+    cases : list of Case
+    contracts : list of dict
+        The facts of the subject's contracts.
+    error : str
+        Why nothing was recorded.
+    """
+
+    name: str
+    title: str = ""
+    elements: int = 1
+    params: dict[str, list[int]] = field(default_factory=dict)
+    labels: bool = False
+    settings: dict[str, list[int]] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
+    contracts: list[dict[str, Any]] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass
+class TraceFile:
+    """A whole trace.
+
+    Attributes
+    ----------
+    side : {"subject", "reference"}
+    seed : int
+    recordings : list of Recording
+    arrays : dict of str to array
+        By :func:`key`.
+    """
+
+    side: Side
+    seed: int
+    recordings: list[Recording] = field(default_factory=list)
+    arrays: dict[str, AnyArray] = field(default_factory=dict)
+
+    def put(self, recording: int, case: int, role: str, quantity: str, value: AnyArray) -> None:
+        """Add an array."""
+        self.arrays[key(recording, case, role, quantity)] = np.array(value, order="C")
+
+    def role(self, recording: int, case: int, role: str) -> dict[str, AnyArray]:
+        """Return the arrays of one role by quantity."""
+        begin = key(recording, case, role, "")
+        return {name.removeprefix(begin): value for name, value in self.arrays.items() if name.startswith(begin)}
+
+    def find(self, name: str) -> int | None:
+        """Return where a pair's recording stands."""
+        return next((at for at, recording in enumerate(self.recordings) if recording.name == name), None)
+
+
+def key(recording: int, case: int, role: str, quantity: str) -> str:
+    """Return the name of an array: ``0/3/expected/weight.grad``."""
+    return f"{recording}/{case}/{role}/{quantity}"
+
+
+def digest(call: Call) -> str:
+    """Return the digest of everything that a call gives: numbers, shapes and precisions."""
+    result = hashlib.sha256()
+    for name, value in _given(call):
+        result.update(f"{name} {value.dtype} {value.shape};".encode())
+        result.update(np.array(value, order="C").tobytes())
+    return result.hexdigest()
+
+
+def _given(call: Call) -> Iterator[tuple[str, AnyArray]]:
+    yield "x", call.x
+    yield from ((f"params.{name}", call.params[name]) for name in sorted(call.params))
+    yield from ((f"constants.{name}", call.constants[name]) for name in sorted(call.constants))
+    if call.grad_output is not None:
+        yield "grad_output", call.grad_output
+
+
+def put_call(trace: TraceFile, recording: int, case: int, call: Call) -> None:
+    """Add what a call gives, for whoever wants to compute on the same inputs with other tools."""
+    for name, value in _given(call):
+        trace.put(recording, case, "given", name, value)
+
+
+def write(trace: TraceFile, path: Path) -> None:
+    """Write a trace, whole or not at all."""
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        "crosscheck_version": crosscheck.__version__,
+        "side": trace.side,
+        "seed": trace.seed,
+        "recordings": [asdict(recording) for recording in trace.recordings],
+    }
+    with whole(path) as temporary:
+        save_file(trace.arrays, temporary, metadata={_KEY: json.dumps(header, allow_nan=False)})
+
+
+def read(path: Path) -> TraceFile:
+    """Read a trace.
+
+    Raises
+    ------
+    TraceFileError
+        If there is no such file, or it is not a trace of this version.
+    """
+    if not path.is_file():
+        raise TraceFileError(f"{path}: no such file; record one with 'crosscheck trace'")
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            metadata = stream.metadata() or {}
+            if _KEY not in metadata:
+                raise TraceFileError(f"{path}: holds arrays, but no description of a trace; record one with 'crosscheck trace'")
+            return _read(path, metadata[_KEY], {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError):
+            raise TraceFileError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise TraceFileError(f"{path}: no trace ({str(error).splitlines()[0]}); record one with 'crosscheck trace'") from None
+
+
+def _read(path: Path, text: str, arrays: dict[str, AnyArray]) -> TraceFile:
+    try:
+        header = json.loads(text)
+        version = header["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        raise TraceFileError(f"{path}: its description is no JSON of a trace; record it again") from None
+    if version != SCHEMA_VERSION:
+        raise TraceFileError(f"{path}: written in version {version!r} of the format, this version reads {SCHEMA_VERSION}; record it again")
+    try:
+        recordings = [_typed(Recording(**{**one, "cases": [_typed(Case(**case)) for case in one["cases"]]})) for one in header["recordings"]]
+        trace = _typed(TraceFile(header["side"], header["seed"], recordings, arrays))
+    except (KeyError, TypeError) as error:
+        raise TraceFileError(f"{path}: its description is not complete ({error}); record it again") from None
+    if trace.side not in ("subject", "reference"):
+        raise TraceFileError(f"{path}: its side is {trace.side!r}, expected 'subject' or 'reference'; record it again")
+    return trace
+
+
+_Described = TypeVar("_Described", Case, Recording, TraceFile)
+
+
+def _typed(described: _Described) -> _Described:
+    """Return a part of a description whose entries are of the kinds that they should be.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not.
+    """
+    for entry in fields(described):
+        value, kind = getattr(described, entry.name), str(entry.type).partition("[")[0]
+        if kind in _KINDS and not (isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")):
+            raise TypeError(f"{entry.name} is {value!r}, expected a value of type {kind}")
+    return described
+
+
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (str, int, bool, list, dict)}

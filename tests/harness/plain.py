@@ -1,0 +1,81 @@
+"""A layer and its reference in plain NumPy, for tests of what surrounds the checks: no framework has to be imported for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.convention import Shape
+from crosscheck.arithmetic import Array
+from crosscheck.operation import Call
+from crosscheck.pair import Pair
+from crosscheck.rounding import Multilinear
+
+FEATURES = 3
+
+
+class ScaleReference:
+    """y = w * x, by the protocol of references."""
+
+    name = "NumPy"
+    rounding = Multilinear(additive=())
+    settings: Mapping[str, tuple[int, ...]] = {}
+    shapes: Mapping[str, Shape] = {"weight": (FEATURES,)}
+    labels = False
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients."""
+        weight = call.params["weight"]
+        result: dict[str, Array] = {"output": call.x * weight}
+        if call.grad_output is not None:
+            result |= {"grad_input": call.grad_output * weight, "weight.grad": (call.grad_output * call.x).sum(axis=0)}
+        return result
+
+    def decisions(self, x: Array) -> None:
+        """Return None: it decides nothing."""
+
+
+class Scale:
+    """y = w * x, right."""
+
+    def __init__(self) -> None:
+        self.params = {"weight": np.ones(FEATURES)}
+        self.grads: dict[str, Array] = {}
+        self.x: Any = None
+
+    def forward(self, x: Array) -> Array:
+        """Return the product."""
+        self.x = x
+        return x * self.params["weight"]
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient; that of the weight goes into ``grads``."""
+        self.grads["weight"] = (grad_output * self.x).sum(axis=0)
+        return grad_output * self.params["weight"]
+
+
+class Negated(Scale):
+    """y = w * x, the weight's gradient with the wrong sign."""
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient."""
+        result = super().backward(grad_output)
+        self.grads["weight"] = -self.grads["weight"]
+        return result
+
+
+class WritesToInput(Scale):
+    """y = w * x, right in its values, that changes what it was given."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the product and leave zeros behind."""
+        result = super().forward(x.copy())
+        x[...] = 0
+        return result
+
+
+def pair(kind: type[Scale] = Scale, **declared: Any) -> Pair:
+    """Return a pair of a layer and the reference."""
+    return Pair(kind(), ScaleReference(), shapes=[(4, FEATURES), (1, FEATURES)], **declared)

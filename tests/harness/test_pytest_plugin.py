@@ -1,0 +1,221 @@
+"""The pytest plugin: one test a check under a stable name, outcomes, options, one report of all workers."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import plain
+import pytest
+
+import crosscheck.parametrize
+import crosscheck.report.pair_files
+
+# What is imported before a run inside this process is still there after it, and the same.
+SHARED = (plain, crosscheck.parametrize, crosscheck.report.pair_files)
+
+FILE = """
+from crosscheck import parametrize_with_checks
+from plain import Negated, Scale, WritesToInput, pair
+
+@parametrize_with_checks([{pairs}])
+def test_layers(pair, check):
+    {body}
+"""
+VALUES, CONTRACTS = 20, 12
+HERE = str(Path(__file__).parent)
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that writes a test file and runs it, in this process or beside it, and returns its result."""
+    monkeypatch.setenv("PYTHONPATH", HERE)
+    pytester.syspathinsert(HERE)
+
+    def run(pairs: str, *options: str, body: str = "check(pair)", beside: bool = False) -> pytest.RunResult:
+        pytester.makepyfile(test_mine=FILE.format(pairs=pairs, body=body))
+        start = pytester.runpytest_subprocess if beside else pytester.runpytest_inprocess
+        return start("-p", "no:randomly", "-p", "no:cacheprovider", *options)
+
+    return run
+
+
+def outcomes(result: pytest.RunResult) -> dict[str, int]:
+    """Return how many tests ended in each way."""
+    return result.parseoutcomes()
+
+
+def facts(pytester: pytest.Pytester, name: str = "r.json") -> dict[str, Any]:
+    """Return a report's facts."""
+    read: dict[str, Any] = json.loads((pytester.path / name).read_text())
+    return read
+
+
+def without_times(value: Any) -> Any:
+    """Return facts without what depends on the clock."""
+    if isinstance(value, dict):
+        return {name: without_times(part) for name, part in value.items() if name != "seconds"}
+    return [without_times(part) for part in value] if isinstance(value, list) else value
+
+
+def test_right_layer_passes(suite: Any) -> None:
+    result = suite("pair()")
+    assert result.ret == 0
+    assert outcomes(result) == {"passed": VALUES + CONTRACTS}
+    result.stdout.fnmatch_lines(["MATCH: rounding explains every difference of Scale; 32 checks, * quantities compared", "MATCH     Scale*"])
+
+
+def test_wrong_layer_fails_with_place_and_cause(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64-normal")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "MISMATCH: test_layers[[]Negated-values-float64-normal]",
+            "*where*Negated.weight.grad*",
+            "*computed in*plain.py:*Negated.backward",
+            "*likely cause*the sign is wrong*",
+            "*reproduce*pytest 'test_mine.py::test_layers[[]Negated-values-float64-normal]'",
+        ]
+    )
+
+
+def test_names_are_stable(suite: Any) -> None:
+    result = suite("pair(), pair(name='other one')", "--collect-only", "-q")
+    names = [line for line in result.outlines if "::" in line]
+    assert names[0] == "test_mine.py::test_layers[Scale-values-float64-normal]"
+    assert names[-1].startswith("test_mine.py::test_layers[other one-contract-")
+    assert len(names) == len(set(names)) == 2 * (VALUES + CONTRACTS)
+
+
+def test_workers_report_as_one_process_does(suite: Any, pytester: pytest.Pytester) -> None:
+    """The facts and the page of two workers are those of none, but for times."""
+    pairs = "pair(), pair(Negated), pair(WritesToInput), pair(name='short', dtypes=('float32',))"
+    pages = []
+    for workers in ("0", "2"):
+        suite(pairs, "-n", workers, "--crosscheck-report", "r.json", "--crosscheck-report", "r.html", beside=True)
+        found = without_times(facts(pytester))
+        # pytester gives each of its runs a folder of its own for temporary files.
+        page = re.sub(r"--basetemp=\S+ ", "", (pytester.path / "r.html").read_text())
+        pages.append((found | {"command": re.sub(r"--basetemp=\S+ ", "", found["command"])}, page))
+    assert pages[0] == pages[1]
+    assert pages[0][0]["checks_done"] == 4 * (VALUES + CONTRACTS)
+    assert [pair["verdict"] for pair in pages[0][0]["pairs"]] == ["match", "mismatch", "mismatch", "match"]
+
+
+def test_dtype_leaves_the_other_out(suite: Any, pytester: pytest.Pytester) -> None:
+    result = suite("pair()", "--crosscheck-dtype", "float64", "--crosscheck-report", "r.json")
+    assert outcomes(result) == {"passed": VALUES // 2 + CONTRACTS, "deselected": VALUES // 2}
+    assert facts(pytester)["checks_deselected"] == VALUES // 2
+    assert facts(pytester)["headline"].endswith("10 checks not asked for")
+
+
+def test_seed_changes_the_numbers_and_nothing_else_does(suite: Any, pytester: pytest.Pytester) -> None:
+    found = []
+    for seed in ("0", "1", "1"):
+        suite("pair()", "--crosscheck-seed", seed, "--crosscheck-report", "r.json")
+        found.append(without_times(facts(pytester)["pairs"]))
+    assert found[0] != found[1]
+    assert found[1] == found[2]
+
+
+def test_seed_is_part_of_how_to_reproduce(suite: Any) -> None:
+    result = suite("pair(Negated)", "--crosscheck-seed", "3", "-k", "values-float64-normal")
+    result.stdout.fnmatch_lines(["*reproduce*--crosscheck-seed 3"])
+
+
+def test_junit_holds_the_facts(suite: Any, pytester: pytest.Pytester) -> None:
+    suite("pair(Negated)", "-k", "values-float64-normal", "--junitxml", "j.xml")
+    found = {p.get("name"): p.get("value") for p in ET.parse(pytester.path / "j.xml").iter("property")}  # noqa: S314 - written here
+    assert found["crosscheck_verdict"] == "mismatch"
+    assert found["crosscheck_quantity"] == "weight.grad"
+    assert found["crosscheck_cause"] == "constant factor"
+    assert float(found["crosscheck_error_units"] or 0) > 1e15
+
+
+def test_check_that_does_not_apply_is_skipped_with_its_reason(suite: Any) -> None:
+    result = suite("pair(dtypes=('float64',))", "-k", "values", "-rs")
+    assert outcomes(result) == {"passed": VALUES // 2, "skipped": VALUES // 2, "deselected": CONTRACTS}
+    result.stdout.fnmatch_lines(["SKIPPED*declared to compute in float64"])
+
+
+def test_expected_difference_is_an_expected_failure(suite: Any, pytester: pytest.Pytester) -> None:
+    declared = "pair(WritesToInput, expected={'contract-inputs_are_left_alone': 'saves memory'})"
+    result = suite(declared, "--crosscheck-report", "r.json")
+    assert result.ret == 0
+    assert outcomes(result) == {"passed": VALUES + CONTRACTS - 1, "xfailed": 1}
+    assert "1 checks expected to differ" in facts(pytester)["headline"]
+
+
+def test_expected_difference_that_agrees_fails(suite: Any) -> None:
+    result = suite("pair(expected={'contract-inputs_are_left_alone': 'saves memory'})", "-k", "contract")
+    assert outcomes(result) == {"passed": CONTRACTS - 1, "failed": 1, "deselected": VALUES}
+    result.stdout.fnmatch_lines(["*expected to differ (saves memory) and agrees*"])
+
+
+def test_test_that_calls_no_check_fails(suite: Any) -> None:
+    result = suite("pair()", body="pass")
+    assert outcomes(result) == {"failed": VALUES + CONTRACTS}
+    result.stdout.fnmatch_lines(["*the test did not call check(pair)*"])
+
+
+def test_nothing_compared_is_no_success(suite: Any) -> None:
+    result = suite("pair(dtypes=('float64',))", "-k", "values-float32")
+    assert outcomes(result) == {"skipped": VALUES // 2, "deselected": VALUES // 2 + CONTRACTS}
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["NOT CHECKED: nothing was compared*"])
+
+
+def test_run_that_stops_early_says_so(suite: Any) -> None:
+    result = suite("pair(Negated), pair()", "-x")
+    assert outcomes(result) == {"failed": 1}
+    result.stdout.fnmatch_lines(["MISMATCH: only 1 of 64 checks were run; 1 of 1 pairs differs: Negated*"])
+
+
+def test_pair_that_cannot_be_checked_fails_with_its_error(suite: Any) -> None:
+    result = suite("pair(params={'W': 'weight'})", "-k", "values-float64-normal")
+    assert outcomes(result)["failed"] == 1
+    result.stdout.fnmatch_lines(["*params names 'W', but the subject's parameters are: weight*", "UNDECIDED: *could not be checked: Scale*"])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error"),
+    [
+        ("pair(), pair()", "two pairs are called 'Scale'; give one of them another name"),
+        ("Scale()", "parametrize_with_checks got a Scale, expected pairs"),
+        ("", "parametrize_with_checks got no pair"),
+    ],
+)
+def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> None:
+    result = suite(pairs)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines([f"*{error}*"])
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("report.txt", "report.txt: the name has to end in .json or .html"),
+        ("missing/r.json", "missing/r.json: there is no folder missing"),
+    ],
+)
+def test_report_that_cannot_be_written_ends_the_run_at_once(suite: Any, path: str, error: str) -> None:
+    result = suite("pair()", "--crosscheck-report", path)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert error in result.stderr.str()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--crosscheck-seed", "-1"), ("--crosscheck-seed", "x"), ("--crosscheck-timeout", "nan")])
+def test_wrong_number_is_a_usage_error(suite: Any, option: str, value: str) -> None:
+    result = suite("pair()", f"{option}={value}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert option in result.stderr.str()
+
+
+def test_run_without_pairs_says_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_other(): pass")
+    result = pytester.runpytest_inprocess("-p", "no:randomly")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*crosscheck*MATCH*")
