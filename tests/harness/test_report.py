@@ -139,7 +139,7 @@ def test_texts_are_escaped(differing: TrainingComparison) -> None:
 def test_page_without_escaping_would_be_caught(differing: TrainingComparison, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parser above sees a tag that is one."""
     careless = environment().overlay(autoescape=False)
-    monkeypatch.setattr(html, "_environment", lambda: careless)
+    monkeypatch.setattr(html, "environment", lambda: careless)
     page = Tags(render(collect(differing, run_facts(HOSTILE))))
     assert {"script", "b"} <= page.tags
     assert "onload" in page.attributes
