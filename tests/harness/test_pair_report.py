@@ -1,0 +1,254 @@
+"""The report on pairs: its verdicts, its words, its matrix, and that no name, reason or script escapes into markup or into a path."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import plain
+import pytest
+from rich.console import Console
+from test_report import HOSTILE, Tags, strict
+
+from crosscheck.checking import run_check
+from crosscheck.checks import CheckResult, Settings, checks_of
+from crosscheck.judgement import Judgement, Kind, Verdict, Worst
+from crosscheck.pair import Pair
+from crosscheck.report.findings import Facts
+from crosscheck.report.pages import environment
+from crosscheck.report.pair_facts import PairRun, check_facts, collect, pair_facts, pair_verdict, run_verdict
+from crosscheck.report.pair_files import write
+from crosscheck.report.pair_html import render
+from crosscheck.report.pair_matrix import Cell, matrix
+from crosscheck.report.pair_terminal import show
+from crosscheck.report.pair_words import also_wrong, message
+from crosscheck.trace import Place
+
+NO_SHRINKING = Settings(shrink=False)
+MATCH, MISMATCH, UNDECIDED, SKIPPED = Verdict.MATCH, Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.SKIPPED
+
+
+def checked(pair: Pair, kind: str = "") -> Facts:
+    """Return the facts of a pair whose checks of a kind were run."""
+    facts = pair_facts(pair)
+    facts["checks"] = [check_facts(c, run_check(pair, c, NO_SHRINKING), "again", 0.5) for c in checks_of(pair) if c.name.startswith(kind)]
+    return facts
+
+
+def report(*pairs: Facts, **outcome: Any) -> Facts:
+    """Return the facts of a run."""
+    asked = sum(len(pair["checks"]) for pair in pairs)
+    return collect(pairs, replace(PairRun("crosscheck check", 0, asked), **outcome))
+
+
+def made(**changes: Any) -> Facts:
+    """Return a pair with one check, the facts of which are changed."""
+    check: Facts = {
+        "check": "values-float64-normal",
+        "about": "",
+        "dtype": "float64",
+        "verdict": "match",
+        "counted": "match",
+        "reason": "",
+        "expected_difference": "",
+        "notes": [],
+        "quantities": [],
+        "first_divergence": None,
+        "reproduce": "again",
+        "reproduction": None,
+        "seconds": 0.0,
+    }
+    return pair_facts(plain.pair()) | {"checks": [check | changes]}
+
+
+def printed(facts: Facts) -> str:
+    """Return what the terminal shows, unwrapped."""
+    console = Console(file=io.StringIO(), width=500)
+    show(facts, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict"),
+    [
+        ([("values-a", MATCH), ("contract-b", MATCH)], MATCH),
+        ([("values-a", MATCH), ("values-b", SKIPPED)], MATCH),
+        ([("values-a", MATCH), ("contract-b", MISMATCH)], MISMATCH),
+        ([("values-a", UNDECIDED), ("contract-b", MISMATCH)], MISMATCH),
+        ([("values-a", MATCH), ("values-b", UNDECIDED)], UNDECIDED),
+        ([("values-a", SKIPPED), ("contract-b", MATCH)], SKIPPED),
+        ([("contract-a", MATCH)], MATCH),
+        ([("contract-a", SKIPPED)], SKIPPED),
+        ([], SKIPPED),
+    ],
+    ids=lambda value: "+".join(f"{name[0]}:{verdict}" for name, verdict in value) if isinstance(value, list) else str(value),
+)
+def test_verdict_on_a_pair(checks: list[tuple[str, Verdict]], verdict: Verdict) -> None:
+    facts = {"error": "", "checks": [{"check": name, "counted": own.value} for name, own in checks]}
+    assert pair_verdict(facts) is verdict
+    assert pair_verdict(facts | {"error": "not ready"}) is UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("pairs", "complete", "verdict"),
+    [
+        ([MATCH, MATCH], True, MATCH),
+        ([MATCH, MATCH], False, UNDECIDED),
+        ([MATCH, SKIPPED], True, UNDECIDED),
+        ([MATCH, UNDECIDED], True, UNDECIDED),
+        ([UNDECIDED, MISMATCH], False, MISMATCH),
+        ([SKIPPED, SKIPPED], True, SKIPPED),
+        ([], True, SKIPPED),
+    ],
+    ids=str,
+)
+def test_verdict_on_a_run(pairs: list[Verdict], complete: bool, verdict: Verdict) -> None:
+    assert run_verdict(pairs, complete) is verdict
+
+
+def test_facts_are_json(tmp_path: Path) -> None:
+    facts = report(checked(plain.pair(plain.Negated)), checked(plain.pair()))
+    write(facts, [tmp_path / "r.json"])
+    assert strict((tmp_path / "r.json").read_text()) == facts
+    assert (facts["verdict"], facts["exit_status"]) == ("mismatch", 1)
+
+
+def test_numbers_that_json_does_not_know_become_null(tmp_path: Path) -> None:
+    """An infinite fraction and a NaN of the subject are told apart from a number, and the file stays JSON."""
+    worst = Worst((0,), math.nan, 1.0)
+    wrong = Judgement(Place(0, "Scale", "output"), Kind.ISOLATED, MISMATCH, 3, 1, math.inf, math.inf, worst, "NaN where the oracle is finite")
+    pair = plain.pair()
+    check = checks_of(pair)[0]
+    facts = pair_facts(pair) | {"checks": [check_facts(check, CheckResult(check.name, MISMATCH, judgements=[("4x3", wrong)]), "again", 0.0)]}
+    write(report(facts), [tmp_path / "r.json"])
+    quantity = strict((tmp_path / "r.json").read_text())["pairs"][0]["checks"][0]["quantities"][0]
+    assert quantity["fraction_of_tolerance"] is None
+    assert quantity["worst_element"] == {"index": [0], "subject": None, "oracle": 1.0}
+    assert matrix(facts)[0].rows[0][1][0].text == "∞"
+
+
+def hostile() -> Facts:
+    """Return facts in which every text is an attack."""
+    facts = report(checked(plain.pair(plain.Negated)), made(verdict="undecided", counted="undecided"))
+    facts["headline"] = facts["command"] = HOSTILE
+    facts["environment"] = {HOSTILE: HOSTILE}
+    for pair in facts["pairs"]:
+        pair["name"], pair["inferred"], pair["references"] = HOSTILE, [HOSTILE], [HOSTILE]
+        for check in pair["checks"]:
+            check["reason"] = check["about"] = check["reproduce"] = check["expected_difference"] = HOSTILE
+            check["notes"] = [HOSTILE]
+            check["reproduction"] = {"input_elements": 1, "script": HOSTILE, "file": HOSTILE}
+            for quantity in check["quantities"]:
+                quantity["layer"] = quantity["quantity"] = quantity["reason"] = HOSTILE
+            if check["first_divergence"]:
+                check["first_divergence"] |= {"layer": HOSTILE, "quantity": HOSTILE, "source": HOSTILE, "cause_in_words": HOSTILE, "reason": HOSTILE}
+    facts["pairs"].append(facts["pairs"][1] | {"error": HOSTILE, "checks": []})
+    return facts
+
+
+def test_texts_are_escaped() -> None:
+    page = Tags(render(hostile()))
+    assert not {"script", "b"} & page.tags
+    assert not [name for name in page.attributes if name.startswith("on")]
+    assert page.text.count(HOSTILE) > 20
+
+
+def test_page_without_escaping_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    careless = environment().overlay(autoescape=False)
+    monkeypatch.setattr("crosscheck.report.pair_html.environment", lambda: careless)
+    page = Tags(render(hostile()))
+    assert {"script", "b"} <= page.tags
+
+
+def test_markup_of_the_terminal_is_not_obeyed() -> None:
+    facts = report(made(verdict="undecided", counted="undecided", reason="[bold]x[/bold] [/nothing]"))
+    assert "[bold]x[/bold] [/nothing]" in printed(facts)
+
+
+def test_page_needs_nothing_from_elsewhere() -> None:
+    page = render(report(checked(plain.pair(plain.Negated))))
+    assert "http" not in page
+    assert not {"link", "script", "img", "iframe"} & Tags(page).tags
+
+
+@pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "a b\n", "..", "", "ü/ß", "x" * 300])
+def test_small_case_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    """Whatever a pair is called, its script lies beside the report."""
+    facts = report(made(reproduction={"input_elements": 1, "script": "print()\n", "file": ""}) | {"name": name})
+    (tmp_path / "deep").mkdir()
+    write(facts, [tmp_path / "deep" / "r.json"])
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(path.parent.name for path in written) == ["deep", "r-small-cases"]
+    script = Path(facts["pairs"][0]["checks"][0]["reproduction"]["file"])
+    assert script.read_text() == "print()\n"
+
+
+def test_matrix_has_a_row_a_quantity_and_a_column_a_family() -> None:
+    double, single = matrix(checked(plain.pair(plain.Negated)))
+    assert (double.name, single.name) == ("values-float64", "values-float32")
+    assert double.columns[:3] == ["normal", "digits", "ties"]
+    assert [name for name, _ in double.rows] == ["output", "grad_input", "weight.grad"]
+    assert {cell.verdict for cell in double.rows[0][1]} == {"match"}
+    assert {cell.verdict for cell in double.rows[2][1]} == {"mismatch"}
+
+
+def test_matrix_shows_what_was_not_compared() -> None:
+    """A precision that the subject does not compute in is there, with its reason, not missing."""
+    single = matrix(checked(plain.pair(dtypes=("float64",))))[1]
+    cells = [cell for _, row in single.rows for cell in row]
+    assert {cell.verdict for cell in cells} == {"skipped"}
+    assert {cell.reason for cell in cells} == {"the subject is declared to compute in float64"}
+
+
+def test_check_that_matched_without_a_quantity_is_an_empty_cell() -> None:
+    assert matrix(made())[0].rows == [("", [Cell()])]
+
+
+def test_message_reads_from_the_top_down() -> None:
+    pair = plain.pair(plain.Negated)
+    check = checks_of(pair)[0]
+    lines = message(check_facts(check, run_check(pair, check, NO_SHRINKING), "do it again", 0.0), "the test").split("\n")
+    assert lines[0] == "MISMATCH: the test"
+    headings = [line[2:16].strip() for line in lines[1:] if line[2:16].strip()]
+    assert headings == ["where", "computed in", "size", "likely cause", "worst element", "reproduce"]
+
+
+def test_contract_is_told_in_its_own_words() -> None:
+    pair = plain.pair(plain.WritesToInput)
+    check = next(check for check in checks_of(pair) if check.name == "contract-inputs_are_left_alone")
+    text = message(check_facts(check, run_check(pair, check, NO_SHRINKING), "again", 0.0), "the test")
+    assert "written to: input" in text
+    assert "Neither the input, nor the cotangent, nor labels are written to." in text
+
+
+def test_other_mismatches_are_told_once_for_each_quantity() -> None:
+    facts = checked(plain.pair(plain.Negated))
+    assert list(also_wrong(facts, facts["checks"][0])) == [
+        "weight.grad in 19 other checks: values-float64-digits, values-float64-ties, values-float64-kinks, ..."
+    ]
+
+
+def test_expected_difference_is_told() -> None:
+    facts = report(checked(plain.pair(plain.WritesToInput, expected={"contract-*alone": "saves memory"}), "contract-inputs"), made())
+    assert "1 checks expected to differ" in facts["headline"]
+    assert "contract-inputs_are_left_alone: saves memory" in printed(facts)
+    assert "saves memory" in Tags(render(facts)).text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "beginning"),
+    [
+        ({}, "MATCH: rounding explains every difference of Scale; 1 checks"),
+        ({"asked": 5}, "UNDECIDED: only 1 of 5 checks were run; no mismatch"),
+        ({"asked": 5, "interrupted": True}, "UNDECIDED: interrupted after 1 of 5 checks; no mismatch"),
+    ],
+    ids=["whole", "short", "interrupted"],
+)
+def test_headline_says_what_was_left_undone(outcome: dict[str, Any], beginning: str) -> None:
+    facts = report(made(), **outcome)
+    assert facts["headline"].startswith(beginning)
+    assert facts["exit_status"] == (2 if outcome else 0)
