@@ -6,12 +6,15 @@ the reason; the other checks go on.
 
 from __future__ import annotations
 
+import io
+import random
 import signal
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,6 +46,39 @@ class TimeLimitError(BaseException):
     """The subject was stopped; no ``Exception``, so that the subject's own handlers do not catch it."""
 
 
+class Printed(io.StringIO):
+    """What the subject wrote to standard output and error; closing it does nothing, for the subject may close what it thinks is the terminal."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    @property
+    def note(self) -> str:
+        """What was written in one line, its first words only; empty where nothing was."""
+        lines = [line for line in self.getvalue().splitlines() if line.strip()]
+        count = f"{len(lines):,} lines, the first" if len(lines) > 1 else "a line"
+        return f"the subject printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
+
+
+@contextmanager
+def own_surroundings(seed: int) -> Iterator[Printed]:
+    """Give the subject an output, random numbers and floating-point settings of its own, and put back what it finds.
+
+    What it prints is caught, so that it cannot mix with a report; text that compiled code writes past ``sys.stdout`` is not. The global random
+    generators start from the seed, so that a subject that uses them does the same in every run.
+    """
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is what the subject may use
+    printed = Printed()
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed), np.errstate(all="warn"):
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            yield printed
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(state)
+
+
 @contextmanager
 def contained(what: str) -> Iterator[None]:
     """Turn whatever the subject raises in this block into a :class:`SubjectError`; its floating-point warnings are silenced.
@@ -56,9 +92,9 @@ def contained(what: str) -> Iterator[None]:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
-    except SubjectError:
+    except (SubjectError, TimeLimitError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # whatever it is, it is the subject's
+    except BaseException as error:  # whatever else it is, it is the subject's: sys.exit and a test framework's skip, too
         text = " ".join(str(error).split())
         shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
         raise SubjectError(f"{what} raised {shown[:500]}{_where(error)}") from error
@@ -79,8 +115,8 @@ def _where(error: BaseException) -> str:
 def time_limit(seconds: float) -> Iterator[None]:
     """Stop the block with a :class:`TimeLimitError` when it runs longer; 0 means no limit.
 
-    A timer signal does it, which also ends a sleep; it is sent again every second, for code that swallows it. It works in the main thread of systems
-    with such signals; elsewhere there is no limit.
+    A timer signal does it, which also ends a sleep; it is sent again every second, for code that swallows it once. It works in the main thread of
+    systems with such signals; elsewhere there is no limit. An alarm that somebody else had set is set again for the time that is left of it.
     """
     if not seconds or not can_limit():
         yield
@@ -89,13 +125,16 @@ def time_limit(seconds: float) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise TimeLimitError
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    before, started = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left:
+            soon = 1e-3  # an alarm that is due already must not be set to 0, which means none
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), soon), interval)
 
 
 def can_limit() -> bool:
