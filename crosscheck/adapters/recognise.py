@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import Convention, ConventionError
-from crosscheck.adapters.objects import Attributes, Dicts, Updating, array_attributes
+from crosscheck.adapters.methods import array_attributes
+from crosscheck.adapters.objects import Attributes, Dicts, Updating
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
 
