@@ -157,11 +157,8 @@ def check_layer(
 
 def _put_back(call: Call, kept: Call) -> None:
     """Undo what a subject wrote to the arrays that it was given; their order in memory stays as it was."""
-    for given, before in (
-        (call.x, kept.x),
-        (call.grad_output, kept.grad_output),
-        *((call.constants[name], kept.constants[name]) for name in kept.constants),
-    ):
+    constants = [(call.constants[name], value) for name, value in kept.constants.items()]
+    for given, before in [(call.x, kept.x), (call.grad_output, kept.grad_output), *constants]:
         if given is not None and before is not None and not np.array_equal(given, before, equal_nan=given.dtype.kind == "f"):
             given[...] = before
 
