@@ -70,7 +70,8 @@ def own_surroundings(seed: int) -> Iterator[Printed]:
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is what the subject may use
     printed = Printed()
     try:
-        with redirect_stdout(printed), redirect_stderr(printed), np.errstate(all="warn"):
+        # NumPy's own defaults, whatever the subject's module has set when it was imported.
+        with redirect_stdout(printed), redirect_stderr(printed), np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
             yield printed

@@ -75,22 +75,28 @@ class AdaptedLayer:
                 failed.append(error)
         result: Results = {}
         for name in [name for name in single[0] if all(name in part for part in single)]:
-            parts = [part[name] for part in single]
-            if len({part.shape for part in parts}) > 1:
-                shapes = " and ".join(sorted({str(part.shape) for part in parts}))
-                failed.append(SubjectError(f"{name} has the shapes {shapes} for samples of one shape"))
-            elif name.endswith(".grad"):
-                result[name] = np.asarray(sum(parts))
-                self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
-            elif parts[0].ndim:
-                result[name] = np.concatenate(parts)
-            elif name == "output":
-                result[name] = np.asarray(sum(parts) * parts[0].dtype.type(mean))
-            else:
-                failed.append(SubjectError(f"{name} is a single number, expected an array like the input"))
+            try:
+                result[name] = self._together(name, [part[name] for part in single], mean)
+            except SubjectError as error:
+                failed.append(error)
         if failed:
             raise SubjectError(failed[0].reason, result) from failed[0]
         return result
+
+    def _together(self, name: str, parts: list[Array], mean: float) -> Array:
+        """Return one quantity of a batch from those of its samples; infinities of the subject may meet in a sum."""
+        if len({part.shape for part in parts}) > 1:
+            shapes = " and ".join(sorted({str(part.shape) for part in parts}))
+            raise SubjectError(f"{name} has the shapes {shapes} for samples of one shape")
+        with np.errstate(all="ignore"):
+            if name.endswith(".grad"):
+                self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
+                return np.asarray(sum(parts))
+            if parts[0].ndim:
+                return np.concatenate(parts)
+            if name == "output":
+                return np.asarray(sum(parts) * parts[0].dtype.type(mean))
+        raise SubjectError(f"{name} is a single number, expected an array like the input")
 
     def _vjp(self, call: Call) -> Results:
         found = dict[str, Array]()
