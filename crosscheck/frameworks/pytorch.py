@@ -72,7 +72,7 @@ class TorchOracle:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
         try:
             return self._vjp(call)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:
             shapes = f"an input of shape {call.x.shape}" + "".join(f", {name} {value.shape}" for name, value in call.params.items())
             raise RefusedError(f"{NAME}'s {type(self.module).__name__} refuses {shapes}: {str(error).splitlines()[0]}") from error
 
@@ -110,6 +110,14 @@ class TorchOracle:
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(value)
+
+
+_WITH_MODES = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+
+
+def has_modes(reference: nn.Module | Callable[..., Any]) -> bool:
+    """Return whether a reference is another operation in training than in evaluation: a dropout, a normalisation with running statistics."""
+    return isinstance(reference, nn.Module) and any(isinstance(module, _WITH_MODES) for module in reference.modules())
 
 
 def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -158,11 +166,3 @@ def parameter_shapes(reference: nn.Module | Callable[..., Any]) -> dict[str, tup
 def takes_labels(reference: nn.Module | Callable[..., Any]) -> bool:
     """Return whether a reference is a loss that takes labels."""
     return isinstance(reference, nn.Module) and _is_loss(reference)
-
-
-_WITH_MODES = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
-
-
-def has_modes(reference: nn.Module | Callable[..., Any]) -> bool:
-    """Return whether a reference is another operation in training than in evaluation: a dropout, a normalisation with running statistics."""
-    return isinstance(reference, nn.Module) and any(isinstance(module, _WITH_MODES) for module in reference.modules())
