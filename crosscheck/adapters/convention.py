@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
+from crosscheck.containment import SubjectError, contained
 from crosscheck.operation import Arrays, Constants
 
 Shape = tuple[int, ...]
@@ -112,10 +113,11 @@ def copied(layer: Any, instead: Mapping[int, Any] | None = None) -> Any:
                 f"Each check needs a layer of its own: make {attribute!r} a method, or let it read {variable!r} off the layer"
             )
     try:
-        # The dict is deepcopy's to write to.
-        return copy.deepcopy(layer, dict(instead or {}))
-    except Exception as error:
-        raise ConventionError(f"{name} cannot be copied ({error}); each check needs a layer of its own") from error
+        with contained("copying"):
+            # The dict is deepcopy's to write to.
+            return copy.deepcopy(layer, dict(instead or {}))
+    except SubjectError as error:
+        raise ConventionError(f"{name} cannot be copied ({error.reason}); each check needs a layer of its own") from error
 
 
 def _captured(function: FunctionType, layer: Any) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from crosscheck.adapters.convention import ConventionError, copied, expect_distinct, expect_instance, method, scaled
 from crosscheck.adapters.modes import Modes
 from crosscheck.arithmetic import Array, Bound
+from crosscheck.containment import SubjectError
 from crosscheck.operation import Arrays, Constants
 from crosscheck.subject import source
 
@@ -93,6 +94,9 @@ class MethodsInstance:
         for name, value in params.items():
             if id(before.get(name)) in instead and after.get(name) is not value:
                 self.put(name, value)
+        kept = self.params()
+        if lost := [name for name, value in params.items() if not np.array_equal(kept[name], value, equal_nan=True)]:
+            raise SubjectError(f"parameters that are set do not stay: {', '.join(lost)}")
 
     def switch(self, training: bool) -> bool:
         """Turn training mode on or off and return whether there is such a thing."""
