@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from crosscheck.checks import Check, CheckResult, Settings, checks_of
 from crosscheck.checks.check import overall
-from crosscheck.containment import SubjectError, TimeLimitError, time_limit
+from crosscheck.containment import SubjectError, TimeLimitError, own_surroundings, time_limit
 from crosscheck.declaration import Declaration, PairError
 from crosscheck.judgement import Verdict
 
@@ -56,16 +56,19 @@ def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResul
     """
     expected = pair.reason_expected(check.name)
     try:
-        with time_limit(settings.timeout):
+        with own_surroundings(settings.seed) as printed, time_limit(settings.timeout):
             result = check.run(pair.prepared, settings)
     except TimeLimitError:
         result = CheckResult(check.name, Verdict.UNDECIDED, f"did not end within {settings.timeout:g} s; a longer limit is set with --timeout")
     except SubjectError as error:
         result = CheckResult(check.name, Verdict.MISMATCH, error.reason)
+    if printed.note:
+        result.notes.append(printed.note)
     if not expected:
         return result
     if result.verdict is Verdict.MATCH:
-        return CheckResult(check.name, Verdict.MISMATCH, f"expected to differ ({expected}) and agrees: take it out of the expected differences")
+        reason = f"expected to differ ({expected}) and agrees: take it out of the expected differences"
+        return replace(result, verdict=Verdict.MISMATCH, reason=reason)
     result.expected = expected
     return result
 
@@ -101,7 +104,7 @@ def why_not(pair: Declaration, settings: Settings) -> str:
     """Return why a pair cannot be checked at all; empty where it can."""
     try:
         _expected_are_checks(pair, checks_of(pair))
-        with time_limit(settings.timeout):
+        with own_surroundings(settings.seed), time_limit(settings.timeout):
             _ = pair.prepared
     except PairError as error:
         return str(error)

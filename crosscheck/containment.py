@@ -6,12 +6,16 @@ the reason; the other checks go on.
 
 from __future__ import annotations
 
+import io
+import random
 import signal
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +25,8 @@ import numpy as np
 from crosscheck.arithmetic import Array
 
 _OWN = Path(__file__).parent
+_AGAIN = 0.1
+"""Seconds until the signal is sent again."""
 
 
 class SubjectError(Exception):
@@ -39,8 +45,49 @@ class SubjectError(Exception):
         self.reason, self.found = reason, dict(found or {})
 
 
+_running: ContextVar[bool] = ContextVar("running", default=False)
+"""Whether the subject's own code is running."""
+
+_deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+"""When the subject has to have ended, by the monotonic clock."""
+
+
 class TimeLimitError(BaseException):
     """The subject was stopped; no ``Exception``, so that the subject's own handlers do not catch it."""
+
+
+class Printed(io.StringIO):
+    """What the subject wrote to standard output and error; closing it does nothing, for the subject may close what it thinks is the terminal."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    @property
+    def note(self) -> str:
+        """What was written in one line, its first words only; empty where nothing was."""
+        lines = [line for line in self.getvalue().splitlines() if line.strip()]
+        count = f"{len(lines):,} lines, the first" if len(lines) > 1 else "a line"
+        return f"the subject printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
+
+
+@contextmanager
+def own_surroundings(seed: int) -> Iterator[Printed]:
+    """Give the subject an output, random numbers and floating-point settings of its own, and put back what it finds.
+
+    What it prints is caught, so that it cannot mix with a report; text that compiled code writes past ``sys.stdout`` is not. The global random
+    generators start from the seed, so that a subject that uses them does the same in every run.
+    """
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is what the subject may use
+    printed = Printed()
+    try:
+        # NumPy's own defaults, whatever the subject's module has set when it was imported.
+        with redirect_stdout(printed), redirect_stderr(printed), np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            yield printed
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(state)
 
 
 @contextmanager
@@ -52,16 +99,21 @@ def contained(what: str) -> Iterator[None]:
     what : str
         What was called, such as ``"forward"``.
     """
+    if time.monotonic() > _deadline.get():
+        raise TimeLimitError
+    running = _running.set(True)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
-    except SubjectError:
+    except (SubjectError, TimeLimitError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # whatever it is, it is the subject's
+    except BaseException as error:  # whatever else it is, it is the subject's: sys.exit and a test framework's skip, too
         text = " ".join(str(error).split())
         shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
         raise SubjectError(f"{what} raised {shown[:500]}{where(error)}") from error
+    finally:
+        _running.reset(running)
 
 
 def where(error: BaseException) -> str:
@@ -79,23 +131,32 @@ def where(error: BaseException) -> str:
 def time_limit(seconds: float) -> Iterator[None]:
     """Stop the block with a :class:`TimeLimitError` when it runs longer; 0 means no limit.
 
-    A timer signal does it, which also ends a sleep; it is sent again every second, for code that swallows it. It works in the main thread of systems
-    with such signals; elsewhere there is no limit.
+    A timer signal does it, which also ends a sleep; it is sent again and again, for code that swallows it once. It strikes the subject alone: a
+    framework that is stopped while it imports a part of itself is broken ever after. Only when twice the time and ten seconds are over is whatever
+    runs stopped. It works in the main thread of systems with such signals; elsewhere there is no limit. An alarm that somebody else had set is set
+    again for the time that is left of it.
     """
     if not seconds or not can_limit():
         yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeLimitError
+    started = time.monotonic()
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _running.get() or time.monotonic() - started > 2 * seconds + 10:
+            raise TimeLimitError
+
+    before, deadline = signal.signal(signal.SIGALRM, stop), _deadline.set(started + seconds)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        _deadline.reset(deadline)
+        if left:
+            soon = 1e-3  # an alarm that is due already must not be set to 0, which means none
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), soon), interval)
 
 
 def can_limit() -> bool:
@@ -122,7 +183,7 @@ def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
     """
     if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
-        if array.dtype.kind not in "fciu":
+        if array.dtype.kind not in "fiu":
             raise SubjectError(f"{what} is an array of dtype {array.dtype}, expected {dtype}")
         return array
     if isinstance(value, float | int) and not isinstance(value, bool):

@@ -138,8 +138,9 @@ def check_layer(
     call = call.astype(arithmetic.dtype)
     places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
 
-    # A copy, made before the subject sees the arrays: it may write to them.
-    context = context_of(oracle, copy.deepcopy(call), arithmetic)
+    # A copy, made before the subject sees the arrays: it may write to them, and then they are put back as they were.
+    kept = copy.deepcopy(call)
+    context = context_of(oracle, kept, arithmetic)
     if not context.expected:
         judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=context.undecided) for place in places.values()]
         return LayerCheck(subject, oracle, arithmetic, call, context.wide, {}, {}, {}, judgements)
@@ -148,9 +149,18 @@ def check_layer(
         found = subject.vjp(call)
     except SubjectError as error:
         found, reason = error.found, error.reason
+    _put_back(call, kept)
     judgements = [judge_one(place, Kind.ISOLATED, quantity, found.get(quantity), context, subject, arithmetic) for quantity, place in places.items()]
     judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j in judgements]
     return LayerCheck(subject, oracle, arithmetic, call, context.wide, found, context.expected, context.bounds, judgements)
+
+
+def _put_back(call: Call, kept: Call) -> None:
+    """Undo what a subject wrote to the arrays that it was given; their order in memory stays as it was."""
+    constants = [(call.constants[name], value) for name, value in kept.constants.items()]
+    for given, before in [(call.x, kept.x), (call.grad_output, kept.grad_output), *constants]:
+        if given is not None and before is not None and not np.array_equal(given, before, equal_nan=given.dtype.kind == "f"):
+            given[...] = before
 
 
 def judge_one(

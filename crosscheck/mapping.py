@@ -58,8 +58,8 @@ def parse(name: str, declaration: str, sizes: Mapping[str, int]) -> Parameter:
     MappingError
         If the declaration is not ``NAME`` or ``NAME: PATTERN``.
     """
-    reference, colon, pattern = (part.strip() for part in declaration.partition(":"))
-    if "->" in reference or not reference or (colon and not pattern):
+    reference, colon, pattern = (part.strip() for part in str(declaration).partition(":"))
+    if not isinstance(declaration, str) or "->" in reference or not reference or (colon and not pattern):
         raise MappingError(f"params[{name!r}] is {declaration!r}, expected 'NAME' or 'NAME: PATTERN', such as 'weight: i o -> o i'")
     try:
         return Parameter(reference, Layout(pattern, dict(sizes)))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from crosscheck.adapters.adapted import AdaptedLayer
-from crosscheck.adapters.convention import Convention, ConventionError, Shape
+from crosscheck.adapters.convention import ConventionError, Shape
 from crosscheck.adapters.recognise import recognise
 from crosscheck.arithmetic import Arithmetic
+from crosscheck.containment import SubjectError, contained
 from crosscheck.declaration import DTYPES, Declaration, PairError
 from crosscheck.families import FAMILIES, Family, labels
-from crosscheck.layout import LayerLayout, Layout, LayoutError
+from crosscheck.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.mapping import MappingError, mapped
 from crosscheck.operation import Call, RefusedError
 from crosscheck.references import Reference, UnknownReferenceError, resolved
@@ -161,20 +163,44 @@ class Prepared:
 
 def _prepare(pair: Pair) -> Prepared:
     convention = recognise(pair.subject, pair.params)
+    convention.instance()  # whoever cannot be copied is better named now than in every check
     given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
     references = [resolved(reference, pair.framework) for reference in given]
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
+    _expect_same_parameters(pair, references)
     params, inferred = mapped(own, expected, pair.params, pair.sizes)
     layer = AdaptedLayer(convention, LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params), pair.reduction)
     shapes = _shapes(pair)
-    param_shapes = {p.name: _param_shape(pair, convention, name, expected) for name, p in params.items()}
+    if unknown := [name for name in pair.param_shapes if name not in {p.name for p in params.values()}]:
+        names = ", ".join(p.name for p in params.values()) or "none"
+        raise pair.error(f"param_shapes names {unknown[0]!r}, but the reference's parameters are: {names}")
+    if unused := [axis for axis in pair.sizes if not any(axis in p.split() for p in _patterns(pair))]:
+        raise pair.error(f"sizes names the axis {unused[0]!r}, which is in no pattern")
+    param_shapes = {p.name: _param_shape(pair, p, name, own[name], expected) for name, p in params.items()}
     takes_labels = pair.labels if pair.labels is not None else bool(references and references[0].labels)
     if takes_labels and any(len(shape) != 2 for shape in shapes):
         raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
     draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1)
     settled = references[0].elements if references else None
-    return Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, settled or _elements(draft))
+    return replace(draft, elements=settled or _elements(draft))
+
+
+def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None:
+    """Raise where several references have different parameters: one set of values goes to all of them."""
+    for other in references[1:]:
+        one, two = references[0].shapes, other.shapes
+        if one is not None and two is not None and dict(one) != dict(two):
+            raise pair.error(f"the references have different parameters: {references[0].name} {_shown(one)}; {other.name} {_shown(two)}")
+
+
+def _shown(shapes: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+
+
+def _patterns(pair: Pair) -> list[str]:
+    patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in pair.params.values())]
+    return [pattern.replace("(", " ").replace(")", " ") for pattern in patterns]
 
 
 def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
@@ -185,39 +211,59 @@ def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
     return {name: tuple(shape) for name, shape in shapes.items() if shape is not None}
 
 
-def _param_shape(pair: Pair, convention: Convention, name: str, expected: Mapping[str, Shape] | None) -> Shape:
+def _param_shape(pair: Pair, parameter: Parameter, name: str, own: Shape | None, expected: Mapping[str, Shape] | None) -> Shape:
     """Return a parameter's shape in the reference's layout, and make sure that the subject's fits it."""
-    own = convention.shapes[name]
-    parameter = mapped(convention.shapes, expected, pair.params, pair.sizes)[0][name]
     found = None if own is None else parameter.layout.to_reference(np.zeros(own)).shape
     wanted = pair.param_shapes.get(parameter.name) or (expected or {}).get(parameter.name) or found
     if wanted is None:
         raise pair.error(f"the shape of {parameter.name!r} is not known; say param_shapes={{{parameter.name!r}: (...)}}")
     if own is not None:
         parameter.layout.expect(np.zeros(own), tuple(wanted), f"the parameter {name!r}")
+    _expect_fit(pair, parameter.layout, tuple(wanted), f"params[{name!r}]")
     return tuple(wanted)
 
 
+def _expect_fit(pair: Pair, layout: Layout, shape: Shape, what: str) -> None:
+    """Raise where a pattern cannot make the subject's array of one of the reference's."""
+    try:
+        layout.to_subject(np.zeros(shape))
+    except LayoutError as error:
+        raise pair.error(f"{what}: {error}") from error
+
+
 def _shapes(pair: Pair) -> list[Shape]:
+    drawn: Any = pair.shapes
     if callable(pair.shapes):
         rng = np.random.default_rng(0)
-        drawn: Iterable[Any] = [pair.shapes(rng) for _ in range(_DRAWN)]
-    else:
-        drawn = [pair.shapes] if pair.shapes and all(isinstance(size, int) for size in pair.shapes) else pair.shapes
-    shapes = list(dict.fromkeys(tuple(int(size) for size in shape) for shape in drawn))
+        try:
+            with contained("shapes"):
+                drawn = [pair.shapes(rng) for _ in range(_DRAWN)]
+        except SubjectError as error:
+            raise pair.error(error.reason) from error
+    elif isinstance(drawn, Sequence) and drawn and all(isinstance(size, int) for size in drawn):
+        drawn = [drawn]
+    try:
+        shapes = list(dict.fromkeys(tuple(operator.index(size) for size in shape) for shape in drawn))
+    except TypeError:
+        shapes = []
     if not shapes or any(size < 1 for shape in shapes for size in shape) or not all(shapes):
-        raise pair.error(f"shapes is {pair.shapes!r}, expected shapes of the input with the batch axis, such as [(3, 12), (1, 12)]")
+        found = f"drawn as {drawn!r}" if callable(pair.shapes) else repr(pair.shapes)
+        raise pair.error(f"shapes is {found}, expected shapes of the input with the batch axis, such as [(3, 12), (1, 12)]")
     return shapes
 
 
 def _elements(prepared: Prepared) -> int:
-    """Return how many numbers the checks of a pair compare at most."""
-    total = 0
+    """Return how many numbers the checks of a pair compare at most, and make sure that the patterns fit every input and output."""
+    total, pair, layer = 0, prepared.pair, prepared.layer
     for shape in prepared.shapes:
         sizes = sum(int(np.prod(size)) for size in prepared.param_shapes.values())
         call = Call(np.zeros(shape), {name: np.zeros(size) for name, size in prepared.param_shapes.items()}, None, _some_labels(prepared, shape))
-        output = int(np.prod(prepared.output_shape(call))) if prepared.references else int(np.prod(shape))
-        total += int(np.prod(shape)) + output + sizes
+        output = prepared.output_shape(call) if prepared.references else shape
+        batch = 1 if layer.convention.one_sample else shape[0]
+        _expect_fit(pair, layer.layout.input, (batch, *shape[1:]), "input")
+        if prepared.references and output:
+            _expect_fit(pair, layer.layout.output, (batch if output[0] == shape[0] else output[0], *output[1:]), "output")
+        total += int(np.prod(shape)) + int(np.prod(output)) + sizes
     return total * len(FAMILIES) * len(DTYPES)
 
 

@@ -37,6 +37,8 @@ class Reference:
         Whether it is a loss that takes labels.
     elements : int or None
         How many numbers its checks compare, where that was settled before.
+    modes : bool
+        Whether it is another operation in training than in evaluation, as a dropout is.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Reference:
     shapes: Mapping[str, Shape] | None
     labels: bool
     elements: int | None = None
+    modes: bool = False
 
 
 def resolved(reference: Any, framework: str = "") -> Reference:
@@ -60,6 +63,8 @@ def resolved(reference: Any, framework: str = "") -> Reference:
     UnknownReferenceError
         If it is of no known kind.
     """
+    if isinstance(reference, type):
+        raise UnknownReferenceError(f"{reference.__name__} is a class, expected one of its instances: reference={reference.__name__}(...)")
     if callable(getattr(reference, "vjp", None)):
         return _by_protocol(reference)
     package = framework or _package(reference)
@@ -68,9 +73,16 @@ def resolved(reference: Any, framework: str = "") -> Reference:
         raise UnknownReferenceError(f"the framework {package!r} is not known; known are {known}")
     module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}")
     try:
-        return Reference(module.NAME, module.oracle(reference), module.parameter_shapes(reference), module.takes_labels(reference))
+        shapes, labels, modes = module.parameter_shapes(reference), module.takes_labels(reference), module.has_modes(reference)
+        return Reference(module.NAME, module.oracle(reference), shapes, labels, modes=modes)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
+
+
+def framework_of(thing: Any) -> str:
+    """Return the known framework that an object's class comes from; empty where it is none's."""
+    packages = {kind.__module__.partition(".")[0] for kind in type(thing).__mro__}
+    return next((name for name in _FRAMEWORKS if name in packages), "")
 
 
 def _by_protocol(reference: Any) -> Reference:
@@ -80,15 +92,14 @@ def _by_protocol(reference: Any) -> Reference:
             "crosscheck.rounding has theories for sums of products, selections and softmax"
         )
     name = str(getattr(reference, "name", type(reference).__name__))
-    shapes, labels = getattr(reference, "shapes", None), bool(getattr(reference, "labels", False))
-    return Reference(name, reference, shapes, labels, getattr(reference, "elements", None))
+    labels, modes = bool(getattr(reference, "labels", False)), bool(getattr(reference, "modes", False))
+    return Reference(name, reference, getattr(reference, "shapes", None), labels, getattr(reference, "elements", None), modes)
 
 
 def _package(reference: Any) -> str:
     """Return the package that a reference belongs to, or that a plain function's code names."""
-    own = {kind.__module__.partition(".")[0] for kind in type(reference).__mro__}
-    if found := own & set(_FRAMEWORKS):
-        return found.pop()
+    if found := framework_of(reference):
+        return found
     function = getattr(reference, "func", reference)
     if not callable(function):
         raise UnknownReferenceError(

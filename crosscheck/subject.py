@@ -74,7 +74,7 @@ def source(function: Callable[..., Any]) -> str:
     try:
         path, (_, line) = Path(inspect.getfile(function)), inspect.getsourcelines(function)
     except (OSError, TypeError):
-        return getattr(function, "__qualname__", repr(function))
+        return str(getattr(function, "__qualname__", type(function).__qualname__))
     here = Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
     return f"{shown}:{line}, {function.__qualname__}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("crosscheck", "scratch", "reference", "scripts", "tests")
+FOLDERS = ("crosscheck", "examples", "scratch", "reference", "scripts", "tests")
 OPTIONS = frozenset({"rtol", "atol", "rel_tol", "abs_tol"})
 NAMES = OPTIONS | {"tol", "tolerance"}
 FUNCTIONS = frozenset(

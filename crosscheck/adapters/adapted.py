@@ -60,27 +60,49 @@ class AdaptedLayer:
         return self._batched(call)
 
     def _batched(self, call: Call) -> Results:
-        """Put a batch together from single samples: outputs side by side, parameter gradients added up."""
-        loss = call.grad_output is not None and call.grad_output.ndim == 0
-        share = 1 / len(call.x) if loss and self.reduction == "mean" else 1.0
-        single = [self._vjp(_sample(call, index, share)) for index in range(len(call.x))]
-        if call.grad_output is None and not single[0]["output"].ndim:
-            loss, share = True, 1 / len(call.x) if self.reduction == "mean" else 1.0
+        """Put a batch together from single samples: outputs side by side, parameter gradients added up.
+
+        Where one sample fails, what all of them computed is put together all the same.
+        """
+        mean = 1 / len(call.x) if self.reduction == "mean" else 1.0
+        share = mean if call.grad_output is not None and call.grad_output.ndim == 0 else 1.0
+        single, failed = list[Results](), list[SubjectError]()
+        for index in range(len(call.x)):
+            try:
+                single.append(self._vjp(_sample(call, index, share)))
+            except SubjectError as error:
+                single.append(error.found)
+                failed.append(error)
         result: Results = {}
-        for name in single[0]:
-            parts = [part[name] for part in single]
-            if name == "output":
-                result[name] = np.asarray(sum(parts) * parts[0].dtype.type(share)) if loss else np.concatenate(parts)
-            elif name == "grad_input":
-                result[name] = np.concatenate(parts)
-            else:
-                result[name] = np.asarray(sum(parts))
-                self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
+        for name in [name for name in single[0] if all(name in part for part in single)]:
+            try:
+                result[name] = self._together(name, [part[name] for part in single], mean)
+            except SubjectError as error:
+                failed.append(error)
+        if failed:
+            raise SubjectError(failed[0].reason, result) from failed[0]
         return result
 
+    def _together(self, name: str, parts: list[Array], mean: float) -> Array:
+        """Return one quantity of a batch from those of its samples; infinities of the subject may meet in a sum."""
+        if len({part.shape for part in parts}) > 1:
+            shapes = " and ".join(sorted({str(part.shape) for part in parts}))
+            raise SubjectError(f"{name} has the shapes {shapes} for samples of one shape")
+        with np.errstate(all="ignore"):
+            if name.endswith(".grad"):
+                self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
+                return np.asarray(sum(parts))
+            if parts[0].ndim:
+                return np.concatenate(parts)
+            if name == "output":
+                return np.asarray(sum(parts) * parts[0].dtype.type(mean))
+        raise SubjectError(f"{name} is a single number, expected an array like the input")
+
     def _vjp(self, call: Call) -> Results:
-        instance, found = self.convention.instance(), dict[str, Array]()
+        found = dict[str, Array]()
         try:
+            with contained("copying"):
+                instance = self.convention.instance()
             with contained("setting the parameters"):
                 instance.load(self.own_params(call))
             with contained("forward"):
@@ -89,15 +111,25 @@ class AdaptedLayer:
             if call.grad_output is not None:
                 with contained("backward"):
                     grads = instance.backward(self.own_grad_output(call))
-                for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
-                    name = self._reference_name(quantity)
-                    if name in self.convention.may_lack and grads.get(quantity) is None:
-                        self.absent[name] = NO_GRAD_INPUT
-                        continue
-                    found[name] = self.received(name, grads.get(quantity), call)
+                self._receive_grads(grads, call, found)
         except SubjectError as error:
             raise SubjectError(error.reason, found) from error
         return found
+
+    def _receive_grads(self, grads: Mapping[str, Any], call: Call, found: Results) -> None:
+        """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not."""
+        failed = []
+        for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
+            name = self._reference_name(quantity)
+            if name in self.convention.may_lack and grads.get(quantity) is None:
+                self.absent[name] = NO_GRAD_INPUT
+                continue
+            try:
+                found[name] = self.received(name, grads.get(quantity), call)
+            except SubjectError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _reference_name(self, quantity: str) -> str:
         name, _, suffix = quantity.rpartition(".")
@@ -133,7 +165,8 @@ class AdaptedLayer:
         SubjectError
             If it is no array, or its shape does not fit the pattern.
         """
-        array = as_array(value, quantity, call.x.dtype)
+        # A copy: the subject may use its memory again.
+        array = np.array(as_array(value, quantity, call.x.dtype))
         layout = self._layout_of(quantity)
         if self.convention.one_sample and not layout.pattern and not quantity.endswith(".grad"):
             return array[None] if array.ndim else array

@@ -7,12 +7,16 @@ with arrays in its own layout. :class:`~crosscheck.adapters.adapted.AdaptedLayer
 from __future__ import annotations
 
 import copy
+import inspect
+import itertools
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any, Protocol
 
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
+from crosscheck.containment import SubjectError, contained
 from crosscheck.operation import Arrays, Constants
 
 Shape = tuple[int, ...]
@@ -87,12 +91,72 @@ class Convention(Protocol):
         """
 
 
-def copied(layer: Any) -> Any:
-    """Return a copy of the subject that shares nothing with it."""
+def copied(layer: Any, instead: Mapping[int, Any] | None = None) -> Any:
+    """Return a copy of the subject that shares nothing with it.
+
+    Parameters
+    ----------
+    layer : object
+    instead : mapping, optional
+        By ``id``, what takes the place of an object wherever the subject refers to it.
+
+    Raises
+    ------
+    ConventionError
+        If it cannot be copied, or a copy would go on using the original's arrays.
+    """
+    name = type(layer).__name__
+    for attribute, value in getattr(layer, "__dict__", {}).items():
+        if isinstance(value, FunctionType) and (variable := _captured(value, layer)):
+            raise ConventionError(
+                f"{name}.{attribute} is a function that captured {variable!r}; a copy of the layer would go on using the original's. "
+                f"Each check needs a layer of its own: make {attribute!r} a method, or let it read {variable!r} off the layer"
+            )
     try:
-        return copy.deepcopy(layer)
-    except Exception as error:
-        raise ConventionError(f"{type(layer).__name__} cannot be copied ({error}); each check needs a layer of its own") from error
+        with contained("copying"):
+            # The dict is deepcopy's to write to.
+            return copy.deepcopy(layer, dict(instead or {}))
+    except SubjectError as error:
+        raise ConventionError(f"{name} cannot be copied ({error.reason}); each check needs a layer of its own") from error
+
+
+def _captured(function: FunctionType, layer: Any) -> str:
+    """Return the name under which a function captured one of the layer's arrays, or the layer; empty where there is none."""
+    own = [layer]
+    for held in vars(layer).values():
+        own += held.values() if isinstance(held, Mapping) else [held]
+    own = [value for value in own if value is layer or isinstance(value, np.ndarray)]
+    captured = inspect.getclosurevars(function).nonlocals
+    return next((name for name, value in captured.items() if any(value is array for array in own)), "")
+
+
+def expect_instance(layer: Any) -> None:
+    """Make sure that a subject is no class.
+
+    Raises
+    ------
+    ConventionError
+        If it is one.
+    """
+    if isinstance(layer, type):
+        raise ConventionError(f"{layer.__name__} is a class, expected one of its instances: subject={layer.__name__}(...)")
+
+
+def expect_distinct(title: str, params: Mapping[str, Any]) -> None:
+    """Make sure that no two parameters lie in the same memory.
+
+    Raises
+    ------
+    ConventionError
+        If two do: they cannot be given values of their own.
+    """
+    arrays = {name: value for name, value in params.items() if isinstance(value, np.ndarray)}
+    for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
+        if np.shares_memory(a, b):
+            raise ConventionError(
+                f"{title}'s parameters {one!r} and {other!r} are one and the same array, which cannot have two values; "
+                "leave one of them out, and compare with a reference that has it once"
+            )
 
 
 def method(layer: Any, name: str) -> Any:
@@ -110,9 +174,8 @@ def method(layer: Any, name: str) -> Any:
     return found
 
 
-def placed(existing: Any, value: Array) -> Array:
-    """Return a parameter's new value: written into the array that is there, which others may refer to, or a new one where it does not fit."""
-    if isinstance(existing, np.ndarray) and existing.shape == value.shape and existing.dtype == value.dtype and existing.flags.writeable:
-        existing[...] = value
-        return existing
-    return np.array(value, order="C")
+def scaled(grad: Any, grad_output: Array) -> Any:
+    """Return the gradient of a loss times its cotangent; what is no array is returned as it is, to be complained of under its own name."""
+    if not isinstance(grad, np.ndarray | np.generic) or (grad_output.ndim == 0 and grad_output == 1):
+        return grad
+    return np.asarray(grad) * grad_output

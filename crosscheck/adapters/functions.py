@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from crosscheck.adapters.convention import ConventionError, Instance, Shape
+from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, scaled
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.containment import SubjectError
 from crosscheck.operation import Arrays, Constants
@@ -26,8 +24,9 @@ class Functions:
     Parameters
     ----------
     forward, backward : callable
-    extra : sequence
-        What ``forward`` takes after the parameters: a stride, a configuration. Arguments with a default value may be left out.
+    extra : sequence, or mapping of str to object
+        What ``forward`` takes after the parameters: a stride, a configuration. Arguments with a default value may be left out; which of them is
+        meant is said by name.
     cache : bool
         Whether there is a cache.
     one_sample : bool
@@ -36,31 +35,45 @@ class Functions:
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    extra: Sequence[Any] = ()
+    extra: Sequence[Any] | Mapping[str, Any] = ()
     cache: bool = True
     one_sample: bool = False
     keeps: frozenset[str] = field(default=frozenset(), init=False)
     may_lack: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "extra", tuple(self.extra))
-        names = _required(self.forward)
-        if len(names) < 1 + len(self.extra):
-            raise ConventionError(f"{self.title} takes {len(names)} arguments, too few for x and the {len(self.extra)} in extra")
+        object.__setattr__(self, "extra", self._by_name())
         if not self.cache:
-            given = {*_names(self.forward)}
-            unknown = [name for name in _required(self.backward)[1:] if name not in given]
+            unknown = [name for name in _required(self.backward)[1:] if name not in _names(self.forward)]
             if unknown:
                 raise ConventionError(
                     f"{_title(self.backward)} takes {unknown[0]!r}, which is no argument of {self.title}{inspect.signature(self.forward)}; "
                     "if backward takes a cache, say cache=True"
                 )
 
+    def _by_name(self) -> dict[str, Any]:
+        """Return ``extra`` by the names of the arguments."""
+        names, required = _names(self.forward), _required(self.forward)
+        shown = f"{self.title}{inspect.signature(self.forward)}"
+        if not names:
+            raise ConventionError(f"{shown} names no arguments, expected {self.title}(x, ...)")
+        if isinstance(self.extra, Mapping):
+            if unknown := [name for name in self.extra if name not in names[1:]]:
+                raise ConventionError(f"extra names {unknown[0]!r}, which is no argument of {shown} after the first")
+            return dict(self.extra)
+        values = tuple(self.extra)
+        if values and (defaults := [name for name in names if name not in required]):
+            raise ConventionError(
+                f"{shown} has arguments with a default value: say by name which ones extra is for, such as extra={{{defaults[0]!r}: {values[0]!r}}}"
+            )
+        if len(required) < 1 + len(values):
+            raise ConventionError(f"{shown} takes {len(required)} arguments, too few for x and the {len(values)} in extra")
+        return dict(zip(required[len(required) - len(values) :], values, strict=True))
+
     @property
     def params(self) -> list[str]:
-        """The names of the parameters: the arguments between x and ``extra``."""
-        names = _required(self.forward)
-        return names[1 : len(names) - len(self.extra)] if len(names) > 1 else []
+        """The names of the parameters: the arguments after x that ``extra`` does not name and that have no default."""
+        return [name for name in _required(self.forward)[1:] if name not in self.extra]
 
     @property
     def shapes(self) -> Mapping[str, Shape | None]:
@@ -90,7 +103,8 @@ class _FunctionsInstance:
     def __init__(self, convention: Functions) -> None:
         self._convention = convention
         self._params: dict[str, Array] = {}
-        self._given: tuple[Any, ...] = ()
+        self._extra: dict[str, Any] = copied(convention.extra)
+        self._given: dict[str, Any] = {}
         self._cache: Any = None
 
     def load(self, params: Arrays) -> None:
@@ -100,8 +114,14 @@ class _FunctionsInstance:
     def forward(self, x: Array, constants: Constants) -> Any:
         """Call the forward function and remember the cache or the arguments."""
         convention = self._convention
-        self._given = (x, *self._params.values(), *convention.extra, *constants.values())
-        result = convention.forward(*self._given)
+        if constants:
+            raise SubjectError(f"{convention.title} is given no {', '.join(constants)}: a loss is declared by LossFunction({convention.title})")
+        signature = _signature(convention.forward)
+        bound = inspect.BoundArguments(signature, {next(iter(signature.parameters)): x, **self._params, **self._extra})
+        result = convention.forward(*bound.args, **bound.kwargs)
+        # Backward may be handed what forward took from its default values.
+        bound.apply_defaults()
+        self._given = dict(bound.arguments)
         if not convention.cache:
             return result
         if not isinstance(result, tuple) or len(result) != 2:
@@ -116,8 +136,11 @@ class _FunctionsInstance:
         if convention.cache:
             result = convention.backward(grad_output, self._cache)
         else:
-            by_name = dict(zip(_names(convention.forward), self._given, strict=False))
-            result = convention.backward(grad_output, *(by_name[name] for name in _required(convention.backward)[1:]))
+            signature = _signature(convention.backward)
+            first, *others = _names(convention.backward)
+            again = {name: self._given[name] for name in others if name in self._given}
+            bound = inspect.BoundArguments(signature, {first: grad_output, **again})
+            result = convention.backward(*bound.args, **bound.kwargs)
         names = ["grad_input", *(f"{name}.grad" for name in convention.params)]
         results = result if isinstance(result, tuple | list) else (result,)
         if len(results) != len(names):
@@ -180,7 +203,7 @@ class _LossInstance:
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
         """Return the gradient times the cotangent."""
-        return {"grad_input": self._grad if grad_output.ndim == 0 and grad_output == 1 else np.asarray(self._grad) * grad_output}
+        return {"grad_input": scaled(self._grad, grad_output)}
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
@@ -191,13 +214,13 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _names(function: Callable[..., Any]) -> list[str]:
-    """Return the names of a function's positional arguments."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [name for name, parameter in _signature(function).parameters.items() if parameter.kind in kinds]
+    """Return the names of a function's arguments; ``*args`` and ``**kwargs`` have none that say what they are."""
+    collective = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, parameter in _signature(function).parameters.items() if parameter.kind not in collective]
 
 
 def _required(function: Callable[..., Any]) -> list[str]:
-    """Return the names of a function's positional arguments that have no default."""
+    """Return the names of a function's arguments that have no default."""
     parameters = _signature(function).parameters
     return [name for name in _names(function) if parameters[name].default is inspect.Parameter.empty]
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, method, placed
+from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, expect_instance, method
+from crosscheck.adapters.methods import MethodsInstance, ObjectConvention, arguments, names_of, no_such_array
 from crosscheck.arithmetic import Array, Bound
-from crosscheck.operation import Arrays, Constants
-from crosscheck.subject import source
+from crosscheck.containment import SubjectError
 
 READING_RATE = 2.0**40
 """The learning rate that gradients are read off an update with.
@@ -23,62 +22,7 @@ gradient's last digits, and far from float32's largest number.
 
 
 @dataclass(frozen=True)
-class _Object:
-    """What the three conventions share: an object, the names of its methods."""
-
-    layer: Any
-    may_lack: frozenset[str] = field(default=frozenset(), init=False)
-
-    def __post_init__(self) -> None:
-        for name in self._methods():
-            method(self.layer, name)
-
-    def _methods(self) -> tuple[str, str]:
-        raise NotImplementedError
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """Where the methods are defined."""
-        forward, backward = (source(method(self.layer, name)) for name in self._methods())
-        return {"forward": forward, "backward": backward}
-
-    @property
-    def title(self) -> str:
-        """The class's name."""
-        return type(self.layer).__name__
-
-    def reading(self, size: Array, param: Array) -> Bound | None:
-        """Return None: gradients are stored."""
-        return None
-
-
-class _Methods:
-    """An instance whose two methods are called by name."""
-
-    def __init__(self, layer: Any, forward: str, backward: str) -> None:
-        self.layer = layer
-        self._forward, self._backward = method(layer, forward), method(layer, backward)
-
-    def forward(self, x: Array, constants: Constants) -> Any:
-        """Run the forward pass, a loss's with the labels."""
-        return self._forward(x, *constants.values())
-
-    def grad_input(self, grad_output: Array) -> Any:
-        """Run the backward pass; a loss's takes no cotangent, and what it returns is multiplied by it."""
-        if _arguments(self._backward):
-            return self._backward(grad_output)
-        grad = self._backward()
-        return grad if grad_output.ndim == 0 and grad_output == 1 else np.asarray(grad) * grad_output
-
-
-def _arguments(function: Any) -> int:
-    """Return how many positional arguments a bound method takes."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())
-
-
-@dataclass(frozen=True)
-class Dicts(_Object):
+class Dicts(ObjectConvention):
     """``forward(x)``, ``backward(grad_output)``, and parameters and gradients in two dicts with the same keys.
 
     Also fits layers without parameters, and losses: ``forward(logits, labels)`` and ``backward()`` or ``backward(grad_output)``.
@@ -127,41 +71,44 @@ class Dicts(_Object):
         return _DictsInstance(self.layer, self)
 
 
-class _DictsInstance(_Methods):
+class _DictsInstance(MethodsInstance):
     def __init__(self, layer: Any, convention: Dicts) -> None:
         super().__init__(layer, convention.forward, convention.backward)
         self._convention = convention
 
-    def load(self, params: Arrays) -> None:
-        """Put the parameters into the dict."""
-        for name, value in params.items():
-            store = getattr(self.layer, self._convention.params)
-            store[name] = placed(store.get(name), value)
+    def put(self, name: str, value: Array) -> None:
+        """Put a parameter into the dict."""
+        getattr(self.layer, self._convention.params)[name] = value
 
-    def params(self) -> dict[str, Array]:
+    def params(self) -> dict[str, Any]:
         """Return the parameters as they are, not copied."""
         store = getattr(self.layer, self._convention.params, {})
         return {name: store[name] for name in self._convention.shapes}
 
+    def _grads(self) -> Any:
+        grads = getattr(self.layer, self._convention.grads, {})
+        if not isinstance(grads, Mapping):
+            where = self._convention.grads
+            raise SubjectError(f"{where} is a {type(grads).__name__}, expected a dict with the keys of {self._convention.params}")
+        return grads
+
     def stored(self) -> dict[str, Array]:
         """Return the gradients that are in the layer now, not copied."""
-        grads = getattr(self.layer, self._convention.grads, {})
+        grads = self._grads()
         return {f"{name}.grad": np.asarray(grads[name]) for name in self._convention.shapes if grads.get(name) is not None}
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
         """Run the backward pass and pick up the gradients."""
-        grads = getattr(self.layer, self._convention.grads, {})
         if self._convention.accumulates:
-            for name, value in grads.items():
-                grads[name] = np.zeros_like(value)
+            grads = self._grads()
+            grads.update({name: np.zeros_like(value) for name, value in grads.items() if value is not None})
         grad_input = self.grad_input(grad_output)
-        names = self._convention.shapes
-        grads = getattr(self.layer, self._convention.grads, {})
-        return {"grad_input": grad_input} | {f"{name}.grad": grads.get(name) for name in names}
+        grads = self._grads()
+        return {"grad_input": grad_input} | {f"{name}.grad": grads.get(name) for name in self._convention.shapes}
 
 
 @dataclass(frozen=True)
-class Attributes(_Object):
+class Attributes(ObjectConvention):
     """``forward(x)``, ``backward(grad_output)``, and an attribute for each parameter and each gradient, such as ``W`` and ``dW``.
 
     Parameters
@@ -184,12 +131,14 @@ class Attributes(_Object):
     one_sample: bool = False
 
     def __post_init__(self) -> None:
+        expect_instance(self.layer)
+        object.__setattr__(self, "params", names_of(self.params))
+        for name in self.params:
+            if not hasattr(self.layer, name):
+                raise no_such_array(self.layer, name)
+        if "{}" not in self.grad:
+            raise ConventionError(f"grad is {self.grad!r}, expected the name of a gradient with {{}} for its parameter's, such as 'd{{}}'")
         super().__post_init__()
-        object.__setattr__(self, "params", (self.params,) if isinstance(self.params, str) else tuple(self.params))
-        missing = [name for name in self.params if not hasattr(self.layer, name)]
-        if missing:
-            arrays = ", ".join(array_attributes(self.layer)) or "none"
-            raise ConventionError(f"{type(self.layer).__name__} has no attribute {missing[0]!r}; its arrays: {arrays}")
 
     def _methods(self) -> tuple[str, str]:
         return self.forward, self.backward
@@ -213,38 +162,39 @@ class Attributes(_Object):
         return _AttributesInstance(self.layer, self)
 
 
-class _AttributesInstance(_Methods):
+class _AttributesInstance(MethodsInstance):
     def __init__(self, layer: Any, convention: Attributes) -> None:
         super().__init__(layer, convention.forward, convention.backward)
-        self._convention = convention
+        self._accumulates = convention.accumulates
+        self._grads = {name: convention.grad.format(name) for name in convention.params}
 
-    def load(self, params: Arrays) -> None:
-        """Set the attributes."""
-        for name, value in params.items():
-            setattr(self.layer, name, placed(getattr(self.layer, name), value))
+    def put(self, name: str, value: Array) -> None:
+        """Set an attribute."""
+        setattr(self.layer, name, value)
 
-    def params(self) -> dict[str, Array]:
+    def params(self) -> dict[str, Any]:
         """Return the parameters as they are, not copied."""
-        return {name: getattr(self.layer, name) for name in self._convention.params}
+        return {name: getattr(self.layer, name) for name in self._grads}
+
+    def _found(self) -> dict[str, Any]:
+        return {f"{name}.grad": getattr(self.layer, grad, None) for name, grad in self._grads.items()}
 
     def stored(self) -> dict[str, Array]:
         """Return the gradients that are in the layer now, not copied."""
-        names = {f"{name}.grad": self._convention.grad.format(name) for name in self._convention.params}
-        return {key: np.asarray(getattr(self.layer, grad)) for key, grad in names.items() if getattr(self.layer, grad, None) is not None}
+        return {quantity: np.asarray(value) for quantity, value in self._found().items() if value is not None}
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
         """Run the backward pass and pick up the gradients."""
-        names = {name: self._convention.grad.format(name) for name in self._convention.params}
-        if self._convention.accumulates:
-            for grad in names.values():
-                if hasattr(self.layer, grad):
-                    setattr(self.layer, grad, np.zeros_like(getattr(self.layer, grad)))
-        grad_input = self.grad_input(grad_output)
-        return {"grad_input": grad_input} | {f"{name}.grad": getattr(self.layer, grad, None) for name, grad in names.items()}
+        if self._accumulates:
+            stored = self.stored()
+            for name, grad in self._grads.items():
+                if f"{name}.grad" in stored:
+                    setattr(self.layer, grad, np.zeros_like(stored[f"{name}.grad"]))
+        return {"grad_input": self.grad_input(grad_output)} | self._found()
 
 
 @dataclass(frozen=True)
-class Updating(_Object):
+class Updating(ObjectConvention):
     """``forward(x)`` and ``backprop(grad_output, learn_rate)``, which updates the parameters at once and stores no gradient.
 
     The gradient is read off the change of the parameters at a learning rate of 2^40; the two subtractions that this takes are added to the
@@ -267,12 +217,17 @@ class Updating(_Object):
     may_lack: frozenset[str] = field(default=frozenset({"grad_input"}), init=False)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "params", (self.params,) if isinstance(self.params, str) else tuple(self.params))
+        expect_instance(self.layer)
+        object.__setattr__(self, "params", names_of(self.params))
         for name in self.params:
             if not isinstance(getattr(self.layer, name, None), np.ndarray):
-                arrays = ", ".join(array_attributes(self.layer)) or "none"
-                raise ConventionError(f"{type(self.layer).__name__} has no array {name!r}; its arrays: {arrays}")
+                raise no_such_array(self.layer, name)
+        super().__post_init__()
+        if self.params and arguments(method(self.layer, self.backward)) < 2:
+            raise ConventionError(
+                f"{type(self.layer).__name__}.{self.backward} takes no learning rate, through which the gradients of {', '.join(self.params)} "
+                f"are read; expected {self.backward}(grad_output, learn_rate)"
+            )
 
     def _methods(self) -> tuple[str, str]:
         return self.forward, self.backward
@@ -305,37 +260,31 @@ class Updating(_Object):
         return Bound(size + np.abs(param).astype(np.float64) / READING_RATE, 2.0)
 
 
-class _UpdatingInstance(_Methods):
+class _UpdatingInstance(MethodsInstance):
     def __init__(self, layer: Any, convention: Updating) -> None:
         super().__init__(layer, convention.forward, convention.backward)
-        self._convention = convention
+        self._params = convention.params
 
-    def params(self) -> dict[str, Array]:
+    def params(self) -> dict[str, Any]:
         """Return the parameters as they are, not copied."""
-        return {name: getattr(self.layer, name) for name in self._convention.params}
+        return {name: getattr(self.layer, name) for name in self._params}
 
     def stored(self) -> dict[str, Array]:
         """Return nothing: this convention stores no gradients."""
         return {}
 
-    def load(self, params: Arrays) -> None:
-        """Set the attributes."""
-        for name, value in params.items():
-            setattr(self.layer, name, placed(getattr(self.layer, name), value))
+    def put(self, name: str, value: Array) -> None:
+        """Set an attribute."""
+        setattr(self.layer, name, value)
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
         """Run the backward pass, read the gradients off the update, and put the parameters back."""
-        names = self._convention.params
-        before = {name: np.array(getattr(self.layer, name)) for name in names}
-        rate = (READING_RATE,) if _arguments(self._backward) > 1 else ()
-        result = {"grad_input": self._backward(grad_output, *rate)}
-        for name in names:
-            moved = np.asarray(before[name] - getattr(self.layer, name))
-            result[f"{name}.grad"] = moved / before[name].dtype.type(READING_RATE)
-            setattr(self.layer, name, before[name])
+        before = {name: np.array(value) for name, value in self.params().items()}
+        backward = method(self.layer, self._backward)
+        rate = (READING_RATE,) if arguments(backward) > 1 else ()
+        result = {"grad_input": backward(grad_output, *rate)}
+        for name, value in before.items():
+            moved = np.asarray(value - getattr(self.layer, name))
+            result[f"{name}.grad"] = moved / value.dtype.type(READING_RATE)
+            setattr(self.layer, name, value)
         return result
-
-
-def array_attributes(layer: Any) -> list[str]:
-    """Return the names of an object's attributes that are arrays of floating-point numbers."""
-    return [name for name, value in getattr(layer, "__dict__", {}).items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]

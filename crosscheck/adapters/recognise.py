@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import Convention, ConventionError
-from crosscheck.adapters.objects import Attributes, Dicts, Updating, array_attributes
+from crosscheck.adapters.convention import Convention, ConventionError, expect_instance
+from crosscheck.adapters.methods import array_attributes
+from crosscheck.adapters.objects import Attributes, Dicts, Updating
+from crosscheck.references import framework_of
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
 
@@ -28,6 +30,7 @@ def recognise(subject: Any, params: Mapping[str, str]) -> Convention:
     ConventionError
         If not exactly one convention fits.
     """
+    expect_instance(subject)
     if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
         convention: Convention = subject
         return convention
@@ -42,6 +45,11 @@ def recognise(subject: Any, params: Mapping[str, str]) -> Convention:
             f"{name} is a function; say how it is called, with its backward pass:\n    subject=Functions({name}, BACKWARD)\n"
             f"    subject=LossFunction({name})"
         )
+    if framework := framework_of(subject):
+        raise ConventionError(
+            f"{name} is {framework}'s, which differentiates by itself: it has no backward pass to check. It can be the reference; "
+            "the subject is hand-written code"
+        )
     methods = ", ".join(m for m in dir(subject) if not m.startswith("_") and callable(getattr(subject, m, None))) or "none"
     raise ConventionError(
         f"{name} is of no known convention: expected the methods forward and backward, or forward and backprop; it has {methods}. "
@@ -54,7 +62,7 @@ def _ways(subject: Any, declared: Mapping[str, str]) -> dict[str, Convention]:
     if not callable(getattr(subject, "forward", None)):
         return {}
     ways: dict[str, Convention] = {}
-    names = tuple(declared) or tuple(array_attributes(subject))
+    names = tuple(declared) or _parameters(subject)
     if callable(getattr(subject, "backprop", None)):
         ways[f"Updating(layer, params={names})"] = Updating(subject, names)
     if not callable(getattr(subject, "backward", None)):
@@ -72,6 +80,12 @@ def _ways(subject: Any, declared: Mapping[str, str]) -> dict[str, Convention]:
     if not names and not dicts:
         ways["Dicts(layer)"] = Dicts(subject)
     return ways
+
+
+def _parameters(subject: Any) -> tuple[str, ...]:
+    """Return the arrays of an object that are not called like the gradient of another one."""
+    names = array_attributes(subject)
+    return tuple(name for name in names if name not in {f"d{other}" for other in names})
 
 
 def _is_dict(subject: Any, name: str) -> bool:

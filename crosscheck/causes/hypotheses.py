@@ -11,6 +11,8 @@ from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.causes.ties import tie_rule
 from crosscheck.failure import Failure
+from crosscheck.isolated import with_reading
+from crosscheck.operation import Call
 
 
 def not_computed(failure: Failure) -> Iterator[Candidate]:
@@ -54,7 +56,7 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
     bias = failure.call.params.get("bias")
     if failure.quantity == "output" and bias is not None and bias.any():
         without = replace(failure.call, params={**failure.call.params, "bias": np.zeros_like(bias)}, grad_output=None)
-        yield Candidate("bias left out", "the bias is not added", failure.oracle.vjp(without)["output"])
+        yield _recomputed(failure, without, "bias left out", "the bias is not added")
 
 
 def transposed(failure: Failure) -> Iterator[Candidate]:
@@ -109,9 +111,13 @@ def one_sample_only(failure: Failure) -> Iterator[Candidate]:
         yield _recomputed(failure, last, "one sample only", "only the batch's last sample contributes: overwritten where it should be added up")
 
 
-def _recomputed(failure: Failure, call: object, name: str, words: str) -> Candidate:
-    result = failure.oracle.vjp(call)  # type: ignore[arg-type]
-    return Candidate(name, words, result[failure.quantity])
+def _recomputed(failure: Failure, call: Call, name: str, words: str) -> Candidate:
+    """Return what the operation itself makes of another call, with the bound that belongs to that call."""
+    oracle, quantity = failure.oracle, failure.quantity
+    result = oracle.vjp(call)
+    bound = oracle.rounding.bounds(oracle, call, result, failure.arithmetic)[quantity]
+    reading = failure.subject.reading(quantity, failure.call, failure.found)
+    return Candidate(name, words, result[quantity], with_reading(bound, reading, failure.arithmetic))
 
 
 def _moved(failure: Failure, name: str, words: str, move: object) -> Candidate:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from crosscheck.arithmetic import Array
+from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes.candidate import Candidate
 from crosscheck.failure import Failure
 from crosscheck.isolated import check_layer
@@ -33,10 +33,10 @@ def tie_rule(failure: Failure) -> Iterator[Candidate]:
     experiment = "; with the ties broken towards the first winner the same layer matches" if agrees else ""
     for rule, words in _RULES.items():
         message = f"tie rule: {words}; {tied:,} of {windows:,} windows tie{experiment}"
-        yield Candidate(f"tie rule: {rule}", message, pooled_gradient(failure.call.x, grad_output, settings, rule))
+        yield Candidate(f"tie rule: {rule}", message, *pooled_gradient(failure.call.x, grad_output, settings, rule))
 
 
-def _windows(x: Array, settings: dict[str, tuple[int, ...]]) -> Array:
+def _windows(x: Array, settings: Mapping[str, tuple[int, ...]]) -> Array:
     """Return the values of each window, ``(batch, channels, rows, columns, elements)``; padding is minus infinity."""
     (top, left), (down, right) = settings["padding"], settings["stride"]
     padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)), constant_values=-np.inf)
@@ -45,28 +45,42 @@ def _windows(x: Array, settings: dict[str, tuple[int, ...]]) -> Array:
 
 
 def _ties(failure: Failure) -> tuple[int, int]:
-    windows = _windows(failure.call.x, dict(failure.oracle.settings))
+    windows = _windows(failure.call.x, failure.oracle.settings)
     winners = (windows == windows.max(axis=-1, keepdims=True)).sum(axis=-1)
     return int((winners > 1).sum()), winners.size
 
 
-def pooled_gradient(x: Array, grad_output: Array, settings: object, rule: str) -> Array:
-    """Return the input's gradient of max pooling under a tie rule: ``"all"``, ``"split"`` or ``"last"``."""
-    assert isinstance(settings, dict)
+def pooled_gradient(x: Array, grad_output: Array, settings: Mapping[str, tuple[int, ...]], rule: str) -> tuple[Array, Bound]:
+    """Return the input's gradient of max pooling under a tie rule, ``"all"``, ``"split"`` or ``"last"``, and what limits its rounding error.
+
+    A pixel that wins k windows gets a sum of k numbers, k - 1 roundings. A share is rounded once, and once more where it is made by multiplying by
+    1 / m.
+    """
+    shares = _shares(x, settings, rule)
+    won = _scattered(x.shape, (shares > 0).astype(np.float64), settings)
+    roundings = np.maximum(won - 1, 0) + (2.0 if rule == "split" else 0.0)
+    along = grad_output[..., None]
+    return _scattered(x.shape, shares * along, settings), Bound(_scattered(x.shape, shares * np.abs(along), settings), roundings)
+
+
+def _shares(x: Array, settings: Mapping[str, tuple[int, ...]], rule: str) -> Array:
+    """Return which part of its window's gradient each pixel of a window gets, ``(batch, channels, rows, columns, elements)``."""
     windows = _windows(x, settings)
     tied = windows == windows.max(axis=-1, keepdims=True)
     if rule == "last":
         last = windows.shape[-1] - 1 - tied[..., ::-1].argmax(axis=-1)
-        shares = (np.arange(windows.shape[-1]) == last[..., None]).astype(np.float64)
-    else:
-        shares = tied / (tied.sum(axis=-1, keepdims=True) if rule == "split" else 1.0)
+        return np.asarray(np.arange(windows.shape[-1]) == last[..., None], dtype=np.float64)
+    return np.asarray(tied / (tied.sum(axis=-1, keepdims=True) if rule == "split" else 1.0))
+
+
+def _scattered(shape: tuple[int, ...], parts: Array, settings: Mapping[str, tuple[int, ...]]) -> Array:
+    """Return numbers of each window's pixels added up where they belong in the input."""
     (top, left), (down, right) = settings["padding"], settings["stride"]
-    height, width = x.shape[2:]
-    grad = np.zeros((*x.shape[:2], height + 2 * top, width + 2 * left))
-    rows, columns = grad_output.shape[2:]
+    height, width = shape[2:]
+    grad = np.zeros((*shape[:2], height + 2 * top, width + 2 * left))
+    rows, columns = parts.shape[2:4]
     for element, (u, v) in enumerate(np.ndindex(*settings["kernel"])):
-        part = shares[..., element] * grad_output
-        grad[:, :, u : u + down * rows : down, v : v + right * columns : right] += part
+        grad[:, :, u : u + down * rows : down, v : v + right * columns : right] += parts[..., element]
     return grad[:, :, top : top + height, left : left + width]
 
 

@@ -1,112 +1,23 @@
 """Contracts beyond values: what a layer must not do, each a small function that says what was broken, or nothing.
 
+Each call gets arrays of its own, so that a layer that writes to them breaks one contract and not all of them.
 They call an instance of the subject directly, as its own program does, with arrays in its own layout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.adapted import AdaptedLayer
-from crosscheck.adapters.convention import Instance
-from crosscheck.arithmetic import Array
+from crosscheck.checks.bench import Bench, DoesNotApplyError, Results, bench_of, copies, differing
 from crosscheck.checks.check import CONTRACT, Check, CheckResult, Settings
-from crosscheck.containment import SubjectError, as_array, contained
-from crosscheck.families import FAMILIES
+from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
-from crosscheck.operation import Call, RefusedError
+from crosscheck.operation import RefusedError
 from crosscheck.pair import Prepared
-
-Results = dict[str, Array]
-
-
-class DoesNotApplyError(Exception):
-    """A contract says nothing about this subject; the message says why."""
-
-
-@dataclass
-class Bench:
-    """A subject on the bench: instances of it, and two calls in its own layout.
-
-    Attributes
-    ----------
-    layer : AdaptedLayer
-    call : Call
-        In the reference's layout.
-    smaller : Call or None
-        The same with fewer samples, where there can be fewer.
-    rearranges : bool
-        Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
-    """
-
-    layer: AdaptedLayer
-    call: Call
-    smaller: Call | None
-    rearranges: bool = False
-
-    def instance(self) -> Instance:
-        """Return a fresh instance with the call's parameters."""
-        with contained("setting the parameters"):
-            instance = self.layer.convention.instance()
-            instance.load(self.layer.own_params(self.call))
-        return instance
-
-    def given(self, call: Call) -> Results:
-        """Return the arrays of a call in the subject's layout."""
-        given = {"input": np.array(self.layer.own_input(call), order="C"), "cotangent": np.array(self.layer.own_grad_output(call), order="C")}
-        labels = {name: np.array(value) for name, value in self.layer.own_constants(call).items()}
-        return given | labels
-
-    def forward(self, instance: Instance, given: Results) -> Results:
-        """Run the forward pass."""
-        constants: dict[str, Any] = {name: value if value.ndim else int(value) for name, value in given.items() if name == "labels"}
-        with contained("forward"):
-            output = instance.forward(given["input"], constants)
-        return {"output": as_array(output, "output", self.call.x.dtype)}
-
-    def backward(self, instance: Instance, given: Results) -> Results:
-        """Run the backward pass and return the gradients as they are, not copied."""
-        with contained("backward"):
-            grads = instance.backward(given["cotangent"])
-        return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
-
-    def both(self, instance: Instance, given: Results) -> Results:
-        """Run both passes."""
-        return self.forward(instance, given) | self.backward(instance, given)
-
-    @property
-    def fewer(self) -> Call:
-        """The smaller call.
-
-        Raises
-        ------
-        DoesNotApplyError
-            If there is none.
-        """
-        if self.smaller is None:
-            one = self.layer.convention.one_sample
-            raise DoesNotApplyError("the subject takes one sample at a time" if one else "no shape with more than one sample was given")
-        return self.smaller
-
-    def keeps(self, what: str, reason: str) -> None:
-        """Raise :class:`DoesNotApplyError` unless an instance keeps something between calls."""
-        if what not in self.layer.convention.keeps:
-            raise DoesNotApplyError(reason)
-
-
-def copies(results: Results) -> Results:
-    """Return copies."""
-    return {name: np.array(value) for name, value in results.items()}
-
-
-def differing(one: Results, other: Results) -> str:
-    """Return the names of the results that are not the same bit for bit."""
-    names = [name for name in one if name not in other or not np.array_equal(one[name], other[name], equal_nan=True)]
-    return ", ".join(names)
 
 
 def inputs_are_left_alone(bench: Bench) -> str:
@@ -176,13 +87,12 @@ def smaller_batch_works(bench: Bench) -> str:
 def backward_uses_the_last_forward(bench: Bench) -> str:
     """After two forward passes the backward pass differentiates the second."""
     bench.keeps("cache", "backward gets what it needs as arguments")
-    other = _another(bench)
-    alone = copies(bench.both(bench.instance(), other))
+    alone = copies(bench.both(bench.instance(), _another(bench)))
     instance = bench.instance()
     bench.forward(instance, bench.given(bench.call))
-    bench.forward(instance, other)
+    bench.forward(instance, _another(bench))
     alone.pop("output")
-    changed = differing(alone, bench.backward(instance, other))
+    changed = differing(alone, bench.backward(instance, _another(bench)))
     return f"after two forward passes these are not the second one's: {changed}" if changed else ""
 
 
@@ -231,15 +141,33 @@ def params_are_left_alone(bench: Bench) -> str:
 
 def backward_is_linear(bench: Bench) -> str:
     """Twice the cotangent gives exactly twice the gradients: a power of two involves no rounding."""
-    given = bench.given(bench.call)
     once, twice = bench.instance(), bench.instance()
-    bench.forward(once, given)
-    bench.forward(twice, given)
-    results = {name: 2 * value for name, value in copies(bench.backward(once, given)).items()}
+    bench.forward(once, bench.given(bench.call))
+    bench.forward(twice, bench.given(bench.call))
+    results = {name: 2 * value for name, value in copies(bench.backward(once, bench.given(bench.call))).items() if bench.reads_exactly(name)}
+    if not results:
+        raise DoesNotApplyError("gradients are read off an update, which rounds")
     doubled = bench.given(bench.call)
     doubled["cotangent"] = doubled["cotangent"] * doubled["cotangent"].dtype.type(2)
     changed = differing(results, bench.backward(twice, doubled))
     return f"not doubled by a doubled cotangent: {changed}" if changed else ""
+
+
+def modes_differ_only_where_they_should(bench: Bench) -> str:
+    """Training and evaluation mode give the same output where the reference knows no modes."""
+    if bench.modes:
+        raise DoesNotApplyError("the reference's own output depends on the mode")
+    outputs = []
+    for training in (True, False):
+        instance: Any = bench.instance()
+        switch = getattr(instance, "switch", None)
+        with contained("changing the mode"):
+            modes = switch is not None and switch(training)
+        if not modes:
+            raise DoesNotApplyError("the subject has no modes")
+        outputs.append(bench.forward(instance, bench.given(bench.call)))
+    changed = differing(*outputs)
+    return "training and evaluation mode give different outputs" if changed else ""
 
 
 Contract = Callable[[Bench], str]
@@ -259,6 +187,7 @@ CONTRACTS: dict[str, Contract] = {
         results_are_kept,
         forward_leaves_gradients,
         backward_is_linear,
+        modes_differ_only_where_they_should,
     )
 }
 
@@ -289,28 +218,3 @@ def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
     if len(reasons) == len(dtypes):
         return CheckResult(check, Verdict.SKIPPED, f"does not apply: {reasons[0]}")
     return CheckResult(check, Verdict.MATCH)
-
-
-def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
-    """Return the subject with calls of the shape with the most samples."""
-    shape = max(prepared.shapes, key=lambda size: size[0])
-    call = prepared.call(shape, FAMILIES["normal"], dtype, seed)
-    side = prepared.references[0].oracle if prepared.references else prepared.layer
-    output = side.vjp(replace(call, grad_output=None))["output"]
-    rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
-    smaller = None
-    if prepared.layer.convention.one_sample:
-        call = _first(call, 1)
-    elif shape[0] > 1:
-        smaller = _first(call, shape[0] - 1)
-        if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
-            smaller = None
-    return Bench(prepared.layer, call, smaller, rearranges)
-
-
-def _first(call: Call, samples: int) -> Call:
-    """Return a call with the first samples only, as arrays of their own."""
-    grad_output = call.grad_output
-    if grad_output is not None and grad_output.ndim and len(grad_output) == len(call.x):
-        grad_output = np.array(grad_output[:samples])
-    return Call(np.array(call.x[:samples]), call.params, grad_output, {name: value[:samples] for name, value in call.constants.items()})

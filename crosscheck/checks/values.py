@@ -90,9 +90,13 @@ def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, o
         return judgement
     double = Arithmetic(np.dtype(np.float64), arithmetic.elements, arithmetic.false_alarms)
     for other in others:
-        theirs = other.oracle.vjp(check.wide)[quantity]
+        try:
+            theirs = other.oracle.vjp(check.wide)[quantity]
+        except RefusedError as error:
+            reason = f"the references disagree: {error}"
+            return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)
         between = judge(judgement.place, Kind.ISOLATED, theirs, check.expected[quantity], check.bounds[quantity], double)
-        if between.verdict is Verdict.MATCH:
+        if between.verdict is not Verdict.MISMATCH:
             continue
         reason = f"the references disagree: {between.reason}" if between.worst is None else ""
         if between.worst is not None:
@@ -112,9 +116,9 @@ def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, arith
     pooled = judgement.verdict is Verdict.MISMATCH and judgement.place.quantity == "grad_input" and "kernel" in settings
     if rule == "first" or not pooled or "weight" in check.wide.params or cotangent is None:
         return judgement
-    expected = pooled_gradient(check.wide.x, cotangent, settings, rule)
+    expected, bound = pooled_gradient(check.wide.x, cotangent, settings, rule)
     found = check.found.get("grad_input")
-    if found is None or judge(judgement.place, judgement.kind, found, expected, check.bounds["grad_input"], arithmetic).verdict is not Verdict.MATCH:
+    if found is None or judge(judgement.place, judgement.kind, found, expected, bound, arithmetic).verdict is not Verdict.MATCH:
         return judgement
     reason = f"declared to differ: where a maximum ties, {rule}; the reference gives the gradient to the first; by the declared rule it is right"
     return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)

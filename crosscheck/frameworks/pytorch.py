@@ -112,7 +112,17 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
+_WITH_MODES = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+
+
+def has_modes(reference: nn.Module | Callable[..., Any]) -> bool:
+    """Return whether a reference is another operation in training than in evaluation: a dropout, a normalisation with running statistics."""
+    return isinstance(reference, nn.Module) and any(isinstance(module, _WITH_MODES) for module in reference.modules())
+
+
 def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    if getattr(module, "ceil_mode", False) or _pair(getattr(module, "dilation", 1)) != (1, 1):
+        return {}  # windows of another kind than hypotheses about them know
     names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
     return {ours: _pair(getattr(module, theirs)) for ours, theirs in names.items() if hasattr(module, theirs)}
 
@@ -122,8 +132,9 @@ def _is_loss(module: nn.Module) -> bool:
 
 
 def _pooling(module: nn.Module) -> Rounding:
-    settings = _settings(module)
-    return Selection(overlapping=any(k > s for k, s in zip(settings["kernel"], settings["stride"], strict=True)))
+    assert isinstance(module, nn.MaxPool2d)
+    reach = [step * (size - 1) + 1 for step, size in zip(_pair(module.dilation), _pair(module.kernel_size), strict=True)]
+    return Selection(overlapping=any(length > step for length, step in zip(reach, _pair(module.stride), strict=True)))
 
 
 def _cross_entropy(module: nn.Module) -> Rounding:

@@ -55,8 +55,9 @@ class Softmax:
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             mean = (law.p * g).sum(axis=-1, keepdims=True)
-            rounded_mean = (law.p * law.weights * g).sum(axis=-1, keepdims=True)
-            bounds["grad_input"] = Bound(law.p * (law.weights * (g + mean) + rounded_mean), 2 * law.roundings)
+            rounded = law.p * law.weights + _underflow(arithmetic)
+            rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
+            bounds["grad_input"] = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
         return bounds
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
@@ -85,7 +86,8 @@ class CrossEntropy:
         terms = own_depth + np.abs(law.log_sums) + spread + 1
         bounds = {"output": Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))}
         if call.grad_output is not None:
-            bounds["grad_input"] = Bound((law.p * law.weights + onehot) * share * np.abs(call.grad_output), 2 * law.roundings)
+            rounded = law.p * law.weights + _underflow(arithmetic)
+            bounds["grad_input"] = Bound((rounded + onehot) * share * np.abs(call.grad_output), 2 * law.roundings)
         return bounds
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
@@ -124,6 +126,11 @@ class LogLikelihood:
     @staticmethod
     def _own(call: Call) -> Array:
         return np.asarray(call.x[np.arange(len(call.x)), call.constants["labels"]])
+
+
+def _underflow(arithmetic: Arithmetic) -> float:
+    """Return the smallest number in units of the roundoff: what a probability may lose when it underflows, before a cotangent makes it larger."""
+    return arithmetic.smallest / arithmetic.unit
 
 
 def _onehot(call: Call) -> npt.NDArray[np.float64]:

@@ -73,6 +73,8 @@ class Recording:
         Shapes of the parameters by the reference's names, in the order of execution.
     labels : bool
         Whether it is a loss that takes labels.
+    modes : bool
+        Whether it is another operation in training than in evaluation.
     settings : dict
         Whole-number settings of the operation, such as ``kernel``.
     cases : list of Case
@@ -87,6 +89,7 @@ class Recording:
     elements: int = 1
     params: dict[str, list[int]] = field(default_factory=dict)
     labels: bool = False
+    modes: bool = False
     settings: dict[str, list[int]] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
     contracts: list[dict[str, Any]] = field(default_factory=list)

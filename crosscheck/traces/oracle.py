@@ -79,6 +79,11 @@ class Recorded:
         return self._recording.labels
 
     @property
+    def modes(self) -> bool:
+        """Whether it is another operation in training than in evaluation."""
+        return self._recording.modes
+
+    @property
     def elements(self) -> int:
         """How many numbers the checks compared when it was recorded: tolerances are those of then."""
         return self._recording.elements

@@ -156,3 +156,13 @@ def test_wire_that_changes_beside_a_nan() -> None:
     assert (judgement.verdict, judgement.exceeding) == (Verdict.MISMATCH, 1)
     assert judgement.worst is not None
     assert judgement.worst.index == (1,)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("terms", [0.0, 5e-324, 1e-310, 1e-308])
+def test_unit_that_underflows(terms: float, dtype: str) -> None:
+    """An error beside a T so small that u * T is zero is a mismatch with some number of units, not a division by zero."""
+    arithmetic = Arithmetic(np.dtype(dtype), 1)
+    found = judge(Place(0, "layer", "output"), Kind.LAYER, np.ones(2, dtype), np.zeros(2), Bound(np.full(2, terms), 3.0), arithmetic)
+    assert found.verdict is Verdict.MISMATCH
+    assert found.units > 0

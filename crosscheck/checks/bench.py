@@ -1,0 +1,136 @@
+"""A subject on the bench: instances of it called directly, as its own program does, with arrays in its own layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.convention import Instance
+from crosscheck.arithmetic import Array
+from crosscheck.containment import as_array, contained
+from crosscheck.families import FAMILIES
+from crosscheck.operation import Call
+from crosscheck.pair import Prepared
+
+Results = dict[str, Array]
+
+
+class DoesNotApplyError(Exception):
+    """A contract says nothing about this subject; the message says why."""
+
+
+@dataclass
+class Bench:
+    """A subject on the bench: instances of it, and two calls in its own layout.
+
+    Attributes
+    ----------
+    layer : AdaptedLayer
+    call : Call
+        In the reference's layout.
+    smaller : Call or None
+        The same with fewer samples, where there can be fewer.
+    rearranges : bool
+        Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
+    modes : bool
+        Whether the operation itself is another one in training than in evaluation.
+    """
+
+    layer: AdaptedLayer
+    call: Call
+    smaller: Call | None
+    rearranges: bool = False
+    modes: bool = False
+
+    def instance(self) -> Instance:
+        """Return a fresh instance with the call's parameters."""
+        with contained("setting the parameters"):
+            instance = self.layer.convention.instance()
+            instance.load(self.layer.own_params(self.call))
+        return instance
+
+    def given(self, call: Call) -> Results:
+        """Return the arrays of a call in the subject's layout."""
+        given = {"input": np.array(self.layer.own_input(call), order="C"), "cotangent": np.array(self.layer.own_grad_output(call), order="C")}
+        labels = {name: np.array(value) for name, value in self.layer.own_constants(call).items()}
+        return given | labels
+
+    def forward(self, instance: Instance, given: Results) -> Results:
+        """Run the forward pass."""
+        constants: dict[str, Any] = {name: value if value.ndim else int(value) for name, value in given.items() if name == "labels"}
+        with contained("forward"):
+            output = instance.forward(given["input"], constants)
+        return {"output": as_array(output, "output", self.call.x.dtype)}
+
+    def backward(self, instance: Instance, given: Results) -> Results:
+        """Run the backward pass and return the gradients as they are, not copied."""
+        with contained("backward"):
+            grads = instance.backward(given["cotangent"])
+        return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
+
+    def both(self, instance: Instance, given: Results) -> Results:
+        """Run both passes."""
+        return self.forward(instance, given) | self.backward(instance, given)
+
+    def reads_exactly(self, quantity: str) -> bool:
+        """Return whether the subject shows a gradient as it computed it, and it is not read off something else."""
+        one = np.ones(1)
+        return not quantity.endswith(".grad") or self.layer.convention.reading(one, one) is None
+
+    @property
+    def fewer(self) -> Call:
+        """The smaller call.
+
+        Raises
+        ------
+        DoesNotApplyError
+            If there is none.
+        """
+        if self.smaller is None:
+            one = self.layer.convention.one_sample
+            raise DoesNotApplyError("the subject takes one sample at a time" if one else "no shape with more than one sample was given")
+        return self.smaller
+
+    def keeps(self, what: str, reason: str) -> None:
+        """Raise :class:`DoesNotApplyError` unless an instance keeps something between calls."""
+        if what not in self.layer.convention.keeps:
+            raise DoesNotApplyError(reason)
+
+
+def copies(results: Results) -> Results:
+    """Return copies."""
+    return {name: np.array(value) for name, value in results.items()}
+
+
+def differing(one: Results, other: Results) -> str:
+    """Return the names of the results that are not the same bit for bit."""
+    names = [name for name in one if name not in other or not np.array_equal(one[name], other[name], equal_nan=True)]
+    return ", ".join(names)
+
+
+def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
+    """Return the subject with calls of the shape with the most samples."""
+    shape = max(prepared.shapes, key=lambda size: size[0])
+    call = prepared.call(shape, FAMILIES["normal"], dtype, seed)
+    side = prepared.references[0].oracle if prepared.references else prepared.layer
+    output = side.vjp(replace(call, grad_output=None))["output"]
+    rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
+    smaller = None
+    if prepared.layer.convention.one_sample:
+        call = _first(call, 1)
+    elif shape[0] > 1:
+        smaller = _first(call, shape[0] - 1)
+        if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
+            smaller = None
+    return Bench(prepared.layer, call, smaller, rearranges, any(reference.modes for reference in prepared.references))
+
+
+def _first(call: Call, samples: int) -> Call:
+    """Return a call with the first samples only, as arrays of their own."""
+    grad_output = call.grad_output
+    if grad_output is not None and grad_output.ndim and len(grad_output) == len(call.x):
+        grad_output = np.array(grad_output[:samples])
+    return Call(np.array(call.x[:samples]), call.params, grad_output, {name: value[:samples] for name, value in call.constants.items()})

@@ -1,0 +1,144 @@
+"""The examples do what they say: what is right matches, what is wrong is found at its place and, where that is known, with its cause."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosscheck import Pair, PairResult, Verdict, check
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+ADAPTING = 15
+"""Lines that a convention may take to adapt, imports included."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What has to be found about a wrong version: the check and quantity of the first mismatch, its cause if any hypothesis explains it."""
+
+    check: str
+    quantity: str | None
+    cause: str | None = None
+
+
+NORMAL = "values-float64-normal"
+WRONG = {
+    "accumulating_nhwc-conv (wrong: the border is lost)": Wrong(NORMAL, "grad_input", "border lost"),
+    "accumulating_nhwc-conv (wrong: the bias of one row)": Wrong(NORMAL, "bias.grad"),
+    "accumulating_nhwc-dense (wrong: flattened channel by channel)": Wrong(NORMAL, "output"),
+    "article-conv (wrong: only the last region's gradient is kept)": Wrong(NORMAL, "weight.grad"),
+    "article-pool (wrong: every maximum of a window gets its gradient)": Wrong("values-float64-digits", "grad_input", "tie rule: all"),
+    "attributes-affine (wrong: W is not transposed on the way back)": Wrong(NORMAL, "grad_input", "transposed"),
+    "attributes-affine (wrong: gradients pile up unasked)": Wrong("contract-same_call_same_answer", None),
+    "attributes-relu (wrong: the mask is the gradient's sign)": Wrong(NORMAL, "grad_input"),
+    "functions_with_cache-conv (wrong: no stride on the way back)": Wrong(NORMAL, "grad_input"),
+    "functions_with_cache-relu (wrong: the derivative at zero is 1)": Wrong("values-float64-ties", "grad_input"),
+    "functions_with_cache-softmax loss (wrong: exponentials overflow)": Wrong("values-float64-wide", "output"),
+    "one_sample_functions-conv (wrong: the kernel is flipped)": Wrong(NORMAL, "output", "kernel flipped"),
+    "one_sample_functions-dense (wrong: the sign)": Wrong(NORMAL, "weight.grad", "constant factor"),
+    "one_sample_functions-loss (wrong: labels counted from one)": Wrong(NORMAL, "output"),
+    "params_grads_dicts-linear (wrong: the gradient is averaged twice)": Wrong(NORMAL, "weight.grad", "constant factor"),
+    "params_grads_dicts-linear (wrong: the bias is not added)": Wrong(NORMAL, "output", "bias left out"),
+    "params_grads_dicts-cross-entropy (wrong: the gradient of the sum)": Wrong(NORMAL, "grad_input", "constant factor"),
+}
+
+
+@cache
+def pairs_of(path: Path) -> dict[str, Pair]:
+    """Return the pairs of an example by the example's and their own names."""
+    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {f"{path.stem}-{pair.name}": pair for pair in module.PAIRS}
+
+
+PAIRS = {name: pair for path in EXAMPLES for name, pair in pairs_of(path).items()}
+
+
+@cache
+def result_of(name: str) -> PairResult:
+    """Return what was found about a pair."""
+    return check(PAIRS[name])
+
+
+def imported(path: Path) -> set[str]:
+    """Return the packages that a file imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
+def by_stem(path: Any) -> str:
+    """Return how an example is called in ids."""
+    return str(path.stem)
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRS if "wrong" not in name])
+def test_right(name: str) -> None:
+    """Every check that applies matches; values were compared in both precisions."""
+    result = result_of(name)
+    assert result.verdict is Verdict.MATCH, [(r.check, r.reason) for r in result.results if r.verdict is not Verdict.MATCH]
+    matched = {r.check for r in result.results if r.verdict is Verdict.MATCH}
+    assert {"values-float64-normal", "values-float32-digits", "contract-inputs_are_left_alone"} <= matched
+
+
+def test_every_wrong_version_has_its_row() -> None:
+    assert set(WRONG) == {name for name in PAIRS if "wrong" in name}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong(name: str) -> None:
+    """The first mismatch is where the mistake is, with the line of the code and the cause."""
+    result, row = result_of(name), WRONG[name]
+    assert result.verdict is Verdict.MISMATCH
+    first = result.first
+    assert first is not None
+    assert first.check == row.check
+    if row.quantity is None:
+        assert first.reason
+        return
+    assert first.divergence is not None
+    assert first.divergence.judgement.place.quantity == row.quantity
+    assert first.divergence.source.partition(":")[0] == f"examples/{name.partition('-')[0]}.py"
+    cause = first.divergence.cause
+    assert (cause.name if cause else None) == row.cause
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=by_stem)
+def test_has_right_and_wrong_versions(path: Path) -> None:
+    names = [name for name in PAIRS if name.startswith(f"{path.stem}-")]
+    assert any("wrong" in name for name in names)
+    assert any("wrong" not in name for name in names)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=by_stem)
+def test_adapting_is_short(path: Path) -> None:
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    adapting = [line for line in lines[lines.index("# --- adapting ---") + 1 : lines.index("# --- end ---")] if line]
+    assert any(line.startswith("PAIRS") for line in adapting)
+    assert len(adapting) <= ADAPTING
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=by_stem)
+def test_torch_is_the_only_framework(path: Path) -> None:
+    assert imported(path) == {"crosscheck", "numpy", "torch"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=by_stem)
+def test_runs_anywhere(path: Path, tmp_path: Path) -> None:
+    """An example needs nothing beside it: it is imported from another working directory, in an interpreter of its own."""
+    code = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); print(len(runpy.run_path({str(path)!r})['PAIRS']))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own interpreter
+    assert (result.returncode, result.stdout.strip()) == (0, str(len(pairs_of(path)))), result.stderr
