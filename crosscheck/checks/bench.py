@@ -32,7 +32,7 @@ class Bench:
     call : Call
         In the reference's layout.
     smaller : Call or None
-        The same with fewer samples, where there can be fewer.
+        With the same parameters, fewer samples and other numbers, where there can be fewer.
     rearranges : bool
         Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
     modes : bool
@@ -122,7 +122,9 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     if prepared.layer.convention.one_sample:
         call = _first(call, 1)
     elif shape[0] > 1:
-        smaller = _first(call, shape[0] - 1)
+        # Other numbers: what is left over from the larger call must not be what the smaller one has to be.
+        other = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1)
+        smaller = _first(replace(other, params=call.params), shape[0] - 1)
         if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
             smaller = None
     return Bench(prepared.layer, call, smaller, rearranges, any(reference.modes for reference in prepared.references))
