@@ -61,11 +61,11 @@ def contained(what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # whatever it is, it is the subject's
         text = " ".join(str(error).split())
         shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        raise SubjectError(f"{what} raised {shown[:500]}{_where(error)}") from error
+        raise SubjectError(f"{what} raised {shown[:500]}{where(error)}") from error
 
 
-def _where(error: BaseException) -> str:
-    """Return the innermost line of the subject's own code that an error passed through."""
+def where(error: BaseException) -> str:
+    """Return the innermost line of the subject's own code that an error passed through, as `` (file:line, function)``; empty where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [f for f in frames if not Path(f.filename).is_relative_to(_OWN) and "site-packages" not in f.filename]
     if not theirs:

@@ -1,0 +1,139 @@
+"""Pairs from a file: the file is executed as a module of its own, and every pair at its top level is found."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from crosscheck.containment import where
+from crosscheck.declaration import Declaration
+
+
+class LoadingError(ValueError):
+    """A file that no pairs can be taken from; the message names the file, what was found and what to do."""
+
+
+def declared(path: str | Path) -> list[Declaration]:
+    """Return the pairs that a file declares, each once, in the order in which they stand there.
+
+    A pair is a value at the top level of the module, an element of a list, tuple or dict there, or of the list ``crosscheck_pairs`` that a function
+    there carries. From then on its ``origin`` is this file, whoever made it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a Python file. Its folder is where it imports from first, as for a script.
+
+    Raises
+    ------
+    LoadingError
+        If there is no such file, it cannot be executed, or it declares no pairs or two of one title.
+    """
+    path = Path(path)
+    module = _executed(path)
+    found: dict[int, Declaration] = {id(pair): pair for value in vars(module).values() for pair in _pairs(value)}
+    pairs = list(found.values())
+    if not pairs:
+        raise LoadingError(
+            f"{path}: declares no pair; looked for values of type {Declaration.__subclasses__()[0].__name__} at the top level of the file, in lists, "
+            "tuples and dicts there, and on functions: write PAIR = crosscheck.Pair(subject, reference, shapes=[...])"
+        )
+    if twice := [title for title, count in Counter(pair.title for pair in pairs).items() if count > 1]:
+        raise LoadingError(f"{path}: {Counter(pair.title for pair in pairs)[twice[0]]} pairs are called {twice[0]!r}; give them names: name='...'")
+    for pair in pairs:
+        object.__setattr__(pair, "origin", path.resolve())
+    return pairs
+
+
+def find(path: str | Path, title: str) -> Declaration:
+    """Return the pair of a title from a file.
+
+    Raises
+    ------
+    LoadingError
+        If there is none, or see :func:`declared`.
+    """
+    pairs = declared(path)
+    for pair in pairs:
+        if pair.title == title:
+            return pair
+    raise LoadingError(f"{path}: no pair is called {title!r}; there are: {', '.join(repr(pair.title) for pair in pairs)}")
+
+
+def _pairs(value: Any) -> Iterator[Declaration]:
+    """Yield the pairs that a value of a module holds."""
+    if isinstance(value, Declaration):
+        yield value
+    elif isinstance(value, FunctionType):
+        yield from _pairs(getattr(value, "crosscheck_pairs", ()))
+    elif isinstance(value, list | tuple):
+        yield from (each for each in value if isinstance(each, Declaration))
+    elif isinstance(value, Mapping):
+        yield from (each for each in value.values() if isinstance(each, Declaration))
+
+
+def _executed(path: Path) -> ModuleType:
+    """Return the module that a file is."""
+    if path.is_dir():
+        raise LoadingError(f"{path}: is a folder, expected a Python file that declares pairs")
+    if path.suffix != ".py":
+        raise LoadingError(f"{path}: is no Python file; pairs are declared in a file that ends in .py")
+    if not path.is_file():
+        raise LoadingError(f"{path}: no such file")
+    path = path.resolve()
+    # Two files of one name in two folders are two modules.
+    name = f"crosscheck_pairs_{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickle look a class's module up by its name.
+    sys.modules[name] = module
+    try:
+        with _folder_first(path.parent):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise LoadingError(f"{path}: {_why(error, path)}") from error
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _why(error: BaseException, path: Path) -> str:
+    """Return in words what went wrong while a file was executed."""
+    if isinstance(error, SyntaxError):
+        inside = f"line {error.lineno}" if Path(error.filename or path) == path else f"{error.filename}, line {error.lineno}"
+        return f"{type(error).__name__} in {inside}: {error.msg}"
+    text = " ".join(str(error).split())
+    return f"importing it raised {type(error).__name__}{': ' if text else ''}{text}{where(error)}"
+
+
+@contextmanager
+def _folder_first(folder: Path) -> Iterator[None]:
+    """Import from a folder first; modules of the same names that another folder's file brought in are imported anew."""
+    for name in [name for name, module in sys.modules.items() if _from_elsewhere(name, module, folder)]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _from_elsewhere(name: str, module: Any, folder: Path) -> bool:
+    """Return whether a module is somebody's own, not installed, and the folder has another one of its name."""
+    file = getattr(module, "__file__", None) or ""
+    own = folder / f"{name}.py"
+    installed = ("site-packages", "dist-packages", str(Path(hashlib.__file__).parent))
+    return bool(file) and name != "__main__" and own.is_file() and Path(file).resolve() != own and not any(part in str(file) for part in installed)
