@@ -29,7 +29,7 @@ class Conv:
         self.x = x
         windows = _windows(x, (self.kernel, self.kernel), 1)
         out = np.einsum("bchwuv,ocuv->bohw", windows, self.params["weight"])
-        return out + self.params["bias"][:, None, None]
+        return np.asarray(out + self.params["bias"][:, None, None])
 
     def backward(self, grad_output: Array) -> Array:
         windows = _windows(self.x, (self.kernel, self.kernel), 1)

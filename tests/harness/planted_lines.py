@@ -42,7 +42,7 @@ LINES = {
         '"bchwuv,ocuv->bohw", windows[..., ::-1, ::-1], self.params["weight"])',
         "output",
     ),
-    "conv-bias-left-out": Line("conv", 'return out + self.params["bias"][:, None, None]', "return out", "output"),
+    "conv-bias-left-out": Line("conv", 'return np.asarray(out + self.params["bias"][:, None, None])', "return np.asarray(out)", "output"),
     "conv-bias-of-last-sample": Line(
         "conv", "grad_output.sum(axis=(0, 2, 3))\n        height", "grad_output[-1].sum(axis=(1, 2))\n        height", "bias.grad"
     ),

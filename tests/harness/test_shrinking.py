@@ -20,7 +20,7 @@ from crosscheck.checks import CheckResult, Settings, checks_of
 from crosscheck.frameworks.pytorch import oracle
 from crosscheck.operation import Call
 from crosscheck.shrinking import Small, shrink
-from crosscheck.smaller import complexity, linked_axes, ranked
+from crosscheck.shrinking.smaller import complexity, linked_axes, ranked
 
 
 class Right:

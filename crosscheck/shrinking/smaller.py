@@ -135,7 +135,7 @@ def complexity(call: Call) -> tuple[int, int, int]:
     return numbers.size, int(plain.sum()), sum(int(np.sum(value)) for value in call.constants.values())
 
 
-def groups_of(chosen: npt.NDArray[np.bool_], most: int = 200) -> list[npt.NDArray[Any]]:
+def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray[Any]]:
     """Return the indices of the chosen numbers, each by itself, or a few neighbours together where there are very many."""
     indices = np.flatnonzero(chosen)
     return np.array_split(indices, min(len(indices), most)) if len(indices) else []
