@@ -6,6 +6,7 @@ the reason; the other checks go on.
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import traceback
@@ -87,7 +88,9 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeLimitError
+        # Raised in a callback of the garbage collector it would be swallowed, and said so on stderr; the next signal comes in a second.
+        if frame is None or frame.f_code not in [getattr(callback, "__code__", None) for callback in gc.callbacks]:
+            raise TimeLimitError
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)

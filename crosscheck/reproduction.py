@@ -35,6 +35,9 @@ STILL_THERE, GONE, NOT_CHECKED = 1, 0, 2
 
 _WIDTH = 120
 
+_FEW = 4
+"""As many equal numbers are written out one by one."""
+
 
 @dataclass(frozen=True)
 class Reproduction:
@@ -88,19 +91,17 @@ def write(reproduction: Reproduction, folder: Path, name: str) -> Path:
 def script(pair: Declaration, small: Small) -> str:
     """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where nobody can say."""
     call = small.call
-    arguments = [("quantity", repr(small.quantity)), ("x", _literal(call.x))]
+    arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
     if call.params:
-        params = "".join(f"\n        {name!r}: {_literal(value, 8)}," for name, value in call.params.items())
-        arguments.append(("params", f"{{{params}\n    }}"))
+        arguments += ["    params={", *(_assigned(f"        {name!r}: ", value) for name, value in call.params.items()), "    },"]
     if call.grad_output is not None:
-        arguments.append(("grad_output", _literal(call.grad_output)))
-    arguments += [(name, _literal(value)) for name, value in call.constants.items()]
+        arguments.append(_assigned("    grad_output=", call.grad_output))
+    arguments += [_assigned(f"    {name}=", value) for name, value in call.constants.items()]
     strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
     imports = ["from crosscheck.families import arranged"] if strided else []
     imports += [f"from crosscheck.reproduction import {'load, ' if pair.origin else ''}reproduce"]
     lines = ['"""' + _docstring(pair, small), '"""', "", "import numpy as np", "", *imports, "", *_source(pair), "", "reproduce(", "    pair,"]
-    lines += [f"    {name}={value}," for name, value in arguments]
-    return "\n".join([*lines, ")", ""])
+    return "\n".join([*lines, *arguments, ")", ""])
 
 
 def _source(pair: Declaration) -> list[str]:
@@ -116,6 +117,8 @@ def _docstring(pair: Declaration, small: Small) -> str:
     """Return the fault in words; nothing in them ends the docstring."""
     heading = f"{pair.title}: {small.quantity} differs from the reference; this is the smallest case found."
     facts = [*_rows(small.divergence, cause=True), ("made smaller", "; ".join(small.shrunk) or "nothing could be")]
+    if small.divergence.cause is not None and small.shrunk:
+        facts.append(("", "the likely cause was found on the case before it was made smaller"))
     facts.append(("ends with", "1 while the fault is there, 0 once it is gone, 2 if it could not be checked"))
     lines = [*textwrap.wrap(heading, _WIDTH), ""]
     for name, text in facts:
@@ -130,14 +133,24 @@ def _rows(divergence: Divergence, cause: bool) -> Iterable[tuple[str, str]]:
     return [(name, text) for name, text in rows(divergence_facts(divergence, "")) if cause or name != "likely cause"]
 
 
-def _literal(array: npt.NDArray[Any], indent: int = 4) -> str:
+def _assigned(before: str, array: npt.NDArray[Any]) -> str:
     """Return an array as Python code with exactly its numbers, and its place in memory where that is not the usual one."""
+    memory = memory_of(array)
+    before += "arranged(" if memory == "strided" else ""
+    settings = f"dtype=np.{array.dtype.name}" + (", order='F'" if memory == "F" else "")
+    code = f"{before}{_numbers(array, len(before))}, {settings})"
+    return f"{code}, 'strided')," if memory == "strided" else f"{code},"
+
+
+def _numbers(array: npt.NDArray[Any], column: int) -> str:
+    """Return the call that makes an array, all but its last arguments; ``column`` is where it begins in its line."""
+    for make, same in (("np.zeros", np.zeros_like(array)), ("np.ones", np.ones_like(array))):
+        # Bit for bit, because a zero may have a sign.
+        if array.ndim and array.size > _FEW and array.tobytes() == same.tobytes():
+            return f"{make}({array.shape}"
     formatter: Any = {"float_kind": lambda value: _number(value, array.dtype), "int_kind": str}
-    numbers = np.array2string(array, max_line_width=_WIDTH, separator=", ", threshold=array.size + 1, formatter=formatter)
-    numbers = textwrap.indent(numbers, " " * (indent + 9)).strip()
-    dtype, memory = f", dtype=np.{array.dtype.name}", memory_of(array)
-    code = f"np.array({numbers}{dtype}{', order=' + repr(memory) if memory == 'F' else ''})"
-    return f"arranged({code}, 'strided')" if memory == "strided" else code
+    text = np.array2string(array, max_line_width=_WIDTH, separator=", ", threshold=array.size + 1, formatter=formatter)
+    return "np.array(" + re.sub(r"\n+", "\n" + " " * (column + len("np.array(")), text)
 
 
 def _number(value: Any, dtype: np.dtype[Any]) -> str:

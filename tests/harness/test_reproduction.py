@@ -182,6 +182,10 @@ SPECIAL = {
     "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
     "strided": np.arange(12.0).reshape(2, 6)[:, ::-2],
     "number": np.array(0.1),
+    "zeros": np.zeros((2, 3, 4)),
+    "zeros-with-signs": -np.zeros((2, 3, 4)),
+    "zeros-fortran": np.asfortranarray(np.zeros((2, 3), dtype=np.float32)),
+    "ones": np.ones((2, 3, 4), dtype=np.float32),
     "large": np.arange(3000.0).reshape(2, 1500),
 }
 
