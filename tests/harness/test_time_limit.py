@@ -20,11 +20,14 @@ def test_signal_during_garbage_collection_is_not_lost() -> None:
             pass
         arrived.append(phase)
 
+    def collects() -> None:
+        gc.collect()
+        time.sleep(5)
+
     gc.callbacks.append(slow)
     try:
         with pytest.raises(TimeLimitError), time_limit(0.1):
-            gc.collect()
-            time.sleep(5)
+            collects()
     finally:
         gc.callbacks.remove(slow)
     assert arrived
