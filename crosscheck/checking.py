@@ -11,6 +11,8 @@ from crosscheck.checks.check import overall
 from crosscheck.containment import SubjectError, TimeLimitError, own_surroundings, time_limit
 from crosscheck.declaration import Declaration, PairError
 from crosscheck.judgement import Verdict
+from crosscheck.pair import Pair
+from crosscheck.reproduction import Reproduction, reproduction
 
 
 @dataclass
@@ -65,12 +67,21 @@ def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResul
     if printed.note:
         result.notes.append(printed.note)
     if not expected:
+        if settings.shrink and result.verdict is Verdict.MISMATCH:
+            result.reproduction = _reproduction(pair, result, settings)
         return result
     if result.verdict is Verdict.MATCH:
         reason = f"expected to differ ({expected}) and agrees: take it out of the expected differences"
         return replace(result, verdict=Verdict.MISMATCH, reason=reason)
     result.expected = expected
     return result
+
+
+def _reproduction(pair: Declaration, result: CheckResult, settings: Settings) -> Reproduction | None:
+    """Return the small case of a mismatch; None where it is not one of numbers computed from a call."""
+    if not isinstance(pair, Pair) or result.given is None or result.divergence is None or not pair.prepared.references:
+        return None
+    return reproduction(pair.prepared, result.given, result.divergence, settings)
 
 
 def check_pair(

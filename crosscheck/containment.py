@@ -6,6 +6,7 @@ the reason; the other checks go on.
 
 from __future__ import annotations
 
+import gc
 import io
 import random
 import signal
@@ -117,7 +118,7 @@ def contained(what: str) -> Iterator[None]:
 
 
 def where(error: BaseException) -> str:
-    """Return the innermost line of the subject's own code that an error passed through."""
+    """Return the innermost line of the subject's own code that an error passed through, as `` (file:line, function)``; empty where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [f for f in frames if not Path(f.filename).is_relative_to(_OWN) and "site-packages" not in f.filename]
     if not theirs:
@@ -143,6 +144,9 @@ def time_limit(seconds: float) -> Iterator[None]:
     started = time.monotonic()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        # Raised in a callback of the garbage collector it would be swallowed, and said so on stderr; the next signal comes in a second.
+        if frame is not None and frame.f_code in [getattr(callback, "__code__", None) for callback in gc.callbacks]:
+            return
         if _running.get() or time.monotonic() - started > 2 * seconds + 10:
             raise TimeLimitError
 

@@ -38,6 +38,21 @@ def _strided(array: Array) -> Array:
     return view
 
 
+_ARRANGEMENTS = {"C": _contiguous, "F": _fortran, "strided": _strided}
+
+
+def arranged(array: Array, memory: str) -> Array:
+    """Return a copy of an array that lies in memory as its name says: ``"C"``, ``"F"`` or ``"strided"``."""
+    return _ARRANGEMENTS[memory](array)
+
+
+def memory_of(array: Array) -> str:
+    """Return the name of how an array lies in memory."""
+    if array.flags.c_contiguous:
+        return "C"
+    return "F" if array.flags.f_contiguous else "strided"
+
+
 @dataclass(frozen=True)
 class Family:
     """One kind of input.

@@ -129,10 +129,10 @@ def fractions_of(error: Array, tolerance: Array) -> Array:
 
 
 def _units(error: Array, bound: Bound, index: tuple[Any, ...], arithmetic: Arithmetic) -> float:
-    """Return one element's error in error units; where its own unit is zero, in those of the largest T of the array."""
+    """Return one element's error in error units; where its own unit is zero, in those of the largest T of the array; infinite where all are."""
     terms = np.broadcast_to(np.asarray(bound.terms), error.shape)
-    unit = arithmetic.unit * float(terms[index]) or max(arithmetic.unit * float(terms.max()), float(np.finfo(np.float64).tiny))
-    return float(error[index]) / unit
+    unit = arithmetic.unit * float(terms[index]) or arithmetic.unit * float(terms.max())
+    return float(error[index]) / unit if unit else float("inf")
 
 
 def _worst(subject: Array, oracle: Array, index: tuple[Any, ...]) -> Worst:

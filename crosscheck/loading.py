@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,8 +42,9 @@ def declared(path: str | Path) -> list[Declaration]:
     found: dict[int, Declaration] = {id(pair): pair for value in vars(module).values() for pair in _pairs(value)}
     pairs = list(found.values())
     if not pairs:
+        kinds = " or ".join(kind.__name__ for kind in Declaration.__subclasses__())
         raise LoadingError(
-            f"{path}: declares no pair; looked for values of type {Declaration.__subclasses__()[0].__name__} at the top level of the file, in lists, "
+            f"{path}: declares no pair; looked for values of type {kinds} at the top level of the file, in lists, "
             "tuples and dicts there, and on functions: write PAIR = crosscheck.Pair(subject, reference, shapes=[...])"
         )
     if twice := [title for title, count in Counter(pair.title for pair in pairs).items() if count > 1]:
@@ -114,7 +116,7 @@ def _why(error: BaseException, path: Path) -> str:
         inside = f"line {error.lineno}" if Path(error.filename or path) == path else f"{error.filename}, line {error.lineno}"
         return f"{type(error).__name__} in {inside}: {error.msg}"
     text = " ".join(str(error).split())
-    return f"importing it raised {type(error).__name__}{': ' if text else ''}{text}{where(error)}"
+    return f"importing it raised {type(error).__name__}{': ' if text else ''}{text[:500]}{where(error)}"
 
 
 @contextmanager
@@ -133,7 +135,8 @@ def _folder_first(folder: Path) -> Iterator[None]:
 
 def _from_elsewhere(name: str, module: Any, folder: Path) -> bool:
     """Return whether a module is somebody's own, not installed, and the folder has another one of its name."""
-    file = getattr(module, "__file__", None) or ""
-    own = folder / f"{name}.py"
-    installed = ("site-packages", "dist-packages", str(Path(hashlib.__file__).parent))
-    return bool(file) and name != "__main__" and own.is_file() and Path(file).resolve() != own and not any(part in str(file) for part in installed)
+    file, top = getattr(module, "__file__", None), name.partition(".")[0]
+    if not file or top in ("__main__", "crosscheck") or not any(path.is_file() for path in (folder / f"{top}.py", folder / top / "__init__.py")):
+        return False
+    installed = any(Path(file).is_relative_to(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib"))
+    return not installed and not Path(file).resolve().is_relative_to(folder)

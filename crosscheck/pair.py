@@ -145,7 +145,7 @@ class Prepared:
 
     def call(self, shape: Shape, family: Family, dtype: str, seed: int) -> Call:
         """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and these four."""
-        key = zlib.crc32(f"{self.pair.title} {family.name} {shape}".encode())
+        key = zlib.crc32(f"{self.pair.title} {family.name} {shape}".encode("utf-8", "surrogatepass"))
         # Independent streams, so that changing the input leaves the parameters as they are.
         for_input, for_params, for_cotangent, for_labels = np.random.default_rng([seed, key]).spawn(4)
         x = family.input(for_input, shape, dtype)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crosscheck.divergence import Divergence
 from crosscheck.judgement import Judgement, Verdict
 from crosscheck.operation import Call
+
+if TYPE_CHECKING:
+    from crosscheck.reproduction import Reproduction
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ class CheckResult:
         What else is worth knowing, such as elements at a kink.
     expected : str
         Why this check is known to fail; empty where it is not.
-    reproduction : object
-        The small case, once it was looked for.
+    reproduction : Reproduction or None
+        The small case of a mismatch of numbers, if one was looked for.
     """
 
     check: str
@@ -88,7 +91,7 @@ class CheckResult:
     given: Given | None = None
     notes: list[str] = field(default_factory=list)
     expected: str = ""
-    reproduction: Any = None
+    reproduction: Reproduction | None = None
 
     @property
     def counted(self) -> Verdict:

@@ -11,7 +11,7 @@ from crosscheck.arithmetic import Arithmetic
 from crosscheck.causes.ties import pooled_gradient
 from crosscheck.checks.check import Check, CheckResult, Given, Settings, joined
 from crosscheck.divergence import Divergence, examined
-from crosscheck.families import FAMILIES
+from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
 from crosscheck.operation import Call, RefusedError
@@ -60,20 +60,35 @@ def _undecided(prepared: Prepared, reason: str) -> Judgement:
 
 def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> LayerCheck:
     """Judge every quantity of one call and add what was found to a result, the first mismatch examined."""
-    arithmetic = prepared.arithmetic(dtype)
-    arbiter, *others = prepared.references
-    check = check_layer(prepared.layer, arbiter.oracle, call, arithmetic, prepared.pair.title)
-    for found in check.judgements:
-        judgement = _out_of_range(found)
-        judgement = _disagreement(judgement, check, arbiter, others, arithmetic) if others else judgement
-        judgement = _declared(judgement, check, prepared, arithmetic)
+    check, judgements = judged(prepared, call, dtype)
+    for judgement in judgements:
         result.judgements.append((shape, judgement))
         if judgement.verdict is Verdict.MISMATCH and result.divergence is None:
             failure = check.failure(judgement)
             quantity = judgement.place.quantity
             result.divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, "")) if failure is None else examined(failure)
-            result.given = Given(check.call, quantity, dtype)
+            result.given = Given(_as_given(check, dtype), quantity, dtype)
     return check
+
+
+def judged(prepared: Prepared, call: Call, dtype: str) -> tuple[LayerCheck, list[Judgement]]:
+    """Return the judgements on one call: every reference heard, the conventions that were declared taken into account, no cause looked for."""
+    arithmetic = prepared.arithmetic(dtype)
+    arbiter, *others = prepared.references
+    check = check_layer(prepared.layer, arbiter.oracle, call, arithmetic, prepared.pair.title)
+    judgements = []
+    for found in check.judgements:
+        judgement = _out_of_range(found)
+        judgement = _disagreement(judgement, check, arbiter, others, arithmetic) if others else judgement
+        judgements.append(_declared(judgement, check, prepared, arithmetic))
+    return check, judgements
+
+
+def _as_given(check: LayerCheck, dtype: str) -> Call:
+    """Return the call as the subject got it, made from the oracle's copy: the subject may have written to its own."""
+    call, given = check.wide.astype(dtype), check.call
+    grad_output = None if call.grad_output is None or given.grad_output is None else arranged(call.grad_output, memory_of(given.grad_output))
+    return replace(call, x=arranged(call.x, memory_of(given.x)), grad_output=grad_output)
 
 
 def _out_of_range(judgement: Judgement) -> Judgement:

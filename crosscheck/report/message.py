@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 from crosscheck.divergence import Divergence
 from crosscheck.report.findings import divergence_facts, rows
@@ -20,7 +21,12 @@ def message(divergence: Divergence, command: str) -> str:
         What to type to repeat just this comparison.
     """
     facts = divergence_facts(divergence, command)
-    lines = [facts["verdict"].upper()]
-    for heading, text in [*rows(facts), ("reproduce", command)]:
+    return laid_out(facts["verdict"], [*rows(facts), ("reproduce", command)])
+
+
+def laid_out(verdict: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Return a verdict and what is known about it, each under its heading."""
+    lines = [verdict.upper()]
+    for heading, text in facts:
         lines += textwrap.wrap(text, WIDTH, initial_indent=f"  {heading:<14}", subsequent_indent=" " * 16, break_long_words=False)
     return "\n".join(lines)

@@ -68,6 +68,13 @@ def test_nothing_is_tolerated_where_every_term_is_zero() -> None:
     assert judgement.fraction == float("inf")
 
 
+def test_units_where_every_term_is_zero() -> None:
+    """In float64 the smallest T times the unit roundoff underflows to zero."""
+    double = Arithmetic(np.dtype(np.float64), 1000)
+    judgement = judge(PLACE, Kind.LAYER, np.array([1e-9, 0]), np.zeros(2), Bound.exact(np.zeros(2)), double)
+    assert (judgement.verdict, judgement.units) == (Verdict.MISMATCH, float("inf"))
+
+
 def test_subnormal_numbers() -> None:
     smallest = float(np.finfo(np.float32).smallest_subnormal)
     assert judged(single(0), np.array([3 * smallest]), terms=3 * smallest).verdict is Verdict.MATCH

@@ -1,0 +1,261 @@
+"""A fault as a script: the smallest call that shows it, its numbers written out, to be run by whoever is looking for the mistake."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Array
+from crosscheck.checks.check import Given, Settings
+from crosscheck.checks.values import judged
+from crosscheck.containment import SubjectError, TimeLimitError, contained, time_limit
+from crosscheck.declaration import DTYPES, Declaration, PairError
+from crosscheck.divergence import Divergence
+from crosscheck.families import memory_of
+from crosscheck.judgement import Verdict
+from crosscheck.loading import LoadingError, find
+from crosscheck.operation import Call
+from crosscheck.pair import Pair, Prepared
+from crosscheck.report.files import write_text
+from crosscheck.report.findings import divergence_facts, rows
+from crosscheck.report.message import laid_out
+from crosscheck.shrinking import SECONDS, Small, shrink
+
+STILL_THERE, GONE, NOT_CHECKED = 1, 0, 2
+"""What a script ends with."""
+
+_WIDTH = 120
+
+_FEW = 4
+"""As many equal numbers are written out one by one."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A small case of a fault.
+
+    Attributes
+    ----------
+    script : str
+        A Python program that shows it.
+    elements : int
+        Of its input.
+    small : Small
+    """
+
+    script: str
+    elements: int
+    small: Small
+
+
+def reproduction(prepared: Prepared, given: Given, divergence: Divergence, settings: Settings) -> Reproduction:
+    """Return the smallest case found of a fault, as a script."""
+    seconds = min(SECONDS, settings.timeout or SECONDS)
+    small = shrink(prepared, given, divergence, settings.seed, seconds)
+    return Reproduction(script(prepared.pair, small), small.call.x.size, small)
+
+
+def write(reproduction: Reproduction, folder: Path, name: str) -> Path:
+    """Write a script into a folder, which is made if need be.
+
+    Parameters
+    ----------
+    reproduction : Reproduction
+    folder : Path
+    name : str
+        What it shows, such as the pair's title and the check; whatever it holds, the file lies in the folder, and two names are two files.
+
+    Returns
+    -------
+    Path
+        Of the script, ``reproduce-NAME.py``.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80]
+    if plain != name:
+        plain += f"-{zlib.crc32(name.encode('utf-8', 'surrogatepass')):08x}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"reproduce-{plain}.py"
+    write_text(path, reproduction.script)
+    return path
+
+
+def script(pair: Declaration, small: Small) -> str:
+    """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where nobody can say."""
+    call = small.call
+    arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
+    if call.params:
+        arguments += ["    params={", *(_assigned(f"        {name!r}: ", value) for name, value in call.params.items()), "    },"]
+    if call.grad_output is not None:
+        arguments.append(_assigned("    grad_output=", call.grad_output))
+    arguments += [_assigned(f"    {name}=", value) for name, value in call.constants.items()]
+    strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
+    imports = ["from crosscheck.families import arranged"] if strided else []
+    imports += [f"from crosscheck.reproduction import {'load, ' if pair.origin else ''}reproduce"]
+    lines = ['"""' + _docstring(pair, small), '"""', "", "import numpy as np", "", *imports, "", *_source(pair), "", "reproduce(", "    pair,"]
+    return "\n".join([*lines, *arguments, ")", ""])
+
+
+def _source(pair: Declaration) -> list[str]:
+    """Return the lines that get the pair."""
+    if pair.origin:
+        here = Path.cwd()
+        path = pair.origin.relative_to(here) if pair.origin.is_relative_to(here) else pair.origin
+        return [f"pair = load({str(path)!r}, {pair.title!r})"]
+    return ["# The pair was made where there is no file: put it in here, crosscheck.Pair(...) as it was.", "pair = None"]
+
+
+def _docstring(pair: Declaration, small: Small) -> str:
+    """Return the fault in words; nothing in them ends the docstring."""
+    heading = f"{pair.title}: {small.quantity} differs from the reference; this is the smallest case found."
+    facts = [*_rows(small.divergence, cause=True), ("made smaller", "; ".join(small.shrunk) or "nothing could be")]
+    if small.divergence.cause is not None and small.shrunk:
+        facts.append(("", "the likely cause was found on the case before it was made smaller"))
+    facts.append(("ends with", "1 while the fault is there, 0 once it is gone, 2 if it could not be checked"))
+    lines = [*textwrap.wrap(heading, _WIDTH), ""]
+    for name, text in facts:
+        lines += textwrap.wrap(text, _WIDTH, initial_indent=f"{name:<14}", subsequent_indent=" " * 14, break_long_words=False)
+    text = "\n".join(line.rstrip() for line in lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    escaped = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return f"\\{escaped}" if escaped.startswith("\n") else escaped
+
+
+def _rows(divergence: Divergence, cause: bool) -> Iterable[tuple[str, str]]:
+    """Return what is known about a fault; without its cause, which a handful of numbers does not tell."""
+    return [(name, text) for name, text in rows(divergence_facts(divergence, "")) if cause or name != "likely cause"]
+
+
+def _assigned(before: str, array: npt.NDArray[Any]) -> str:
+    """Return an array as Python code with exactly its numbers, and its place in memory where that is not the usual one."""
+    memory = memory_of(array)
+    before += "arranged(" if memory == "strided" else ""
+    settings = f"dtype=np.{array.dtype.name}" + (", order='F'" if memory == "F" else "")
+    code = f"{before}{_numbers(array, len(before))}, {settings})"
+    return f"{code}, 'strided')," if memory == "strided" else f"{code},"
+
+
+def _numbers(array: npt.NDArray[Any], column: int) -> str:
+    """Return the call that makes an array, all but its last arguments; ``column`` is where it begins in its line."""
+    for make, same in (("np.zeros", np.zeros_like(array)), ("np.ones", np.ones_like(array))):
+        # Bit for bit, because a zero may have a sign.
+        if array.ndim and array.size > _FEW and array.tobytes() == same.tobytes():
+            return f"{make}({array.shape}"
+    formatter: Any = {"float_kind": lambda value: _number(value, array.dtype), "int_kind": str}
+    text = np.array2string(array, max_line_width=_WIDTH, separator=", ", threshold=array.size + 1, formatter=formatter)
+    return "np.array(" + re.sub(r"\n+", "\n" + " " * (column + len("np.array(")), text)
+
+
+def _number(value: Any, dtype: np.dtype[Any]) -> str:
+    """Return the shortest code of exactly this number."""
+    if not np.isfinite(value):
+        return "np.nan" if np.isnan(value) else "np.inf" if value > 0 else "-np.inf"
+    short = str(value)
+    exact = repr(float(value))
+    return short if len(short) < len(exact) and dtype.type(float(short)) == value else exact
+
+
+def load(path: str, title: str) -> Declaration:
+    """Return a pair from the file that declares it; what a script begins with.
+
+    Raises
+    ------
+    SystemExit
+        With 2 and a message, if there is no such pair.
+    """
+    try:
+        return find(path, title)
+    except LoadingError as error:
+        _end(NOT_CHECKED, f"not checked: {error}")
+
+
+def reproduce(
+    pair: Declaration | None,
+    *,
+    quantity: str,
+    x: Array,
+    params: Mapping[str, Array] | None = None,
+    grad_output: Array | None = None,
+    labels: npt.NDArray[Any] | None = None,
+) -> NoReturn:
+    """Judge one quantity of one call, say what was found, and end the program.
+
+    Parameters
+    ----------
+    pair : Pair
+    quantity : str
+        ``"output"``, ``"grad_input"`` or ``"NAME.grad"``.
+    x : array
+        The input, in the reference's layout and the precision to check.
+    params : mapping of str to array
+        By the reference's names and in its layout.
+    grad_output : array
+        The cotangent.
+    labels : array, optional
+        Of a loss.
+
+    Raises
+    ------
+    SystemExit
+        With 1 where the fault is there, 0 where it is gone, 2 where it could not be checked.
+    """
+    constants = {} if labels is None else {"labels": labels}
+    call = Call(x, dict(params or {}), grad_output, constants)
+    try:
+        with contained("the check"), time_limit(Settings().timeout):
+            status, text = _judged(_ready(pair, call), call, quantity)
+    except PairError as error:
+        status, text = NOT_CHECKED, f"not checked: {error}"
+    except SubjectError as error:
+        # What contains the subject's errors contains the pair's, too.
+        cause = error.__cause__
+        status, text = NOT_CHECKED, f"not checked: {cause if isinstance(cause, PairError) else error.reason}"
+    except TimeLimitError:
+        status, text = NOT_CHECKED, f"not checked: it did not end within {Settings().timeout:g} s"
+    _end(status, text)
+
+
+def _ready(pair: Declaration | None, call: Call) -> Prepared:
+    """Return a pair made ready, once the call is known to be one of its own."""
+    if not isinstance(pair, Pair):
+        raise PairError(f"the pair is {pair!r}, expected a crosscheck.Pair: put it into the script")
+    prepared = pair.prepared
+    if not prepared.references:
+        raise pair.error("has no reference to compare with")
+    if sorted(call.params) != sorted(prepared.param_shapes):
+        given, expected = (", ".join(sorted(names)) or "none" for names in (call.params, prepared.param_shapes))
+        raise pair.error(f"has the parameters {expected}; the script gives {given}: it was made for another version of the pair")
+    if prepared.labels != ("labels" in call.constants):
+        raise pair.error("takes labels; the script gives none" if prepared.labels else "takes no labels; the script gives some")
+    if call.x.dtype.name not in DTYPES:
+        raise pair.error(f"x is {call.x.dtype}, expected {' or '.join(DTYPES)}")
+    return prepared
+
+
+def _judged(prepared: Prepared, call: Call, quantity: str) -> tuple[int, str]:
+    """Return how a script ends, and with which words."""
+    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name)[1]}
+    if quantity not in found:
+        raise prepared.pair.error(f"has no quantity {quantity!r}; there are {', '.join(found)}")
+    judgement = found[quantity]
+    divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
+    if judgement.verdict is Verdict.MATCH:
+        return GONE, f"match: {prepared.pair.title}.{quantity} agrees with the reference"
+    if judgement.verdict is Verdict.MISMATCH:
+        return STILL_THERE, laid_out(judgement.verdict, _rows(divergence, cause=False))
+    return NOT_CHECKED, f"{judgement.verdict}: {prepared.pair.title}.{quantity}: {judgement.reason}"
+
+
+def _end(status: int, text: str) -> NoReturn:
+    """End the program with a status and a message; what was not checked is said where errors are said."""
+    stream = sys.stderr if status == NOT_CHECKED else sys.stdout
+    stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8") + "\n")
+    stream.flush()
+    raise SystemExit(status)

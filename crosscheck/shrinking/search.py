@@ -1,0 +1,205 @@
+"""Smaller calls tried one after the other: what counts as the same fault, which call is the smallest so far, and when it is enough."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import re
+import time
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from crosscheck.arithmetic import Array
+from crosscheck.checks.check import Given
+from crosscheck.checks.values import judged
+from crosscheck.containment import SubjectError, TimeLimitError, contained, time_limit
+from crosscheck.families import memory_of
+from crosscheck.judgement import Judgement, Verdict
+from crosscheck.operation import Call
+from crosscheck.pair import Prepared
+from crosscheck.shrinking.smaller import complexity, copied, numbers_of
+
+EVALUATIONS = 1000
+"""How often the subject is called at most."""
+
+DRAWN = 60_000
+"""How many bits are drawn at most: about two seconds. These two bound the search for a fast subject, so that it depends on no clock."""
+
+Bits = tuple[bool, ...]
+
+
+class Enough(BaseException):
+    """The search has had its share; no ``Exception``, because Hypothesis takes those for findings."""
+
+
+class Search:
+    """Calls tried one after the other, the smallest that shows the fault kept.
+
+    Attributes
+    ----------
+    best : Call
+        The smallest so far.
+    evaluations : int
+        How often the subject was called.
+    """
+
+    def __init__(self, prepared: Prepared, given: Given, fault: Judgement, seed: int, seconds: float) -> None:
+        self.prepared = prepared
+        self.best = given.call
+        self._given, self._seed = given, seed
+        self._manner = _manner(fault)
+        self._wrong: set[str] = set()
+        self._memory = ("C", "C")
+        self._stored = _stored_lengths(prepared)
+        self._kinks = bool(_untied(given.call.x) and prepared.references[0].oracle.decisions(given.call.x) is not None)
+        self._ends, self._slowest = time.monotonic() + seconds, seconds
+        self.evaluations = self._drawn = 0
+        self._known: dict[Any, bool] = {}
+
+    def starts(self) -> bool:
+        """Return whether the fault is there when the call is repeated; in plain memory, if it does not need another."""
+        original = self._given.call
+        as_found = _memory(original)
+        began = time.monotonic()
+        judgements = self._judgements(copied(original, as_found))
+        # A smaller call that takes so much longer than this one is not going to end.
+        self._slowest = 1.0 + 10 * (time.monotonic() - began)
+        self._wrong = {quantity for quantity, judgement in judgements.items() if judgement.verdict is Verdict.MISMATCH}
+        if self._given.quantity not in self._wrong:
+            return False
+        for self._memory in dict.fromkeys(itertools.product(("C", as_found[0]), ("C", as_found[1]))):
+            if self._shows(original):
+                self.best = copied(original, self._memory)
+                return True
+        return False
+
+    def fixed(self, name: str, length: int) -> bool:
+        """Return whether a length of a parameter has to stay: the subject has stored it, or it is what the fault is about."""
+        return self._manner != "" or length in self._stored
+
+    def run(self, bits: int, make: Callable[[Bits], Call], examples: int) -> bool:
+        """Search among the calls that bits stand for, and return whether one of them shows the fault and is smaller than the smallest so far.
+
+        Raises
+        ------
+        Enough
+            If the search has had its share.
+        """
+        if not bits:
+            return False
+        from hypothesis import HealthCheck, Phase, Verbosity, find, settings  # noqa: PLC0415 - needed by nobody whose code is right
+        from hypothesis import strategies as st  # noqa: PLC0415
+        from hypothesis.errors import HypothesisException  # noqa: PLC0415
+
+        options = settings(
+            database=None,
+            deadline=None,
+            derandomize=False,
+            max_examples=examples,
+            phases=(Phase.generate, Phase.shrink),
+            print_blob=False,
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.quiet,
+        )
+        # Bits alone: for numbers Hypothesis would look through the source code of everything that is imported, and write what it finds to a folder.
+        drawn = st.tuples(*[st.booleans()] * bits)
+        start = self.best
+
+        # What it finds is kept as it goes; an exception of its own says that there was nothing.
+        with contextlib.suppress(HypothesisException):
+            find(drawn, lambda chosen: self.smaller(start, make, chosen), settings=options, random=Random(self._seed))  # noqa: S311 - no secrets
+        return self.best is not start
+
+    def smaller(self, start: Call, make: Callable[[Bits], Call], chosen: Bits) -> bool:
+        """Return whether the call that bits stand for is smaller than another one and shows the fault."""
+        self._drawn += len(chosen)
+        if self._drawn > DRAWN or time.monotonic() > self._ends:
+            raise Enough
+        try:
+            with contained("cutting"):
+                call = make(chosen)
+        except SubjectError:
+            return False
+        return complexity(call) < complexity(start) and self.try_one(call)
+
+    def try_one(self, call: Call) -> bool:
+        """Return whether a call shows the fault, and keep it if it is the smallest."""
+        call = copied(call, self._memory)
+        key = (call.shapes(), numbers_of(call).tobytes(), tuple(value.tobytes() for value in call.constants.values()))
+        if key not in self._known:
+            self._known[key] = self._allowed(call) and self._shows(call)
+        if self._known[key] and complexity(call) < complexity(self.best):
+            self.best = call
+        return self._known[key]
+
+    def _allowed(self, call: Call) -> bool:
+        """Return False where a fault would be another one.
+
+        Ties and zeros are out where the operation has kinks and the fault was found away from them; arrays so small that they lie in memory like any
+        other, where the fault needs a place in memory of its own.
+        """
+        return not (self._kinks and not _untied(call.x)) and _memory(call) == self._memory
+
+    def _shows(self, call: Call) -> bool:
+        found = self._judgements(copied(call, self._memory))
+        judgement = found.get(self._given.quantity)
+        if judgement is None or judgement.verdict is not Verdict.MISMATCH or _manner(judgement) != self._manner:
+            return False
+        return all(quantity in self._wrong for quantity, each in found.items() if each.verdict is Verdict.MISMATCH)
+
+    def _judgements(self, call: Call, counted: bool = True) -> Mapping[str, Judgement]:
+        """Return the judgements on a call; none where it cannot be judged."""
+        if counted and (self.evaluations >= EVALUATIONS or time.monotonic() > self._ends):
+            raise Enough
+        self.evaluations += counted
+        left = max(0.01, self._ends - time.monotonic())
+        try:
+            # What the subject prints it has printed once already.
+            with contained("the layer"), time_limit(min(left, self._slowest)), contextlib.redirect_stdout(io.StringIO()):
+                judgements = judged(self.prepared, call, self._given.dtype)[1]
+        except (SubjectError, TimeLimitError):
+            return {}
+        return {judgement.place.quantity: judgement for judgement in judgements}
+
+    def repeated(self) -> Judgement | None:
+        """Return the judgement on the smallest call, judged once more; None where it is no mismatch this time."""
+        self._ends = time.monotonic() + self._slowest
+        judgement = self._judgements(copied(self.best, self._memory), counted=False).get(self._given.quantity)
+        return judgement if judgement is not None and judgement.verdict is Verdict.MISMATCH else None
+
+
+def _manner(judgement: Judgement) -> str:
+    """Return in what manner something is wrong: empty for numbers that differ, else the reason without its numbers; an exception's kind and line."""
+    if raised := re.match(r"(.*? raised \w+)", judgement.reason):
+        line = re.search(r"\([^()]*:\d+, [^()]*\)$", judgement.reason)
+        return raised[1] + (line[0] if line else "")
+    return re.sub(r"[\d(),. ]+", " ", judgement.reason)
+
+
+def _memory(call: Call) -> tuple[str, str]:
+    """Return how input and cotangent lie in memory."""
+    return memory_of(call.x), "C" if call.grad_output is None else memory_of(call.grad_output)
+
+
+def _untied(x: Array) -> bool:
+    return bool(np.unique(x).size == x.size and x.all())
+
+
+def _stored_lengths(prepared: Prepared) -> set[int]:
+    """Return the whole numbers that the subject holds as settings, such as a kernel's size: a parameter's axis of such a length has to keep it."""
+    convention = prepared.layer.convention
+    held = [*getattr(getattr(convention, "layer", None), "__dict__", {}).values(), *getattr(convention, "extra", ())]
+    held += [size for layout in (prepared.layer.layout.input, prepared.layer.layout.output) for size in layout.sizes.values()]
+    return {number for value in held for number in _whole_numbers(value)}
+
+
+def _whole_numbers(value: Any) -> set[int]:
+    if isinstance(value, int | np.integer):
+        return {int(value)}
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return {number for each in value for number in _whole_numbers(each)} if isinstance(value, tuple | list) else set()

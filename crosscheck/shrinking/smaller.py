@@ -1,0 +1,147 @@
+"""Calls made smaller and plainer, one way at a time: windows of the arrays, and numbers replaced by plainer ones.
+
+A window keeps what a fault may need, ties, zeros of either sign, logits of 1000, where an input drawn anew at a smaller size might not hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.adapters.convention import Shape
+from crosscheck.arithmetic import Array
+from crosscheck.families import arranged, memory_of
+from crosscheck.operation import Call
+
+Axis = tuple[str | None, int]
+"""An axis of a parameter, by its name, or of the input, None."""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Axes of one length, which are cut alike: the features of an input are the columns of its weight."""
+
+    axes: tuple[Axis, ...]
+    length: int
+
+
+def linked_axes(call: Call, fixed: Callable[[str, int], bool]) -> list[Linked]:
+    """Return the axes that are longer than 1, those of equal length together.
+
+    Parameters
+    ----------
+    call : Call
+    fixed : callable
+        Gets a parameter's name and a length, and says whether the length has to stay.
+    """
+    lengths: dict[int, list[Axis]] = {}
+    for name, shape in [(None, call.x.shape), *((name, value.shape) for name, value in call.params.items())]:
+        for axis, length in enumerate(shape):
+            lengths.setdefault(length, []).append((name, axis))
+    free = {length: axes for length, axes in lengths.items() if length > 1 and not any(name is not None and fixed(name, length) for name, _ in axes)}
+    return [Linked(tuple(axes), length) for length, axes in free.items()]
+
+
+def input_axes(call: Call) -> list[Linked]:
+    """Return the input's axes that are longer than 1, each by itself."""
+    return [Linked(((None, axis),), length) for axis, length in enumerate(call.x.shape) if length > 1]
+
+
+def window(call: Call, cuts: Mapping[Axis, slice], output_shape: Callable[[Call], Shape]) -> Call:
+    """Return a call on a part of each array; labels outside the part become the nearest inside, and the cotangent is cut to fit the output."""
+    x = call.x[tuple(cuts.get((None, axis), slice(None)) for axis in range(call.x.ndim))]
+    params = {name: value[tuple(cuts.get((name, axis), slice(None)) for axis in range(value.ndim))] for name, value in call.params.items()}
+    constants = dict(call.constants)
+    if "labels" in constants:
+        labels = constants["labels"][cuts.get((None, 0), slice(None))]
+        first = cuts.get((None, 1), slice(0, None)).start
+        constants["labels"] = np.clip(labels - first, 0, x.shape[1] - 1)
+    smaller = Call(x, params, None, constants)
+    if call.grad_output is None:
+        return smaller
+    # Where input and output have an axis in common, above all the batch, the cotangent stays beside the numbers that it belongs to.
+    beside = [cuts.get((None, axis), slice(None)) for axis in range(x.ndim)]
+    return replace(smaller, grad_output=_cut(call.grad_output, output_shape(smaller), list(zip(beside, call.x.shape, x.shape, strict=True))))
+
+
+def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, int]]) -> Array:
+    """Return the part of a cotangent that fits an output, or its numbers over and over where a smaller kernel makes the output larger."""
+    if len(shape) != grad_output.ndim or any(new > old for new, old in zip(shape, grad_output.shape, strict=True)):
+        return arranged(np.resize(grad_output, shape), memory_of(grad_output))
+    cuts = [slice(size) for size in shape]
+    for axis, (cut, old, new) in enumerate(beside[: len(shape)]):
+        if (old, new) == (grad_output.shape[axis], shape[axis]):
+            cuts[axis] = cut
+    return grad_output[tuple(cuts)]
+
+
+def copied(call: Call, memory: Sequence[str]) -> Call:
+    """Return a call with arrays of its own, input and cotangent in memory as these two names say."""
+    grad_output = None if call.grad_output is None else arranged(call.grad_output, memory[1])
+    params = {name: np.array(value, order="C") for name, value in call.params.items()}
+    return Call(arranged(call.x, memory[0]), params, grad_output, {name: value.copy() for name, value in call.constants.items()})
+
+
+def numbers_of(call: Call) -> Array:
+    """Return all numbers of a call as one row: input, parameters, cotangent."""
+    return np.concatenate([np.ravel(array) for array in _arrays(call)])
+
+
+def with_numbers(call: Call, numbers: Array) -> Call:
+    """Return a call of the same shapes with other numbers, in the order of :func:`numbers_of`."""
+    ends = np.cumsum([array.size for array in _arrays(call)])[:-1]
+    parts = iter([part.reshape(array.shape) for part, array in zip(np.split(numbers, ends), _arrays(call), strict=True)])
+    x = next(parts)
+    params = {name: next(parts) for name in call.params}
+    return Call(x, params, None if call.grad_output is None else next(parts), call.constants)
+
+
+def _arrays(call: Call) -> list[Array]:
+    return [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
+
+
+def _quarters(numbers: Array) -> Array:
+    """Return the nearest multiples of 1/4 between -8 and 8."""
+    return np.asarray(np.clip(np.rint(4 * numbers) / 4, -8, 8))
+
+
+PLAINER: tuple[Callable[[Array], Array], ...] = (
+    np.zeros_like,
+    np.ones_like,
+    lambda numbers: -np.ones_like(numbers),
+    _quarters,
+)
+"""What a number may become, the plainest first."""
+
+
+def ranked(x: Array) -> Array:
+    """Return whole numbers in the order of the input's, with their signs; equal ones stay equal, and a zero stays one."""
+    above = np.searchsorted(np.unique(x[x > 0]), x) + 1
+    below = np.searchsorted(np.unique(-x[x < 0]), -x) + 1
+    return np.asarray(np.where(x > 0, above, np.where(x < 0, -below, x)), dtype=x.dtype)
+
+
+def complexity(call: Call) -> tuple[int, int, int]:
+    """Return how much there is to read: the elements, how many of them are how far from plain, and the labels."""
+    numbers = numbers_of(call)
+    plain = np.full(numbers.shape, 4)
+    plain[(_quarters(numbers) == numbers) | ((numbers == np.rint(numbers)) & (np.abs(numbers) < 1000))] = 3
+    for weight, value in ((2, -1.0), (1, 1.0), (0, 0.0)):
+        plain[(numbers == value) & ~(np.signbit(numbers) & (value == 0))] = weight
+    return numbers.size, int(plain.sum()), sum(int(np.sum(value)) for value in call.constants.values())
+
+
+def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray[Any]]:
+    """Return the indices of the chosen numbers, each by itself, or a few neighbours together where there are very many."""
+    indices = np.flatnonzero(chosen)
+    return np.array_split(indices, min(len(indices), most)) if len(indices) else []
+
+
+def whole_arrays(call: Call) -> list[npt.NDArray[Any]]:
+    """Return the indices of the numbers of each array."""
+    sizes: Iterable[int] = [array.size for array in _arrays(call)]
+    return np.split(np.arange(sum(sizes)), np.cumsum(list(sizes))[:-1])

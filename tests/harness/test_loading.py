@@ -1,0 +1,150 @@
+"""Pairs from files: each pair once and in order, and one clear message for each way in which a file is no use."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+
+from crosscheck.loading import LoadingError, declared, find
+
+HEADER = """
+import crosscheck
+from torch import nn
+
+class Relu:
+    def forward(self, x):
+        self.mask = x > 0
+        return x * self.mask
+
+    def backward(self, grad_output):
+        return grad_output * self.mask
+
+def pair(name):
+    return crosscheck.Pair(Relu(), nn.ReLU(), [(2, 3)], name=name)
+"""
+
+
+def written(folder: Path, text: str, name: str = "pairs.py") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def titles(folder: Path, text: str) -> list[str]:
+    return [pair.title for pair in declared(written(folder, HEADER + text))]
+
+
+def test_values_of_the_module(tmp_path: Path) -> None:
+    assert titles(tmp_path, "B = pair('b')\nA = pair('a')\n_hidden = pair('c')\nother = 3\n") == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("text", ["PAIRS = [pair('b'), 3, pair('a')]", "PAIRS = (pair('b'), pair('a'))", "PAIRS = {1: pair('b'), 2: pair('a')}"])
+def test_collections(text: str, tmp_path: Path) -> None:
+    assert titles(tmp_path, text) == ["b", "a"]
+
+
+def test_pairs_of_a_function(tmp_path: Path) -> None:
+    assert titles(tmp_path, "def test():\n    pass\n\ntest.crosscheck_pairs = [pair('a'), pair('b')]\n") == ["a", "b"]
+
+
+def test_each_once(tmp_path: Path) -> None:
+    assert titles(tmp_path, "A = pair('a')\nPAIRS = [A, pair('b'), A]\nagain = A\n") == ["a", "b"]
+
+
+def test_origin_is_the_file(tmp_path: Path) -> None:
+    """Wherever the code stands that makes the pair."""
+    written(tmp_path, HEADER, "loading_maker.py")
+    path = written(tmp_path, "from loading_maker import pair\nA = pair('a')\n")
+    assert declared(path)[0].origin == path.resolve()
+
+
+def test_pair_by_its_title(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER + "PAIRS = [pair('a'), pair('b')]")
+    assert find(path, "b").title == "b"
+    with pytest.raises(LoadingError, match=r"no pair is called 'c'; there are: 'a', 'b'"):
+        find(path, "c")
+
+
+def test_neighbours_are_imported_and_not_mixed_up(tmp_path: Path) -> None:
+    """Two folders with a module of one name: each file gets its own."""
+    found = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder, f"TITLE = {folder!r}\n", "loading_neighbour.py")
+        path = written(tmp_path / folder, HEADER + "import loading_neighbour\nA = pair(loading_neighbour.TITLE)\n")
+        found.append(declared(path)[0].title)
+    assert found == ["one", "two"]
+    assert str(tmp_path / "two") not in sys.path
+
+
+def test_classes_can_be_pickled(tmp_path: Path) -> None:
+    subject = declared(written(tmp_path, HEADER + "A = pair('a')"))[0].subject
+    assert type(pickle.loads(pickle.dumps(subject))) is type(subject)  # noqa: S301 - our own
+
+
+def test_main_guard_is_not_run(tmp_path: Path) -> None:
+    assert titles(tmp_path, "A = pair('a')\nif __name__ == '__main__':\n    raise SystemExit(3)\n") == ["a"]
+
+
+def refused(path: Path) -> str:
+    """Return the message of the error that a file ends in."""
+    with pytest.raises(LoadingError) as error:
+        declared(path)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("A = 3\n", "declares no pair; looked for values of type Pair"),
+        (HEADER + "PAIRS = [pair('a'), pair('a')]", "2 pairs are called 'a'"),
+        ("x = 1\ny = (\n", "SyntaxError in line 2"),
+        ("  x = 1\n", "IndentationError in line 1"),
+        ("def f():\n    return 1 / 0\n\nf()\n", "importing it raised ZeroDivisionError: division by zero ("),
+        ("raise SystemExit(3)\n", "importing it raised SystemExit: 3"),
+        ("import no_such_module_at_all\n", "No module named 'no_such_module_at_all'"),
+        (HEADER + "A = crosscheck.Pair(Relu(), nn.ReLU(), [(2, 3)], dtypes=['float16'])", "dtypes is ['float16']"),
+        ("a = '\x00'\n", "null bytes"),
+    ],
+    ids=["no-pair", "twice", "syntax", "indentation", "raises", "exits", "no-module", "bad-pair", "nul"],
+)
+def test_file_that_is_no_use(text: str, words: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    message = refused(path)
+    assert message.startswith(f"{path}: ")
+    assert words in message
+
+
+def test_line_of_an_exception(tmp_path: Path) -> None:
+    assert "pairs.py:2, f)" in refused(written(tmp_path, "def f():\n    return 1 / 0\n\nf()\n"))
+
+
+def test_syntax_error_of_a_neighbour(tmp_path: Path) -> None:
+    written(tmp_path, "x = (\n", "loading_broken.py")
+    assert "loading_broken.py, line 1" in refused(written(tmp_path, "\nimport loading_broken\n"))
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    assert refused(tmp_path / "gone.py").endswith("gone.py: no such file")
+
+
+def test_folder(tmp_path: Path) -> None:
+    assert "is a folder" in refused(tmp_path)
+
+
+def test_no_python_file(tmp_path: Path) -> None:
+    assert "is no Python file" in refused(written(tmp_path, "", "pairs.txt"))
+
+
+def test_failed_module_is_forgotten(tmp_path: Path) -> None:
+    before = set(sys.modules)
+    refused(written(tmp_path, "1 / 0\n"))
+    assert not [name for name in set(sys.modules) - before if name.startswith("crosscheck_pairs_")]
+
+
+def test_interrupt_passes_through(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        declared(written(tmp_path, "raise KeyboardInterrupt\n"))
