@@ -87,17 +87,26 @@ def time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
+    collecting = False
+
+    def collects(phase: str, info: dict[str, int]) -> None:
+        nonlocal collecting
+        collecting = phase == "start"
+
     def stop(number: int, frame: FrameType | None) -> None:
-        # Raised in a callback of the garbage collector it would be swallowed, and said so on stderr; the next signal comes in a second.
-        if frame is None or frame.f_code not in [getattr(callback, "__code__", None) for callback in gc.callbacks]:
+        # Raised in code that the garbage collector calls it would be swallowed, and said so on stderr; the next signal comes in a second.
+        callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
+        if not collecting and (frame is None or frame.f_code not in callbacks):
             raise TimeLimitError
 
     before = signal.signal(signal.SIGALRM, stop)
+    gc.callbacks.append(collects)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        gc.callbacks.remove(collects)
         signal.signal(signal.SIGALRM, before)
 
 
