@@ -141,21 +141,28 @@ def time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
-    started = time.monotonic()
+    started, collecting = time.monotonic(), False
+
+    def collects(phase: str, info: dict[str, int]) -> None:
+        nonlocal collecting
+        collecting = phase == "start"
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # Raised in a callback of the garbage collector it would be swallowed, and said so on stderr; the next signal comes in a second.
-        if frame is not None and frame.f_code in [getattr(callback, "__code__", None) for callback in gc.callbacks]:
+        # Raised in code that the garbage collector calls it would be swallowed, and said so on stderr; the next signal comes soon.
+        callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
+        if collecting or (frame is not None and frame.f_code in callbacks):
             return
         if _running.get() or time.monotonic() - started > 2 * seconds + 10:
             raise TimeLimitError
 
     before, deadline = signal.signal(signal.SIGALRM, stop), _deadline.set(started + seconds)
+    gc.callbacks.append(collects)
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        gc.callbacks.remove(collects)
         signal.signal(signal.SIGALRM, before)
         _deadline.reset(deadline)
         if left:
