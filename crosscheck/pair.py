@@ -160,7 +160,7 @@ def _prepare(pair: Pair) -> Prepared:
     references = [resolved(reference, pair.framework) for reference in given]
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
-    params, inferred = mapped(own, expected, pair.params, pair.sizes)
+    params, inferred = mapped(own, expected, _declared(pair, own), pair.sizes)
     layer = AdaptedLayer(convention, LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params), pair.reduction)
     shapes = _shapes(pair)
     param_shapes = {p.name: _param_shape(pair, convention, name, expected) for name, p in params.items()}
@@ -169,6 +169,11 @@ def _prepare(pair: Pair) -> Prepared:
         raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
     draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1)
     return Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, _elements(draft))
+
+
+def _declared(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, str]:
+    """Return which parameter is which as it was declared; without a reference each one is itself."""
+    return pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
 
 
 def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
@@ -182,7 +187,7 @@ def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
 def _param_shape(pair: Pair, convention: Convention, name: str, expected: Mapping[str, Shape] | None) -> Shape:
     """Return a parameter's shape in the reference's layout, and make sure that the subject's fits it."""
     own = convention.shapes[name]
-    parameter = mapped(convention.shapes, expected, pair.params, pair.sizes)[0][name]
+    parameter = mapped(convention.shapes, expected, _declared(pair, convention.shapes), pair.sizes)[0][name]
     found = None if own is None else parameter.layout.to_reference(np.zeros(own)).shape
     wanted = pair.param_shapes.get(parameter.name) or (expected or {}).get(parameter.name) or found
     if wanted is None:
