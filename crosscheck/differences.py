@@ -82,7 +82,7 @@ class Values:
 
     def added(self) -> Values:
         """Return the sum of all columns as the only one; the blur of independent roundings adds up as its squares do."""
-        blur = np.linalg.norm(self.blur, axis=1, keepdims=True)
+        blur = np.hypot.reduce(self.blur, axis=1, keepdims=True)
         return Values(self.right, self.left, self.above.sum(axis=1, keepdims=True), self.below.sum(axis=1, keepdims=True), blur)
 
 

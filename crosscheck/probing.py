@@ -96,7 +96,7 @@ class Line:
         """Return the error of the slope from independent errors of the gradient's elements."""
         if self.direction is None:
             return float(errors.flat[self.index or 0])
-        return float(np.sqrt(np.sum((errors * self.direction) ** 2)))
+        return float(np.hypot.reduce(np.abs(errors * self.direction), axis=None))
 
     def smallest(self, x: Array) -> float:
         """Return the smallest number on the line other than 0, in steps."""

@@ -58,6 +58,8 @@ class Compared:
     def excess(self) -> float:
         """The difference as a fraction of the error."""
         difference = abs(self.found - self.expected)
+        if not math.isfinite(difference):
+            return math.inf
         return 0.0 if not difference else difference / self.error if self.error else math.inf
 
 
@@ -117,17 +119,18 @@ class Quotients:
 
     def _compared(self, line: Line, slope: Slope, value: float | None, found: float) -> Compared:
         rounding = self.point.rounding(line, slope.terms)
+        size = abs(found) if math.isfinite(found) else 0.0
         if slope.broken:
             return Compared(line, found, slope.value, math.inf, untold="the output itself jumps")
         if slope.kink:
             nearest = min(max(found, slope.low), slope.high) if math.isfinite(found) else slope.value
             result = Compared(line, found, nearest, slope.slack + rounding, True)
-            told = result.error < max(abs(found), abs(slope.low), abs(slope.high))
+            told = result.error < max(size, abs(slope.low), abs(slope.high))
             if told and result.excess > 1 and self._several(result, slope):
                 return replace(result, untold="several kinks meet")
         else:
             result = Compared(line, found, slope.value, slope.error + rounding)
-            told = result.error < max(abs(found), abs(slope.value)) or (found == 0 and result.error <= slope.size)
+            told = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
             if told and value is not None and not self.refused:
                 result = Compared(line, found, value, min(result.error, self._rounding_of_one(line, slope, value)))
         return result if told and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
