@@ -142,6 +142,11 @@ def _table(values: Array, noise: Array, step: Array, powers: Sequence[int]) -> l
     entries: list[Entry] = []
     row: list[tuple[Array, Array]] = []
     for level in range(len(values)):
+        # Quotients that grow as steps shrink, such as those across a function that saturates, converge to nothing.
+        drift = np.abs(np.diff(values[max(level - 2, 0) : level + 1], axis=0))
+        astray = 2 * drift.max(axis=0, initial=0.0) > np.abs(values[level])
+        if level > 1:
+            astray &= drift[1] > drift[0] + noise[level] + noise[level - 1]
         before, row = row, [(values[level], noise[level])]
         for order in range(min(level, _DEPTH)):
             (coarse, coarse_noise), (fine, fine_noise) = before[order], row[order]
@@ -149,7 +154,7 @@ def _table(values: Array, noise: Array, step: Array, powers: Sequence[int]) -> l
             value = fine + (fine - coarse) / (factor - 1)
             rounding = (factor * fine_noise + coarse_noise) / (factor - 1)
             truncation = np.maximum(np.abs(value - fine), np.abs(value - coarse))
-            entries.append((float(step[level, 0]), value, truncation + rounding))
+            entries.append((float(step[level, 0]), value, np.where(astray, np.inf, truncation + rounding)))
             row.append((value, rounding))
     return entries
 
@@ -210,7 +215,7 @@ class Slope:
         return result
 
 
-def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array) -> Slope:
+def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: float) -> Slope:
     """Return the slope of <cotangent, output> along a line.
 
     Kinks are looked for in each output by itself: in the sum a kink upwards and one downwards may cancel, and then neither end of what a subgradient
@@ -223,15 +228,18 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array) -> Slo
     runs : sequence of Values
         With a column for each output.
     cotangent : array
+    blur : float
+        How far rounding may throw a number of size 1 off.
     """
     if not runs:
         return Slope(error=math.inf, slack=math.inf)
     moved = np.any([(run.above != 0).any(axis=0) | (run.below != 0).any(axis=0) for run in runs], axis=0)
     top = runs[0].right[0]
     if not moved.any():
-        # Whether the output depends on this at all, or by less than its last digit, is not to be seen.
-        error = float(runs[-1].times(cotangent).added().blur[-1, 0] / top)
-        return Slope(error=error, size=float(np.sum(np.abs(cotangent * base)) / top), quotients=((float(top), 0.0, error),))
+        # Whether the output depends on this at all, or by less than the last digit, of itself or of a 1 that it was added to, is not to be seen.
+        error = float(max(runs[-1].times(cotangent).added().blur[-1, 0], blur * np.hypot.reduce(cotangent)) / top)
+        size = max(error, float(np.sum(np.abs(cotangent * base)) / top))
+        return Slope(error=error, size=size, quotients=((float(top), 0.0, error),))
     weighted = [run.only(moved).times(cotangent[moved]) for run in runs]
     with np.errstate(over="ignore", invalid="ignore"):
         together = [run.added() for run in weighted]

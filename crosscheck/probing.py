@@ -173,7 +173,7 @@ class Point:
     def slope(self, line: Line) -> Slope:
         """Return the slope of <cotangent, output> along a line, from difference quotients."""
         runs = [values for run in steps(self._scales(line)) for values in self._values(line, run)]
-        return weighted_slope(self.output, runs, self.cotangent)
+        return weighted_slope(self.output, runs, self.cotangent, self.arithmetic.confidence * self.arithmetic.unit)
 
     def _scales(self, line: Line) -> list[float]:
         """Return the sizes that steps are taken relative to.

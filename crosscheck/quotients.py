@@ -28,7 +28,12 @@ DIRECTIONS = 8
 """Lines along which all elements of a larger array move at once."""
 
 _NEIGHBOURS = 32
-_NEAR = 2.0**-30
+"""Points close by that are looked at where a gradient at a kink is outside of its interval."""
+
+_NEAR = 2.0**-10
+"""How far away they are, relative to the numbers: farther than the smallest steps."""
+
+_TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -136,14 +141,26 @@ class Quotients:
         return result if told and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
 
     def _several(self, outside: Compared, slope: Slope) -> bool:
-        """Return whether the subject's gradients at points close by lie outside of the interval as well, by more than they can differ so close by."""
-        values = [outside.line.of(gradients[outside.line.quantity]) for gradients in self._neighbours]
-        farthest = max((max(slope.low - value, value - slope.high) for value in values), default=0.0)
-        return farthest > outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
+        """Return whether right gradients of points close by lie outside of the interval as well, by more than they can differ so close by."""
+        line = outside.line
+        margin = outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
+        tried = 0
+        for point in self._neighbours:
+            value = line.of(np.asarray(point.found[line.quantity]))
+            if max(slope.low - value, value - slope.high) <= margin:
+                continue
+            # The subject's word is not enough: its gradient has to be the slope there.
+            there = point.slope(line)
+            if not there.kink and abs(there.value - value) <= there.error + point.rounding(line, there.terms) < margin + abs(value):
+                return True
+            tried += 1
+            if tried == _TRIES:
+                break
+        return False
 
     @cached_property
-    def _neighbours(self) -> list[dict[str, Any]]:
-        """The subject's gradients at points close by, none of whose numbers tie."""
+    def _neighbours(self) -> list[Point]:
+        """Points close by, none of whose numbers tie."""
         rng, call = np.random.default_rng(0), self.point.call
 
         def near(array: Array) -> Array:
@@ -154,7 +171,7 @@ class Quotients:
         for _ in range(_NEIGHBOURS):
             beside = replace(call, x=near(call.x), params={name: near(value) for name, value in call.params.items()})
             try:
-                results.append(self.point.layer.vjp(beside))
+                results.append(point_of(self.point.layer, beside, self.point.arithmetic))
             except SubjectError:
                 continue
         return results
