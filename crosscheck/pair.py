@@ -169,7 +169,7 @@ def _prepare(pair: Pair) -> Prepared:
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
     _expect_same_parameters(pair, references)
-    params, inferred = mapped(own, expected, pair.params, pair.sizes)
+    params, inferred = mapped(own, expected, _declared(pair, own), pair.sizes)
     layer = AdaptedLayer(convention, LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params), pair.reduction)
     shapes = _shapes(pair)
     if unknown := [name for name in pair.param_shapes if name not in {p.name for p in params.values()}]:
@@ -201,6 +201,11 @@ def _shown(shapes: Mapping[str, Shape]) -> str:
 def _patterns(pair: Pair) -> list[str]:
     patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in pair.params.values())]
     return [pattern.replace("(", " ").replace(")", " ") for pattern in patterns]
+
+
+def _declared(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, str]:
+    """Return which parameter is which as it was declared; without a reference each one is itself."""
+    return pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
 
 
 def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:

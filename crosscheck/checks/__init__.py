@@ -10,7 +10,8 @@ import itertools
 
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import CONTRACTS, contract_check
-from crosscheck.checks.values import difference_check, value_check
+from crosscheck.checks.differences import difference_check
+from crosscheck.checks.values import value_check
 from crosscheck.declaration import DTYPES, Declaration
 from crosscheck.families import FAMILIES
 from crosscheck.pair import Pair

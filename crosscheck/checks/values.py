@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -137,13 +136,3 @@ def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, arith
         return judgement
     reason = f"declared to differ: where a maximum ties, {rule}; the reference gives the gradient to the first; by the declared rule it is right"
     return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)
-
-
-def difference_check(family: str) -> Check:
-    """Return the check of gradients against difference quotients on a family of inputs."""
-    about = f"gradients against difference quotients of the output on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
-    return Check(f"differences-float64-{family}", about, lambda prepared, settings: _differences(prepared, settings, family))
-
-
-def _differences(prepared: Prepared, settings: Settings, family: str) -> Any:
-    return CheckResult(f"differences-float64-{family}", Verdict.SKIPPED, "not there yet")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from crosscheck.containment import TimeLimitError, time_limit
+from crosscheck.containment import TimeLimitError, contained, time_limit
 
 
 def ends_after_collecting() -> None:
@@ -17,7 +17,7 @@ def ends_after_collecting() -> None:
         gc.collect()
         time.sleep(5)
 
-    with pytest.raises(TimeLimitError), time_limit(0.1):
+    with pytest.raises(TimeLimitError), time_limit(0.1), contained("forward"):
         collects()
 
 
