@@ -5,7 +5,7 @@ They call an instance of the subject directly, as its own program does, with arr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -270,11 +270,23 @@ def contract_check(name: str) -> Check:
 
 
 def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
-    check = f"contract-{name}"
+    return kept(f"contract-{name}", prepared.pair.dtypes, lambda dtype: CONTRACTS[name](bench_of(prepared, dtype, settings.seed)))
+
+
+def kept(check: str, dtypes: Sequence[str], broken: Callable[[str], str]) -> CheckResult:
+    """Return whether a contract is kept in every precision.
+
+    Parameters
+    ----------
+    check : str
+    dtypes : sequence of str
+    broken : callable
+        Gets a precision and returns what was broken, or nothing.
+    """
     reasons = []
-    for dtype in prepared.pair.dtypes:
+    for dtype in dtypes:
         try:
-            broken = CONTRACTS[name](bench_of(prepared, dtype, settings.seed))
+            what = broken(dtype)
         except DoesNotApplyError as error:
             reasons.append(str(error))
             continue
@@ -282,10 +294,12 @@ def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
             return CheckResult(check, Verdict.UNDECIDED, str(error))
         except SubjectError as error:
             return CheckResult(check, Verdict.MISMATCH, f"could not be tried: {error.reason}")
-        if broken:
-            return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {broken}")
-    if len(reasons) == len(prepared.pair.dtypes):
-        return CheckResult(check, Verdict.SKIPPED, f"does not apply: {reasons[0]}")
+        if what:
+            return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {what}")
+    if len(reasons) == len(dtypes):
+        return CheckResult(
+            check, Verdict.SKIPPED, f"does not apply: {reasons[0]}" if reasons else "does not apply: there is no precision to try it in"
+        )
     return CheckResult(check, Verdict.MATCH)
 
 
