@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Arithmetic, Bound
+from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.oracle_step import OracleStep
 
 Imposed = dict[str, npt.NDArray[Any]]
@@ -22,10 +22,10 @@ Imposed = dict[str, npt.NDArray[Any]]
 DRAWS = 32
 """How often the inputs of a kink are moved at random to see which of its decisions may change: of two candidates that rounding may exchange one
 move in four does, so that one pair in ten thousand is not seen."""
-EXHAUSTIVE = 5
+EXHAUSTIVE = 6
 """The number of ambiguous decisions up to which every combination is tried."""
-GREEDY = 64
-"""The number of them that are tried one after another where there are more."""
+MANY = 64
+"""The number of them that are tried where there are more."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,11 @@ def ambiguous(step: OracleStep, arithmetic: Arithmetic, seed: int) -> list[Choic
     return list(choices)
 
 
-def tried(
-    step: OracleStep,
-    choices: Sequence[Choice],
-    again: Callable[[Imposed], OracleStep],
-    distance: Callable[[OracleStep], float],
-) -> OracleStep:
+def tried(step: OracleStep, choices: Sequence[Choice], again: Callable[[Imposed], OracleStep], residual: Callable[[OracleStep], Array]) -> OracleStep:
     """Return the step that comes closest to the subject's when ambiguous decisions are taken the other way.
+
+    Few of them are tried in every combination. What a decision at a margin of nearly nothing changes hardly depends on the others, so that of many
+    those are chosen whose changes add up to the difference, by least squares.
 
     Parameters
     ----------
@@ -113,22 +111,21 @@ def tried(
         From :func:`ambiguous`.
     again : callable
         Does the step with some decisions imposed.
-    distance : callable
-        How far a step is from the subject's.
+    residual : callable
+        The subject's numbers less those of a step, each in a unit of its own.
     """
 
     def chosen(combination: Sequence[Choice]) -> OracleStep:
         return again(_imposed(step, combination))
 
     if len(choices) <= EXHAUSTIVE:
-        combinations = (c for size in range(1, len(choices) + 1) for c in itertools.combinations(choices, size))
-        return min([step, *map(chosen, combinations)], key=distance)
-    best, kept = step, list[Choice]()
-    for choice in choices[:GREEDY]:
-        other = chosen([*kept, choice])
-        if distance(other) < distance(best):
-            best, kept = other, [*kept, choice]
-    return best
+        steps = [chosen(c) for size in range(1, len(choices) + 1) for c in itertools.combinations(choices, size)]
+    else:
+        missing = residual(step)
+        changes = np.stack([missing - residual(chosen([choice])) for choice in choices[:MANY]], axis=1)
+        shares = np.linalg.lstsq(changes, missing)[0]
+        steps = [chosen([choice for choice, share in zip(choices, shares, strict=False) if share > 0.5])]
+    return min([step, *steps], key=lambda s: float(np.linalg.norm(residual(s))))
 
 
 def _imposed(step: OracleStep, choices: Sequence[Choice]) -> Imposed:

@@ -23,7 +23,7 @@ from crosscheck.decisions import ambiguous, differing, tried
 from crosscheck.divergence import Divergence
 from crosscheck.failure import Failure
 from crosscheck.freerun import FreeRun, noise_of
-from crosscheck.judgement import Judgement, Kind, Verdict, equal, fractions_of, judge
+from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
 from crosscheck.oracle_step import OracleStep, Start, oracle_step
 from crosscheck.trace import Place
 from crosscheck.update import implied_gradient
@@ -70,9 +70,9 @@ class StepComparison(Comparison):
 
         step = again({})
         judgements = self._judgements(step, start, found)
-        if self.first is None and _exceeding(judgements):
-            choices = ambiguous(step, self.arithmetic, self.seed)
-            other = tried(step, choices, again, lambda s: self._distance(s, found))
+        if self.first is None and _exceeding(judgements) and all(np.isfinite(value).all() for value in found.values()):
+            choices, own = ambiguous(step, self.arithmetic, self.seed), step
+            other = tried(own, choices, again, lambda s: self._residual(s, own, found))
             self.tried += len(choices)
             if not _exceeding(explained := self._judgements(other, start, found)):
                 step, judgements = other, explained
@@ -109,16 +109,14 @@ class StepComparison(Comparison):
         expected, bound = step.expected[key]
         return judge(Place(self.steps, *key), Kind.WHOLE, found[key], expected, bound, self.arithmetic)
 
-    def _distance(self, step: OracleStep, found: Mapping[Key, Array]) -> float:
-        """Return the sum of the squares of all errors as fractions of their tolerances."""
-        total = 0.0
+    def _residual(self, step: OracleStep, unit: OracleStep, found: Mapping[Key, Array]) -> Array:
+        """Return the subject's numbers less those of a step, in tolerances of another one; what must be exact counts as if it rounded once."""
+        parts = []
         for key, value in found.items():
             if key in step.expected:
-                expected, bound = step.expected[key]
-                with np.errstate(invalid="ignore"):
-                    error = np.abs(value.astype(np.float64) - expected)
-                total += float((np.minimum(fractions_of(error, self.arithmetic.tolerance(bound)), 1 / self.arithmetic.unit) ** 2).sum())
-        return total
+                tolerance = self.arithmetic.tolerance(unit.expected[key][1]) + self.arithmetic.unit * np.abs(unit.expected[key][0])
+                parts.append((value.astype(np.float64) - step.expected[key][0]).ravel() / np.maximum(tolerance, self.arithmetic.smallest).ravel())
+        return np.concatenate(parts)
 
     def _grad(self, step: OracleStep, key: Key) -> Array:
         layer, parameter = key

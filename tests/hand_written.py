@@ -27,7 +27,7 @@ class Conv(Layer):
 
     def forward(self, x: Array) -> Array:
         weight = self.params["W"]
-        self.windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[:2], axis=(1, 2))
+        self.windows: Array = np.lib.stride_tricks.sliding_window_view(x, weight.shape[:2], axis=(1, 2))
         self.shape = x.shape
         return np.asarray(np.einsum("nyxcuv,uvco->nyxo", self.windows, weight) + self.params["b"])
 
@@ -62,7 +62,7 @@ class MaxPool(Layer):
         return np.asarray(self.windows.max(axis=-1))
 
     def winners(self) -> Array:
-        return np.arange(4) == self.windows.argmax(axis=-1)[..., None]
+        return np.asarray(np.arange(4) == self.windows.argmax(axis=-1)[..., None])
 
     def backward(self, grad: Array) -> Array:
         n, h, w, c = self.shape
@@ -75,7 +75,7 @@ class Flatten(Layer):
 
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
-        return x.reshape(len(x), -1)
+        return np.asarray(x.reshape(len(x), -1))
 
     def backward(self, grad: Array) -> Array:
         return grad.reshape(self.shape)
@@ -141,7 +141,7 @@ class DictsCNN:
                 grad = layer.grads[key]
                 before = self.velocity.get(f"{name}.{key}")
                 step = self.velocity[f"{name}.{key}"] = grad.copy() if before is None else self.momentum * before + grad
-                param -= self.lr * step
+                param[...] = param - self.lr * step
 
     def train(self, x: Array, labels: Array) -> Any:
         loss = self.loss.forward(self.forward(x), labels)
@@ -248,7 +248,7 @@ class PlainMLP:
         loss = -np.log(probabilities[np.arange(len(x)), labels]).mean()
         grad = probabilities.copy()
         grad[np.arange(len(x)), labels] -= 1
-        grad = grad / len(x)
+        grad = self.last_grad = grad / len(x)
         back = (grad @ p["W2"].T) * (hidden > 0)
         return loss, {"W1": x.T @ back, "b1": back.sum(axis=0), "W2": active.T @ grad, "b2": grad.sum(axis=0)}
 

@@ -24,6 +24,8 @@ from crosscheck.training import TrainingComparison
 
 LOOKS = 4
 """How often a free run is looked at, the last time at its end."""
+FOLLOWING = 5
+"""Consequences of a fault that are told one by one."""
 PERTURBED = 8
 """References with perturbed rounding in a free run."""
 
@@ -131,7 +133,10 @@ def _telling(key: Key, series: Series) -> list[Judgement]:
 
 def notes(comparison: Comparison) -> list[str]:
     """Return what else is worth knowing about a run."""
-    words = [consequence_in_words(judgement_facts(c.judgement) | {"relative_error": number(c.relative)}) for c in comparison.consequences.values()]
+    following = list(comparison.consequences.values())
+    words = [consequence_in_words(judgement_facts(c.judgement) | {"relative_error": number(c.relative)}) for c in following[:FOLLOWING]]
+    if len(following) > FOLLOWING:
+        words.append(f"{len(following) - FOLLOWING} more quantities are off because of what came before them")
     words += [
         decision_in_words({"layer": d.layer, "differing": d.differing, "largest_margin": number(d.margin)}) for d in comparison.decisions.values()
     ]
