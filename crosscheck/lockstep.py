@@ -84,7 +84,7 @@ def check_step(
     report.links.extend(chain.forward())
     report.links.extend(chain.backward())
     report.links.extend(chain.updates())
-    if all(name in report.contexts and report.contexts[name].judged_whole for name in [*architecture.names, "loss"]):
+    if _in_a_row(architecture, x, report):
         _whole(architecture, trace, x, labels, arithmetic, report)
     return report
 
@@ -191,6 +191,17 @@ def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, a
         found = trace.get((layer, quantity))
         if found is not None:
             report.whole.append(judge(trace.place(layer, quantity), Kind.WHOLE, found, expected, bound, arithmetic))
+
+
+def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:
+    """Return whether every layer could be judged whole and got an array of the shape that the layer before it is to put out."""
+    shape = x.shape
+    for name in [*architecture.names, "loss"]:
+        context = report.contexts.get(name)
+        if context is None or not context.judged_whole or context.call.x.shape != shape:
+            return False
+        shape = context.expected["output"].shape
+    return True
 
 
 def _start(architecture: Architecture, trace: Trace) -> Start:

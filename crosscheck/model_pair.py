@@ -240,7 +240,10 @@ def _prepare(pair: ModelPair) -> PreparedModel:
         raise pair.error(
             f"the reference turns a batch of shape {pair.shape} into {output.shape}, expected (batch, classes), {(pair.shape[0], pair.classes)}"
         )
-    network.train.batch(x)
+    try:
+        network.train.batch(x)
+    except LayoutError as error:
+        raise pair.error(f"input: {error}") from error
     own_dtypes = {str(value.dtype) for value in network.params.values()}
     dtypes = pair.dtypes if _takes_dtype(pair) else [dtype for dtype in pair.dtypes if dtype in own_dtypes]
     elements = pair.steps * elements_per_step(reference.architecture, params, x, some)
