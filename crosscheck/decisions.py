@@ -24,8 +24,8 @@ DRAWS = 32
 move in four does, so that one pair in ten thousand is not seen."""
 EXHAUSTIVE = 6
 """The number of ambiguous decisions up to which every combination is tried."""
-MANY = 64
-"""The number of them that are tried where there are more."""
+MANY = 256
+"""The number of them up to which each is tried."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,14 @@ def ambiguous(step: OracleStep, arithmetic: Arithmetic, seed: int) -> list[Choic
     return list(choices)
 
 
-def tried(step: OracleStep, choices: Sequence[Choice], again: Callable[[Imposed], OracleStep], residual: Callable[[OracleStep], Array]) -> OracleStep:
-    """Return the step that comes closest to the subject's when ambiguous decisions are taken the other way.
+def tried(
+    step: OracleStep, choices: Sequence[Choice], again: Callable[[Imposed], OracleStep], residual: Callable[[OracleStep], Array]
+) -> tuple[OracleStep, Array]:
+    """Return the step that comes closest to the subject's when ambiguous decisions are taken the other way, and what they leave open.
 
-    Few of them are tried in every combination. What a decision at a margin of nearly nothing changes hardly depends on the others, so that of many
-    those are chosen whose changes add up to the difference, by least squares.
+    Few of them are tried in every combination, which leaves nothing open. What a decision at a margin of nearly nothing changes hardly depends on
+    the others; so of many those are chosen whose changes add up to the difference, by least squares, and what all of them together can change is
+    left open.
 
     Parameters
     ----------
@@ -112,20 +115,29 @@ def tried(step: OracleStep, choices: Sequence[Choice], again: Callable[[Imposed]
     again : callable
         Does the step with some decisions imposed.
     residual : callable
-        The subject's numbers less those of a step, each in a unit of its own.
+        The subject's numbers less those of a step, as fractions of their tolerances.
+
+    Returns
+    -------
+    OracleStep
+    array
+        How far each of the numbers may still be moved by decisions, as a fraction of its tolerance; infinite where there are too many to try.
     """
 
     def chosen(combination: Sequence[Choice]) -> OracleStep:
         return again(_imposed(step, combination))
 
+    missing = residual(step)
     if len(choices) <= EXHAUSTIVE:
-        steps = [chosen(c) for size in range(1, len(choices) + 1) for c in itertools.combinations(choices, size)]
-    else:
-        missing = residual(step)
-        changes = np.stack([missing - residual(chosen([choice])) for choice in choices[:MANY]], axis=1)
-        shares = np.linalg.lstsq(changes, missing)[0]
-        steps = [chosen([choice for choice, share in zip(choices, shares, strict=False) if share > 0.5])]
-    return min([step, *steps], key=lambda s: float(np.linalg.norm(residual(s))))
+        combinations = (c for size in range(1, len(choices) + 1) for c in itertools.combinations(choices, size))
+        return min([step, *map(chosen, combinations)], key=lambda s: float(np.linalg.norm(residual(s)))), np.zeros_like(missing)
+    changes = np.stack([missing - residual(chosen([choice])) for choice in choices[:MANY]], axis=1)
+    telling = np.abs(changes).max(axis=0) > 1
+    if len(choices) > MANY:
+        return step, np.where((np.abs(changes) > 1).any(axis=1), np.inf, 0.0)
+    shares = np.linalg.lstsq(changes[:, telling], missing)[0] if telling.any() else np.zeros(0)
+    others = [choice for choice, share in zip(itertools.compress(choices, telling), shares, strict=True) if share > 0.5]
+    return min([step, chosen(others)], key=lambda s: float(np.linalg.norm(residual(s)))), np.abs(changes).sum(axis=1)
 
 
 def _imposed(step: OracleStep, choices: Sequence[Choice]) -> Imposed:

@@ -6,7 +6,7 @@ what still exceeds is a mismatch. Its cause is looked for in the gradient that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from crosscheck.adapters.listening import Unseen
 from crosscheck.adapters.whole_step import SteppedNetwork
+from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes import Cause, diagnose
+from crosscheck.causes.ties import ruled
 from crosscheck.chain import own_errors
 from crosscheck.comparison import Comparison, Labels
 from crosscheck.decisions import ambiguous, differing, tried
@@ -30,6 +32,8 @@ from crosscheck.update import implied_gradient
 
 LOSS = ("loss", "output")
 Key = tuple[str, str]
+Done = Callable[..., OracleStep]
+"""Does the step of a network, with decisions imposed on it if any."""
 
 
 @dataclass
@@ -38,12 +42,12 @@ class StepComparison(Comparison):
 
     Attributes
     ----------
-    tried : int
-        How many ambiguous decisions at kinks were tried both ways.
+    ambiguous : int
+        How many decisions at kinks rounding may turn in a step that ends elsewhere than the oracle's own; the most of any step.
     """
 
     subject: SteppedNetwork
-    tried: int = 0
+    ambiguous: int = 0
     _buffers: dict[str, Array] = field(default_factory=dict, repr=False)
     _buffer_errors: dict[str, Array] = field(default_factory=dict, repr=False)
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)
@@ -65,22 +69,18 @@ class StepComparison(Comparison):
             self.free.step(x, labels)
 
     def _judge(self, start: Start, found: Mapping[Key, Array], x: Array, labels: Labels) -> None:
-        def again(decisions: Mapping[str, npt.NDArray[Any]]) -> OracleStep:
-            return oracle_step(self.architecture, start, x, labels, self.arithmetic, decisions)
+        def done(architecture: Architecture, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> OracleStep:
+            return oracle_step(architecture, start, x, labels, self.arithmetic, decisions or {})
 
-        step = again({})
+        step = done(self.architecture)
         judgements = self._judgements(step, start, found)
-        if self.first is None and _exceeding(judgements) and all(np.isfinite(value).all() for value in found.values()):
-            choices, own = ambiguous(step, self.arithmetic, self.seed), step
-            other = tried(own, choices, again, lambda s: self._residual(s, own, found))
-            self.tried += len(choices)
-            if not _exceeding(explained := self._judgements(other, start, found)):
-                step, judgements = other, explained
-                self.count(differing(step, self.arithmetic))
+        if self.first is None and _exceeding(judgements):
+            step, judgements = self._tried(step, judgements, start, found, done)
         self.steps_checked += 1
         self.record.add(judgements)
         if self.first is None and (exceeding := _exceeding(judgements)):
             self.first = self._divergence(exceeding[0], step, start, found)
+            self.first = replace(self.first, cause=self._tie_rule(exceeding[0], step, start, found, done) or self.first.cause)
         if self.free is None:
             values = [
                 (name, quantity, run.result[quantity], error)
@@ -91,6 +91,44 @@ class StepComparison(Comparison):
             self.free = FreeRun(self.make, start.params, noise, self.perturbed, self.looks, self.arithmetic, self.seed)
         self._buffers, self._buffer_errors = step.buffers, step.buffer_errors
         self._grads = {_key(name): self._grad(step, _key(name)) for name in start.params if _key(name) in step.expected}
+
+    def _tried(
+        self, step: OracleStep, judgements: list[Judgement], start: Start, found: Mapping[Key, Array], done: Done
+    ) -> tuple[OracleStep, list[Judgement]]:
+        """Return a step that ends nowhere else than the subject's, where other decisions at kinks explain that, and the judgements by it.
+
+        Where decisions may explain it and are too many to find out which, the judgements are undecided.
+        """
+        exceeding = _exceeding(judgements)
+        final = any((j.place.layer, j.place.quantity) not in step.expected for j in exceeding) or not all(
+            np.isfinite(value).all() for value in found.values()
+        )
+        choices = [] if final else ambiguous(step, self.arithmetic, self.seed)
+        if not choices or self._tie_rule(exceeding[0], step, start, found, done):
+            return step, judgements
+        self.ambiguous = max(self.ambiguous, len(choices))
+        closest, left = tried(step, choices, lambda imposed: done(self.architecture, imposed), lambda s: self._residual(s, step, found))
+        by_closest = self._judgements(closest, start, found)
+        if not _exceeding(by_closest):
+            self.count(differing(closest, self.arithmetic))
+            return closest, by_closest
+        if (np.abs(self._residual(step, step, found)) > 1 + left).any():
+            return step, judgements
+        reason = (
+            f"rounding may turn {len(choices):,} decisions at kinks, which may explain this, and they are too many to find out; it can be decided on "
+            "inputs without ties, or where the layers are listened to"
+        )
+        return step, [replace(j, verdict=Verdict.UNDECIDED, reason=reason) if j.verdict is Verdict.MISMATCH else j for j in judgements]
+
+    def _tie_rule(self, judgement: Judgement, step: OracleStep, start: Start, found: Mapping[Key, Array], done: Done) -> Cause | None:
+        """Return the tie rule of max pooling that explains the whole step, if one does."""
+        inputs = {name: run.call.x for name, run in zip(step.names, step.runs, strict=True)}
+        for name, words, architecture in ruled(self.architecture, inputs):
+            judgements = self._judgements(done(architecture), start, found)
+            if not _exceeding(judgements):
+                worst = max(judgements, key=lambda j: j.fraction)
+                return Cause(name, words, judgement.units, worst.units, worst.fraction)
+        return None
 
     def _judgements(self, step: OracleStep, start: Start, found: Mapping[Key, Array]) -> list[Judgement]:
         """Return the verdicts in the order in which a fault spreads: the loss, then the parameters of the last layer to those of the first."""
@@ -110,13 +148,11 @@ class StepComparison(Comparison):
         return judge(Place(self.steps, *key), Kind.WHOLE, found[key], expected, bound, self.arithmetic)
 
     def _residual(self, step: OracleStep, unit: OracleStep, found: Mapping[Key, Array]) -> Array:
-        """Return the subject's numbers less those of a step, in tolerances of another one; what must be exact counts as if it rounded once."""
-        parts = []
-        for key, value in found.items():
-            if key in step.expected:
-                tolerance = self.arithmetic.tolerance(unit.expected[key][1]) + self.arithmetic.unit * np.abs(unit.expected[key][0])
-                parts.append((value.astype(np.float64) - step.expected[key][0]).ravel() / np.maximum(tolerance, self.arithmetic.smallest).ravel())
-        return np.concatenate(parts)
+        """Return the subject's numbers less those of a step, as fractions of another one's tolerances."""
+        keys = [key for key in found if key in step.expected]
+        differences = [(found[key].astype(np.float64) - step.expected[key][0]).ravel() for key in keys]
+        tolerances = [np.broadcast_to(self.arithmetic.tolerance(unit.expected[key][1]), found[key].shape).ravel() for key in keys]
+        return np.asarray(np.concatenate(differences) / np.maximum(np.concatenate(tolerances), self.arithmetic.smallest))
 
     def _grad(self, step: OracleStep, key: Key) -> Array:
         layer, parameter = key

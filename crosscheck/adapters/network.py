@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck.adapters.convention import ConventionError, Shape
 from crosscheck.adapters.listening import LayerObject, ListenedNetwork
-from crosscheck.adapters.objects import Attributes, Dicts, Updating
+from crosscheck.adapters.objects import Attributes, Dicts, Updating, array_attributes
 from crosscheck.adapters.recognise import recognise
 from crosscheck.arithmetic import Array
 from crosscheck.layout import LayerLayout, Layout
@@ -82,7 +82,7 @@ class Network:
             found = ", ".join(given) if isinstance(self.layers, Mapping) else f"{len(self.layers)} without names"
             raise ConventionError(f"the network's layers are {found or 'none'}; the reference's, in order: {', '.join(shapes)}")
         parts = {name: part if isinstance(part, Part) else Part(part) for name, part in given.items()}
-        adapted = {name: replace(part, layer=_adapter(part, bool(shapes[name]), name)) for name, part in parts.items()}
+        adapted = {name: replace(part, layer=_adapter(part, len(shapes[name]), name)) for name, part in parts.items()}
         names: dict[int, str] = {}
         for name, part in adapted.items():
             if (other := names.setdefault(id(part.layer.layer), name)) != name:
@@ -131,17 +131,23 @@ class Network:
         return ListenedNetwork(parts, layouts, self.step, loss, self.state or dict, self.predict, batch)
 
 
-def _adapter(part: Part, has_params: bool, name: str) -> LayerObject:
+def _adapter(part: Part, count: int, name: str) -> LayerObject:
     """Return the adapter of a layer, found out where exactly one fits.
 
-    Arrays of a layer whose counterpart has no parameters are no parameters either.
+    Parameters
+    ----------
+    part : Part
+    count : int
+        How many parameters its counterpart has; where that is none, no array of the layer is one either.
+    name : str
     """
     try:
         if isinstance(part.layer, LayerObject):
             return part.layer
-        if not has_params and not part.params and not hasattr(part.layer, "instance"):
+        if not count and not part.params and not hasattr(part.layer, "instance"):
             return Updating(part.layer) if callable(getattr(part.layer, "backprop", None)) else Dicts(part.layer)
-        found = recognise(part.layer, part.params)
+        arrays = array_attributes(part.layer)
+        found = recognise(part.layer, dict.fromkeys(arrays, "") if len(part.params) < count == len(arrays) else part.params)
     except ConventionError as error:
         raise ConventionError(f"layer {name}: {error}") from error
     if not isinstance(found, Dicts | Attributes | Updating):

@@ -13,7 +13,7 @@ from crosscheck.adapters.training_step import TrainingStep, same_parameters
 from crosscheck.arithmetic import Array
 from crosscheck.containment import as_array, contained
 from crosscheck.layout import Layout, Parameter
-from crosscheck.mapping import mapped
+from crosscheck.mapping import MappingError, mapped
 from crosscheck.subject import Labels, source
 
 
@@ -77,7 +77,10 @@ class WholeStep:
             If anything does not fit or can be understood in several ways.
         """
         expected = {f"{layer}.{name}": shape for layer, params in shapes.items() for name, shape in params.items()}
-        params, inferred = mapped(self.shapes, expected, self.names, self.sizes)
+        try:
+            params, inferred = mapped(self.shapes, expected, self.names, self.sizes)
+        except MappingError as error:
+            raise MappingError(str(error).replace("params={", "names={").replace("params[", "names[")) from error
         for name, parameter in params.items():
             parameter.layout.expect(np.zeros(self.shapes[name]), expected[parameter.name], f"the parameter {name}")
         return params, inferred

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array
 from crosscheck.causes.candidate import Candidate
 from crosscheck.failure import Failure
 from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
+from crosscheck.operation import Call, Oracle, Rounding
 
 _RULES = {
     "all": "every pixel that equals its window's maximum gets the whole gradient, where the reference gives it to the first one",
@@ -34,6 +38,47 @@ def tie_rule(failure: Failure) -> Iterator[Candidate]:
     for rule, words in _RULES.items():
         message = f"tie rule: {words}; {tied:,} of {windows:,} windows tie{experiment}"
         yield Candidate(f"tie rule: {rule}", message, pooled_gradient(failure.call.x, grad_output, settings, rule))
+
+
+@dataclass(frozen=True)
+class _Ruled:
+    """Max pooling with another tie rule, as an oracle."""
+
+    right: Oracle
+    rule: str
+
+    @property
+    def rounding(self) -> Rounding:
+        return self.right.rounding
+
+    @property
+    def settings(self) -> Mapping[str, tuple[int, ...]]:
+        return self.right.settings
+
+    def decisions(self, x: Array) -> npt.NDArray[Any] | None:
+        return self.right.decisions(x)
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        result = self.right.vjp(call)
+        if call.grad_output is not None and "decisions" not in call.constants:
+            result["grad_input"] = pooled_gradient(call.x, call.grad_output, dict(self.right.settings), self.rule)
+        return result
+
+
+def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[tuple[str, str, Architecture]]:
+    """Yield the network with each tie rule that is no choice of one winner: the rule's name, the rule in words, the network whose pools follow it.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    inputs : mapping of str to array
+        What each layer gets.
+    """
+    layers = architecture.layers
+    pools = [name for name, layer in layers.items() if "kernel" in layer.settings and layer.decisions(inputs[name]) is not None]
+    for rule in ("all", "split") if pools else ():
+        changed = {name: _Ruled(layer, rule) if name in pools else layer for name, layer in layers.items()}
+        yield f"tie rule: {rule}", f"tie rule of {', '.join(pools)}: {_RULES[rule]}", replace(architecture, layers=changed)
 
 
 def _windows(x: Array, settings: dict[str, tuple[int, ...]]) -> Array:

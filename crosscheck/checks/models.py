@@ -145,8 +145,8 @@ def notes(comparison: Comparison) -> list[str]:
         others = [f"{layer}.{q}" for (_, layer, q), s in comparison.record.series.items() if s.first and s.first.place != first]
         if others:
             words.append(f"off, too: {', '.join(others)}; in a training step seen from outside a fault is not to be told from what follows from it")
-        if comparison.tried:
-            words.append(f"{comparison.tried} decisions at kinks, which rounding may turn, were tried both ways")
+        if comparison.ambiguous:
+            words.append(f"rounding may turn {comparison.ambiguous:,} decisions at kinks in a step; they were tried the other way")
     return words
 
 
