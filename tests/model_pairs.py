@@ -44,8 +44,7 @@ def dicts_pair(plant: Plant = unchanged, **settings: Any) -> ModelPair:
         }
         return Network(parts, network.train, network.loss, lambda: network.velocity, network.forward)
 
-    parts = OrderedDict(conv=nn.Conv2d(1, 2, 3), relu=nn.ReLU(), pool=nn.MaxPool2d(2), flatten=nn.Flatten(), linear=nn.Linear(8, 3))
-    return model_pair(make, nn.Sequential(parts), (4, 1, 6, 6), momentum=momentum, **settings)
+    return model_pair(make, cnn(), (4, 1, 6, 6), momentum=momentum, **settings)
 
 
 def attributes_pair(plant: Plant = unchanged, **settings: Any) -> ModelPair:
@@ -81,11 +80,31 @@ def whole_pair(plant: Plant = unchanged, **settings: Any) -> ModelPair:
         plant(network)
         return WholeStep(network.train, network.params, {"W1": "first.weight: i o -> o i"}, predict=network.predict)
 
-    return model_pair(make, settings.pop("reference", mlp()), (4, 5), **settings)
+    return model_pair(make, settings.pop("reference", mlp()), settings.pop("shape", (4, 5)), **settings)
+
+
+def whole_cnn_pair(plant: Plant = unchanged, **settings: Any) -> ModelPair:
+    """Return the network of layers with dicts as one that shows nothing of them."""
+
+    def make(dtype: str) -> WholeStep:
+        network = DictsCNN(dtype, LR, 0.0)
+        plant(network)
+
+        def arrays() -> dict[str, Array]:
+            return {f"{name}.{key}": value for name, layer in network.layers.items() for key, value in layer.params.items()}
+
+        names = {"conv.W": "conv.weight: kh kw i o -> o i kh kw", "linear.W": "linear.weight: (h w c) o -> o (c h w)"}
+        return WholeStep(network.train, arrays, names, {"h": 2, "w": 2, "c": 2})
+
+    return model_pair(make, cnn(), (4, 1, 6, 6), input=IMAGES, **settings)
 
 
 def mlp() -> nn.Sequential:
     return nn.Sequential(OrderedDict(first=nn.Linear(5, 4), relu=nn.ReLU(), second=nn.Linear(4, 3)))
+
+
+def cnn() -> nn.Sequential:
+    return nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 2, 3), relu=nn.ReLU(), pool=nn.MaxPool2d(2), flatten=nn.Flatten(), linear=nn.Linear(8, 3)))
 
 
 def model_pair(make: Callable[..., Any], reference: Any, shape: tuple[int, ...], **settings: Any) -> ModelPair:
@@ -104,6 +123,7 @@ PAIRS: dict[str, Callable[..., ModelPair]] = {
     "attributes": attributes_pair,
     "updating": updating_pair,
     "whole-step": whole_pair,
+    "whole-step-images": whole_cnn_pair,
     "whole-step-momentum": lambda **settings: whole_pair(momentum=0.9, **settings),
     "whole-step-nesterov": lambda **settings: whole_pair(nesterov, momentum=0.9, nesterov=True, **settings),
     "sum": lambda **settings: whole_pair(summed, loss=nn.CrossEntropyLoss(reduction="sum"), **settings),

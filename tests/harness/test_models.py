@@ -11,7 +11,7 @@ import hand_written
 import numpy as np
 import pytest
 from hand_written import Array, DictsCNN, PlainMLP
-from model_pairs import LR, PAIRS, SETTINGS, dicts_pair, of_class, replaced, result_of, stepping, whole_pair
+from model_pairs import LR, PAIRS, SETTINGS, dicts_pair, of_class, replaced, result_of, stepping, whole_cnn_pair, whole_pair
 from torch import nn
 
 from crosscheck.checking import check_pair
@@ -116,6 +116,11 @@ def few_values(rng: np.random.Generator) -> tuple[Array, Array]:
     return rng.integers(0, 2, (4, 1, 6, 6)).astype(np.float64), rng.integers(0, 3, 4)
 
 
+def one_value(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return images without a contour, in which every window ties."""
+    return np.ones((4, 1, 6, 6)) * 5 * rng.standard_normal((4, 1, 1, 1)), rng.integers(0, 3, 4)
+
+
 @dataclass(frozen=True)
 class Planted:
     """A fault, where it must be found and, where it has a name, by which cause."""
@@ -155,6 +160,9 @@ FAULTS = {
         lambda: whole_pair(stepping(lambda _, grads: {"W2": 0 * grads["W2"], "b2": 0 * grads["b2"]})),
         "step 1, second.weight",
         "every element is 0: it was never computed",
+    ),
+    "whole-pool-ties": Planted(
+        lambda: whole_cnn_pair(of_class("pool", PoolAll), batches=one_value), "step 1, conv.weight", "tie rule of pool: every pixel that equals"
     ),
     "whole-trains-frozen": Planted(lambda: whole_pair(frozen=("second",)), "step 1, second.weight"),
     "whole-loss-sum": Planted(lambda: whole_pair(loss=nn.CrossEntropyLoss(reduction="sum")), "step 1, loss.output", "divided by the batch size, 4"),
@@ -222,7 +230,7 @@ def test_free_run_leaves_its_yardstick(dtype: str) -> None:
     assert "left its yardstick by step" in result.reason
 
 
-def near_kinks(units: int, margin: float) -> ModelPair:
+def near_kinks(units: int, margin: float, samples: int = 4) -> ModelPair:
     """Return a pair whose first hidden units are zero but for rounding at the first step; the subject turns every decision within a margin."""
 
     def turned(network: PlainMLP) -> None:
@@ -238,14 +246,14 @@ def near_kinks(units: int, margin: float) -> ModelPair:
         replaced("gradients", around)(network)
 
     def batches(rng: np.random.Generator) -> tuple[Array, Array]:
-        x, start = rng.standard_normal((4, 5)), starts.get("start")
+        x, start = rng.standard_normal((samples, 5)), starts.get("start")
         if start is not None:
             weight, bias = start["first.weight"][:units], start["first.bias"][:units]
             x = x - (x @ weight.T + bias) @ np.linalg.pinv(weight).T
-        return x, rng.integers(0, 3, 4)
+        return x, rng.integers(0, 3, samples)
 
     starts: dict[str, Any] = {}
-    pair = whole_pair(turned, batches=batches, steps=1)
+    pair = whole_pair(turned, shape=(samples, 5), batches=batches, steps=1)
     starts["start"] = pair.prepared.start("float64", 0)
     return pair
 
@@ -257,6 +265,13 @@ def test_decisions_that_rounding_may_turn(units: int) -> None:
     assert result.verdict is Verdict.MATCH, result.divergence
     assert [note for note in result.notes if note.startswith("decisions: relu chose differently from the oracle")]
     assert f"rounding may turn {4 * units} decisions at kinks in a step; they were tried the other way" in result.notes
+
+
+def test_more_decisions_than_can_be_told_apart() -> None:
+    """Eight decisions about one unit of five inputs: several choices explain the step nearly, so that nothing is said against the subject."""
+    result = result_of(near_kinks(1, 1e-14, samples=8), "lockstep-float64")
+    assert result.verdict is Verdict.UNDECIDED
+    assert "rounding may turn 8 decisions at kinks, which may explain this" in result.reason
 
 
 def test_decisions_that_rounding_cannot_turn() -> None:
