@@ -81,6 +81,7 @@ class Comparison:
         """Let both sides do one step on a batch and judge everything in it."""
         raise NotImplementedError
 
+    @np.errstate(all="ignore")
     def look(self) -> list[Look]:
         """Measure how far the free runs have come apart."""
         return self.free.look(self.steps, self.subject.params) if self.free else []

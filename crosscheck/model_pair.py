@@ -93,8 +93,9 @@ class ModelPair(Declaration):
             raise self.error(f"subject is a {type(self.subject).__name__}, expected a function that returns a fresh network each time it is called")
         if not self.shape or any(not isinstance(size, int) or size < 1 for size in self.shape):
             raise self.error(f"shape is {self.shape!r}, expected the shape of a batch, such as (8, 1, 28, 28)")
-        if not np.isfinite([self.lr, self.momentum, self.dampening, self.weight_decay]).all() or min(self.lr, self.momentum, self.weight_decay) < 0:
-            raise self.error(f"{self.settings}: expected finite numbers, none of lr, momentum and weight_decay negative")
+        numbers = [self.lr, self.momentum, self.dampening, self.weight_decay]
+        if not max(np.abs(numbers)) <= np.finfo(np.float32).max or min(self.lr, self.momentum, self.weight_decay) < 0:
+            raise self.error(f"{self.settings}: expected numbers that single precision knows, none of lr, momentum and weight_decay negative")
         if self.nesterov and (not self.momentum or self.dampening):
             raise self.error("nesterov needs momentum above 0 and no dampening")
         if self.steps < 1:

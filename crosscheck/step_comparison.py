@@ -52,6 +52,7 @@ class StepComparison(Comparison):
     _buffer_errors: dict[str, Array] = field(default_factory=dict, repr=False)
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)
 
+    @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
     def step(self, x: Array, labels: Labels) -> None:
         """Let both sides do one step on a batch; judge the loss and every updated parameter."""
         self.steps += 1
@@ -167,8 +168,7 @@ class StepComparison(Comparison):
             layer_itself = Unseen(self.subject.source)
             cause = diagnose(Failure(judgement, found[key], expected, bound, run.call, run.stage.oracle, layer_itself, self.arithmetic))
         elif key in step.expected and found[key].shape == step.expected[key][0].shape:
-            with np.errstate(all="ignore"):  # the subject's numbers may be anything
-                cause = self._cause_of_gradient(step, start, found[key], layer, quantity)
+            cause = self._cause_of_gradient(step, start, found[key], layer, quantity)
         return Divergence(judgement, cause, self.subject.source)
 
     def _cause_of_gradient(self, step: OracleStep, start: Start, after: Array, layer: str, parameter: str) -> Cause | None:

@@ -58,6 +58,7 @@ class TrainingComparison(Comparison):
         self._noise: dict[tuple[str, str], float] = {}
         self.broken: set[tuple[str, str]] = set()
 
+    @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
     def step(self, x: Array, labels: Labels, check: bool = True) -> BothOutcomes:
         """Let both sides do one step on a batch; where ``check`` is true, judge everything in it. The first step is always traced."""
         self.steps += 1

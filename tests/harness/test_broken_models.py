@@ -19,6 +19,7 @@ from crosscheck.adapters.objects import Attributes
 from crosscheck.adapters.whole_step import WholeStep
 from crosscheck.checking import check_pair
 from crosscheck.checks import Settings
+from crosscheck.declaration import PairError
 from crosscheck.judgement import Verdict
 from crosscheck.model_pair import ModelPair
 
@@ -198,6 +199,17 @@ def test_last_layer_that_never_runs() -> None:
     assert "the training step never ran the forward method of second" in result.reason
 
 
+@pytest.mark.parametrize("shown", SHOWN)
+def test_training_that_diverges(shown: str) -> None:
+    """Numbers that leave every range, on both sides, end in verdicts, too."""
+
+    def far(network: Any) -> None:
+        network.lr = 1e30
+
+    result = check_pair(SHOWN[shown](far, lr=1e30), SETTINGS, lambda name: name.endswith("float32"))
+    assert Verdict.MATCH not in {r.verdict for r in result.results}
+
+
 def test_factory_that_raises() -> None:
     result = check_pair(model_pair(raising, mlp(), (4, 5)), SETTINGS)
     assert result.verdict is Verdict.UNDECIDED
@@ -258,6 +270,7 @@ DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
     "no-theory": (lambda: whole_pair(reference=nn.Sequential(nn.Linear(5, 3), nn.Bilinear(1, 1, 1))), "no error theory for torch.nn.Bilinear"),
     "no-loss": (lambda: whole_pair(loss=nn.MSELoss()), "the loss is a MSELoss"),
     "classes": (lambda: whole_pair(classes=7), "into (4, 3), expected (batch, classes), (4, 7)"),
+    "learning-rate": (lambda: whole_pair(lr=float("nan")), "expected numbers that single precision knows"),
     "frozen": (lambda: whole_pair(frozen=("third",)), "no layer is called 'third'"),
     "momentum-without-state": (listed(ordered, momentum=0.9), "does not say where its momentum buffers are"),
     "too-few-layers": (
@@ -277,10 +290,18 @@ DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
 }
 
 
+def error_of(declared: Callable[[], ModelPair]) -> str:
+    """Return the error of a declaration, whether it shows at once or once the pair is made ready."""
+    try:
+        return check_pair(declared(), SETTINGS).error
+    except PairError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("case", DECLARATIONS)
 def test_declaration_that_does_not_fit(case: str) -> None:
     declared, reason = DECLARATIONS[case]
-    error = check_pair(declared(), SETTINGS).error
+    error = error_of(declared)
     assert error.startswith("model: ")
     assert reason in error
 
