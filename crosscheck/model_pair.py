@@ -41,7 +41,7 @@ class ModelPair(Declaration):
     subject : callable
         Returns a fresh network each time: a :class:`~crosscheck.adapters.network.Network`, whose layers are listened to, or a
         :class:`~crosscheck.adapters.whole_step.WholeStep`, which shows its loss and its parameters alone. It gets the name of the precision,
-        ``"float64"`` or ``"float32"``, if it takes an argument.
+        ``"float64"`` or ``"float32"``, if it has a first argument without a default value, or one that is called ``dtype``.
     reference : torch.nn.Sequential
         The names of its layers are those in reports.
     loss : torch.nn.Module
@@ -172,7 +172,10 @@ class PreparedModel:
         SubjectError
             If the factory raises, or the network is not of this precision, or does not take the parameters.
         """
-        network = _bound(self.pair, _made(self.pair, dtype), self.layouts)
+        try:
+            network = _bound(self.pair, _made(self.pair, dtype), self.layouts)
+        except ConventionError as error:
+            raise SubjectError(f"another network from the same factory is not like the first: {error}") from error
         start = self.start(dtype, seed)
         for name, value in network.params.items():
             if value.dtype != start[name].dtype or value.shape != start[name].shape:
@@ -201,11 +204,13 @@ class PreparedModel:
 
 
 def _takes_dtype(pair: ModelPair) -> bool:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    """Return whether the factory's first argument is the precision: one that it cannot do without, or that is called so."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
-        return any(parameter.kind in kinds for parameter in inspect.signature(pair.subject).parameters.values())
+        first = next(iter(inspect.signature(pair.subject).parameters.values()), None)
     except (TypeError, ValueError):
         return False
+    return first is not None and first.kind in kinds and (first.default is inspect.Parameter.empty or first.name == "dtype")
 
 
 def _made(pair: ModelPair, dtype: str) -> Declared:

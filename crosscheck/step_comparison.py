@@ -101,10 +101,9 @@ class StepComparison(Comparison):
         Where decisions may explain it and are too many to find out which, the judgements are undecided.
         """
         exceeding = _exceeding(judgements)
-        final = any((j.place.layer, j.place.quantity) not in step.expected for j in exceeding) or not all(
-            np.isfinite(value).all() for value in found.values()
-        )
-        choices = [] if final else ambiguous(step, self.arithmetic, self.seed)
+        finite = all(np.isfinite(value).all() for value in found.values())
+        frozen = any((j.place.layer, j.place.quantity) not in step.expected for j in exceeding)
+        choices = ambiguous(step, self.arithmetic, self.seed) if finite and not frozen else []
         if not choices or self._tie_rule(exceeding[0], step, start, found, done):
             return step, judgements
         self.ambiguous = max(self.ambiguous, len(choices))

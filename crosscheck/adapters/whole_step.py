@@ -94,7 +94,14 @@ class WholeStep:
             From :meth:`layouts`, of this network or of another one from the same factory.
         batch : Layout or None
             Of the batch.
+
+        Raises
+        ------
+        ConventionError
+            If the parameters have other names than those of the layouts.
         """
+        if set(self.shapes) != set(layouts):
+            raise ConventionError(f"the parameters are {', '.join(self.shapes) or 'none'}, expected {', '.join(layouts)}")
         return SteppedNetwork(self, layouts, batch or Layout())
 
 

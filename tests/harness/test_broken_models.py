@@ -240,6 +240,31 @@ def test_factory_without_a_precision() -> None:
     assert "subject() takes no argument and makes no float32 network" in result.results[1].reason
 
 
+def test_factory_with_settings_of_its_own() -> None:
+    """An argument that has a default value is not the precision."""
+
+    def make(lr: float = LR) -> WholeStep:
+        network = PlainMLP("float64", lr)
+        return WholeStep(network.train, network.params)
+
+    assert result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float64").verdict is Verdict.MATCH
+
+
+def test_factory_that_makes_another_network() -> None:
+    made: list[WholeStep] = []
+
+    def make(dtype: str) -> WholeStep:
+        network = PlainMLP(dtype, LR)
+        if made:
+            network.params["W3"] = network.params.pop("W2")
+        made.append(WholeStep(network.train, network.params))
+        return made[-1]
+
+    result = result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float64")
+    assert result.verdict is Verdict.MISMATCH
+    assert "another network from the same factory is not like the first" in result.reason
+
+
 def test_parameters_that_are_copies() -> None:
     def make(dtype: str) -> WholeStep:
         network = PlainMLP(dtype, LR)
@@ -304,82 +329,3 @@ def test_declaration_that_does_not_fit(case: str) -> None:
     error = error_of(declared)
     assert error.startswith("model: ")
     assert reason in error
-
-
-def writes_to_batch(network: PlainMLP) -> None:
-    def around(method: Any, owner: Any) -> Any:
-        def train(x: Array, labels: Array) -> Any:
-            loss = method(x, labels)
-            labels += 1
-            return loss
-
-        return train
-
-    replaced("train", around)(network)
-
-
-def random_each_time(network: PlainMLP) -> None:
-    rng = np.random.default_rng()
-    replaced("train", lambda train, owner: lambda x, labels: train(x * rng.random(), labels))(network)
-
-
-def first_batch_size(network: PlainMLP) -> None:
-    """Divide by the size of the first batch for ever."""
-
-    def around(method: Any, owner: Any) -> Any:
-        sizes: list[int] = []
-
-        def gradients(x: Array, labels: Array) -> tuple[Any, dict[str, Array]]:
-            sizes.append(len(x))
-            loss, grads = method(x, labels)
-            return loss, {name: grad * (len(x) / sizes[0]) for name, grad in grads.items()}
-
-        return gradients
-
-    replaced("gradients", around)(network)
-
-
-def predicts_in_place(network: PlainMLP) -> None:
-    def around(method: Any, owner: PlainMLP) -> Any:
-        def predict(x: Array) -> Any:
-            owner.params["b2"] += 1
-            return method(x)
-
-        return predict
-
-    replaced("predict", around)(network)
-
-
-SHARED: dict[tuple[str, Any], Array] = {}
-
-
-def shares(network: PlainMLP) -> None:
-    """All networks have one and the same weight."""
-    network.params["W2"] = SHARED.setdefault(("W2", network.params["W2"].dtype), network.params["W2"])
-
-
-CONTRACTS = {
-    "batch_is_left_alone": (writes_to_batch, "float64: written to: the labels"),
-    "same_start_same_result": (random_each_time, "float64: another result the second time"),
-    "smaller_batch_works": (first_batch_size, "float64: a batch of 3 after one of 4: second.weight is wrong"),
-    "predicting_leaves_parameters": (predicts_in_place, "float64: changed by predicting: second.bias"),
-    "networks_share_nothing": (shares, "float64: changed by training another network: second.weight"),
-}
-
-
-@pytest.mark.parametrize("contract", CONTRACTS)
-def test_contract_that_is_broken(contract: str) -> None:
-    plant, reason = CONTRACTS[contract]
-    result = result_of(whole_pair(plant), f"contract-{contract}")
-    assert result.verdict is Verdict.MISMATCH
-    assert result.reason.startswith(reason)
-
-
-def test_contract_without_a_prediction() -> None:
-    def make(dtype: str) -> WholeStep:
-        network = PlainMLP(dtype, LR)
-        return WholeStep(network.train, network.params)
-
-    result = result_of(model_pair(make, mlp(), (4, 5)), "contract-predicting_leaves_parameters")
-    assert result.verdict is Verdict.SKIPPED
-    assert "there is no function that predicts" in result.reason
