@@ -107,7 +107,11 @@ def check_pair(
         if only is None or only(check.name):
             if progress:
                 progress(check.name)
-            result.results.append(run_check(pair, check, settings))
+            try:
+                result.results.append(run_check(pair, check, settings))
+            except PairError as error:
+                result.error = str(error)
+                return result
     return result
 
 

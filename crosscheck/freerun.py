@@ -12,7 +12,7 @@ of two is there because subject and reference round both.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -51,6 +51,32 @@ class Training(Protocol):
 
 MakeTraining = Callable[[npt.DTypeLike, Mapping[tuple[str, str], float] | None, int], Training]
 """Make a reference in a precision, with the relative size of the noise in each (layer, quantity) if any, and the seed of that noise."""
+
+
+def noise_of(
+    values: Iterable[tuple[str, str, Array, Array]], params: Mapping[str, Sequence[str]], arithmetic: Arithmetic
+) -> dict[tuple[str, str], float]:
+    """Return one standard deviation of rounding in each (layer, quantity), as a norm relative to the quantity's.
+
+    Parameters
+    ----------
+    values : iterable of (layer, quantity, value, error)
+        The quantities of a step with their largest errors, in multiples of the unit roundoff.
+    params : mapping of str to sequence of str
+        The names of each layer's parameters.
+    arithmetic : Arithmetic
+        The subject's.
+    """
+    noise = {}
+    for layer, quantity, value, error in values:
+        size = float(np.linalg.norm(value))
+        deviation = arithmetic.unit * float(np.linalg.norm(np.broadcast_to(error, value.shape))) / arithmetic.confidence
+        noise[layer, quantity] = deviation / size if size else 0.0
+    for layer, parameters in params.items():
+        for parameter in parameters:
+            # An update ends in one rounding of the parameter itself, by at most u and as likely up as down.
+            noise[layer, parameter] = arithmetic.unit / math.sqrt(3)
+    return noise
 
 
 @dataclass(frozen=True)

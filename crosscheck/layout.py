@@ -73,7 +73,10 @@ class Layout:
         LayoutError
             If the pattern does not apply, or gives another shape than the reference has; both shapes are named.
         """
-        result = self.to_reference(array)
+        try:
+            result = self.to_reference(array)
+        except LayoutError as error:
+            raise LayoutError(f"{name}: {error}") from error
         if result.shape != shape:
             how = f"the pattern {self.pattern!r} turns it into {result.shape}" if self.pattern else "no pattern is declared"
             raise LayoutError(f"{name}: the subject's array has shape {array.shape}, the reference expects {shape}; {how}")

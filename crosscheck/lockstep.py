@@ -11,7 +11,7 @@ layer may have added up to by then: an excess that no broken link explains lies 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,15 @@ import numpy.typing as npt
 
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.chain import Stage, StageRun, accumulate, run
+from crosscheck.chain import Stage, run
+from crosscheck.decisions import Decision, differing
 from crosscheck.isolated import LayerContext, context_of, judge_one, quantities
 from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
 from crosscheck.operation import Arrays, Call
+from crosscheck.oracle_step import Start, oracle_step
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Trace
-from crosscheck.update import Updated, check_update, update_bounds, update_carried
+from crosscheck.update import Updated, check_update
 
 Labels = npt.NDArray[np.integer[Any]]
 Layers = dict[str, SubjectLayer]
@@ -57,29 +59,6 @@ class StepReport:
     expected: dict[tuple[str, str], tuple[Array, Bound]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Decisions of one layer at kinks that differ between subject and oracle.
-
-    Attributes
-    ----------
-    layer : str
-    differing : int
-        Output elements whose value the oracle alone would take from elsewhere.
-    margin : float
-        The largest difference that this makes, as a fraction of what rounding before this layer explains. Above 1 it has no excuse.
-    """
-
-    layer: str
-    differing: int
-    margin: float
-
-    @property
-    def admissible(self) -> bool:
-        """Whether rounding explains every one of them."""
-        return self.margin <= 1
-
-
 def check_step(
     architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, previous: Trace | None = None
 ) -> StepReport:
@@ -105,7 +84,7 @@ def check_step(
     report.links.extend(chain.forward())
     report.links.extend(chain.backward())
     report.links.extend(chain.updates())
-    if all(name in report.contexts and report.contexts[name].judged_whole for name in [*architecture.names, "loss"]):
+    if _in_a_row(architecture, x, report):
         _whole(architecture, trace, x, labels, arithmetic, report)
     return report
 
@@ -202,78 +181,35 @@ class _Chain:
 
 def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, report: StepReport) -> None:
     """Add the end-to-end judgements: the oracle's own step from the same weights, with the subject's decisions."""
-    names = architecture.names
-    stages = []
-    for name in names:
-        params = {key: value.astype(np.float64) for key, value in trace.parameters(name).items()}
-        oracle = architecture.layers[name]
-        decisions = oracle.decisions(report.contexts[name].call.x.astype(np.float64)) if name in report.contexts else None
-        stages.append(Stage(oracle, params, {} if decisions is None else {"decisions": decisions}))
-    stages.append(Stage(architecture.loss, {}, {"labels": labels}))
-    first = architecture.first_trained
-    backward = first < len(names)
-    runs = run(stages, x.astype(np.float64), np.ones(()) if backward else None, first)
-    own = [{q: arithmetic.error(b) for q, b in report.contexts[name].bounds.items()} for name in [*names, "loss"]]
-    totals = accumulate(runs, own)
-    report.decisions.extend(_differing(names, runs, totals, arithmetic))
-
-    def judged(index: int, quantity: str) -> Iterator[Judgement]:
-        name = [*names, "loss"][index]
-        found = trace.get((name, quantity))
-        expected, bound = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
-        report.expected[name, quantity] = expected, bound
+    decisions = {name: architecture.layers[name].decisions(report.contexts[name].call.x.astype(np.float64)) for name in architecture.names}
+    own = [{q: arithmetic.error(b) for q, b in report.contexts[name].bounds.items()} for name in [*architecture.names, "loss"]]
+    imposed = {name: value for name, value in decisions.items() if value is not None}
+    step = oracle_step(architecture, _start(architecture, trace), x, labels, arithmetic, imposed, own)
+    report.decisions.extend(differing(step, arithmetic))
+    report.expected.update(step.expected)
+    for (layer, quantity), (expected, bound) in step.expected.items():
+        found = trace.get((layer, quantity))
         if found is not None:
-            yield judge(trace.place(name, quantity), Kind.WHOLE, found, expected, bound, arithmetic)
-
-    for index in range(len(runs)):
-        report.whole.extend(judged(index, "output"))
-    if not backward:
-        return
-    for index in range(len(runs) - 1, first - 1, -1):
-        for quantity in quantities(runs[index].call)[1:]:
-            report.whole.extend(judged(index, quantity))
-    for index in range(first, len(names)):
-        for parameter, expected, bound in _whole_updates(architecture, names[index], trace, runs[index], totals[index], arithmetic):
-            report.expected[names[index], parameter] = expected, bound
-            place = trace.place(names[index], parameter)
-            report.whole.append(judge(place, Kind.WHOLE, trace[names[index], parameter], expected, bound, arithmetic))
+            report.whole.append(judge(trace.place(layer, quantity), Kind.WHOLE, found, expected, bound, arithmetic))
 
 
-def _whole_updates(
-    architecture: Architecture, name: str, trace: Trace, stage: StageRun, total: dict[str, Array], arithmetic: Arithmetic
-) -> Iterator[tuple[str, Array, Bound]]:
-    """Yield each updated parameter as the oracle's own gradients make it, and its bound."""
-    if name in architecture.frozen:
-        return
-    settings = architecture.update.settings
-    for parameter in architecture.params[name]:
-        before = stage.call.params[parameter]
-        grad = stage.result[f"{parameter}.grad"]
-        buffer = trace.get((name, f"{parameter}.momentum.before"))
-        state = {} if buffer is None else {parameter: buffer.astype(np.float64)}
-        expected = architecture.update.update({parameter: before}, {parameter: grad}, state)[0][parameter]
-        own = update_bounds(settings, before, grad, state.get(parameter))[0]
-        error = arithmetic.error(own) + update_carried(settings, total[f"{parameter}.grad"])
-        yield parameter, expected, Bound(error, 1.0)
+def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:
+    """Return whether every layer could be judged whole and got an array of the shape that the layer before it is to put out."""
+    shape = x.shape
+    for name in [*architecture.names, "loss"]:
+        context = report.contexts.get(name)
+        if context is None or not context.judged_whole or context.call.x.shape != shape:
+            return False
+        shape = context.expected["output"].shape
+    return True
 
 
-def _differing(names: list[str], runs: list[StageRun], totals: list[dict[str, Array]], arithmetic: Arithmetic) -> Iterator[Decision]:
-    """Yield, for each layer with kinks, the decisions that differ and how much of what rounding explains they need."""
-    for index, name in enumerate(names):
-        imposed = runs[index].stage.constants.get("decisions")
-        if imposed is None:
-            continue
-        oracle, call = runs[index].stage.oracle, runs[index].call
-        free = replace(call, constants={}, grad_output=None)
-        own = oracle.decisions(call.x)
-        differing = int(np.count_nonzero(own != imposed))
-        if not differing:
-            continue
-        error = totals[index - 1]["output"] if index else np.zeros_like(call.x)
-        reach = sum(oracle.vjp(replace(free, x=error).decided(decisions))["output"] for decisions in (own, imposed))
-        margin = np.abs(oracle.vjp(free)["output"] - runs[index].result["output"])
-        allowed = arithmetic.tolerance(Bound(np.asarray(reach), 1.0))
-        yield Decision(name, differing, float((margin / allowed).max()))
+def _start(architecture: Architecture, trace: Trace) -> Start:
+    """Return the parameters and buffers that the subject's step started from."""
+    places = [(layer, parameter) for layer in architecture.names for parameter in architecture.params[layer]]
+    buffers = {f"{layer}.{p}": trace.get((layer, f"{p}.momentum.before")) for layer, p in places}
+    params = {f"{layer}.{p}": trace[layer, f"{p}.before"] for layer, p in places}
+    return Start(params, {key: value for key, value in buffers.items() if value is not None}, {})
 
 
 def elements_per_step(architecture: Architecture, params: Arrays, x: Array, labels: Labels) -> int:

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from crosscheck.adapters.convention import Shape
+from crosscheck.architecture import Architecture
+from crosscheck.freerun import MakeTraining
 from crosscheck.operation import Oracle
+from crosscheck.update import SgdSettings
 
 _FRAMEWORKS = {"torch": "pytorch"}
 """The packages whose modules and functions are known, and the module of :mod:`crosscheck.frameworks` for each."""
@@ -83,6 +86,61 @@ def framework_of(thing: Any) -> str:
     """Return the known framework that an object's class comes from; empty where it is none's."""
     packages = {kind.__module__.partition(".")[0] for kind in type(thing).__mro__}
     return next((name for name in _FRAMEWORKS if name in packages), "")
+
+
+@dataclass(frozen=True)
+class TrainingReference:
+    """A reference network that trains.
+
+    Attributes
+    ----------
+    name : str
+        For reports.
+    architecture : Architecture
+    make : MakeTraining
+    shapes : mapping of str to mapping
+        The layers in order, each with the shapes of its parameters by name.
+    """
+
+    name: str
+    architecture: Architecture
+    make: MakeTraining
+    shapes: Mapping[str, Mapping[str, Shape]]
+
+
+def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: frozenset[str], framework: str = "") -> TrainingReference:
+    """Return a reference network ready for use.
+
+    Parameters
+    ----------
+    reference : object
+        A framework's chain of layers.
+    loss : object
+        The framework's own.
+    settings : SgdSettings
+    frozen : frozenset of str
+        Layers whose parameters do not train.
+    framework : str
+        As for :func:`resolved`.
+
+    Raises
+    ------
+    UnknownReferenceError
+        If it is of no known kind.
+    """
+    package = framework or _package(reference)
+    if package not in _FRAMEWORKS:
+        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
+    module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}_training")
+    try:
+        layers = module.layers_of(reference, loss)
+        shapes = {name: module.parameter_shapes(layer) for name, layer in layers.items()}
+        if unknown := frozen - set(layers):
+            raise UnknownReferenceError(f"no layer is called {min(unknown)!r} that could be frozen; there are {', '.join(layers)}")
+        architecture = module.architecture(layers, loss, settings, frozen)
+        return TrainingReference(module.NAME, architecture, module.make_training(layers, loss, settings, frozen), shapes)
+    except TypeError as error:
+        raise UnknownReferenceError(str(error)) from error
 
 
 def _by_protocol(reference: Any) -> Reference:

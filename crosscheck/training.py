@@ -13,37 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.architecture import Architecture
-from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.arithmetic import Array
+from crosscheck.comparison import Comparison, Consequence
 from crosscheck.divergence import Divergence, examined
 from crosscheck.failure import Failure
-from crosscheck.freerun import FreeRun, Look, MakeTraining, Training
+from crosscheck.freerun import FreeRun, Training, noise_of
 from crosscheck.isolated import check_layer, with_reading
 from crosscheck.judgement import Judgement, Kind, Verdict, fractions_of
-from crosscheck.lockstep import Decision, StepReport, check_step
+from crosscheck.lockstep import StepReport, check_step
 from crosscheck.operation import Call
-from crosscheck.record import Record
 from crosscheck.subject import Outcome, Subject
 from crosscheck.trace import Trace
 
 Labels = npt.NDArray[np.integer[Any]]
 LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
-
-
-@dataclass(frozen=True)
-class Consequence:
-    """A quantity whose own layer is right but whose value at the end of the whole step is off, because of what came before.
-
-    Attributes
-    ----------
-    judgement : Judgement
-        Of the end-to-end value, the first time.
-    relative : float
-        The norm of its error over the norm of the oracle's value, at that step.
-    """
-
-    judgement: Judgement
-    relative: float
 
 
 @dataclass(frozen=True)
@@ -55,48 +38,18 @@ class BothOutcomes:
 
 
 @dataclass
-class TrainingComparison:
-    """A comparison in progress: call :meth:`step` for each batch.
-
-    Parameters
-    ----------
-    architecture : Architecture
-    subject : Subject
-    make : MakeTraining
-        Makes the references.
-    arithmetic : Arithmetic
-        The subject's.
-    looks : int
-        How many times :meth:`look` will be called.
-    perturbed : int
-        How many references with perturbed rounding; an even number, 0 for none.
-    seed : int
-        Of the perturbations.
+class TrainingComparison(Comparison):
+    """A comparison in progress with a subject whose layers are listened to: call :meth:`step` for each batch.
 
     Attributes
     ----------
-    first : Divergence or None
-        The first divergence of the run.
     divergences : dict of (str, str) to Divergence
         The first of each (layer, quantity) whose own link is broken, or that is wrong on the reference's values.
     """
 
-    architecture: Architecture
     subject: Subject
-    make: MakeTraining
-    arithmetic: Arithmetic
-    looks: int
-    perturbed: int = 8
-    seed: int = 0
-    record: Record = field(default_factory=Record)
-    steps: int = 0
-    steps_checked: int = 0
-    first: Divergence | None = None
     divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
-    consequences: dict[tuple[str, str], Consequence] = field(default_factory=dict)
-    decisions: dict[str, Decision] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
-    free: FreeRun | None = None
 
     def __post_init__(self) -> None:
         self._twin: Training = self.make(self.arithmetic.dtype, None, 0)
@@ -105,6 +58,7 @@ class TrainingComparison:
         self._noise: dict[tuple[str, str], float] = {}
         self.broken: set[tuple[str, str]] = set()
 
+    @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
     def step(self, x: Array, labels: Labels, check: bool = True) -> BothOutcomes:
         """Let both sides do one step on a batch; where ``check`` is true, judge everything in it. The first step is always traced."""
         self.steps += 1
@@ -125,32 +79,22 @@ class TrainingComparison:
             self.free = FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
         return BothOutcomes(outcome, self.free.step(x, labels))
 
-    def look(self) -> list[Look]:
-        """Measure how far the free runs have come apart."""
-        return self.free.look(self.steps, self.subject.params) if self.free else []
-
     def _measure_noise(self, report: StepReport) -> None:
-        """Take the size of one standard deviation of rounding, relative to each quantity, from the first step."""
-        if self._noise:
-            return
-        for name, context in report.contexts.items():
-            for quantity, bound in context.bounds.items():
-                error = np.broadcast_to(self.arithmetic.error(bound), context.expected[quantity].shape)
-                size = float(np.linalg.norm(context.expected[quantity]))
-                deviation = self.arithmetic.unit * float(np.linalg.norm(error)) / self.arithmetic.confidence
-                self._noise[name, quantity] = deviation / size if size else 0.0
-        for name, parameters in self.architecture.params.items():
-            for parameter in parameters:
-                # An update ends in one rounding of the parameter itself, by at most u and as likely up as down.
-                self._noise[name, parameter] = self.arithmetic.unit / np.sqrt(3)
+        """Take the size of the noise from the first step."""
+        if not self._noise:
+            values = (
+                (name, quantity, context.expected[quantity], self.arithmetic.error(bound))
+                for name, context in report.contexts.items()
+                for quantity, bound in context.bounds.items()
+            )
+            self._noise = noise_of(values, self.architecture.params, self.arithmetic)
 
     def _judge(self, report: StepReport, trace: Trace, before: Mapping[str, Array], x: Array, labels: Labels) -> None:
         isolated = list(self._isolated(before, x, labels, report))
         self.record.add(report.links)
         self.record.add(isolated)
         self.record.add(report.whole)
-        for decision in report.decisions:
-            self._count(decision)
+        self.count(report.decisions)
         broken = [j for j in report.links if j.verdict is Verdict.MISMATCH] or [j for j in isolated if j.verdict is Verdict.MISMATCH]
         self.broken.update((j.place.layer, j.place.quantity) for j in broken)
         self._consequences(report, trace)
@@ -195,12 +139,6 @@ class TrainingComparison:
             key = (layer, quantity)
             self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
 
-    def _count(self, decision: Decision) -> None:
-        known = self.decisions.get(decision.layer)
-        if known is not None:
-            decision = Decision(decision.layer, known.differing + decision.differing, max(known.margin, decision.margin))
-        self.decisions[decision.layer] = decision
-
     def _consequences(self, report: StepReport, trace: Trace) -> None:
         """Keep the first of each end-to-end excess whose own link holds while another is broken."""
         for judgement in report.whole:
@@ -235,37 +173,6 @@ class TrainingComparison:
     def unexplained(self) -> bool:
         """Whether an end-to-end value exceeds its tolerance although every link holds."""
         return not self.broken and any(series.first is not None for _, series in self.record.of(Kind.WHOLE))
-
-    @property
-    def free_verdict(self) -> Verdict:
-        """Whether the free runs stayed together, over all looks."""
-        history = self.free.history if self.free else []
-        if not history or not self.perturbed:
-            return Verdict.SKIPPED
-        verdicts = {look.verdict for look in history}
-        return next(v for v in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if v in verdicts)
-
-    @property
-    def left_at(self) -> int | None:
-        """The first step at which a look found the subject outside the spread."""
-        history = self.free.history if self.free else []
-        return next((look.step for look in history if look.verdict is Verdict.MISMATCH), None)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict on the whole run.
-
-        ``mismatch`` where any comparison is one or the free run leaves its yardstick; ``undecided`` where anything could not be decided; ``skipped``
-        where nothing was checked at all.
-        """
-        if self.record.count(Verdict.MISMATCH) or self.free_verdict is Verdict.MISMATCH:
-            return Verdict.MISMATCH
-        if not self.steps_checked or not self.record.compared:
-            return Verdict.SKIPPED
-        inadmissible = any(not decision.admissible for decision in self.decisions.values())
-        if self.record.count(Verdict.UNDECIDED) or self.free_verdict is Verdict.UNDECIDED or inadmissible:
-            return Verdict.UNDECIDED
-        return Verdict.MATCH
 
     def worst_fraction(self) -> float:
         """Return the largest error so far as a fraction of its tolerance, links and isolated layers together."""

@@ -64,10 +64,43 @@ def update_bounds(settings: SgdSettings, param: Array, grad: Array, buffer: Arra
     return Bound(param_terms, direction + product_and_sum), Bound(buffer_terms, smoothing)
 
 
-def update_carried(settings: SgdSettings, error_grad: Array) -> Array:
-    """Return how far an updated parameter moves when its gradient is off by up to ``error_grad``, the state being given."""
-    nothing = np.zeros_like(error_grad)
-    return absolute_step(settings, nothing, error_grad, nothing)[0]
+def update_carried(settings: SgdSettings, error_grad: Array, error_buffer: Array | None) -> tuple[Array, Array]:
+    """Return how far an updated parameter and its momentum buffer move when gradient and buffer before the step are off by up to these errors.
+
+    Parameters
+    ----------
+    settings : SgdSettings
+    error_grad : array
+    error_buffer : array, optional
+        None where there was no buffer.
+    """
+    return absolute_step(settings, np.zeros_like(error_grad), error_grad, error_buffer)
+
+
+def implied_gradient(settings: SgdSettings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
+    """Return the gradient that turns one parameter into another, and the factor between an error of it and one of the parameter after the step.
+
+    Parameters
+    ----------
+    settings : SgdSettings
+    before, after : array
+        The parameter, in float64.
+    buffer : array, optional
+        Its momentum buffer before the step.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If the parameter does not depend on the gradient: the learning rate is 0, or the dampening 1.
+    """
+    s = settings
+    share, kept = (1.0, 0.0) if not s.momentum or buffer is None else (1 - s.dampening, s.momentum * buffer)
+    # The direction of a step is share * g + kept, with Nesterov's g + momentum * (share * g + kept).
+    share, kept = (1 + s.momentum * share, s.momentum * kept) if s.nesterov else (share, kept)
+    factor = s.lr * share
+    if not factor:
+        raise ZeroDivisionError("the parameter does not depend on the gradient")
+    return np.asarray((before - after) / factor - kept / share - s.weight_decay * before), factor
 
 
 @dataclass(frozen=True)
@@ -114,7 +147,7 @@ def check_update(update: Update, updated: Updated, place: Place, arithmetic: Ari
     params, buffers = update.update({name: before}, {name: grad}, {} if buffer is None else {name: buffer})
     bound, buffer_bound = update_bounds(update.settings, before, grad, buffer)
     if reading is not None:
-        moved = update_carried(update.settings, arithmetic.error(reading))
+        moved, _ = update_carried(update.settings, arithmetic.error(reading), None if buffer is None else np.zeros_like(buffer))
         bound = Bound(arithmetic.error(bound) + moved, 1.0)
     yield judge(place, Kind.UPDATE, updated.after, params[name], bound, arithmetic)
     if name in buffers:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 import scratch
-from crosscheck.adapters.network import Network
+from crosscheck.adapters.listening import ListenedNetwork
 from crosscheck.adapters.objects import Dicts, Updating
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.frameworks.pytorch_training import TorchSgd, TorchTraining
+from crosscheck.frameworks.pytorch_training import architecture, make_training
 from crosscheck.freerun import MakeTraining
 from crosscheck.layout import LayerLayout
 from crosscheck.subject import Labels, Subject
@@ -40,7 +38,7 @@ class Twins:
     make: MakeTraining
 
 
-class ScratchNetwork(Network):
+class ScratchNetwork(ListenedNetwork):
     """A network of scratch layers, with its loss and optimizer.
 
     Parameters
@@ -74,7 +72,7 @@ def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
     frozen = frozenset(model.frozen)
     return Twins(
         ScratchNetwork(model, loss, optimizer, layouts),
-        architecture(modules, torch_loss, layouts, settings, frozen),
+        architecture(modules, torch_loss, settings, frozen),
         make_training(modules, torch_loss, settings, frozen),
     )
 
@@ -86,32 +84,10 @@ def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
     parts = {name: Updating(layer, tuple(layouts[name].params)) for name, layer in layers.items()}
     frozen = frozenset({"conv"} if model.frozen else ())
     return Twins(
-        Network(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward),
-        architecture(modules, torch_loss, layouts, settings, frozen),
+        ListenedNetwork(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward),
+        architecture(modules, torch_loss, settings, frozen),
         make_training(modules, torch_loss, settings, frozen),
     )
-
-
-def architecture(
-    modules: Mapping[str, nn.Module], loss: nn.Module, layouts: Mapping[str, LayerLayout], settings: SgdSettings, frozen: frozenset[str]
-) -> Architecture:
-    """Return the oracles of a network of PyTorch modules."""
-    return Architecture(
-        {name: oracle(module) for name, module in modules.items()},
-        oracle(loss),
-        TorchSgd(settings),
-        {name: tuple(parameter.name for parameter in layout.params.values()) for name, layout in layouts.items()},
-        frozen,
-    )
-
-
-def make_training(modules: Mapping[str, nn.Module], loss: nn.Module, settings: SgdSettings, frozen: frozenset[str]) -> MakeTraining:
-    """Return a maker of references that train on their own."""
-
-    def make(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> TorchTraining:
-        return TorchTraining(modules, loss, settings, frozen, dtype, noise, seed)
-
-    return make
 
 
 def _scratch_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, freeze: tuple[str, ...]) -> Twins:

@@ -81,7 +81,7 @@ class MethodsInstance:
         """
         before, grads, instead = self.params(), self.stored(), dict[int, Array]()
         for name, value in params.items():
-            if _fits(before.get(name), value):
+            if fits(before.get(name), value):
                 before[name][...] = value
             else:
                 instead[id(before.get(name))] = value
@@ -113,7 +113,8 @@ class MethodsInstance:
         return backward(grad_output) if arguments(backward) else scaled(backward(), grad_output)
 
 
-def _fits(existing: Any, value: Array) -> bool:
+def fits(existing: Any, value: Array) -> bool:
+    """Return whether a value can be written into what is there."""
     return isinstance(existing, np.ndarray) and existing.shape == value.shape and existing.dtype == value.dtype and bool(existing.flags.writeable)
 
 

@@ -1,224 +1,156 @@
-"""A whole network that trains by its own code: its layers are listened to while it does one step, and asked one by one in between.
-
-The network says which objects its layers are, each by the adapter of its convention, and how one step of training is done. Their methods are wrapped
-for that step, called by nobody but the network, and put back.
-"""
+"""The declaration of a network that trains by its own code and whose layers are objects: which they are, and how one step is done."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.adapted import NO_GRAD_INPUT, AdaptedLayer
+from crosscheck.adapters.convention import ConventionError, Shape
+from crosscheck.adapters.listening import LayerObject, ListenedNetwork
+from crosscheck.adapters.methods import array_attributes
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
-from crosscheck.adapters.recording import Method, all_wrapped, wrapped
+from crosscheck.adapters.recognise import recognise
 from crosscheck.arithmetic import Array
-from crosscheck.layout import LayerLayout
-from crosscheck.subject import Labels, Outcome, SubjectLayer, source
-from crosscheck.trace import Trace
-
-Part = Dicts | Attributes | Updating
+from crosscheck.layout import LayerLayout, Layout
+from crosscheck.mapping import MappingError, mapped
 
 
-class Network:
-    """A network of somebody else's with its way of training.
+@dataclass(frozen=True)
+class Part:
+    """One layer of a network, where more has to be said than which object it is.
 
     Parameters
     ----------
-    layers : mapping of str to Dicts, Attributes or Updating
-        The network's own layer objects, in the order of the forward pass.
-    layouts : mapping of str to LayerLayout
-        For each of them.
+    layer : object
+        The network's own layer object, or an adapter of :mod:`crosscheck.adapters.objects` that says how it is called.
+    params : mapping of str to str
+        ``{"W": "weight: i o -> o i"}``, as for a pair; what is not declared is inferred where there is exactly one way.
+    input, output : str
+        einops patterns from the layer's layout to the reference's; for layers that take one sample, of a batch of one: ``"h w c -> 1 c h w"``.
+    sizes : mapping of str to int
+        Of axes inside parentheses.
+    """
+
+    layer: Any
+    params: Mapping[str, str] = field(default_factory=dict)
+    input: str = ""
+    output: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network whose layers are listened to while it does its own training step.
+
+    Parameters
+    ----------
+    layers : mapping or sequence
+        Each a :class:`Part`, an adapter or a layer object, by the names of the reference's layers or in their order. An object can be one layer only.
     step : callable
         Gets a batch and its labels, does one training step, returns the loss. Where the layers take one sample, so does it.
-    loss : Dicts, optional
-        The loss, if it is an object of its own; otherwise it is part of ``step``.
+    loss : object, optional
+        The loss, if it is an object of its own with a ``forward(logits, labels)`` and a ``backward``; otherwise it is part of ``step``.
     state : callable, optional
-        Returns the optimizer's momentum buffers, named ``layer.parameter`` by the subject's names.
-    forward : callable, optional
+        Returns the optimizer's momentum buffers, a dict with the names ``layer.parameter``, the layer's as in ``layers``, the parameter's its own.
+    predict : callable, optional
         Returns the last layer's output for a batch; the layers one after another if left out.
     """
 
-    def __init__(
-        self,
-        layers: Mapping[str, Part],
-        layouts: Mapping[str, LayerLayout],
-        step: Callable[[Any, Any], Any],
-        loss: Part | None = None,
-        state: Callable[[], Mapping[str, Array]] = dict,
-        forward: Callable[[Array], Array] | None = None,
-    ) -> None:
-        self.parts, self.layouts, self._step, self._loss, self._buffers, self._predict = dict(layers), layouts, step, loss, state, forward
-        self.one_sample = any(part.one_sample for part in layers.values())
-        self.functions = {name: AdaptedLayer(part, layouts[name]) for name, part in layers.items()}
-        within = SilentLoss(source(step)) if loss is None else AdaptedLayer(loss, LayerLayout())
-        self.layers: dict[str, SubjectLayer] = {**self.functions, "loss": within}
+    layers: Mapping[str, Any] | Sequence[Any]
+    step: Callable[[Any, Any], Any]
+    loss: Any = None
+    state: Callable[[], Mapping[str, Array]] | None = None
+    predict: Callable[[Any], Any] | None = None
 
-    @property
-    def params(self) -> dict[str, Array]:
-        """Copies of the parameters in the reference's layout."""
-        return {f"{layer}.{name}": value for layer, name, value in self._parameters()}
+    def parts(self, shapes: Mapping[str, Mapping[str, Shape]]) -> dict[str, Part]:
+        """Return the layers by name, each with its adapter.
 
-    def _parameters(self) -> Iterator[tuple[str, str, Array]]:
-        for name, part in self.parts.items():
-            values = part.live().params()
-            for ours, parameter in self.layouts[name].params.items():
-                yield name, parameter.name, parameter.layout.to_reference(values[ours])
+        Parameters
+        ----------
+        shapes : mapping
+            The reference's layers with the shapes of their parameters.
 
-    def _state(self) -> Iterator[tuple[str, str, Array]]:
-        buffers = self._buffers()
-        for name, layout in self.layouts.items():
-            for ours, parameter in layout.params.items():
-                if f"{name}.{ours}" in buffers:
-                    yield name, parameter.name, parameter.layout.to_reference(buffers[f"{name}.{ours}"])
+        Raises
+        ------
+        ConventionError
+            If they are not the reference's, or not objects whose way of being called is known.
+        """
+        given = dict(self.layers) if isinstance(self.layers, Mapping) else dict(zip(shapes, self.layers, strict=False))
+        if list(given) != list(shapes) or len(self.layers) != len(shapes):
+            found = ", ".join(given) if isinstance(self.layers, Mapping) else f"{len(self.layers)} without names"
+            raise ConventionError(f"the network's layers are {found or 'none'}; the reference's, in order: {', '.join(shapes)}")
+        parts = {name: part if isinstance(part, Part) else Part(part) for name, part in given.items()}
+        adapted = {name: replace(part, layer=_adapter(part, len(shapes[name]), name)) for name, part in parts.items()}
+        names: dict[int, str] = {}
+        for name, part in adapted.items():
+            if (other := names.setdefault(id(part.layer.layer), name)) != name:
+                raise ConventionError(f"{other} and {name} are one and the same object; each layer that is listened to needs an object of its own")
+        if any(part.layer.one_sample for part in adapted.values()):
+            return {name: replace(part, layer=replace(part.layer, one_sample=True)) for name, part in adapted.items()}
+        return adapted
 
-    def _own(self, x: Array) -> Array:
-        """Return a batch as the first layer takes it."""
-        if self.one_sample and len(x) != 1:
-            raise ValueError(f"this subject trains on one sample at a time, found a batch of {len(x)}")
-        first = next(iter(self.layouts.values())).input
-        return x[0] if self.one_sample and not first.pattern else first.to_subject(x)
+    def layouts(self, shapes: Mapping[str, Mapping[str, Shape]]) -> tuple[dict[str, LayerLayout], list[str]]:
+        """Return how each layer corresponds to the reference's, and in words what was inferred.
 
-    def _labels(self, labels: Labels) -> Any:
-        return int(labels[0]) if self.one_sample else labels
+        Raises
+        ------
+        ConventionError, MappingError, LayoutError
+            If anything does not fit or can be understood in several ways.
+        """
+        result, words = {}, []
+        for name, part in self.parts(shapes).items():
+            own = {parameter: tuple(shape or ()) for parameter, shape in part.layer.shapes.items()}
+            try:
+                params, inferred = mapped(own, shapes[name], part.params, part.sizes)
+            except MappingError as error:
+                raise MappingError(f"layer {name}: {error}") from error
+            for ours, parameter in params.items():
+                parameter.layout.expect(np.zeros(own[ours]), shapes[name][parameter.name], f"the parameter {name}.{ours}")
+            result[name] = LayerLayout(Layout(part.input, dict(part.sizes)), Layout(part.output, dict(part.sizes)), params)
+            words += [f"{name}: {way}" for way in inferred]
+            part.layer.instance()  # each layer is asked apart from its network; a network that cannot be copied is found out here
+        return result, words
 
-    def predict(self, x: Array) -> Array:
-        """Return the last layer's output for a batch."""
-        if self.one_sample:
-            return np.concatenate([self._forward(image[None]) for image in x])
-        return self._forward(x)
+    def bound(self, layouts: Mapping[str, LayerLayout], batch: Layout | None) -> ListenedNetwork:
+        """Return the network ready to be trained.
 
-    def _forward(self, x: Array) -> Array:
-        value = self._own(x)
-        if self._predict is not None:
-            value = self._predict(value)
-        else:
-            for part in self.parts.values():
-                value = getattr(part.layer, part.forward)(value)
-        return self._to_reference(next(reversed(self.parts)), "output", value)
-
-    def step(self, x: Array, labels: Labels) -> Outcome:
-        """Do one training step with the network's own code."""
-        outputs: list[Array] = []
-        name, part = next(reversed(self.parts.items()))
-
-        def around(method: Method) -> Method:
-            def forward(value: Array, *rest: Any) -> Array:
-                outputs.append(method(value, *rest))
-                return outputs[-1]
-
-            return forward
-
-        with wrapped(part.layer, part.forward, around):
-            loss = self._step(self._own(x), self._labels(labels))
-        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1]))
-
-    def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
-        """Do one training step while every layer called by it is listened to."""
-        trace = Trace(step)
-        for layer, name, value in self._parameters():
-            trace.record(layer, f"{name}.before", value)
-        for layer, name, value in self._state():
-            trace.record(layer, f"{name}.momentum.before", value)
-        with self._listening(trace):
-            loss = self._step(self._own(x), self._labels(labels))
-        if self._loss is None:
-            self._record_loss(trace, loss)
-        for layer, name, value in self._parameters():
-            trace.record(layer, name, value)
-        for layer, name, value in self._state():
-            trace.record(layer, f"{name}.momentum", value)
-        return trace
-
-    def _record_loss(self, trace: Trace, loss: Any) -> None:
-        """Record a loss that is part of the step: it got the last output, and the last layer's cotangent is its gradient."""
-        name = next(reversed(self.parts))
-        last = trace[name, "output"]
-        trace.record("loss", "input", last)
-        trace.record("loss", "output", np.asarray(loss, last.dtype))
-        if (name, "grad_output") in trace:
-            trace.record("loss", "grad_input", trace[name, "grad_output"])
-
-    @contextmanager
-    def _listening(self, trace: Trace) -> Iterator[None]:
-        parts = {**self.parts, **({} if self._loss is None else {"loss": self._loss})}
-        hooks = [
-            hook
-            for name, part in parts.items()
-            for hook in (
-                (part.layer, part.forward, self._heard_forward(trace, name)),
-                (part.layer, part.backward, self._heard_backward(trace, name, part)),
-            )
-        ]
-        with all_wrapped(*hooks):
-            yield
-
-    def _heard_forward(self, trace: Trace, name: str) -> Callable[[Method], Method]:
-        def around(method: Method) -> Method:
-            def forward(x: Array, *rest: Any) -> Any:
-                trace.record(name, "input", self._to_reference(name, "input", x))
-                output = method(x, *rest)
-                trace.record(name, "output", self._to_reference(name, "output", output))
-                return output
-
-            return forward
-
-        return around
-
-    def _heard_backward(self, trace: Trace, name: str, part: Part) -> Callable[[Method], Method]:
-        def around(method: Method) -> Method:
-            def backward(*given: Any) -> Any:
-                if given:
-                    trace.record(name, "grad_output", self._to_reference(name, "output", given[0]))
-                ahead = self._read_ahead(part, given[0]) if isinstance(part, Updating) else None
-                grad_input = method(*given)
-                if grad_input is None:
-                    trace.leave_out(name, "grad_input", NO_GRAD_INPUT)
-                    if "grad_input" in part.may_lack:
-                        self.functions[name].absent["grad_input"] = NO_GRAD_INPUT
-                else:
-                    trace.record(name, "grad_input", self._to_reference(name, "input", grad_input))
-                grads = part.live().stored() if ahead is None else ahead
-                for ours, parameter in self._layout(name).params.items():
-                    if f"{ours}.grad" in grads:
-                        trace.record(name, f"{parameter.name}.grad", parameter.layout.to_reference(grads[f"{ours}.grad"]))
-                return grad_input
-
-            return backward
-
-        return around
-
-    def _read_ahead(self, part: Updating, grad_output: Array) -> dict[str, Array]:
-        """Return the gradients of a layer that stores none, read off a copy before the layer itself updates."""
-        plain = copy.copy(part.layer)
-        for wrapper in (part.forward, part.backward):
-            vars(plain).pop(wrapper, None)
-        return part.ahead(plain, grad_output)
-
-    def _layout(self, name: str) -> LayerLayout:
-        return LayerLayout() if name == "loss" else self.layouts[name]
-
-    def _to_reference(self, name: str, quantity: str, value: Any) -> Array:
-        array = np.asarray(value)
-        layout = self._layout(name).input if quantity == "input" else self._layout(name).output
-        return array[None] if self.one_sample and not layout.pattern and array.ndim else layout.to_reference(array)
+        Parameters
+        ----------
+        layouts : mapping
+            From :meth:`layouts`, of this network or of another one from the same factory.
+        batch : Layout or None
+            Of the batch, where it is not that of the first layer's input.
+        """
+        shapes = {name: {parameter.name: () for parameter in layout.params.values()} for name, layout in layouts.items()}
+        parts = {name: part.layer for name, part in self.parts(shapes).items()}
+        loss = self.loss if self.loss is None or isinstance(self.loss, LayerObject) else Dicts(self.loss)
+        if loss is not None and any(part.one_sample for part in parts.values()):
+            loss = replace(loss, one_sample=True)
+        return ListenedNetwork(parts, layouts, self.step, loss, self.state or dict, self.predict, batch)
 
 
-class SilentLoss:
-    """A loss that is part of the training step and no function of its own."""
+def _adapter(part: Part, count: int, name: str) -> LayerObject:
+    """Return the adapter of a layer, found out where exactly one fits.
 
-    def __init__(self, where: str) -> None:
-        reason = "computed inside the training step, not a function of its own"
-        self.absent: Mapping[str, str] = {"output": reason, "grad_input": reason}
-        self.sources: Mapping[str, str] = {"output": where, "grad_input": where}
-
-    def vjp(self, call: Any) -> dict[str, Array]:
-        """Return nothing: there is no function to call."""
-        return {}
-
-    def reading(self, quantity: str, call: Any, value: Array) -> None:
-        """Return None."""
+    Parameters
+    ----------
+    part : Part
+    count : int
+        How many parameters its counterpart has; where that is none, no array of the layer is one either.
+    name : str
+    """
+    try:
+        if isinstance(part.layer, LayerObject):
+            return part.layer
+        if not count and not part.params and not hasattr(part.layer, "instance"):
+            return Updating(part.layer) if callable(getattr(part.layer, "backprop", None)) else Dicts(part.layer)
+        arrays = array_attributes(part.layer)
+        found = recognise(part.layer, dict.fromkeys(arrays, "") if len(part.params) < count == len(arrays) else part.params)
+    except ConventionError as error:
+        raise ConventionError(f"layer {name}: {error}") from error
+    if not isinstance(found, Dicts | Attributes | Updating):
+        raise ConventionError(f"layer {name}: {type(found).__name__} cannot be listened to; expected Dicts, Attributes or Updating of a layer object")
+    return found

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from crosscheck.arithmetic import Array, Bound
+from crosscheck.architecture import Architecture
+from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.causes.candidate import Candidate
 from crosscheck.failure import Failure
 from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
+from crosscheck.operation import Arrays, Call, Oracle, Rounding
 
 _RULES = {
     "all": "every pixel that equals its window's maximum gets the whole gradient, where the reference gives it to the first one",
@@ -34,6 +38,67 @@ def tie_rule(failure: Failure) -> Iterator[Candidate]:
     for rule, words in _RULES.items():
         message = f"tie rule: {words}; {tied:,} of {windows:,} windows tie{experiment}"
         yield Candidate(f"tie rule: {rule}", message, *pooled_gradient(failure.call.x, grad_output, settings, rule))
+
+
+@dataclass(frozen=True)
+class _Ruled:
+    """Max pooling with another tie rule, as an oracle."""
+
+    right: Oracle
+    rule: str
+
+    @property
+    def rounding(self) -> Rounding:
+        return _RuledRounding(self)
+
+    @property
+    def settings(self) -> Mapping[str, tuple[int, ...]]:
+        return self.right.settings
+
+    def decisions(self, x: Array) -> npt.NDArray[Any] | None:
+        return self.right.decisions(x)
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        result = self.right.vjp(call)
+        if (ruled := self.gradient(call)) is not None:
+            result["grad_input"] = ruled[0]
+        return result
+
+    def gradient(self, call: Call) -> tuple[Array, Bound] | None:
+        """Return the input's gradient by the rule, with its bound; None where nothing is left to the rule."""
+        if call.grad_output is None or "decisions" in call.constants:
+            return None
+        return pooled_gradient(call.x, call.grad_output, self.right.settings, self.rule)
+
+
+@dataclass(frozen=True)
+class _RuledRounding:
+    """The error theory of max pooling with another tie rule."""
+
+    pool: _Ruled
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        bounds = self.pool.right.rounding.bounds(self.pool.right, call, result, arithmetic)
+        return bounds if (ruled := self.pool.gradient(call)) is None else bounds | {"grad_input": ruled[1]}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        return self.pool.right.rounding.carried(self.pool.right, call, result, error_x, error_grad_output)
+
+
+def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[tuple[str, str, Architecture]]:
+    """Yield the network with each tie rule that is no choice of one winner: the rule's name, the rule in words, the network whose pools follow it.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    inputs : mapping of str to array
+        What each layer gets.
+    """
+    layers = architecture.layers
+    pools = [name for name, layer in layers.items() if "kernel" in layer.settings and layer.decisions(inputs[name]) is not None]
+    for rule in ("all", "split") if pools else ():
+        changed = {name: _Ruled(layer, rule) if name in pools else layer for name, layer in layers.items()}
+        yield f"tie rule: {rule}", f"tie rule of {', '.join(pools)}: {_RULES[rule]}", replace(architecture, layers=changed)
 
 
 def _windows(x: Array, settings: Mapping[str, tuple[int, ...]]) -> Array:

@@ -7,13 +7,18 @@ in the list below.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import CONTRACTS, contract_check
 from crosscheck.checks.differences import difference_check
+from crosscheck.checks.model_contracts import MODEL_CONTRACTS, model_contract_check
+from crosscheck.checks.models import freerun_check, lockstep_check
 from crosscheck.checks.values import value_check
 from crosscheck.declaration import DTYPES, Declaration
 from crosscheck.families import FAMILIES
+from crosscheck.model_pair import ModelPair
 from crosscheck.pair import Pair
 
 __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
@@ -36,4 +41,10 @@ def _of_layer(pair: Pair) -> list[Check]:
     return [*values, *(contract_check(name) for name in CONTRACTS)]
 
 
-_CHECKS = {Pair: _of_layer}
+def _of_model(pair: ModelPair) -> list[Check]:
+    """Return the steps and the free run, float64 first, then the contracts."""
+    runs = [check(dtype) for dtype in DTYPES for check in (lockstep_check, freerun_check)]
+    return [*runs, *(model_contract_check(name) for name in MODEL_CONTRACTS)]
+
+
+_CHECKS: dict[type, Callable[[Any], list[Check]]] = {Pair: _of_layer, ModelPair: _of_model}

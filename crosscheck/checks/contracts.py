@@ -6,7 +6,7 @@ They call an instance of the subject directly, as its own program does, with arr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -199,11 +199,24 @@ def contract_check(name: str) -> Check:
 
 
 def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
-    check = f"{CONTRACT}{name}"
-    reasons, dtypes = [], settings.precisions(prepared.pair.dtypes)
+    dtypes = settings.precisions(prepared.pair.dtypes)
+    return kept(f"{CONTRACT}{name}", dtypes, lambda dtype: CONTRACTS[name](bench_of(prepared, dtype, settings.seed)))
+
+
+def kept(check: str, dtypes: Sequence[str], broken: Callable[[str], str]) -> CheckResult:
+    """Return whether a contract is kept in every precision.
+
+    Parameters
+    ----------
+    check : str
+    dtypes : sequence of str
+    broken : callable
+        Gets a precision and returns what was broken, or nothing.
+    """
+    reasons = []
     for dtype in dtypes:
         try:
-            broken = CONTRACTS[name](bench_of(prepared, dtype, settings.seed))
+            what = broken(dtype)
         except DoesNotApplyError as error:
             reasons.append(str(error))
             continue
@@ -211,10 +224,10 @@ def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
             return CheckResult(check, Verdict.UNDECIDED, str(error))
         except SubjectError as error:
             return CheckResult(check, Verdict.MISMATCH, f"could not be tried: {error.reason}")
-        if broken:
-            return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {broken}")
+        if what:
+            return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {what}")
     if not dtypes:
-        return CheckResult(check, Verdict.SKIPPED, f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}")
+        return CheckResult(check, Verdict.SKIPPED, "does not apply: the subject does not compute in the precision asked for")
     if len(reasons) == len(dtypes):
         return CheckResult(check, Verdict.SKIPPED, f"does not apply: {reasons[0]}")
     return CheckResult(check, Verdict.MATCH)

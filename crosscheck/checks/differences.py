@@ -32,7 +32,7 @@ DTYPE = "float64"
 def difference_check(family: str) -> Check:
     """Return the check of gradients against difference quotients on a family of inputs."""
     about = f"gradients against difference quotients of the output on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
-    return Check(f"differences-{DTYPE}-{family}", about, lambda prepared, settings: _run(prepared, settings, family))
+    return Check(f"differences-{DTYPE}-{family}", about, lambda prepared, settings: _run(prepared, settings, family), DTYPE)
 
 
 def _run(prepared: Prepared, settings: Settings, family: str) -> CheckResult:

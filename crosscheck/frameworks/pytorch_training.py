@@ -14,14 +14,67 @@ import torch
 from torch import nn
 from torch.optim.sgd import sgd as functional_sgd
 
+from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array
-from crosscheck.frameworks.pytorch import array, tensor
+from crosscheck.frameworks.pytorch import NAME, array, oracle, takes_labels, tensor
+from crosscheck.freerun import MakeTraining
 from crosscheck.operation import Arrays
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 from crosscheck.update import SgdSettings
 
+__all__ = ["NAME", "TorchSgd", "TorchTraining", "architecture", "layers_of", "make_training", "parameter_shapes"]
+
 Labels = npt.NDArray[np.integer[Any]]
+
+
+def layers_of(reference: object, loss: object) -> dict[str, nn.Module]:
+    """Return the layers of a chain by name.
+
+    Raises
+    ------
+    TypeError
+        If it is no chain of layers with a loss that takes labels, or names are not unique.
+    """
+    if not isinstance(reference, nn.Sequential) or not len(reference):
+        raise TypeError(f"the reference is a {type(reference).__name__}, expected a torch.nn.Sequential of one layer after another")
+    if not isinstance(loss, nn.Module) or not takes_labels(loss):
+        raise TypeError(f"the loss is a {type(loss).__name__}, expected torch.nn.CrossEntropyLoss() or another loss module that takes labels")
+    layers = dict(reference.named_children())
+    if "loss" in layers:
+        raise TypeError("a layer is called 'loss', which is what the loss itself is called; rename it")
+    for name, layer in layers.items():
+        own = [parameter.rpartition(".")[2] for parameter, _ in layer.named_parameters()]
+        if len(set(own)) < len(own):
+            raise TypeError(f"the layer {name} holds several parameters of the same name; make each of its modules a layer of the chain")
+    return layers
+
+
+def parameter_shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a layer's parameters by their own names."""
+    return {name.rpartition(".")[2]: tuple(value.shape) for name, value in layer.named_parameters()}
+
+
+def architecture(modules: Mapping[str, nn.Module], loss: nn.Module, settings: SgdSettings, frozen: frozenset[str] = frozenset()) -> Architecture:
+    """Return the oracles of named modules, of their loss and of their optimizer.
+
+    Raises
+    ------
+    TypeError
+        If no error theory is known for one of them.
+    """
+    oracles = {name: oracle(module) for name, module in modules.items()}
+    names = {name: tuple(parameter_shapes(module)) for name, module in modules.items()}
+    return Architecture(oracles, oracle(loss), TorchSgd(settings), names, frozen)
+
+
+def make_training(modules: Mapping[str, nn.Module], loss: nn.Module, settings: SgdSettings, frozen: frozenset[str] = frozenset()) -> MakeTraining:
+    """Return a maker of references that train on their own."""
+
+    def make(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> TorchTraining:
+        return TorchTraining(modules, loss, settings, frozen, dtype, noise, seed)
+
+    return make
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import numpy as np
 
 import crosscheck
 from crosscheck.arithmetic import Array
+from crosscheck.comparison import Consequence
 from crosscheck.judgement import Kind, Verdict
 from crosscheck.record import Series
 from crosscheck.report.findings import Facts, divergence_facts, judgement_facts, number
-from crosscheck.training import LINKS, Consequence, TrainingComparison
+from crosscheck.training import LINKS, TrainingComparison
 
 SCHEMA_VERSION = 1
 POINTS = 400

@@ -1,0 +1,192 @@
+"""Models: every training step against the reference's from the same weights, and a free run of both from one start.
+
+Both claims are about one and the same run, which is made once for each precision and seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from crosscheck.adapters.listening import ListenedNetwork
+from crosscheck.checks.check import Check, CheckResult, Settings
+from crosscheck.comparison import Comparison
+from crosscheck.containment import SubjectError
+from crosscheck.divergence import Divergence
+from crosscheck.freerun import Look
+from crosscheck.judgement import Judgement, Kind, Verdict
+from crosscheck.model_pair import Batch, PreparedModel
+from crosscheck.record import Key, Series
+from crosscheck.report.findings import consequence_in_words, decision_in_words, judgement_facts, number
+from crosscheck.step_comparison import StepComparison
+from crosscheck.trace import Place
+from crosscheck.training import TrainingComparison
+
+LOOKS = 4
+"""How often a free run is looked at, the last time at its end."""
+FOLLOWING = 5
+"""Consequences of a fault that are told one by one."""
+PERTURBED = 8
+"""References with perturbed rounding in a free run."""
+
+
+@dataclass
+class ModelRun:
+    """A training run of the subject beside its references.
+
+    Attributes
+    ----------
+    comparison : Comparison
+    failed : str
+        What the subject did that ended the run.
+    ended : bool
+        Whether it came to an end; otherwise it was stopped.
+    """
+
+    comparison: Comparison
+    failed: str = ""
+    ended: bool = False
+
+
+def lockstep_check(dtype: str) -> Check:
+    """Return the check of each training step in a precision."""
+    about = f"{dtype} training steps, each from the weights that the step before left: all that is seen of it, and the step as a whole"
+    return Check(f"lockstep-{dtype}", about, lambda prepared, settings: _lockstep(prepared, settings, dtype), dtype)
+
+
+def freerun_check(dtype: str) -> Check:
+    """Return the check of a free run in a precision."""
+    about = f"{dtype} training on its own from one start, as close to the reference as {PERTURBED} references with perturbed rounding are"
+    return Check(f"freerun-{dtype}", about, lambda prepared, settings: _freerun(prepared, settings, dtype), dtype)
+
+
+def _not_there(prepared: PreparedModel, dtype: str) -> str:
+    """Return why there is nothing to check in a precision; empty where there is."""
+    if dtype not in prepared.pair.dtypes:
+        return f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}"
+    if dtype not in prepared.dtypes:
+        return f"subject() takes no argument and makes no {dtype} network; let it take the precision, subject({dtype!r})"
+    return ""
+
+
+def _lockstep(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckResult:
+    name = f"lockstep-{dtype}"
+    if reason := _not_there(prepared, dtype):
+        return CheckResult(name, Verdict.SKIPPED, reason)
+    run = run_of(prepared, dtype, settings.seed)
+    comparison, shape = run.comparison, "x".join(map(str, prepared.pair.shape))
+    result = CheckResult(name, comparison.steps_verdict, divergence=comparison.first)
+    result.judgements = [(shape, judgement) for key, series in comparison.record.series.items() for judgement in _telling(key, series)]
+    result.notes = notes(comparison)
+    reasons = [judgement.reason for _, judgement in result.judgements if judgement.verdict is result.verdict and judgement.reason]
+    result.reason = reasons[0] if reasons else ""
+    if result.verdict is Verdict.SKIPPED:
+        result.reason = result.reason or "no training step was compared"
+    if run.failed:
+        result.verdict, result.reason = Verdict.MISMATCH, f"step {comparison.steps}: {run.failed}"
+    elif not run.ended and result.verdict is not Verdict.MISMATCH:
+        result.verdict, result.reason = Verdict.UNDECIDED, f"step {comparison.steps} did not end"
+    return result
+
+
+def _freerun(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckResult:
+    name = f"freerun-{dtype}"
+    if reason := _not_there(prepared, dtype):
+        return CheckResult(name, Verdict.SKIPPED, reason)
+    run = run_of(prepared, dtype, settings.seed)
+    comparison = run.comparison
+    result = CheckResult(name, comparison.free_verdict)
+    looks = comparison.free.history if comparison.free else []
+    if result.verdict is Verdict.MISMATCH:
+        left = next(look for look in looks if look.verdict is Verdict.MISMATCH)
+        result.reason = f"the free run left its yardstick by step {left.step}: {distance_in_words(left)}"
+        layer, _, parameter = left.parameter.rpartition(".")
+        place = Place(left.step, layer, parameter)
+        result.divergence = Divergence(Judgement(place, Kind.WHOLE, Verdict.MISMATCH, reason=result.reason))
+    elif run.failed or not run.ended:
+        how = f"the subject failed: {run.failed}" if run.failed else "it did not end"
+        result.verdict, result.reason = Verdict.UNDECIDED, f"the run came to step {comparison.steps} of {prepared.pair.steps}, where {how}"
+    elif result.verdict is Verdict.UNDECIDED:
+        result.reason = "the weights are not finite"
+    elif result.verdict is Verdict.SKIPPED:
+        result.reason = "no step could be compared, so that there is no yardstick"
+    last = [look for look in looks if look.step == looks[-1].step]
+    if last:
+        result.notes.append(f"after {last[0].step} steps the weights differ by at most {max(look.largest for look in last):.2g}")
+        result.notes += [distance_in_words(look) for look in last]
+    return result
+
+
+def distance_in_words(look: Look) -> str:
+    """Return how far a parameter is from the reference's, and how far rounding leads."""
+    return f"{look.parameter} is {look.distance:.2g} from the reference's, as a norm; rounding explains {look.allowed:.2g}"
+
+
+def _telling(key: Key, series: Series) -> list[Judgement]:
+    """Return the first mismatch of a series, or else the worst of its judgements, and one that stands for all that could not be decided."""
+    kind, layer, quantity = key
+    told = series.first or series.worst
+    others = [verdict for verdict in (Verdict.UNDECIDED, Verdict.SKIPPED) if series.counts[verdict]]
+    open_ones = [Judgement(Place(0, layer, quantity), kind, verdict, reason=series.reason) for verdict in others]
+    return open_ones if told is None else [told, *open_ones]
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Return what else is worth knowing about a run."""
+    following = list(comparison.consequences.values())
+    words = [consequence_in_words(judgement_facts(c.judgement) | {"relative_error": number(c.relative)}) for c in following[:FOLLOWING]]
+    if len(following) > FOLLOWING:
+        words.append(f"{len(following) - FOLLOWING} more quantities are off because of what came before them")
+    words += [
+        decision_in_words({"layer": d.layer, "differing": d.differing, "largest_margin": number(d.margin)}) for d in comparison.decisions.values()
+    ]
+    if isinstance(comparison, StepComparison):
+        first = comparison.first.judgement.place if comparison.first else None
+        others = [f"{layer}.{q}" for (_, layer, q), s in comparison.record.series.items() if s.first and s.first.place != first]
+        if others:
+            words.append(f"off, too: {', '.join(others)}; in a training step seen from outside a fault is not to be told from what follows from it")
+        if comparison.ambiguous:
+            words.append(f"rounding may turn {comparison.ambiguous:,} decisions at kinks in a step; they were tried the other way")
+    return words
+
+
+def run_of(prepared: PreparedModel, dtype: str, seed: int) -> ModelRun:
+    """Return the run of a precision and a seed, made the first time that it is asked for.
+
+    One that was stopped is kept as far as it came: it would not end the next time either.
+    """
+    key = (dtype, seed)
+    if key not in prepared.runs:
+        batches = prepared.batches(dtype, seed, prepared.pair.steps)
+        run = prepared.runs[key] = ModelRun(comparison_of(prepared, dtype, seed, PERTURBED))
+        _train(run, batches)
+    found = prepared.runs[key]
+    assert isinstance(found, ModelRun)
+    return found
+
+
+def comparison_of(prepared: PreparedModel, dtype: str, seed: int, perturbed: int) -> Comparison:
+    """Return a comparison that is ready for its first step.
+
+    Raises
+    ------
+    SubjectError
+        If no network can be made.
+    """
+    network, reference, arithmetic = prepared.fresh(dtype, seed), prepared.reference, prepared.arithmetic(dtype)
+    if isinstance(network, ListenedNetwork):
+        return TrainingComparison(reference.architecture, network, reference.make, arithmetic, LOOKS, perturbed, seed)
+    return StepComparison(reference.architecture, network, reference.make, arithmetic, LOOKS, perturbed, seed)
+
+
+def _train(run: ModelRun, batches: list[Batch]) -> None:
+    looks = {math.ceil(len(batches) * look / LOOKS) for look in range(1, LOOKS + 1)}
+    for step, (x, labels) in enumerate(batches, start=1):
+        try:
+            run.comparison.step(x, labels)
+        except SubjectError as error:
+            run.failed = error.reason
+            break
+        if step in looks:
+            run.comparison.look()
+    run.ended = True
