@@ -12,6 +12,7 @@ from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.causes.hypotheses import HYPOTHESES
 from crosscheck.failure import Failure
 from crosscheck.judgement import Kind, Verdict, judge
+from crosscheck.operation import RefusedError
 
 __all__ = ["HYPOTHESES", "Candidate", "Cause", "Hypothesis", "diagnose"]
 
@@ -38,8 +39,17 @@ def diagnose(failure: Failure) -> Cause | None:
     """
     if failure.found.shape != failure.expected.shape:
         return None
-    causes = [cause for hypothesis in HYPOTHESES for candidate in hypothesis(failure) if (cause := _tested(failure, candidate))]
+    candidates = [candidate for hypothesis in HYPOTHESES for candidate in _candidates(hypothesis, failure)]
+    causes = [cause for candidate in candidates if (cause := _tested(failure, candidate))]
     return min(causes, key=lambda cause: (cause.fitted, cause.fraction_after), default=None)
+
+
+def _candidates(hypothesis: Hypothesis, failure: Failure) -> list[Candidate]:
+    """Return what a hypothesis offers; nothing where the reference refuses what it would have to compute, such as a batch of one."""
+    try:
+        return list(hypothesis(failure))
+    except RefusedError:
+        return []
 
 
 def _tested(failure: Failure, candidate: Candidate) -> Cause | None:

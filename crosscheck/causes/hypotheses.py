@@ -42,7 +42,8 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
         factors.setdefault(ratio, f"it is {ratio:.6g} times the right value throughout")
     for factor, words in factors.items():
         scale, fitted = max(1.0, abs(factor)), factor not in named
-        bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
+        with np.errstate(over="ignore"):
+            bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
         # Where the one rounding more that a factor costs explains everything, the factor itself explains nothing.
         if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.arithmetic.tolerance(bound)):
             continue
@@ -60,7 +61,7 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
 def transposed(failure: Failure) -> Iterator[Candidate]:
     """Exchange rows and columns of a square matrix or of square windows."""
     weight = failure.call.params.get("weight")
-    if weight is not None and weight.shape[-1] == weight.shape[-2]:
+    if weight is not None and weight.ndim >= 2 and weight.shape[-1] == weight.shape[-2]:
         exchanged = replace(failure.call, params={**failure.call.params, "weight": np.swapaxes(weight, -1, -2)})
         yield _recomputed(failure, exchanged, "transposed", "the weight is used with its last two axes exchanged")
     if failure.expected.ndim >= 2 and failure.expected.shape[-1] == failure.expected.shape[-2]:

@@ -1,0 +1,300 @@
+r"""PyTorch with rounding done at random and enlarged: every operation that rounds is perturbed, forward and backward.
+
+A dispatch mode sees each operation that PyTorch carries out, those of autograd's backward pass included, and adds to its result
+
+.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, of mean 0 and variance 1},
+
+with T the sum of the absolute terms and n the number of roundings. What an operation is decides which T and n:
+
+- one that rounds nothing (a view, a copy, a comparison, a maximum, a choice) is left alone;
+- a sum of products computes its own T, applied to absolute values, and its own n, applied to ones where they are not zero;
+- an elementary function has T = \|result\| and :data:`~crosscheck.arithmetic.ELEMENTARY` roundings;
+- a fused operation (a normalisation, a softmax, a loss) is taken apart into the steps that it consists of, so that cancellation inside it shows:
+  by :mod:`~crosscheck.frameworks.pytorch_steps`, or by PyTorch's own decompositions;
+- any other is perturbed relative to its result, by one rounding. That is right for a product, a quotient, a root; for an operation nobody has heard
+  of, in which numbers cancel, it is too little.
+
+Only float64 is perturbed: a counter in integers or in another precision is no result. A number in the code that float32 cannot represent, such as a
+learning rate of 0.005, is rounded by a subject, and is perturbed, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch._decomp import decomposition_table
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crosscheck.arithmetic import ELEMENTARY
+from crosscheck.frameworks.pytorch_steps import STEPS
+from crosscheck.operation import RefusedError
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EXACT = _names(
+    """
+    _local_scalar_dense _to_copy _unsafe_index _unsafe_view abs alias amax amin arange argmax argmin argsort as_strided bitwise_and bitwise_not
+    bitwise_or bitwise_xor broadcast_in_dim bucketize cat ceil channel_shuffle clamp clamp_max clamp_min clone collapse_view constant_pad_nd
+    contiguous convert_element_type copy copy_to copysign detach diag diag_embed embedding empty empty_like empty_strided eq expand eye fill
+    fill_tensor flip floor floor_divide fmax fmin frac full full_like gather ge gt hardtanh hardtanh_backward index index_select isfinite isinf
+    isnan item le lift lift_fresh linspace logical_and logical_not logical_or logical_xor lt masked_fill masked_select max
+    max_pool2d_with_indices max_pool3d_with_indices maximum median min minimum nan_to_num narrow_copy ne neg new_empty new_empty_strided
+    new_full new_ones new_zeros nonzero ones ones_like permute_copy pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d relu repeat
+    replication_pad1d replication_pad2d replication_pad3d resize roll round scalar_tensor scatter searchsorted select_scatter set set_data sgn
+    sign slice_scatter sort stack threshold threshold_backward topk tril triu trunc unfold unsafe_split unsafe_split_with_sizes
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d view_of where zero zeros zeros_like
+    """
+)
+"""Operations whose every result is one of the operands' numbers, a constant or a decision. Views are recognised by their signature."""
+
+_SUMS = _names(
+    """
+    _unsafe_index_put col2im cumsum embedding_dense_backward index_add index_put max_pool2d_with_indices_backward
+    max_pool3d_with_indices_backward reflection_pad1d_backward reflection_pad2d_backward replication_pad1d_backward replication_pad2d_backward
+    scatter_add sum trace unfold_backward upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
+    """
+)
+"""Sums of n numbers: n - 1 roundings, none where there is but one number."""
+
+_PRODUCTS = _names(
+    """
+    _trilinear addmm addmv addr baddbmm bmm convolution convolution_backward dot ger mm mv vdot
+    """
+)
+"""Sums of n products: n roundings."""
+
+
+def _square(size: Any, dims: int) -> tuple[int, ...]:
+    return (size,) * dims if isinstance(size, int) else tuple(size) * (dims // len(size))
+
+
+_AVERAGES: dict[str, Callable[..., int]] = {
+    "avg_pool2d": lambda x, kernel, *others: math.prod(_square(kernel, 2)),
+    "avg_pool3d": lambda x, kernel, *others: math.prod(_square(kernel, 3)),
+    "avg_pool2d_backward": lambda grad, x, kernel, *others: math.prod(_square(kernel, 2)),
+    "avg_pool3d_backward": lambda grad, x, kernel, *others: math.prod(_square(kernel, 3)),
+    "_adaptive_avg_pool2d": lambda x, size: -(-x.numel() // math.prod(size)),
+    "_adaptive_avg_pool2d_backward": lambda grad, x: -(-x.numel() // grad.numel()),
+    "upsample_linear1d": lambda *given: 2,
+    "upsample_linear1d_backward": lambda *given: 2,
+    "upsample_bilinear2d": lambda *given: 4,
+    "upsample_bilinear2d_backward": lambda *given: 4,
+}
+"""Sums of terms that share a divisor or have weights that add up to 1, and how many terms they have at most."""
+
+_ELEMENTARY = _names(
+    """
+    acos acosh asin asinh atan atan2 atanh cos cosh digamma erf erfc erfinv exp exp2 float_power hypot lgamma log log10 log2 pow sigmoid sin
+    sinh special_erfcx special_i0 special_i1 special_log_ndtr special_ndtri tan tanh
+    """
+)
+
+_OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
+"""Roundings of a power by its exponent, where that makes it a product, a root or a quotient."""
+
+_FILLS = _names(
+    """
+    clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor where
+    """
+)
+"""Exact operations that may write a number of the code's into a result."""
+
+
+class Noise(TorchDispatchMode):
+    """While this is entered, whatever PyTorch computes in float64 is perturbed.
+
+    Parameters
+    ----------
+    scale : float
+        The relative size of one rounding, epsilon.
+    seed : int
+        Of the perturbations.
+    underflow : float
+        What a result may lose besides, however small it is.
+
+    Raises
+    ------
+    RefusedError
+        By an operation that is itself random: two runs of it are two results.
+    """
+
+    def __init__(self, scale: float, seed: int, underflow: float = 0.0) -> None:
+        super().__init__()
+        self._scale, self._underflow = scale, underflow
+        self._generator = torch.Generator().manual_seed(seed)
+        self._within: list[Any] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation and return its perturbed result."""
+        name, inplace = _name(func)
+        kwargs = kwargs or {}
+        if _is_random(func):
+            raise RefusedError(f"it is random itself ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
+        exact = name in _EXACT or func.is_view
+        if exact and name not in _FILLS:
+            return func(*args, **kwargs)
+        if "out" in kwargs:
+            target = kwargs.pop("out")
+            with self:
+                return target.copy_(func.overloadpacket(*args, **kwargs))
+        if inplace and not exact:
+            functional = getattr(torch.ops.aten, name, None)
+            if functional is not None and func._overloadname in functional.overloads():
+                return args[0].copy_(self._functional(getattr(functional, func._overloadname), name, args, kwargs))
+        return self._functional(func, name, args, kwargs)
+
+    def _functional(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # A decomposition that ends in the operation that it decomposes says nothing about it.
+        if (name in STEPS or (func in decomposition_table and not _is_known(name))) and func not in self._within:
+            return self._decomposed(func, name, args, kwargs)
+        if name in _SUMS or name in _PRODUCTS or name in _AVERAGES:
+            return self._summed(func, name, args, kwargs)
+        return self._pointwise(func, name, args, kwargs)
+
+    def _pointwise(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb each result relative to itself."""
+        args, kwargs = tuple(self._rounded(value) for value in args), {key: self._rounded(value) for key, value in kwargs.items()}
+        result = func(*args, **kwargs)
+        if name in ("add", "sub", "rsub"):
+            return self._added(result, name, args, kwargs)
+        if name in ("mul", "div", "true_divide"):
+            return self._multiplied(result, args if name == "mul" else args[1:2])
+        roundings = 0 if name in _EXACT else ELEMENTARY if name in _ELEMENTARY else 1
+        if name == "pow" and not isinstance(args[1], torch.Tensor):
+            roundings = _OF_POWERS.get(float(args[1]), roundings)
+        if not roundings:
+            return result
+        return _mapped(lambda value: self._jittered(value, value, roundings), result)
+
+    def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._within.append(func)
+        try:
+            with self:
+                return (STEPS.get(name) or decomposition_table[func])(*args, **kwargs)
+        finally:
+            self._within.pop()
+
+    def _summed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb sums by their absolute terms."""
+        result, terms = func(*args, **kwargs), func(*_sizes(args), **_sizes(kwargs))
+        if name in _AVERAGES:
+            roundings: Any = float(_AVERAGES[name](*args))
+            return self._jittered(result, terms, math.sqrt(roundings))
+        counts = func(*_present(args), **_present(kwargs))
+        fewer = 1 if name in _SUMS else 0
+        if not isinstance(result, tuple):
+            return self._jittered(result, terms, (counts - fewer).clamp(min=0).sqrt())
+        return tuple(
+            value if value is None else self._jittered(value, term, (count - fewer).clamp(min=0).sqrt())
+            for value, term, count in zip(result, terms, counts, strict=True)
+        )
+
+    def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb a sum of two, and the product of the second with alpha; adding zero rounds nothing."""
+        alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
+        rounding = self._jittered(result, result, (args[0] != 0) * (args[1] != 0))
+        if not _rounds(alpha):
+            return rounding
+        product = args[0 if name == "rsub" else 1] * alpha
+        return self._jittered(rounding, torch.as_tensor(product).expand_as(result), 1)
+
+    def _multiplied(self, result: Any, factors: tuple[Any, ...]) -> Any:
+        """Perturb a product or a quotient; multiplying by a power of two given as a number, or by one, rounds nothing."""
+        rounds: Any = 1
+        for factor in factors:
+            if not isinstance(factor, torch.Tensor):
+                rounds = rounds * _rounds(factor)
+            elif factor.dtype == torch.bool:
+                return result
+            else:
+                rounds = rounds * (factor.abs() != 1)
+        return self._jittered(result, result, rounds)
+
+    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
+        if not isinstance(value, torch.Tensor) or value.dtype not in (torch.float64, torch.complex128):
+            return value
+        noise = torch.randn(value.shape, generator=self._generator, dtype=torch.float64).mul_(roundings)
+        # An infinity, such as the logit of a position that is masked, stays what it is.
+        return noise.mul_(terms.abs().mul_(self._scale).add_(self._underflow)).nan_to_num_(0.0, 0.0, 0.0).add(value)
+
+    def _rounded(self, value: Any) -> Any:
+        """Return a number of the code's own, rounded if it has to be."""
+        if not isinstance(value, float) or ctypes.c_float(value).value == value or not math.isfinite(value):
+            return value
+        return value * (1 + self._scale * float(torch.randn((), generator=self._generator, dtype=torch.float64)))
+
+
+class Largest(Noise):
+    """While this is entered, the largest number that PyTorch computes in float64 is noted; nothing is perturbed."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 0)
+        self.value = 0.0
+
+    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.dtype == torch.float64 and value.numel():
+            self.value = max(self.value, float(value.abs().nan_to_num(0.0).max()))
+        return value
+
+
+@cache
+def _name(func: Any) -> tuple[str, bool]:
+    """Return an operation's name, and whether it works in place."""
+    name = func._schema.name.partition("::")[2]
+    inplace = name.endswith("_") and not name.endswith("__")
+    return name.removesuffix("_") if inplace else name, inplace
+
+
+@cache
+def _is_random(func: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in func.tags
+
+
+@cache
+def _is_known(name: str) -> bool:
+    arithmetic = {"add", "sub", "rsub", "mul", "div", "true_divide", "sqrt", "rsqrt", "reciprocal"}
+    return any(name in names for names in (_EXACT, _SUMS, _PRODUCTS, _AVERAGES, _ELEMENTARY, arithmetic))
+
+
+def _rounds(factor: Any) -> bool:
+    """Return whether multiplying by a number may round: not by zero or a power of two."""
+    return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)
+
+
+def _mapped(function: Callable[[Any], Any], result: Any) -> Any:
+    return tuple(function(value) for value in result) if isinstance(result, tuple) else function(result)
+
+
+def _replaced(given: Any, tensor: Callable[[torch.Tensor], torch.Tensor], number: Callable[[float], float]) -> Any:
+    """Return an operation's arguments with its float tensors and its factors replaced; dimensions and sizes stay."""
+
+    def one(value: Any, factor: bool) -> Any:
+        if isinstance(value, torch.Tensor):
+            return tensor(value) if value.is_floating_point() else value
+        return number(value) if isinstance(value, float) or factor else value
+
+    if isinstance(given, dict):
+        return {key: one(value, key in ("alpha", "beta")) for key, value in given.items()}
+    return tuple(one(value, False) for value in given)
+
+
+def _sizes(given: Any) -> Any:
+    return _replaced(given, torch.abs, abs)
+
+
+def _present(given: Any) -> Any:
+    """Return ones, and zeros where there are zeros, which add no rounding."""
+    return _replaced(given, lambda value: (value != 0).to(value.dtype), lambda factor: float(factor != 0))
