@@ -13,6 +13,7 @@ from typing import Any
 
 from crosscheck.adapters.convention import Shape
 from crosscheck.operation import Oracle
+from crosscheck.trajectory import OptimizerOracle
 
 _FRAMEWORKS = {"torch": "pytorch"}
 """The packages whose modules and functions are known, and the module of :mod:`crosscheck.frameworks` for each."""
@@ -68,6 +69,41 @@ def resolved(reference: Any, framework: str = "") -> Reference:
         return Reference(module.NAME, module.oracle(reference), module.parameter_shapes(reference), module.takes_labels(reference))
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class OptimizerReference:
+    """A reference optimizer and its name for reports."""
+
+    name: str
+    oracle: OptimizerOracle
+
+
+def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReference:
+    """Return a reference optimizer ready for use.
+
+    Parameters
+    ----------
+    reference : callable
+        Gets a list of the framework's tensors and returns its optimizer.
+    framework : str
+        See :func:`resolved`.
+
+    Raises
+    ------
+    UnknownReferenceError
+        If it is of no known kind.
+    """
+    if not callable(reference):
+        raise UnknownReferenceError(
+            f"a {type(reference).__name__} is no reference; expected a function of the parameters that makes the framework's optimizer, "
+            "such as lambda params: torch.optim.SGD(params, lr=0.1)"
+        )
+    package = framework or _package(reference)
+    if package not in _FRAMEWORKS:
+        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
+    module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}_optimizers")
+    return OptimizerReference(module.NAME, module.optimizer(reference))
 
 
 def _by_protocol(reference: Any) -> Reference:

@@ -7,12 +7,17 @@ in the list below.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import CONTRACTS, contract_check
+from crosscheck.checks.updates import CONTRACTS as UPDATE_CONTRACTS
+from crosscheck.checks.updates import update_check, update_contract_check
 from crosscheck.checks.values import difference_check, value_check
 from crosscheck.declaration import DTYPES, Declaration
 from crosscheck.families import FAMILIES
+from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.pair import Pair
 
 __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
@@ -35,4 +40,10 @@ def _of_layer(pair: Pair) -> list[Check]:
     return [*values, *(contract_check(name) for name in CONTRACTS)]
 
 
-_CHECKS = {Pair: _of_layer}
+def _of_optimizer(pair: OptimizerPair) -> list[Check]:
+    """Return the steps in float64, then in float32, then the contracts."""
+    values = [update_check(dtype, family) for dtype, family in itertools.product(DTYPES, GRADIENTS)]
+    return [*values, *(update_contract_check(name) for name in UPDATE_CONTRACTS)]
+
+
+_CHECKS: dict[type[Declaration], Callable[[Any], list[Check]]] = {Pair: _of_layer, OptimizerPair: _of_optimizer}

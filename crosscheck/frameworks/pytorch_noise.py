@@ -177,7 +177,7 @@ class Noise(TorchDispatchMode):
             roundings = _OF_POWERS.get(float(args[1]), roundings)
         if not roundings:
             return result
-        return _mapped(lambda value: self._jittered(value, value, roundings), result)
+        return _mapped(lambda value: self._scaled(value, roundings), result)
 
     def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._within.append(func)
@@ -205,7 +205,7 @@ class Noise(TorchDispatchMode):
     def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb a sum of two, and the product of the second with alpha; adding zero rounds nothing."""
         alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
-        rounding = self._jittered(result, result, (args[0] != 0) * (args[1] != 0))
+        rounding = self._scaled(result, (args[0] != 0) * (args[1] != 0), underflow=False)
         if not _rounds(alpha):
             return rounding
         product = args[0 if name == "rsub" else 1] * alpha
@@ -221,14 +221,29 @@ class Noise(TorchDispatchMode):
                 return result
             else:
                 rounds = rounds * (factor.abs() != 1)
-        return self._jittered(result, result, rounds)
+        return self._scaled(result, rounds)
 
     def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
-        if not isinstance(value, torch.Tensor) or value.dtype not in (torch.float64, torch.complex128):
+        """Perturb sums of products, each of which may underflow."""
+        if not _is_result(value):
             return value
-        noise = torch.randn(value.shape, generator=self._generator, dtype=torch.float64).mul_(roundings)
-        # An infinity, such as the logit of a position that is masked, stays what it is.
+        noise = self._random(value).mul_(roundings)
         return noise.mul_(terms.abs().mul_(self._scale).add_(self._underflow)).nan_to_num_(0.0, 0.0, 0.0).add(value)
+
+    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        """Perturb relative to the result; as in rounding, zero stays zero and a sign a sign."""
+        if not _is_result(value):
+            return value
+        noise = self._random(value)
+        if underflow and self._underflow:
+            # Rounded to a multiple of the smallest number, or to one of its own size.
+            noise = noise.mul_(value.abs().mul_(self._scale).add_(self._underflow)).mul_(roundings).add_(value)
+            return noise.abs().mul_(value.sgn()) if value.isfinite().all() else torch.where(value.isfinite(), noise.abs().mul_(value.sgn()), value)
+        # An infinity, such as the logit of a position that is masked, stays what it is.
+        return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
+
+    def _random(self, value: torch.Tensor) -> torch.Tensor:
+        return torch.randn(value.shape, generator=self._generator, dtype=torch.float64)
 
     def _rounded(self, value: Any) -> Any:
         """Return a number of the code's own, rounded if it has to be."""
@@ -245,7 +260,13 @@ class Largest(Noise):
         self.value = 0.0
 
     def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.dtype == torch.float64 and value.numel():
+        return self._noted(value)
+
+    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        return self._noted(value)
+
+    def _noted(self, value: Any) -> Any:
+        if _is_result(value) and value.numel():
             self.value = max(self.value, float(value.abs().nan_to_num(0.0).max()))
         return value
 
@@ -267,6 +288,10 @@ def _is_random(func: Any) -> bool:
 def _is_known(name: str) -> bool:
     arithmetic = {"add", "sub", "rsub", "mul", "div", "true_divide", "sqrt", "rsqrt", "reciprocal"}
     return any(name in names for names in (_EXACT, _SUMS, _PRODUCTS, _AVERAGES, _ELEMENTARY, arithmetic))
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.complex128)
 
 
 def _rounds(factor: Any) -> bool:

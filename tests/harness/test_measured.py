@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from crosscheck import Functions, LossFunction, Pair, Verdict, check
 from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.frameworks.pytorch import oracle
+from crosscheck.frameworks.pytorch import TorchOracle, oracle, parameter_shapes
 from crosscheck.isolated import context_of
 from crosscheck.judgement import Kind, judge
 from crosscheck.operation import Call
@@ -315,3 +315,20 @@ def test_carried_error_of_a_linear_map() -> None:
     carried = reference.rounding.carried(reference, call, reference.vjp(call), error, error)
     assert (carried["output"] >= 20.9).all()
     assert (carried["grad_input"] >= 20.9).all()
+
+
+def test_chain_with_two_children_alike_tells_their_parameters_apart() -> None:
+    chain = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2, bias=False))
+    shapes = parameter_shapes(chain)
+    assert shapes == {"0.weight": (3, 4), "0.bias": (3,), "2.weight": (2, 3)}
+    rng = np.random.default_rng(0)
+    params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    call = Call(rng.standard_normal((5, 4)), params, rng.standard_normal((5, 2)))
+    arithmetic = Arithmetic(call.x.dtype, 1000)
+    alone, context = TorchOracle(chain, Measured()).vjp(call), context_of(oracle(chain), call, arithmetic)
+    assert set(alone) == set(context.bounds)
+    judgements = [
+        judge(Place(0, "chain", name), Kind.ISOLATED, alone[name], context.expected[name], bound, arithmetic)
+        for name, bound in context.bounds.items()
+    ]
+    assert [judgement.verdict for judgement in judgements] == [Verdict.MATCH] * 5
