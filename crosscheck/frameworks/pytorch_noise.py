@@ -235,10 +235,10 @@ class Noise(TorchDispatchMode):
         if not _is_result(value):
             return value
         noise = self._random(value)
-        if underflow and self._underflow:
-            # Rounded to a multiple of the smallest number, or to one of its own size.
+        if underflow and value.numel() and not float(value.abs().min()) * self._scale > self._underflow:
+            # Some of it may underflow: rounded to a multiple of the smallest number where that is coarser.
             noise = noise.mul_(value.abs().mul_(self._scale).add_(self._underflow)).mul_(roundings).add_(value)
-            return noise.abs().mul_(value.sgn()) if value.isfinite().all() else torch.where(value.isfinite(), noise.abs().mul_(value.sgn()), value)
+            return torch.where(value.isfinite(), noise.abs().mul_(value.sgn()), value)
         # An infinity, such as the logit of a position that is masked, stays what it is.
         return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
 

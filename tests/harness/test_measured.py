@@ -327,8 +327,6 @@ def test_chain_with_two_children_alike_tells_their_parameters_apart() -> None:
     arithmetic = Arithmetic(call.x.dtype, 1000)
     alone, context = TorchOracle(chain, Measured()).vjp(call), context_of(oracle(chain), call, arithmetic)
     assert set(alone) == set(context.bounds)
-    judgements = [
-        judge(Place(0, "chain", name), Kind.ISOLATED, alone[name], context.expected[name], bound, arithmetic)
-        for name, bound in context.bounds.items()
-    ]
+    places = {name: Place(0, "chain", name) for name in alone}
+    judgements = [judge(places[name], Kind.ISOLATED, alone[name], context.expected[name], context.bounds[name], arithmetic) for name in alone]
     assert [judgement.verdict for judgement in judgements] == [Verdict.MATCH] * 5
