@@ -4,7 +4,8 @@ A dispatch mode sees each operation that PyTorch carries out, those of autograd'
 
 .. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, of mean 0 and variance 1},
 
-with T the sum of the absolute terms and n the number of roundings. What an operation is decides which T and n:
+with T the sum of the absolute terms and n the number of roundings. What an operation is, by the tables of
+:mod:`~crosscheck.frameworks.pytorch_operations`, decides which T and n:
 
 - one that rounds nothing (a view, a copy, a comparison, a maximum, a choice) is left alone;
 - a sum of products computes its own T, applied to absolute values, and its own n, applied to ones where they are not zero;
@@ -31,81 +32,9 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.arithmetic import ELEMENTARY
+from crosscheck.frameworks.pytorch_operations import AVERAGES, EXACT, FILLS, FUNCTIONS, OF_POWERS, PRODUCTS, SUMS, is_known
 from crosscheck.frameworks.pytorch_steps import STEPS
 from crosscheck.operation import RefusedError
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_EXACT = _names(
-    """
-    _local_scalar_dense _to_copy _unsafe_index _unsafe_view abs alias amax amin arange argmax argmin argsort as_strided bitwise_and bitwise_not
-    bitwise_or bitwise_xor broadcast_in_dim bucketize cat ceil channel_shuffle clamp clamp_max clamp_min clone collapse_view constant_pad_nd
-    contiguous convert_element_type copy copy_to copysign detach diag diag_embed embedding empty empty_like empty_strided eq expand eye fill
-    fill_tensor flip floor floor_divide fmax fmin frac full full_like gather ge gt hardtanh hardtanh_backward index index_select isfinite isinf
-    isnan item le lift lift_fresh linspace logical_and logical_not logical_or logical_xor lt masked_fill masked_select max
-    max_pool2d_with_indices max_pool3d_with_indices maximum median min minimum nan_to_num narrow_copy ne neg new_empty new_empty_strided
-    new_full new_ones new_zeros nonzero ones ones_like permute_copy pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d relu repeat
-    replication_pad1d replication_pad2d replication_pad3d resize roll round scalar_tensor scatter searchsorted select_scatter set set_data sgn
-    sign slice_scatter sort stack threshold threshold_backward topk tril triu trunc unfold unsafe_split unsafe_split_with_sizes
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d view_of where zero zeros zeros_like
-    """
-)
-"""Operations whose every result is one of the operands' numbers, a constant or a decision. Views are recognised by their signature."""
-
-_SUMS = _names(
-    """
-    _unsafe_index_put col2im cumsum embedding_dense_backward index_add index_put max_pool2d_with_indices_backward
-    max_pool3d_with_indices_backward reflection_pad1d_backward reflection_pad2d_backward replication_pad1d_backward replication_pad2d_backward
-    scatter_add sum trace unfold_backward upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
-    """
-)
-"""Sums of n numbers: n - 1 roundings, none where there is but one number."""
-
-_PRODUCTS = _names(
-    """
-    _trilinear addmm addmv addr baddbmm bmm convolution convolution_backward dot ger mm mv vdot
-    """
-)
-"""Sums of n products: n roundings."""
-
-
-def _square(size: Any, dims: int) -> tuple[int, ...]:
-    return (size,) * dims if isinstance(size, int) else tuple(size) * (dims // len(size))
-
-
-_AVERAGES: dict[str, Callable[..., int]] = {
-    "avg_pool2d": lambda x, kernel, *others: math.prod(_square(kernel, 2)),
-    "avg_pool3d": lambda x, kernel, *others: math.prod(_square(kernel, 3)),
-    "avg_pool2d_backward": lambda grad, x, kernel, *others: math.prod(_square(kernel, 2)),
-    "avg_pool3d_backward": lambda grad, x, kernel, *others: math.prod(_square(kernel, 3)),
-    "_adaptive_avg_pool2d": lambda x, size: -(-x.numel() // math.prod(size)),
-    "_adaptive_avg_pool2d_backward": lambda grad, x: -(-x.numel() // grad.numel()),
-    "upsample_linear1d": lambda *given: 2,
-    "upsample_linear1d_backward": lambda *given: 2,
-    "upsample_bilinear2d": lambda *given: 4,
-    "upsample_bilinear2d_backward": lambda *given: 4,
-}
-"""Sums of terms that share a divisor or have weights that add up to 1, and how many terms they have at most."""
-
-_ELEMENTARY = _names(
-    """
-    acos acosh asin asinh atan atan2 atanh cos cosh digamma erf erfc erfinv exp exp2 float_power hypot lgamma log log10 log2 pow sigmoid sin
-    sinh special_erfcx special_i0 special_i1 special_log_ndtr special_ndtri tan tanh
-    """
-)
-
-_OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
-"""Roundings of a power by its exponent, where that makes it a product, a root or a quotient."""
-
-_FILLS = _names(
-    """
-    clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor where
-    """
-)
-"""Exact operations that may write a number of the code's into a result."""
 
 
 class Noise(TorchDispatchMode):
@@ -143,8 +72,8 @@ class Noise(TorchDispatchMode):
         kwargs = kwargs or {}
         if _is_random(func):
             raise RefusedError(f"it is random itself ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
-        exact = name in _EXACT or func.is_view
-        if exact and name not in _FILLS:
+        exact = name in EXACT or func.is_view
+        if exact and name not in FILLS:
             return func(*args, **kwargs)
         if "out" in kwargs:
             target = kwargs.pop("out")
@@ -158,9 +87,9 @@ class Noise(TorchDispatchMode):
 
     def _functional(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # A decomposition that ends in the operation that it decomposes says nothing about it.
-        if (name in STEPS or (func in decomposition_table and not _is_known(name))) and func not in self._within:
+        if (name in STEPS or (func in decomposition_table and not is_known(name))) and func not in self._within:
             return self._decomposed(func, name, args, kwargs)
-        if name in _SUMS or name in _PRODUCTS or name in _AVERAGES:
+        if name in SUMS or name in PRODUCTS or name in AVERAGES:
             return self._summed(func, name, args, kwargs)
         return self._pointwise(func, name, args, kwargs)
 
@@ -172,9 +101,9 @@ class Noise(TorchDispatchMode):
             return self._added(result, name, args, kwargs)
         if name in ("mul", "div", "true_divide"):
             return self._multiplied(result, args if name == "mul" else args[1:2])
-        roundings = 0 if name in _EXACT else ELEMENTARY if name in _ELEMENTARY else 1
+        roundings = 0 if name in EXACT else ELEMENTARY if name in FUNCTIONS else 1
         if name == "pow" and not isinstance(args[1], torch.Tensor):
-            roundings = _OF_POWERS.get(float(args[1]), roundings)
+            roundings = OF_POWERS.get(float(args[1]), roundings)
         if not roundings:
             return result
         return _mapped(lambda value: self._scaled(value, roundings), result)
@@ -190,11 +119,11 @@ class Noise(TorchDispatchMode):
     def _summed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb sums by their absolute terms."""
         result, terms = func(*args, **kwargs), func(*_sizes(args), **_sizes(kwargs))
-        if name in _AVERAGES:
-            roundings: Any = float(_AVERAGES[name](*args))
+        if name in AVERAGES:
+            roundings: Any = float(AVERAGES[name](*args))
             return self._jittered(result, terms, math.sqrt(roundings))
         counts = func(*_present(args), **_present(kwargs))
-        fewer = 1 if name in _SUMS else 0
+        fewer = 1 if name in SUMS else 0
         if not isinstance(result, tuple):
             return self._jittered(result, terms, (counts - fewer).clamp(min=0).sqrt())
         return tuple(
@@ -282,12 +211,6 @@ def _name(func: Any) -> tuple[str, bool]:
 @cache
 def _is_random(func: Any) -> bool:
     return torch.Tag.nondeterministic_seeded in func.tags
-
-
-@cache
-def _is_known(name: str) -> bool:
-    arithmetic = {"add", "sub", "rsub", "mul", "div", "true_divide", "sqrt", "rsqrt", "reciprocal"}
-    return any(name in names for names in (_EXACT, _SUMS, _PRODUCTS, _AVERAGES, _ELEMENTARY, arithmetic))
 
 
 def _is_result(value: Any) -> bool:
