@@ -3,8 +3,10 @@
 The core knows no framework: it compares arrays, whoever computed them. Every tolerance follows from the theory of rounding errors in
 :mod:`crosscheck.arithmetic`.
 
-Whoever has code to check begins with :class:`Pair` and the adapters :class:`Dicts`, :class:`Attributes`, :class:`Updating` for objects,
-:class:`Functions` and :class:`LossFunction` for functions. :func:`check` returns the verdict; :func:`parametrize_with_checks` makes tests of them.
+Whoever has code to check begins with a pair: :class:`Pair` for a layer or a loss, with the adapters :class:`Dicts`, :class:`Attributes`,
+:class:`Updating` for objects, :class:`Functions` and :class:`LossFunction` for functions; :class:`OptimizerPair` with :class:`Holding`,
+:class:`Updater`, :class:`UpdateFunction`; :class:`ModelPair` with :class:`Network` or :class:`WholeStep`. :func:`check` returns the verdict,
+:func:`parametrize_with_checks` makes tests.
 """
 
 from __future__ import annotations
@@ -14,12 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crosscheck.adapters.functions import Functions, LossFunction
+    from crosscheck.adapters.network import Network, Part
     from crosscheck.adapters.objects import Attributes, Dicts, Updating
+    from crosscheck.adapters.optimizers import Holding, UpdateFunction, Updater
+    from crosscheck.adapters.whole_step import WholeStep
     from crosscheck.checking import PairResult
     from crosscheck.checking import check_pair as check
     from crosscheck.checks import Settings
     from crosscheck.declaration import PairError
     from crosscheck.judgement import Verdict
+    from crosscheck.model_pair import ModelPair
+    from crosscheck.optimizer_pair import OptimizerPair
     from crosscheck.pair import Pair
     from crosscheck.parametrize import parametrize_with_checks
     from crosscheck.traces.oracle import recorded
@@ -30,13 +37,21 @@ _HOMES = {
     "Attributes": "adapters.objects",
     "Dicts": "adapters.objects",
     "Functions": "adapters.functions",
+    "Holding": "adapters.optimizers",
     "LossFunction": "adapters.functions",
+    "ModelPair": "model_pair",
+    "Network": "adapters.network",
+    "OptimizerPair": "optimizer_pair",
     "Pair": "pair",
     "PairError": "declaration",
     "PairResult": "checking",
+    "Part": "adapters.network",
     "Settings": "checks",
+    "UpdateFunction": "adapters.optimizers",
+    "Updater": "adapters.optimizers",
     "Updating": "adapters.objects",
     "Verdict": "judgement",
+    "WholeStep": "adapters.whole_step",
     "check": "checking:check_pair",
     "parametrize_with_checks": "parametrize",
     "recorded": "traces.oracle",
@@ -47,13 +62,21 @@ __all__ = [
     "Attributes",
     "Dicts",
     "Functions",
+    "Holding",
     "LossFunction",
+    "ModelPair",
+    "Network",
+    "OptimizerPair",
     "Pair",
     "PairError",
     "PairResult",
+    "Part",
     "Settings",
+    "UpdateFunction",
+    "Updater",
     "Updating",
     "Verdict",
+    "WholeStep",
     "check",
     "parametrize_with_checks",
     "recorded",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -100,3 +100,31 @@ class Arithmetic:
         """
         underflow = bound.roundings * self.smallest
         return np.asarray(self.sides * (self.unit * self.error(bound) + underflow))
+
+
+@cache
+def student_quantile(probability: float, freedom: int) -> float:
+    """Return t such that a Student variable of an even number of degrees of freedom exceeds t in absolute value with this probability.
+
+    From the closed form of the distribution (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.4), by bisection.
+    """
+    if freedom < 2 or freedom % 2:
+        raise ValueError(f"{freedom} perturbed runs: expected an even number of at least 2")
+
+    def exceeded(t: float) -> float:
+        # With s = sin(theta), tan(theta) = t / sqrt(freedom); 1 - s is formed without cancellation.
+        cosine2 = freedom / (freedom + t * t)
+        sine = math.sqrt(1 - cosine2)
+        coefficient, series = 1.0, 0.0
+        for k in range(1, freedom // 2):
+            coefficient *= (2 * k - 1) / (2 * k) * cosine2
+            series += coefficient
+        return cosine2 / (1 + sine) - sine * series
+
+    low, high = 0.0, 1.0
+    while exceeded(high) > probability:
+        high *= 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if exceeded(middle) > probability else (low, middle)
+    return high

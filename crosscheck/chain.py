@@ -101,11 +101,16 @@ def accumulate(
 class Composite:
     """Several oracles as one: what a fused layer is judged by.
 
-    Parameters are known by their own names, which must be different in all stages.
+    Attributes
+    ----------
+    oracles : tuple of Oracle
+    names : tuple of mappings
+        For each stage, what the whole calls a parameter and what the stage itself calls it.
+    settings : mapping
     """
 
     oracles: tuple[Oracle, ...]
-    names: tuple[tuple[str, ...], ...]
+    names: tuple[Mapping[str, str], ...]
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
@@ -116,7 +121,8 @@ class Composite:
     def stages(self, call: Call) -> list[Stage]:
         """Return the stages, each with its share of the call's parameters."""
         return [
-            Stage(oracle, {name: call.params[name] for name in names}, call.constants) for oracle, names in zip(self.oracles, self.names, strict=True)
+            Stage(oracle, {own: call.params[name] for name, own in names.items()}, call.constants)
+            for oracle, names in zip(self.oracles, self.names, strict=True)
         ]
 
     def vjp(self, call: Call) -> dict[str, Array]:
@@ -126,7 +132,12 @@ class Composite:
 
     def joined(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """Return what is seen from outside of the stages' quantities."""
-        joined = {quantity: value for result in results for quantity, value in result.items() if quantity.endswith(".grad")}
+        joined = {
+            f"{name}.grad": result[f"{own}.grad"]
+            for result, names in zip(results, self.names, strict=True)
+            for name, own in names.items()
+            if f"{own}.grad" in result
+        }
         if "grad_input" in results[0]:
             joined["grad_input"] = results[0]["grad_input"]
         return {"output": results[-1]["output"], **joined}
@@ -145,7 +156,8 @@ class CompositeRounding:
         assert isinstance(oracle, Composite)
         runs = run(oracle.stages(call), call.x, call.grad_output)
         joined = oracle.joined(accumulate(runs, own_errors(runs, arithmetic)))
-        return {quantity: Bound(value, 1.0) for quantity, value in joined.items()}
+        # An infinite error times a zero is no number, and no limit.
+        return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in joined.items()}
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the inputs carried through every stage."""

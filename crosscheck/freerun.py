@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.arithmetic import Arithmetic, Array, student_quantile
 from crosscheck.judgement import Verdict
 from crosscheck.operation import Arrays
 from crosscheck.subject import Outcome
@@ -179,30 +179,3 @@ class FreeRun:
     def factor(self, arrays: int) -> float:
         """Return Student's quantile for all looks at all arrays."""
         return student_quantile(self.arithmetic.false_alarms / (self.looks * arrays), self.runs) if self.runs else 1.0
-
-
-def student_quantile(probability: float, freedom: int) -> float:
-    """Return t such that a Student variable of an even number of degrees of freedom exceeds t in absolute value with this probability.
-
-    From the closed form of the distribution (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.4), by bisection.
-    """
-    if freedom < 2 or freedom % 2:
-        raise ValueError(f"{freedom} perturbed runs: expected an even number of at least 2")
-
-    def exceeded(t: float) -> float:
-        # With s = sin(theta), tan(theta) = t / sqrt(freedom); 1 - s is formed without cancellation.
-        cosine2 = freedom / (freedom + t * t)
-        sine = math.sqrt(1 - cosine2)
-        coefficient, series = 1.0, 0.0
-        for k in range(1, freedom // 2):
-            coefficient *= (2 * k - 1) / (2 * k) * cosine2
-            series += coefficient
-        return cosine2 / (1 + sine) - sine * series
-
-    low, high = 0.0, 1.0
-    while exceeded(high) > probability:
-        high *= 2
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if exceeded(middle) > probability else (low, middle)
-    return high

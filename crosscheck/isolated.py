@@ -69,9 +69,10 @@ def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic) -> LayerConte
     wide = (call if call.finite() else forward).astype(np.float64)
     try:
         expected = oracle.vjp(wide)
+        bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
     except RefusedError as error:
         return LayerContext(call, wide, undecided=str(error))
-    return LayerContext(call, wide, expected, oracle.rounding.bounds(oracle, wide, expected, arithmetic), "its cotangent is not finite")
+    return LayerContext(call, wide, expected, bounds, "its cotangent is not finite")
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Judgement:
     kind : Kind
     verdict : Verdict
     elements : int
-        How many numbers were compared.
+        How many numbers were compared; those whose error is not limited are left out.
     exceeding : int
         How many of them exceed their tolerance.
     units : float
@@ -79,6 +79,10 @@ class Judgement:
     reason: str = ""
 
 
+UNLIMITED = "no limit to its error: rounding alone decides what it is here, or numbers on the way may exceed the range"
+"""Why a quantity with an unlimited error is undecided."""
+
+
 def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
     """Compare one quantity with the oracle's, element by element.
 
@@ -97,7 +101,7 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
     -------
     Judgement
         ``mismatch`` where rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
-        ``undecided`` where the oracle itself is not finite or the intermediate sums may have exceeded the subject's range.
+        ``undecided`` where the oracle itself is not finite, the intermediate sums may have exceeded the subject's range, or no error is limited.
     """
     if subject.shape != oracle.shape:
         return Judgement(place, kind, Verdict.MISMATCH, reason=f"the shape is {subject.shape}, expected {oracle.shape}")
@@ -111,7 +115,15 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
     error = np.abs(wide - oracle)
     if not error.any():
         return Judgement(place, kind, Verdict.MATCH, subject.size)
-    tolerance = arithmetic.tolerance(bound)
+    return _by_size(place, kind, wide, oracle, error, bound, arithmetic)
+
+
+def _by_size(place: Place, kind: Kind, wide: Array, oracle: Array, error: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
+    """Return the verdict on finite errors, some of which are not zero."""
+    tolerance = np.broadcast_to(arithmetic.tolerance(bound), error.shape)
+    decided = int(np.count_nonzero(np.isfinite(tolerance)))
+    if not decided:
+        return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=UNLIMITED)
     exceeding = int(np.count_nonzero(error > tolerance))
     fractions = fractions_of(error, tolerance)
     # Of several infinite fractions the largest error is the most telling.
@@ -119,7 +131,7 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
     index = np.unravel_index(int(ranks.argmax()), error.shape)
     verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
     units = _units(error, bound, index, arithmetic)
-    return Judgement(place, kind, verdict, subject.size, exceeding, units, float(fractions[index]), _worst(wide, oracle, index))
+    return Judgement(place, kind, verdict, decided, exceeding, units, float(fractions[index]), _worst(wide, oracle, index))
 
 
 def fractions_of(error: Array, tolerance: Array) -> Array:

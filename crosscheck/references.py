@@ -15,6 +15,7 @@ from crosscheck.adapters.convention import Shape
 from crosscheck.architecture import Architecture
 from crosscheck.freerun import MakeTraining
 from crosscheck.operation import Oracle
+from crosscheck.trajectory import OptimizerOracle
 from crosscheck.update import SgdSettings
 
 _FRAMEWORKS = {"torch": "pytorch"}
@@ -141,6 +142,41 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
         return TrainingReference(module.NAME, architecture, module.make_training(layers, loss, settings, frozen), shapes)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class OptimizerReference:
+    """A reference optimizer and its name for reports."""
+
+    name: str
+    oracle: OptimizerOracle
+
+
+def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReference:
+    """Return a reference optimizer ready for use.
+
+    Parameters
+    ----------
+    reference : callable
+        Gets a list of the framework's tensors and returns its optimizer.
+    framework : str
+        See :func:`resolved`.
+
+    Raises
+    ------
+    UnknownReferenceError
+        If it is of no known kind.
+    """
+    if not callable(reference):
+        raise UnknownReferenceError(
+            f"a {type(reference).__name__} is no reference; expected a function of the parameters that makes the framework's optimizer, "
+            "such as lambda params: torch.optim.SGD(params, lr=0.1)"
+        )
+    package = framework or _package(reference)
+    if package not in _FRAMEWORKS:
+        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
+    module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}_optimizers")
+    return OptimizerReference(module.NAME, module.optimizer(reference))
 
 
 def _by_protocol(reference: Any) -> Reference:

@@ -6,13 +6,12 @@ Each is made afresh for a run of several steps and steps on gradients that the h
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
-from crosscheck.adapters.convention import ConventionError, copied, method
+from crosscheck.adapters.convention import copied, method
 from crosscheck.arithmetic import Array
 from crosscheck.containment import SubjectError
 from crosscheck.subject import source
@@ -28,7 +27,32 @@ class Stepper(Protocol):
         """Return the parameters as they are now."""
 
     def state(self, name: str) -> Mapping[str, Any]:
-        """Return one array of the optimizer's state for each parameter."""
+        """Return one array of the optimizer's state for each parameter.
+
+        Raises
+        ------
+        SubjectError
+            If it keeps no such state.
+        """
+
+
+class OptimizerConvention(Protocol):
+    """A subject and how it is called."""
+
+    @property
+    def title(self) -> str:
+        """What the report calls the subject."""
+
+    @property
+    def source(self) -> str:
+        """Where its code stands."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the caller's arrays are updated, rather than new ones returned."""
+
+    def stepper(self, params: dict[str, Array]) -> Stepper:
+        """Return a fresh optimizer of these parameters."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +69,12 @@ class Holding:
 
     make: Callable[[dict[str, Array]], Any]
     step: str = "step"
+    in_place: bool = field(default=True, init=False)
 
     @property
     def title(self) -> str:
         """The name of what makes it."""
-        return getattr(self.make, "__name__", type(self.make).__name__)
+        return _title(self.make)
 
     @property
     def source(self) -> str:
@@ -74,7 +99,7 @@ class _Holder:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        return _by_param(self._optimizer, name)
+        return _by_param(self._optimizer, name, self._params)
 
 
 @dataclass(frozen=True)
@@ -91,6 +116,7 @@ class Updater:
 
     optimizer: Any
     update: str = "update"
+    in_place: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         method(self.optimizer, self.update)
@@ -121,7 +147,7 @@ class _Updating:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        return _by_param(self._optimizer, name)
+        return _by_param(self._optimizer, name, self._params)
 
 
 @dataclass(frozen=True)
@@ -137,11 +163,12 @@ class UpdateFunction:
 
     function: Callable[..., Any]
     config: Mapping[str, Any] = field(default_factory=dict)
+    in_place: bool = field(default=False, init=False)
 
     @property
     def title(self) -> str:
         """The function's name."""
-        return getattr(self.function, "__name__", type(self.function).__name__)
+        return _title(self.function)
 
     @property
     def source(self) -> str:
@@ -164,19 +191,35 @@ class _Configured:
             if not isinstance(result, tuple | list) or len(result) != 2:
                 shown = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
                 raise SubjectError(f"{self._convention.title} returned {shown}, expected (w, config)")
-            self._params[name], self._configs[name] = result
+            self._params[name], config = result
+            if not isinstance(config, Mapping):
+                raise SubjectError(f"{self._convention.title} returned a {type(config).__name__} as the configuration, expected a dict")
+            self._configs[name] = dict(config)
 
     def params(self) -> dict[str, Any]:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        return {param: config[name] for param, config in self._configs.items() if name in config}
+        missing = next((param for param, config in self._configs.items() if name not in config), None)
+        if missing is not None:
+            held = ", ".join(self._configs[missing]) or "nothing"
+            raise SubjectError(f"the configuration of {missing!r} has no {name!r}; it holds {held}")
+        return {param: config[name] for param, config in self._configs.items()}
 
 
-def _by_param(optimizer: Any, name: str) -> Mapping[str, Any]:
-    """Return an attribute that holds an array for each parameter."""
+def _by_param(optimizer: Any, name: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an attribute that holds an array for each parameter: by its name, or in the order of the parameters."""
     found = getattr(optimizer, name, None)
-    if not isinstance(found, Mapping):
-        held = ", ".join(key for key, value in vars(optimizer).items() if isinstance(value, Mapping)) or "none"
-        raise ConventionError(f"{type(optimizer).__name__}.{name} is no dict of arrays by parameter; its dicts: {held}")
-    return {key: np.asarray(value) for key, value in found.items()}
+    if isinstance(found, Mapping):
+        return found
+    if isinstance(found, list | tuple) and len(found) == len(params):
+        return dict(zip(params, found, strict=True))
+    attributes = getattr(optimizer, "__dict__", {})
+    held = ", ".join(key for key, value in attributes.items() if isinstance(value, Mapping | list | tuple)) or "none"
+    is_what = f"is a {type(found).__name__}" if hasattr(optimizer, name) else "is not there"
+    raise SubjectError(f"{type(optimizer).__name__}.{name} {is_what}, expected a dict of arrays by parameter; its dicts and lists: {held}")
+
+
+def _title(function: Callable[..., Any]) -> str:
+    function = function.func if isinstance(function, functools.partial) else function
+    return getattr(function, "__name__", type(function).__name__)

@@ -44,7 +44,8 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
         factors.setdefault(ratio, f"it is {ratio:.6g} times the right value throughout")
     for factor, words in factors.items():
         scale, fitted = max(1.0, abs(factor)), factor not in named
-        bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
+        with np.errstate(over="ignore"):
+            bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
         # Where the one rounding more that a factor costs explains everything, the factor itself explains nothing.
         if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.arithmetic.tolerance(bound)):
             continue

@@ -15,10 +15,13 @@ from crosscheck.checks.contracts import CONTRACTS, contract_check
 from crosscheck.checks.differences import difference_check
 from crosscheck.checks.model_contracts import MODEL_CONTRACTS, model_contract_check
 from crosscheck.checks.models import freerun_check, lockstep_check
+from crosscheck.checks.updates import CONTRACTS as UPDATE_CONTRACTS
+from crosscheck.checks.updates import update_check, update_contract_check
 from crosscheck.checks.values import value_check
 from crosscheck.declaration import DTYPES, Declaration
 from crosscheck.families import FAMILIES
 from crosscheck.model_pair import ModelPair
+from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.pair import Pair
 
 __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
@@ -47,4 +50,14 @@ def _of_model(pair: ModelPair) -> list[Check]:
     return [*runs, *(model_contract_check(name) for name in MODEL_CONTRACTS)]
 
 
-_CHECKS: dict[type, Callable[[Any], list[Check]]] = {Pair: _of_layer, ModelPair: _of_model}
+def _of_optimizer(pair: OptimizerPair) -> list[Check]:
+    """Return the steps in float64, then in float32, then the contracts."""
+    values = [update_check(dtype, family) for dtype, family in itertools.product(DTYPES, GRADIENTS)]
+    return [*values, *(update_contract_check(name) for name in UPDATE_CONTRACTS)]
+
+
+_CHECKS: dict[type[Declaration], Callable[[Any], list[Check]]] = {
+    Pair: _of_layer,
+    OptimizerPair: _of_optimizer,
+    ModelPair: _of_model,
+}

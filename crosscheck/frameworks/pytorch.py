@@ -1,26 +1,33 @@
-"""PyTorch: modules as oracles, by autograd.
+"""PyTorch: modules and functions as oracles, by autograd.
 
-An entry of the table says which error theory a kind of module follows; what is not in the table has no tolerance and is refused.
+An entry of the table says which error theory a kind of module follows; the rounding of what is not in the table is measured.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
+from crosscheck.frameworks.pytorch_noise import Largest, Noise
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
-from crosscheck.rounding import CrossEntropy, LogLikelihood, Multilinear, Selection, Softmax
+from crosscheck.rounding import CrossEntropy, LogLikelihood, Measured, Multilinear, Selection, Softmax
 
 NAME = f"PyTorch {torch.__version__}"
+
+Reference: TypeAlias = nn.Module | Callable[..., Any]
+"""What can be a reference: a module, or a function of tensors."""
 
 
 class NegativeLogLikelihood(nn.Module):
@@ -41,30 +48,55 @@ def array(value: torch.Tensor) -> Array:
     return cast("Array", value.detach().cpu().numpy().copy())
 
 
-def oracle(module: nn.Module) -> Oracle:
-    """Return the oracle of a module, computed in the precision of the arrays that it is given.
+def oracle(reference: Reference) -> Oracle:
+    """Return the oracle of a module or function, computed in the precision of the arrays that it is given.
+
+    A module of a kind that the table knows has the error theory written down there; that of any other, and of a function, is measured.
 
     Raises
     ------
     TypeError
-        If no error theory is known for this kind of module.
+        If it can be no reference: it is itself random.
     """
-    if isinstance(module, nn.Sequential):
-        children = list(module)
-        names = tuple(tuple(name for name, _ in child.named_parameters()) for child in children)
-        return Composite(tuple(oracle(child) for child in children), names)
+    if isinstance(reference, nn.Sequential) and _is_own(reference, nn.Sequential):
+        return Composite(tuple(oracle(child) for child in reference), _chain_names(reference))
     for kind, theory in _THEORIES.items():
-        if isinstance(module, kind):
-            return TorchOracle(module, theory(module), _settings(module))
-    known = ", ".join(kind.__name__ for kind in _THEORIES)
-    raise TypeError(f"no error theory for torch.nn.{type(module).__name__}; known are {known} and Sequential of these")
+        if isinstance(reference, kind) and _is_own(reference, kind) and (known := theory(reference)) is not None:
+            return TorchOracle(reference, known, _settings(reference))
+    if isinstance(reference, nn.Module):
+        _refuse_random(reference)
+    return TorchOracle(reference, Measured(), {})
+
+
+def _is_own(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Return whether a module computes what its kind does, and not what a subclass made of it."""
+    return type(module).forward is kind.forward
+
+
+def _refuse_random(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p:
+            where = f" in {type(module).__name__} ({name})" if name else ""
+            raise TypeError(
+                f"torch.nn.{type(part).__name__}{where} draws a mask of its own in training, so that no subject can agree with it; "
+                "let both sides use the same mask, set p=0, or call eval() on the module"
+            )
 
 
 @dataclass(frozen=True)
 class TorchOracle:
-    """A module of PyTorch as a pure function."""
+    """A module or a function of PyTorch as a pure function of arrays.
 
-    module: nn.Module
+    Attributes
+    ----------
+    reference : torch.nn.Module or callable
+        A function gets the input, the labels if the call has any, and the parameters: by their names where its arguments are called so, in
+        order if not.
+    rounding : Rounding
+    settings : mapping
+    """
+
+    reference: Reference
     rounding: Rounding
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -72,15 +104,38 @@ class TorchOracle:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
         try:
             return self._vjp(call)
-        except (RuntimeError, ValueError, IndexError) as error:
+        except RefusedError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
             shapes = f"an input of shape {call.x.shape}" + "".join(f", {name} {value.shape}" for name, value in call.params.items())
-            raise RefusedError(f"{NAME}'s {type(self.module).__name__} refuses {shapes}: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RefusedError(f"{NAME}'s {_title(self.reference)} refuses {shapes}: {reason}") from error
+
+    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0) -> dict[str, Array]:
+        """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
+
+        Raises
+        ------
+        RefusedError
+            If the operation is itself random.
+        """
+        # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
+        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow):
+            return self.vjp(call)
+
+    def largest(self, call: Call) -> float:
+        """Return the largest absolute number that occurs on the way to the results."""
+        with sdpa_kernel(SDPBackend.MATH), Largest() as largest:
+            self.vjp(call)
+        return float(largest.value)
 
     def _vjp(self, call: Call) -> dict[str, Array]:
         with torch.set_grad_enabled(call.grad_output is not None):
             x = tensor(call.x).requires_grad_(call.grad_output is not None)
             params = {name: tensor(value).requires_grad_(call.grad_output is not None) for name, value in call.params.items()}
             output = self._apply(x, params, call)
+            if not isinstance(output, torch.Tensor):
+                raise RefusedError(f"{_title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
             if call.grad_output is None:
                 return {"output": array(output)}
             output.backward(tensor(call.grad_output))
@@ -88,24 +143,56 @@ class TorchOracle:
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
         return {"output": array(output), **grads}
 
-    def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], call: Call) -> torch.Tensor:
+    def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], call: Call) -> Any:
         if "decisions" in call.constants:
             decided = torch.from_numpy(call.constants["decisions"])
-            if isinstance(self.module, nn.ReLU):
+            if isinstance(self.reference, nn.ReLU):
                 return x * decided
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
-        inputs = (x, tensor(call.constants["labels"])) if "labels" in call.constants and _is_loss(self.module) else (x,)
-        return cast("torch.Tensor", functional_call(self.module, params, inputs))
+        # A leaf must not be written to, as a module with inplace=True does.
+        inputs = (x.clone(), tensor(call.constants["labels"])) if "labels" in call.constants and _accepts_labels(self.reference) else (x.clone(),)
+        if not isinstance(self.reference, nn.Module):
+            by_name = set(params) <= set(_arguments(self.reference)[len(inputs) :])
+            return self.reference(*inputs, **params) if by_name else self.reference(*inputs, *params.values())
+        # Copies of the buffers: each call starts from the same running means.
+        buffers = {name: _as_wide(buffer.detach().clone(), x) for name, buffer in self.reference.named_buffers()}
+        return functional_call(self.reference, {**buffers, **params}, inputs)
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return the sign of each element for ReLU, the index of each window's winner within its plane for max pooling."""
-        if isinstance(self.module, nn.ReLU):
+        if isinstance(self.reference, nn.ReLU):
             return np.asarray(x > 0, dtype=x.dtype)
-        if isinstance(self.module, nn.MaxPool2d):
-            m = self.module
+        if isinstance(self.reference, nn.MaxPool2d):
+            m = self.reference
             _, winners = nn.functional.max_pool2d(tensor(x), m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, return_indices=True)
             return cast("npt.NDArray[Any]", winners.numpy())
         return None
+
+
+def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return buffer.to(x.dtype) if buffer.is_floating_point() else buffer
+
+
+def _title(reference: Reference) -> str:
+    function = reference.func if isinstance(reference, functools.partial) else reference
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments that may be given by name; none where it does not say."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [parameter.name for parameter in parameters if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)]
+
+
+def _accepts_labels(reference: Reference) -> bool:
+    """Return whether a reference takes a second input: a function that is given labels does, and a module whose forward has two arguments."""
+    if not isinstance(reference, nn.Module):
+        return True
+    required = [p for p in inspect.signature(reference.forward).parameters.values() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return len(required) > 1
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -128,7 +215,7 @@ def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _is_loss(module: nn.Module) -> bool:
-    return isinstance(module, nn.CrossEntropyLoss | NegativeLogLikelihood)
+    return isinstance(module, nn.CrossEntropyLoss | nn.NLLLoss | nn.MultiMarginLoss | NegativeLogLikelihood)
 
 
 def _pooling(module: nn.Module) -> Rounding:
@@ -137,32 +224,45 @@ def _pooling(module: nn.Module) -> Rounding:
     return Selection(overlapping=any(length > step for length, step in zip(reach, _pair(module.stride), strict=True)))
 
 
-def _cross_entropy(module: nn.Module) -> Rounding:
+def _cross_entropy(module: nn.Module) -> Rounding | None:
     assert isinstance(module, nn.CrossEntropyLoss)
     if module.reduction not in ("mean", "sum") or module.weight is not None or module.label_smoothing:
-        raise TypeError("no error theory for torch.nn.CrossEntropyLoss with class weights, label smoothing or reduction='none'")
+        return None
     return CrossEntropy("mean" if module.reduction == "mean" else "sum")
 
 
-_THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding]] = {
+_THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     nn.Conv2d: lambda module: Multilinear(),
     nn.Linear: lambda module: Multilinear(),
     nn.MaxPool2d: _pooling,
     nn.ReLU: lambda module: Selection(),
     nn.Flatten: lambda module: Selection(),
-    nn.Softmax: lambda module: Softmax(),
+    nn.Softmax: lambda module: Softmax() if module.dim in (1, -1) else None,
     nn.CrossEntropyLoss: _cross_entropy,
     NegativeLogLikelihood: lambda module: LogLikelihood(),
 }
+"""The error theory of each kind of module; None where it does not cover a module's settings, so that it is measured."""
 
 
-def parameter_shapes(reference: nn.Module | Callable[..., Any]) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of a module's parameters by name, those of a chain by their own names; None for a function."""
+def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
+    """Return what a chain calls the parameters of each child: by their own names where these tell them apart, ``0.weight`` where they do not."""
+    own = {place: list(parameter_shapes(child) or {}) for place, child in chain.named_children()}
+    every = [name for names in own.values() for name in names]
+    unique = len(set(every)) == len(every)
+    return tuple({name if unique else f"{place}.{name}": name for name in names} for place, names in own.items())
+
+
+def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of a module's parameters by name, those of a chain as it calls them; None for a function."""
+    if isinstance(reference, nn.Sequential) and _is_own(reference, nn.Sequential):
+        children = [parameter_shapes(child) or {} for child in reference]
+        named = zip(_chain_names(reference), children, strict=True)
+        return {name: shapes[own] for names, shapes in named for name, own in names.items()}
     if isinstance(reference, nn.Module):
         return {name: tuple(value.shape) for name, value in reference.named_parameters()}
     return None
 
 
-def takes_labels(reference: nn.Module | Callable[..., Any]) -> bool:
+def takes_labels(reference: Reference) -> bool:
     """Return whether a reference is a loss that takes labels."""
     return isinstance(reference, nn.Module) and _is_loss(reference)

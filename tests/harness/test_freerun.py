@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.freerun import FreeRun, Labels, Training, student_quantile
+from crosscheck.arithmetic import Arithmetic, Array, student_quantile
+from crosscheck.freerun import FreeRun, Labels, Training
 from crosscheck.judgement import Verdict
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace

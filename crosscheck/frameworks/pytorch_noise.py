@@ -1,0 +1,248 @@
+r"""PyTorch with rounding done at random and enlarged: every operation that rounds is perturbed, forward and backward.
+
+A dispatch mode sees each operation that PyTorch carries out, those of autograd's backward pass included, and adds to its result
+
+.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, of mean 0 and variance 1},
+
+with T the sum of the absolute terms and n the number of roundings. What an operation is, by the tables of
+:mod:`~crosscheck.frameworks.pytorch_operations`, decides which T and n:
+
+- one that rounds nothing (a view, a copy, a comparison, a maximum, a choice) is left alone;
+- a sum of products computes its own T, applied to absolute values, and its own n, applied to ones where they are not zero;
+- an elementary function has T = \|result\| and :data:`~crosscheck.arithmetic.ELEMENTARY` roundings;
+- a fused operation (a normalisation, a softmax, a loss) is taken apart into the steps that it consists of, so that cancellation inside it shows:
+  by :mod:`~crosscheck.frameworks.pytorch_steps`, or by PyTorch's own decompositions;
+- any other is perturbed relative to its result, by one rounding. That is right for a product, a quotient, a root; for an operation nobody has heard
+  of, in which numbers cancel, it is too little.
+
+Only float64 is perturbed: a counter in integers or in another precision is no result. A number in the code that float32 cannot represent, such as a
+learning rate of 0.005, is rounded by a subject, and is perturbed, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch._decomp import decomposition_table
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crosscheck.arithmetic import ELEMENTARY
+from crosscheck.frameworks.pytorch_operations import AVERAGES, EXACT, FILLS, FUNCTIONS, OF_POWERS, PRODUCTS, SUMS, is_known
+from crosscheck.frameworks.pytorch_steps import STEPS
+from crosscheck.operation import RefusedError
+
+
+class Noise(TorchDispatchMode):
+    """While this is entered, whatever PyTorch computes in float64 is perturbed.
+
+    Parameters
+    ----------
+    scale : float
+        The relative size of one rounding, epsilon.
+    seed : int
+        Of the perturbations.
+    underflow : float
+        What a result may lose besides, however small it is.
+
+    Raises
+    ------
+    RefusedError
+        By an operation that is itself random: two runs of it are two results.
+    """
+
+    def __init__(self, scale: float, seed: int, underflow: float = 0.0) -> None:
+        super().__init__()
+        self._scale, self._underflow = scale, underflow
+        self._generator = torch.Generator().manual_seed(seed)
+        self._within: list[Any] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation and return its perturbed result."""
+        name, inplace = _name(func)
+        kwargs = kwargs or {}
+        if _is_random(func):
+            raise RefusedError(f"it is random itself ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
+        exact = name in EXACT or func.is_view
+        if exact and name not in FILLS:
+            return func(*args, **kwargs)
+        if "out" in kwargs:
+            target = kwargs.pop("out")
+            with self:
+                return target.copy_(func.overloadpacket(*args, **kwargs))
+        if inplace and not exact:
+            functional = getattr(torch.ops.aten, name, None)
+            if functional is not None and func._overloadname in functional.overloads():
+                return args[0].copy_(self._functional(getattr(functional, func._overloadname), name, args, kwargs))
+        return self._functional(func, name, args, kwargs)
+
+    def _functional(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # A decomposition that ends in the operation that it decomposes says nothing about it.
+        if (name in STEPS or (func in decomposition_table and not is_known(name))) and func not in self._within:
+            return self._decomposed(func, name, args, kwargs)
+        if name in SUMS or name in PRODUCTS or name in AVERAGES:
+            return self._summed(func, name, args, kwargs)
+        return self._pointwise(func, name, args, kwargs)
+
+    def _pointwise(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb each result relative to itself."""
+        args, kwargs = tuple(self._rounded(value) for value in args), {key: self._rounded(value) for key, value in kwargs.items()}
+        result = func(*args, **kwargs)
+        if name in ("add", "sub", "rsub"):
+            return self._added(result, name, args, kwargs)
+        if name in ("mul", "div", "true_divide"):
+            return self._multiplied(result, args if name == "mul" else args[1:2])
+        roundings = 0 if name in EXACT else ELEMENTARY if name in FUNCTIONS else 1
+        if name == "pow" and not isinstance(args[1], torch.Tensor):
+            roundings = OF_POWERS.get(float(args[1]), roundings)
+        if not roundings:
+            return result
+        return _mapped(lambda value: self._scaled(value, roundings), result)
+
+    def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._within.append(func)
+        try:
+            with self:
+                return (STEPS.get(name) or decomposition_table[func])(*args, **kwargs)
+        finally:
+            self._within.pop()
+
+    def _summed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb sums by their absolute terms."""
+        result, terms = func(*args, **kwargs), func(*_sizes(args), **_sizes(kwargs))
+        if name in AVERAGES:
+            roundings: Any = float(AVERAGES[name](*args))
+            return self._jittered(result, terms, math.sqrt(roundings))
+        counts = func(*_present(args), **_present(kwargs))
+        fewer = 1 if name in SUMS else 0
+        if not isinstance(result, tuple):
+            return self._jittered(result, terms, (counts - fewer).clamp(min=0).sqrt())
+        return tuple(
+            value if value is None else self._jittered(value, term, (count - fewer).clamp(min=0).sqrt())
+            for value, term, count in zip(result, terms, counts, strict=True)
+        )
+
+    def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb a sum of two, and the product of the second with alpha; adding zero rounds nothing."""
+        alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
+        rounding = self._scaled(result, (args[0] != 0) * (args[1] != 0), underflow=False)
+        if not _rounds(alpha):
+            return rounding
+        product = args[0 if name == "rsub" else 1] * alpha
+        return self._jittered(rounding, torch.as_tensor(product).expand_as(result), 1)
+
+    def _multiplied(self, result: Any, factors: tuple[Any, ...]) -> Any:
+        """Perturb a product or a quotient; multiplying by a power of two given as a number, or by one, rounds nothing."""
+        rounds: Any = 1
+        for factor in factors:
+            if not isinstance(factor, torch.Tensor):
+                rounds = rounds * _rounds(factor)
+            elif factor.dtype == torch.bool:
+                return result
+            else:
+                rounds = rounds * (factor.abs() != 1)
+        return self._scaled(result, rounds)
+
+    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Perturb sums of products, each of which may underflow."""
+        if not _is_result(value):
+            return value
+        noise = self._random(value).mul_(roundings)
+        return noise.mul_(terms.abs().mul_(self._scale).add_(self._underflow)).nan_to_num_(0.0, 0.0, 0.0).add(value)
+
+    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        """Perturb relative to the result; as in rounding, zero stays zero and a sign a sign."""
+        if not _is_result(value):
+            return value
+        noise = self._random(value)
+        if underflow and value.numel() and not float(value.abs().min()) * self._scale > self._underflow:
+            # Some of it may underflow: rounded to a multiple of the smallest number where that is coarser.
+            noise = noise.mul_(value.abs().mul_(self._scale).add_(self._underflow)).mul_(roundings).add_(value)
+            return torch.where(value.isfinite(), noise.abs().mul_(value.sgn()), value)
+        # An infinity, such as the logit of a position that is masked, stays what it is.
+        return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
+
+    def _random(self, value: torch.Tensor) -> torch.Tensor:
+        return torch.randn(value.shape, generator=self._generator, dtype=torch.float64)
+
+    def _rounded(self, value: Any) -> Any:
+        """Return a number of the code's own, rounded if it has to be."""
+        if not isinstance(value, float) or ctypes.c_float(value).value == value or not math.isfinite(value):
+            return value
+        return value * (1 + self._scale * float(torch.randn((), generator=self._generator, dtype=torch.float64)))
+
+
+class Largest(Noise):
+    """While this is entered, the largest number that PyTorch computes in float64 is noted; nothing is perturbed."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 0)
+        self.value = 0.0
+
+    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
+        return self._noted(value)
+
+    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        return self._noted(value)
+
+    def _noted(self, value: Any) -> Any:
+        if _is_result(value) and value.numel():
+            self.value = max(self.value, float(value.abs().nan_to_num(0.0).max()))
+        return value
+
+
+@cache
+def _name(func: Any) -> tuple[str, bool]:
+    """Return an operation's name, and whether it works in place."""
+    name = func._schema.name.partition("::")[2]
+    inplace = name.endswith("_") and not name.endswith("__")
+    return name.removesuffix("_") if inplace else name, inplace
+
+
+@cache
+def _is_random(func: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in func.tags
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.complex128)
+
+
+def _rounds(factor: Any) -> bool:
+    """Return whether multiplying by a number may round: not by zero or a power of two."""
+    return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)
+
+
+def _mapped(function: Callable[[Any], Any], result: Any) -> Any:
+    return tuple(function(value) for value in result) if isinstance(result, tuple) else function(result)
+
+
+def _replaced(given: Any, tensor: Callable[[torch.Tensor], torch.Tensor], number: Callable[[float], float]) -> Any:
+    """Return an operation's arguments with its float tensors and its factors replaced; dimensions and sizes stay."""
+
+    def one(value: Any, factor: bool) -> Any:
+        if isinstance(value, torch.Tensor):
+            return tensor(value) if value.is_floating_point() else value
+        return number(value) if isinstance(value, float) or factor else value
+
+    if isinstance(given, dict):
+        return {key: one(value, key in ("alpha", "beta")) for key, value in given.items()}
+    return tuple(one(value, False) for value in given)
+
+
+def _sizes(given: Any) -> Any:
+    return _replaced(given, torch.abs, abs)
+
+
+def _present(given: Any) -> Any:
+    """Return ones, and zeros where there are zeros, which add no rounding."""
+    return _replaced(given, lambda value: (value != 0).to(value.dtype), lambda factor: float(factor != 0))

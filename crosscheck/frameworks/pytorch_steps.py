@@ -1,0 +1,174 @@
+"""PyTorch's fused operations as the elementary steps that they consist of, forward and backward.
+
+Written the plain way, so that what cancels inside cancels here: a variance from the differences to the mean, ``expm1`` as a difference to 1, which is
+how most people write what uses it. PyTorch's own decompositions cover many more; here is what they take apart slowly, or into parts that are fused
+again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def _count(x: torch.Tensor, dim: Any) -> int:
+    dims = range(x.dim()) if dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
+    return math.prod(x.shape[d] for d in dims)
+
+
+def _mean(x: torch.Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
+    total = x.sum() if dim is None else x.sum(dim, keepdim)
+    return total / _count(x, dim)
+
+
+def _var_mean(
+    x: torch.Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    dims = list(range(x.dim())) if dim is None or dim == [] else dim
+    degrees = (1 if unbiased is None else int(unbiased)) if correction is None else correction
+    mean = _mean(x, dims, True)
+    centred = x - mean
+    var = (centred * centred).sum(dims, keepdim) / (_count(x, dims) - degrees)
+    return var, mean.reshape(var.shape)
+
+
+def _var(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+    return _var_mean(x, *args, **options)[0]
+
+
+def _std(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+    return _var_mean(x, *args, **options)[0].sqrt()
+
+
+def _vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
+    dims = list(range(x.dim())) if dim is None else dim
+    if order == 2:
+        return (x * x).sum(dims, keepdim).sqrt()
+    if order == 1:
+        return x.abs().sum(dims, keepdim)
+    if math.isinf(order):
+        return x.abs().amax(dims, keepdim) if order > 0 else x.abs().amin(dims, keepdim)
+    return (x.abs() ** order).sum(dims, keepdim) ** (1 / order)
+
+
+def _lerp(start: torch.Tensor, end: torch.Tensor, weight: Any) -> torch.Tensor:
+    return start * (1 - weight) + end * weight
+
+
+def _addcmul(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, value: Any = 1) -> torch.Tensor:
+    return x + a * b * value
+
+
+def _addcdiv(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, value: Any = 1) -> torch.Tensor:
+    return x + a / b * value
+
+
+def _batch_norm(
+    x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dims, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
+    if training:
+        var, mean = _var_mean(x, dims, correction=0)
+    centred, inverse = x - mean.view(shape), (var + eps).rsqrt()
+    output = centred * inverse.view(shape)
+    output = output if weight is None else output * weight.view(shape)
+    output = output if bias is None else output + bias.view(shape)
+    return (output, mean, inverse) if training else (output, x.new_zeros(0), x.new_zeros(0))
+
+
+def _batch_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
+    grad: torch.Tensor, x: torch.Tensor, weight: Any, mean: Any, var: Any, saved_mean: Any, saved_inverse: Any, training: bool, eps: float, mask: Any
+) -> tuple[Any, ...]:
+    dims, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
+    if training:
+        mean, inverse = saved_mean, saved_inverse
+    else:
+        inverse = (var + eps).rsqrt()
+    normalised = (x - mean.view(shape)) * inverse.view(shape)
+    grad_bias, grad_weight = grad.sum(dims), (grad * normalised).sum(dims)
+    slope = (inverse if weight is None else inverse * weight).view(shape)
+    grad_input = grad
+    if training:
+        count = _count(x, dims)
+        grad_input = grad - (grad_bias / count).view(shape) - normalised * (grad_weight / count).view(shape)
+    results = (grad_input * slope, grad_weight, grad_bias)
+    return tuple(result if wanted else None for result, wanted in zip(results, mask, strict=True))
+
+
+def _layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dims = list(range(x.dim() - len(shape), x.dim()))
+    mean = _mean(x, dims, True)
+    centred = x - mean
+    inverse = (_mean(centred * centred, dims, True) + eps).rsqrt()
+    output = centred * inverse
+    output = output if weight is None else output * weight
+    return output if bias is None else output + bias, mean, inverse
+
+
+def _layer_norm_backward(
+    grad: torch.Tensor, x: torch.Tensor, shape: Any, mean: torch.Tensor, inverse: torch.Tensor, weight: Any, bias: Any, mask: Any
+) -> tuple[Any, ...]:
+    dims, outer = list(range(x.dim() - len(shape), x.dim())), list(range(x.dim() - len(shape)))
+    normalised = (x - mean) * inverse
+    slope = grad if weight is None else grad * weight
+    grad_input = (slope - _mean(slope, dims, True) - normalised * _mean(slope * normalised, dims, True)) * inverse
+    grad_weight = (grad * normalised).sum(outer) if mask[1] and outer else grad * normalised
+    grad_bias = grad.sum(outer) if mask[2] and outer else grad
+    return tuple(result if wanted else None for result, wanted in zip((grad_input, grad_weight, grad_bias), mask, strict=True))
+
+
+def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+    exponentials = (x - x.amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
+    return p * (grad - (grad * p).sum(dim, keepdim=True))
+
+
+def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+    depths = x - x.amax(dim, keepdim=True)
+    return depths - depths.exp().sum(dim, keepdim=True).log()
+
+
+def _log_softmax_backward(grad: torch.Tensor, logarithm: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
+    return grad - logarithm.exp() * grad.sum(dim, keepdim=True)
+
+
+def _sigmoid_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return grad * y * (1 - y)
+
+
+def _tanh_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return grad * (1 - y * y)
+
+
+STEPS: dict[str, Callable[..., Any]] = {
+    "mean": _mean,
+    "var": _var,
+    "std": _std,
+    "var_mean": _var_mean,
+    "native_batch_norm": _batch_norm,
+    "native_batch_norm_backward": _batch_norm_backward,
+    "linalg_vector_norm": _vector_norm,
+    "lerp": _lerp,
+    "addcmul": _addcmul,
+    "addcdiv": _addcdiv,
+    "sigmoid_backward": _sigmoid_backward,
+    "tanh_backward": _tanh_backward,
+    "square": lambda x: x * x,
+    "expm1": lambda x: x.exp() - 1,
+    "log1p": lambda x: (1 + x).log(),
+    "native_layer_norm": _layer_norm,
+    "native_layer_norm_backward": _layer_norm_backward,
+    "_softmax": _softmax,
+    "_softmax_backward_data": _softmax_backward,
+    "_log_softmax": _log_softmax,
+    "_log_softmax_backward_data": _log_softmax_backward,
+}
+"""Operations by name, with PyTorch's own arguments."""
