@@ -194,7 +194,7 @@ def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
     """
     if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
-        if array.dtype.kind not in "fiu":
+        if array.dtype.kind not in "fiu" and not array.dtype.kind == dtype.kind == "c":
             raise SubjectError(f"{what} is an array of dtype {array.dtype}, expected {dtype}")
         return array
     if isinstance(value, float | int) and not isinstance(value, bool):

@@ -122,7 +122,7 @@ def _why(error: BaseException, path: Path) -> str:
 @contextmanager
 def _folder_first(folder: Path) -> Iterator[None]:
     """Import from a folder first; modules of the same names that another folder's file brought in are imported anew."""
-    for name in [name for name, module in sys.modules.items() if _from_elsewhere(name, module, folder)]:
+    for name in [name for name, module in sys.modules.copy().items() if _from_elsewhere(name, module, folder)]:
         del sys.modules[name]
     importlib.invalidate_caches()
     sys.path.insert(0, str(folder))

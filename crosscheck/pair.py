@@ -143,8 +143,19 @@ class Prepared:
         """Return the subject's arithmetic in a precision."""
         return Arithmetic(np.dtype(dtype), self.elements)
 
-    def call(self, shape: Shape, family: Family, dtype: str, seed: int) -> Call:
-        """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and these four."""
+    def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
+        """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and these four.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the input.
+        family : Family
+        dtype : str
+        seed : int
+        output : tuple of int, optional
+            The shape of the output, where it is known already; the reference is asked if left out.
+        """
         key = zlib.crc32(f"{self.pair.title} {family.name} {shape}".encode("utf-8", "surrogatepass"))
         # Independent streams, so that changing the input leaves the parameters as they are.
         for_input, for_params, for_cotangent, for_labels = np.random.default_rng([seed, key]).spawn(4)
@@ -152,7 +163,7 @@ class Prepared:
         params = {name: for_params.standard_normal(size).astype(dtype) for name, size in self.param_shapes.items()}
         constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
         call = Call(x, params, None, constants)
-        output = self.output_shape(call)
+        output = self.output_shape(call) if output is None else output
         return Call(x, params, family.grad_output(for_cotangent, output, dtype), constants)
 
     def output_shape(self, call: Call) -> Shape:

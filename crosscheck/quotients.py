@@ -18,7 +18,7 @@ from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.complexstep import ComplexStep, complex_step
 from crosscheck.containment import SubjectError
 from crosscheck.differences import Slope
-from crosscheck.operation import Call, Rounding
+from crosscheck.operation import Arrays, Call, Oracle, RefusedError, Rounding
 from crosscheck.probing import Line, Point, evenly, point_of, variable
 
 SINGLE = 48
@@ -275,8 +275,8 @@ class QuotientOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """Nothing is known of the rounding of a subject."""
-        raise NotImplementedError
+        """The errors of the slopes in question."""
+        return _AsCompared(self)
 
     def decisions(self, x: object) -> None:
         """Return None: a subject shows no decisions."""
@@ -290,3 +290,16 @@ class QuotientOracle:
         except SubjectError:
             values = [math.nan] * len(self.elements.indices)
         return {self.quantity: np.array(values).reshape(self.elements.laid_out)}
+
+
+@dataclass(frozen=True)
+class _AsCompared:
+    """The errors of slopes at one point, taken for those at another one of the same sizes: nothing else is known of a subject's rounding."""
+
+    oracle: QuotientOracle
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        return {self.oracle.quantity: self.oracle.elements.bound(arithmetic)}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        raise RefusedError("how errors pass through a subject is not known")

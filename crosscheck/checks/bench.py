@@ -123,7 +123,7 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
         call = _first(call, 1)
     elif shape[0] > 1:
         # Other numbers: what is left over from the larger call must not be what the smaller one has to be.
-        other = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1)
+        other = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape)
         smaller = _first(replace(other, params=call.params), shape[0] - 1)
         if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
             smaller = None

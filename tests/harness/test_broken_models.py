@@ -292,7 +292,6 @@ def ordered(network: AttributesMLP) -> list[Any]:
 DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
     "several-samples": (lambda: updating_pair(shape=(4, 5)), "takes one sample at a time"),
     "no-sequential": (lambda: whole_pair(reference=nn.Linear(5, 3)), "the reference is a Linear, expected a torch.nn.Sequential"),
-    "no-theory": (lambda: whole_pair(reference=nn.Sequential(nn.Linear(5, 3), nn.Bilinear(1, 1, 1))), "no error theory for torch.nn.Bilinear"),
     "no-loss": (lambda: whole_pair(loss=nn.MSELoss()), "the loss is a MSELoss"),
     "classes": (lambda: whole_pair(classes=7), "into (4, 3), expected (batch, classes), (4, 7)"),
     "learning-rate": (lambda: whole_pair(lr=float("nan")), "expected numbers that single precision knows"),
