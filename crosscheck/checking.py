@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -49,13 +50,7 @@ class PairResult:
 
 
 def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResult:
-    """Run one check of a pair; whatever the subject does ends as a verdict.
-
-    Raises
-    ------
-    PairError
-        If the pair cannot be checked as it was declared.
-    """
+    """Run one check of a pair; whatever the subject does ends as a verdict, a mismatch of numbers with a small case where that is asked for."""
     expected = pair.reason_expected(check.name)
     try:
         with own_surroundings(settings.seed) as printed, time_limit(settings.timeout):
@@ -64,22 +59,50 @@ def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResul
         result = CheckResult(check.name, Verdict.UNDECIDED, f"did not end within {settings.timeout:g} s; a longer limit is set with --timeout")
     except SubjectError as error:
         result = CheckResult(check.name, Verdict.MISMATCH, error.reason)
+    except PairError as error:
+        result = CheckResult(check.name, Verdict.UNDECIDED, str(error))
     if printed.note:
         result.notes.append(printed.note)
-    if not expected:
-        if settings.shrink and result.verdict is Verdict.MISMATCH:
-            result.reproduction = _reproduction(pair, result, settings)
-        return result
-    if result.verdict is Verdict.MATCH:
+    if expected and result.verdict is Verdict.MATCH:
         reason = f"expected to differ ({expected}) and agrees: take it out of the expected differences"
         return replace(result, verdict=Verdict.MISMATCH, reason=reason)
     result.expected = expected
+    if settings.shrink:
+        result.reproduction = _reproduction(pair, result, settings)
     return result
 
 
+def run_checks(
+    pair: Declaration, checks: Iterable[Check], settings: Settings, before: Callable[[Check], None] = lambda check: None
+) -> Iterator[tuple[Check, CheckResult, float]]:
+    """Run checks of a pair one after another and yield each with what it found and the seconds that it took.
+
+    Only the first mismatch of each quantity in each precision gets a small case: the others nearly always show the same fault.
+
+    Parameters
+    ----------
+    pair : Declaration
+    checks : iterable of Check
+    settings : Settings
+    before : callable
+        Gets each check before it is run.
+    """
+    shrunk: set[tuple[str, str]] = set()
+    for check in checks:
+        before(check)
+        started = time.monotonic()
+        result = run_check(pair, check, replace(settings, shrink=False))
+        if settings.shrink and result.given is not None and (fault := (result.given.quantity, result.given.dtype)) not in shrunk:
+            shrunk.add(fault)
+            result.reproduction = _reproduction(pair, result, settings)
+        yield check, result, time.monotonic() - started
+
+
 def _reproduction(pair: Declaration, result: CheckResult, settings: Settings) -> Reproduction | None:
-    """Return the small case of a mismatch; None where it is not one of numbers computed from a call."""
-    if not isinstance(pair, Pair) or result.given is None or result.divergence is None or not pair.prepared.references:
+    """Return the small case of a mismatch; None where it was expected, or is not one of numbers computed from a call."""
+    if result.counted is not Verdict.MISMATCH or result.given is None or result.divergence is None:
+        return None
+    if not isinstance(pair, Pair) or not pair.prepared.references:
         return None
     return reproduction(pair.prepared, result.given, result.divergence, settings)
 
@@ -103,15 +126,9 @@ def check_pair(
     if result.error:
         return result
     result.inferred = list(pair.prepared.inferred)
-    for check in checks_of(pair):
-        if only is None or only(check.name):
-            if progress:
-                progress(check.name)
-            try:
-                result.results.append(run_check(pair, check, settings))
-            except PairError as error:
-                result.error = str(error)
-                return result
+    checks = [check for check in checks_of(pair) if only is None or only(check.name)]
+    found = run_checks(pair, checks, settings, lambda check: progress(check.name) if progress else None)
+    result.results.extend(one for _, one, _ in found)
     return result
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.syntax import Syntax
 
-from crosscheck.checking import run_check, why_not
-from crosscheck.checks import Check, Settings
+from crosscheck.checking import run_checks, why_not
+from crosscheck.checks import Settings
 from crosscheck.command import RefusedError
 from crosscheck.declaration import Declaration
 from crosscheck.files import NotWritableError, expect_writable
@@ -80,19 +80,13 @@ def _checked(selections: Sequence[Selection], settings: Settings, outcome: PairR
                 if error:
                     outcome.asked -= len(selection.checks)
                     continue
-                for check in selection.checks:
-                    progress.update(task, description=full_name(selection.pair, check))
-                    pairs[-1]["checks"].append(_one(selection.pair, check, settings, command))
+                for check, result, seconds in run_checks(selection.pair, selection.checks, settings):
+                    reproduce = f"{command} --only {shlex.quote(full_name(selection.pair, check))}"
+                    pairs[-1]["checks"].append(check_facts(check, result, reproduce, seconds))
                     progress.advance(task)
         except KeyboardInterrupt:
             outcome.interrupted = True
     return pairs
-
-
-def _one(pair: Declaration, check: Check, settings: Settings, command: str) -> Facts:
-    started = time.monotonic()
-    result = run_check(pair, check, settings)
-    return check_facts(check, result, f"{command} --only {shlex.quote(full_name(pair, check))}", time.monotonic() - started)
 
 
 def _without_selection(options: argparse.Namespace) -> str:

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts, fraction_in_words
+from crosscheck.report.pair_words import quantity_name
 
 _ORDER = ("mismatch", "undecided", "match", "skipped")
 
@@ -60,8 +61,8 @@ def matrix(pair: Facts) -> list[Block]:
 
 
 def _block(pair: Facts, kind: str, checks: Sequence[Facts]) -> Block:
-    names = dict.fromkeys(_name(pair, quantity) for check in checks for quantity in check["quantities"]) or {"": None}
-    rows = [(name, [_cell(check, [q for q in check["quantities"] if _name(pair, q) == name]) for check in checks]) for name in names]
+    names = dict.fromkeys(quantity_name(pair, quantity) for check in checks for quantity in check["quantities"]) or {"": None}
+    rows = [(name, [_cell(check, [q for q in check["quantities"] if quantity_name(pair, q) == name]) for check in checks]) for name in names]
     return Block(kind, [check["check"].removeprefix(kind).strip("-") for check in checks], rows)
 
 
@@ -69,11 +70,6 @@ def _kind(check: Facts) -> str:
     """Return the part of a check's name that it shares with others of its kind and precision: ``values-float64``."""
     before, _, _ = check["check"].partition(check["dtype"])
     return f"{before}{check['dtype']}" if check["dtype"] else str(check["check"])
-
-
-def _name(pair: Facts, quantity: Facts) -> str:
-    layer = "" if quantity["layer"] == pair["name"] else f"{quantity['layer']}."
-    return f"{layer}{quantity['quantity']}"
 
 
 def _cell(check: Facts, quantities: Sequence[Facts]) -> Cell:

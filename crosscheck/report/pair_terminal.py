@@ -8,9 +8,10 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts, fraction_in_words
 from crosscheck.report.pair_facts import first_mismatch
-from crosscheck.report.pair_words import check_rows, mismatch_rows, pair_line, reproduce_rows
+from crosscheck.report.pair_words import check_rows, mismatch_rows, pair_line, quantity_name, reproduce_rows
 from crosscheck.report.terminal import COLOURS, grid
 
 
@@ -33,12 +34,18 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
     if (first := first_mismatch(pair)) is not None:
         rows += mismatch_rows(pair, first)
     for check in pair["checks"]:
-        if check is first or check["counted"] == "match" or (check["counted"] == "mismatch" and first is not None):
-            continue
-        rows += _passed_over(check)
+        if check["counted"] not in ("match", "mismatch") and not _is_moot(check):
+            rows += _passed_over(check)
+    if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:
+        rows.append(("not applicable", f"{len(moot)} {'contract' if len(moot) == 1 else 'contracts'}: {', '.join(moot)}"))
     if largest := largest_fraction(pair):
         rows.append(("largest error", largest))
     yield Padding(grid(rows), (0, 0, 0, 2))
+
+
+def _is_moot(check: Facts) -> bool:
+    """Return whether a check is a contract that says nothing about this subject."""
+    return bool(check["check"].startswith(CONTRACT) and check["verdict"] == "skipped")
 
 
 def _passed_over(check: Facts) -> Iterator[tuple[str, str]]:
@@ -58,4 +65,4 @@ def largest_fraction(pair: Facts) -> str:
     if not matching:
         return ""
     worst = max(matching, key=lambda quantity: quantity["fraction_of_tolerance"])
-    return f"{fraction_in_words(worst['fraction_of_tolerance'])} of its tolerance, {worst['quantity']} of an input of {worst['shape']}"
+    return f"{fraction_in_words(worst['fraction_of_tolerance'])} of its tolerance: {quantity_name(pair, worst)}, {worst['shape']}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from itertools import groupby
 
 from crosscheck.report.findings import Facts, rows
 
@@ -41,16 +40,23 @@ def reproduce_rows(check: Facts) -> Iterator[tuple[str, str]]:
 
 
 def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
-    """Yield the other mismatches of a pair, value checks by quantity, contracts one by one."""
-    others = [check for check in pair["checks"] if check["counted"] == "mismatch" and check is not first]
-    values = [check for check in others if check["first_divergence"]]
-    by_quantity = sorted(values, key=lambda check: str(check["first_divergence"]["quantity"]))
-    for quantity, group in groupby(by_quantity, key=lambda check: check["first_divergence"]["quantity"]):
-        names = [check["check"] for check in group]
-        yield f"{quantity} in {len(names):,} other checks: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
-    for check in others:
-        if not check["first_divergence"]:
-            yield f"{check['check']}: {check['reason']}"
+    """Yield the other mismatches of a pair: by quantity where numbers differ, one by one where they do not."""
+    wrong = [check for check in pair["checks"] if check["counted"] == "mismatch"]
+    known = quantity_name(pair, first["first_divergence"]) if first["first_divergence"] else ""
+    where: dict[str, list[str]] = {}
+    for check in wrong:
+        for name in dict.fromkeys(quantity_name(pair, quantity) for quantity in check["quantities"] if quantity["verdict"] == "mismatch"):
+            if check is not first or name != known:
+                where.setdefault(name, []).append(check["check"])
+    for name, checks in where.items():
+        which = f"{', '.join(checks[:3])}{', ...' if len(checks) > 3 else ''}"
+        yield f"{name} in {len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {which}"
+    yield from (f"{check['check']}: {check['reason']}" for check in wrong if check is not first and not check["quantities"])
+
+
+def quantity_name(pair: Facts, quantity: Facts) -> str:
+    """Return a quantity's name, with its layer's where it is not the pair itself."""
+    return str(quantity["quantity"]) if quantity["layer"] == pair["name"] else f"{quantity['layer']}.{quantity['quantity']}"
 
 
 def pair_line(pair: Facts) -> str:
@@ -71,7 +77,7 @@ def summary_line(pair: Facts) -> str:
     if first is None:
         return pair_line(pair)
     found = first["first_divergence"]
-    return f"{found['quantity']} in {first['check']}: {found['cause_in_words']}" if found else f"{first['check']}: {first['reason']}"
+    return f"{quantity_name(pair, found)} in {first['check']}: {found['cause_in_words']}" if found else f"{first['check']}: {first['reason']}"
 
 
 def message(check: Facts, name: str) -> str:
