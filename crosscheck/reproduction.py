@@ -249,7 +249,7 @@ def _judged(prepared: Prepared, call: Call, quantity: str) -> tuple[int, str]:
     if judgement.verdict is Verdict.MATCH:
         return GONE, f"match: {prepared.pair.title}.{quantity} agrees with the reference"
     if judgement.verdict is Verdict.MISMATCH:
-        return STILL_THERE, laid_out(judgement.verdict, _rows(divergence, cause=False))
+        return STILL_THERE, laid_out(judgement.verdict.upper(), _rows(divergence, cause=False))
     return NOT_CHECKED, f"{judgement.verdict}: {prepared.pair.title}.{quantity}: {judgement.reason}"
 
 

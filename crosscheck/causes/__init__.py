@@ -6,6 +6,7 @@ numbers then agree with it as closely as rounding allows. What no hypothesis exp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class Cause:
     fitted: bool = False
 
     def __str__(self) -> str:
-        return f"{self.words} (taking this as given, the error falls from {self.units_before:.3g} to {self.units_after:.3g} units)"
+        finite = math.isfinite(self.units_before)
+        change = f"from {self.units_before:.3g} to {self.units_after:.3g} units" if finite else f"to {self.units_after:.3g} units"
+        return f"{self.words} (taking this as given, the error falls {change})"
 
 
 def diagnose(failure: Failure) -> Cause | None:

@@ -17,6 +17,11 @@ def number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return a number with its noun: ``1 check``, ``1,200 checks``."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 def judgement_facts(judgement: Judgement) -> Facts:
     """Return a judgement as data."""
     worst = judgement.worst

@@ -21,12 +21,15 @@ def message(divergence: Divergence, command: str) -> str:
         What to type to repeat just this comparison.
     """
     facts = divergence_facts(divergence, command)
-    return laid_out(facts["verdict"], [*rows(facts), ("reproduce", command)])
+    return laid_out(facts["verdict"].upper(), [*rows(facts), ("reproduce", command)])
 
 
-def laid_out(verdict: str, facts: Iterable[tuple[str, str]]) -> str:
-    """Return a verdict and what is known about it, each under its heading."""
-    lines = [verdict.upper()]
+def laid_out(title: str, facts: Iterable[tuple[str, str]]) -> str:
+    """Return a title and what is known about it, each under its heading; a text of several lines keeps them."""
+    lines = [title]
     for heading, text in facts:
-        lines += textwrap.wrap(text, WIDTH, initial_indent=f"  {heading:<14}", subsequent_indent=" " * 16, break_long_words=False)
+        begin = f"  {heading:<14}"
+        for line in text.splitlines() or [""]:
+            lines += textwrap.wrap(line, WIDTH, initial_indent=begin, subsequent_indent=" " * 16, break_long_words=False, break_on_hyphens=False)
+            begin = " " * 16
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from crosscheck.checks.check import overall
 from crosscheck.declaration import Declaration
 from crosscheck.judgement import Verdict
 from crosscheck.report.facts import EXIT_STATUS
-from crosscheck.report.findings import Facts, divergence_facts, judgement_facts
+from crosscheck.report.findings import Facts, counted, divergence_facts, judgement_facts
 
 SCHEMA_VERSION = 1
 
@@ -162,14 +162,13 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
     """Return the report's first line: the verdict and what it rests on, anything left undone or passed over included."""
     checks = [check for pair in pairs for check in pair["checks"]]
     compared = sum(quantity["verdict"] in ("match", "mismatch") for check in checks for quantity in check["quantities"])
-    basis = [f"{done:,} checks", f"{compared:,} quantities compared"]
-    basis += [f"{count:,} checks {word}" for word, count in _passed_over(checks, run)]
+    basis = [counted(done, "check"), f"{counted(compared, 'quantity', 'quantities')} compared", *_passed_over(checks, run)]
     which = [pair for pair in pairs if pair["verdict"] == verdict.value]
     unchecked = [pair for pair in pairs if pair["verdict"] in ("undecided", "skipped")]
-    undone = f"interrupted after {done:,} of {run.asked:,} checks; " if run.interrupted else ""
+    undone = f"interrupted after {done:,} of {counted(run.asked, 'check')}; " if run.interrupted else ""
     if not undone and done < run.asked:
-        undone = f"only {done:,} of {run.asked:,} checks were run; "
-    several = f"{len(which):,} of {len(pairs):,} pairs"
+        undone = f"only {done:,} of {counted(run.asked, 'check')} were run; "
+    several = f"{len(which):,} of {counted(len(pairs), 'pair')}"
     what = {
         Verdict.MATCH: f"MATCH: rounding explains every difference of {_these(pairs)}",
         Verdict.MISMATCH: f"MISMATCH: {undone}{several} {'differs' if len(which) == 1 else 'differ'}: {_names(which)}",
@@ -180,12 +179,17 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
     return f"{what}{also}; {', '.join(basis)}"
 
 
-def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[tuple[str, int]]:
+def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
     checks = list(checks)
     expected = sum(bool(check["expected_difference"]) for check in checks)
     skipped = sum(check["verdict"] == Verdict.SKIPPED for check in checks)
-    words = (("do not apply", skipped), ("expected to differ", expected), ("not asked for", run.deselected))
-    return (pair for pair in words if pair[1])
+    for count, one, several in (
+        (skipped, "does not apply", "do not apply"),
+        (expected, "is expected to differ", "are expected to differ"),
+        (run.deselected, "was not asked for", "were not asked for"),
+    ):
+        if count:
+            yield f"{counted(count, 'check')} {one if count == 1 else several}"
 
 
 def _these(pairs: Sequence[Facts]) -> str:

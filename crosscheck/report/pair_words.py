@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from crosscheck.report.findings import Facts, rows
+from crosscheck.report.findings import Facts, counted, rows
+from crosscheck.report.message import laid_out
 
-WIDTH = 120
+NO_REFERENCE = "no reference: gradients are judged by the output, the output by nothing"
 
 
 def check_rows(check: Facts) -> Iterator[tuple[str, str]]:
@@ -65,9 +66,8 @@ def pair_line(pair: Facts) -> str:
         return str(pair["error"])
     quantities = [quantity for check in pair["checks"] for quantity in check["quantities"]]
     compared = [quantity for quantity in quantities if quantity["verdict"] in ("match", "mismatch")]
-    parts = [f"{len(pair['checks']):,} checks", f"{len(compared):,} quantities compared"]
-    if pair["references"]:
-        parts.append("beside " + " and ".join(pair["references"]))
+    parts = [counted(len(pair["checks"]), "check"), f"{counted(len(compared), 'quantity', 'quantities')} compared"]
+    parts.append("beside " + " and ".join(pair["references"]) if pair["references"] else NO_REFERENCE)
     return "; ".join(parts)
 
 
@@ -82,14 +82,7 @@ def summary_line(pair: Facts) -> str:
 
 def message(check: Facts, name: str) -> str:
     """Return all that is known about a failed check as one text, read from the top down."""
-    lines = [f"{check['verdict'].upper()}: {name}"]
-    for heading, text in (*check_rows(check), *reproduce_rows(check)):
-        wrapped = [
-            part
-            for line in text.splitlines() or [""]
-            for part in textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False, drop_whitespace=False) or [""]
-        ]
-        lines += [f"  {heading:<14}{wrapped[0]}", *(" " * 16 + line for line in wrapped[1:])]
-    if check["reproduction"]:
-        lines += ["", "the small case as a script:", "", textwrap.indent(check["reproduction"]["script"], "    ")]
-    return "\n".join(lines)
+    text = laid_out(f"{check['verdict'].upper()}: {name}", [*check_rows(check), *reproduce_rows(check)])
+    if not check["reproduction"]:
+        return text
+    return f"{text}\n\nthe small case as a script:\n\n{textwrap.indent(check['reproduction']['script'], '    ')}"

@@ -234,7 +234,7 @@ def test_other_mismatches_are_told_once_for_each_quantity() -> None:
 
 def test_expected_difference_is_told() -> None:
     facts = report(checked(plain.pair(plain.WritesToInput, expected={"contract-*alone": "saves memory"}), "contract-inputs"), made())
-    assert "1 checks expected to differ" in facts["headline"]
+    assert "1 check is expected to differ" in facts["headline"]
     assert "contract-inputs_are_left_alone: saves memory" in printed(facts)
     assert "saves memory" in Tags(render(facts)).text
 
@@ -242,7 +242,7 @@ def test_expected_difference_is_told() -> None:
 @pytest.mark.parametrize(
     ("outcome", "beginning"),
     [
-        ({}, "MATCH: rounding explains every difference of Scale; 1 checks"),
+        ({}, "MATCH: rounding explains every difference of Scale; 1 check, "),
         ({"asked": 5}, "UNDECIDED: only 1 of 5 checks were run; no mismatch"),
         ({"asked": 5, "interrupted": True}, "UNDECIDED: interrupted after 1 of 5 checks; no mismatch"),
     ],

@@ -69,7 +69,7 @@ def test_right_layer_passes(suite: Any) -> None:
     result = suite("pair()")
     assert result.ret == 0
     assert outcomes(result) == {"passed": VALUES + CONTRACTS - 1, "skipped": 1}
-    headline = f"MATCH: rounding explains every difference of Scale; {len(NAMES)} checks, * quantities compared, 1 checks do not apply"
+    headline = f"MATCH: rounding explains every difference of Scale; {len(NAMES)} checks, * quantities compared, 1 check does not apply"
     result.stdout.fnmatch_lines([headline, "MATCH     Scale*"])
 
 
@@ -114,7 +114,7 @@ def test_dtype_leaves_the_other_out(suite: Any, pytester: pytest.Pytester) -> No
     result = suite("pair()", "--crosscheck-dtype", "float64", "--crosscheck-report", "r.json")
     assert outcomes(result) == {"passed": VALUES // 2 + CONTRACTS - 1, "skipped": 1, "deselected": VALUES // 2}
     assert facts(pytester)["checks_deselected"] == VALUES // 2
-    assert facts(pytester)["headline"].endswith("10 checks not asked for")
+    assert facts(pytester)["headline"].endswith("10 checks were not asked for")
 
 
 def test_seed_changes_the_numbers_and_nothing_else_does(suite: Any, pytester: pytest.Pytester) -> None:
@@ -151,7 +151,7 @@ def test_expected_difference_is_an_expected_failure(suite: Any, pytester: pytest
     result = suite(declared, "--crosscheck-report", "r.json")
     assert result.ret == 0
     assert outcomes(result) == {"passed": VALUES + CONTRACTS - 2, "skipped": 1, "xfailed": 1}
-    assert "1 checks expected to differ" in facts(pytester)["headline"]
+    assert "1 check is expected to differ" in facts(pytester)["headline"]
 
 
 def test_expected_difference_that_agrees_fails(suite: Any) -> None:
@@ -176,7 +176,7 @@ def test_nothing_compared_is_no_success(suite: Any) -> None:
 def test_run_that_stops_early_says_so(suite: Any) -> None:
     result = suite("pair(Negated), pair()", "-x")
     assert outcomes(result) == {"failed": 1}
-    result.stdout.fnmatch_lines([f"MISMATCH: only 1 of {2 * len(NAMES)} checks were run; 1 of 1 pairs differs: Negated*"])
+    result.stdout.fnmatch_lines([f"MISMATCH: only 1 of {2 * len(NAMES)} checks were run; 1 of 1 pair differs: Negated*"])
 
 
 def test_pair_that_cannot_be_checked_fails_with_its_error(suite: Any) -> None:
