@@ -93,6 +93,12 @@ class CheckResult:
     expected: str = ""
     reproduction: Reproduction | None = None
 
+    def conclude(self) -> CheckResult:
+        """Take the verdict from the judgements, and a reason from them where there is none yet; return the result itself."""
+        self.verdict = joined([judgement.verdict for _, judgement in self.judgements])
+        self.reason = self.reason or next((j.reason for _, j in self.judgements if j.verdict is self.verdict and j.reason), "")
+        return self
+
     @property
     def counted(self) -> Verdict:
         """The verdict as it counts for the pair: a difference that was expected and is there does not."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
-from crosscheck.checks.check import Check, CheckResult, Given, Settings, joined
+from crosscheck.checks.check import Check, CheckResult, Given, Settings
 from crosscheck.checks.values import shown
 from crosscheck.containment import SubjectError
 from crosscheck.divergence import Divergence, examined
@@ -48,10 +48,7 @@ def _run(prepared: Prepared, settings: Settings, family: str) -> CheckResult:
             _add(result, shown(shape), prepared, _plain(prepared, "output", Verdict.MISMATCH, error.reason))
             continue
         judge_differences(prepared, call, shown(shape), result, settings.seed)
-    result.verdict = joined([judgement.verdict for _, judgement in result.judgements])
-    reasons = [j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason]
-    result.reason = result.reason or (reasons[0] if reasons else "")
-    return result
+    return result.conclude()
 
 
 def judge_differences(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed: int = 0) -> None:

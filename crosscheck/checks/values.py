@@ -8,7 +8,7 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.causes.ties import pooled_gradient
-from crosscheck.checks.check import Check, CheckResult, Given, Settings, joined
+from crosscheck.checks.check import Check, CheckResult, Given, Settings
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
@@ -42,10 +42,7 @@ def _run(prepared: Prepared, settings: Settings, dtype: str, family: str) -> Che
             result.judgements.append((shown(shape), _undecided(prepared, str(error))))
             continue
         judge_call(prepared, call, dtype, shown(shape), result)
-    result.verdict = joined([judgement.verdict for _, judgement in result.judgements])
-    reasons = [j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason]
-    result.reason = result.reason or (reasons[0] if reasons else "")
-    return result
+    return result.conclude()
 
 
 def shown(shape: tuple[int, ...]) -> str:

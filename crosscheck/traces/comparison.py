@@ -8,7 +8,6 @@ from pathlib import Path
 
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.checks import Check, CheckResult, Settings
-from crosscheck.checks.check import joined
 from crosscheck.checks.values import judge_call, shown
 from crosscheck.containment import SubjectError
 from crosscheck.judgement import Judgement, Kind, Verdict
@@ -130,9 +129,7 @@ def _results(subject: TraceFile, at: int, oracle: Recorded, theirs: list[Case]) 
         for case in theirs:
             if case.check == name and tuple(case.shape) not in asked:
                 result.judgements.append((shown(tuple(case.shape)), _undecided(recording, "the subject was not asked when it was recorded")))
-        result.verdict = joined([judgement.verdict for _, judgement in result.judgements])
-        result.reason = next((j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason), "")
-        yield Check(name, "as recorded", _never_run, dtype), result
+        yield Check(name, "as recorded", _never_run, dtype), result.conclude()
 
 
 def _never_run(prepared: Prepared, settings: Settings) -> CheckResult:
