@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from crosscheck.checks import Check, CheckResult, Settings, checks_of
-from crosscheck.checks.check import overall
-from crosscheck.containment import SubjectError, TimeLimitError, own_surroundings, time_limit
+from crosscheck.checks.check import never_judged, overall
+from crosscheck.containment import SubjectError, TimeLimitError, own_surroundings, said, time_limit, where
 from crosscheck.declaration import Declaration, PairError
 from crosscheck.judgement import Verdict
 from crosscheck.pair import Pair
@@ -41,7 +41,13 @@ class PairResult:
         """``mismatch`` where any check is one, ``undecided`` where any could not be decided, ``skipped`` where nothing was compared."""
         if self.error:
             return Verdict.UNDECIDED
-        return overall((result.check, result.counted) for result in self.results)
+        return overall(((result.check, result.counted) for result in self.results), self.unjudged)
+
+    @property
+    def unjudged(self) -> list[str]:
+        """Quantities that no check could judge, each with its precision."""
+        judged = [(result.dtype, judgement) for result in self.results for _, judgement in result.judgements]
+        return never_judged((f"{dtype} {j.place.quantity}", j.verdict, j.reason) for dtype, j in judged)
 
     @property
     def first(self) -> CheckResult | None:
@@ -61,6 +67,9 @@ def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResul
         result = CheckResult(check.name, Verdict.MISMATCH, error.reason)
     except PairError as error:
         result = CheckResult(check.name, Verdict.UNDECIDED, str(error))
+    except Exception as error:
+        result = CheckResult(check.name, Verdict.UNDECIDED, f"could not be checked: {said(error)}{where(error)}")
+    result.dtype = check.dtype
     if printed.note:
         result.notes.append(printed.note)
     if expected and result.verdict is Verdict.MATCH:
@@ -94,7 +103,12 @@ def run_checks(
         result = run_check(pair, check, replace(settings, shrink=False))
         if settings.shrink and result.given is not None and (fault := (result.given.quantity, result.given.dtype)) not in shrunk:
             shrunk.add(fault)
-            result.reproduction = _reproduction(pair, result, settings)
+            try:
+                result.reproduction = _reproduction(pair, result, settings)
+            except KeyboardInterrupt:
+                # What was found before the search was interrupted is not lost with it.
+                yield check, result, time.monotonic() - started
+                raise
         yield check, result, time.monotonic() - started
 
 
@@ -144,6 +158,8 @@ def why_not(pair: Declaration, settings: Settings) -> str:
         return f"{pair.title}: {error.reason}"
     except TimeLimitError:
         return f"{pair.title}: making it ready did not end within {settings.timeout:g} s"
+    except Exception as error:
+        return f"{pair.title}: cannot be made ready: {said(error)}{where(error)}"
     return ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import random
 import signal
 import threading
@@ -19,7 +20,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -71,15 +72,22 @@ class Printed(io.StringIO):
         return f"the subject printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
 
 
+def _refused_exit(status: int) -> NoReturn:
+    """Stand in for ``os._exit``, which would end the run with a status of the subject's and no word said."""
+    raise SystemExit(status)
+
+
 @contextmanager
 def own_surroundings(seed: int) -> Iterator[Printed]:
     """Give the subject an output, random numbers and floating-point settings of its own, and put back what it finds.
 
     What it prints is caught, so that it cannot mix with a report; text that compiled code writes past ``sys.stdout`` is not. The global random
-    generators start from the seed, so that a subject that uses them does the same in every run.
+    generators start from the seed, so that a subject that uses them does the same in every run. Nor can it leave
+    the program or the working directory.
     """
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is what the subject may use
-    printed = Printed()
+    printed, here, leave = Printed(), Path.cwd(), os._exit
+    os._exit = _refused_exit
     try:
         # NumPy's own defaults, whatever the subject's module has set when it was imported.
         with redirect_stdout(printed), redirect_stderr(printed), np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
@@ -89,6 +97,8 @@ def own_surroundings(seed: int) -> Iterator[Printed]:
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(state)
+        os._exit = leave
+        os.chdir(here)
 
 
 @contextmanager
@@ -110,17 +120,30 @@ def contained(what: str) -> Iterator[None]:
     except (SubjectError, TimeLimitError, KeyboardInterrupt):
         raise
     except BaseException as error:  # whatever else it is, it is the subject's: sys.exit and a test framework's skip, too
-        text = " ".join(str(error).split())
-        shown = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        raise SubjectError(f"{what} raised {shown[:500]}{where(error)}") from error
+        raise SubjectError(f"{what} raised {said(error)}{where(error)}") from error
     finally:
         _running.reset(running)
+
+
+def said(error: BaseException) -> str:
+    """Return an exception in one line: its class and, as far as it can be had, its message."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "its message cannot be had"
+    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)[:500]
+
+
+def printable(text: str) -> str:
+    """Return a text without anything that no terminal or file should be given: lone surrogates and control characters are shown as escapes."""
+    shown = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def where(error: BaseException) -> str:
     """Return the innermost line of the subject's own code that an error passed through, as `` (file:line, function)``; empty where there is none."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not Path(f.filename).is_relative_to(_OWN) and "site-packages" not in f.filename]
+    theirs = [f for f in frames if not Path(f.filename).is_relative_to(_OWN) and "site-packages" not in f.filename and not f.filename.startswith("<")]
     if not theirs:
         return ""
     last, here = theirs[-1], Path.cwd()
@@ -192,6 +215,8 @@ def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
     SubjectError
         If it is neither.
     """
+    if np.ma.is_masked(value):
+        raise SubjectError(f"{what} is a masked array with elements left out, expected all of them")
     if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
         if array.dtype.kind not in "fiu" and not array.dtype.kind == dtype.kind == "c":

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from crosscheck.containment import where
+from crosscheck.containment import said, where
 from crosscheck.declaration import Declaration
 
 
@@ -101,12 +101,12 @@ def _executed(path: Path) -> ModuleType:
     try:
         with _folder_first(path.parent):
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise LoadingError(f"{path}: {_why(error, path)}") from error
-    except BaseException:
+    except KeyboardInterrupt:
         del sys.modules[name]
         raise
+    except BaseException as error:
+        del sys.modules[name]
+        raise LoadingError(f"{path}: {_why(error, path)}") from error
     return module
 
 
@@ -115,8 +115,10 @@ def _why(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         inside = f"line {error.lineno}" if Path(error.filename or path) == path else f"{error.filename}, line {error.lineno}"
         return f"{type(error).__name__} in {inside}: {error.msg}"
-    text = " ".join(str(error).split())
-    return f"importing it raised {type(error).__name__}{': ' if text else ''}{text[:500]}{where(error)}"
+    hint = ""
+    if isinstance(error, ModuleNotFoundError):
+        hint = f"; install {error.name}, or where it is a reference's framework put crosscheck.recorded(FILE) in its place"
+    return f"importing it raised {said(error)}{where(error)}{hint}"
 
 
 @contextmanager

@@ -33,13 +33,8 @@ class Way:
 
     name: str
     reference: str
-    order: tuple[int, ...]
-
-    @property
-    def pattern(self) -> str:
-        """The einops pattern; empty where the axes are ordered alike."""
-        axes = _AXES[: len(self.order)]
-        return "" if list(self.order) == sorted(self.order) else f"{' '.join(axes)} -> {' '.join(axes[i] for i in self.order)}"
+    pattern: str
+    """In einops' notation; empty where the axes are ordered alike."""
 
     @property
     def declared(self) -> str:
@@ -107,10 +102,7 @@ def mapped(
         return result, []
     free = [name for name in reference if name not in taken]
     if len(left) != len(free):
-        raise MappingError(
-            f"the subject has the parameters {known}, the reference {', '.join(reference) or 'none'}; "
-            f"{', '.join(map(repr, left)) or 'nothing'} would have to be {', '.join(map(repr, free)) or 'nothing'}"
-        )
+        raise MappingError(_not_as_many(known, reference, left, free))
     ways = list(itertools.islice(_ways({n: subject[n] for n in left}, {n: reference[n] for n in free}), 9))
     if len(ways) != 1:
         raise MappingError(_not_one(ways, {n: subject[n] for n in left}, {n: reference[n] for n in free}))
@@ -143,16 +135,38 @@ def _same_name(name: str, other: str) -> bool:
 
 
 def _orders(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
-    """Return the orders of the axes that give the expected shape; an axis of length 1 among others of length 1 is in place anywhere."""
-    if shape is not None and len(shape) != len(expected):
-        return []
-    ways: dict[tuple[int, ...], Way] = {}
-    for order in itertools.permutations(range(len(expected))):
-        if shape is None or tuple(shape[axis] for axis in order) == expected:
-            sizes = expected if shape is None else shape
-            long = tuple(axis for axis in order if sizes[axis] != 1)
-            ways.setdefault(long, Way(name, partner, order))
-    return list(ways.values())
+    """Return the orders of the axes that give the expected shape.
+
+    An axis of length 1 is in place anywhere, and may be missing on either side, as in a bias of shape ``(1, n)``.
+    """
+    if shape is None:
+        orders = itertools.permutations(range(len(expected)))
+        return [Way(name, partner, "" if list(order) == sorted(order) else _pattern(expected, order, expected)) for order in orders]
+    long = [axis for axis, size in enumerate(shape) if size != 1]
+    sizes = [size for size in expected if size != 1]
+    found = [order for order in itertools.permutations(long) if [shape[axis] for axis in order] == sizes]
+    return [Way(name, partner, "" if shape == expected and list(order) == long else _pattern(shape, order, expected)) for order in found]
+
+
+def _pattern(shape: Shape, order: Sequence[int], expected: Shape) -> str:
+    """Return the pattern that brings the axes of a shape into an order; those that are left out have length 1."""
+    own = [_AXES[axis] if axis in order else "1" for axis in range(len(shape))]
+    moved = iter(order)
+    theirs = [_AXES[next(moved)] if size != 1 or len(order) == len(expected) else "1" for size in expected]
+    return f"{' '.join(own)} -> {' '.join(theirs)}"
+
+
+def _not_as_many(known: str, reference: Mapping[str, Shape], left: Sequence[str], free: Sequence[str]) -> str:
+    heading = f"the subject's parameters are {known}; the reference's are {', '.join(reference) or 'none'}"
+    if len(left) > len(free):
+        return (
+            f"{heading}: {len(left) - len(free)} too many; name those that are parameters, such as "
+            f"params={{{left[0]!r}: {next(iter(reference), 'NAME')!r}}}; "
+            "an argument of a function that is no parameter goes into Functions(..., extra=[...])"
+        )
+    return (
+        f"{heading}: nothing is left to be {', '.join(map(repr, free))}; name what the subject calls it, or take it out of the reference (bias=False)"
+    )
 
 
 def _not_one(ways: Sequence[tuple[Way, ...]], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:

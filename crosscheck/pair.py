@@ -173,10 +173,10 @@ class Prepared:
 
 
 def _prepare(pair: Pair) -> Prepared:
-    convention = recognise(pair.subject, pair.params)
-    convention.instance()  # whoever cannot be copied is better named now than in every check
     given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
     references = [resolved(reference, pair.framework) for reference in given]
+    convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0)
+    convention.instance()  # whoever cannot be copied is better named now than in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
     _expect_same_parameters(pair, references)

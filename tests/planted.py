@@ -200,7 +200,7 @@ FAULTS: dict[str, Fault] = {
     "pool-padded-with-zero": Fault("maxpool2d-3s2p1", _padded_with_zero, ("output",)),
     "pool-one-ulp": Fault("maxpool2d-2", replaced("output", lambda a: np.nextafter(a, 2 * a)), ("output",)),
     "pool-last-row": Fault("maxpool2d-2", replaced("output", _last_row_lost), ("output",), "border lost"),
-    "relu-derivative-at-zero": Fault("relu-2d", _derivative_at_zero, ("grad_input",), family="kinks"),
+    "relu-derivative-at-zero": Fault("relu-2d", _derivative_at_zero, ("grad_input",), "derivative at zero", family="kinks"),
     "relu-leaks": Fault("relu-4d", replaced("output", lambda a: np.where(a == 0, -1e-300, a)), ("output",)),
     "flatten-wrong-order": Fault(
         "flatten", replaced("output", lambda a: a.reshape(-1, 3, 4, 5).transpose(0, 2, 3, 1).reshape(len(a), -1)), ("output",)

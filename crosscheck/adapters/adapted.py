@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -15,6 +15,9 @@ from crosscheck.layout import LayerLayout, Layout, LayoutError
 from crosscheck.operation import Call
 
 Results = dict[str, Array]
+
+_PLENTY = 10**7
+"""Numbers that an array may have too many and is copied all the same, for the report to say what is wrong with it."""
 
 NO_GRAD_INPUT = "backward returns no input gradient"
 
@@ -111,23 +114,35 @@ class AdaptedLayer:
             if call.grad_output is not None:
                 with contained("backward"):
                     grads = instance.backward(self.own_grad_output(call))
-                self._receive_grads(grads, call, found)
+                self._receive_grads(grads, call, found, getattr(instance, "looked_for", lambda quantity: ""))
         except SubjectError as error:
             raise SubjectError(error.reason, found) from error
         return found
 
-    def _receive_grads(self, grads: Mapping[str, Any], call: Call, found: Results) -> None:
-        """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not."""
+    def _receive_grads(self, grads: Mapping[str, Any], call: Call, found: Results, looked_for: Callable[[str], str]) -> None:
+        """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not.
+
+        Parameters
+        ----------
+        grads : mapping
+            What the subject returned or stored.
+        call : Call
+        found : dict
+        looked_for : callable
+            Says where a gradient was looked for, by the subject's name for it.
+        """
         failed = []
         for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
             name = self._reference_name(quantity)
             if name in self.convention.may_lack and grads.get(quantity) is None:
                 self.absent[name] = NO_GRAD_INPUT
                 continue
+            value = grads.get(quantity)
             try:
-                found[name] = self.received(name, grads.get(quantity), call)
+                found[name] = self.received(name, value, call)
             except SubjectError as error:
-                failed.append(error)
+                hint = looked_for(quantity) if value is None and quantity != "grad_input" else ""
+                failed.append(SubjectError(f"{error.reason}; {hint}") if hint else error)
         if failed:
             raise failed[0]
 
@@ -165,8 +180,11 @@ class AdaptedLayer:
         SubjectError
             If it is no array, or its shape does not fit the pattern.
         """
+        array = as_array(value, quantity, call.x.dtype)
+        if array.size > _room(quantity, call):
+            raise SubjectError(f"{quantity} has the shape {array.shape}: {array.size:,} numbers, far more than can be right")
         # A copy: the subject may use its memory again.
-        array = np.array(as_array(value, quantity, call.x.dtype))
+        array = np.array(array)
         layout = self._layout_of(quantity)
         if self.convention.one_sample and not layout.pattern and not quantity.endswith(".grad"):
             return array[None] if array.ndim else array
@@ -190,6 +208,13 @@ class AdaptedLayer:
             return None
         samples = len(call.x) if self.convention.one_sample else 1
         return self.convention.reading(self._sizes.get(quantity, np.abs(value)), samples * call.params[name])
+
+
+def _room(quantity: str, call: Call) -> int:
+    """Return how many numbers a quantity may have before it is not even copied: what is expected, and plenty."""
+    name, _, suffix = quantity.rpartition(".")
+    expected = call.params[name] if suffix == "grad" else call.grad_output if quantity == "output" else call.x
+    return _PLENTY + (0 if expected is None else 2 * expected.size)
 
 
 def _sample(call: Call, index: int, share: float) -> Call:

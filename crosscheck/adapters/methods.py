@@ -69,6 +69,10 @@ class MethodsInstance:
         """Return the gradients that are in the layer now, not copied."""
         raise NotImplementedError
 
+    def looked_for(self, quantity: str) -> str:
+        """Return where a gradient was looked for, and what is there instead; empty where it is not stored."""
+        return ""
+
     def put(self, name: str, value: Array) -> None:
         """Set one parameter."""
         raise NotImplementedError

@@ -10,7 +10,6 @@ import numpy as np
 
 from crosscheck.adapters.convention import ConventionError, Shape
 from crosscheck.adapters.listening import LayerObject, ListenedNetwork
-from crosscheck.adapters.methods import array_attributes
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
 from crosscheck.adapters.recognise import recognise
 from crosscheck.arithmetic import Array
@@ -147,8 +146,7 @@ def _adapter(part: Part, count: int, name: str) -> LayerObject:
             return part.layer
         if not count and not part.params and not hasattr(part.layer, "instance"):
             return Updating(part.layer) if callable(getattr(part.layer, "backprop", None)) else Dicts(part.layer)
-        arrays = array_attributes(part.layer)
-        found = recognise(part.layer, dict.fromkeys(arrays, "") if len(part.params) < count == len(arrays) else part.params)
+        found = recognise(part.layer, part.params, count)
     except ConventionError as error:
         raise ConventionError(f"layer {name}: {error}") from error
     if not isinstance(found, Dicts | Attributes | Updating):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, expect_instance, method
-from crosscheck.adapters.methods import MethodsInstance, ObjectConvention, arguments, names_of, no_such_array
+from crosscheck.adapters.methods import MethodsInstance, ObjectConvention, arguments, array_attributes, names_of, no_such_array
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.containment import SubjectError
 
@@ -75,6 +75,11 @@ class _DictsInstance(MethodsInstance):
     def __init__(self, layer: Any, convention: Dicts) -> None:
         super().__init__(layer, convention.forward, convention.backward)
         self._convention = convention
+
+    def looked_for(self, quantity: str) -> str:
+        """Return which entry was looked for, and which there are."""
+        grads = ", ".join(map(repr, self._grads())) or "nothing"
+        return f"looked for {self._convention.grads}[{quantity.removesuffix('.grad')!r}]; {self._convention.grads} holds {grads}"
 
     def put(self, name: str, value: Array) -> None:
         """Put a parameter into the dict."""
@@ -167,6 +172,14 @@ class _AttributesInstance(MethodsInstance):
         super().__init__(layer, convention.forward, convention.backward)
         self._accumulates = convention.accumulates
         self._grads = {name: convention.grad.format(name) for name in convention.params}
+
+    def looked_for(self, quantity: str) -> str:
+        """Return which attribute was looked for, and which arrays there are."""
+        grad = self._grads[quantity.removesuffix(".grad")]
+        arrays = ", ".join(array_attributes(self.layer)) or "none"
+        return (
+            f"looked for the attribute {grad!r}; the layer's arrays are {arrays}; another name is declared, such as Attributes(..., grad='{{}}_grad')"
+        )
 
     def put(self, name: str, value: Array) -> None:
         """Set an attribute."""

@@ -15,7 +15,7 @@ from crosscheck.references import framework_of
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
 
 
-def recognise(subject: Any, params: Mapping[str, str]) -> Convention:
+def recognise(subject: Any, params: Mapping[str, str], count: int = 0) -> Convention:
     """Return the convention of a subject.
 
     Parameters
@@ -24,6 +24,8 @@ def recognise(subject: Any, params: Mapping[str, str]) -> Convention:
         An adapter, which is returned as it is, or a layer of its own.
     params : mapping
         The parameters that were declared, by the subject's names.
+    count : int
+        How many parameters the reference has: where fewer were declared and the subject has just as many arrays, those are the parameters.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def recognise(subject: Any, params: Mapping[str, str]) -> Convention:
     if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
         convention: Convention = subject
         return convention
-    ways = _ways(subject, params)
+    ways = _ways(subject, params, count)
     if len(ways) == 1:
         return next(iter(ways.values()))
     name = type(subject).__name__ if not callable(subject) or not hasattr(subject, "__name__") else subject.__name__
@@ -57,12 +59,13 @@ def recognise(subject: Any, params: Mapping[str, str]) -> Convention:
     )
 
 
-def _ways(subject: Any, declared: Mapping[str, str]) -> dict[str, Convention]:
+def _ways(subject: Any, declared: Mapping[str, str], count: int) -> dict[str, Convention]:
     """Return the conventions that fit, by how one would write them."""
     if not callable(getattr(subject, "forward", None)):
         return {}
     ways: dict[str, Convention] = {}
-    names = tuple(declared) or _parameters(subject)
+    arrays = _parameters(subject)
+    names = arrays if not declared or len(declared) < count == len(arrays) else tuple(declared)
     if callable(getattr(subject, "backprop", None)):
         ways[f"Updating(layer, params={names})"] = Updating(subject, names)
     if not callable(getattr(subject, "backward", None)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -28,20 +29,25 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
         return
     ratio = float(expected @ found) / energy
     batch = len(failure.call.x)
-    named = {
-        -1.0: "the sign is wrong",
-        float(batch): f"it is multiplied by the batch size, {batch}: a sum where a mean is due",
-        1 / batch: f"it is divided by the batch size, {batch}, once too often",
-        2.0: "it is twice as large: added up twice, or not cleared before",
-        0.5: "it is half as large",
-        255.0: "it is 255 times as large: pixels that were not scaled",
-        1 / 255: "it is 255 times as small: pixels scaled twice",
-    }
-    nearest = min(named, key=lambda factor: abs(factor - ratio))
-    factors = {nearest: named[nearest]} if nearest != 1.0 else {}
+    meanings = [
+        (-1.0, "the sign is wrong"),
+        (float(batch), f"it is multiplied by the batch size, {batch}: a sum where a mean is due"),
+        (1 / batch, f"it is divided by the batch size, {batch}, once too often"),
+        (2.0, "it is twice as large: added up twice, or not cleared before"),
+        (0.5, "it is half as large"),
+        (255.0, "it is 255 times as large: pixels that were not scaled"),
+        (1 / 255, "it is 255 times as small: pixels scaled twice"),
+    ]
+    if (window := math.prod(failure.oracle.settings.get("kernel", ()))) > 1:
+        meanings.append((float(window), f"it is multiplied by the size of a window, {window}: a sum where a mean is due"))
+    nearest = min((factor for factor, _ in meanings), key=lambda factor: abs(factor - ratio))
+    # One number may have several meanings, such as 2 in a batch of two.
+    named = {nearest: "; or ".join(words for factor, words in meanings if factor == nearest)} if nearest != 1.0 else {}
+    factors = dict(named)
     # A factor fitted to a single number explains anything, and so nothing.
     if np.count_nonzero(expected) > 1 and ratio:
-        factors.setdefault(ratio, f"it is {ratio:.6g} times the right value throughout")
+        beside = f"1 {'+' if ratio > 1 else '-'} {abs(ratio - 1):.3g}" if abs(ratio - 1) < 1e-3 else f"{ratio:.6g}"
+        factors.setdefault(ratio, f"it is {beside} times the right value throughout")
     for factor, words in factors.items():
         scale, fitted = max(1.0, abs(factor)), factor not in named
         with np.errstate(over="ignore"):
@@ -50,6 +56,19 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
         if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.arithmetic.tolerance(bound)):
             continue
         yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=fitted)
+
+
+def derivative_left_out(failure: Failure) -> Iterator[Candidate]:
+    """Hand the cotangent on as it is, everywhere or where an activation has its kink, or let the cotangent's sign decide."""
+    cotangent, x = failure.call.grad_output, failure.call.x
+    if failure.quantity != "grad_input" or failure.call.params or cotangent is None or cotangent.shape != x.shape:
+        return
+    yield Candidate("derivative left out", "the cotangent is handed on as it is, without the derivative", cotangent)
+    if (x == 0).any():
+        at_zero = np.where(x == 0, cotangent, failure.expected)
+        yield Candidate("derivative at zero", f"at the {int((x == 0).sum())} inputs that are exactly 0 the cotangent is let through", at_zero)
+    if failure.oracle.decisions(x) is not None:
+        yield Candidate("mask of the wrong array", "the sign of the cotangent decides, where that of the input has to", np.maximum(cotangent, 0))
 
 
 def bias_left_out(failure: Failure) -> Iterator[Candidate]:
@@ -145,6 +164,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     not_computed,
     constant_factor,
     tie_rule,
+    derivative_left_out,
     bias_left_out,
     transposed,
     kernel_flipped,

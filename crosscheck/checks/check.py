@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,7 @@ class CheckResult:
     notes: list[str] = field(default_factory=list)
     expected: str = ""
     reproduction: Reproduction | None = None
+    dtype: str = ""
 
     def conclude(self) -> CheckResult:
         """Take the verdict from the judgements, and a reason from them where there is none yet; return the result itself."""
@@ -117,15 +118,42 @@ CONTRACT = "contract-"
 """How the names of checks begin that compare no value with anything."""
 
 
-def overall(checks: Iterable[tuple[str, Verdict]]) -> Verdict:
+OUT_OF_RANGE = "does not apply: "
+"""How the reason of a skip begins where the operation itself leaves the range of numbers on inputs that the harness chose."""
+
+
+def never_judged(quantities: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Return the quantities that every check had to pass over because the operation left the range of numbers.
+
+    Parameters
+    ----------
+    quantities : iterable of (str, str, str)
+        What is spoken of, such as ``"float64 bias.grad"``; the verdict; the reason.
+    """
+    passed_over: dict[str, bool] = {}
+    for name, verdict, reason in quantities:
+        passed_over[name] = passed_over.get(name, True) and verdict == Verdict.SKIPPED and reason.startswith(OUT_OF_RANGE)
+    return [name for name, always in passed_over.items() if always]
+
+
+def overall(checks: Iterable[tuple[str, Verdict]], unjudged: Sequence[str] = ()) -> Verdict:
     """Return the verdict on a pair from the names and verdicts of its checks.
 
-    ``match`` takes a value that was compared and found right: contracts that hold say nothing about values, unless nothing else was asked for.
+    ``match`` takes a value that was compared and found right: contracts that hold say nothing about values, unless nothing else was asked for. Nor
+    is a pair right of which a quantity was never judged.
+
+    Parameters
+    ----------
+    checks : iterable of (str, Verdict)
+    unjudged : sequence of str
+        From :func:`never_judged`.
     """
     found = list(checks)
     verdict = joined([own for _, own in found])
     values = [own for name, own in found if not name.startswith(CONTRACT)]
-    return Verdict.SKIPPED if verdict is Verdict.MATCH and values and Verdict.MATCH not in values else verdict
+    if verdict is Verdict.MATCH and values and Verdict.MATCH not in values:
+        return Verdict.SKIPPED
+    return Verdict.UNDECIDED if verdict is Verdict.MATCH and unjudged else verdict
 
 
 @dataclass(frozen=True)

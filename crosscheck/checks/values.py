@@ -8,7 +8,7 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.causes.ties import pooled_gradient
-from crosscheck.checks.check import Check, CheckResult, Given, Settings
+from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Settings
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
@@ -90,7 +90,7 @@ def _as_given(check: LayerCheck, dtype: str) -> Call:
 def _out_of_range(judgement: Judgement) -> Judgement:
     """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose."""
     if judgement.verdict is Verdict.UNDECIDED and ("oracle itself is not finite" in judgement.reason or "exceed" in judgement.reason):
-        return replace(judgement, verdict=Verdict.SKIPPED, reason=f"does not apply: {judgement.reason}")
+        return replace(judgement, verdict=Verdict.SKIPPED, reason=f"{OUT_OF_RANGE}{judgement.reason}")
     return judgement
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from itertools import chain
@@ -28,7 +29,7 @@ from crosscheck.selection import Selection, SelectionError, full_name, selected
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Check, report; return the exit status."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, file=sys.stdout)
     reports = [path for path in (options.html, options.json) if path is not None]
     try:
         for path in reports:

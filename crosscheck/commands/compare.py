@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ from crosscheck.traces.file import TraceFileError, read
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Judge, report; return the exit status."""
-    console, started = Console(highlight=False), time.monotonic()
+    console, started = Console(highlight=False, file=sys.stdout), time.monotonic()
     command = shlex.join(["crosscheck", *arguments])
     reports = [path for path in (options.html, options.json) if path is not None]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from crosscheck.traces.record import record
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """Record, write; return the exit status."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, file=sys.stdout)
     try:
         expect_writable(options.out, (".safetensors",))
         selections = selected(declared(options.files[0]), options.only, options.dtype)

@@ -14,7 +14,7 @@ import numpy as np
 
 import crosscheck
 from crosscheck.checks import Check, CheckResult
-from crosscheck.checks.check import overall
+from crosscheck.checks.check import never_judged, overall
 from crosscheck.declaration import Declaration
 from crosscheck.judgement import Verdict
 from crosscheck.report.facts import EXIT_STATUS
@@ -115,7 +115,7 @@ def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
         From :func:`pair_facts`, with the facts of their checks in ``"checks"``.
     run : PairRun
     """
-    judged = [pair | {"verdict": pair_verdict(pair).value} for pair in pairs]
+    judged = [pair | {"verdict": pair_verdict(pair).value, "never_judged": unjudged(pair)} for pair in pairs]
     done = sum(len(pair["checks"]) for pair in judged)
     verdict = run_verdict([Verdict(pair["verdict"]) for pair in judged], complete=done >= run.asked and not run.interrupted)
     return {
@@ -141,7 +141,13 @@ def pair_verdict(pair: Facts) -> Verdict:
     """Return the verdict on a pair from the facts of its checks."""
     if pair["error"]:
         return Verdict.UNDECIDED
-    return overall((check["check"], Verdict(check["counted"])) for check in pair["checks"])
+    return overall(((check["check"], Verdict(check["counted"])) for check in pair["checks"]), unjudged(pair))
+
+
+def unjudged(pair: Facts) -> list[str]:
+    """Return the quantities of a pair that no check could judge, each with its precision."""
+    quantities = [(check["dtype"], quantity) for check in pair["checks"] for quantity in check["quantities"]]
+    return never_judged((f"{dtype} {q['quantity']}", q["verdict"], q["reason"]) for dtype, q in quantities)
 
 
 def run_verdict(pairs: Sequence[Verdict], complete: bool) -> Verdict:

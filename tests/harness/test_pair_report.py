@@ -88,7 +88,7 @@ def printed(facts: Facts) -> str:
     ids=lambda value: "+".join(f"{name[0]}:{verdict}" for name, verdict in value) if isinstance(value, list) else str(value),
 )
 def test_verdict_on_a_pair(checks: list[tuple[str, Verdict]], verdict: Verdict) -> None:
-    facts = {"error": "", "checks": [{"check": name, "counted": own.value} for name, own in checks]}
+    facts = {"error": "", "checks": [{"check": name, "counted": own.value, "dtype": "", "quantities": []} for name, own in checks]}
     assert pair_verdict(facts) is verdict
     assert pair_verdict(facts | {"error": "not ready"}) is UNDECIDED
 

@@ -1,0 +1,7 @@
+"""``python -m crosscheck``: the command."""
+
+import sys
+
+from crosscheck.command import main
+
+sys.exit(main())
