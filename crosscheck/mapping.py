@@ -164,9 +164,8 @@ def _not_as_many(known: str, reference: Mapping[str, Shape], left: Sequence[str]
             f"params={{{left[0]!r}: {next(iter(reference), 'NAME')!r}}}; "
             "an argument of a function that is no parameter goes into Functions(..., extra=[...])"
         )
-    return (
-        f"{heading}: nothing is left to be {', '.join(map(repr, free))}; name what the subject calls it, or take it out of the reference (bias=False)"
-    )
+    missing = ", ".join(map(repr, free))
+    return f"{heading}: {len(free) - len(left)} too few to be {missing}; name what the subject calls it, or take it out of the reference (bias=False)"
 
 
 def _not_one(ways: Sequence[tuple[Way, ...]], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unshrunk import check
 
-from crosscheck import Pair, PairResult, Verdict, check
+from crosscheck import Pair, PairResult, Verdict
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from conventional import LAYERS, AddingLayer, AttributeLayer, Kernel, ObjectLayer, UpdatingLayer
 from torch import nn
+from unshrunk import check
 
-from crosscheck import Attributes, Dicts, Functions, Pair, Updating, Verdict, check
+from crosscheck import Attributes, Dicts, Functions, Pair, Updating, Verdict
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.recognise import recognise
 from crosscheck.arithmetic import Array

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from conventional import LAYERS, Kernel, ObjectLayer
 from torch import nn
+from unshrunk import check
 
-from crosscheck import Dicts, Pair, PairResult, Settings, Verdict, check
+from crosscheck import Dicts, Pair, PairResult, Settings, Verdict
 from crosscheck.checking import run_check
 from crosscheck.checks import Check, CheckResult, checks_of
 from crosscheck.containment import SubjectError, as_array, contained, own_surroundings, time_limit

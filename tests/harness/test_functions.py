@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from torch import nn
+from unshrunk import check
 
-from crosscheck import Functions, LossFunction, Pair, Verdict, check
+from crosscheck import Functions, LossFunction, Pair, Verdict
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.arithmetic import Array
 

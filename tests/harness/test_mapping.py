@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conventional import LAYERS, Kernel, ObjectLayer
 from torch import nn
+from unshrunk import check
 
-from crosscheck import Pair, Verdict, check
+from crosscheck import Pair, Verdict
 from crosscheck.mapping import MappingError, mapped, parse
 
 Shapes = Mapping[str, tuple[int, ...] | None]

@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
+from unshrunk import check
 
-from crosscheck import Functions, LossFunction, Pair, Verdict, check
+from crosscheck import Functions, LossFunction, Pair, Verdict
 from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.frameworks.pytorch import TorchOracle, oracle, parameter_shapes
 from crosscheck.isolated import context_of

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from unshrunk import check
 
-from crosscheck import Pair, PairError, Settings, Verdict, check
+from crosscheck import Pair, PairError, Settings, Verdict
 from crosscheck.adapters.optimizers import Holding, UpdateFunction, Updater
 from crosscheck.arithmetic import Array
 from crosscheck.checking import PairResult

@@ -32,8 +32,9 @@ from offenders import (
     WritesToWeight,
 )
 from torch import nn
+from unshrunk import check
 
-from crosscheck import Attributes, Dicts, Functions, Pair, Settings, Updating, Verdict, check
+from crosscheck import Attributes, Dicts, Functions, Pair, Settings, Updating, Verdict
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.checks import CheckResult
 from crosscheck.checks.bench import bench_of

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from conventional import CONVENTIONS, LAYERS, Kernel, ObjectLayer, fits, pair_of
 from torch import nn
+from unshrunk import check
 
-from crosscheck import Pair, PairError, PairResult, Settings, Verdict, check
+from crosscheck import Pair, PairError, PairResult, Settings, Verdict
 from crosscheck.arithmetic import Array
 from crosscheck.families import FAMILIES
 from crosscheck.frameworks.pytorch import oracle
