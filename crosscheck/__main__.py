@@ -1,7 +1,10 @@
 """``python -m crosscheck``: the command."""
 
+from __future__ import annotations
+
 import sys
 
 from crosscheck.command import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
