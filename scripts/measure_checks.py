@@ -100,13 +100,14 @@ def first_file(folder: Path) -> Path:
 
 def table(rows: Sequence[Row]) -> Table:
     """Return the rows for the terminal."""
-    result = Table(title="medians; small cases: input elements of the cases that faults were reduced to", title_justify="left")
-    for heading in ("file", "adapting lines", "pairs", "checks", "quantities", "seconds", "slowest pair", "small cases: median", "largest"):
-        result.add_column(heading, justify="left" if heading == "file" else "right")
+    title = "medians; lines: adapting code; elements: input elements of the cases that faults were reduced to, median and largest"
+    result = Table(title=title, title_justify="left")
+    for heading in ("file", "lines", "pairs", "checks", "seconds", "slowest pair", "elements"):
+        result.add_column(heading, justify="left" if heading == "file" else "right", no_wrap=True)
     for row in rows:
         lines = "-" if row.adapting_lines is None else str(row.adapting_lines)
-        small = (f"{statistics.median(row.small_cases):g}", str(max(row.small_cases))) if row.small_cases else ("-", "-")
-        result.add_row(row.name, lines, *map(str, (row.pairs, row.checks, row.quantities)), f"{row.seconds:.2f}", f"{row.seconds_a_pair:.2f}", *small)
+        small = f"{statistics.median(row.small_cases):g}, {max(row.small_cases)}" if row.small_cases else "-"
+        result.add_row(row.name, lines, str(row.pairs), str(row.checks), f"{row.seconds:.2f}", f"{row.seconds_a_pair:.2f}", small)
     return result
 
 
