@@ -6,9 +6,11 @@ Here the command line is read; what a run needs is imported once the options are
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import math
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,10 +147,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _command(options.command)(options, arguments)
     except RefusedError as error:
-        sys.stderr.write(f"crosscheck: {error}\n")
+        _say(str(error))
     except KeyboardInterrupt:
-        sys.stderr.write("crosscheck: interrupted before anything was checked\n")
+        _say("interrupted before anything was checked")
+    except Exception as error:  # noqa: BLE001 - 1, which Python would end with, means that something differs
+        _say(_unforeseen(error))
     return COULD_NOT_BE_CHECKED
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return in words what went wrong that nobody thought of, and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = "".join(traceback.format_exception_only(error))
+    return f"could not go on: {said} ({last.filename}:{last.lineno}, {last.name})"
+
+
+def _say(text: str) -> None:
+    """Write one line where errors are written."""
+    from crosscheck.containment import printable  # noqa: PLC0415 - asking for help waits for no NumPy
+
+    # Whoever closed it will not read it, and the status is known.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"crosscheck: {printable(' '.join(text.split()))}\n")
 
 
 def _command(name: str) -> Callable[[argparse.Namespace, Sequence[str]], int]:

@@ -16,7 +16,8 @@ from crosscheck.report.pair_facts import PairRun, collect
 from crosscheck.report.pair_files import SUFFIXES, write
 from crosscheck.report.pair_terminal import show
 from crosscheck.traces.comparison import compared
-from crosscheck.traces.file import TraceFileError, read
+from crosscheck.traces.file import TraceFileError
+from crosscheck.traces.reading import read
 
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:

@@ -212,3 +212,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage: crosscheck" in capsys.readouterr().out
+
+
+def test_what_nobody_foresaw_is_one_line_and_no_difference(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that Python handles ends a program with 1, which here means that something differs."""
+
+    def fails(*arguments: object) -> None:
+        raise RuntimeError("two\nlines\x1b")
+
+    monkeypatch.setattr("crosscheck.commands.check.collect", fails)
+    declare(folder, "PAIR = pair()")
+    assert main(["check", "pairs.py"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("crosscheck: could not go on: RuntimeError: two lines")
+    assert "test_command.py:" in err
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
