@@ -67,9 +67,13 @@ class Printed(io.StringIO):
     @property
     def note(self) -> str:
         """What was written in one line, its first words only; empty where nothing was."""
+        return self.note_of("the subject")
+
+    def note_of(self, who: str) -> str:
+        """Return the note with the name of who has written."""
         lines = [line for line in self.getvalue().splitlines() if line.strip()]
         count = f"{len(lines):,} lines, the first" if len(lines) > 1 else "a line"
-        return f"the subject printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
+        return f"{who} printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
 
 
 def _refused_exit(status: int) -> NoReturn:

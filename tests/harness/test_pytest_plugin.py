@@ -204,15 +204,21 @@ def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> Non
     [
         ("report.txt", "report.txt: the name has to end in .json or .html"),
         ("missing/r.json", "missing/r.json: there is no folder missing"),
+        ("blocked.json", "blocked-small-cases: is a file"),
+        ("./twice.json", "twice.json: is asked for twice; name two files"),
     ],
 )
-def test_report_that_cannot_be_written_ends_the_run_at_once(suite: Any, path: str, error: str) -> None:
-    result = suite("pair()", "--crosscheck-report", path)
+def test_report_that_cannot_be_written_ends_the_run_at_once(suite: Any, pytester: pytest.Pytester, path: str, error: str) -> None:
+    (pytester.path / "blocked-small-cases").touch()
+    twice = ["--crosscheck-report", "twice.json"] if "twice" in path else []
+    result = suite("pair()", "--crosscheck-report", path, *twice)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert error in result.stderr.str()
 
 
-@pytest.mark.parametrize(("option", "value"), [("--crosscheck-seed", "-1"), ("--crosscheck-seed", "x"), ("--crosscheck-timeout", "nan")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--crosscheck-seed", "-1"), ("--crosscheck-seed", "x"), ("--crosscheck-timeout", "nan"), ("--crosscheck-timeout", "1e300")]
+)
 def test_wrong_number_is_a_usage_error(suite: Any, option: str, value: str) -> None:
     result = suite("pair()", f"{option}={value}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
