@@ -43,8 +43,8 @@ class SubjectError(Exception):
     """
 
     def __init__(self, reason: str, found: Mapping[str, Array] | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.found = reason, dict(found or {})
+        self.reason, self.found = printable(reason), dict(found or {})
+        super().__init__(self.reason)
 
 
 _running: ContextVar[bool] = ContextVar("running", default=False)

@@ -205,8 +205,21 @@ class Run:
             terminalreporter.write_line(f"{pair['name']}  {summary_line(pair)}")
         if self.refused:
             terminalreporter.write_line(self.refused, red=True)
+        if not self.paths:
+            self._show_scripts(terminalreporter)
         for path in () if self.refused else self.paths:
             terminalreporter.write_line(f"report: {path}")
+
+    def _show_scripts(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the small case of each pair's first mismatch, where no report keeps it."""
+        from crosscheck.report.pair_facts import first_mismatch
+
+        assert self.facts is not None
+        for pair in self.facts["pairs"]:
+            first = first_mismatch(pair)
+            if first and first["reproduction"]:
+                terminalreporter.write_line(f"\n{pair['name']}: a small case that shows it, as a script\n")
+                terminalreporter.write_line(first["reproduction"]["script"])
 
 
 _RUNS: list[Run] = []

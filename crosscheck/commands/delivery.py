@@ -40,7 +40,7 @@ def _show_scripts(facts: Facts, console: Console) -> None:
     for pair in facts["pairs"]:
         first = first_mismatch(pair)
         if first and first["reproduction"]:
-            console.print(
-                f"\n{pair['name']}: a small case that shows it, as a script (saved beside a report where --html or --json names one)\n", markup=False
-            )
-            console.print(Syntax(first["reproduction"]["script"], "python", theme="ansi_light", background_color="default", word_wrap=True))
+            saved = "saved beside a report where --html or --json names one"
+            console.print(f"\n{pair['name']}: a small case that shows it, as a script ({saved})\n", markup=False, soft_wrap=True)
+            script = first["reproduction"]["script"]
+            console.print(Syntax(script, "python", theme="ansi_light", background_color="default").highlight(script), soft_wrap=True)
