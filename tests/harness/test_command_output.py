@@ -15,6 +15,7 @@ import pytest
 from crosscheck.command import main
 from crosscheck.files import NotWritableError
 from crosscheck.report import pair_files
+from crosscheck.report.files import write_text
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -96,7 +97,7 @@ def test_scripts_of_an_earlier_run_go_and_nothing_else_does(folder: Path) -> Non
 
 
 def test_report_is_written_where_a_small_case_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = pair_files.write_text
+    whole = write_text
 
     def full(path: Path, text: str) -> None:
         if path.suffix == ".py":

@@ -230,3 +230,14 @@ def test_run_without_pairs_says_nothing(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("-p", "no:randomly")
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*crosscheck*MATCH*")
+
+
+def test_script_of_the_first_mismatch_is_printed_once(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64")
+    assert result.stdout.str().count("reproduce(\n") == 1
+    result.stdout.fnmatch_lines(["*small case*--crosscheck-report saves it as a script", "Negated: a small case that shows it, as a script"])
+
+
+def test_script_that_a_report_keeps_is_not_printed(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
+    assert "reproduce(\n" not in result.stdout.str()
