@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RefusedError as error:
         say(str(error))
     except KeyboardInterrupt:
-        say("interrupted before anything was checked")
+        say("interrupted before there was anything to report")
     except Exception as error:  # noqa: BLE001 - 1, which Python would end with, means that something differs
         say(_unforeseen(error))
     return COULD_NOT_BE_CHECKED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from safetensors import SafetensorError
@@ -14,7 +15,7 @@ from crosscheck.commands.output import terminal
 from crosscheck.files import NotWritableError, expect_writable
 from crosscheck.loading import LoadingError, declared
 from crosscheck.selection import SelectionError, selected
-from crosscheck.traces.file import write
+from crosscheck.traces.file import TraceFile, write
 from crosscheck.traces.record import record
 
 
@@ -34,13 +35,19 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         task = progress.add_task("")
         try:
             trace = record(selections, options.side, settings, lambda name: progress.update(task, description=name))
-            write(trace, options.out)
+            _write(trace, options.out)
         except KeyboardInterrupt:
-            raise RefusedError(f"interrupted while {options.files[0]} was being recorded; {options.out} was not written") from None
-        except (OSError, SafetensorError) as error:
-            raise RefusedError(f"{options.out}: cannot be written ({error})") from None
+            doing = progress.tasks[0].description or options.files[0]
+            raise RefusedError(f"interrupted while recording {doing}; {options.out} was not written") from None
     for recording in trace.recordings:
         found = recording.error or f"{len(recording.cases):,} cases of {recording.title}"
         console.print(f"{recording.name}: {found}", markup=False, style="yellow" if recording.error else "")
     console.print(f"the {options.side}'s trace is in {options.out}", markup=False, soft_wrap=True)
     return COULD_NOT_BE_CHECKED if any(recording.error for recording in trace.recordings) else 0
+
+
+def _write(trace: TraceFile, path: Path) -> None:
+    try:
+        write(trace, path)
+    except (OSError, SafetensorError) as error:
+        raise RefusedError(f"{path}: cannot be written ({error})") from None

@@ -122,6 +122,16 @@ def test_report_that_cannot_be_finished_is_one_line(folder: Path, capsys: pytest
     assert not [path for path in folder.iterdir() if "r.json" in path.name]
 
 
+def test_trace_that_cannot_be_finished_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert main(["trace", "pairs.py", "--side", "reference", "--only", "values-float64-normal", "--out", "t.safetensors"]) == 2
+    assert capsys.readouterr().err == "crosscheck: t.safetensors: cannot be written ([Errno 28] No space left on device)\n"
+    assert not [path for path in folder.iterdir() if "safetensors" in path.name]
+
+
 def test_two_reports_in_one_file_are_refused(folder: Path) -> None:
     (folder / "link.html").symlink_to(folder / "a.json")
     with pytest.raises(NotWritableError, match=r"link\.html: is asked for twice"):
@@ -142,5 +152,6 @@ def test_interrupted_recording_leaves_no_file(folder: Path, capsys: pytest.Captu
     interrupts = "class Interrupts(Scale):\n    def forward(self, x):\n        if x.dtype == np.float32:\n            raise KeyboardInterrupt\n"
     declare(folder, f"{interrupts}        return super().forward(x)", "Interrupts")
     assert main(["trace", "pairs.py", "--side", "subject", "--out", "t.safetensors"]) == 2
-    assert capsys.readouterr().err == "crosscheck: interrupted while pairs.py was being recorded; t.safetensors was not written\n"
+    doing = "Interrupts/values-float32-normal"
+    assert capsys.readouterr().err == f"crosscheck: interrupted while recording {doing}; t.safetensors was not written\n"
     assert not [path for path in folder.iterdir() if "safetensors" in path.name]

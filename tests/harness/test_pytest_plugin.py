@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -241,3 +242,15 @@ def test_script_of_the_first_mismatch_is_printed_once(suite: Any) -> None:
 def test_script_that_a_report_keeps_is_not_printed(suite: Any) -> None:
     result = suite("pair(Negated)", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
     assert "reproduce(\n" not in result.stdout.str()
+
+
+def test_report_that_cannot_be_finished_is_one_line_and_no_success(suite: Any, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(crosscheck.report.pair_files, "write_json", full)
+    result = suite("pair()", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
+    assert outcomes(result)["passed"] == 1
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(["r.json: cannot be written (No space left on device)"])
+    result.stdout.no_fnmatch_line("report: r.json")
