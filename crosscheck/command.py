@@ -6,9 +6,10 @@ Here the command line is read; what a run needs is imported once the options are
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
-import math
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from crosscheck import __version__
 
 COULD_NOT_BE_CHECKED = 2
+
+LONGEST = 1_000_000
+"""Seconds: as long as a time limit may be. What is not to end has none, and a timer that is set for longer overflows."""
 
 _CHECK_EPILOG = """\
 A file declares what is to be checked, in a few lines:
@@ -126,8 +130,8 @@ def _whole(text: str) -> int:
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds, or 0 for no limit")
+    if not 0 <= value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds of at most {LONGEST:,}, or 0 for no limit")
     return value
 
 
@@ -145,10 +149,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _command(options.command)(options, arguments)
     except RefusedError as error:
-        sys.stderr.write(f"crosscheck: {error}\n")
+        say(str(error))
     except KeyboardInterrupt:
-        sys.stderr.write("crosscheck: interrupted before anything was checked\n")
+        say("interrupted before there was anything to report")
+    except Exception as error:  # noqa: BLE001 - 1, which Python would end with, means that something differs
+        say(_unforeseen(error))
     return COULD_NOT_BE_CHECKED
+
+
+def say(text: str) -> None:
+    """Write one line where errors are written."""
+    from crosscheck.containment import printable  # noqa: PLC0415 - asking for help waits for no NumPy
+
+    # Whoever closed it will not read it, and the status is known.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"crosscheck: {printable(' '.join(text.split()))}\n")
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return in words what went wrong that nobody thought of, and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = "".join(traceback.format_exception_only(error))
+    return f"could not go on: {said} ({last.filename}:{last.lineno}, {last.name})"
 
 
 def _command(name: str) -> Callable[[argparse.Namespace, Sequence[str]], int]:

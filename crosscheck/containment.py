@@ -43,8 +43,8 @@ class SubjectError(Exception):
     """
 
     def __init__(self, reason: str, found: Mapping[str, Array] | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.found = reason, dict(found or {})
+        self.reason, self.found = printable(reason), dict(found or {})
+        super().__init__(self.reason)
 
 
 _running: ContextVar[bool] = ContextVar("running", default=False)
@@ -67,9 +67,13 @@ class Printed(io.StringIO):
     @property
     def note(self) -> str:
         """What was written in one line, its first words only; empty where nothing was."""
+        return self.note_of("the subject")
+
+    def note_of(self, who: str) -> str:
+        """Return the note with the name of who has written."""
         lines = [line for line in self.getvalue().splitlines() if line.strip()]
         count = f"{len(lines):,} lines, the first" if len(lines) > 1 else "a line"
-        return f"the subject printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
+        return f"{who} printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
 
 
 def _refused_exit(status: int) -> NoReturn:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from crosscheck.containment import printable
+
 DTYPES = ("float64", "float32")
 
 
@@ -84,9 +86,9 @@ class Declaration:
 
     @property
     def title(self) -> str:
-        """The name, or the subject's."""
+        """The name, or the subject's, in one line that every terminal, file and test id can hold."""
         own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
-        return self.name or str(own)
+        return printable(self.name or str(own)).replace("\n", "\\n").replace("\t", "\\t")
 
     def reason_expected(self, check: str) -> str:
         """Return why a check is known to fail; empty where it is not."""

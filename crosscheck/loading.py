@@ -7,13 +7,13 @@ import importlib.util
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from crosscheck.containment import said, where
+from crosscheck.containment import Printed, said, where
 from crosscheck.declaration import Declaration
 
 
@@ -21,7 +21,11 @@ class LoadingError(ValueError):
     """A file that no pairs can be taken from; the message names the file, what was found and what to do."""
 
 
-def declared(path: str | Path) -> list[Declaration]:
+def _unheard(note: str) -> None:
+    """Take no notice."""
+
+
+def declared(path: str | Path, notice: Callable[[str], None] = _unheard) -> list[Declaration]:
     """Return the pairs that a file declares, each once, in the order in which they stand there.
 
     A pair is a value at the top level of the module, an element of a list, tuple or dict there, or of the list ``crosscheck_pairs`` that a function
@@ -31,6 +35,8 @@ def declared(path: str | Path) -> list[Declaration]:
     ----------
     path : str or Path
         Of a Python file. Its folder is where it imports from first, as for a script.
+    notice : callable, optional
+        Gets in one line what the file printed while it was executed, which does not appear otherwise.
 
     Raises
     ------
@@ -38,7 +44,9 @@ def declared(path: str | Path) -> list[Declaration]:
         If there is no such file, it cannot be executed, or it declares no pairs or two of one title.
     """
     path = Path(path)
-    module = _executed(path)
+    module, printed = _executed(path)
+    if note := printed.note_of(str(path)):
+        notice(note)
     found: dict[int, Declaration] = {id(pair): pair for value in vars(module).values() for pair in _pairs(value)}
     pairs = list(found.values())
     if not pairs:
@@ -81,8 +89,8 @@ def _pairs(value: Any) -> Iterator[Declaration]:
         yield from (each for each in value.values() if isinstance(each, Declaration))
 
 
-def _executed(path: Path) -> ModuleType:
-    """Return the module that a file is."""
+def _executed(path: Path) -> tuple[ModuleType, Printed]:
+    """Return the module that a file is, and what it printed."""
     if path.is_dir():
         raise LoadingError(f"{path}: is a folder, expected a Python file that declares pairs")
     if path.suffix != ".py":
@@ -98,8 +106,9 @@ def _executed(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look a class's module up by its name.
     sys.modules[name] = module
+    printed = Printed()
     try:
-        with _folder_first(path.parent):
+        with _folder_first(path.parent), redirect_stdout(printed), redirect_stderr(printed):
             spec.loader.exec_module(module)
     except KeyboardInterrupt:
         del sys.modules[name]
@@ -107,7 +116,7 @@ def _executed(path: Path) -> ModuleType:
     except BaseException as error:
         del sys.modules[name]
         raise LoadingError(f"{path}: {_why(error, path)}") from error
-    return module
+    return module, printed
 
 
 def _why(error: BaseException, path: Path) -> str:

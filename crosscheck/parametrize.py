@@ -15,10 +15,11 @@ except ImportError:
 
 from crosscheck.checking import run_check, why_not
 from crosscheck.checks import Check, Settings, checks_of
+from crosscheck.containment import printable
 from crosscheck.declaration import Declaration
 from crosscheck.pytest_plugin import OUTCOME, running
 from crosscheck.report.findings import Facts
-from crosscheck.report.pair_facts import check_facts, pair_facts
+from crosscheck.report.pair_facts import check_facts, cleaned, pair_facts
 from crosscheck.report.pair_words import message
 
 Test = TypeVar("Test", bound=Callable[..., Any])
@@ -56,7 +57,7 @@ class PairCheck:
         outcome = self.outcome(pair, run.settings, reproduce)
         item.stash[OUTCOME] = outcome
         item.user_properties.extend(properties(outcome))
-        end(outcome, item.name)
+        end(outcome, printable(item.name))
 
     def outcome(self, pair: Declaration, settings: Settings, reproduce: str) -> Outcome:
         """Run the check and return the facts.
@@ -69,10 +70,10 @@ class PairCheck:
             What to type to repeat it.
         """
         if error := why_not(pair, settings):
-            return Outcome(pair_facts(pair, error), None)
+            return Outcome(cleaned(pair_facts(pair, error)), None)
         started = time.monotonic()
         result = run_check(pair, self.check, settings)
-        return Outcome(pair_facts(pair), check_facts(self.check, result, reproduce, time.monotonic() - started))
+        return Outcome(cleaned(pair_facts(pair)), cleaned(check_facts(self.check, result, reproduce, time.monotonic() - started)))
 
 
 def properties(outcome: Outcome) -> list[tuple[str, object]]:

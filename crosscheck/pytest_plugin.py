@@ -6,7 +6,6 @@ the harness is imported before a test or an option asks for it: whoever has the 
 
 from __future__ import annotations
 
-import math
 import shlex
 import time
 from collections.abc import Generator, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from crosscheck.command import LONGEST
 
 if TYPE_CHECKING:
     from crosscheck.checks import Settings
@@ -48,8 +49,8 @@ def _whole(text: str) -> int:
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{text}: expected a number of seconds")
+    if not 0 <= value <= LONGEST:
+        raise ValueError(f"{text}: expected a number of seconds of at most {LONGEST:,}, or 0 for no limit")
     return value
 
 
@@ -57,12 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make sure that the reports can be written, before anything is run."""
     paths = [Path(name) for name in config.getoption("crosscheck_report")]
     if paths:
-        from crosscheck.files import NotWritableError, expect_writable
-        from crosscheck.report.pair_files import SUFFIXES
+        from crosscheck.files import NotWritableError
+        from crosscheck.report.pair_files import expect_reports_writable
 
         try:
-            for path in paths:
-                expect_writable(path, SUFFIXES)
+            expect_reports_writable(paths)
         except NotWritableError as error:
             raise pytest.UsageError(f"--crosscheck-report {error}") from None
     _RUNS.append(Run(config, paths))
@@ -90,6 +90,10 @@ class Run:
         How many checks were to be run, and how many were left out.
     item : pytest.Item or None
         The test that is running now.
+    facts : dict or None
+        Of the whole run, once it has ended.
+    refused : str
+        Why a report could not be written.
     """
 
     config: pytest.Config
@@ -99,6 +103,7 @@ class Run:
     deselected: int = 0
     item: pytest.Item | None = None
     facts: Facts | None = None
+    refused: str = ""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -170,6 +175,7 @@ class Run:
             return
         if not self.found and not self.paths:
             return
+        from crosscheck.files import NotWritableError
         from crosscheck.report.pair_facts import PairRun, collect
         from crosscheck.report.pair_files import write
 
@@ -178,7 +184,10 @@ class Run:
         interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
         run = PairRun(_command(self.config), seed, max(self.asked - unready, 0), self.deselected, interrupted, seconds)
         self.facts = collect(pairs, run)
-        write(self.facts, self.paths)
+        try:
+            write(self.facts, self.paths)
+        except NotWritableError as error:
+            self.refused, session.exitstatus = str(error), pytest.ExitCode.INTERNAL_ERROR
         if session.exitstatus == pytest.ExitCode.OK and self.facts["exit_status"]:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -194,8 +203,23 @@ class Run:
         for pair in self.facts["pairs"]:
             terminalreporter.write(f"{pair['verdict'].upper():<10}", **colour.get(pair["verdict"], {"yellow": True}))
             terminalreporter.write_line(f"{pair['name']}  {summary_line(pair)}")
-        for path in self.paths:
+        if self.refused:
+            terminalreporter.write_line(self.refused, red=True)
+        if not self.paths:
+            self._show_scripts(terminalreporter)
+        for path in () if self.refused else self.paths:
             terminalreporter.write_line(f"report: {path}")
+
+    def _show_scripts(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the small case of each pair's first mismatch, where no report keeps it."""
+        from crosscheck.report.pair_facts import first_mismatch
+
+        assert self.facts is not None
+        for pair in self.facts["pairs"]:
+            first = first_mismatch(pair)
+            if first and first["reproduction"]:
+                terminalreporter.write_line(f"\n{pair['name']}: a small case that shows it, as a script\n")
+                terminalreporter.write_line(first["reproduction"]["script"])
 
 
 _RUNS: list[Run] = []

@@ -1,4 +1,4 @@
-"""A fault as a script: the smallest call that shows it, its numbers written out, to be run by whoever is looking for the mistake."""
+"""A fault as a script: a small call that shows it, its numbers written out, to be run by whoever is looking for the mistake."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _source(pair: Declaration) -> list[str]:
 
 def _docstring(pair: Declaration, small: Small) -> str:
     """Return the fault in words; nothing in them ends the docstring."""
-    heading = f"{pair.title}: {small.quantity} differs from the reference; this is the smallest case found."
+    heading = f"{pair.title}: {small.quantity} differs from the reference{'; this is the smallest case found' if small.shrunk else ''}."
     facts = [*_rows(small.divergence, cause=True), ("made smaller", "; ".join(small.shrunk) or "nothing could be")]
     if small.divergence.cause is not None and small.shrunk:
         facts.append(("", "the likely cause was found on the case before it was made smaller"))
@@ -165,15 +165,28 @@ def _number(value: Any, dtype: np.dtype[Any]) -> str:
 def load(path: str, title: str) -> Declaration:
     """Return a pair from the file that declares it; what a script begins with.
 
+    Parameters
+    ----------
+    path : str
+        Relative to the working directory, or else to the folder of the script or to the one above: a script is saved in a folder beside a report,
+        and may be run from anywhere.
+    title : str
+
     Raises
     ------
     SystemExit
         With 2 and a message, if there is no such pair.
     """
     try:
-        return find(path, title)
+        return find(_located(Path(path)), title)
     except LoadingError as error:
         _end(NOT_CHECKED, f"not checked: {error}")
+
+
+def _located(path: Path) -> Path:
+    """Return where a file lies that is named as it was seen when the script was written."""
+    folder = Path(sys.argv[0]).resolve().parent
+    return next((place for place in (path, folder / path, folder.parent / path) if place.is_file()), path)
 
 
 def reproduce(

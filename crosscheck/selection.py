@@ -71,9 +71,14 @@ def _asked_for(check: Check, dtypes: Sequence[str]) -> bool:
 
 
 def _matches(pair: Declaration, check: Check, pattern: str) -> bool:
-    # A pair's own name may hold the characters of patterns.
-    names = (pair.title, check.name, full_name(pair, check))
-    return any(name == pattern or fnmatchcase(name, pattern) for name in names)
+    # A pair's own name may hold the characters of patterns, and a line that was copied from a terminal other white space.
+    names = [_spaced(name) for name in (pair.title, check.name, full_name(pair, check))]
+    return any(name == _spaced(pattern) or fnmatchcase(name, _spaced(pattern)) for name in names)
+
+
+def _spaced(text: str) -> str:
+    """Return a text with single spaces."""
+    return " ".join(text.split())
 
 
 def _what_there_is(pairs: Sequence[Declaration]) -> str:

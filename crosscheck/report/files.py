@@ -12,7 +12,7 @@ from crosscheck.report.findings import Facts
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is never there half."""
     with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, facts: Facts) -> None:

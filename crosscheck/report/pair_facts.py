@@ -9,12 +9,14 @@ import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import crosscheck
 from crosscheck.checks import Check, CheckResult
 from crosscheck.checks.check import never_judged, overall
+from crosscheck.containment import printable
 from crosscheck.declaration import Declaration
 from crosscheck.judgement import Verdict
 from crosscheck.report.facts import EXIT_STATUS
@@ -47,6 +49,15 @@ class PairRun:
     interrupted: bool = False
     seconds: float = 0.0
     environment: Facts = field(default_factory=dict)
+
+
+def cleaned(facts: Any) -> Any:
+    """Return facts in which no text holds what no terminal, file or other process should be given."""
+    if isinstance(facts, dict):
+        return {cleaned(name): cleaned(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [cleaned(value) for value in facts]
+    return printable(facts) if isinstance(facts, str) else facts
 
 
 def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: float) -> Facts:
@@ -115,7 +126,7 @@ def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
         From :func:`pair_facts`, with the facts of their checks in ``"checks"``.
     run : PairRun
     """
-    judged = [pair | {"verdict": pair_verdict(pair).value, "never_judged": unjudged(pair)} for pair in pairs]
+    judged = [pair | {"verdict": pair_verdict(pair).value, "never_judged": unjudged(pair)} for pair in map(cleaned, pairs)]
     done = sum(len(pair["checks"]) for pair in judged)
     verdict = run_verdict([Verdict(pair["verdict"]) for pair in judged], complete=done >= run.asked and not run.interrupted)
     return {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from crosscheck.files import NotWritableError, expect_writable
 from crosscheck.report.files import write_json, write_text
 from crosscheck.report.findings import Facts
 from crosscheck.report.pair_facts import shown_path
@@ -13,25 +16,91 @@ from crosscheck.report.pair_html import render
 SUFFIXES = (".json", ".html")
 
 
-def write(facts: Facts, paths: list[Path]) -> None:
-    """Write a report in every form that was asked for, and beside the first one the small cases, whose files are noted in the facts."""
-    if paths:
-        _write_small_cases(facts, paths[0].with_name(f"{paths[0].stem}-small-cases"))
+_SCRIPT = re.compile(r"\d{2,}-[A-Za-z0-9_-]+-[A-Za-z0-9_-]+\.py")
+"""What the script of a small case is called."""
+
+
+def expected_reports(html: Path | None, json: Path | None) -> list[Path]:
+    """Return the reports that are asked for by their form, once they are known to be writable.
+
+    Raises
+    ------
+    NotWritableError
+        If one of them is not, or has the name of the other form.
+    """
+    for path, suffix in ((html, ".html"), (json, ".json")):
+        if path is not None:
+            expect_writable(path, (suffix,))
+    paths = [path for path in (html, json) if path is not None]
+    expect_reports_writable(paths)
+    return paths
+
+
+def expect_reports_writable(paths: Sequence[Path]) -> None:
+    """Make sure before the work begins that reports, and the small cases beside them, can be written.
+
+    Raises
+    ------
+    NotWritableError
+        If one of them cannot, or two are one file.
+    """
     for path in paths:
-        if path.suffix == ".json":
-            write_json(path, facts)
-        else:
-            write_text(path, render(facts))
+        expect_writable(path, SUFFIXES)
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise NotWritableError(f"{paths[-1]}: is asked for twice; name two files")
+    if paths and (folder := _folder(paths)).exists() and not folder.is_dir():
+        raise NotWritableError(f"{folder}: is a file, where the small cases of {paths[0]} go into a folder; move it, or name another report")
+
+
+def _folder(paths: Sequence[Path]) -> Path:
+    """Return where the small cases go."""
+    return paths[0].with_name(f"{paths[0].stem}-small-cases")
+
+
+def write(facts: Facts, paths: Sequence[Path]) -> None:
+    """Write a report in every form that was asked for, and beside the first one the small cases, whose files are noted in the facts.
+
+    Raises
+    ------
+    NotWritableError
+        If a report cannot be written; those that can be are. A small case that cannot is a note of its check.
+    """
+    if paths:
+        _remove_small_cases(_folder(paths))
+        _write_small_cases(facts, _folder(paths))
+    refused = []
+    for path in paths:
+        try:
+            if path.suffix == ".json":
+                write_json(path, facts)
+            else:
+                write_text(path, render(facts))
+        except OSError as error:
+            refused.append(f"{path}: cannot be written ({error.strerror or error})")
+    if refused:
+        raise NotWritableError("; ".join(refused))
+
+
+def _remove_small_cases(folder: Path) -> None:
+    """Remove the scripts of an earlier run, which may show what is no longer so; whatever else lies there is somebody's own."""
+    for path in folder.glob("*.py"):
+        with suppress(OSError):
+            if _SCRIPT.fullmatch(path.name) and b"from crosscheck.reproduction import" in path.read_bytes():
+                path.unlink()
 
 
 def _write_small_cases(facts: Facts, folder: Path) -> None:
     for number, pair in enumerate(facts["pairs"], start=1):
         for check in pair["checks"]:
             if check["reproduction"]:
-                folder.mkdir(exist_ok=True)
                 path = folder / f"{number:02}-{_safe(pair['name'])}-{_safe(check['check'])}.py"
-                write_text(path, check["reproduction"]["script"])
-                check["reproduction"]["file"] = shown_path(path.resolve())
+                try:
+                    folder.mkdir(exist_ok=True)
+                    write_text(path, check["reproduction"]["script"])
+                except OSError as error:
+                    check["notes"].append(f"the small case could not be saved as {shown_path(path)} ({error.strerror or error})")
+                else:
+                    check["reproduction"]["file"] = shown_path(path.resolve())
 
 
 def _safe(name: str) -> str:

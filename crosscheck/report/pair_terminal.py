@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts, fraction_in_words
 from crosscheck.report.pair_facts import first_mismatch
-from crosscheck.report.pair_words import check_rows, mismatch_rows, pair_line, quantity_name, reproduce_rows
+from crosscheck.report.pair_words import check_rows, folded, mismatch_rows, pair_line, quantity_name, reproduce_rows
 from crosscheck.report.terminal import COLOURS, grid
 
 
 def show(facts: Facts, console: Console) -> None:
     """Print the report."""
-    console.print(Group(*_parts(facts)))
+    for part in _parts(facts):
+        # A line that is copied must not be broken: the terminal itself wraps it.
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _parts(facts: Facts) -> Iterator[RenderableType]:
@@ -33,14 +35,19 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
     rows = [("inferred", text) for text in pair["inferred"]]
     if (first := first_mismatch(pair)) is not None:
         rows += mismatch_rows(pair, first)
-    for check in pair["checks"]:
-        if check["counted"] not in ("match", "mismatch") and not _is_moot(check):
-            rows += _passed_over(check)
+    passed_over = [check for check in pair["checks"] if check["counted"] not in ("match", "mismatch") and not _is_moot(check)]
+    rows += _passed_over(passed_over)
     if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:
         rows.append(("not applicable", f"{len(moot)} {'contract' if len(moot) == 1 else 'contracts'}: {', '.join(moot)}"))
     if largest := largest_fraction(pair):
         rows.append(("largest error", largest))
-    yield Padding(grid(rows), (0, 0, 0, 2))
+    yield Padding(grid(row for row in rows if row[0] not in _TO_COPY), (0, 0, 0, 2))
+    width = max((len(name) for name, _ in rows), default=0) + 2
+    yield from (Text(f"  {name:<{width}}", style="bold") + Text(text, style="not bold") for name, text in rows if name in _TO_COPY)
+
+
+_TO_COPY = ("reproduce", "small case")
+"""What is there to be copied as it stands: lines of their own."""
 
 
 def _is_moot(check: Facts) -> bool:
@@ -48,15 +55,17 @@ def _is_moot(check: Facts) -> bool:
     return bool(check["check"].startswith(CONTRACT) and check["verdict"] == "skipped")
 
 
-def _passed_over(check: Facts) -> Iterator[tuple[str, str]]:
-    """Yield why a check did not match, short."""
-    if check["expected_difference"]:
-        yield "expected", f"{check['check']}: {check['expected_difference']}"
-    elif check["verdict"] == "skipped":
-        yield "skipped", f"{check['check']}: {check['reason']}"
-    else:
-        yield "undecided", f"{check['check']}: " + "; ".join(text for _, text in check_rows(check))
-        yield from reproduce_rows(check)
+def _passed_over(checks: Sequence[Facts]) -> Iterator[tuple[str, str]]:
+    """Yield why checks did not match, short: those of one reason together, and how to repeat the first of them."""
+    expected = [(check["check"], check["expected_difference"]) for check in checks if check["expected_difference"]]
+    skipped = [(check["check"], check["reason"]) for check in checks if check["verdict"] == "skipped" and not check["expected_difference"]]
+    undecided = [check for check in checks if check["verdict"] != "skipped" and not check["expected_difference"]]
+    reasons = {check["check"]: "; ".join(text for _, text in check_rows(check)) for check in undecided}
+    yield from (("expected", text) for text in folded(expected))
+    yield from (("skipped", text) for text in folded(skipped))
+    yield from (("undecided", text) for text in folded(reasons.items()))
+    first = {reasons[check["check"]]: check for check in reversed(undecided)}
+    yield from (row for check in undecided if first[reasons[check["check"]]] is check for row in reproduce_rows(check))
 
 
 def largest_fraction(pair: Facts) -> str:

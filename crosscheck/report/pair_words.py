@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 
 from crosscheck.report.findings import Facts, counted, rows
 from crosscheck.report.message import laid_out
@@ -37,7 +37,8 @@ def reproduce_rows(check: Facts) -> Iterator[tuple[str, str]]:
     """Yield how to repeat a check, and the small case where there is one."""
     yield "reproduce", check["reproduce"]
     if check["reproduction"] and check["reproduction"]["file"]:
-        yield "small case", f"python {check['reproduction']['file']}  ({check['reproduction']['input_elements']} input elements)"
+        elements = counted(check["reproduction"]["input_elements"], "input element")
+        yield "small case", f"python {shlex.quote(check['reproduction']['file'])}  ({elements})"
 
 
 def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
@@ -52,7 +53,17 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
     for name, checks in where.items():
         which = f"{', '.join(checks[:3])}{', ...' if len(checks) > 3 else ''}"
         yield f"{name} in {len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {which}"
-    yield from (f"{check['check']}: {check['reason']}" for check in wrong if check is not first and not check["quantities"])
+    yield from folded((check["check"], check["reason"]) for check in wrong if check is not first and not check["quantities"])
+
+
+def folded(checks: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield names with what is said of them, those of which the same is said together: how many there are, and the first three."""
+    said: dict[str, list[str]] = {}
+    for name, text in checks:
+        said.setdefault(text, []).append(name)
+    for text, names in said.items():
+        which = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        yield f"{which}: {text}" if len(names) == 1 else f"{len(names):,} checks, {which}: {text}"
 
 
 def quantity_name(pair: Facts, quantity: Facts) -> str:
@@ -84,7 +95,7 @@ def summary_line(pair: Facts) -> str:
 
 def message(check: Facts, name: str) -> str:
     """Return all that is known about a failed check as one text, read from the top down."""
-    text = laid_out(f"{check['verdict'].upper()}: {name}", [*check_rows(check), *reproduce_rows(check)])
-    if not check["reproduction"]:
-        return text
-    return f"{text}\n\nthe small case as a script:\n\n{textwrap.indent(check['reproduction']['script'], '    ')}"
+    found = [*check_rows(check), *reproduce_rows(check)]
+    if check["reproduction"]:
+        found.append(("small case", f"{counted(check['reproduction']['input_elements'], 'input element')}; --crosscheck-report saves it as a script"))
+    return laid_out(f"{check['verdict'].upper()}: {name}", found)

@@ -17,8 +17,9 @@ from crosscheck.references import resolved
 from crosscheck.report.findings import Facts
 from crosscheck.report.pair_facts import check_facts
 from crosscheck.trace import Place
-from crosscheck.traces.file import Case, Recording, TraceFile, TraceFileError, digest, read
+from crosscheck.traces.file import Case, Recording, TraceFile, TraceFileError, digest
 from crosscheck.traces.oracle import Recorded, given
+from crosscheck.traces.reading import read
 
 
 @dataclass

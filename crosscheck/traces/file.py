@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import crosscheck
@@ -19,7 +18,11 @@ from crosscheck.files import whole
 from crosscheck.operation import Call
 
 SCHEMA_VERSION = 1
-_KEY = "crosscheck"
+KEY = "crosscheck"
+"""Under which the description stands beside the arrays."""
+
+STORABLE = frozenset({"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
+"""The precisions that the file can hold; anything else is a mistake of the subject, and noted as one."""
 
 Side = Literal["subject", "reference"]
 AnyArray = npt.NDArray[Any]
@@ -166,65 +169,4 @@ def write(trace: TraceFile, path: Path) -> None:
         "recordings": [asdict(recording) for recording in trace.recordings],
     }
     with whole(path) as temporary:
-        save_file(trace.arrays, temporary, metadata={_KEY: json.dumps(header, allow_nan=False)})
-
-
-def read(path: Path) -> TraceFile:
-    """Read a trace.
-
-    Raises
-    ------
-    TraceFileError
-        If there is no such file, or it is not a trace of this version.
-    """
-    if not path.is_file():
-        raise TraceFileError(f"{path}: no such file; record one with 'crosscheck trace'")
-    try:
-        with safe_open(path, framework="numpy") as stream:
-            metadata = stream.metadata() or {}
-            if _KEY not in metadata:
-                raise TraceFileError(f"{path}: holds arrays, but no description of a trace; record one with 'crosscheck trace'")
-            return _read(path, metadata[_KEY], {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, TypeError, AttributeError) as error:
-        if isinstance(error, OSError):
-            raise TraceFileError(f"{path}: cannot be read ({error.strerror or error})") from None
-        raise TraceFileError(f"{path}: no trace ({str(error).splitlines()[0]}); record one with 'crosscheck trace'") from None
-
-
-def _read(path: Path, text: str, arrays: dict[str, AnyArray]) -> TraceFile:
-    try:
-        header = json.loads(text)
-        version = header["schema_version"]
-    except (ValueError, KeyError, TypeError):
-        raise TraceFileError(f"{path}: its description is no JSON of a trace; record it again") from None
-    if version != SCHEMA_VERSION:
-        raise TraceFileError(f"{path}: written in version {version!r} of the format, this version reads {SCHEMA_VERSION}; record it again")
-    try:
-        recordings = [_typed(Recording(**{**one, "cases": [_typed(Case(**case)) for case in one["cases"]]})) for one in header["recordings"]]
-        trace = _typed(TraceFile(header["side"], header["seed"], recordings, arrays))
-    except (KeyError, TypeError) as error:
-        raise TraceFileError(f"{path}: its description is not complete ({error}); record it again") from None
-    if trace.side not in ("subject", "reference"):
-        raise TraceFileError(f"{path}: its side is {trace.side!r}, expected 'subject' or 'reference'; record it again")
-    return trace
-
-
-_Described = TypeVar("_Described", Case, Recording, TraceFile)
-
-
-def _typed(described: _Described) -> _Described:
-    """Return a part of a description whose entries are of the kinds that they should be.
-
-    Raises
-    ------
-    TypeError
-        If one of them is not.
-    """
-    for entry in fields(described):
-        value, kind = getattr(described, entry.name), str(entry.type).partition("[")[0]
-        if kind in _KINDS and not (isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")):
-            raise TypeError(f"{entry.name} is {value!r}, expected a value of type {kind}")
-    return described
-
-
-_KINDS: dict[str, type] = {kind.__name__: kind for kind in (str, int, bool, list, dict)}
+        save_file(trace.arrays, temporary, metadata={KEY: json.dumps(header, allow_nan=False)})

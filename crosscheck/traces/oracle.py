@@ -13,7 +13,8 @@ import numpy.typing as npt
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.declaration import PairError
 from crosscheck.operation import Arrays, Call, RefusedError
-from crosscheck.traces.file import TraceFile, TraceFileError, digest, read
+from crosscheck.traces.file import TraceFile, TraceFileError, digest
+from crosscheck.traces.reading import read
 
 
 def recorded(path: str | Path, pair: str = "") -> Recorded:

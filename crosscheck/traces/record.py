@@ -20,10 +20,7 @@ from crosscheck.operation import Call, RefusedError
 from crosscheck.pair import Pair, Prepared
 from crosscheck.report.pair_facts import check_facts
 from crosscheck.selection import Selection
-from crosscheck.traces.file import Case, Recording, Side, TraceFile, digest, put_call
-
-_STORABLE = frozenset({"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
-"""What the file can hold; anything else is a mistake of the subject, and noted as one."""
+from crosscheck.traces.file import STORABLE, Case, Recording, Side, TraceFile, digest, put_call
 
 Progress = Callable[[str], None]
 
@@ -122,7 +119,7 @@ def _record_subject(trace: TraceFile, prepared: Prepared, call: Call, settings: 
         found, case.reason = {}, f"did not end within {settings.timeout:g} s"
     case.absent = {name: reason for name, reason in layer.absent.items() if name not in found}
     for quantity, value in found.items():
-        if value.dtype.name not in _STORABLE:
+        if value.dtype.name not in STORABLE:
             case.reason = f"{quantity} is an array of dtype {value.dtype}, expected {case.dtype}"
             continue
         trace.put(at, place, "found", quantity, value)

@@ -153,9 +153,11 @@ PAIR = pair(Interrupts)
             "'nothing*' matches no pair and no check; the pairs are Scale; checks are called",
         ),
         (["check", "pairs.py", "--only", "values-float32-*", "--dtype", "float64"], "no check is left to be run"),
-        (["check", "pairs.py", "--json", "r.txt"], "r.txt: the name has to end in .json or .html"),
+        (["check", "pairs.py", "--json", "r.txt"], "r.txt: the name has to end in .json"),
         (["check", "pairs.py", "--html", "nowhere/r.html"], "nowhere/r.html: there is no folder nowhere"),
-        (["check", "pairs.py", "--html", "."], ".: the name has to end in .json or .html"),
+        (["check", "pairs.py", "--html", "."], ".: the name has to end in .html"),
+        (["check", "pairs.py", "--html", "r.json"], "r.json: the name has to end in .html"),
+        (["check", "pairs.py", "--json", "blocked.json"], "blocked-small-cases: is a file, where the small cases of blocked.json go into a folder"),
         (["check", "pairs.py", "twin.py"], "two of the files declare a pair called 'Scale'"),
         (["check", "broken.py"], "importing it raised ZeroDivisionError: division by zero (broken.py:2"),
     ],
@@ -166,6 +168,7 @@ def test_refused(folder: Path, capsys: pytest.CaptureFixture[str], arguments: li
     declare(folder, "PAIR = pair()", "twin.py")
     declare(folder, "", "empty.py")
     declare(folder, "1 / 0", "broken.py")
+    (folder / "blocked-small-cases").touch()
     before = sorted(folder.iterdir())
     assert main(arguments) == 2
     captured = capsys.readouterr()
@@ -175,7 +178,11 @@ def test_refused(folder: Path, capsys: pytest.CaptureFixture[str], arguments: li
     assert [path for path in sorted(folder.iterdir()) if path.name != "__pycache__"] == before
 
 
-@pytest.mark.parametrize("option", [["--seed", "-1"], ["--timeout", "x"], ["--dtype", "float16"], []], ids=["seed", "timeout", "dtype", "no-file"])
+@pytest.mark.parametrize(
+    "option",
+    [["--seed", "-1"], ["--timeout", "x"], ["--timeout", "1e300"], ["--timeout", "nan"], ["--dtype", "float16"], []],
+    ids=["seed", "timeout", "timer-overflow", "no-time", "dtype", "no-file"],
+)
 def test_wrong_usage(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["check", *(["pairs.py"] if option else []), *option])
@@ -212,3 +219,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage: crosscheck" in capsys.readouterr().out
+
+
+def test_what_nobody_foresaw_is_one_line_and_no_difference(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that Python handles ends a program with 1, which here means that something differs."""
+
+    def fails(*arguments: object) -> None:
+        raise RuntimeError("two\nlines\x1b")
+
+    monkeypatch.setattr("crosscheck.commands.check.collect", fails)
+    declare(folder, "PAIR = pair()")
+    assert main(["check", "pairs.py"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("crosscheck: could not go on: RuntimeError: two lines")
+    assert "test_command.py:" in err
+    assert err.count("\n") == 1
+    assert "\x1b" not in err

@@ -252,3 +252,52 @@ def test_headline_says_what_was_left_undone(outcome: dict[str, Any], beginning: 
     facts = report(made(), **outcome)
     assert facts["headline"].startswith(beginning)
     assert facts["exit_status"] == (2 if outcome else 0)
+
+
+def narrow(facts: Facts) -> list[str]:
+    """Return the lines that a narrow terminal gets."""
+    console = Console(file=io.StringIO(), width=40)
+    show(facts, console)
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_what_is_to_be_copied_is_not_broken() -> None:
+    line = f"crosscheck check {'long' * 20}/mine.py --only 'a  pair/values-float64-normal'"
+    case = {"input_elements": 1, "script": "", "file": f"{'long ' * 20}.py"}
+    lines = narrow(report(made(verdict="mismatch", counted="mismatch", reproduce=line, reproduction=case)))
+    assert any(shown.endswith(f" {line}") for shown in lines)
+    assert any(shown.endswith(f" python '{case['file']}'  (1 input element)") for shown in lines)
+
+
+def alike(verdict: str, *, reproduce: str = "again", **changes: Any) -> Facts:
+    """Return a pair with five checks of one verdict."""
+    pair = made(verdict=verdict, counted=verdict, **changes)
+    return pair | {"checks": [pair["checks"][0] | {"check": f"contract-{name}", "reproduce": f"{reproduce} {name}"} for name in "abcde"]}
+
+
+def test_undecided_checks_of_one_reason_are_one_row() -> None:
+    text = printed(report(alike("undecided", reason="who knows", about="the claim")))
+    assert text.count("who knows") == 1
+    assert "5 checks, contract-a, contract-b, contract-c, ...: who knows" in text
+    assert "again a" in text
+    assert "again b" not in text
+
+
+def test_contracts_broken_for_one_reason_are_one_row() -> None:
+    pair = alike("mismatch", reason="raised")
+    assert list(also_wrong(pair, pair["checks"][0])) == ["4 checks, contract-b, contract-c, contract-d, ...: raised"]
+
+
+def test_message_names_the_small_case_and_does_not_print_it() -> None:
+    case = {"input_elements": 4, "script": "print('the script')\n", "file": ""}
+    text = message(made(verdict="mismatch", reproduction=case)["checks"][0], "the test")
+    assert "small case    4 input elements; --crosscheck-report saves it as a script" in text
+    assert "the script'" not in text
+
+
+def test_facts_hold_nothing_that_a_terminal_obeys() -> None:
+    facts = report(made(reason="a\ud800\x1b[31m\x00b", notes=["\x07"]) | {"inferred": ["\x9b"]})
+    assert facts["pairs"][0]["checks"][0]["reason"] == "a\\ud800\\x1b[31m\\x00b"
+    assert facts["pairs"][0]["checks"][0]["notes"] == ["\\x07"]
+    assert facts["pairs"][0]["inferred"] == ["\\x9b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -204,15 +205,21 @@ def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> Non
     [
         ("report.txt", "report.txt: the name has to end in .json or .html"),
         ("missing/r.json", "missing/r.json: there is no folder missing"),
+        ("blocked.json", "blocked-small-cases: is a file"),
+        ("./twice.json", "twice.json: is asked for twice; name two files"),
     ],
 )
-def test_report_that_cannot_be_written_ends_the_run_at_once(suite: Any, path: str, error: str) -> None:
-    result = suite("pair()", "--crosscheck-report", path)
+def test_report_that_cannot_be_written_ends_the_run_at_once(suite: Any, pytester: pytest.Pytester, path: str, error: str) -> None:
+    (pytester.path / "blocked-small-cases").touch()
+    twice = ["--crosscheck-report", "twice.json"] if "twice" in path else []
+    result = suite("pair()", "--crosscheck-report", path, *twice)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert error in result.stderr.str()
 
 
-@pytest.mark.parametrize(("option", "value"), [("--crosscheck-seed", "-1"), ("--crosscheck-seed", "x"), ("--crosscheck-timeout", "nan")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--crosscheck-seed", "-1"), ("--crosscheck-seed", "x"), ("--crosscheck-timeout", "nan"), ("--crosscheck-timeout", "1e300")]
+)
 def test_wrong_number_is_a_usage_error(suite: Any, option: str, value: str) -> None:
     result = suite("pair()", f"{option}={value}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -224,3 +231,26 @@ def test_run_without_pairs_says_nothing(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("-p", "no:randomly")
     assert result.ret == 0
     result.stdout.no_fnmatch_line("*crosscheck*MATCH*")
+
+
+def test_script_of_the_first_mismatch_is_printed_once(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64")
+    assert result.stdout.str().count("reproduce(\n") == 1
+    result.stdout.fnmatch_lines(["*small case*--crosscheck-report saves it as a script", "Negated: a small case that shows it, as a script"])
+
+
+def test_script_that_a_report_keeps_is_not_printed(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
+    assert "reproduce(\n" not in result.stdout.str()
+
+
+def test_report_that_cannot_be_finished_is_one_line_and_no_success(suite: Any, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(crosscheck.report.pair_files, "write_json", full)
+    result = suite("pair()", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
+    assert outcomes(result)["passed"] == 1
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(["r.json: cannot be written (No space left on device)"])
+    result.stdout.no_fnmatch_line("report: r.json")

@@ -250,3 +250,21 @@ def test_call_that_cannot_be_judged_ends_with_2(change: dict[str, Any], words: s
         reproduce(linear(), **{**GIVEN, **change})
     assert end.value.code == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["cases", ""], ids=["beside-a-report", "beside-the-file"])
+def test_saved_script_finds_its_file_from_anywhere(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is named as it was seen from the working directory, which may be another one later."""
+    monkeypatch.chdir(tmp_path)
+    path = write(reproduction_of("linear-row", tmp_path / "layers.py"), tmp_path / folder, "linear-row")
+    (tmp_path / "elsewhere").mkdir()
+    ended = run(path, tmp_path / "elsewhere")
+    assert ended.returncode == 1, ended.stderr
+
+
+def test_script_of_what_could_not_be_made_smaller_does_not_claim_it() -> None:
+    pair, found = of_relu("relu")
+    text = script(pair, replace(found.small, shrunk=()))
+    assert "smallest" not in text
+    assert "before it was made smaller" not in text
+    assert "nothing could be" in text
