@@ -12,7 +12,7 @@ from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Set
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
+from crosscheck.judgement import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
 from crosscheck.operation import Call, RefusedError
 from crosscheck.pair import Prepared
 from crosscheck.references import Reference
@@ -88,8 +88,11 @@ def _as_given(check: LayerCheck, dtype: str) -> Call:
 
 
 def _out_of_range(judgement: Judgement) -> Judgement:
-    """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose."""
-    if judgement.verdict is Verdict.UNDECIDED and ("oracle itself is not finite" in judgement.reason or "exceed" in judgement.reason):
+    """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose.
+
+    A subject that is not finite where the oracle is stays undecided: whether it had to leave the range, nobody knows.
+    """
+    if judgement.verdict is Verdict.UNDECIDED and judgement.reason in (NO_ORACLE, UNLIMITED):
         return replace(judgement, verdict=Verdict.SKIPPED, reason=f"{OUT_OF_RANGE}{judgement.reason}")
     return judgement
 
