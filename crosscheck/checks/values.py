@@ -90,11 +90,11 @@ def _as_given(check: LayerCheck, dtype: str) -> Call:
 def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
     """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose.
 
-    A subject that is not finite where the oracle is stays undecided: whether it had to leave the range, nobody knows. Not so an
-    infinity that was read off an update: there it may be the step that the harness took.
+    A subject that is not finite where the oracle is stays undecided: whether it had to leave the range, nobody knows. Not so a
+    result that was read off an update: there it may be the step that the harness took.
     """
     quantity, found = judgement.place.quantity, check.found.get(judgement.place.quantity)
-    read = found is not None and not np.isnan(found).any() and check.subject.reading(quantity, check.call, found) is not None
+    read = found is not None and check.subject.reading(quantity, check.call, found) is not None
     if judgement.verdict is Verdict.UNDECIDED and (judgement.reason in (NO_ORACLE, UNLIMITED) or (read and judgement.exceeding)):
         return replace(judgement, verdict=Verdict.SKIPPED, reason=f"{OUT_OF_RANGE}{judgement.reason}")
     return judgement
