@@ -76,6 +76,11 @@ class Arithmetic:
         return float(np.finfo(self.dtype).smallest_subnormal)
 
     @cached_property
+    def smallest_normal(self) -> float:
+        """The smallest number with all its digits; below it, results may also be flushed to zero."""
+        return float(np.finfo(self.dtype).smallest_normal)
+
+    @cached_property
     def confidence(self) -> float:
         """Lambda, about 8."""
         return math.sqrt(2 * math.log(2 * self.elements / self.false_alarms))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,17 @@ class Values:
         """Return the sum of all columns as the only one; the blur of independent roundings adds up as its squares do."""
         blur = np.hypot.reduce(self.blur, axis=1, keepdims=True)
         return Values(self.right, self.left, self.above.sum(axis=1, keepdims=True), self.below.sum(axis=1, keepdims=True), blur)
+
+
+def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
+    """Return the values with the blur of a number of size 1 where a function moves over some steps and not over others.
+
+    It may be flat there, or its changes may be less than the last digit of a 1 that they were added to, like those of a function that saturates.
+    """
+    if not runs:
+        return []
+    still = np.any([((run.above == 0) & (run.below == 0)).any(axis=0) for run in runs], axis=0)
+    return [replace(run, blur=np.where(still, np.maximum(run.blur, blur), run.blur)) for run in runs]
 
 
 @dataclass(frozen=True)
@@ -189,6 +200,8 @@ class Slope:
         What the output itself is as a slope over the largest step.
     quotients : tuple of (float, float, float)
         The step of each plain central quotient, its value, and the rounding in it.
+    unseen : float
+        What the rounding of outputs that did not move is as a slope over the largest step: a backward pass may add their terms up all the same.
     """
 
     value: float = 0.0
@@ -201,6 +214,7 @@ class Slope:
     terms: float = 0.0
     size: float = 0.0
     quotients: tuple[tuple[float, float, float], ...] = ()
+    unseen: float = 0.0
 
     def resolution(self, slope: float) -> float:
         """Return what the rounding of the output is as a slope, over the largest step up to which the slope stays within a half of what it is.
@@ -212,7 +226,7 @@ class Slope:
             if abs(quotient - slope) > abs(slope) / 2 + rounding:
                 break
             result = min(result, rounding)
-        return result
+        return result + self.unseen
 
 
 def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: float) -> Slope:
@@ -252,15 +266,17 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
     # and another cannot be seen but over large steps, no step suits the sum.
     if whole.kinked[0] or abs(value - apart) > error + apart_error or apart_error < error:
         value, error = apart, apart_error
+    unseen = float(blur * np.hypot.reduce((cotangent * base)[~moved], initial=0.0) / top)
     return Slope(
         value=value,
-        error=error,
+        error=error + unseen,
         low=float(np.sum(each.slope - half)),
         high=float(np.sum(each.slope + half)),
-        slack=float(np.sum(each.error + np.where(each.kinked, each.jump_error / 2, 0.0))),
+        slack=float(np.sum(each.error + np.where(each.kinked, each.jump_error / 2, 0.0))) + unseen,
         kink=bool(each.kinked.any()),
         broken=bool(each.broken.any() or whole.broken.any()),
         terms=float(np.sum(np.abs(each.slope) + half)),
         size=float(np.sum(np.abs(cotangent * base)[moved]) / top),
         quotients=tuple(quotient for run in together for quotient in run.quotients()),
+        unseen=unseen,
     )

@@ -82,6 +82,9 @@ class Judgement:
 UNLIMITED = "no limit to its error: rounding alone decides what it is here, or numbers on the way may exceed the range"
 """Why a quantity with an unlimited error is undecided."""
 
+NO_ORACLE = "the oracle itself is not finite here"
+"""Why a quantity is undecided about which the oracle says nothing."""
+
 
 def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
     """Compare one quantity with the oracle's, element by element.
@@ -108,7 +111,7 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
     if subject.dtype != arithmetic.dtype:
         return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, expected {arithmetic.dtype}")
     if not np.isfinite(oracle).all():
-        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason="the oracle itself is not finite here")
+        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=NO_ORACLE)
     wide = subject.astype(np.float64)
     if not np.isfinite(wide).all():
         return _not_finite(place, kind, wide, oracle, np.broadcast_to(np.asarray(bound.terms), wide.shape), arithmetic)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.containment import SubjectError
-from crosscheck.differences import Slope, Values, steps, weighted_slope
+from crosscheck.differences import Slope, Values, blurred_where_still, steps, weighted_slope
 from crosscheck.operation import Call
 from crosscheck.subject import SubjectLayer
 
@@ -173,7 +173,8 @@ class Point:
     def slope(self, line: Line) -> Slope:
         """Return the slope of <cotangent, output> along a line, from difference quotients."""
         runs = [values for run in steps(self._scales(line)) for values in self._values(line, run)]
-        return weighted_slope(self.output, runs, self.cotangent, self.arithmetic.confidence * self.arithmetic.unit)
+        blur = self.arithmetic.confidence * self.arithmetic.unit
+        return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur)
 
     def _scales(self, line: Line) -> list[float]:
         """Return the sizes that steps are taken relative to.
@@ -212,7 +213,10 @@ class Point:
             return None
         base = self.output
         largest = np.maximum(np.maximum(np.abs(above), np.abs(below)), np.abs(base))
-        blur = self.arithmetic.confidence * np.maximum(self.noise["output"].ravel(), self.arithmetic.unit * largest)
+        # Whole multiples of a 1's last digit, 0 among them, may have been taken from a 1, as in exp(x) - 1 at a small x.
+        whole = np.all(np.mod([above, below, base], self.arithmetic.unit) == 0, axis=0)
+        size = np.where(whole, np.maximum(largest, 1.0), largest)
+        blur = self.arithmetic.confidence * np.maximum(self.noise["output"].ravel(), self.arithmetic.unit * size)
         gone = (step, step) if line.direction is not None else (float((right - x).flat[line.index or 0]), float((x - left).flat[line.index or 0]))
         return *gone, above - base, below - base, blur
 
@@ -236,7 +240,8 @@ class Point:
             if line.direction is not None
             else line.of(self.reading[line.quantity])
         )
-        return self.arithmetic.sides * self.arithmetic.unit * count * terms + observed + reading
+        flushed = self.arithmetic.smallest_normal * max(1.0, float(np.abs(self.cotangent).sum()))
+        return self.arithmetic.sides * (self.arithmetic.unit * count * terms + flushed) + observed + reading
 
 
 def point_of(layer: SubjectLayer, call: Call, arithmetic: Arithmetic) -> Point:

@@ -18,7 +18,11 @@ from crosscheck.operation import Call
 
 def not_computed(failure: Failure) -> Iterator[Candidate]:
     """Everything is zero."""
-    yield Candidate("not computed", "every element is 0: it was never computed, or not stored", np.zeros_like(failure.expected))
+    words = "every element is 0: it was never computed, or not stored"
+    if np.abs(failure.expected).max(initial=0.0) < failure.arithmetic.unit:
+        # So small, it may have been computed and then cut off by a threshold.
+        words = "every element is 0 on these inputs: what is small is cut off, or it was never computed"
+    yield Candidate("not computed", words, np.zeros_like(failure.expected))
 
 
 def constant_factor(failure: Failure) -> Iterator[Candidate]:
@@ -62,6 +66,9 @@ def derivative_left_out(failure: Failure) -> Iterator[Candidate]:
     """Hand the cotangent on as it is, everywhere or where an activation has its kink, or let the cotangent's sign decide."""
     cotangent, x = failure.call.grad_output, failure.call.x
     if failure.quantity != "grad_input" or failure.call.params or cotangent is None or cotangent.shape != x.shape:
+        return
+    if failure.expected.shape != x.shape:
+        # Only some of the elements could be judged.
         return
     yield Candidate("derivative left out", "the cotangent is handed on as it is, without the derivative", cotangent)
     if (x == 0).any():

@@ -12,7 +12,7 @@ from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Set
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
+from crosscheck.judgement import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
 from crosscheck.operation import Call, RefusedError
 from crosscheck.pair import Prepared
 from crosscheck.references import Reference
@@ -74,7 +74,7 @@ def judged(prepared: Prepared, call: Call, dtype: str) -> tuple[LayerCheck, list
     check = check_layer(prepared.layer, arbiter.oracle, call, arithmetic, prepared.pair.title)
     judgements = []
     for found in check.judgements:
-        judgement = _out_of_range(found)
+        judgement = _out_of_range(found, check)
         judgement = _disagreement(judgement, check, arbiter, others, arithmetic) if others else judgement
         judgements.append(_declared(judgement, check, prepared, arithmetic))
     return check, judgements
@@ -87,9 +87,15 @@ def _as_given(check: LayerCheck, dtype: str) -> Call:
     return replace(call, x=arranged(call.x, memory_of(given.x)), grad_output=grad_output)
 
 
-def _out_of_range(judgement: Judgement) -> Judgement:
-    """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose."""
-    if judgement.verdict is Verdict.UNDECIDED and ("oracle itself is not finite" in judgement.reason or "exceed" in judgement.reason):
+def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
+    """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose.
+
+    A subject that is not finite where the oracle is stays undecided: whether it had to leave the range, nobody knows. Not so a
+    result that was read off an update: there it may be the step that the harness took.
+    """
+    quantity, found = judgement.place.quantity, check.found.get(judgement.place.quantity)
+    read = found is not None and check.subject.reading(quantity, check.call, found) is not None
+    if judgement.verdict is Verdict.UNDECIDED and (judgement.reason in (NO_ORACLE, UNLIMITED) or (read and judgement.exceeding)):
         return replace(judgement, verdict=Verdict.SKIPPED, reason=f"{OUT_OF_RANGE}{judgement.reason}")
     return judgement
 

@@ -111,8 +111,10 @@ class TorchOracle:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RefusedError(f"{NAME}'s {_title(self.reference)} refuses {shapes}: {reason}") from error
 
-    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0) -> dict[str, Array]:
+    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
+
+        The results of elementary functions are moved by ``flushed`` as well.
 
         Raises
         ------
@@ -120,7 +122,7 @@ class TorchOracle:
             If the operation is itself random.
         """
         # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
-        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow):
+        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed):
             return self.vjp(call)
 
     def largest(self, call: Call) -> float:

@@ -48,6 +48,8 @@ class Noise(TorchDispatchMode):
         Of the perturbations.
     underflow : float
         What a result may lose besides, however small it is.
+    flushed : float
+        What an elementary function may lose: many give 0 where the right result is subnormal.
 
     Raises
     ------
@@ -55,9 +57,9 @@ class Noise(TorchDispatchMode):
         By an operation that is itself random: two runs of it are two results.
     """
 
-    def __init__(self, scale: float, seed: int, underflow: float = 0.0) -> None:
+    def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> None:
         super().__init__()
-        self._scale, self._underflow = scale, underflow
+        self._scale, self._underflow, self._flushed = scale, underflow, flushed
         self._generator = torch.Generator().manual_seed(seed)
         self._within: list[Any] = []
 
@@ -106,7 +108,8 @@ class Noise(TorchDispatchMode):
             roundings = OF_POWERS.get(float(args[1]), roundings)
         if not roundings:
             return result
-        return _mapped(lambda value: self._scaled(value, roundings), result)
+        result = _mapped(lambda value: self._scaled(value, roundings), result)
+        return _mapped(self._moved_from_zero, result) if name in FUNCTIONS else result
 
     def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._within.append(func)
@@ -170,6 +173,12 @@ class Noise(TorchDispatchMode):
             return torch.where(value.isfinite(), noise.abs().mul_(value.sgn()), value)
         # An infinity, such as the logit of a position that is masked, stays what it is.
         return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
+
+    def _moved_from_zero(self, value: Any) -> Any:
+        """Perturb what an elementary function made of numbers at which it may underflow, 0 included."""
+        if not _is_result(value) or not value.numel() or float(value.abs().min()) * self._scale > self._flushed or not self._flushed:
+            return value
+        return value + self._random(value).abs_().mul_(self._flushed).copysign_(value)
 
     def _random(self, value: torch.Tensor) -> torch.Tensor:
         return torch.randn(value.shape, generator=self._generator, dtype=torch.float64)

@@ -31,6 +31,11 @@ distribution's, for infinitely many, is 6.8. More runs would cost more time than
 SCALES = (2.0**-40, 2.0**-46)
 """Epsilon of every other run. Where the answer is linear both show the same; where they do not, it is no error theory that decides."""
 
+_LOST = 4.0
+"""Smallest normal numbers that every element of an array that rounds may be off by, absolutely. Where exp(-x) leaves the range, 1 / (1 + exp(-x)) is
+0 in place of up to a quarter of one; an exponential that is flushed to zero loses a whole one. There is room for the few of them that meet in one
+element, and for a slope or a cotangent of a few units that multiplies them."""
+
 _NONLINEAR = 10.0
 """A ratio of the two spreads, each of 16 runs, that chance alone does not produce: in one element of 1e11 it reaches 8.3, by the F distribution."""
 
@@ -38,10 +43,10 @@ _NONLINEAR = 10.0
 class NoisyOracle(Oracle, Protocol):
     """An oracle that can be run with its rounding enlarged."""
 
-    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0) -> dict[str, Array]:
+    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size; the seed decides which way.
 
-        Besides, each loses up to ``underflow``.
+        Besides, each loses up to ``underflow``, and what an elementary function gives up to ``flushed``.
         """
 
     def largest(self, call: Call) -> float:
@@ -69,13 +74,14 @@ class Measured:
         noisy = cast("NoisyOracle", oracle)
         scales = [SCALES[run % 2] for run in range(RUNS)]
         # What underflows loses the smallest subnormal number of the subject's precision, once the spread is scaled from epsilon to u.
-        lost = arithmetic.smallest / arithmetic.unit
-        runs = [noisy.noisy(call, scale, self.seed + run, lost * scale) for run, scale in enumerate(scales)]
+        lost, flushed = arithmetic.smallest / arithmetic.unit, arithmetic.smallest_normal / arithmetic.unit
+        runs = [noisy.noisy(call, scale, self.seed + run, lost * scale, flushed * scale) for run, scale in enumerate(scales)]
         forward, both = noisy.largest(replace(call, grad_output=None)), noisy.largest(call)
         factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, RUNS)
         bounds = {}
         for name, value in result.items():
-            terms = factor * yardstick(value, [run[name] for run in runs], scales)
+            spread = yardstick(value, [run[name] for run in runs], scales)
+            terms = np.maximum(factor * spread, _LOST * arithmetic.smallest_normal / arithmetic.unit) if spread.any() else spread
             in_range = (forward if name == "output" else both) < math.sqrt(float(np.finfo(arithmetic.dtype).max))
             bounds[name] = (Bound(terms, 1.0) if in_range else Bound(np.inf, 1.0)) if terms.any() else Bound.exact(value)
         return bounds
@@ -126,9 +132,13 @@ def yardstick(value: Array, runs: Sequence[Array], scales: Sequence[float]) -> n
     return np.where(_decided_by_rounding(value, by_scale) | ~np.isfinite(spread), np.inf, np.maximum(spread, _least(value, spread)))
 
 
-def _rms(arrays: Sequence[Array]) -> npt.NDArray[np.float64]:
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(np.sqrt(np.mean(np.square(np.stack(arrays)), axis=0)), dtype=np.float64)
+def _rms(arrays: Sequence[Array] | Array) -> npt.NDArray[np.float64]:
+    """Return the root mean square along the first axis; the squares themselves may be out of range."""
+    sizes = np.abs(np.asarray(arrays, dtype=np.float64))
+    largest = sizes.max(axis=0)
+    counted = np.isfinite(largest) & (largest > 0)
+    shares = np.where(counted, sizes, 0.0) / np.where(counted, largest, 1.0)
+    return np.asarray(np.where(counted, largest * np.sqrt(np.mean(np.square(shares), axis=0)), largest))
 
 
 def _decided_by_rounding(value: Array, by_scale: Sequence[Array]) -> npt.NDArray[np.bool_]:
@@ -150,7 +160,8 @@ def _least(value: Array, spread: Array) -> Array:
     """
     counted = np.isfinite(spread) & (spread > 0)
     sizes = np.abs(value)
-    relative = spread[counted & (sizes > 0)] / sizes[counted & (sizes > 0)]
-    if not relative.size:
-        return np.zeros_like(spread)
-    return np.asarray(np.minimum(np.sqrt(np.mean(np.square(spread[counted]))), np.median(relative) * sizes))
+    with np.errstate(over="ignore"):
+        relative = spread[counted & (sizes > 0)] / sizes[counted & (sizes > 0)]
+        if not relative.size:
+            return np.zeros_like(spread)
+        return np.asarray(np.minimum(_rms(spread[counted]), np.median(relative) * sizes))

@@ -84,7 +84,10 @@ class CrossEntropy:
         own_depth = (law.depths * onehot).sum(axis=-1, keepdims=True)
         spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
         terms = own_depth + np.abs(law.log_sums) + spread + 1
-        bounds = {"output": Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))}
+        # Written as m + ln sum e^(x - m) - x[label], with m the maximum, the sum rounds at the size of m, and so do means of its parts.
+        by_parts = Bound(np.abs(call.x).max(axis=-1).sum() * share, 2.0 + len(call.x))
+        within = Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))
+        bounds = {"output": Bound(arithmetic.error(within) + arithmetic.error(by_parts), 1.0)}
         if call.grad_output is not None:
             rounded = law.p * law.weights + _underflow(arithmetic)
             bounds["grad_input"] = Bound((rounded + onehot) * share * np.abs(call.grad_output), 2 * law.roundings)
