@@ -151,6 +151,31 @@ class KeepsTheFirst(Scale):
         return output
 
 
+class KeepsTheShape(Scale):
+    """Remembers an input only if its shape is not that of the one it has."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the product and remember the input where the shape is new, as code does that keeps a buffer for each shape."""
+        kept = self._x
+        output = super().forward(x)
+        self._x = x if kept is None or kept.shape != x.shape else kept
+        return output
+
+
+class ReusesTheShapesBuffer(Scale):
+    """Returns one and the same array for each input of one shape."""
+
+    _buffer: Any = None
+
+    def forward(self, x: Array) -> Array:
+        """Return the layer's own memory, made anew where the shape is new."""
+        if self._buffer is None or self._buffer.shape != x.shape:
+            self._buffer = np.zeros_like(x)
+        output: Array = self._buffer
+        output[...] = super().forward(x)
+        return output
+
+
 class ReusesItsBuffer(Scale):
     """Returns one and the same array again and again."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import CASES, DTYPES, Run, call_of, subject_of
@@ -21,10 +23,10 @@ NOT_ASKED = {
 
 def bench_of(case: str, dtype: str) -> Bench:
     """Return a layer that was never used, with weights from the table."""
-    call, smaller = (call_of(Run(case, batch, "normal", dtype, 0)) for batch in (BATCH, SMALLER))
+    call, other, smaller = (call_of(Run(case, batch, "normal", dtype, seed)) for batch, seed in ((BATCH, 0), (BATCH, 1), (SMALLER, 0)))
     layer = subject_of(CASES[case].make(np.random.default_rng(0)))
     assert isinstance(layer, AdaptedLayer)
-    return Bench(layer, call, smaller, rearranges=case in ("flatten", "maxpool2d-1"))
+    return Bench(layer, call, replace(other, params=call.params), smaller, rearranges=case in ("flatten", "maxpool2d-1"))
 
 
 def has_params(case: str) -> bool:

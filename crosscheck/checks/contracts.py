@@ -7,12 +7,11 @@ They call an instance of the subject directly, as its own program does, with arr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from crosscheck.checks.bench import Bench, DoesNotApplyError, Results, bench_of, copies, differing
+from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
 from crosscheck.checks.check import CONTRACT, Check, CheckResult, Settings
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
@@ -85,33 +84,30 @@ def smaller_batch_works(bench: Bench) -> str:
 
 
 def backward_uses_the_last_forward(bench: Bench) -> str:
-    """After two forward passes the backward pass differentiates the second."""
+    """After two forward passes the backward pass differentiates the second, be it of the first one's shape or of a smaller batch."""
     bench.keeps("cache", "backward gets what it needs as arguments")
-    alone = copies(bench.both(bench.instance(), _another(bench)))
-    instance = bench.instance()
-    bench.forward(instance, bench.given(bench.call))
-    bench.forward(instance, _another(bench))
-    alone.pop("output")
-    changed = differing(alone, bench.backward(instance, _another(bench)))
-    return f"after two forward passes these are not the second one's: {changed}" if changed else ""
-
-
-def _another(bench: Bench) -> Results:
-    """Return the arrays of the smaller call, or where there is none of the same call with another input."""
-    if bench.smaller is not None:
-        return bench.given(bench.smaller)
-    return bench.given(replace(bench.call, x=-bench.call.x))
+    for second in bench.others:
+        alone = copies(bench.both(bench.instance(), bench.given(second)))
+        instance = bench.instance()
+        bench.forward(instance, bench.given(bench.call))
+        bench.forward(instance, bench.given(second))
+        alone.pop("output")
+        if changed := differing(alone, bench.backward(instance, bench.given(second))):
+            return f"after two forward passes these are not the second one's: {changed}"
+    return ""
 
 
 def results_are_kept(bench: Bench) -> str:
-    """What a call returned is not changed by the calls after it."""
-    instance = bench.instance()
-    first = bench.both(instance, bench.given(bench.call))
-    first = {name: value for name, value in first.items() if name in ("output", "grad_input") or "grads" not in bench.layer.convention.keeps}
-    before = copies(first)
-    bench.both(instance, _another(bench))
-    changed = differing(before, first)
-    return f"changed by a later call: {changed}" if changed else ""
+    """What a call returned is not changed by the calls after it, be they of its shape or of a smaller batch."""
+    for second in bench.others:
+        instance = bench.instance()
+        first = bench.both(instance, bench.given(bench.call))
+        first = {name: value for name, value in first.items() if name in ("output", "grad_input") or "grads" not in bench.layer.convention.keeps}
+        before = copies(first)
+        bench.both(instance, bench.given(second))
+        if changed := differing(before, first):
+            return f"changed by a later call: {changed}"
+    return ""
 
 
 def forward_leaves_gradients(bench: Bench) -> str:
@@ -122,7 +118,7 @@ def forward_leaves_gradients(bench: Bench) -> str:
     before = copies(instance.stored())
     if not before:
         raise DoesNotApplyError("there are no parameters")
-    bench.forward(instance, _another(bench))
+    bench.forward(instance, bench.given(bench.others[-1]))
     changed = differing(before, instance.stored())
     return f"a forward pass changes: {changed}" if changed else ""
 

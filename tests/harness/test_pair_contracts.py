@@ -19,11 +19,13 @@ from offenders import (
     HasAttribute,
     HasMethods,
     KeepsTheFirst,
+    KeepsTheShape,
     LeavesTheRest,
     ModesAlike,
     Narrows,
     ReturnsInput,
     ReusesItsBuffer,
+    ReusesTheShapesBuffer,
     Scale,
     ScaleReference,
     Widens,
@@ -57,6 +59,8 @@ OFFENDERS = [
     (DropsOut, "same_call_same_answer", "another answer the second time: output"),
     (LeavesTheRest, "smaller_batch_works", "a smaller batch after a larger one changes: weight.grad"),
     (KeepsTheFirst, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
+    (KeepsTheShape, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
+    (ReusesTheShapesBuffer, "results_are_kept", "changed by a later call: output"),
     (ReusesItsBuffer, "results_are_kept", "changed by a later call: output"),
     (ClearsGradients, "forward_leaves_gradients", "a forward pass changes: weight.grad"),
     (Clips, "backward_is_linear", "not doubled by a doubled cotangent: grad_input"),
@@ -262,6 +266,8 @@ def test_bench_takes_the_largest_batch() -> None:
     assert bench.fewer.grad_output is not None
     assert bench.fewer.grad_output.shape == (4, 3)
     assert (bench.fewer.x != bench.call.x[:4]).all()
+    assert bench.other.x.shape == (5, 3)
+    assert (bench.other.x != bench.call.x).all()
     assert np.array_equal(bench.fewer.params["weight"], bench.call.params["weight"])
 
 
