@@ -14,6 +14,7 @@ from crosscheck.checks.contracts import CONTRACTS
 
 BATCH, SMALLER = 3, 2
 NOT_ASKED = {
+    "declared_gradients_add_up": "gradients are not declared to accumulate",
     "modes_differ_only_where_they_should": "the subject has no modes",
     "output_is_its_own": "the operation only rearranges its input: a view of it is usual",
     "grad_input_is_its_own": "the operation only rearranges its input: a view of the cotangent is usual",

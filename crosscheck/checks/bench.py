@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,8 +71,15 @@ class Bench:
 
     def backward(self, instance: Instance, given: Results) -> Results:
         """Run the backward pass and return the gradients as they are, not copied."""
+        return self._gradients(instance.backward, given)
+
+    def accumulate(self, instance: Any, given: Results) -> Results:
+        """Run the backward pass on top of the gradients that are there and return them as they are, not copied."""
+        return self._gradients(instance.accumulate, given)
+
+    def _gradients(self, backward: Callable[[Array], dict[str, Any]], given: Results) -> Results:
         with contained("backward"):
-            grads = instance.backward(given["cotangent"])
+            grads = backward(given["cotangent"])
         return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
 
     def both(self, instance: Instance, given: Results) -> Results:

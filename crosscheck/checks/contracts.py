@@ -42,9 +42,12 @@ def grad_input_is_its_own(bench: Bench) -> str:
     if bench.rearranges:
         raise DoesNotApplyError("the operation only rearranges its input: a view of the cotangent is usual")
     given = bench.given(bench.call)
+    cotangent = np.array(given["cotangent"])
     grad_input = bench.both(bench.instance(), given).get("grad_input")
     if grad_input is None:
         raise DoesNotApplyError("the subject returns no input gradient")
+    if np.array_equal(grad_input, cotangent):
+        raise DoesNotApplyError("the input's gradient is the cotangent, number for number: a view of it is usual")
     return "the input's gradient is a view of the cotangent" if np.shares_memory(grad_input, given["cotangent"]) else ""
 
 
@@ -72,6 +75,22 @@ def backward_twice_does_not_accumulate(bench: Bench) -> str:
     first = copies(bench.backward(instance, given))
     changed = differing(first, bench.backward(instance, bench.given(bench.call)))
     return f"a second backward pass changes: {changed}" if changed else ""
+
+
+def declared_gradients_add_up(bench: Bench) -> str:
+    """Where gradients are declared to accumulate, a backward pass adds to what is there: with a cotangent of zeros it leaves every bit."""
+    if "sum" not in bench.layer.convention.keeps:
+        raise DoesNotApplyError("gradients are not declared to accumulate")
+    instance, given = bench.instance(), bench.given(bench.call)
+    bench.forward(instance, given)
+    before = copies({name: value for name, value in bench.backward(instance, given).items() if name.endswith(".grad")})
+    if not before:
+        raise DoesNotApplyError("there are no parameters")
+    # Zeros and not the same cotangent again: code that adds sample by sample, or step by step, would round on the way to twice the sum.
+    nothing = bench.given(bench.call)
+    nothing["cotangent"] = np.zeros_like(nothing["cotangent"])
+    changed = differing(before, bench.accumulate(instance, nothing))
+    return f"declared to accumulate, but not left as they are by a backward pass that adds zero: {changed}" if changed else ""
 
 
 def smaller_batch_works(bench: Bench) -> str:
@@ -108,6 +127,17 @@ def results_are_kept(bench: Bench) -> str:
         if changed := differing(before, first):
             return f"changed by a later call: {changed}"
     return ""
+
+
+def instances_share_nothing(bench: Bench) -> str:
+    """Two layers of one kind do not use the same memory: a forward pass of one between the passes of the other changes nothing."""
+    calls = [bench.call, bench.other]
+    alone = [copies(bench.both(bench.instance(), bench.given(call))) for call in calls]
+    instances = [bench.instance() for _ in calls]
+    found = [bench.forward(instance, bench.given(call)) for instance, call in zip(instances, calls, strict=True)]
+    found = [results | bench.backward(i, bench.given(call)) for results, i, call in zip(found, instances, calls, strict=True)]
+    changed = differing(alone[0], found[0]) or differing(alone[1], found[1])
+    return f"changed by another layer of the same kind: {changed}" if changed else ""
 
 
 def forward_leaves_gradients(bench: Bench) -> str:
@@ -178,9 +208,11 @@ CONTRACTS: dict[str, Contract] = {
         dtype_is_kept,
         same_call_same_answer,
         backward_twice_does_not_accumulate,
+        declared_gradients_add_up,
         smaller_batch_works,
         backward_uses_the_last_forward,
         results_are_kept,
+        instances_share_nothing,
         forward_leaves_gradients,
         backward_is_linear,
         modes_differ_only_where_they_should,
