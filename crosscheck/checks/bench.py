@@ -40,6 +40,8 @@ class Bench:
         Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
     modes : bool
         Whether the operation itself is another one in training than in evaluation.
+    fixed_batch : bool
+        Whether the subject is declared to take no other batch sizes.
     """
 
     layer: AdaptedLayer
@@ -48,6 +50,7 @@ class Bench:
     smaller: Call | None
     rearranges: bool = False
     modes: bool = False
+    fixed_batch: bool = False
 
     def instance(self) -> Instance:
         """Return a fresh instance with the call's parameters."""
@@ -100,6 +103,8 @@ class Bench:
         DoesNotApplyError
             If there is none.
         """
+        if self.fixed_batch:
+            raise DoesNotApplyError("the subject is declared to take the declared batch sizes alone")
         if self.smaller is None:
             one = self.layer.convention.one_sample
             raise DoesNotApplyError("the subject takes one sample at a time" if one else "no shape with more than one sample was given")
@@ -139,11 +144,12 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     smaller = None
     if prepared.layer.convention.one_sample:
         call, other = _first(call, 1), _first(other, 1)
-    elif shape[0] > 1:
+    elif shape[0] > 1 and not prepared.pair.fixed_batch:
         smaller = _first(other, shape[0] - 1)
         if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
             smaller = None
-    return Bench(prepared.layer, call, other, smaller, rearranges, any(reference.modes for reference in prepared.references))
+    modes = any(reference.modes for reference in prepared.references)
+    return Bench(prepared.layer, call, other, smaller, rearranges, modes, prepared.pair.fixed_batch)
 
 
 def _first(call: Call, samples: int) -> Call:
