@@ -140,6 +140,8 @@ class ListenedNetwork:
             self._record_loss(trace, loss)
         elif ("loss", "output") not in trace:
             raise SubjectError(_never_ran("loss"))
+        elif not np.array_equal(loss, own := trace["loss", "output"].astype(x.dtype), equal_nan=True):
+            raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
         for layer, name, value in self._parameters():
             trace.record(layer, name, value)
         for layer, name, value in self._state():

@@ -94,7 +94,9 @@ def test_shape_that_the_reference_refuses() -> None:
     """A batch normalisation knows no batch of one."""
 
     class Norm:
-        params: dict[str, Array] = {"weight": np.ones(5), "bias": np.zeros(5)}  # noqa: RUF012 - as it is written everywhere
+        def __init__(self) -> None:
+            self.params: dict[str, Array] = {"weight": np.ones(5), "bias": np.zeros(5)}
+            self.grads: dict[str, Array] = {}
 
         def forward(self, x: Array) -> Array:
             raise NotImplementedError
