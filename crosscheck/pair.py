@@ -66,7 +66,9 @@ class Pair(Declaration):
     fixed_batch : bool
         Whether the subject was written for the declared sizes of a batch alone; it is then tried on no other one.
     expected : mapping of str to str
-        Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason. One that passes is a mismatch.
+        Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason; after a colon one quantity may
+        be named (``"values-*-ties:grad_input"``), and any other one still counts. One that passes is a mismatch, and so is one in which the
+        subject raises or returns nothing, NaN, another shape or another precision.
     """
 
     subject: Any

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
-from crosscheck.checks.check import CONTRACT, Check, CheckResult, Settings
+from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
 from crosscheck.operation import RefusedError
@@ -251,7 +251,7 @@ def kept(check: str, dtypes: Sequence[str], broken: Callable[[str], str]) -> Che
         except RefusedError as error:
             return CheckResult(check, Verdict.UNDECIDED, str(error))
         except SubjectError as error:
-            return CheckResult(check, Verdict.MISMATCH, f"could not be tried: {error.reason}")
+            return CheckResult(check, Verdict.MISMATCH, f"{NOT_TRIED}{error.reason}")
         if what:
             return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {what}")
     if not dtypes:
