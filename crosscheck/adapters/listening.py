@@ -140,12 +140,13 @@ class ListenedNetwork:
             self._record_loss(trace, loss)
         elif ("loss", "output") not in trace:
             raise SubjectError(_never_ran("loss"))
-        elif not np.array_equal(loss, own := trace["loss", "output"].astype(x.dtype), equal_nan=True):
-            raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
         for layer, name, value in self._parameters():
             trace.record(layer, name, value)
         for layer, name, value in self._state():
             trace.record(layer, f"{name}.momentum", value)
+        own = trace["loss", "output"].astype(x.dtype)
+        if not np.array_equal(loss, own, equal_nan=True):
+            raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
         return trace
 
     def _record_loss(self, trace: Trace, loss: Array) -> None:

@@ -328,3 +328,11 @@ def test_declaration_that_does_not_fit(case: str) -> None:
     error = error_of(declared)
     assert error.startswith("model: ")
     assert reason in error
+
+
+def test_loss_that_a_step_returns() -> None:
+    """It is the loss layer's: another number would be shown to whoever trains the network."""
+    result = result_of(dicts_pair(replaced("train", lambda method, owner: lambda x, labels: 5 * method(x, labels))), "lockstep-float64")
+    assert result.verdict is Verdict.MISMATCH
+    assert result.reason.startswith("step 1: loss.output: the training step returned ")
+    assert ", its loss layer put out " in result.reason
