@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from crosscheck.checks import Check, CheckResult, Settings, checks_of
-from crosscheck.checks.check import never_judged, overall
+from crosscheck.checks.check import NOT_TRIED, never_judged, overall
 from crosscheck.containment import SubjectError, TimeLimitError, own_surroundings, said, time_limit, where
 from crosscheck.declaration import Declaration, PairError
 from crosscheck.judgement import Verdict
@@ -57,14 +58,15 @@ class PairResult:
 
 def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResult:
     """Run one check of a pair; whatever the subject does ends as a verdict, a mismatch of numbers with a small case where that is asked for."""
-    expected = pair.reason_expected(check.name)
+    expected, raised = pair.reason_expected(check.name), ""
     try:
         with own_surroundings(settings.seed) as printed, time_limit(settings.timeout):
             result = check.run(pair.prepared, settings)
     except TimeLimitError:
         result = CheckResult(check.name, Verdict.UNDECIDED, f"did not end within {settings.timeout:g} s; a longer limit is set with --timeout")
     except SubjectError as error:
-        result = CheckResult(check.name, Verdict.MISMATCH, error.reason)
+        raised = error.reason
+        result = CheckResult(check.name, Verdict.MISMATCH, raised)
     except PairError as error:
         result = CheckResult(check.name, Verdict.UNDECIDED, str(error))
     except Exception as error:
@@ -75,10 +77,28 @@ def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResul
     if expected and result.verdict is Verdict.MATCH:
         reason = f"expected to differ ({expected}) and agrees: take it out of the expected differences"
         return replace(result, verdict=Verdict.MISMATCH, reason=reason)
-    result.expected = expected
+    if expected and (other := raised or _unexpected(pair, result)):
+        result.reason = f"expected to differ ({expected}), but not in this way: {other}"
+    else:
+        result.expected = expected
     if settings.shrink:
         result.reproduction = _reproduction(pair, result, settings)
     return result
+
+
+def _unexpected(pair: Declaration, result: CheckResult) -> str:
+    """Return what is wrong in a check that is known to fail and is not what was expected: another quantity, or no numbers at all."""
+    if result.reason.startswith(NOT_TRIED):
+        return result.reason
+    for shape, judgement in result.judgements:
+        if judgement.verdict is not Verdict.MISMATCH:
+            continue
+        quantity, worst = judgement.place.quantity, judgement.worst
+        if not pair.expects(result.check, quantity):
+            return f"{quantity} differs, too, on {shape}"
+        if not (judgement.fraction > 0 if worst is None else math.isfinite(worst.subject)):
+            return f"{quantity} on {shape}: {judgement.reason}"
+    return ""
 
 
 def run_checks(
@@ -151,7 +171,7 @@ def why_not(pair: Declaration, settings: Settings) -> str:
     try:
         _expected_are_checks(pair, checks_of(pair))
         with own_surroundings(settings.seed), time_limit(settings.timeout):
-            _ = pair.prepared
+            _expected_are_quantities(pair)
     except PairError as error:
         return str(error)
     except SubjectError as error:
@@ -167,5 +187,16 @@ def _expected_are_checks(pair: Declaration, checks: Iterable[Check]) -> None:
     """Raise where an expected difference names no check."""
     names = [check.name for check in checks]
     for pattern in pair.expected:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(fnmatchcase(name, pattern.partition(":")[0]) for name in names):
             raise pair.error(f"expected names {pattern!r}, which is no check; there are {names[0]}, ... {names[-1]}")
+
+
+def _expected_are_quantities(pair: Declaration) -> None:
+    """Raise where an expected difference names a quantity that a layer does not have."""
+    _ = pair.prepared
+    if not isinstance(pair, Pair):
+        return
+    known = ["output", "grad_input", *(f"{name}.grad" for name in pair.prepared.param_shapes)]
+    for pattern in pair.expected:
+        if (quantity := pattern.partition(":")[2]) and quantity not in known:
+            raise pair.error(f"expected names {pattern!r}, but there is no quantity {quantity!r}; there are {', '.join(known)}")

@@ -92,7 +92,12 @@ class Declaration:
 
     def reason_expected(self, check: str) -> str:
         """Return why a check is known to fail; empty where it is not."""
-        return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern)), "")
+        return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern.partition(":")[0])), "")
+
+    def expects(self, check: str, quantity: str) -> bool:
+        """Return whether a quantity of a check is known to differ: one that is named, or any where none is."""
+        named = [pattern.partition(":")[2] for pattern in self.expected if fnmatch.fnmatchcase(check, pattern.partition(":")[0])]
+        return any(not name or name == quantity for name in named)
 
 
 def _declaring_file() -> Path | None:

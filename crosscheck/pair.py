@@ -63,8 +63,12 @@ class Pair(Declaration):
         Whether the second input is labels; found out from the reference.
     framework : str
         What the reference computes with, where that is not to be seen.
+    fixed_batch : bool
+        Whether the subject was written for the declared sizes of a batch alone; it is then tried on no other one.
     expected : mapping of str to str
-        Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason. One that passes is a mismatch.
+        Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason; after a colon one quantity may
+        be named (``"values-*-ties:grad_input"``), and any other one still counts. One that passes is a mismatch, and so is one in which the
+        subject raises or returns nothing, NaN, another shape or another precision.
     """
 
     subject: Any
@@ -81,6 +85,7 @@ class Pair(Declaration):
     reduction: Literal["mean", "sum"] = "mean"
     labels: bool | None = None
     framework: str = ""
+    fixed_batch: bool = False
     expected: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,6 +128,8 @@ class Prepared:
         In words.
     elements : int
         How many numbers all checks of the pair compare at most: N, of which each tolerance depends.
+    derived : list of tuple of int
+        Shapes with other batch sizes than the declared ones, on which a subject has to be right as well.
     """
 
     pair: Pair
@@ -133,6 +140,11 @@ class Prepared:
     labels: bool
     inferred: list[str]
     elements: int
+    derived: Sequence[Shape] = ()
+
+    def shapes_for(self, family: Family) -> list[Shape]:
+        """Return the shapes that values are judged on: the declared ones, and on normal inputs those derived from them."""
+        return [*self.shapes, *(self.derived if family.name == "normal" else ())]
 
     @property
     def reference_names(self) -> list[str]:
@@ -194,7 +206,36 @@ def _prepare(pair: Pair) -> Prepared:
         raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
     draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1)
     settled = references[0].elements if references else None
+    draft = replace(draft, derived=_derived(draft))
     return replace(draft, elements=settled or _elements(draft))
+
+
+def _derived(prepared: Prepared) -> list[Shape]:
+    """Return a batch of one and one that lacks a sample, as far as the reference takes them for batches.
+
+    Code that is right on the declared batches alone may have their sizes in it.
+    """
+    pair, first = prepared.pair, next((shape for shape in prepared.shapes if shape[0] > 2), None)
+    if pair.fixed_batch or prepared.layer.convention.one_sample or first is None:
+        return []
+    candidates = [(samples, *first[1:]) for samples in (1, first[0] - 1)]
+    return [shape for shape in candidates if shape not in prepared.shapes and all(_scales(prepared, r, first, shape) for r in prepared.references)]
+
+
+def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
+    """Return whether an input with another batch size is one that a reference takes, and its output that of another batch size.
+
+    A recorded reference, which knows what it was asked and nothing else, refuses when it is asked.
+    """
+    if reference.elements is not None:
+        return True
+    try:
+        before, after = (reference.oracle.vjp(_zeros(prepared, shape))["output"].shape for shape in (declared, derived))
+        prepared.layer.layout.input.to_subject(np.zeros(derived))
+        prepared.layer.layout.output.to_subject(np.zeros(after))
+    except (RefusedError, LayoutError):
+        return False
+    return before == after if not before else before[1:] == after[1:] and before[0] * derived[0] == after[0] * declared[0]
 
 
 def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None:
@@ -271,17 +312,18 @@ def _shapes(pair: Pair) -> list[Shape]:
 def _elements(prepared: Prepared) -> int:
     """Return how many numbers the checks of a pair compare at most, and make sure that the patterns fit every input and output."""
     total, pair, layer = 0, prepared.pair, prepared.layer
-    for shape in prepared.shapes:
-        sizes = sum(int(np.prod(size)) for size in prepared.param_shapes.values())
-        call = Call(np.zeros(shape), {name: np.zeros(size) for name, size in prepared.param_shapes.items()}, None, _some_labels(prepared, shape))
-        output = prepared.output_shape(call) if prepared.references else shape
+    sizes = sum(int(np.prod(size)) for size in prepared.param_shapes.values())
+    for shape in [*prepared.shapes, *prepared.derived]:
+        output = prepared.output_shape(_zeros(prepared, shape)) if prepared.references else shape
         batch = 1 if layer.convention.one_sample else shape[0]
         _expect_fit(pair, layer.layout.input, (batch, *shape[1:]), "input")
         if prepared.references and output:
             _expect_fit(pair, layer.layout.output, (batch if output[0] == shape[0] else output[0], *output[1:]), "output")
-        total += int(np.prod(shape)) + int(np.prod(output)) + sizes
-    return total * len(FAMILIES) * len(DTYPES)
+        families = sum(shape in prepared.shapes_for(family) for family in FAMILIES.values())
+        total += (int(np.prod(shape)) + int(np.prod(output)) + sizes) * families
+    return total * len(DTYPES)
 
 
-def _some_labels(prepared: Prepared, shape: Shape) -> dict[str, Any]:
-    return {"labels": np.zeros(shape[0], dtype=np.int64)} if prepared.labels else {}
+def _zeros(prepared: Prepared, shape: Shape) -> Call:
+    labels = {"labels": np.zeros(shape[0], dtype=np.int64)} if prepared.labels else {}
+    return Call(np.zeros(shape), {name: np.zeros(size) for name, size in prepared.param_shapes.items()}, None, labels)

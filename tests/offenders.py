@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -121,6 +121,35 @@ class Accumulates(Scale):
         return grad_input
 
 
+class Overwrites(Accumulates):
+    """Replaces the gradients that are there."""
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the gradient and forget what was there."""
+        return Scale.backward(self, grad_output)
+
+
+class AddsTwice(Accumulates):
+    """Adds what is there once too often."""
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the gradient and add twice what was there."""
+        self.grads = {name: 2 * value for name, value in self.grads.items()}
+        return super().backward(grad_output)
+
+
+class AddsUpInSteps(Accumulates):
+    """Adds to the gradients sample by sample, and keeps every contract."""
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the gradient, that of the weight added up in a loop."""
+        gradient = self.grads.get("weight", np.zeros_like(self.params["weight"]))
+        for d, x in zip(grad_output, self._x, strict=True):
+            gradient = gradient + d * x
+        self.grads = {"weight": gradient}
+        return np.asarray(grad_output * self.params["weight"])
+
+
 class Counts(Scale):
     """Gives another answer each time."""
 
@@ -149,6 +178,47 @@ class KeepsTheFirst(Scale):
         output = super().forward(x)
         self._x = x if first is None or len(first) < len(x) else first[: len(x)]
         return output
+
+
+class KeepsTheShape(Scale):
+    """Remembers an input only if its shape is not that of the one it has."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the product and remember the input where the shape is new, as code does that keeps a buffer for each shape."""
+        kept = self._x
+        output = super().forward(x)
+        self._x = x if kept is None or kept.shape != x.shape else kept
+        return output
+
+
+class ReusesTheShapesBuffer(Scale):
+    """Returns one and the same array for each input of one shape."""
+
+    _buffer: Any = None
+
+    def forward(self, x: Array) -> Array:
+        """Return the layer's own memory, made anew where the shape is new."""
+        if self._buffer is None or self._buffer.shape != x.shape:
+            self._buffer = np.zeros_like(x)
+        output: Array = self._buffer
+        output[...] = super().forward(x)
+        return output
+
+
+class SharesItsCache(Scale):
+    """Keeps what backward needs in its class."""
+
+    cache: ClassVar[dict[str, Array]] = {}
+
+    def forward(self, x: Array) -> Array:
+        """Return the product and remember the input for all layers of the kind."""
+        self.cache["x"] = x
+        return super().forward(x)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the gradient with whichever input was the last."""
+        self._x = self.cache["x"]
+        return super().backward(grad_output)
 
 
 class ReusesItsBuffer(Scale):

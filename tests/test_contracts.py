@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import CASES, DTYPES, Run, call_of, subject_of
@@ -12,6 +14,7 @@ from crosscheck.checks.contracts import CONTRACTS
 
 BATCH, SMALLER = 3, 2
 NOT_ASKED = {
+    "declared_gradients_add_up": "gradients are not declared to accumulate",
     "modes_differ_only_where_they_should": "the subject has no modes",
     "output_is_its_own": "the operation only rearranges its input: a view of it is usual",
     "grad_input_is_its_own": "the operation only rearranges its input: a view of the cotangent is usual",
@@ -21,10 +24,10 @@ NOT_ASKED = {
 
 def bench_of(case: str, dtype: str) -> Bench:
     """Return a layer that was never used, with weights from the table."""
-    call, smaller = (call_of(Run(case, batch, "normal", dtype, 0)) for batch in (BATCH, SMALLER))
+    call, other, smaller = (call_of(Run(case, batch, "normal", dtype, seed)) for batch, seed in ((BATCH, 0), (BATCH, 1), (SMALLER, 0)))
     layer = subject_of(CASES[case].make(np.random.default_rng(0)))
     assert isinstance(layer, AdaptedLayer)
-    return Bench(layer, call, smaller, rearranges=case in ("flatten", "maxpool2d-1"))
+    return Bench(layer, call, replace(other, params=call.params), smaller, rearranges=case in ("flatten", "maxpool2d-1"))
 
 
 def has_params(case: str) -> bool:

@@ -144,6 +144,9 @@ class ListenedNetwork:
             trace.record(layer, name, value)
         for layer, name, value in self._state():
             trace.record(layer, f"{name}.momentum", value)
+        own = trace["loss", "output"].astype(x.dtype)
+        if not np.array_equal(loss, own, equal_nan=True):
+            raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
         return trace
 
     def _record_loss(self, trace: Trace, loss: Array) -> None:

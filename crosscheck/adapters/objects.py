@@ -103,10 +103,14 @@ class _DictsInstance(MethodsInstance):
         return {f"{name}.grad": np.asarray(grads[name]) for name in self._convention.shapes if grads.get(name) is not None}
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Run the backward pass and pick up the gradients."""
+        """Run the backward pass and pick up the gradients, those that add up cleared before."""
         if self._convention.accumulates:
             grads = self._grads()
             grads.update({name: np.zeros_like(value) for name, value in grads.items() if value is not None})
+        return self.accumulate(grad_output)
+
+    def accumulate(self, grad_output: Array) -> dict[str, Any]:
+        """Run the backward pass on top of the gradients that are there, and pick them up."""
         grad_input = self.grad_input(grad_output)
         grads = self._grads()
         return {"grad_input": grad_input} | {f"{name}.grad": grads.get(name) for name in self._convention.shapes}
@@ -197,12 +201,16 @@ class _AttributesInstance(MethodsInstance):
         return {quantity: np.asarray(value) for quantity, value in self._found().items() if value is not None}
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Run the backward pass and pick up the gradients."""
+        """Run the backward pass and pick up the gradients, those that add up cleared before."""
         if self._accumulates:
             stored = self.stored()
             for name, grad in self._grads.items():
                 if f"{name}.grad" in stored:
                     setattr(self.layer, grad, np.zeros_like(stored[f"{name}.grad"]))
+        return self.accumulate(grad_output)
+
+    def accumulate(self, grad_output: Array) -> dict[str, Any]:
+        """Run the backward pass on top of the gradients that are there, and pick them up."""
         return {"grad_input": self.grad_input(grad_output)} | self._found()
 
 

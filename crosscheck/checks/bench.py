@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,26 +25,32 @@ class DoesNotApplyError(Exception):
 
 @dataclass
 class Bench:
-    """A subject on the bench: instances of it, and two calls in its own layout.
+    """A subject on the bench: instances of it, and calls in its own layout.
 
     Attributes
     ----------
     layer : AdaptedLayer
     call : Call
         In the reference's layout.
+    other : Call
+        With the same parameters and the same shape, and other numbers.
     smaller : Call or None
-        With the same parameters, fewer samples and other numbers, where there can be fewer.
+        The same with fewer samples, where there can be fewer.
     rearranges : bool
         Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
     modes : bool
         Whether the operation itself is another one in training than in evaluation.
+    fixed_batch : bool
+        Whether the subject is declared to take no other batch sizes.
     """
 
     layer: AdaptedLayer
     call: Call
+    other: Call
     smaller: Call | None
     rearranges: bool = False
     modes: bool = False
+    fixed_batch: bool = False
 
     def instance(self) -> Instance:
         """Return a fresh instance with the call's parameters."""
@@ -67,8 +74,15 @@ class Bench:
 
     def backward(self, instance: Instance, given: Results) -> Results:
         """Run the backward pass and return the gradients as they are, not copied."""
+        return self._gradients(instance.backward, given)
+
+    def accumulate(self, instance: Any, given: Results) -> Results:
+        """Run the backward pass on top of the gradients that are there and return them as they are, not copied."""
+        return self._gradients(instance.accumulate, given)
+
+    def _gradients(self, backward: Callable[[Array], dict[str, Any]], given: Results) -> Results:
         with contained("backward"):
-            grads = instance.backward(given["cotangent"])
+            grads = backward(given["cotangent"])
         return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
 
     def both(self, instance: Instance, given: Results) -> Results:
@@ -89,10 +103,17 @@ class Bench:
         DoesNotApplyError
             If there is none.
         """
+        if self.fixed_batch:
+            raise DoesNotApplyError("the subject is declared to take the declared batch sizes alone")
         if self.smaller is None:
             one = self.layer.convention.one_sample
             raise DoesNotApplyError("the subject takes one sample at a time" if one else "no shape with more than one sample was given")
         return self.smaller
+
+    @property
+    def others(self) -> list[Call]:
+        """Calls that may come after the first: of the same shape, which a cache may be taken for up to date by, and a smaller one."""
+        return [self.other] if self.smaller is None else [self.other, self.smaller]
 
     def keeps(self, what: str, reason: str) -> None:
         """Raise :class:`DoesNotApplyError` unless an instance keeps something between calls."""
@@ -118,16 +139,17 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     side = prepared.references[0].oracle if prepared.references else prepared.layer
     output = side.vjp(replace(call, grad_output=None))["output"]
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
+    # Other numbers: what is left over from one call must not be what the next one has to be.
+    other = replace(prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape), params=call.params)
     smaller = None
     if prepared.layer.convention.one_sample:
-        call = _first(call, 1)
-    elif shape[0] > 1:
-        # Other numbers: what is left over from the larger call must not be what the smaller one has to be.
-        other = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape)
-        smaller = _first(replace(other, params=call.params), shape[0] - 1)
+        call, other = _first(call, 1), _first(other, 1)
+    elif shape[0] > 1 and not prepared.pair.fixed_batch:
+        smaller = _first(other, shape[0] - 1)
         if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
             smaller = None
-    return Bench(prepared.layer, call, smaller, rearranges, any(reference.modes for reference in prepared.references))
+    modes = any(reference.modes for reference in prepared.references)
+    return Bench(prepared.layer, call, other, smaller, rearranges, modes, prepared.pair.fixed_batch)
 
 
 def _first(call: Call, samples: int) -> Call:

@@ -118,6 +118,9 @@ CONTRACT = "contract-"
 """How the names of checks begin that compare no value with anything."""
 
 
+NOT_TRIED = "could not be tried: "
+"""How the reason of a contract begins of which the subject did not get to the end."""
+
 OUT_OF_RANGE = "does not apply: "
 """How the reason of a skip begins where the operation itself leaves the range of numbers on inputs that the harness chose."""
 

@@ -7,13 +7,12 @@ They call an instance of the subject directly, as its own program does, with arr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from crosscheck.checks.bench import Bench, DoesNotApplyError, Results, bench_of, copies, differing
-from crosscheck.checks.check import CONTRACT, Check, CheckResult, Settings
+from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
+from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
 from crosscheck.operation import RefusedError
@@ -43,9 +42,12 @@ def grad_input_is_its_own(bench: Bench) -> str:
     if bench.rearranges:
         raise DoesNotApplyError("the operation only rearranges its input: a view of the cotangent is usual")
     given = bench.given(bench.call)
+    cotangent = np.array(given["cotangent"])
     grad_input = bench.both(bench.instance(), given).get("grad_input")
     if grad_input is None:
         raise DoesNotApplyError("the subject returns no input gradient")
+    if np.array_equal(grad_input, cotangent):
+        raise DoesNotApplyError("the input's gradient is the cotangent, number for number: a view of it is usual")
     return "the input's gradient is a view of the cotangent" if np.shares_memory(grad_input, given["cotangent"]) else ""
 
 
@@ -75,6 +77,22 @@ def backward_twice_does_not_accumulate(bench: Bench) -> str:
     return f"a second backward pass changes: {changed}" if changed else ""
 
 
+def declared_gradients_add_up(bench: Bench) -> str:
+    """Where gradients are declared to accumulate, a backward pass adds to what is there: with a cotangent of zeros it leaves every bit."""
+    if "sum" not in bench.layer.convention.keeps:
+        raise DoesNotApplyError("gradients are not declared to accumulate")
+    instance, given = bench.instance(), bench.given(bench.call)
+    bench.forward(instance, given)
+    before = copies({name: value for name, value in bench.backward(instance, given).items() if name.endswith(".grad")})
+    if not before:
+        raise DoesNotApplyError("there are no parameters")
+    # Zeros and not the same cotangent again: code that adds sample by sample, or step by step, would round on the way to twice the sum.
+    nothing = bench.given(bench.call)
+    nothing["cotangent"] = np.zeros_like(nothing["cotangent"])
+    changed = differing(before, bench.accumulate(instance, nothing))
+    return f"declared to accumulate, but not left as they are by a backward pass that adds zero: {changed}" if changed else ""
+
+
 def smaller_batch_works(bench: Bench) -> str:
     """Nothing of a larger batch is left in the smaller one after it."""
     fewer, instance = bench.fewer, bench.instance()
@@ -85,33 +103,41 @@ def smaller_batch_works(bench: Bench) -> str:
 
 
 def backward_uses_the_last_forward(bench: Bench) -> str:
-    """After two forward passes the backward pass differentiates the second."""
+    """After two forward passes the backward pass differentiates the second, be it of the first one's shape or of a smaller batch."""
     bench.keeps("cache", "backward gets what it needs as arguments")
-    alone = copies(bench.both(bench.instance(), _another(bench)))
-    instance = bench.instance()
-    bench.forward(instance, bench.given(bench.call))
-    bench.forward(instance, _another(bench))
-    alone.pop("output")
-    changed = differing(alone, bench.backward(instance, _another(bench)))
-    return f"after two forward passes these are not the second one's: {changed}" if changed else ""
-
-
-def _another(bench: Bench) -> Results:
-    """Return the arrays of the smaller call, or where there is none of the same call with another input."""
-    if bench.smaller is not None:
-        return bench.given(bench.smaller)
-    return bench.given(replace(bench.call, x=-bench.call.x))
+    for second in bench.others:
+        alone = copies(bench.both(bench.instance(), bench.given(second)))
+        instance = bench.instance()
+        bench.forward(instance, bench.given(bench.call))
+        bench.forward(instance, bench.given(second))
+        alone.pop("output")
+        if changed := differing(alone, bench.backward(instance, bench.given(second))):
+            return f"after two forward passes these are not the second one's: {changed}"
+    return ""
 
 
 def results_are_kept(bench: Bench) -> str:
-    """What a call returned is not changed by the calls after it."""
-    instance = bench.instance()
-    first = bench.both(instance, bench.given(bench.call))
-    first = {name: value for name, value in first.items() if name in ("output", "grad_input") or "grads" not in bench.layer.convention.keeps}
-    before = copies(first)
-    bench.both(instance, _another(bench))
-    changed = differing(before, first)
-    return f"changed by a later call: {changed}" if changed else ""
+    """What a call returned is not changed by the calls after it, be they of its shape or of a smaller batch."""
+    for second in bench.others:
+        instance = bench.instance()
+        first = bench.both(instance, bench.given(bench.call))
+        first = {name: value for name, value in first.items() if name in ("output", "grad_input") or "grads" not in bench.layer.convention.keeps}
+        before = copies(first)
+        bench.both(instance, bench.given(second))
+        if changed := differing(before, first):
+            return f"changed by a later call: {changed}"
+    return ""
+
+
+def instances_share_nothing(bench: Bench) -> str:
+    """Two layers of one kind do not use the same memory: a forward pass of one between the passes of the other changes nothing."""
+    calls = [bench.call, bench.other]
+    alone = [copies(bench.both(bench.instance(), bench.given(call))) for call in calls]
+    instances = [bench.instance() for _ in calls]
+    found = [bench.forward(instance, bench.given(call)) for instance, call in zip(instances, calls, strict=True)]
+    found = [results | bench.backward(i, bench.given(call)) for results, i, call in zip(found, instances, calls, strict=True)]
+    changed = differing(alone[0], found[0]) or differing(alone[1], found[1])
+    return f"changed by another layer of the same kind: {changed}" if changed else ""
 
 
 def forward_leaves_gradients(bench: Bench) -> str:
@@ -122,7 +148,7 @@ def forward_leaves_gradients(bench: Bench) -> str:
     before = copies(instance.stored())
     if not before:
         raise DoesNotApplyError("there are no parameters")
-    bench.forward(instance, _another(bench))
+    bench.forward(instance, bench.given(bench.others[-1]))
     changed = differing(before, instance.stored())
     return f"a forward pass changes: {changed}" if changed else ""
 
@@ -182,9 +208,11 @@ CONTRACTS: dict[str, Contract] = {
         dtype_is_kept,
         same_call_same_answer,
         backward_twice_does_not_accumulate,
+        declared_gradients_add_up,
         smaller_batch_works,
         backward_uses_the_last_forward,
         results_are_kept,
+        instances_share_nothing,
         forward_leaves_gradients,
         backward_is_linear,
         modes_differ_only_where_they_should,
@@ -223,7 +251,7 @@ def kept(check: str, dtypes: Sequence[str], broken: Callable[[str], str]) -> Che
         except RefusedError as error:
             return CheckResult(check, Verdict.UNDECIDED, str(error))
         except SubjectError as error:
-            return CheckResult(check, Verdict.MISMATCH, f"could not be tried: {error.reason}")
+            return CheckResult(check, Verdict.MISMATCH, f"{NOT_TRIED}{error.reason}")
         if what:
             return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {what}")
     if not dtypes:

@@ -35,10 +35,12 @@ def _run(prepared: Prepared, settings: Settings, dtype: str, family: str) -> Che
     if dtype not in prepared.pair.dtypes:
         return CheckResult(name, Verdict.SKIPPED, f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}")
     result = CheckResult(name, Verdict.SKIPPED)
-    for shape in prepared.shapes:
+    for shape in prepared.shapes_for(FAMILIES[family]):
         try:
             call = prepared.call(shape, FAMILIES[family], dtype, settings.seed)
         except RefusedError as error:
+            if shape in prepared.derived:
+                continue
             result.judgements.append((shown(shape), _undecided(prepared, str(error))))
             continue
         judge_call(prepared, call, dtype, shown(shape), result)

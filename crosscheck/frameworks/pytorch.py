@@ -90,8 +90,8 @@ class TorchOracle:
     Attributes
     ----------
     reference : torch.nn.Module or callable
-        A function gets the input, the labels if the call has any, and the parameters: by their names where its arguments are called so, in
-        order if not.
+        A function gets the input, the labels if the call has any, and the parameters: by their names, or in order where its arguments have none
+        that they could be given by.
     rounding : Rounding
     settings : mapping
     """
@@ -154,8 +154,15 @@ class TorchOracle:
         # A leaf must not be written to, as a module with inplace=True does.
         inputs = (x.clone(), tensor(call.constants["labels"])) if "labels" in call.constants and _accepts_labels(self.reference) else (x.clone(),)
         if not isinstance(self.reference, nn.Module):
-            by_name = set(params) <= set(_arguments(self.reference)[len(inputs) :])
-            return self.reference(*inputs, **params) if by_name else self.reference(*inputs, *params.values())
+            names = _arguments(self.reference)[len(inputs) :]
+            if set(params) <= set(names):
+                return self.reference(*inputs, **params)
+            if names:
+                raise RefusedError(
+                    f"the reference {_title(self.reference)} takes {', '.join(names)}; the parameters are declared as {', '.join(params)}: "
+                    "declare them by the names of its arguments, or make these positional-only, which are given in order: f(x, w, /)"
+                )
+            return self.reference(*inputs, *params.values())
         # Copies of the buffers: each call starts from the same running means.
         buffers = {name: _as_wide(buffer.detach().clone(), x) for name, buffer in self.reference.named_buffers()}
         return functional_call(self.reference, {**buffers, **params}, inputs)

@@ -186,8 +186,9 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
     if not undone and done < run.asked:
         undone = f"only {done:,} of {counted(run.asked, 'check')} were run; "
     several = f"{len(which):,} of {counted(len(pairs), 'pair')}"
+    expected = any(check["expected_difference"] for check in checks)
     what = {
-        Verdict.MATCH: f"MATCH: rounding explains every difference of {_these(pairs)}",
+        Verdict.MATCH: f"MATCH: rounding explains every difference of {_these(pairs)}{' but those expected' if expected else ''}",
         Verdict.MISMATCH: f"MISMATCH: {undone}{several} {'differs' if len(which) == 1 else 'differ'}: {_names(which)}",
         Verdict.UNDECIDED: f"UNDECIDED: {undone}no mismatch, but not everything could be judged",
         Verdict.SKIPPED: f"NOT CHECKED: {undone}nothing was compared",

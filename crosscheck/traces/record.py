@@ -87,10 +87,12 @@ def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iter
     for dtype, family in itertools.product(prepared.pair.dtypes, FAMILIES):
         if (name := value_name(dtype, family)) not in names:
             continue
-        for shape in prepared.shapes:
+        for shape in prepared.shapes_for(FAMILIES[family]):
             try:
                 yield name, dtype, shape, prepared.call(shape, FAMILIES[family], dtype, settings.seed).astype(dtype)
             except RefusedError as error:
+                if shape in prepared.derived:
+                    continue
                 yield name, dtype, shape, str(error)
 
 

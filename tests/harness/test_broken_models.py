@@ -144,11 +144,18 @@ def test_subject_that_never_ends(shown: str) -> None:
 def test_nan(shown: str, dtype: str) -> None:
     """A NaN in a parameter is a mismatch where it comes up; what starts from it is undecided."""
 
-    def spoil(network: Any) -> float:
-        next(iter(first_layer(network).values()))[...] = np.nan
-        return float("nan")
+    def around(method: Any, network: Any) -> Any:
+        losses = list[Any]()
 
-    result = result_of(SHOWN[shown](at_step(2, spoil)), f"lockstep-{dtype}")
+        def train(x: Array, labels: Any) -> Any:
+            losses.append(method(x, labels))
+            if len(losses) == 2:
+                next(iter(first_layer(network).values()))[...] = np.nan
+            return losses[-1]
+
+        return train
+
+    result = result_of(SHOWN[shown](replaced("train", around)), f"lockstep-{dtype}")
     assert result.verdict is Verdict.MISMATCH
     assert result.divergence is not None
     assert result.divergence.judgement.place.step == 2
@@ -328,3 +335,11 @@ def test_declaration_that_does_not_fit(case: str) -> None:
     error = error_of(declared)
     assert error.startswith("model: ")
     assert reason in error
+
+
+def test_loss_that_a_step_returns() -> None:
+    """It is the loss layer's: another number would be shown to whoever trains the network."""
+    result = result_of(dicts_pair(replaced("train", lambda method, owner: lambda x, labels: 5 * method(x, labels))), "lockstep-float64")
+    assert result.verdict is Verdict.MISMATCH
+    assert result.reason.startswith("step 1: loss.output: the training step returned ")
+    assert ", its loss layer put out " in result.reason

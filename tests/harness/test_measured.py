@@ -173,7 +173,7 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
         lambda x: torch.var(x, 0, correction=0),
     ),
     "parameters by name": lambda: linear_pair(lambda x, bias, weight: F.linear(x, weight, bias)),
-    "parameters in order": lambda: linear_pair(lambda x, matrix, offset: x @ matrix.T + offset, framework="torch"),
+    "parameters in order": lambda: linear_pair(lambda x, matrix, offset, /: x @ matrix.T + offset, framework="torch"),
     "unknown child of a chain": lambda: Pair(
         Functions(linear_tanh, linear_tanh_backward), nn.Sequential(nn.Linear(4, 3), nn.Tanh()), shapes=[(5, 4)], params={"w": "weight: i o -> o i"}
     ),

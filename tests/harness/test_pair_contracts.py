@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conventional import CONVENTIONS, fits, pair_of
 from offenders import (
     Accumulates,
+    AddsTwice,
+    AddsUpInSteps,
     ClearsGradients,
     Clips,
     Counts,
@@ -19,13 +22,17 @@ from offenders import (
     HasAttribute,
     HasMethods,
     KeepsTheFirst,
+    KeepsTheShape,
     LeavesTheRest,
     ModesAlike,
     Narrows,
+    Overwrites,
     ReturnsInput,
     ReusesItsBuffer,
+    ReusesTheShapesBuffer,
     Scale,
     ScaleReference,
+    SharesItsCache,
     Widens,
     WritesToCotangent,
     WritesToInput,
@@ -58,6 +65,9 @@ OFFENDERS = [
     (DropsOut, "same_call_same_answer", "another answer the second time: output"),
     (LeavesTheRest, "smaller_batch_works", "a smaller batch after a larger one changes: weight.grad"),
     (KeepsTheFirst, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
+    (KeepsTheShape, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
+    (ReusesTheShapesBuffer, "results_are_kept", "changed by a later call: output"),
+    (SharesItsCache, "instances_share_nothing", "changed by another layer of the same kind: weight.grad"),
     (ReusesItsBuffer, "results_are_kept", "changed by a later call: output"),
     (ClearsGradients, "forward_leaves_gradients", "a forward pass changes: weight.grad"),
     (Clips, "backward_is_linear", "not doubled by a doubled cotangent: grad_input"),
@@ -92,12 +102,120 @@ def test_offender_is_caught(offender: type[Scale], contract: str, broken: str, d
     assert result.reason == f"{dtype}: {broken}"
 
 
+class AddsHalf:
+    """Scale and bias, of which only the scale's gradient adds up."""
+
+    def __init__(self) -> None:
+        self.params = {"weight": np.ones(3), "bias": np.zeros(3)}
+        self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+
+    def forward(self, x: Array) -> Array:
+        """Return the scaled and shifted input."""
+        self._x = x
+        return np.asarray(x * self.params["weight"] + self.params["bias"])
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient, add to that of the weight and replace that of the bias."""
+        self.grads["weight"] = self.grads["weight"] + (grad_output * self._x).sum(axis=0)
+        self.grads["bias"] = grad_output.sum(axis=0)
+        return np.asarray(grad_output * self.params["weight"])
+
+
+class Stores:
+    """A scale that stores its gradient in an attribute, in place of the one before."""
+
+    def __init__(self) -> None:
+        self.weight, self.dweight = np.ones(3), np.zeros(3)
+
+    def forward(self, x: Array) -> Array:
+        """Return the product."""
+        self._x = x
+        return np.asarray(x * self.weight)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient and store the weight's."""
+        self.dweight = (grad_output * self._x).sum(axis=0)
+        return np.asarray(grad_output * self.weight)
+
+
+def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return the scaled and shifted input."""
+    return x * weight + bias
+
+
+def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the shifted input."""
+    return x + weight
+
+
+ADDING = "declared_gradients_add_up"
+NOT_ADDED = "float64: declared to accumulate, but not left as they are by a backward pass that adds zero: "
+
+
+@pytest.mark.parametrize("offender", [Overwrites, AddsTwice])
+def test_gradients_that_do_not_add_up(offender: type[Scale]) -> None:
+    """The harness clears gradients that are declared to accumulate, so that no value shows that they do not."""
+    result = found(ADDING, Dicts(offender(), accumulates=True))
+    assert (result.verdict, result.reason) == (Verdict.MISMATCH, f"{NOT_ADDED}weight.grad")
+
+
+def test_gradients_in_attributes_that_do_not_add_up() -> None:
+    assert found(ADDING, Attributes(Stores(), "weight", accumulates=True)).reason == f"{NOT_ADDED}weight.grad"
+
+
+def test_one_gradient_of_two_that_does_not_add_up() -> None:
+    subject = Pair(Dicts(AddsHalf(), accumulates=True), affine, [(5, 3)], {"weight": "weight", "bias": "bias"}, framework="torch")
+    result = check(subject, only=lambda name: name == f"contract-{ADDING}")
+    assert result.results[0].reason == f"{NOT_ADDED}bias.grad"
+
+
+@pytest.mark.parametrize("layer", [Accumulates, AddsUpInSteps])
+def test_gradients_that_add_up(layer: type[Scale]) -> None:
+    """However the sum is rounded on the way."""
+    assert found(ADDING, Dicts(layer(), accumulates=True)).verdict is Verdict.MATCH
+
+
+def test_functions_that_share_their_memory() -> None:
+    """A cache that is a buffer of the module's is another call's by the time that backward gets it."""
+    buffer = np.zeros((5, 3))
+
+    def forward(x: Array, weight: Array) -> Any:
+        kept = buffer[: len(x)]
+        kept[...] = x
+        return x * weight, (kept, weight)
+
+    subject = Functions(forward, lambda d, c: (d * c[1], (d * c[0]).sum(axis=0)))
+    result = found("instances_share_nothing", subject, params={"weight": "weight"}, dtypes=("float64",))
+    assert (result.verdict, result.reason) == (Verdict.MISMATCH, "float64: changed by another layer of the same kind: weight.grad")
+
+
+def test_cotangent_handed_on() -> None:
+    """A bias layer may return the cotangent that it got: nothing else is its input's gradient."""
+
+    class Bias:
+        def __init__(self) -> None:
+            self.params, self.grads = {"weight": np.zeros(3)}, dict[str, Array]()
+
+        def forward(self, x: Array) -> Array:
+            return np.asarray(x + self.params["weight"])
+
+        def backward(self, grad_output: Array) -> Array:
+            self.grads["weight"] = grad_output.sum(axis=0)
+            return grad_output
+
+    result = check(Pair(Bias(), shift, [(5, 3)], {"weight": "weight"}, framework="torch"))
+    assert result.verdict is Verdict.MATCH
+    reasons = {r.check: r.reason for r in result.results}
+    assert reasons["contract-grad_input_is_its_own"].endswith("is the cotangent, number for number: a view of it is usual")
+
+
 def test_every_contract_has_an_offender() -> None:
-    assert {contract for _, contract, _ in OFFENDERS} == set(CONTRACTS)
+    """That of gradients that are declared to accumulate has its own, since it takes a declaration."""
+    assert {contract for _, contract, _ in OFFENDERS} | {ADDING} == set(CONTRACTS)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("contract", CONTRACTS)
+@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name != ADDING])
 def test_right_layer_keeps_it(contract: str, dtype: str) -> None:
     assert found(contract, ModesAlike(), dtypes=(dtype,)).verdict is Verdict.MATCH
 
@@ -120,12 +238,13 @@ def test_right_layers_of_every_convention(row: tuple[str, str, str], contract: s
 
 SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
     ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "the subject takes one sample at a time"),
+    (ADDING, Scale, "gradients are not declared to accumulate"),
     ("modes_differ_only_where_they_should", Scale, "the subject has no modes"),
     ("backward_twice_does_not_accumulate", lambda: Dicts(Accumulates(), accumulates=True), "gradients are declared to accumulate"),
 ]
 
 
-@pytest.mark.parametrize(("contract", "make", "reason"), SKIPPED, ids=["one-sample", "modes", "accumulates"])
+@pytest.mark.parametrize(("contract", "make", "reason"), SKIPPED, ids=["one-sample", "replaces", "modes", "accumulates"])
 def test_does_not_apply(contract: str, make: Callable[[], Any], reason: str) -> None:
     result = found(contract, make())
     assert (result.verdict, result.reason) == (Verdict.SKIPPED, f"does not apply: {reason}")
@@ -263,6 +382,8 @@ def test_bench_takes_the_largest_batch() -> None:
     assert bench.fewer.grad_output is not None
     assert bench.fewer.grad_output.shape == (4, 3)
     assert (bench.fewer.x != bench.call.x[:4]).all()
+    assert bench.other.x.shape == (5, 3)
+    assert (bench.other.x != bench.call.x).all()
     assert np.array_equal(bench.fewer.params["weight"], bench.call.params["weight"])
 
 

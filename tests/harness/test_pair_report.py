@@ -235,6 +235,7 @@ def test_other_mismatches_are_told_once_for_each_quantity() -> None:
 def test_expected_difference_is_told() -> None:
     facts = report(checked(plain.pair(plain.WritesToInput, expected={"contract-*alone": "saves memory"}), "contract-inputs"), made())
     assert "1 check is expected to differ" in facts["headline"]
+
     assert "contract-inputs_are_left_alone: saves memory" in printed(facts)
     assert "saves memory" in Tags(render(facts)).text
 
@@ -301,3 +302,9 @@ def test_facts_hold_nothing_that_a_terminal_obeys() -> None:
     assert facts["pairs"][0]["checks"][0]["reason"] == "a\\ud800\\x1b[31m\\x00b"
     assert facts["pairs"][0]["checks"][0]["notes"] == ["\\x07"]
     assert facts["pairs"][0]["inferred"] == ["\\x9b"]
+
+
+def test_headline_says_that_differences_were_expected() -> None:
+    """Rounding does not explain them."""
+    pair = plain.pair(plain.WritesToInput, expected={"contract-inputs*": "saves memory"})
+    assert " but those expected; " in report(checked(pair, ""), made())["headline"]

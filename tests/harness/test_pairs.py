@@ -186,6 +186,34 @@ class TestExpected:
         assert result.first.reason == "expected to differ (was wrong once) and agrees: take it out of the expected differences"
 
 
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_not_the_difference_that_was_expected(factor: float) -> None:
+    """NaN is not what a doubled output was expected for."""
+    pair = linear_with({"output": factor}, expected={"values-*": "doubled on purpose"}, dtypes=("float64",))
+    result = check(pair, Settings(shrink=False), only=lambda name: name == "values-float64-normal").results[0]
+    assert (result.counted, result.expected) == (Verdict.MISMATCH, "")
+    assert result.reason.startswith("expected to differ (doubled on purpose), but not in this way: output on 3x5: ")
+
+
+@pytest.mark.parametrize(("quantity", "counted"), [("output", Verdict.SKIPPED), ("grad_input", Verdict.MISMATCH)])
+def test_expected_quantity(quantity: str, counted: Verdict) -> None:
+    """A pattern may name the quantity; any other one that differs is a mismatch."""
+    pair = linear_with({"output": 2.0}, expected={f"values-*:{quantity}": "on purpose"})
+    result = check(pair, Settings(shrink=False), only=lambda name: name == "values-float64-normal").results[0]
+    assert result.counted is counted
+
+
+def test_expected_quantity_that_is_none() -> None:
+    error = error_of(linear(expected={"values-*:grad_inptu": "a slip"}))
+    assert "there is no quantity 'grad_inptu'; there are output, grad_input, weight.grad, bias.grad" in error
+
+
+def test_function_of_other_argument_names() -> None:
+    """Parameters are not handed to it in some order in silence."""
+    error = error_of(linear(reference=lambda x, scale, shift: x * scale + shift, framework="torch", params={"W": "weight", "b": "bias"}))
+    assert "takes scale, shift; the parameters are declared as weight, bias: declare them by the names of its arguments" in error
+
+
 class Pool:
     """Max pooling with a tie rule."""
 
