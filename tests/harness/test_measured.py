@@ -16,6 +16,7 @@ from unshrunk import check
 
 from crosscheck import Functions, LossFunction, Pair, Verdict
 from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.families import FAMILIES
 from crosscheck.frameworks.pytorch import TorchOracle, oracle, parameter_shapes
 from crosscheck.isolated import context_of
 from crosscheck.judgement import Kind, judge
@@ -181,13 +182,17 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 }
 
 
+OUT_OF_RANGE = {name: 3 if name.startswith("elu") else 2 for name in RIGHT}
+"""Families on which exponentials or squares may leave the range; elu's exponential does so already on wide inputs, in the branch that is not taken."""
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str, dtype: str) -> None:
     result = check(RIGHT[name](), only=lambda check: check.startswith(f"values-{dtype}"))
     wrong = [(found.check, found.reason, found.divergence) for found in result.results if found.verdict not in (Verdict.MATCH, Verdict.SKIPPED)]
     assert (result.error, wrong) == ("", [])
-    assert sum(found.verdict is Verdict.MATCH for found in result.results) >= 8
+    assert sum(found.verdict is Verdict.MATCH for found in result.results) >= len(FAMILIES) - OUT_OF_RANGE[name]
 
 
 @pytest.mark.parametrize(

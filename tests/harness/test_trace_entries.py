@@ -104,7 +104,7 @@ def test_array_is_refused_by_name(folder: Path, array: str) -> None:
 
 def test_quantity_of_unlimited_tolerance_was_never_judged(folder: Path) -> None:
     """Where any error would be allowed, not even the same number is a match."""
-    infinite = {f"0__{case}__terms__output": np.full(shape, np.inf) for case, shape in enumerate([(4, 3), (1, 3)])}
+    infinite = {f"0__{case}__terms__output": np.full(shape, np.inf) for case, shape in enumerate([(4, 3), (1, 3), (3, 3)])}
     with_arrays(folder / "reference.safetensors", **infinite)
     assert main(["compare", "subject.safetensors", "reference.safetensors", "--json", "r.json"]) == 2
     pair = json.loads((folder / "r.json").read_text())["pairs"][0]
