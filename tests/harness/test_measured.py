@@ -183,7 +183,7 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 
 
 OUT_OF_RANGE = {name: 3 if name.startswith("elu") else 2 for name in RIGHT}
-"""Families on which exponentials or squares may leave the range; elu's exponential does so already on wide inputs, in the branch that is not taken."""
+"""Families on which exponentials or squares may leave the range; elu's exponential does so already on wide inputs, in a branch not taken."""
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
