@@ -99,16 +99,19 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
     error : str
         Why it cannot be checked, from :func:`crosscheck.checking.why_not`; it is made ready where this is empty.
     """
-    return {
-        "name": pair.title,
+    return blank(pair.title) | {
         "kind": type(pair).__name__,
         "file": "" if pair.origin is None else shown_path(pair.origin),
         "references": [] if error else list(pair.prepared.reference_names),
         "inferred": [] if error else list(pair.prepared.inferred),
         "dtypes": list(pair.dtypes),
         "error": error,
-        "checks": [],
     }
+
+
+def blank(name: str) -> Facts:
+    """Return the facts of a pair of which nothing is known but its name."""
+    return {"name": name, "kind": "Pair", "file": "", "references": [], "inferred": [], "dtypes": [], "error": "", "checks": []}
 
 
 def shown_path(path: Path) -> str:

@@ -15,7 +15,7 @@ from crosscheck.operation import Call
 from crosscheck.pair import Pair, Prepared
 from crosscheck.references import resolved
 from crosscheck.report.findings import Facts
-from crosscheck.report.pair_facts import check_facts
+from crosscheck.report.pair_facts import blank, check_facts
 from crosscheck.trace import Place
 from crosscheck.traces.file import Case, Recording, TraceFile, TraceFileError, digest
 from crosscheck.traces.oracle import Recorded, given
@@ -93,16 +93,7 @@ def compared(subject_path: Path, reference_path: Path, reproduce: str) -> list[F
 
 
 def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str) -> Facts:
-    facts: Facts = {
-        "name": name,
-        "kind": "Pair",
-        "file": "",
-        "references": [],
-        "inferred": [],
-        "dtypes": [],
-        "error": "",
-        "checks": [],
-    }
+    facts = blank(name)
     at, beside = subject.find(name), reference.find(name)
     if at is None or beside is None:
         return facts | {"error": f"{name}: not in the {'subject' if at is None else 'reference'}'s trace"}
