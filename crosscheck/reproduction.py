@@ -24,7 +24,8 @@ from crosscheck.families import memory_of
 from crosscheck.judgement import Verdict
 from crosscheck.loading import LoadingError, find
 from crosscheck.operation import Call
-from crosscheck.pair import Pair, Prepared
+from crosscheck.pair import Pair
+from crosscheck.prepared import Prepared
 from crosscheck.report.files import write_text
 from crosscheck.report.findings import divergence_facts, rows
 from crosscheck.report.message import laid_out

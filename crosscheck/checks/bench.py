@@ -14,7 +14,7 @@ from crosscheck.arithmetic import Array
 from crosscheck.containment import as_array, contained
 from crosscheck.families import FAMILIES
 from crosscheck.operation import Call
-from crosscheck.pair import Prepared
+from crosscheck.prepared import Prepared
 
 Results = dict[str, Array]
 

@@ -16,7 +16,7 @@ from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Set
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
 from crosscheck.operation import RefusedError
-from crosscheck.pair import Prepared
+from crosscheck.prepared import Prepared
 
 
 def inputs_are_left_alone(bench: Bench) -> str:

@@ -20,7 +20,7 @@ from crosscheck.families import FAMILIES
 from crosscheck.isolated import NOT_COMPUTED, quantities
 from crosscheck.judgement import Judgement, Kind, Verdict, Worst, judge
 from crosscheck.operation import Call
-from crosscheck.pair import Prepared
+from crosscheck.prepared import Prepared
 from crosscheck.probing import point_of, variable
 from crosscheck.quotients import Compared, Elements, QuotientOracle, Quotients, elements_of, lines
 from crosscheck.trace import Place

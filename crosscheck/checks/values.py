@@ -14,7 +14,7 @@ from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
 from crosscheck.judgement import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
 from crosscheck.operation import Call, RefusedError
-from crosscheck.pair import Prepared
+from crosscheck.prepared import Prepared
 from crosscheck.references import Reference
 from crosscheck.trace import Place
 

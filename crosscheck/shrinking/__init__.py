@@ -18,7 +18,7 @@ from crosscheck.checks.check import Given
 from crosscheck.checks.values import shown
 from crosscheck.divergence import Divergence
 from crosscheck.operation import Call
-from crosscheck.pair import Prepared
+from crosscheck.prepared import Prepared
 from crosscheck.shrinking.search import Bits, Enough, Search
 from crosscheck.shrinking.smaller import (
     PLAINER,

@@ -20,7 +20,7 @@ from crosscheck.containment import SubjectError, TimeLimitError, contained, time
 from crosscheck.families import memory_of
 from crosscheck.judgement import Judgement, Verdict
 from crosscheck.operation import Call
-from crosscheck.pair import Prepared
+from crosscheck.prepared import Prepared
 from crosscheck.shrinking.smaller import complexity, copied, numbers_of
 
 EVALUATIONS = 1000

@@ -12,7 +12,8 @@ from crosscheck.checks.values import judge_call, shown
 from crosscheck.containment import SubjectError
 from crosscheck.judgement import Judgement, Kind, Verdict
 from crosscheck.operation import Call
-from crosscheck.pair import Pair, Prepared
+from crosscheck.pair import Pair
+from crosscheck.prepared import Prepared
 from crosscheck.references import resolved
 from crosscheck.report.findings import Facts
 from crosscheck.report.pair_facts import blank, check_facts

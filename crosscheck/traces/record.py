@@ -17,7 +17,8 @@ from crosscheck.declaration import Declaration
 from crosscheck.families import FAMILIES
 from crosscheck.isolated import context_of
 from crosscheck.operation import Call, RefusedError
-from crosscheck.pair import Pair, Prepared
+from crosscheck.pair import Pair
+from crosscheck.prepared import Prepared
 from crosscheck.report.pair_facts import check_facts
 from crosscheck.selection import Selection
 from crosscheck.traces.file import STORABLE, Case, Recording, Side, TraceFile, digest, put_call
