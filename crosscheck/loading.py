@@ -9,9 +9,10 @@ import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from crosscheck.containment import Printed, said, where
 from crosscheck.declaration import Declaration
@@ -89,6 +90,14 @@ def _pairs(value: Any) -> Iterator[Declaration]:
         yield from (each for each in value.values() if isinstance(each, Declaration))
 
 
+class _Uncached(SourceFileLoader):
+    """Executes a file as it is now: bytecode of an edit a moment ago, of the same size and in the same second, would be taken for it."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        """Say nothing about the file's age, so that no bytecode is read or written."""
+        raise OSError
+
+
 def _executed(path: Path) -> tuple[ModuleType, Printed]:
     """Return the module that a file is, and what it printed."""
     if path.is_dir():
@@ -100,7 +109,7 @@ def _executed(path: Path) -> tuple[ModuleType, Printed]:
     path = path.resolve()
     # Two files of one name in two folders are two modules.
     name = f"crosscheck_pairs_{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

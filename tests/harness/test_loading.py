@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -48,6 +49,15 @@ def test_collections(text: str, tmp_path: Path) -> None:
 
 def test_pairs_of_a_function(tmp_path: Path) -> None:
     assert titles(tmp_path, "def test():\n    pass\n\ntest.crosscheck_pairs = [pair('a'), pair('b')]\n") == ["a", "b"]
+
+
+def test_edit_of_the_same_second_and_size_is_seen(tmp_path: Path) -> None:
+    """Bytecode of the file as it was is not taken for the file as it is; none is left in the folder."""
+    for name in ("a", "b"):
+        path = written(tmp_path, f"{HEADER}A = pair('{name}')\n")
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        assert [pair.title for pair in declared(path)] == [name]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pairs.py"]
 
 
 def test_each_once(tmp_path: Path) -> None:
