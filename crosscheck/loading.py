@@ -51,9 +51,8 @@ def declared(path: str | Path, notice: Callable[[str], None] = _unheard) -> list
     found: dict[int, Declaration] = {id(pair): pair for value in vars(module).values() for pair in _pairs(value)}
     pairs = list(found.values())
     if not pairs:
-        kinds = " or ".join(kind.__name__ for kind in Declaration.__subclasses__())
         raise LoadingError(
-            f"{path}: declares no pair; looked for values of type {kinds} at the top level of the file, in lists, "
+            f"{path}: declares no pair; looked for a Pair, an OptimizerPair or a ModelPair at the top level of the file, in lists, "
             "tuples and dicts there, and on functions: write PAIR = crosscheck.Pair(subject, reference, shapes=[...])"
         )
     if twice := [title for title, count in Counter(pair.title for pair in pairs).items() if count > 1]:

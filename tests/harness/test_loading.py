@@ -51,8 +51,9 @@ def test_pairs_of_a_function(tmp_path: Path) -> None:
     assert titles(tmp_path, "def test():\n    pass\n\ntest.crosscheck_pairs = [pair('a'), pair('b')]\n") == ["a", "b"]
 
 
-def test_edit_of_the_same_second_and_size_is_seen(tmp_path: Path) -> None:
+def test_edit_of_the_same_second_and_size_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytecode of the file as it was is not taken for the file as it is; none is left in the folder."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for name in ("a", "b"):
         path = written(tmp_path, f"{HEADER}A = pair('{name}')\n")
         os.utime(path, (1_000_000_000, 1_000_000_000))
@@ -109,7 +110,7 @@ def refused(path: Path) -> str:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("A = 3\n", "declares no pair; looked for values of type Pair"),
+        ("A = 3\n", "declares no pair; looked for a Pair, an OptimizerPair or a ModelPair"),
         (HEADER + "PAIRS = [pair('a'), pair('a')]", "2 pairs are called 'a'"),
         ("x = 1\ny = (\n", "SyntaxError in line 2"),
         ("  x = 1\n", "IndentationError in line 1"),
