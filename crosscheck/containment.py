@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from crosscheck.arithmetic import Array
+from crosscheck.files import shown
 
 _OWN = Path(__file__).parent
 _AGAIN = 0.1
@@ -150,9 +151,8 @@ def where(error: BaseException) -> str:
     theirs = [f for f in frames if not Path(f.filename).is_relative_to(_OWN) and "site-packages" not in f.filename and not f.filename.startswith("<")]
     if not theirs:
         return ""
-    last, here = theirs[-1], Path.cwd()
-    path = Path(last.filename)
-    return f" ({path.relative_to(here) if path.is_relative_to(here) else path}:{last.lineno}, {last.name})"
+    last = theirs[-1]
+    return f" ({shown(Path(last.filename))}:{last.lineno}, {last.name})"
 
 
 @contextmanager

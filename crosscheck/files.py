@@ -54,3 +54,9 @@ def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
         raise NotWritableError(f"{path}: cannot be written ({error.strerror}); name another folder") from None
     os.close(handle)
     Path(name).unlink()
+
+
+def shown(path: Path) -> str:
+    """Return a path as reports show it: relative to the working directory where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

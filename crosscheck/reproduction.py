@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,12 @@ from crosscheck.containment import SubjectError, TimeLimitError, contained, time
 from crosscheck.declaration import DTYPES, Declaration, PairError
 from crosscheck.divergence import Divergence
 from crosscheck.families import memory_of
+from crosscheck.files import shown
 from crosscheck.judgement import Verdict
 from crosscheck.loading import LoadingError, find
 from crosscheck.operation import Call
 from crosscheck.pair import Pair
 from crosscheck.prepared import Prepared
-from crosscheck.report.files import write_text
 from crosscheck.report.findings import divergence_facts, rows
 from crosscheck.report.message import laid_out
 from crosscheck.shrinking import SECONDS, Small, shrink
@@ -65,30 +64,6 @@ def reproduction(prepared: Prepared, given: Given, divergence: Divergence, setti
     return Reproduction(script(prepared.pair, small), small.call.x.size, small)
 
 
-def write(reproduction: Reproduction, folder: Path, name: str) -> Path:
-    """Write a script into a folder, which is made if need be.
-
-    Parameters
-    ----------
-    reproduction : Reproduction
-    folder : Path
-    name : str
-        What it shows, such as the pair's title and the check; whatever it holds, the file lies in the folder, and two names are two files.
-
-    Returns
-    -------
-    Path
-        Of the script, ``reproduce-NAME.py``.
-    """
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80]
-    if plain != name:
-        plain += f"-{zlib.crc32(name.encode('utf-8', 'surrogatepass')):08x}"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"reproduce-{plain}.py"
-    write_text(path, reproduction.script)
-    return path
-
-
 def script(pair: Declaration, small: Small) -> str:
     """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where nobody can say."""
     call = small.call
@@ -108,9 +83,7 @@ def script(pair: Declaration, small: Small) -> str:
 def _source(pair: Declaration) -> list[str]:
     """Return the lines that get the pair."""
     if pair.origin:
-        here = Path.cwd()
-        path = pair.origin.relative_to(here) if pair.origin.is_relative_to(here) else pair.origin
-        return [f"pair = load({str(path)!r}, {pair.title!r})"]
+        return [f"pair = load({shown(pair.origin)!r}, {pair.title!r})"]
     return ["# The pair was made where there is no file: put it in here, crosscheck.Pair(...) as it was.", "pair = None"]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.arithmetic import Array, Bound
+from crosscheck.files import shown
 from crosscheck.operation import Call
 from crosscheck.trace import Trace
 
@@ -75,6 +76,4 @@ def source(function: Callable[..., Any]) -> str:
         path, (_, line) = Path(inspect.getfile(function)), inspect.getsourcelines(function)
     except (OSError, TypeError):
         return str(getattr(function, "__qualname__", type(function).__qualname__))
-    here = Path.cwd()
-    shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return f"{shown}:{line}, {function.__qualname__}"
+    return f"{shown(path)}:{line}, {function.__qualname__}"

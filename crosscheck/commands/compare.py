@@ -15,7 +15,6 @@ from crosscheck.report.pair_facts import PairRun, collect
 from crosscheck.report.pair_files import expected_reports
 from crosscheck.traces.comparison import compared
 from crosscheck.traces.file import TraceFileError
-from crosscheck.traces.reading import read
 
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -24,8 +23,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     command = shlex.join(["crosscheck", *arguments])
     try:
         reports = expected_reports(options.html, options.json)
-        pairs = compared(options.subject, options.reference, command)
-        seed = read(options.subject).seed
+        pairs, seed = compared(options.subject, options.reference, command)
     except (TraceFileError, NotWritableError) as error:
         raise RefusedError(str(error)) from None
     outcome = PairRun(command, seed, sum(len(pair["checks"]) for pair in pairs), seconds=time.monotonic() - started)

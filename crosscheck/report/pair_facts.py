@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from crosscheck.checks import Check, CheckResult
 from crosscheck.checks.check import never_judged, overall
 from crosscheck.containment import printable
 from crosscheck.declaration import Declaration
+from crosscheck.files import shown
 from crosscheck.judgement import Verdict
 from crosscheck.report.facts import EXIT_STATUS
 from crosscheck.report.findings import Facts, counted, divergence_facts, judgement_facts
@@ -48,7 +48,6 @@ class PairRun:
     deselected: int = 0
     interrupted: bool = False
     seconds: float = 0.0
-    environment: Facts = field(default_factory=dict)
 
 
 def cleaned(facts: Any) -> Any:
@@ -101,7 +100,7 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
     """
     return blank(pair.title) | {
         "kind": type(pair).__name__,
-        "file": "" if pair.origin is None else shown_path(pair.origin),
+        "file": "" if pair.origin is None else shown(pair.origin),
         "references": [] if error else list(pair.prepared.reference_names),
         "inferred": [] if error else list(pair.prepared.inferred),
         "dtypes": list(pair.dtypes),
@@ -112,12 +111,6 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
 def blank(name: str) -> Facts:
     """Return the facts of a pair of which nothing is known but its name."""
     return {"name": name, "kind": "Pair", "file": "", "references": [], "inferred": [], "dtypes": [], "error": "", "checks": []}
-
-
-def shown_path(path: Path) -> str:
-    """Return a path relative to the working directory where it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
@@ -146,7 +139,7 @@ def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
         "seed": run.seed,
         "command": run.command,
         "interrupted": run.interrupted,
-        "environment": {"python": platform.python_version(), "numpy": np.__version__} | run.environment,
+        "environment": {"python": platform.python_version(), "numpy": np.__version__},
         "seconds": round(run.seconds, 3),
     }
 

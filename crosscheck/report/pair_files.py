@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from crosscheck.files import NotWritableError, expect_writable
+from crosscheck.files import NotWritableError, expect_writable, shown
 from crosscheck.report.files import write_json, write_text
 from crosscheck.report.findings import Facts
-from crosscheck.report.pair_facts import shown_path
 from crosscheck.report.pair_html import render
 
 SUFFIXES = (".json", ".html")
@@ -98,9 +97,9 @@ def _write_small_cases(facts: Facts, folder: Path) -> None:
                     folder.mkdir(exist_ok=True)
                     write_text(path, check["reproduction"]["script"])
                 except OSError as error:
-                    check["notes"].append(f"the small case could not be saved as {shown_path(path)} ({error.strerror or error})")
+                    check["notes"].append(f"the small case could not be saved as {shown(path)} ({error.strerror or error})")
                 else:
-                    check["reproduction"]["file"] = shown_path(path.resolve())
+                    check["reproduction"]["file"] = shown(path.resolve())
 
 
 def _safe(name: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts, counted, rows
 from crosscheck.report.message import laid_out
+from crosscheck.report.pair_facts import first_mismatch
 
 NO_REFERENCE = "no reference: gradients are judged by the output, the output by nothing"
 
@@ -18,7 +20,7 @@ def check_rows(check: Facts) -> Iterator[tuple[str, str]]:
         yield from rows(first)
     if check["reason"] and not (first and first["reason"]):
         yield "found", check["reason"]
-    if check["check"].startswith("contract-"):
+    if check["check"].startswith(CONTRACT):
         yield "the contract", check["about"]
     if check["expected_difference"]:
         yield "expected", check["expected_difference"]
@@ -51,8 +53,7 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
             if check is not first or name != known:
                 where.setdefault(name, []).append(check["check"])
     for name, checks in where.items():
-        which = f"{', '.join(checks[:3])}{', ...' if len(checks) > 3 else ''}"
-        yield f"{name} in {len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {which}"
+        yield f"{name} in {len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {_first_three(checks)}"
     yield from folded((check["check"], check["reason"]) for check in wrong if check is not first and not check["quantities"])
 
 
@@ -62,8 +63,11 @@ def folded(checks: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, text in checks:
         said.setdefault(text, []).append(name)
     for text, names in said.items():
-        which = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        yield f"{which}: {text}" if len(names) == 1 else f"{len(names):,} checks, {which}: {text}"
+        yield f"{names[0]}: {text}" if len(names) == 1 else f"{len(names):,} checks, {_first_three(names)}: {text}"
+
+
+def _first_three(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def quantity_name(pair: Facts, quantity: Facts) -> str:
@@ -86,7 +90,7 @@ def pair_line(pair: Facts) -> str:
 
 def summary_line(pair: Facts) -> str:
     """Return what a pair's verdict says in one line: where and why it differs, or what it rests on."""
-    first = next((check for check in pair["checks"] if check["counted"] == "mismatch"), None)
+    first = first_mismatch(pair)
     if first is None:
         return pair_line(pair)
     found = first["first_divergence"]

@@ -65,8 +65,8 @@ class RecordedLayer:
         return Bound(terms[quantity], self.trace.role(self.at, place, "reading_roundings")[quantity])
 
 
-def compared(subject_path: Path, reference_path: Path, reproduce: str) -> list[Facts]:
-    """Return the facts of every pair in either trace.
+def compared(subject_path: Path, reference_path: Path, reproduce: str) -> tuple[list[Facts], int]:
+    """Return the facts of every pair in either trace, and the seed that both were recorded with.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def compared(subject_path: Path, reference_path: Path, reproduce: str) -> list[F
             f"{subject_path} was recorded with seed {subject.seed}, {reference_path} with seed {reference.seed}; record one of them again"
         )
     names = dict.fromkeys([*(r.name for r in subject.recordings), *(r.name for r in reference.recordings)])
-    return [_pair(name, subject, reference, reproduce) for name in names]
+    return [_pair(name, subject, reference, reproduce) for name in names], subject.seed
 
 
 def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str) -> Facts:

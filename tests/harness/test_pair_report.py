@@ -175,7 +175,22 @@ def test_page_needs_nothing_from_elsewhere() -> None:
     assert not {"link", "script", "img", "iframe"} & Tags(page).tags
 
 
-@pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "a b\n", "..", "", "ü/ß", "x" * 300])
+BAD_NAMES = {
+    "above": "../../escape",
+    "absolute": "/etc/passwd",
+    "separators": "a/b\\c",
+    "newline": "a b\n",
+    "dots": "..",
+    "empty": "",
+    "device": "con",
+    "unicode": "ü/ß \N{GREEK SMALL LETTER ETA}",
+    "long": "x" * 500,
+    "nul": "a\x00b",
+    "surrogate": "\ud800",
+}
+
+
+@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
 def test_small_case_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     """Whatever a pair is called, its script lies beside the report."""
     facts = report(made(reproduction={"input_elements": 1, "script": "print()\n", "file": ""}) | {"name": name})
@@ -185,6 +200,13 @@ def test_small_case_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     assert sorted(path.parent.name for path in written) == ["deep", "r-small-cases"]
     script = Path(facts["pairs"][0]["checks"][0]["reproduction"]["file"])
     assert script.read_text() == "print()\n"
+
+
+def test_two_names_are_two_files(tmp_path: Path) -> None:
+    case = {"input_elements": 1, "script": "print()\n"}
+    pairs = [made(reproduction=case | {"file": ""}) | {"name": name} for name in ("a/b", "a-b")]
+    write(report(*pairs), [tmp_path / "r.json"])
+    assert len(list((tmp_path / "r-small-cases").iterdir())) == 2
 
 
 def test_matrix_has_a_row_a_quantity_and_a_column_a_family() -> None:
