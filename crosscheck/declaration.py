@@ -85,6 +85,11 @@ class Declaration:
         return PairError(f"{self.title}: {text}")
 
     @property
+    def precisions_in_words(self) -> str:
+        """Why a check of another precision has nothing to compare."""
+        return f"the subject is declared to compute in {', '.join(self.dtypes)}"
+
+    @property
     def title(self) -> str:
         """The name, or the subject's, in one line that every terminal, file and test id can hold."""
         own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__

@@ -38,8 +38,7 @@ def difference_check(family: str) -> Check:
 def _run(prepared: Prepared, settings: Settings, family: str) -> CheckResult:
     name = f"differences-{DTYPE}-{family}"
     if DTYPE not in prepared.pair.dtypes:
-        declared = ", ".join(prepared.pair.dtypes)
-        return CheckResult(name, Verdict.SKIPPED, f"the subject is declared to compute in {declared}; difference quotients need {DTYPE}")
+        return CheckResult(name, Verdict.SKIPPED, f"{prepared.pair.precisions_in_words}; difference quotients need {DTYPE}")
     result = CheckResult(name, Verdict.SKIPPED)
     for shape in prepared.shapes:
         try:

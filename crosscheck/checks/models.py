@@ -63,7 +63,7 @@ def freerun_check(dtype: str) -> Check:
 def _not_there(prepared: PreparedModel, dtype: str) -> str:
     """Return why there is nothing to check in a precision; empty where there is."""
     if dtype not in prepared.pair.dtypes:
-        return f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}"
+        return prepared.pair.precisions_in_words
     if dtype not in prepared.dtypes:
         return f"subject() takes no argument and makes no {dtype} network; let it take the precision, subject({dtype!r})"
     return ""

@@ -34,7 +34,7 @@ def update_check(dtype: str, family: str) -> Check:
 def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: str) -> CheckResult:
     result = CheckResult(f"updates-{dtype}-{family}", Verdict.SKIPPED)
     if dtype not in prepared.pair.dtypes:
-        result.reason = f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}"
+        result.reason = prepared.pair.precisions_in_words
         return result
     start, grads, arithmetic = prepared.start(dtype, settings.seed), prepared.gradients(family, dtype, settings.seed), prepared.arithmetic(dtype)
     try:

@@ -33,7 +33,7 @@ def value_check(dtype: str, family: str) -> Check:
 def _run(prepared: Prepared, settings: Settings, dtype: str, family: str) -> CheckResult:
     name = value_name(dtype, family)
     if dtype not in prepared.pair.dtypes:
-        return CheckResult(name, Verdict.SKIPPED, f"the subject is declared to compute in {', '.join(prepared.pair.dtypes)}")
+        return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
     result = CheckResult(name, Verdict.SKIPPED)
     for shape in prepared.shapes_for(FAMILIES[family]):
         try:
