@@ -1,17 +1,27 @@
-"""The network that both sides claim to be: an oracle for each layer, for the loss and for the update, in execution order."""
+"""The network that both sides claim to be: an oracle for each layer, for the loss and for the update, in execution order, and how they are wired.
+
+Layers have one input each. Where several layers' outputs are added up, as at the end of a residual block, the sum is a matter of the wires: the input
+of the next layer is the sum of the outputs of its sources, and the cotangent of a layer is the sum of the gradients that its consumers return.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from crosscheck.operation import Oracle
 from crosscheck.update import Update
 
+INPUT = ""
+"""What stands for the batch among a layer's sources: no layer can be called so."""
+
+LOSS = "loss"
+
 
 @dataclass(frozen=True)
 class Architecture:
-    """A chain of named layers with its loss and optimizer.
+    """Named layers with their wiring, their loss and their optimizer.
 
     Attributes
     ----------
@@ -23,6 +33,13 @@ class Architecture:
         The names of each layer's parameters.
     frozen : frozenset of str
         Layers whose parameters do not train.
+    sources : mapping of str to tuple of str
+        The layers whose outputs are added up to a layer's input, each of which comes before it; :data:`INPUT` is the batch. A layer that is left out
+        continues the one before it.
+    buffers : mapping of str to tuple of str
+        The names of the state that layers keep from step to step, such as running statistics.
+    masked : frozenset of str
+        Dropouts, which get the mask that the subject drew.
     """
 
     layers: Mapping[str, Oracle]
@@ -30,11 +47,24 @@ class Architecture:
     update: Update
     params: Mapping[str, tuple[str, ...]]
     frozen: frozenset[str] = frozenset()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    buffers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    masked: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The layers in order."""
         return list(self.layers)
+
+    @cached_property
+    def wiring(self) -> dict[str, tuple[str, ...]]:
+        """The sources of every layer and of the loss, which gets the last layer's output."""
+        return wired(self.names, self.sources)
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[str, ...]]:
+        """The layers, or the loss, that each layer's output goes to, in order."""
+        return {name: tuple(other for other, sources in self.wiring.items() if name in sources) for name in self.names}
 
     @property
     def first_trained(self) -> int:
@@ -43,3 +73,24 @@ class Architecture:
             return 0
         trains = [bool(self.params[name]) and name not in self.frozen for name in self.names]
         return trains.index(True) if any(trains) else len(trains)
+
+
+def wired(names: list[str], sources: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return the sources of every layer and of the loss: those given, or the layer before.
+
+    Raises
+    ------
+    ValueError
+        If a source is no layer that comes before, or a layer's output goes nowhere.
+    """
+    wiring: dict[str, tuple[str, ...]] = {}
+    before = INPUT
+    for name in [*names, LOSS]:
+        wiring[name] = sources.get(name, (before,))
+        if unknown := [source for source in wiring[name] if source != INPUT and source not in list(wiring)[:-1]]:
+            raise ValueError(f"{name} gets the output of {unknown[0]}, which is no layer before it")
+        before = name
+    used = {source for own in wiring.values() for source in own}
+    if unused := [name for name in names if name not in used]:
+        raise ValueError(f"the output of {unused[0]} goes nowhere")
+    return wiring

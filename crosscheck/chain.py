@@ -1,11 +1,11 @@
-"""Oracles in a row: their values end to end, and how rounding errors add up on the way.
+"""Oracles wired to a network: their values end to end, and how rounding errors add up on the way.
 
 Used twice: for a layer that is several operations in one (a linear layer with its softmax), and for a whole training step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,14 +14,31 @@ import numpy.typing as npt
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Constants, Oracle
 
+INPUT = -1
+"""The index that stands for the network's own input among a stage's sources."""
+
 
 @dataclass(frozen=True)
 class Stage:
-    """One operation of the chain with what belongs to it alone."""
+    """One operation of the network with what belongs to it alone.
+
+    Attributes
+    ----------
+    oracle : Oracle
+    params, constants, buffers : mapping
+    sources : tuple of int, optional
+        The stages before it whose outputs are added up to its input, by index, or :data:`INPUT`; the one before it if left out.
+    """
 
     oracle: Oracle
     params: Arrays = field(default_factory=dict)
     constants: Constants = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
+    sources: tuple[int, ...] | None = None
+
+    def call(self, x: Array, grad_output: Array | None = None) -> Call:
+        """Return the call of the oracle with an input and a cotangent."""
+        return Call(x, self.params, grad_output, self.constants, self.buffers)
 
 
 @dataclass(frozen=True)
@@ -33,20 +50,48 @@ class StageRun:
     result: dict[str, Array]
 
 
+def joined(parts: Sequence[Array]) -> Array:
+    """Return the sum of what several wires carry to one place, in their order."""
+    value = parts[0]
+    for part in parts[1:]:
+        value = value + part
+    return value
+
+
+def joint(parts: Sequence[Array]) -> Bound:
+    """Return the bound of the sum of what several wires carry to one place; one wire alone changes nothing."""
+    return Bound(joined([np.abs(part) for part in parts]), len(parts) - 1.0)
+
+
+def sources_of(stages: Sequence[Stage], index: int) -> tuple[int, ...]:
+    """Return the stages whose outputs are added up to a stage's input."""
+    own = stages[index].sources
+    return (index - 1,) if own is None else own
+
+
+def consumers_of(stages: Sequence[Stage], index: int) -> list[int]:
+    """Return the stages that a stage's output goes to."""
+    return [other for other in range(index + 1, len(stages)) if index in sources_of(stages, other)]
+
+
+def backwards(stages: Sequence[Stage], back_to: int = 0) -> Iterator[tuple[int, list[int]]]:
+    """Yield the stages of a backward pass, last to first, each with its consumers; the last one has none."""
+    for index in range(len(stages) - 1, back_to - 1, -1):
+        yield index, consumers_of(stages, index)
+
+
 def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: int = 0) -> list[StageRun]:
     """Run the stages forward and then, given a cotangent for the last output, backward to the stage ``back_to``."""
     runs: list[StageRun] = []
-    for stage in stages:
-        call = Call(x, stage.params, None, stage.constants)
+    for index, stage in enumerate(stages):
+        call = stage.call(joined([x if source == INPUT else runs[source].result["output"] for source in sources_of(stages, index)]))
         runs.append(StageRun(stage, call, stage.oracle.vjp(call)))
-        x = runs[-1].result["output"]
     if grad_output is None:
         return runs
-    for index in range(len(stages) - 1, back_to - 1, -1):
+    for index, consumers in backwards(stages, back_to):
         stage, forward = stages[index], runs[index].call
-        call = Call(forward.x, stage.params, grad_output, stage.constants)
+        call = stage.call(forward.x, joined([runs[other].result["grad_input"] for other in consumers]) if consumers else grad_output)
         runs[index] = StageRun(stage, call, stage.oracle.vjp(call))
-        grad_output = runs[index].result["grad_input"]
     return runs
 
 
@@ -57,7 +102,11 @@ def own_errors(runs: Sequence[StageRun], arithmetic: Arithmetic) -> list[dict[st
 
 
 def accumulate(
-    runs: Sequence[StageRun], own: Sequence[Mapping[str, Array]], error_x: Array | None = None, error_grad_output: Array | None = None
+    runs: Sequence[StageRun],
+    own: Sequence[Mapping[str, Array]],
+    error_x: Array | None = None,
+    error_grad_output: Array | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> list[dict[str, Array]]:
     """Return, for each quantity of each stage, how large its error may be once those of all stages before it have reached it.
 
@@ -71,29 +120,41 @@ def accumulate(
     own : sequence of mappings
         The errors made inside each stage; a quantity that is missing is taken to be free of error of its own.
     error_x, error_grad_output : array, optional
-        Errors of the chain's input and of its cotangent; none if left out.
+        Errors of the network's input and of its cotangent; none if left out.
+    arithmetic : Arithmetic, optional
+        The subject's; needed where several wires meet, whose sum rounds, too.
     """
+    stages = [r.stage for r in runs]
 
     def total(index: int, call: Call, error: Array, cotangent: Array | None) -> dict[str, Array]:
         oracle = runs[index].stage.oracle
         carried = oracle.rounding.carried(oracle, call, runs[index].result, error, cotangent)
         return {quantity: value + own[index].get(quantity, 0.0) for quantity, value in carried.items()}
 
-    error = np.zeros_like(runs[0].call.x) if error_x is None else error_x
+    def meeting(values: list[Array], errors: list[Array]) -> Array:
+        if len(values) == 1:
+            return errors[0]
+        assert arithmetic is not None
+        return np.asarray(joined(errors) + arithmetic.error(joint(values)))
+
+    from_outside = np.zeros_like(runs[0].call.x) if error_x is None else error_x
     reaching: list[Array] = []
     totals: list[dict[str, Array]] = []
     for index, r in enumerate(runs):
-        reaching.append(error)
-        totals.append(total(index, replace(r.call, grad_output=None), error, None))
-        error = totals[-1]["output"]
-    cotangent = error_grad_output
-    for index in range(len(runs) - 1, -1, -1):
+        sources = sources_of(stages, index)
+        values = [runs[0].call.x if source == INPUT else runs[source].result["output"] for source in sources]
+        reaching.append(meeting(values, [from_outside if source == INPUT else totals[source]["output"] for source in sources]))
+        totals.append(total(index, replace(r.call, grad_output=None), reaching[-1], None))
+    for index, consumers in backwards(stages):
         call = runs[index].call
         if call.grad_output is None:
             break
-        cotangent = np.zeros_like(call.grad_output) if cotangent is None else cotangent
+        if consumers:
+            values = [runs[other].result["grad_input"] for other in consumers]
+            cotangent = meeting(values, [totals[other]["grad_input"] for other in consumers])
+        else:
+            cotangent = np.zeros_like(call.grad_output) if error_grad_output is None else error_grad_output
         totals[index] = total(index, call, reaching[index], cotangent)
-        cotangent = totals[index]["grad_input"]
     return totals
 
 
@@ -128,19 +189,19 @@ class Composite:
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the last stage's output, the first stage's input gradient and every stage's parameter gradients."""
         runs = run(self.stages(call), call.x, call.grad_output)
-        return self.joined([r.result for r in runs])
+        return self.together([r.result for r in runs])
 
-    def joined(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    def together(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """Return what is seen from outside of the stages' quantities."""
-        joined = {
+        grads = {
             f"{name}.grad": result[f"{own}.grad"]
             for result, names in zip(results, self.names, strict=True)
             for name, own in names.items()
             if f"{own}.grad" in result
         }
         if "grad_input" in results[0]:
-            joined["grad_input"] = results[0]["grad_input"]
-        return {"output": results[-1]["output"], **joined}
+            grads["grad_input"] = results[0]["grad_input"]
+        return {"output": results[-1]["output"], **grads}
 
     def decisions(self, x: Array) -> npt.NDArray[np.generic] | None:
         """Return None: the decisions inside a fused layer are its own."""
@@ -155,12 +216,12 @@ class CompositeRounding:
         """Return the errors accumulated over the stages, each as one term rounded once."""
         assert isinstance(oracle, Composite)
         runs = run(oracle.stages(call), call.x, call.grad_output)
-        joined = oracle.joined(accumulate(runs, own_errors(runs, arithmetic)))
+        whole = oracle.together(accumulate(runs, own_errors(runs, arithmetic)))
         # An infinite error times a zero is no number, and no limit.
-        return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in joined.items()}
+        return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in whole.items()}
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the inputs carried through every stage."""
         assert isinstance(oracle, Composite)
         runs = run(oracle.stages(call), call.x, call.grad_output)
-        return oracle.joined(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))
+        return oracle.together(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))

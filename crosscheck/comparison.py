@@ -84,7 +84,7 @@ class Comparison:
     @np.errstate(all="ignore")
     def look(self) -> list[Look]:
         """Measure how far the free runs have come apart."""
-        return self.free.look(self.steps, self.subject.params) if self.free else []
+        return self.free.look(self.steps, self.subject.params | self.subject.buffers) if self.free else []
 
     def count(self, decisions: Iterable[Decision]) -> None:
         """Take in the decisions at kinks that differ in a step."""

@@ -21,11 +21,30 @@ import numpy.typing as npt
 
 from crosscheck.arithmetic import Arithmetic, Array, student_quantile
 from crosscheck.judgement import Verdict
-from crosscheck.operation import Arrays
+from crosscheck.operation import Arrays, Constants
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 
 Labels = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training is: everything that its next step starts from.
+
+    Attributes
+    ----------
+    params : mapping of str to array
+        Named ``layer.parameter``.
+    state : mapping of str to mapping
+        What the optimizer keeps of each parameter, by the state's name; empty before the first step.
+    buffers : mapping of str to array
+        What the layers keep from step to step, named ``layer.buffer``.
+    """
+
+    params: Arrays
+    state: Mapping[str, Arrays] = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
 
 
 class Training(Protocol):
@@ -36,17 +55,21 @@ class Training(Protocol):
         """The parameters, named ``layer.parameter``."""
 
     @property
-    def state(self) -> dict[str, Array]:
-        """The optimizer's state, named like the parameters."""
+    def buffers(self) -> dict[str, Array]:
+        """What the layers keep from step to step, named ``layer.buffer``."""
 
-    def load(self, params: Arrays, state: Arrays) -> None:
-        """Take over parameters and state."""
+    @property
+    def state(self) -> dict[str, dict[str, Array]]:
+        """What the optimizer keeps of each parameter, by the state's name."""
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None) -> Outcome:
-        """Do one training step."""
+    def load(self, position: Position) -> None:
+        """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
+
+    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
+        """Do one training step, with the masks that another side drew."""
 
     def predict(self, x: Array) -> Array:
-        """Return the network's last output."""
+        """Return the network's last output, in evaluation mode."""
 
 
 MakeTraining = Callable[[npt.DTypeLike, Mapping[tuple[str, str], float] | None, int], Training]
@@ -119,8 +142,8 @@ class FreeRun:
     Parameters
     ----------
     make : MakeTraining
-    start : mapping of str to array
-        The subject's parameters before the first step.
+    start : Position
+        Where the subject was before its first step.
     noise : mapping of (str, str) to float
         Relative size of the perturbation of each quantity.
     runs : int
@@ -134,7 +157,7 @@ class FreeRun:
     """
 
     make: MakeTraining
-    start: Arrays
+    start: Position
     noise: Mapping[tuple[str, str], float]
     runs: int
     looks: int
@@ -148,23 +171,22 @@ class FreeRun:
         self.centre = self.reference if self.arithmetic.dtype == double or not self.runs else self.make(double, None, 0)
         self.perturbed: Sequence[Training] = [self.make(double, self.noise, self.seed + 1 + run) for run in range(self.runs)]
         for training in self._all():
-            training.load(self.start, {})
+            training.load(self.start)
 
     def _all(self) -> list[Training]:
         alone = [self.reference] if self.centre is self.reference else [self.reference, self.centre]
         return [*alone, *self.perturbed]
 
-    def step(self, x: Array, labels: Labels) -> Outcome:
+    def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants] | None = None) -> Outcome:
         """Move every reference on by one step and return what the unperturbed one showed."""
-        outcome = self.reference.step(x, labels)
+        outcome = self.reference.step(x, labels, None, constants)
         for training in self._all()[1:]:
-            training.step(x, labels)
+            training.step(x, labels, None, constants)
         return outcome
 
     def look(self, step: int, params: Arrays) -> list[Look]:
-        """Compare the subject's parameters with the reference's; the result is appended to ``history``, too."""
-        reference, centre = self.reference.params, self.centre.params
-        others = [training.params for training in self.perturbed]
+        """Compare the subject's parameters and buffers with the reference's; the result is appended to ``history``, too."""
+        reference, centre, *others = (training.params | training.buffers for training in (self.reference, self.centre, *self.perturbed))
         looks = []
         for name, value in params.items():
             difference = value.astype(np.float64) - reference[name]

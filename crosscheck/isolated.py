@@ -19,11 +19,19 @@ from crosscheck.trace import Place
 NOT_COMPUTED = "the subject did not compute it"
 
 
+def forward_quantities(call: Call) -> list[str]:
+    """Return the names of what a layer computes on the way forward, in execution order."""
+    return ["output", *call.buffers]
+
+
+def backward_quantities(call: Call) -> list[str]:
+    """Return the names of what a layer computes on the way back, in execution order."""
+    return [] if call.grad_output is None else ["grad_input", *(f"{name}.grad" for name in call.params)]
+
+
 def quantities(call: Call) -> list[str]:
     """Return the names of everything that a layer computes for a call, in execution order."""
-    if call.grad_output is None:
-        return ["output"]
-    return ["output", "grad_input", *(f"{name}.grad" for name in call.params)]
+    return [*forward_quantities(call), *backward_quantities(call)]
 
 
 def with_reading(bound: Bound, reading: Bound | None, arithmetic: Arithmetic) -> Bound:

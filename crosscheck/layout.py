@@ -101,8 +101,11 @@ class LayerLayout:
         Of the input and its gradient, of the output and its gradient.
     params : dict of str to Parameter
         By the subject's names.
+    buffers : dict of str to Parameter
+        What the layer keeps from step to step, such as running statistics; by the subject's names.
     """
 
     input: Layout = Layout()
     output: Layout = Layout()
     params: dict[str, Parameter] = field(default_factory=dict)
+    buffers: dict[str, Parameter] = field(default_factory=dict)

@@ -10,21 +10,21 @@ layer may have added up to by then: an excess that no broken link explains lies 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.architecture import Architecture
+from crosscheck.architecture import INPUT, LOSS, Architecture
 from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.chain import Stage, run
+from crosscheck.chain import joined, joint, run
 from crosscheck.decisions import Decision, differing
-from crosscheck.isolated import LayerContext, context_of, judge_one, quantities
+from crosscheck.isolated import LayerContext, backward_quantities, context_of, forward_quantities, judge_one
 from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
-from crosscheck.operation import Arrays, Call
-from crosscheck.oracle_step import Start, oracle_step
+from crosscheck.operation import Call, Oracle
+from crosscheck.oracle_step import Start, oracle_step, stages_of
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Trace
 from crosscheck.update import Updated, check_update
@@ -79,18 +79,18 @@ def check_step(
         The step before, if it was traced: this one must start from what that one left.
     """
     report = StepReport(trace.step)
-    chain = _Chain(architecture, subject, trace, x, labels, arithmetic, report)
-    report.links.extend(chain.start(previous))
-    report.links.extend(chain.forward())
-    report.links.extend(chain.backward())
-    report.links.extend(chain.updates())
+    links = _Links(architecture, subject, trace, x, labels, arithmetic, report)
+    report.links.extend(links.start(previous))
+    report.links.extend(links.forward())
+    report.links.extend(links.backward())
+    report.links.extend(links.updates())
     if _in_a_row(architecture, x, report):
         _whole(architecture, trace, x, labels, arithmetic, report)
     return report
 
 
 @dataclass
-class _Chain:
+class _Links:
     """The links of one step in execution order."""
 
     architecture: Architecture
@@ -112,56 +112,57 @@ class _Chain:
                     yield equal(self.trace.place(layer, quantity), Kind.WIRE, value, left, self.arithmetic)
 
     def forward(self) -> Iterator[Judgement]:
-        """Yield each layer's wire and output, the loss last."""
-        value: Array | None = self.x
-        names = self.architecture.names
-        for name in [*names, "loss"]:
-            yield self._wire(name, "input", value)
-            constants = {"labels": self.labels} if name == "loss" else {}
-            yield from self._judge_layer(name, constants)
-            value = self.trace.get((name, "output"))
+        """Yield each layer's wire, its output and what it keeps, the loss last."""
+        for name, sources in self.architecture.wiring.items():
+            sent = [self.x if source == INPUT else self.trace.get((source, "output")) for source in sources]
+            yield self._wire(name, "input", sent)
+            yield from self._judge_layer(name)
 
-    def _judge_layer(self, name: str, constants: dict[str, npt.NDArray[Any]]) -> Iterator[Judgement]:
-        """Work out a layer's expected quantities, forward and backward at once, and yield the verdict on its output."""
-        trace, architecture = self.trace, self.architecture
-        oracle = architecture.loss if name == "loss" else architecture.layers[name]
+    def _judge_layer(self, name: str) -> Iterator[Judgement]:
+        """Work out a layer's expected quantities, forward and backward at once, and yield the verdicts on those of the forward pass."""
+        trace = self.trace
         if (name, "input") not in trace:
             yield Judgement(trace.place(name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="the subject never ran this layer")
             return
-        cotangent = np.ones((), self.arithmetic.dtype) if name == "loss" else trace.get((name, "grad_output"))
-        call = Call(trace[name, "input"], trace.parameters(name), cotangent, constants)
+        oracle, call = call_of(self.architecture, trace, name, self.labels, self.arithmetic)
         self.report.contexts[name] = context_of(oracle, call, self.arithmetic)
-        yield self._judge(name, "output")
+        for quantity in forward_quantities(call):
+            yield self._judge(name, quantity)
 
     def _judge(self, name: str, quantity: str) -> Judgement:
         context, place = self.report.contexts[name], self.trace.place(name, quantity)
         return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.arithmetic)
 
-    def _wire(self, name: str, quantity: str, sent: Array | None) -> Judgement:
+    def _wire(self, name: str, quantity: str, sent: Sequence[Array | None]) -> Judgement:
+        """Judge whether a layer received what others put out, their sum where it is wired to several."""
         place, received = self.trace.place(name, quantity), self.trace.get((name, quantity))
-        if sent is None or received is None:
+        arrived = [part for part in sent if part is not None]
+        if received is None or not arrived or len(arrived) < len(sent):
             return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="nothing arrived" if received is None else "nothing was sent")
-        return equal(place, Kind.WIRE, received, sent, self.arithmetic)
+        if len(arrived) == 1:
+            return equal(place, Kind.WIRE, received, arrived[0], self.arithmetic)
+        if shapes := {part.shape for part in arrived} - {received.shape}:
+            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason=f"the shape is {received.shape}, what was sent has {min(shapes)}")
+        wide = [part.astype(np.float64) for part in arrived]
+        return judge(place, Kind.WIRE, received, joined(wide), joint(wide), self.arithmetic)
 
     def backward(self) -> Iterator[Judgement]:
         """Yield the loss's gradient, then each layer's wire, input gradient and parameter gradients, last layer to first."""
         names = self.architecture.names[self.architecture.first_trained :]
-        if not names or "loss" not in self.report.contexts:
+        if not names or LOSS not in self.report.contexts:
             return
-        yield self._judge("loss", "grad_input")
-        following = "loss"
+        yield self._judge(LOSS, "grad_input")
         for name in reversed(names):
             if name not in self.report.contexts:
                 return
-            yield self._wire(name, "grad_output", self.trace.get((following, "grad_input")))
+            yield self._wire(name, "grad_output", [self.trace.get((other, "grad_input")) for other in self.architecture.consumers[name]])
             if (name, "grad_output") not in self.trace:
                 return
-            for quantity in quantities(self.report.contexts[name].call)[1:]:
+            for quantity in backward_quantities(self.report.contexts[name].call):
                 yield self._judge(name, quantity)
-            following = name
 
     def updates(self) -> Iterator[Judgement]:
-        """Yield each updated parameter and each momentum buffer, on the gradients and the state that were there."""
+        """Yield each updated parameter and each state of it, on the gradients and the state that were there."""
         for name in self.architecture.names:
             for parameter in self.architecture.params[name]:
                 yield from self._update(name, parameter)
@@ -174,17 +175,25 @@ class _Chain:
         elif grad is None or name not in self.report.contexts:
             yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
         else:
-            buffers = [trace.get((name, f"{parameter}.{which}")) for which in ("momentum.before", "momentum")]
+            updated = Updated(before, grad, after, trace.state(name, parameter, before=True), trace.state(name, parameter))
             reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
-            yield from check_update(self.architecture.update, Updated(before, grad, after, *buffers), place, self.arithmetic, reading)
+            yield from check_update(self.architecture.update, updated, place, self.arithmetic, reading)
+
+
+def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, arithmetic: Arithmetic) -> tuple[Oracle, Call]:
+    """Return a layer's oracle, and what the layer was given in a step."""
+    if name == LOSS:
+        return architecture.loss, Call(trace[name, "input"], {}, np.ones((), arithmetic.dtype), {"labels": labels})
+    params, buffers = trace.before(name, architecture.params[name]), trace.before(name, architecture.buffers.get(name, ()))
+    return architecture.layers[name], Call(trace[name, "input"], params, trace.get((name, "grad_output")), trace.constants(name), buffers)
 
 
 def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, report: StepReport) -> None:
     """Add the end-to-end judgements: the oracle's own step from the same weights, with the subject's decisions."""
     decisions = {name: architecture.layers[name].decisions(report.contexts[name].call.x.astype(np.float64)) for name in architecture.names}
-    own = [{q: arithmetic.error(b) for q, b in report.contexts[name].bounds.items()} for name in [*architecture.names, "loss"]]
+    own = [{q: arithmetic.error(b) for q, b in report.contexts[name].bounds.items()} for name in architecture.wiring]
     imposed = {name: value for name, value in decisions.items() if value is not None}
-    step = oracle_step(architecture, _start(architecture, trace), x, labels, arithmetic, imposed, own)
+    step = oracle_step(architecture, start_of(architecture, trace), x, labels, arithmetic, imposed, own)
     report.decisions.extend(differing(step, arithmetic))
     report.expected.update(step.expected)
     for (layer, quantity), (expected, bound) in step.expected.items():
@@ -194,29 +203,33 @@ def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, a
 
 
 def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:
-    """Return whether every layer could be judged whole and got an array of the shape that the layer before it is to put out."""
-    shape = x.shape
-    for name in [*architecture.names, "loss"]:
+    """Return whether every layer could be judged whole and got an array of the shape that the layers before it are to put out."""
+    shapes = {INPUT: x.shape}
+    for name, sources in architecture.wiring.items():
         context = report.contexts.get(name)
-        if context is None or not context.judged_whole or context.call.x.shape != shape:
+        if context is None or not context.judged_whole or {shapes[source] for source in sources} != {context.call.x.shape}:
             return False
-        shape = context.expected["output"].shape
+        shapes[name] = context.expected["output"].shape
     return True
 
 
-def _start(architecture: Architecture, trace: Trace) -> Start:
-    """Return the parameters and buffers that the subject's step started from."""
-    places = [(layer, parameter) for layer in architecture.names for parameter in architecture.params[layer]]
-    buffers = {f"{layer}.{p}": trace.get((layer, f"{p}.momentum.before")) for layer, p in places}
-    params = {f"{layer}.{p}": trace[layer, f"{p}.before"] for layer, p in places}
-    return Start(params, {key: value for key, value in buffers.items() if value is not None}, {})
+def start_of(architecture: Architecture, trace: Trace) -> Start:
+    """Return what the subject's step started from."""
+    params = [(layer, parameter) for layer in architecture.names for parameter in architecture.params[layer]]
+    buffers = {f"{layer}.{name}": trace[layer, f"{name}.before"] for layer, own in architecture.buffers.items() for name in own}
+    return Start(
+        {f"{layer}.{p}": trace[layer, f"{p}.before"] for layer, p in params},
+        {f"{layer}.{p}": trace.state(layer, p, before=True) for layer, p in params},
+        buffers=buffers,
+        constants={layer: trace.constants(layer) for layer in architecture.names},
+    )
 
 
-def elements_per_step(architecture: Architecture, params: Arrays, x: Array, labels: Labels) -> int:
+def elements_per_step(architecture: Architecture, start: Start, x: Array, labels: Labels) -> int:
     """Return how many numbers one checked step compares at most: every value and gradient in its link, isolated, and at the end of the whole step."""
-    shares = {name: {p: params[f"{name}.{p}"].astype(np.float64) for p in architecture.params[name]} for name in architecture.names}
-    stages = [Stage(architecture.layers[name], shares[name]) for name in architecture.names]
-    runs = run([*stages, Stage(architecture.loss, {}, {"labels": labels})], x.astype(np.float64), np.ones(()))
+    kept = {name: {"mask": np.ones(1, bool)} for name in architecture.masked}
+    stages = stages_of(architecture, replace(start, constants=kept), labels)
+    runs = run(list(stages.values()), x.astype(np.float64), np.ones(()))
     values = sum(value.size for r in runs for value in r.result.values())
     ways, wires, updates = 3, 1, 3
-    return (ways + wires) * values + updates * sum(value.size for value in params.values())
+    return (ways + wires) * values + updates * sum(value.size for value in start.params.values())

@@ -23,6 +23,7 @@ from crosscheck.layout import Layout, LayoutError
 from crosscheck.lockstep import elements_per_step
 from crosscheck.mapping import MappingError
 from crosscheck.operation import Call, RefusedError
+from crosscheck.oracle_step import Start
 from crosscheck.references import TrainingReference, UnknownReferenceError, resolved_training
 from crosscheck.subject import Labels
 from crosscheck.update import SgdSettings
@@ -257,7 +258,7 @@ def _prepare(pair: ModelPair) -> PreparedModel:
         raise pair.error(f"input: {error}") from error
     own_dtypes = {str(value.dtype) for value in network.params.values()}
     dtypes = pair.dtypes if _takes_dtype(pair) else [dtype for dtype in pair.dtypes if dtype in own_dtypes]
-    elements = pair.steps * elements_per_step(reference.architecture, params, x, some)
+    elements = pair.steps * elements_per_step(reference.architecture, Start(params), x, some)
     return PreparedModel(pair, reference, layouts, inferred, elements, dtypes)
 
 

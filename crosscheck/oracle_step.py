@@ -7,18 +7,18 @@ one that shows no more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.architecture import Architecture
+from crosscheck.architecture import LOSS, Architecture
 from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.chain import Stage, StageRun, accumulate, own_errors, run
-from crosscheck.isolated import quantities
-from crosscheck.operation import Arrays
-from crosscheck.update import update_bounds, update_carried
+from crosscheck.chain import INPUT, Stage, StageRun, accumulate, own_errors, run
+from crosscheck.isolated import backward_quantities, forward_quantities
+from crosscheck.operation import Arrays, Constants
+from crosscheck.update import PARAM
 
 Labels = npt.NDArray[np.integer[Any]]
 
@@ -31,15 +31,21 @@ class Start:
     ----------
     params : mapping of str to array
         Named ``layer.parameter``.
+    state : mapping of str to mapping
+        The optimizer's: for each parameter, by the state's name; empty before the first step.
+    state_errors : mapping of str to mapping
+        How large the error of each state may be, in multiples of the unit roundoff; none where it was read off the subject.
     buffers : mapping of str to array
-        The momentum buffers, named like the parameters; empty before the first step.
-    buffer_errors : mapping of str to array
-        How large the error of each buffer may be, in multiples of the unit roundoff; none where it was read off the subject.
+        What layers keep from step to step, named ``layer.buffer``.
+    constants : mapping of str to mapping
+        By layer, what nothing is differentiated by, such as the mask of a dropout.
     """
 
     params: Arrays
-    buffers: Arrays
-    buffer_errors: Arrays
+    state: Mapping[str, Arrays] = field(default_factory=dict)
+    state_errors: Mapping[str, Arrays] = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
+    constants: Mapping[str, Constants] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,16 +62,32 @@ class OracleStep:
         How large the error of each of their quantities may be, in multiples of the unit roundoff.
     expected : dict of (str, str) to (array, Bound)
         The value of each quantity in execution order, the updated parameters last, and how far rounding may lead from it.
-    buffers, buffer_errors : dict of str to array
-        The momentum buffers that the step leaves.
+    state, state_errors : dict of str to mapping
+        What the optimizer keeps of each parameter after the step.
     """
 
     names: list[str]
     runs: list[StageRun]
     totals: list[dict[str, Array]]
     expected: dict[tuple[str, str], tuple[Array, Bound]]
-    buffers: dict[str, Array]
-    buffer_errors: dict[str, Array]
+    state: dict[str, Arrays]
+    state_errors: dict[str, Arrays]
+
+
+def stages_of(architecture: Architecture, start: Start, labels: Labels, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> dict[str, Stage]:
+    """Return the network's layers and its loss by name, in float64, each with what a step starts from and the decisions imposed on it."""
+    index = {name: place for place, name in enumerate(architecture.names)}
+    stages = {}
+    for name, sources in architecture.wiring.items():
+        if name == LOSS:
+            own: Stage = Stage(architecture.loss, {}, {"labels": labels})
+        else:
+            params = {p: start.params[f"{name}.{p}"].astype(np.float64) for p in architecture.params[name]}
+            buffers = {b: start.buffers[f"{name}.{b}"].astype(np.float64) for b in architecture.buffers.get(name, ())}
+            imposed = {"decisions": decisions[name]} if decisions and name in decisions else {}
+            own = Stage(architecture.layers[name], params, {**start.constants.get(name, {}), **imposed}, buffers)
+        stages[name] = Stage(own.oracle, own.params, own.constants, own.buffers, tuple(index.get(source, INPUT) for source in sources))
+    return stages
 
 
 def oracle_step(
@@ -92,46 +114,41 @@ def oracle_step(
     own : sequence of mappings, optional
         The errors made inside each layer; those on the oracle's own values if left out.
     """
-    names = [*architecture.names, "loss"]
-    stages = []
-    for name in architecture.names:
-        params = {p: start.params[f"{name}.{p}"].astype(np.float64) for p in architecture.params[name]}
-        stages.append(Stage(architecture.layers[name], params, {"decisions": decisions[name]} if name in decisions else {}))
-    stages.append(Stage(architecture.loss, {}, {"labels": labels}))
+    stages = stages_of(architecture, start, labels, decisions)
     first = architecture.first_trained
     backward = first < len(architecture.names)
-    runs = run(stages, x.astype(np.float64), np.ones(()) if backward else None, first)
-    totals = accumulate(runs, own_errors(runs, arithmetic) if own is None else own)
-    step = OracleStep(names, runs, totals, {}, {}, {})
-    for index, quantity in _order(runs, first if backward else len(runs)):
-        step.expected[names[index], quantity] = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
-    for index in range(first, len(architecture.names)):
-        if names[index] not in architecture.frozen:
-            _update(architecture, step, index, start, arithmetic)
+    runs = run(list(stages.values()), x.astype(np.float64), np.ones(()) if backward else None, first)
+    totals = accumulate(runs, own_errors(runs, arithmetic) if own is None else own, arithmetic=arithmetic)
+    step = OracleStep(list(stages), runs, totals, {}, {}, {})
+    for index, quantity in _order(runs):
+        step.expected[step.names[index], quantity] = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
+    for name in architecture.names[first:]:
+        if name not in architecture.frozen:
+            _update(architecture, step, name, start, arithmetic)
     return step
 
 
-def _order(runs: Sequence[StageRun], back_to: int) -> Iterator[tuple[int, str]]:
+def _order(runs: Sequence[StageRun]) -> Iterator[tuple[int, str]]:
     """Yield the quantities of all stages in execution order: forward first to last, backward last to first."""
-    for index in range(len(runs)):
-        yield index, "output"
-    for index in range(len(runs) - 1, back_to - 1, -1):
-        for quantity in quantities(runs[index].call)[1:]:
+    for index, own in enumerate(runs):
+        for quantity in forward_quantities(own.call):
+            yield index, quantity
+    for index in range(len(runs) - 1, -1, -1):
+        for quantity in backward_quantities(runs[index].call):
             yield index, quantity
 
 
-def _update(architecture: Architecture, step: OracleStep, index: int, start: Start, arithmetic: Arithmetic) -> None:
+def _update(architecture: Architecture, step: OracleStep, name: str, start: Start, arithmetic: Arithmetic) -> None:
     """Add the updated parameters of one layer, as the oracle's own gradients make them."""
-    settings, stage = architecture.update.settings, step.runs[index]
-    for parameter in architecture.params[step.names[index]]:
-        key = f"{step.names[index]}.{parameter}"
+    index, update = step.names.index(name), architecture.update
+    stage = step.runs[index]
+    for parameter in architecture.params[name]:
+        key = f"{name}.{parameter}"
         before, grad = stage.call.params[parameter], stage.result[f"{parameter}.grad"]
-        state = {parameter: start.buffers[key].astype(np.float64)} if key in start.buffers else {}
-        buffer = state.get(parameter)
-        params, buffers = architecture.update.update({parameter: before}, {parameter: grad}, state)
-        own, own_buffer = update_bounds(settings, before, grad, buffer)
-        error_buffer = None if buffer is None else start.buffer_errors.get(key, np.zeros_like(buffer))
-        moved, moved_buffer = update_carried(settings, step.totals[index][f"{parameter}.grad"], error_buffer)
-        step.expected[step.names[index], parameter] = params[parameter], Bound(arithmetic.error(own) + moved, 1.0)
-        if parameter in buffers:
-            step.buffers[key], step.buffer_errors[key] = buffers[parameter], arithmetic.error(own_buffer) + moved_buffer
+        state = {kept: value.astype(np.float64) for kept, value in start.state.get(key, {}).items()}
+        after, left = update.update(before, grad, state)
+        moved = update.carried(before, grad, state, step.totals[index][f"{parameter}.grad"], start.state_errors.get(key, {}))
+        errors = {which: arithmetic.error(bound) + moved[which] for which, bound in update.bounds(before, grad, state).items()}
+        step.expected[name, parameter] = after, Bound(errors[PARAM], 1.0)
+        step.state[key] = left
+        step.state_errors[key] = {kept: errors[kept] for kept in left}

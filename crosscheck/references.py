@@ -138,8 +138,8 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
         shapes = {name: module.parameter_shapes(layer) for name, layer in layers.items()}
         if unknown := frozen - set(layers):
             raise UnknownReferenceError(f"no layer is called {min(unknown)!r} that could be frozen; there are {', '.join(layers)}")
-        architecture = module.architecture(layers, loss, settings, frozen)
-        return TrainingReference(module.NAME, architecture, module.make_training(layers, loss, settings, frozen), shapes)
+        network = module.TorchNetwork(layers, loss, settings, frozen)
+        return TrainingReference(module.NAME, network.architecture, network.training, shapes)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
 

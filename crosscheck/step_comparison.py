@@ -24,8 +24,9 @@ from crosscheck.comparison import Comparison, Labels
 from crosscheck.decisions import ambiguous, differing, tried
 from crosscheck.divergence import Divergence
 from crosscheck.failure import Failure
-from crosscheck.freerun import FreeRun, noise_of
+from crosscheck.freerun import FreeRun, Position, noise_of
 from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
+from crosscheck.operation import Arrays
 from crosscheck.oracle_step import OracleStep, Start, oracle_step
 from crosscheck.trace import Place
 from crosscheck.update import implied_gradient
@@ -48,8 +49,8 @@ class StepComparison(Comparison):
 
     subject: SteppedNetwork
     ambiguous: int = 0
-    _buffers: dict[str, Array] = field(default_factory=dict, repr=False)
-    _buffer_errors: dict[str, Array] = field(default_factory=dict, repr=False)
+    _state: dict[str, Arrays] = field(default_factory=dict, repr=False)
+    _state_errors: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
@@ -60,7 +61,7 @@ class StepComparison(Comparison):
         loss = self.subject.step(x, labels)
         after = self.subject.params
         found = {LOSS: loss} | {_key(name): value for name, value in after.items()}
-        start = Start(before, self._buffers, self._buffer_errors)
+        start = Start(before, self._state, self._state_errors)
         if not all(np.isfinite(value).all() for value in before.values()):
             reason = "the parameters that the step starts from are not finite"
             self.record.add([Judgement(Place(self.steps, *key), Kind.WHOLE, Verdict.UNDECIDED, reason=reason) for key in found])
@@ -89,8 +90,8 @@ class StepComparison(Comparison):
                 for quantity, error in own.items()
             ]
             noise = noise_of(values, self.architecture.params, self.arithmetic)
-            self.free = FreeRun(self.make, start.params, noise, self.perturbed, self.looks, self.arithmetic, self.seed)
-        self._buffers, self._buffer_errors = step.buffers, step.buffer_errors
+            self.free = FreeRun(self.make, Position(start.params), noise, self.perturbed, self.looks, self.arithmetic, self.seed)
+        self._state, self._state_errors = step.state, step.state_errors
         self._grads = {_key(name): self._grad(step, _key(name)) for name in start.params if _key(name) in step.expected}
 
     def _tried(
@@ -173,7 +174,7 @@ class StepComparison(Comparison):
     def _cause_of_gradient(self, step: OracleStep, start: Start, after: Array, layer: str, parameter: str) -> Cause | None:
         """Return what explains the gradient that an update implies, if that can be told from the change of the parameter."""
         name, run = f"{layer}.{parameter}", step.runs[step.names.index(layer)]
-        settings, buffer = self.architecture.update.settings, start.buffers.get(name)
+        settings, buffer = self.architecture.update.settings, start.state.get(name, {}).get("momentum")
         try:
             implied, factor = implied_gradient(settings, start.params[name].astype(np.float64), after.astype(np.float64), buffer)
         except ZeroDivisionError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.files import shown
-from crosscheck.operation import Call
+from crosscheck.operation import Call, Constants
 from crosscheck.trace import Trace
 
 Labels = npt.NDArray[np.integer[Any]]
@@ -42,10 +42,21 @@ class SubjectLayer(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training step shows from outside: the loss before the update, and the network's last output, ``(batch, classes)``."""
+    """What a training step shows from outside.
+
+    Attributes
+    ----------
+    loss : float
+        Before the update.
+    output : array of shape (batch, classes)
+        The network's last one.
+    constants : mapping of str to mapping
+        By layer, what was drawn in the step and another side needs to do the same: the masks of dropouts.
+    """
 
     loss: float
     output: Array
+    constants: Mapping[str, Constants] = field(default_factory=dict)
 
 
 class Subject(Protocol):
@@ -58,6 +69,10 @@ class Subject(Protocol):
     @property
     def params(self) -> dict[str, Array]:
         """Copies of the parameters, named ``layer.parameter`` as in the reference."""
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """Copies of what the layers keep from step to step, named ``layer.buffer`` as in the reference."""
 
     def step(self, x: Array, labels: Labels) -> Outcome:
         """Do one training step."""

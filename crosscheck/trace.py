@@ -3,8 +3,10 @@
 A place is (step, layer, quantity). Quantities of one step, in the order in which a training step makes them:
 
 =====================  ==============================================================================================
-``weight.before``      each parameter as the step found it, and ``weight.momentum.before``, the optimizer's state of it
-``input``, ``output``  of each layer, first to last; the loss is a layer too, its input the logits, its output the loss
+``weight.before``      each parameter as the step found it, ``weight.momentum.before``, the optimizer's state of it, and
+                       ``running_mean.before``, what a layer keeps from step to step
+``input``, ``output``  of each layer, first to last; the loss is a layer too, its input the logits, its output the loss; after the
+                       output ``running_mean``, what a layer keeps now
 ``grad_output``        the cotangent that a layer received, last layer to first
 ``grad_input``         the gradient that it returned
 ``weight.grad``        the gradient of each parameter
@@ -14,10 +16,11 @@ A place is (step, layer, quantity). Quantities of one step, in the order in whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from crosscheck.arithmetic import Array
 
@@ -47,7 +50,7 @@ class Trace(Mapping[tuple[str, str], Array]):
         self._arrays: dict[tuple[str, str], Array] = {}
         self.absent: dict[tuple[str, str], str] = {}
 
-    def record(self, layer: str, quantity: str, value: Array) -> None:
+    def record(self, layer: str, quantity: str, value: npt.NDArray[Any]) -> None:
         """Append a copy of a quantity.
 
         Raises
@@ -77,11 +80,20 @@ class Trace(Mapping[tuple[str, str], Array]):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def parameters(self, layer: str) -> dict[str, Array]:
-        """Return the parameters of a layer as the step found them, by name."""
-        ending = ".before"
-        return {
-            quantity.removesuffix(ending): value
+    def before(self, layer: str, names: Iterable[str]) -> dict[str, Array]:
+        """Return parameters or buffers of a layer as the step found them, by name."""
+        return {name: self._arrays[layer, f"{name}.before"] for name in names}
+
+    def state(self, layer: str, parameter: str, before: bool = False) -> dict[str, Array]:
+        """Return what the optimizer keeps of a parameter after the step, or as the step found it, by the state's name."""
+        start, ending = f"{parameter}.", ".before" if before else ""
+        found = {
+            quantity.removeprefix(start).removesuffix(ending): value
             for (owner, quantity), value in self._arrays.items()
-            if owner == layer and quantity.endswith(ending) and "." not in quantity.removesuffix(ending)
+            if owner == layer and quantity.startswith(start) and quantity.endswith(ending)
         }
+        return {name: value for name, value in found.items() if name not in ("grad", "before") and "." not in name}
+
+    def constants(self, layer: str) -> dict[str, npt.NDArray[Any]]:
+        """Return what the layer got besides its input, and nothing is differentiated by: the mask of a dropout."""
+        return {"mask": self._arrays[layer, "mask"]} if (layer, "mask") in self._arrays else {}

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crosscheck.architecture import LOSS
 from crosscheck.arithmetic import Array
 from crosscheck.comparison import Comparison, Consequence
 from crosscheck.divergence import Divergence, examined
 from crosscheck.failure import Failure
-from crosscheck.freerun import FreeRun, Training, noise_of
+from crosscheck.freerun import FreeRun, Position, Training, noise_of
 from crosscheck.isolated import check_layer, with_reading
 from crosscheck.judgement import Judgement, Kind, Verdict, fractions_of
-from crosscheck.lockstep import StepReport, check_step
-from crosscheck.operation import Call
+from crosscheck.lockstep import StepReport, check_step, start_of
+from crosscheck.operation import Call, Oracle
+from crosscheck.oracle_step import Start
 from crosscheck.subject import Outcome, Subject
 from crosscheck.trace import Trace
 
@@ -53,7 +55,7 @@ class TrainingComparison(Comparison):
 
     def __post_init__(self) -> None:
         self._twin: Training = self.make(self.arithmetic.dtype, None, 0)
-        self._start = self.subject.params
+        self._start = Position(self.subject.params, {}, self.subject.buffers)
         self._previous: Trace | None = None
         self._noise: dict[tuple[str, str], float] = {}
         self.broken: set[tuple[str, str]] = set()
@@ -63,21 +65,21 @@ class TrainingComparison(Comparison):
         """Let both sides do one step on a batch; where ``check`` is true, judge everything in it. The first step is always traced."""
         self.steps += 1
         if check or self.free is None:
-            before = self.subject.params
             trace = self.subject.traced_step(self.steps, x, labels)
-            outcome = Outcome(float(trace["loss", "output"]), trace["loss", "input"])
+            constants = {name: trace.constants(name) for name in self.architecture.names}
+            outcome = Outcome(float(trace[LOSS, "output"]), trace[LOSS, "input"], constants)
             report = check_step(self.architecture, dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous)
             self._previous = trace
             self._measure_noise(report)
             if check:
                 self.steps_checked += 1
-                self._judge(report, trace, before, x, labels)
+                self._judge(report, trace, x, labels)
         else:
             self._previous = None
             outcome = self.subject.step(x, labels)
         if self.free is None:
             self.free = FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
-        return BothOutcomes(outcome, self.free.step(x, labels))
+        return BothOutcomes(outcome, self.free.step(x, labels, outcome.constants))
 
     def _measure_noise(self, report: StepReport) -> None:
         """Take the size of the noise from the first step."""
@@ -89,8 +91,8 @@ class TrainingComparison(Comparison):
             )
             self._noise = noise_of(values, self.architecture.params, self.arithmetic)
 
-    def _judge(self, report: StepReport, trace: Trace, before: Mapping[str, Array], x: Array, labels: Labels) -> None:
-        isolated = list(self._isolated(before, x, labels, report))
+    def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels) -> None:
+        isolated = list(self._isolated(trace, x, labels, report))
         self.record.add(report.links)
         self.record.add(isolated)
         self.record.add(report.whole)
@@ -103,28 +105,27 @@ class TrainingComparison(Comparison):
         if self.first is None and (broken or excess):
             self.first = found[0] if found else self._divergence(excess[0], report, trace, isolated)
 
-    def _isolated(self, before: Mapping[str, Array], x: Array, labels: Labels, report: StepReport) -> Iterator[Judgement]:
+    def _isolated(self, trace: Trace, x: Array, labels: Labels, report: StepReport) -> Iterator[Judgement]:
         """Yield verdicts on each layer given the reference's own values from the same weights."""
-        twin, values = self._twin, Trace(self.steps)
-        twin.load(before, self._momentum())
-        twin.step(x, labels, values)
+        twin, values, start = self._twin, Trace(self.steps), start_of(self.architecture, trace)
+        twin.load(Position(start.params, start.state, start.buffers))
+        twin.step(x, labels, values, start.constants)
         params = twin.params
-        for name in [*self.architecture.names, "loss"]:
-            own = {p: before[f"{name}.{p}"] for p in self.architecture.params.get(name, ())}
-            loss = name == "loss"
-            cotangent = np.ones((), self.arithmetic.dtype) if loss else values.get((name, "grad_output"))
-            if loss and ("loss", "grad_input") not in values:
-                cotangent = None
-            call = Call(values[name, "input"], own, cotangent, {"labels": labels} if loss else {})
-            oracle = self.architecture.loss if loss else self.architecture.layers[name]
+        for name in self.architecture.wiring:
+            oracle, call = self._given(name, values, start, labels)
             yield from check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps).judgements
         self._reference_distance(report, values, params)
 
-    def _momentum(self) -> dict[str, Array]:
-        """Return the optimizer's state that the step just traced started from."""
-        assert self._previous is not None
-        ending = ".momentum.before"
-        return {f"{layer}.{q.removesuffix(ending)}": value for (layer, q), value in self._previous.items() if q.endswith(ending)}
+    def _given(self, name: str, values: Trace, start: Start, labels: Labels) -> tuple[Oracle, Call]:
+        """Return a layer's oracle, and what the layer is given of the reference's values."""
+        architecture = self.architecture
+        if name == LOSS:
+            cotangent = np.ones((), self.arithmetic.dtype) if (LOSS, "grad_input") in values else None
+            return architecture.loss, Call(values[LOSS, "input"], {}, cotangent, {"labels": labels})
+        params = {p: start.params[f"{name}.{p}"] for p in architecture.params[name]}
+        buffers = {b: start.buffers[f"{name}.{b}"] for b in architecture.buffers.get(name, ())}
+        call = Call(values[name, "input"], params, values.get((name, "grad_output")), start.constants.get(name, {}), buffers)
+        return architecture.layers[name], call
 
     def _reference_distance(self, report: StepReport, values: Trace, params: Mapping[str, Array]) -> None:
         """Note how far the reference's own step ends from the oracle's, on the yardstick that the subject is measured by.
@@ -166,7 +167,7 @@ class TrainingComparison(Comparison):
             return Divergence(judgement, None, subject.sources.get(quantity, ""), alone)
         bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.arithmetic)
         wide = context.call.astype(np.float64)
-        oracle = self.architecture.loss if layer == "loss" else self.architecture.layers[layer]
+        oracle = self.architecture.loss if layer == LOSS else self.architecture.layers[layer]
         return examined(Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic), alone)
 
     @property

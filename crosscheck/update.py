@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,15 +28,32 @@ class SgdSettings:
     weight_decay: float = 0.0
 
 
+PARAM = ""
+"""The key of the parameter itself among an update's bounds and errors; the others are names of states."""
+
+State = Arrays
+"""What an optimizer keeps of one parameter, by the state's name; empty before its first step."""
+
+
 class Update(Protocol):
-    """An optimizer's step as a pure function."""
+    """An optimizer's step of one parameter as a pure function."""
 
     @property
-    def settings(self) -> SgdSettings:
+    def settings(self) -> Any:
         """The settings of the optimizer."""
 
-    def update(self, params: Arrays, grads: Arrays, state: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Return the parameters after a step, and the state: the momentum buffers, named like the parameters, empty before the first step."""
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of what it keeps of each parameter."""
+
+    def update(self, param: Array, grad: Array, state: State) -> tuple[Array, dict[str, Array]]:
+        """Return the parameter and its state after a step."""
+
+    def bounds(self, param: Array, grad: Array, state: State) -> dict[str, Bound]:
+        """Return the bounds of the parameter after a step, under :data:`PARAM`, and of each state by its name."""
+
+    def carried(self, param: Array, grad: Array, state: State, error_grad: Array, error_state: State) -> dict[str, Array]:
+        """Return how far they move when gradient and state before the step are off by up to these errors, in multiples of the unit roundoff."""
 
 
 def absolute_step(settings: SgdSettings, param: Array, grad: Array, buffer: Array | None) -> tuple[Array, Array]:
@@ -111,15 +128,15 @@ class Updated:
     ----------
     before, grad, after : array
         The parameter, its gradient and the parameter after the step, in the subject's precision.
-    buffer, buffer_after : array, optional
-        Its momentum buffer, where there is one.
+    state, state_after : mapping of str to array
+        What the optimizer keeps of it.
     """
 
     before: Array
     grad: Array
     after: Array
-    buffer: Array | None = None
-    buffer_after: Array | None = None
+    state: Arrays
+    state_after: Arrays
 
 
 def check_update(update: Update, updated: Updated, place: Place, arithmetic: Arithmetic, reading: Bound | None = None) -> Iterator[Judgement]:
@@ -137,22 +154,53 @@ def check_update(update: Update, updated: Updated, place: Place, arithmetic: Ari
     reading : Bound, optional
         The error made in reading the gradient, if it is not stored.
     """
-    given = [updated.before, updated.grad, *([] if updated.buffer is None else [updated.buffer])]
+    given = [updated.before, updated.grad, *updated.state.values()]
     if not all(np.isfinite(array).all() for array in given):
         yield Judgement(place, Kind.UPDATE, Verdict.UNDECIDED, reason="the gradient, the parameter or its state is not finite")
         return
-    name = place.quantity
-    before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
-    buffer = None if updated.buffer is None else updated.buffer.astype(np.float64)
-    params, buffers = update.update({name: before}, {name: grad}, {} if buffer is None else {name: buffer})
-    bound, buffer_bound = update_bounds(update.settings, before, grad, buffer)
+    before, grad, *kept = (array.astype(np.float64) for array in given)
+    state = dict(zip(updated.state, kept, strict=True))
+    after, left = update.update(before, grad, state)
+    bounds = update.bounds(before, grad, state)
     if reading is not None:
-        moved, _ = update_carried(update.settings, arithmetic.error(reading), None if buffer is None else np.zeros_like(buffer))
-        bound = Bound(arithmetic.error(bound) + moved, 1.0)
-    yield judge(place, Kind.UPDATE, updated.after, params[name], bound, arithmetic)
-    if name in buffers:
-        place = place._replace(quantity=f"{name}.momentum")
-        if updated.buffer_after is None:
-            yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="the optimizer keeps no momentum buffer")
+        moved = update.carried(before, grad, state, arithmetic.error(reading), {})
+        bounds = {which: Bound(arithmetic.error(bound) + moved[which], 1.0) for which, bound in bounds.items()}
+    yield judge(place, Kind.UPDATE, updated.after, after, bounds[PARAM], arithmetic)
+    for name, value in left.items():
+        at = place._replace(quantity=f"{place.quantity}.{name}")
+        if name not in updated.state_after:
+            yield Judgement(at, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer keeps no {name} of it")
         else:
-            yield judge(place, Kind.UPDATE, updated.buffer_after, buffers[name], buffer_bound, arithmetic)
+            yield judge(at, Kind.UPDATE, updated.state_after[name], value, bounds[name], arithmetic)
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Gradient descent in float64, the oracle of an update."""
+
+    settings: SgdSettings
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The momentum buffer, where there is one."""
+        return ("momentum",) if self.settings.momentum else ()
+
+    def update(self, param: Array, grad: Array, state: State) -> tuple[Array, dict[str, Array]]:
+        """Return the parameter and its momentum buffer after a step."""
+        s = self.settings
+        buffer = state.get("momentum")
+        grad = grad + s.weight_decay * param
+        buffer = grad if buffer is None else s.momentum * buffer + (1 - s.dampening) * grad
+        direction = (grad + s.momentum * buffer if s.nesterov else buffer) if s.momentum else grad
+        return param - s.lr * direction, {"momentum": buffer} if s.momentum else {}
+
+    def bounds(self, param: Array, grad: Array, state: State) -> dict[str, Bound]:
+        """Return the bounds of both."""
+        own, buffer = update_bounds(self.settings, param, grad, state.get("momentum"))
+        return {PARAM: own, **({"momentum": buffer} if self.settings.momentum else {})}
+
+    def carried(self, param: Array, grad: Array, state: State, error_grad: Array, error_state: State) -> dict[str, Array]:
+        """Return how far both move with gradient and buffer."""
+        error_buffer = error_state.get("momentum", np.zeros_like(param)) if "momentum" in state else None
+        moved, buffer = update_carried(self.settings, error_grad, error_buffer)
+        return {PARAM: moved, **({"momentum": buffer} if self.settings.momentum else {})}

@@ -16,7 +16,8 @@ from torch import nn
 
 import scratch
 from crosscheck.frameworks.pytorch import NegativeLogLikelihood
-from crosscheck.frameworks.pytorch_training import TorchTraining
+from crosscheck.frameworks.pytorch_training import TorchNetwork, TorchTraining
+from crosscheck.freerun import Position
 from crosscheck.layout import LayerLayout, Layout, Parameter
 from crosscheck.update import SgdSettings
 from scratch import article
@@ -122,8 +123,9 @@ def from_scratch(model: scratch.Sequential, optimizer: scratch.SGD, dtype: npt.D
     o = optimizer
     settings = SgdSettings(o.lr, o.momentum, o.dampening, o.nesterov, o.weight_decay)
     precision: Any = next(iter(model.params.values())).dtype if dtype is None else dtype
-    training = TorchTraining(modules, loss, settings, frozenset(model.frozen), precision)
-    training.load(renamed(model.params, layouts), renamed(optimizer.buffers, layouts))
+    training = TorchNetwork(modules, loss, settings, frozenset(model.frozen)).training(precision)
+    state = {key: {"momentum": value} for key, value in renamed(optimizer.buffers, layouts).items()}
+    training.load(Position(renamed(model.params, layouts), state))
     return training
 
 
@@ -134,8 +136,8 @@ def to_scratch(training: TorchTraining, model: scratch.Sequential, optimizer: sc
         for name, parameter in twin_layout.params.items():
             ours, theirs = f"{layer}.{name}", f"{layer}.{parameter.name}"
             model.params[ours][...] = parameter.layout.to_subject(params[theirs])
-            if theirs in state:
-                optimizer.buffers[ours] = parameter.layout.to_subject(state[theirs]).astype(model.params[ours].dtype)
+            if momentum := state.get(theirs):
+                optimizer.buffers[ours] = parameter.layout.to_subject(momentum["momentum"]).astype(model.params[ours].dtype)
             else:
                 optimizer.buffers.pop(ours, None)
 
@@ -144,7 +146,7 @@ def renamed(arrays: Mapping[str, Any], layouts: Mapping[str, LayerLayout]) -> di
     """Return arrays named ``layer.parameter`` under the reference's names and in its layouts."""
     result = {}
     for key, value in arrays.items():
-        layer, _, name = key.partition(".")
+        layer, _, name = key.rpartition(".")
         parameter = layouts[layer].params[name]
         result[f"{layer}.{parameter.name}"] = parameter.layout.to_reference(value)
     return result

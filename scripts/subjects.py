@@ -13,7 +13,7 @@ from crosscheck.adapters.listening import ListenedNetwork
 from crosscheck.adapters.objects import Dicts, Updating
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array
-from crosscheck.frameworks.pytorch_training import architecture, make_training
+from crosscheck.frameworks.pytorch_training import TorchNetwork
 from crosscheck.freerun import MakeTraining
 from crosscheck.layout import LayerLayout
 from crosscheck.subject import Labels, Subject
@@ -54,7 +54,7 @@ class ScratchNetwork(ListenedNetwork):
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         parts = {name: Dicts(layer) for name, layer in model.layers.items()}
-        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.buffers, self.model.forward)
+        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: {"momentum": self.optimizer.buffers}, self.model.forward)
 
     def _train(self, x: Array, labels: Labels) -> Array:
         output = self.model.forward(x)
@@ -70,11 +70,8 @@ def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
     optimizer = scratch.SGD(model.trainable_params, settings.lr, settings.momentum, settings.dampening, settings.nesterov, settings.weight_decay)
     modules, torch_loss, layouts = reference.network(model.layers, loss)
     frozen = frozenset(model.frozen)
-    return Twins(
-        ScratchNetwork(model, loss, optimizer, layouts),
-        architecture(modules, torch_loss, settings, frozen),
-        make_training(modules, torch_loss, settings, frozen),
-    )
+    network = TorchNetwork(modules, torch_loss, settings, frozen)
+    return Twins(ScratchNetwork(model, loss, optimizer, layouts), network.architecture, network.training)
 
 
 def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
@@ -83,11 +80,9 @@ def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
     modules, torch_loss, layouts = reference.network(layers)
     parts = {name: Updating(layer, tuple(layouts[name].params)) for name, layer in layers.items()}
     frozen = frozenset({"conv"} if model.frozen else ())
-    return Twins(
-        ListenedNetwork(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward),
-        architecture(modules, torch_loss, settings, frozen),
-        make_training(modules, torch_loss, settings, frozen),
-    )
+    network = TorchNetwork(modules, torch_loss, settings, frozen)
+    subject = ListenedNetwork(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward)
+    return Twins(subject, network.architecture, network.training)
 
 
 def _scratch_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, freeze: tuple[str, ...]) -> Twins:

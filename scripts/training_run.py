@@ -20,6 +20,7 @@ from subjects import Twins
 import crosscheck
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.lockstep import elements_per_step
+from crosscheck.oracle_step import Start
 from crosscheck.report.facts import RunFacts, SideTest
 from crosscheck.report.findings import fraction_in_words
 from crosscheck.training import BothOutcomes, TrainingComparison
@@ -132,7 +133,7 @@ def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
     """Return a comparison that is ready for its first step."""
     first = slice(plan.batch_size)
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
-    elements = plan.checks * elements_per_step(twins.architecture, twins.subject.params, sample, labels)
+    elements = plan.checks * elements_per_step(twins.architecture, Start(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
     looks = math.ceil(plan.steps / LINE_EVERY)
     return TrainingComparison(twins.architecture, twins.subject, twins.make, Arithmetic(plan.dtype, elements), looks, plan.perturbed, plan.seed)
 

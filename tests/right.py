@@ -10,13 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 import scratch
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.frameworks.pytorch_training import TorchSgd
+from crosscheck.frameworks.pytorch import array, oracle, tensor
 from crosscheck.operation import Call
-from crosscheck.update import SgdSettings
 from reference.pytorch import twin
 from scratch.layer import Array
 
@@ -81,10 +80,16 @@ class SGD(scratch.SGD):
 
     def step(self, grads: Mapping[str, Array]) -> None:
         """Update every parameter in place, as PyTorch's does."""
-        settings = SgdSettings(self.lr, self.momentum, self.dampening, self.nesterov, self.weight_decay)
-        after, self.buffers = TorchSgd(settings).update(self.params, grads, self.buffers)
+        settings = (self.lr, self.momentum, self.dampening, self.weight_decay, self.nesterov)
         for name, value in self.params.items():
-            value[...] = after[name]
+            parameter = tensor(value).requires_grad_()
+            parameter.grad = tensor(grads[name])
+            optimizer = torch.optim.SGD([parameter], *settings)
+            optimizer.state[parameter]["momentum_buffer"] = tensor(self.buffers[name]) if name in self.buffers else None
+            optimizer.step()
+            value[...] = array(parameter)
+            if (buffer := optimizer.state[parameter].get("momentum_buffer")) is not None:
+                self.buffers[name] = array(buffer)
 
 
 _RIGHT: dict[type, type] = {kind.__bases__[-1]: kind for kind in (Conv2d, MaxPool2d, ReLU, Flatten, Linear, SoftmaxCrossEntropy, SGD)}

@@ -12,12 +12,11 @@ import scratch
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.divergence import Divergence
 from crosscheck.families import FAMILIES
-from crosscheck.frameworks.pytorch_training import TorchSgd
 from crosscheck.judgement import Judgement, Verdict
 from crosscheck.report.message import message
 from crosscheck.subject import source
 from crosscheck.trace import Place
-from crosscheck.update import SgdSettings, Updated, check_update
+from crosscheck.update import Sgd, SgdSettings, Updated, check_update
 
 FORMS = {
     "plain": SgdSettings(0.005),
@@ -50,9 +49,10 @@ def judged(form: str, gradients: str, dtype: str, seed: int) -> dict[tuple[int, 
         buffers = {name: value.copy() for name, value in optimizer.buffers.items()}
         optimizer.step(grads)
         for name in SHAPES:
-            updated = Updated(before[name], grads[name], params[name].copy(), buffers.get(name), optimizer.buffers.get(name))
+            kept, left = ({"momentum": b[name].copy()} if name in b else {} for b in (buffers, optimizer.buffers))
+            updated = Updated(before[name], grads[name], params[name].copy(), kept, left)
             layer, _, parameter = name.partition(".")
-            for judgement in check_update(TorchSgd(settings), updated, Place(step, layer, parameter), arithmetic):
+            for judgement in check_update(Sgd(settings), updated, Place(step, layer, parameter), arithmetic):
                 verdicts[step, f"{layer}.{judgement.place.quantity}"] = judgement
     return verdicts
 

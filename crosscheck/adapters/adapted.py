@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from crosscheck.adapters.convention import Convention
+from crosscheck.adapters.convention import Convention, KeepingInstance
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.containment import SubjectError, as_array, contained
 from crosscheck.layout import LayerLayout, Layout, LayoutError
@@ -108,9 +108,15 @@ class AdaptedLayer:
                 instance = self.convention.instance()
             with contained("setting the parameters"):
                 instance.load(self.own_params(call))
+                if self.layout.buffers:
+                    cast("KeepingInstance", instance).load_buffers(self.own_buffers(call))
             with contained("forward"):
                 output = instance.forward(self.own_input(call), self.own_constants(call))
             found["output"] = self.received("output", output, call)
+            if self.layout.buffers:
+                with contained("reading what the layer keeps"):
+                    kept = cast("KeepingInstance", instance).buffers()
+                found.update({buffer.name: self.received(buffer.name, kept.get(ours), call) for ours, buffer in self.layout.buffers.items()})
             if call.grad_output is not None:
                 with contained("backward"):
                     grads = instance.backward(self.own_grad_output(call))
@@ -153,6 +159,10 @@ class AdaptedLayer:
     def own_params(self, call: Call) -> dict[str, Array]:
         """Return the parameters under the subject's names and in its layout, as arrays of their own."""
         return {name: np.array(p.layout.to_subject(call.params[p.name]), order="C") for name, p in self.layout.params.items()}
+
+    def own_buffers(self, call: Call) -> dict[str, Array]:
+        """Return what the layer is to start from under the subject's names and in its layout, as arrays of their own."""
+        return {name: np.array(b.layout.to_subject(call.buffers[b.name]), order="C") for name, b in self.layout.buffers.items()}
 
     def own_input(self, call: Call) -> Array:
         """Return the input in the subject's layout; it shares memory with the call's."""
@@ -199,7 +209,7 @@ class AdaptedLayer:
         if quantity == "grad_input":
             return self.layout.input
         name = quantity.removesuffix(".grad")
-        return next(p.layout for p in self.layout.params.values() if p.name == name)
+        return next(p.layout for p in (*self.layout.params.values(), *self.layout.buffers.values()) if p.name == name)
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
         """Return the error made in reading a parameter's gradient, or None where it is read as it is."""
@@ -213,7 +223,7 @@ class AdaptedLayer:
 def _room(quantity: str, call: Call) -> int:
     """Return how many numbers a quantity may have before it is not even copied: what is expected, and plenty."""
     name, _, suffix = quantity.rpartition(".")
-    expected = call.params[name] if suffix == "grad" else call.grad_output if quantity == "output" else call.x
+    expected = call.params[name] if suffix == "grad" else call.buffers.get(quantity, call.grad_output if quantity == "output" else call.x)
     return _PLENTY + (0 if expected is None else 2 * expected.size)
 
 

@@ -39,6 +39,16 @@ class Instance(Protocol):
         """Run the backward pass and return ``grad_input`` and ``NAME.grad``, as they are, not copied."""
 
 
+class KeepingInstance(Instance, Protocol):
+    """A layer that keeps something from step to step, such as running statistics."""
+
+    def load_buffers(self, buffers: Arrays) -> None:
+        """Set what the layer keeps from step to step."""
+
+    def buffers(self) -> Mapping[str, Any]:
+        """Return what the layer keeps from step to step, as it is, not copied."""
+
+
 class Convention(Protocol):
     """A subject and how it is called."""
 

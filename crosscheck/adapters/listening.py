@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crosscheck.adapters.adapted import NO_GRAD_INPUT, AdaptedLayer
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
@@ -20,6 +21,7 @@ from crosscheck.adapters.training_step import TrainingStep, one_number, same_par
 from crosscheck.arithmetic import Array
 from crosscheck.containment import SubjectError, as_array, contained
 from crosscheck.layout import LayerLayout, Layout, LayoutError
+from crosscheck.operation import Constants
 from crosscheck.subject import Labels, Outcome, SubjectLayer, source
 from crosscheck.trace import Trace
 
@@ -40,7 +42,8 @@ class ListenedNetwork:
     loss : Dicts, optional
         The loss, if it is an object of its own; otherwise it is part of ``step``.
     state : callable, optional
-        Returns the optimizer's momentum buffers, named ``layer.parameter`` by the subject's names.
+        Returns what the optimizer keeps, by the state's name and then by ``layer.parameter``, the subject's names: ``{"momentum": {"conv.weight":
+        array}}``.
     forward : callable, optional
         Returns the last layer's output for a batch; the layers one after another if left out.
     batch : Layout, optional
@@ -53,11 +56,11 @@ class ListenedNetwork:
         layouts: Mapping[str, LayerLayout],
         step: Callable[[Any, Any], Any],
         loss: LayerObject | None = None,
-        state: Callable[[], Mapping[str, Array]] = dict,
+        state: Callable[[], Mapping[str, Mapping[str, Array]]] = dict,
         forward: Callable[[Array], Array] | None = None,
         batch: Layout | None = None,
     ) -> None:
-        self.parts, self.layouts, self._loss, self._buffers, self._predict = dict(layers), layouts, loss, state, forward
+        self.parts, self.layouts, self._loss, self._kept, self._predict = dict(layers), layouts, loss, state, forward
         self.one_sample = any(part.one_sample for part in layers.values())
         self.train = TrainingStep(step, next(iter(layouts.values())).input if batch is None else batch, self.one_sample)
         self._shapes = {name: {ours: tuple(shape or ()) for ours, shape in part.shapes.items()} for name, part in layers.items()}
@@ -84,14 +87,48 @@ class ListenedNetwork:
             for ours, parameter in self.layouts[name].params.items():
                 yield name, parameter.name, parameter.layout.to_reference(values[ours])
 
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """Copies of what the layers keep from step to step, in the reference's layout."""
+        return {f"{layer}.{name}": value for layer, name, value in self._buffers()}
+
+    def _buffers(self, *layers: str) -> Iterator[tuple[str, str, Array]]:
+        """Yield layer, name and array of what layers keep from step to step, all of them if none is named."""
+        for name in layers or self.layouts:
+            layout = self.layouts[name]
+            if not layout.buffers:
+                continue
+            with contained(f"reading what {name} keeps"):
+                kept = dict(self.parts[name].live().buffers())
+            for ours, buffer in layout.buffers.items():
+                yield name, buffer.name, buffer.layout.to_reference(as_array(kept.get(ours), f"{name}.{ours}", np.dtype(np.float64)))
+
     def _state(self) -> Iterator[tuple[str, str, Array]]:
-        with contained("reading the momentum buffers"):
-            buffers = dict(self._buffers())
+        """Yield what the optimizer keeps of each parameter: the layer's name, ``parameter.state`` and the array."""
+        with contained("reading the optimizer's state"):
+            kept = {state: dict(arrays) for state, arrays in self._kept().items()}
         for name, layout in self.layouts.items():
             for ours, parameter in layout.params.items():
-                if (key := f"{name}.{ours}") in buffers:
-                    value = same_parameters({ours: buffers[key]}, {ours: self._shapes[name][ours]}, f"the momentum of {name}")[ours]
-                    yield name, parameter.name, parameter.layout.to_reference(value)
+                for state, arrays in kept.items():
+                    if (value := arrays.get(f"{name}.{ours}")) is None:
+                        continue
+                    quantity = f"{parameter.name}.{state}"
+                    if np.ndim(value):
+                        own = same_parameters({ours: value}, {ours: self._shapes[name][ours]}, f"the {state} of {name}")[ours]
+                        yield name, quantity, parameter.layout.to_reference(own)
+                    else:
+                        yield name, quantity, np.asarray(value)
+
+    def _masks(self) -> dict[str, Constants]:
+        """Return the masks that dropouts drew in the step just done."""
+        masked = {name: part for name, part in self.parts.items() if isinstance(part, Dicts) and part.mask}
+        return {name: {"mask": self._mask(name, part)} for name, part in masked.items()}
+
+    def _mask(self, name: str, part: Dicts) -> npt.NDArray[np.bool_]:
+        mask = getattr(part.layer, part.mask, None)
+        if mask is None:
+            raise SubjectError(f"{name} leaves no mask in {part.mask!r} after its forward pass, without which nothing can be compared with it")
+        return np.array(mask).astype(bool)
 
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch."""
@@ -125,25 +162,21 @@ class ListenedNetwork:
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if not outputs:
             raise SubjectError(_never_ran(name))
-        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype))
+        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype), self._masks())
 
     def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
         """Do one training step while every layer called by it is listened to."""
         trace = Trace(step)
-        for layer, name, value in self._parameters():
+        for layer, name, value in (*self._parameters(), *self._state(), *self._buffers()):
             trace.record(layer, f"{name}.before", value)
-        for layer, name, value in self._state():
-            trace.record(layer, f"{name}.momentum.before", value)
         with contained("listening to the network"), self._listening(trace, x.dtype):
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if self._loss is None:
             self._record_loss(trace, loss)
         elif ("loss", "output") not in trace:
             raise SubjectError(_never_ran("loss"))
-        for layer, name, value in self._parameters():
+        for layer, name, value in (*self._parameters(), *self._state()):
             trace.record(layer, name, value)
-        for layer, name, value in self._state():
-            trace.record(layer, f"{name}.momentum", value)
         own = trace["loss", "output"].astype(x.dtype)
         if not np.array_equal(loss, own, equal_nan=True):
             raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
@@ -182,11 +215,21 @@ class ListenedNetwork:
                 output = method(*given, **named)
                 value = self._to_reference(name, "output", output, dtype)
                 trace.record(name, "output", one_number(value) if name == "loss" else value)
+                self._record_kept(trace, name)
                 return output
 
             return forward
 
         return around
+
+    def _record_kept(self, trace: Trace, name: str) -> None:
+        """Record what a forward pass left in the layer: its running statistics, the mask that it drew."""
+        part = self.parts.get(name)
+        if isinstance(part, Dicts) and part.mask:
+            trace.record(name, "mask", self._mask(name, part))
+        if part is not None and self.layouts[name].buffers:
+            for _, buffer, value in self._buffers(name):
+                trace.record(name, buffer, value)
 
     def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any]) -> Callable[[Method], Method]:
         def around(method: Method) -> Method:

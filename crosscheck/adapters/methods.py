@@ -102,13 +102,26 @@ class MethodsInstance:
         if lost := [name for name, value in params.items() if not np.array_equal(kept[name], value, equal_nan=True)]:
             raise SubjectError(f"parameters that are set do not stay: {', '.join(lost)}")
 
+    def buffers(self) -> Mapping[str, Any]:
+        """Return what the layer keeps from step to step, not copied: nothing that is known of."""
+        return {}
+
+    def load_buffers(self, buffers: Arrays) -> None:
+        """Set what the layer keeps from step to step, in the arrays that are there where it fits."""
+        for name, value in buffers.items():
+            self.put_buffer(name, value)
+
+    def put_buffer(self, name: str, value: Array) -> None:
+        """Set one array that the layer keeps from step to step."""
+        raise SubjectError(f"{name} cannot be set: {type(self.layer).__name__} shows nothing that it keeps from step to step")
+
     def switch(self, training: bool) -> bool:
         """Turn training mode on or off and return whether there is such a thing."""
         self._modes = Modes.of(self.layer, method(self.layer, self._forward), training)
         return self._modes.exist
 
     def forward(self, x: Array, constants: Constants) -> Any:
-        """Run the forward pass, a loss's with the labels."""
+        """Run the forward pass, a loss's with the labels, a dropout's with its mask."""
         return method(self.layer, self._forward)(x, *constants.values(), **self._modes.arguments)
 
     def grad_input(self, grad_output: Array) -> Any:

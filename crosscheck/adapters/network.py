@@ -128,7 +128,9 @@ class Network:
         loss = self.loss if self.loss is None or isinstance(self.loss, LayerObject) else Dicts(self.loss)
         if loss is not None and any(part.one_sample for part in parts.values()):
             loss = replace(loss, one_sample=True)
-        return ListenedNetwork(parts, layouts, self.step, loss, self.state or dict, self.predict, batch)
+        state = self.state
+        kept = dict if state is None else lambda: {"momentum": state()}
+        return ListenedNetwork(parts, layouts, self.step, loss, kept, self.predict, batch)
 
 
 def _adapter(part: Part, count: int, name: str) -> LayerObject:

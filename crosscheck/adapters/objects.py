@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, expect_instance, method
-from crosscheck.adapters.methods import MethodsInstance, ObjectConvention, arguments, array_attributes, names_of, no_such_array
+from crosscheck.adapters.methods import MethodsInstance, ObjectConvention, arguments, array_attributes, fits, names_of, no_such_array
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.containment import SubjectError
 
@@ -39,6 +39,11 @@ class Dicts(ObjectConvention):
         Whether ``backward`` adds to the gradients that are there, on purpose; the harness then clears them.
     one_sample : bool
         Whether the methods take one sample at a time.
+    buffers : str
+        Name of the attribute that holds the dict of what the layer keeps from step to step, such as running statistics.
+    mask : str
+        Name of the attribute in which a dropout leaves the mask that it drew, true or 1 where an element was kept; ``forward`` takes a mask as its
+        second argument. Empty where the layer is no dropout.
     """
 
     params: str = "params"
@@ -47,6 +52,8 @@ class Dicts(ObjectConvention):
     backward: str = "backward"
     accumulates: bool = False
     one_sample: bool = False
+    buffers: str = "buffers"
+    mask: str = ""
 
     def _methods(self) -> tuple[str, str]:
         return self.forward, self.backward
@@ -84,6 +91,19 @@ class _DictsInstance(MethodsInstance):
     def put(self, name: str, value: Array) -> None:
         """Put a parameter into the dict."""
         getattr(self.layer, self._convention.params)[name] = value
+
+    def buffers(self) -> Mapping[str, Any]:
+        """Return the dict of what the layer keeps from step to step."""
+        found = getattr(self.layer, self._convention.buffers, {})
+        return found if isinstance(found, Mapping) else {}
+
+    def put_buffer(self, name: str, value: Array) -> None:
+        """Put one of them into the dict, or its numbers into the array that is there."""
+        store = getattr(self.layer, self._convention.buffers)
+        if fits(store.get(name), value):
+            store[name][...] = value
+        else:
+            store[name] = value
 
     def params(self) -> dict[str, Any]:
         """Return the parameters as they are, not copied."""

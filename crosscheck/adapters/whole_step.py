@@ -132,6 +132,11 @@ class SteppedNetwork:
         values = same_parameters(self._declared.arrays(), self._shapes, "the network")
         return {parameter.name: np.array(parameter.layout.to_reference(values[name])) for name, parameter in self._layouts.items()}
 
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """Nothing: what its layers keep is not to be seen from outside."""
+        return {}
+
     def step(self, x: Array, labels: Labels) -> Array:
         """Do one training step and return the loss."""
         return self.train(self.train.batch(x), self.train.labels(labels))

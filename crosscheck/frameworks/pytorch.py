@@ -38,6 +38,22 @@ class NegativeLogLikelihood(nn.Module):
         return nn.functional.nll_loss(probabilities.log(), labels)
 
 
+class SharedDropout(nn.Module):
+    """A dropout that draws no mask of its own, so that another implementation can use the same one: kept elements are divided by ``1 - p``."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``x * mask / (1 - p)`` in training, and ``x`` in evaluation."""
+        if not self.training:
+            return x
+        if mask is None:
+            raise ValueError("a dropout in training needs the mask that the other side drew")
+        return x * mask / (1 - self.p)
+
+
 def tensor(array: npt.NDArray[Any]) -> torch.Tensor:
     """Return a tensor with a copy of an array's numbers, so that neither side can write to the other's."""
     return torch.from_numpy(np.array(array, order="C"))
@@ -135,24 +151,26 @@ class TorchOracle:
         with torch.set_grad_enabled(call.grad_output is not None):
             x = tensor(call.x).requires_grad_(call.grad_output is not None)
             params = {name: tensor(value).requires_grad_(call.grad_output is not None) for name, value in call.params.items()}
-            output = self._apply(x, params, call)
+            buffers = {name: tensor(value) for name, value in call.buffers.items()}
+            output = self._apply(x, params, buffers, call)
             if not isinstance(output, torch.Tensor):
                 raise RefusedError(f"{_title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
+            kept = {"output": array(output)} | {name: array(value) for name, value in buffers.items()}
             if call.grad_output is None:
-                return {"output": array(output)}
+                return kept
             output.backward(tensor(call.grad_output))
         leaves = {"grad_input": x, **{f"{name}.grad": value for name, value in params.items()}}
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
-        return {"output": array(output), **grads}
+        return {**kept, **grads}
 
-    def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], call: Call) -> Any:
+    def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], kept: dict[str, torch.Tensor], call: Call) -> Any:
         if "decisions" in call.constants:
             decided = torch.from_numpy(call.constants["decisions"])
             if isinstance(self.reference, nn.ReLU):
                 return x * decided
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
         # A leaf must not be written to, as a module with inplace=True does.
-        inputs = (x.clone(), tensor(call.constants["labels"])) if "labels" in call.constants and _accepts_labels(self.reference) else (x.clone(),)
+        inputs = (x.clone(), *(tensor(value) for name, value in call.constants.items() if name == "mask" or _accepts_labels(self.reference)))
         if not isinstance(self.reference, nn.Module):
             names = _arguments(self.reference)[len(inputs) :]
             if set(params) <= set(names):
@@ -163,9 +181,9 @@ class TorchOracle:
                     "declare them by the names of its arguments, or make these positional-only, which are given in order: f(x, w, /)"
                 )
             return self.reference(*inputs, *params.values())
-        # Copies of the buffers: each call starts from the same running means.
+        # Copies of the buffers: each call starts from the same running means. Those that were given are updated in place.
         buffers = {name: _as_wide(buffer.detach().clone(), x) for name, buffer in self.reference.named_buffers()}
-        return functional_call(self.reference, {**buffers, **params}, inputs)
+        return functional_call(self.reference, {**buffers, **kept, **params}, inputs)
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return the sign of each element for ReLU, the index of each window's winner within its plane for max pooling."""

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim.sgd import sgd as functional_sgd
 
-from crosscheck.architecture import Architecture
+from crosscheck.architecture import INPUT, LOSS, Architecture, wired
 from crosscheck.arithmetic import Array
-from crosscheck.frameworks.pytorch import NAME, array, oracle, takes_labels, tensor
-from crosscheck.freerun import MakeTraining
-from crosscheck.operation import Arrays
+from crosscheck.frameworks.pytorch import NAME, SharedDropout, array, oracle, takes_labels, tensor
+from crosscheck.frameworks.pytorch_jitter import Jitter
+from crosscheck.freerun import Position
+from crosscheck.operation import Constants
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
-from crosscheck.update import SgdSettings
+from crosscheck.update import Sgd, SgdSettings
 
-__all__ = ["NAME", "TorchSgd", "TorchTraining", "architecture", "layers_of", "make_training", "parameter_shapes"]
+__all__ = ["NAME", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
+
+Key = tuple[str, str]
 
 Labels = npt.NDArray[np.integer[Any]]
 
@@ -55,90 +56,55 @@ def parameter_shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name.rpartition(".")[2]: tuple(value.shape) for name, value in layer.named_parameters()}
 
 
-def architecture(modules: Mapping[str, nn.Module], loss: nn.Module, settings: SgdSettings, frozen: frozenset[str] = frozenset()) -> Architecture:
-    """Return the oracles of named modules, of their loss and of their optimizer.
-
-    Raises
-    ------
-    TypeError
-        If no error theory is known for one of them.
-    """
-    oracles = {name: oracle(module) for name, module in modules.items()}
-    names = {name: tuple(parameter_shapes(module)) for name, module in modules.items()}
-    return Architecture(oracles, oracle(loss), TorchSgd(settings), names, frozen)
-
-
-def make_training(modules: Mapping[str, nn.Module], loss: nn.Module, settings: SgdSettings, frozen: frozenset[str] = frozenset()) -> MakeTraining:
-    """Return a maker of references that train on their own."""
-
-    def make(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> TorchTraining:
-        return TorchTraining(modules, loss, settings, frozen, dtype, noise, seed)
-
-    return make
-
-
 @dataclass(frozen=True)
-class TorchSgd:
-    """torch.optim.SGD as a pure function, in the precision of the arrays that it is given."""
+class TorchNetwork:
+    """Named modules with their wiring, their loss and their optimizer's settings: an architecture, and references that train.
 
-    settings: SgdSettings
-
-    def update(self, params: Arrays, grads: Arrays, state: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Return the parameters and momentum buffers after one step."""
-        s = self.settings
-        names = list(params)
-        values, slopes = [tensor(params[name]) for name in names], [tensor(grads[name]) for name in names]
-        buffers: list[torch.Tensor | None] = [tensor(state[name]) if name in state else None for name in names]
-        functional_sgd(
-            values,
-            slopes,
-            buffers,
-            foreach=False,
-            lr=s.lr,
-            momentum=s.momentum,
-            dampening=s.dampening,
-            nesterov=s.nesterov,
-            weight_decay=s.weight_decay,
-            maximize=False,
-        )
-        updated = {name: array(value) for name, value in zip(names, values, strict=True)}
-        return updated, {name: array(buffer) for name, buffer in zip(names, buffers, strict=True) if buffer is not None}
-
-
-class Jitter(torch.autograd.Function):
-    """Multiply by (1 + scale * xi), xi random, and the gradient by another such factor: rounding, done at random and enlarged as one likes."""
-
-    @staticmethod
-    def forward(ctx: Any, value: torch.Tensor, scale: float, scale_grad: float, generator: torch.Generator) -> torch.Tensor:
-        """Return the perturbed value."""
-        ctx.scale_grad, ctx.generator = scale_grad, generator
-        return perturbed(value, scale, generator)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        """Return the perturbed gradient."""
-        return perturbed(grads[0], ctx.scale_grad, ctx.generator), None, None, None
-
-
-def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
-    """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, uniform as rounding errors are, independent for each element."""
-    # Single precision is plenty for a random factor, and much faster to draw.
-    uniform = torch.rand(value.shape, generator=generator, dtype=torch.float32)
-    return value * (uniform.to(value.dtype).sub_(0.5).mul_(scale * math.sqrt(12)).add_(1))
-
-
-class TorchTraining:
-    """A chain of named modules with its loss and optimizer.
-
-    Parameters
+    Attributes
     ----------
     modules : mapping of str to torch.nn.Module
-        The layers in order; they are copied.
+        In the order of the forward pass.
     loss : torch.nn.Module
         Called with the last output and the labels.
     settings : SgdSettings
-    frozen : set of str
+    frozen : frozenset of str
         Layers whose parameters do not train.
+    sources : mapping of str to tuple of str
+        As for :class:`crosscheck.architecture.Architecture`.
+    """
+
+    modules: Mapping[str, nn.Module]
+    loss: nn.Module
+    settings: SgdSettings
+    frozen: frozenset[str] = frozenset()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The oracles of modules, loss and optimizer."""
+        oracles = {name: oracle(module) for name, module in self.modules.items()}
+        params = {name: tuple(parameter_shapes(module)) for name, module in self.modules.items()}
+        buffers = {name: own for name, module in self.modules.items() if (own := tuple(running_statistics(module)))}
+        masked = frozenset(name for name, module in self.modules.items() if isinstance(module, SharedDropout))
+        return Architecture(oracles, oracle(self.loss), Sgd(self.settings), params, self.frozen, self.sources, buffers, masked)
+
+    def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
+        """Return a reference that trains on its own: what makes one for :class:`crosscheck.freerun.FreeRun`."""
+        return TorchTraining(self, dtype, noise, seed)
+
+
+def running_statistics(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the floating-point buffers of a module by their own names; a count of batches is none of them."""
+    return {name.rpartition(".")[2]: value for name, value in module.named_buffers() if value.is_floating_point()}
+
+
+class TorchTraining:
+    """A network that trains by autograd and torch.optim.
+
+    Parameters
+    ----------
+    network : TorchNetwork
+        Its modules are copied.
     dtype : dtype
         The precision of everything.
     noise : mapping of (str, str) to float, optional
@@ -147,29 +113,23 @@ class TorchTraining:
         Of the perturbation.
     """
 
-    def __init__(
-        self,
-        modules: Mapping[str, nn.Module],
-        loss: nn.Module,
-        settings: SgdSettings,
-        frozen: frozenset[str] = frozenset(),
-        dtype: npt.DTypeLike = np.float64,
-        noise: Mapping[tuple[str, str], float] | None = None,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, network: TorchNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.dtype = np.dtype(dtype)
         precision = tensor(np.zeros(0, self.dtype)).dtype
-        self.modules = {name: copy.deepcopy(module).to(precision) for name, module in modules.items()}
-        self.loss, self.settings, self.noise = loss, settings, noise
-        self._generator = torch.Generator().manual_seed(seed)
-        for name in frozen:
+        self.modules = {name: copy.deepcopy(module).to(precision) for name, module in network.modules.items()}
+        self.loss = network.loss
+        self._jitter = None if noise is None else Jitter(noise, torch.Generator().manual_seed(seed))
+        self._wiring = wired(list(self.modules), network.sources)
+        self._consumers = {name: tuple(other for other, own in self._wiring.items() if name in own) for name in self.modules}
+        for name in network.frozen:
             self.modules[name].requires_grad_(False)
         self._tensors = {
             f"{layer}.{name.rpartition('.')[2]}": value for layer, module in self.modules.items() for name, value in module.named_parameters()
         }
+        self._buffers = {f"{layer}.{name}": value for layer, module in self.modules.items() for name, value in running_statistics(module).items()}
         trained = [value for value in self._tensors.values() if value.requires_grad]
         self._first = next((name for name, m in self.modules.items() if any(p.requires_grad for p in m.parameters())), None)
-        self._optimizer = torch.optim.SGD(trained, **asdict(settings)) if trained else None
+        self._optimizer = optimizer(network.settings, trained) if trained else None
 
     @property
     def params(self) -> dict[str, Array]:
@@ -177,31 +137,47 @@ class TorchTraining:
         return {name: array(value) for name, value in self._tensors.items()}
 
     @property
-    def state(self) -> dict[str, Array]:
-        """The momentum buffers, named like the parameters; empty before the first step."""
+    def buffers(self) -> dict[str, Array]:
+        """The running statistics, named ``layer.buffer``."""
+        return {name: array(value) for name, value in self._buffers.items()}
+
+    @property
+    def state(self) -> dict[str, dict[str, Array]]:
+        """What the optimizer keeps of each parameter, by the state's name; empty before the first step."""
         if self._optimizer is None:
             return {}
-        buffers = {name: self._optimizer.state[value].get("momentum_buffer") for name, value in self._tensors.items() if value.requires_grad}
-        return {name: array(value) for name, value in buffers.items() if value is not None}
+        kept = {name: self._optimizer.state[value] for name, value in self._tensors.items() if value in self._optimizer.state}
+        return {
+            name: {_OURS.get(theirs, theirs): array(torch.as_tensor(value)) for theirs, value in own.items() if value is not None}
+            for name, own in kept.items()
+        }
 
-    def load(self, params: Arrays, state: Arrays) -> None:
-        """Take over parameters and momentum buffers; buffers that are not given are forgotten."""
+    def load(self, position: Position) -> None:
+        """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
         with torch.no_grad():
             for name, value in self._tensors.items():
-                value.copy_(tensor(params[name]))
+                value.copy_(tensor(position.params[name]))
+            for name, value in self._buffers.items():
+                value.copy_(tensor(position.buffers[name]))
+        if self._optimizer is None:
+            return
+        theirs = {ours: name for name, ours in _OURS.items()}
+        self._optimizer.state.clear()
         for name, value in self._tensors.items():
-            if self._optimizer is not None and value.requires_grad:
-                self._optimizer.state[value]["momentum_buffer"] = tensor(state[name].astype(self.dtype)) if name in state else None
+            if value.requires_grad and position.state.get(name):
+                self._optimizer.state[value] = {theirs.get(k, k): tensor(v.astype(self.dtype)) for k, v in position.state[name].items()}
 
     def predict(self, x: Array) -> Array:
-        """Return the last layer's output for a batch."""
+        """Return the last layer's output for a batch, in evaluation mode."""
+        for module in self.modules.values():
+            module.eval()
         with torch.no_grad():
-            value = tensor(x.astype(self.dtype))
-            for module in self.modules.values():
-                value = module(value)
-        return array(value)
+            outputs = self._forward(tensor(x.astype(self.dtype)), {}, traced=False)[1]
+        for module in self.modules.values():
+            module.train()
+        return array(next(reversed(outputs.values())))
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None) -> Outcome:
+    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
         """Do one training step.
 
         Parameters
@@ -210,82 +186,73 @@ class TorchTraining:
         labels : integer array of shape (batch,)
         trace : Trace, optional
             Gets every layer's input, output, cotangent and gradients, in execution order.
+        constants : mapping of str to mapping, optional
+            By layer, the masks that dropouts are to use.
         """
-        inputs, outputs = self._forward(tensor(x.astype(self.dtype)), traced=trace is not None)
+        inputs, outputs = self._forward(tensor(x.astype(self.dtype)), constants or {}, traced=trace is not None)
         last = next(reversed(outputs.values()))
         loss: torch.Tensor = self.loss(last, torch.from_numpy(np.array(labels)))
         if self._optimizer is not None:
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            self._jitter_gradients()
+        if self._jitter is not None:
+            self._jitter.gradients(self._tensors)
+            self._jitter.values(self._buffers)
         if trace is not None:
             self._record(trace, inputs, outputs, loss)
         if self._optimizer is not None:
             self._optimizer.step()
-            self._jitter_parameters()
+        if self._jitter is not None:
+            self._jitter.values({name: value for name, value in self._tensors.items() if value.requires_grad})
         return Outcome(float(loss.detach()), array(last))
 
-    def _forward(self, value: torch.Tensor, traced: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    def _forward(self, x: torch.Tensor, constants: Mapping[str, Constants], traced: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Return each layer's input and output; traced ones keep their gradients."""
         inputs: dict[str, torch.Tensor] = {}
         outputs: dict[str, torch.Tensor] = {}
         for name, module in self.modules.items():
-            if traced and name == self._first:
-                value = value.detach().requires_grad_()
+            sent = [x if source == INPUT else outputs[source] for source in self._wiring[name]]
+            value = sum(sent[1:], start=sent[0])
+            if traced:
+                # An alias of its own: where several layers get one output, each has its own gradient.
+                value = value.detach().requires_grad_() if name == self._first else value.view_as(value)
             inputs[name] = value
-            value = self._jitter(name, module(value))
-            outputs[name] = value
-            if traced and value.requires_grad:
-                value.retain_grad()
+            mask = constants.get(name, {}).get("mask")
+            value = module(value) if mask is None else module(value, torch.from_numpy(mask))
+            outputs[name] = value if self._jitter is None else self._jitter.output(value, name, self._consumers[name])
+            for kept in (inputs[name], outputs[name]):
+                if traced and kept.requires_grad:
+                    kept.retain_grad()
         return inputs, outputs
 
-    def _jitter(self, layer: str, value: torch.Tensor) -> torch.Tensor:
-        """Perturb a layer's output, and on the way back the gradient that the next layer returned for it."""
-        if self.noise is None:
-            return value
-        names = [*self.modules, "loss"]
-        following = names[names.index(layer) + 1]
-        scale, scale_grad = self.noise.get((layer, "output"), 0.0), self.noise.get((following, "grad_input"), 0.0)
-        if not scale and not scale_grad:
-            return value
-        return cast("torch.Tensor", Jitter.apply(value, scale, scale_grad, self._generator))
-
-    def _jitter_gradients(self) -> None:
-        """Perturb the gradients of the parameters."""
-        if self.noise is None:
-            return
-        for name, value in self._tensors.items():
-            layer, _, quantity = name.partition(".")
-            if value.grad is not None:
-                value.grad = perturbed(value.grad, self.noise.get((layer, f"{quantity}.grad"), 0.0), self._generator)
-
-    def _jitter_parameters(self) -> None:
-        """Perturb the parameters after an update."""
-        if self.noise is None:
-            return
-        with torch.no_grad():
-            for name, value in self._tensors.items():
-                layer, _, quantity = name.partition(".")
-                if value.requires_grad:
-                    value.copy_(perturbed(value, self.noise.get((layer, quantity), 0.0), self._generator))
-
     def _record(self, trace: Trace, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor], loss: torch.Tensor) -> None:
-        for name in self.modules:
+        for name, module in self.modules.items():
             trace.record(name, "input", array(inputs[name]))
             trace.record(name, "output", array(outputs[name]))
+            for buffer, value in running_statistics(module).items():
+                trace.record(name, buffer, array(value))
         last = next(reversed(outputs.values()))
-        trace.record("loss", "input", array(last))
-        trace.record("loss", "output", array(loss))
+        trace.record(LOSS, "input", array(last))
+        trace.record(LOSS, "output", array(loss))
         if last.grad is not None:
-            trace.record("loss", "grad_input", array(last.grad))
+            trace.record(LOSS, "grad_input", array(last.grad))
         for name in reversed(self.modules):
-            if outputs[name].grad is None:
-                break
-            trace.record(name, "grad_output", array(outputs[name].grad))
-            grad_input = inputs[name].grad
+            grad_output, grad_input = outputs[name].grad, inputs[name].grad
+            if grad_output is None:
+                continue
+            trace.record(name, "grad_output", array(grad_output))
             if grad_input is not None:
                 trace.record(name, "grad_input", array(grad_input))
             for key, value in self._tensors.items():
-                layer, _, quantity = key.partition(".")
+                layer, _, quantity = key.rpartition(".")
                 if layer == name and value.grad is not None:
                     trace.record(name, f"{quantity}.grad", array(value.grad))
+
+
+def optimizer(settings: SgdSettings, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
+    """Return PyTorch's optimizer with these settings."""
+    return torch.optim.SGD(tensors, **asdict(settings))
+
+
+_OURS = {"momentum_buffer": "momentum"}
+"""What the harness calls a state, where PyTorch calls it otherwise."""

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from crosscheck.arithmetic import Arithmetic, Array, student_quantile
-from crosscheck.freerun import FreeRun, Labels, Training
+from crosscheck.freerun import FreeRun, Labels, Position, Training
 from crosscheck.judgement import Verdict
+from crosscheck.operation import Constants
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 
@@ -28,12 +29,13 @@ class Walker:
     def __init__(self, dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> None:
         self.pace = OFFSETS[seed] if noise is not None else 0.0
         self.params: dict[str, Array] = {}
-        self.state: dict[str, Array] = {}
+        self.buffers: dict[str, Array] = {}
+        self.state: dict[str, dict[str, Array]] = {}
 
-    def load(self, params: Mapping[str, Array], state: Mapping[str, Array]) -> None:
-        self.params = {name: value.astype(np.float64) for name, value in params.items()}
+    def load(self, position: Position) -> None:
+        self.params = {name: value.astype(np.float64) for name, value in position.params.items()}
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None) -> Outcome:
+    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
         self.params = {name: value + self.pace for name, value in self.params.items()}
         return Outcome(0.0, x)
 
@@ -48,7 +50,7 @@ def walkers(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None,
 
 def after_one_step(start: float = 10.0, dtype: str = "float64") -> FreeRun:
     """Return a run with one look at one weight, judged at five percent."""
-    free = FreeRun(walkers, {"w": np.array([start], dtype)}, {}, RUNS, 1, Arithmetic(np.dtype(dtype), 1, 0.05), 0)
+    free = FreeRun(walkers, Position({"w": np.array([start], dtype)}), {}, RUNS, 1, Arithmetic(np.dtype(dtype), 1, 0.05), 0)
     free.step(NOTHING, np.zeros(0, np.int64))
     return free
 

@@ -39,7 +39,7 @@ def test_parameters_as_the_step_found_them() -> None:
         [("conv", "weight.before"), ("conv", "weight.momentum.before"), ("linear", "weight.before"), ("conv", "weight"), ("conv", "weight.momentum")]
     ):
         trace.record(layer, quantity, np.array([float(number)]))
-    assert {name: value.tolist() for name, value in trace.parameters("conv").items()} == {"weight": [0]}
+    assert {name: value.tolist() for name, value in trace.before("conv", ["weight"]).items()} == {"weight": [0]}
 
 
 def test_left_out_with_a_reason() -> None:
