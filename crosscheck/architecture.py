@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crosscheck.operation import Oracle
-from crosscheck.update import Update
+from crosscheck.update import SgdUpdate
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Architecture:
     layers : mapping of str to Oracle
         In the order of the forward pass, without the loss.
     loss : Oracle
-    update : Update
+    update : SgdUpdate
     params : mapping of str to tuple of str
         The names of each layer's parameters.
     frozen : frozenset of str
@@ -27,7 +27,7 @@ class Architecture:
 
     layers: Mapping[str, Oracle]
     loss: Oracle
-    update: Update
+    update: SgdUpdate
     params: Mapping[str, tuple[str, ...]]
     frozen: frozenset[str] = frozenset()
 

@@ -38,7 +38,7 @@ class Tracked(NDArrayOperatorsMixin):
 
     NumPy's operators and its functions ``sqrt``, ``square``, ``power`` (whole exponents), ``absolute``, ``maximum``, ``minimum``, ``where``, ``exp``,
     ``log``, ``tanh`` apply; a comparison compares the values. An array that meets a tracked one is exact. A Python number is the code's own, such as
-    a learning rate of 0.005: where the precision cannot hold it, it is itself rounded.
+    a learning rate of 0.005, and itself rounded.
 
     Attributes
     ----------
@@ -61,13 +61,16 @@ class Tracked(NDArrayOperatorsMixin):
         return cls(wide, np.zeros_like(wide), arithmetic)
 
     def constant(self, number: float) -> Tracked:
-        """Return a number of the code's own, as the precision of this one holds it."""
+        """Return a number of the code's own, as the precision of this one holds it.
+
+        One that float32 cannot hold is a decimal number, which is rounded in any precision: ``1 - 0.9`` is not quite 0.1.
+        """
         if self.arithmetic is None:
             return Tracked.exact(number)
         with np.errstate(all="ignore"):
             lost = abs(float(self.arithmetic.dtype.type(number)) - number)
-        # Off by any fraction of a rounding, it may have been computed another way, and be off by a whole one.
-        error = max(abs(number), lost / self.unit) if lost else 0.0
+            held = not lost and float(np.float32(number)) == number
+        error = 0.0 if held else max(abs(number), lost / self.unit)
         return Tracked(np.asarray(float(number)), np.asarray(error), self.arithmetic)
 
     @property
@@ -195,8 +198,13 @@ def erfc(x: Operand) -> Operand:
     return _bent(x, erfc(x.value), slope)
 
 
-def widest(*forms: Tracked) -> Tracked:
-    """Return one value computed by several formulas, with the largest of their errors: room for whichever of them a right implementation uses."""
+def widest(*forms: Operand) -> Operand:
+    """Return the first of several formulas for one number, tracked with the largest of their errors.
+
+    That is room for whichever of them a right implementation uses.
+    """
+    if not isinstance(forms[0], Tracked):
+        return forms[0]
     return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].arithmetic)
 
 

@@ -110,8 +110,9 @@ def test_number_that_underflows_is_off_by_all_of_it() -> None:
     assert Tracked.exact(1.0, SINGLE).constant(1e-60).error == 1e-60 / SINGLE.unit
 
 
-def test_float64_holds_every_number() -> None:
-    assert Tracked.exact(1.0, Arithmetic(np.dtype(np.float64), 1)).constant(0.1).error == 0
+@pytest.mark.parametrize(("number", "error"), [(0.5, 0.0), (0.1, 0.1)])
+def test_decimal_number_rounds_in_double_precision_too(number: float, error: float) -> None:
+    assert Tracked.exact(1.0, Arithmetic(np.dtype(np.float64), 1)).constant(number).error == error
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,4 @@
-"""The update of parameters by gradient descent: its settings, and the theory of its rounding errors.
-
-An optimizer is one more pure function, ``update(params, grads, state) -> params, state``.
-"""
+"""Gradient descent alone: its sums of absolute terms, and the gradient that a change of its parameters implies."""
 
 from __future__ import annotations
 
@@ -12,24 +9,16 @@ from typing import Protocol
 import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
+from crosscheck.judgement import Judgement
 from crosscheck.operation import Arrays
 from crosscheck.trace import Place
+from crosscheck.update.checking import UpdatedParameter, judge_update
+from crosscheck.update.settings import Settings, SgdSettings
+from crosscheck.update.theory import update_of
 
 
-@dataclass(frozen=True)
-class SgdSettings:
-    """Stochastic gradient descent with PyTorch's meaning of each setting."""
-
-    lr: float
-    momentum: float = 0.0
-    dampening: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-
-
-class Update(Protocol):
-    """An optimizer's step as a pure function."""
+class SgdUpdate(Protocol):
+    """Gradient descent of several parameters at once, as a pure function."""
 
     @property
     def settings(self) -> SgdSettings:
@@ -77,12 +66,13 @@ def update_carried(settings: SgdSettings, error_grad: Array, error_buffer: Array
     return absolute_step(settings, np.zeros_like(error_grad), error_grad, error_buffer)
 
 
-def implied_gradient(settings: SgdSettings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
+def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
     """Return the gradient that turns one parameter into another, and the factor between an error of it and one of the parameter after the step.
 
     Parameters
     ----------
-    settings : SgdSettings
+    settings : Settings
+        Of gradient descent: its step alone is linear in the gradient.
     before, after : array
         The parameter, in float64.
     buffer : array, optional
@@ -92,7 +82,12 @@ def implied_gradient(settings: SgdSettings, before: Array, after: Array, buffer:
     ------
     ZeroDivisionError
         If the parameter does not depend on the gradient: the learning rate is 0, or the dampening 1.
+    TypeError
+        For any other optimizer: it divides by what the gradient itself makes of its state, so that the change of a parameter does not tell it.
     """
+    if not isinstance(settings, SgdSettings):
+        kind = type(settings).__name__.removesuffix("Settings")
+        raise TypeError(f"a gradient cannot be told from a step of {kind}, which is not linear in it; expected the settings of gradient descent")
     s = settings
     share, kept = (1.0, 0.0) if not s.momentum or buffer is None else (1 - s.dampening, s.momentum * buffer)
     # The direction of a step is share * g + kept, with Nesterov's g + momentum * (share * g + kept).
@@ -122,13 +117,13 @@ class Updated:
     buffer_after: Array | None = None
 
 
-def check_update(update: Update, updated: Updated, place: Place, arithmetic: Arithmetic, reading: Bound | None = None) -> Iterator[Judgement]:
+def check_update(update: SgdUpdate, updated: Updated, place: Place, arithmetic: Arithmetic, reading: Bound | None = None) -> Iterator[Judgement]:
     """Yield the verdict on an updated parameter and, with momentum, on its buffer.
 
     Parameters
     ----------
-    update : Update
-        The oracle, which starts from the same parameter, gradient and buffer.
+    update : SgdUpdate
+        Whose settings the step should follow.
     updated : Updated
     place : Place
         Of the parameter.
@@ -137,22 +132,6 @@ def check_update(update: Update, updated: Updated, place: Place, arithmetic: Ari
     reading : Bound, optional
         The error made in reading the gradient, if it is not stored.
     """
-    given = [updated.before, updated.grad, *([] if updated.buffer is None else [updated.buffer])]
-    if not all(np.isfinite(array).all() for array in given):
-        yield Judgement(place, Kind.UPDATE, Verdict.UNDECIDED, reason="the gradient, the parameter or its state is not finite")
-        return
-    name = place.quantity
-    before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
-    buffer = None if updated.buffer is None else updated.buffer.astype(np.float64)
-    params, buffers = update.update({name: before}, {name: grad}, {} if buffer is None else {name: buffer})
-    bound, buffer_bound = update_bounds(update.settings, before, grad, buffer)
-    if reading is not None:
-        moved, _ = update_carried(update.settings, arithmetic.error(reading), None if buffer is None else np.zeros_like(buffer))
-        bound = Bound(arithmetic.error(bound) + moved, 1.0)
-    yield judge(place, Kind.UPDATE, updated.after, params[name], bound, arithmetic)
-    if name in buffers:
-        place = place._replace(quantity=f"{name}.momentum")
-        if updated.buffer_after is None:
-            yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="the optimizer keeps no momentum buffer")
-        else:
-            yield judge(place, Kind.UPDATE, updated.buffer_after, buffers[name], buffer_bound, arithmetic)
+    states = [{} if buffer is None else {"momentum": buffer} for buffer in (updated.buffer, updated.buffer_after)]
+    whole = UpdatedParameter(updated.before, updated.grad, updated.after, *states)
+    yield from judge_update(update_of(update.settings), whole, place, arithmetic, reading)
