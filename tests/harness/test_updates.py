@@ -423,7 +423,9 @@ def test_rule_agrees_with_torch_where_its_rounding_is_measured(form: str) -> Non
     settings = FORMS[form]
     torchs = {"momentum": "momentum_buffer"}
     state = {name: torchs.get(name, name) for name in settings.states if name != "step"}
-    pair = OptimizerPair(as_function(settings), lambda params: by_torch(settings, params[0]), state=state, shapes={"weight": SHAPE})
+    pair = OptimizerPair(
+        as_function(settings), lambda params: by_torch(settings, params[0]), state=state, shapes={"weight": SHAPE}, framework="torch"
+    )
     result = check(pair, only=lambda name: name.startswith("updates-float64"))
     assert [(found.check, found.reason) for found in result.results if found.verdict is not Verdict.MATCH] == []
     assert len(result.results) > 3
