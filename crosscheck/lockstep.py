@@ -27,7 +27,7 @@ from crosscheck.operation import Call, Oracle
 from crosscheck.oracle_step import Start, oracle_step, stages_of
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Trace
-from crosscheck.update import Updated, check_update
+from crosscheck.update import UpdatedParameter, judge_update
 
 Labels = npt.NDArray[np.integer[Any]]
 Layers = dict[str, SubjectLayer]
@@ -175,9 +175,9 @@ class _Links:
         elif grad is None or name not in self.report.contexts:
             yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
         else:
-            updated = Updated(before, grad, after, trace.state(name, parameter, before=True), trace.state(name, parameter))
+            updated = UpdatedParameter(before, grad, after, trace.state(name, parameter, before=True), trace.state(name, parameter))
             reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
-            yield from check_update(self.architecture.update, updated, place, self.arithmetic, reading)
+            yield from judge_update(self.architecture.update, updated, place, self.arithmetic, reading)
 
 
 def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, arithmetic: Arithmetic) -> tuple[Oracle, Call]:

@@ -148,7 +148,7 @@ def _update(architecture: Architecture, step: OracleStep, name: str, start: Star
         state = {kept: value.astype(np.float64) for kept, value in start.state.get(key, {}).items()}
         after, left = update.update(before, grad, state)
         moved = update.carried(before, grad, state, step.totals[index][f"{parameter}.grad"], start.state_errors.get(key, {}))
-        errors = {which: arithmetic.error(bound) + moved[which] for which, bound in update.bounds(before, grad, state).items()}
+        errors = {which: arithmetic.error(bound) + moved[which] for which, bound in update.bounds(before, grad, state, arithmetic).items()}
         step.expected[name, parameter] = after, Bound(errors[PARAM], 1.0)
         step.state[key] = left
         step.state_errors[key] = {kept: errors[kept] for kept in left}

@@ -177,7 +177,7 @@ class StepComparison(Comparison):
         settings, buffer = self.architecture.update.settings, start.state.get(name, {}).get("momentum")
         try:
             implied, factor = implied_gradient(settings, start.params[name].astype(np.float64), after.astype(np.float64), buffer)
-        except ZeroDivisionError:
+        except (ZeroDivisionError, TypeError):
             return None
         error = step.expected[layer, parameter][1].terms / abs(factor) + np.abs(implied)
         bound, expected = Bound(error, 1.0), self._grad(step, (layer, parameter))

@@ -16,7 +16,7 @@ from crosscheck.judgement import Judgement, Verdict
 from crosscheck.report.message import message
 from crosscheck.subject import source
 from crosscheck.trace import Place
-from crosscheck.update import Sgd, SgdSettings, Updated, check_update
+from crosscheck.update import SgdSettings, UpdatedParameter, judge_update, update_of
 
 FORMS = {
     "plain": SgdSettings(0.005),
@@ -50,9 +50,9 @@ def judged(form: str, gradients: str, dtype: str, seed: int) -> dict[tuple[int, 
         optimizer.step(grads)
         for name in SHAPES:
             kept, left = ({"momentum": b[name].copy()} if name in b else {} for b in (buffers, optimizer.buffers))
-            updated = Updated(before[name], grads[name], params[name].copy(), kept, left)
+            updated = UpdatedParameter(before[name], grads[name], params[name].copy(), kept, left)
             layer, _, parameter = name.partition(".")
-            for judgement in check_update(Sgd(settings), updated, Place(step, layer, parameter), arithmetic):
+            for judgement in judge_update(update_of(settings), updated, Place(step, layer, parameter), arithmetic):
                 verdicts[step, f"{layer}.{judgement.place.quantity}"] = judgement
     return verdicts
 

@@ -20,7 +20,7 @@ from crosscheck.freerun import Position
 from crosscheck.operation import Constants
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
-from crosscheck.update import Sgd, SgdSettings
+from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
 
 __all__ = ["NAME", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
 
@@ -66,7 +66,7 @@ class TorchNetwork:
         In the order of the forward pass.
     loss : torch.nn.Module
         Called with the last output and the labels.
-    settings : SgdSettings
+    settings : Settings
     frozen : frozenset of str
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str
@@ -75,7 +75,7 @@ class TorchNetwork:
 
     modules: Mapping[str, nn.Module]
     loss: nn.Module
-    settings: SgdSettings
+    settings: Settings
     frozen: frozenset[str] = frozenset()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ class TorchNetwork:
         params = {name: tuple(parameter_shapes(module)) for name, module in self.modules.items()}
         buffers = {name: own for name, module in self.modules.items() if (own := tuple(running_statistics(module)))}
         masked = frozenset(name for name, module in self.modules.items() if isinstance(module, SharedDropout))
-        return Architecture(oracles, oracle(self.loss), Sgd(self.settings), params, self.frozen, self.sources, buffers, masked)
+        return Architecture(oracles, oracle(self.loss), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
         """Return a reference that trains on its own: what makes one for :class:`crosscheck.freerun.FreeRun`."""
@@ -249,9 +249,15 @@ class TorchTraining:
                     trace.record(name, f"{quantity}.grad", array(value.grad))
 
 
-def optimizer(settings: SgdSettings, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
+def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
     """Return PyTorch's optimizer with these settings."""
-    return torch.optim.SGD(tensors, **asdict(settings))
+    options = asdict(settings)
+    if isinstance(settings, AdamSettings):
+        # AdamW is not only Adam with decoupled decay: its default decay is another one, too; here both are given.
+        kind = torch.optim.AdamW if options.pop("decoupled") else torch.optim.Adam
+        return kind(tensors, **options)
+    kinds = {SgdSettings: torch.optim.SGD, AdadeltaSettings: torch.optim.Adadelta, RmspropSettings: torch.optim.RMSprop}
+    return kinds[type(settings)](tensors, **options)
 
 
 _OURS = {"momentum_buffer": "momentum"}

@@ -1,0 +1,315 @@
+r"""Running error analysis: numbers that know how far rounding may have led them away from what they would be exactly.
+
+A formula written once in NumPy's style gives its value on arrays. On :class:`Tracked` it gives the value together with the largest error that
+rounding explains, step by step as a computation in the subject's precision takes them (Wilkinson, Error analysis revisited, 1986; Higham, Accuracy
+and Stability of Numerical Algorithms, 2002, section 3.3). With :math:`\hat a = a + u\,e_a`, u being the unit roundoff,
+
+.. math:: e_{a \pm b} = e_a + e_b + |a \pm b|, \quad e_{ab} = |a| e_b + |b| e_a + |ab|, \quad e_{a/b} = (e_a + |a/b|\, e_b) / |b| + |a/b|,
+
+and a function adds its own error to :math:`|f'(a)|\, e_a`. Errors are in multiples of the unit roundoff, as everywhere here. They are of first order,
+but where an error may be as large as the number itself, as in a denominator or under a root, it is taken as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from crosscheck.arithmetic import ELEMENTARY, Arithmetic, Array, Bound
+
+Operand: TypeAlias = Any
+"""What a formula is written for: an array of numbers, or a tracked one."""
+
+Axes: TypeAlias = int | tuple[int, ...] | None
+
+_CONVERSION = 2.0
+"""Roundings of a division by a whole number that may be a multiplication by its rounded reciprocal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked(NDArrayOperatorsMixin):
+    """An array with the error of each of its elements.
+
+    NumPy's operators and its functions ``sqrt``, ``square``, ``power`` (whole exponents), ``absolute``, ``maximum``, ``minimum``, ``where``, ``exp``,
+    ``log``, ``tanh`` apply; a comparison compares the values. An array that meets a tracked one is exact. A Python number is the code's own, such as
+    a learning rate of 0.005, and itself rounded.
+
+    Attributes
+    ----------
+    value : array
+        In float64.
+    error : array
+        Of the same shape, in multiples of the unit roundoff; infinite where nothing limits it.
+    arithmetic : Arithmetic, optional
+        Whose steps round; without it none does, and errors are but passed on, to first order.
+    """
+
+    value: Array
+    error: Array
+    arithmetic: Arithmetic | None = None
+
+    @classmethod
+    def exact(cls, value: npt.ArrayLike, arithmetic: Arithmetic | None = None) -> Tracked:
+        """Return numbers without an error."""
+        wide = np.asarray(value, dtype=np.float64)
+        return cls(wide, np.zeros_like(wide), arithmetic)
+
+    def constant(self, number: float) -> Tracked:
+        """Return a number of the code's own, as the precision of this one holds it.
+
+        One that float32 cannot hold is a decimal number, which is rounded in any precision: ``1 - 0.9`` is not quite 0.1.
+        """
+        if self.arithmetic is None:
+            return Tracked.exact(number)
+        with np.errstate(all="ignore"):
+            lost = abs(float(self.arithmetic.dtype.type(number)) - number)
+            held = not lost and float(np.float32(number)) == number
+        error = 0.0 if held else max(abs(number), lost / self.unit)
+        return Tracked(np.asarray(float(number)), np.asarray(error), self.arithmetic)
+
+    @property
+    def bound(self) -> Bound:
+        """The bound of these numbers: their errors, complete."""
+        return Bound(self.error, 1.0)
+
+    @property
+    def exactly(self) -> Tracked:
+        """The same numbers without their errors."""
+        return Tracked.exact(self.value, self.arithmetic)
+
+    @property
+    def deviation(self) -> Tracked:
+        """The errors alone, as numbers that are zero but for them."""
+        return Tracked(np.zeros_like(self.value), self.error, self.arithmetic)
+
+    @property
+    def unit(self) -> float:
+        """The unit roundoff; 0 where errors are but passed on."""
+        return 0.0 if self.arithmetic is None else self.arithmetic.unit
+
+    def sum(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
+        """Return the sum over axes, whatever the order of its terms."""
+        value = self.value.sum(axis=axis, keepdims=keepdims)
+        error = self.error.sum(axis=axis, keepdims=keepdims)
+        terms = self.value.size // max(value.size, 1)
+        if self.arithmetic is not None:
+            error = error + self.arithmetic.grow(float(max(terms - 1, 0))) * np.abs(self.value).sum(axis=axis, keepdims=keepdims)
+        return self.made(value, error, roundings=0.0)
+
+    def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
+        """Return the mean over axes."""
+        total = self.sum(axis, keepdims)
+        terms = self.value.size // max(total.value.size, 1)
+        return self.made(total.value / terms, total.error / terms, roundings=_CONVERSION)
+
+    def reshape(self, *shape: int) -> Tracked:
+        """Return the same numbers in another shape."""
+        return Tracked(self.value.reshape(*shape), self.error.reshape(*shape), self.arithmetic)
+
+    def made(self, value: Array, error: Array, roundings: npt.ArrayLike = 1.0, lost: npt.ArrayLike = 0.0) -> Tracked:
+        """Return the result of a step on these numbers.
+
+        Parameters
+        ----------
+        value : array
+        error : array
+            What the errors that the step started from come to.
+        roundings : array_like
+            How often the step itself rounds each element.
+        lost : array_like
+            What it may lose besides where the result may have no full precision, absolutely, in multiples of the unit roundoff.
+        """
+        if self.arithmetic is not None:
+            size, moved = np.abs(value), self.unit * error
+            error = (
+                error + np.where(roundings, roundings * (size + moved), 0.0) + np.where(size < moved + 2 * self.arithmetic.smallest_normal, lost, 0.0)
+            )
+            error = np.where(size + self.unit * error > np.finfo(self.arithmetic.dtype).max, np.inf, error)
+        # An infinite error times zero is no number: nothing is known about it.
+        return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error), self.arithmetic)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Carry out one of NumPy's elementwise functions."""
+        if method != "__call__" or options:
+            return NotImplemented
+        if ufunc in _COMPARISONS:
+            return ufunc(*(operand.value if isinstance(operand, Tracked) else operand for operand in inputs))
+        with np.errstate(all="ignore"):
+            if ufunc is np.power:
+                return _power(inputs[0], inputs[1]) if isinstance(inputs[0], Tracked) else NotImplemented
+            return _STEPS[ufunc](*map(self._operand, inputs)) if ufunc in _STEPS else NotImplemented
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out ``numpy.where``."""
+        if function is not np.where or kwargs or len(args) != 3:
+            return NotImplemented
+        condition, yes, no = args[0], self._operand(args[1]), self._operand(args[2])
+        return Tracked(np.where(condition, yes.value, no.value), np.where(condition, yes.error, no.error), self.arithmetic)
+
+    def _operand(self, operand: Any) -> Tracked:
+        if isinstance(operand, Tracked):
+            return operand
+        return self.constant(operand) if isinstance(operand, int | float) else Tracked.exact(operand, self.arithmetic)
+
+    @property
+    def _zero(self) -> npt.NDArray[np.bool_]:
+        return np.asarray((self.value == 0) & (self.error == 0))
+
+    @property
+    def _scales(self) -> npt.NDArray[np.bool_]:
+        """Where these are exact powers of two or zeros, by which multiplying rounds nothing."""
+        return np.asarray((np.abs(np.frexp(self.value)[0]) % 0.5 == 0) & (self.error == 0))
+
+    @property
+    def _underflow(self) -> float:
+        """What a product loses whose right result is subnormal."""
+        return 0.0 if self.arithmetic is None else self.arithmetic.smallest / self.unit
+
+    @property
+    def _flushed(self) -> float:
+        """What a function may lose that gives 0 where the right result is subnormal."""
+        return 0.0 if self.arithmetic is None else self.arithmetic.smallest_normal / self.unit
+
+
+def constant(number: float, like: Operand) -> Operand:
+    """Return a number of the code's own for a formula on arrays or tracked ones, such as a setting from which others are computed: ``1 - beta``."""
+    return like.constant(number) if isinstance(like, Tracked) else number
+
+
+def erf(x: Operand) -> Operand:
+    """Return the error function, which NumPy lacks."""
+    if not isinstance(x, Tracked):
+        return np.vectorize(math.erf, otypes=[np.float64])(x)
+    slope = 2 / math.sqrt(math.pi) * np.exp(-np.square(x.value))
+    return _bent(x, erf(x.value), slope)
+
+
+def erfc(x: Operand) -> Operand:
+    """Return 1 less the error function, without cancellation."""
+    if not isinstance(x, Tracked):
+        return np.vectorize(math.erfc, otypes=[np.float64])(x)
+    slope = 2 / math.sqrt(math.pi) * np.exp(-np.square(x.value))
+    return _bent(x, erfc(x.value), slope)
+
+
+def widest(*forms: Operand) -> Operand:
+    """Return the first of several formulas for one number, tracked with the largest of their errors.
+
+    That is room for whichever of them a right implementation uses.
+    """
+    if not isinstance(forms[0], Tracked):
+        return forms[0]
+    return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].arithmetic)
+
+
+def _add(a: Tracked, b: Tracked) -> Tracked:
+    return a.made(a.value + b.value, a.error + b.error, ~(a._zero | b._zero))
+
+
+def _subtract(a: Tracked, b: Tracked) -> Tracked:
+    return a.made(a.value - b.value, a.error + b.error, ~(a._zero | b._zero))
+
+
+def _multiply(a: Tracked, b: Tracked) -> Tracked:
+    error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
+    # A product that is zero because a factor is exactly so stays zero, whatever the other one is off by.
+    zero = a._zero | b._zero
+    return a.made(a.value * b.value, np.where(zero, 0.0, error), ~(a._scales | b._scales), np.where(zero, 0.0, a._underflow))
+
+
+def _divide(a: Tracked, b: Tracked) -> Tracked:
+    quotient = a.value / b.value
+    least = np.abs(b.value) - b.unit * b.error
+    error = np.where(least > 0, (a.error + np.abs(quotient) * b.error) / least, np.inf)
+    return a.made(quotient, error, ~(a._zero | b._scales), np.where(a._zero, 0.0, a._underflow))
+
+
+def _square_root(a: Tracked) -> Tracked:
+    root, moved = np.sqrt(a.value), a.unit * a.error
+    # sqrt(a) - sqrt(a - d) = d / (sqrt(a) + sqrt(a - d)); where d exceeds a, the root may be off by sqrt(d).
+    inner = a.error / (root + np.sqrt(np.maximum(a.value - moved, 0.0)))
+    beyond = np.sqrt(a.error / a.unit) if a.unit else np.inf
+    error = np.where(a.error == 0, 0.0, np.where(moved <= a.value, inner, beyond))
+    return a.made(root, error, ~a._zero)
+
+
+def _square(a: Tracked) -> Tracked:
+    return _multiply(a, a)
+
+
+def _power(a: Tracked, exponent: Any) -> Tracked:
+    """Return a power of a whole exponent: as products, or by a function."""
+    count = float(exponent)
+    if not count.is_integer() or count < 1:
+        raise ValueError(f"a power of {exponent}: expected a whole exponent of at least 1")
+    if count == 1:
+        return a
+    if count == 2:
+        return _square(a)
+    error = count * np.abs(a.value) ** (count - 1) * a.error
+    return a.made(a.value**count, error, max(float(ELEMENTARY), count - 1), a._underflow)
+
+
+def _absolute(a: Tracked) -> Tracked:
+    return Tracked(np.abs(a.value), a.error, a.arithmetic)
+
+
+def _negative(a: Tracked) -> Tracked:
+    return Tracked(-a.value, a.error, a.arithmetic)
+
+
+def _maximum(a: Tracked, b: Tracked) -> Tracked:
+    """Return the larger one; where errors may turn which one that is, the larger error."""
+    apart = np.abs(a.value - b.value) > a.unit * (a.error + b.error)
+    winner = np.where(a.value >= b.value, a.error, b.error)
+    return Tracked(np.maximum(a.value, b.value), np.where(apart, winner, np.maximum(a.error, b.error)), a.arithmetic)
+
+
+def _minimum(a: Tracked, b: Tracked) -> Tracked:
+    return _negative(_maximum(_negative(a), _negative(b)))
+
+
+def _exponential(a: Tracked) -> Tracked:
+    value, moved = np.exp(a.value), a.unit * a.error
+    slope = np.expm1(moved) / moved if a.unit else np.ones_like(moved)
+    return a.made(value, np.where(a.error == 0, 0.0, value * a.error * slope), float(ELEMENTARY), a._flushed)
+
+
+def _logarithm(a: Tracked) -> Tracked:
+    least = a.value - a.unit * a.error
+    return a.made(np.log(a.value), np.where(least > 0, a.error / least, np.inf), float(ELEMENTARY))
+
+
+def _hyperbolic_tangent(a: Tracked) -> Tracked:
+    value = np.tanh(a.value)
+    return _bent(a, value, 1 - np.square(value))
+
+
+def _bent(a: Tracked, value: Array, slope: Array) -> Tracked:
+    """Return a function whose slope, at a point off by d, differs by at most d, as those of tanh and erf do."""
+    return a.made(value, a.error * (slope + a.unit * a.error), float(ELEMENTARY), a._flushed)
+
+
+_COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
+
+_STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
+    np.add: _add,
+    np.subtract: _subtract,
+    np.multiply: _multiply,
+    np.true_divide: _divide,
+    np.sqrt: _square_root,
+    np.square: _square,
+    np.absolute: _absolute,
+    np.negative: _negative,
+    np.maximum: _maximum,
+    np.minimum: _minimum,
+    np.exp: _exponential,
+    np.log: _logarithm,
+    np.tanh: _hyperbolic_tangent,
+}

@@ -1,0 +1,24 @@
+"""The update of parameters: the settings of each optimizer, its formula, the theory of its rounding errors, and the verdict on a step.
+
+An optimizer is one more pure function, ``update(param, grad, state) -> param, state``, for each parameter by itself.
+"""
+
+from crosscheck.update.checking import UpdatedParameter, judge_update
+from crosscheck.update.descent import implied_gradient
+from crosscheck.update.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.update.theory import PARAM, RuledUpdate, Update, update_of
+
+__all__ = [
+    "PARAM",
+    "AdadeltaSettings",
+    "AdamSettings",
+    "RmspropSettings",
+    "RuledUpdate",
+    "Settings",
+    "SgdSettings",
+    "Update",
+    "UpdatedParameter",
+    "implied_gradient",
+    "judge_update",
+    "update_of",
+]
