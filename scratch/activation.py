@@ -16,8 +16,7 @@ class ReLU(Layer):
 
     def forward(self, x: Array) -> Array:
         """Return ``max(x, 0)``, in the shape of ``x``."""
-        if not np.issubdtype(x.dtype, np.floating):
-            raise TypeError(f"ReLU: the input is {x.dtype}, expected floats")
+        self.check_floats(x)
         self._input = x.copy()
         return np.maximum(x, 0)
 

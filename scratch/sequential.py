@@ -34,6 +34,18 @@ class Sequential:
                 raise ValueError(f"no layer is called {name!r}; the layers are {', '.join(self.layers)}")
             self.frozen.add(name)
 
+    def train(self) -> None:
+        """Put every layer into training mode, in which a new layer is."""
+        self._set_training(True)
+
+    def eval(self) -> None:
+        """Put every layer into evaluation mode: no dropout, running statistics instead of the batch's."""
+        self._set_training(False)
+
+    def _set_training(self, training: bool) -> None:
+        for layer in self.layers.values():
+            layer.training = training
+
     def forward(self, x: Array) -> Array:
         """Return the output of the last layer for a batch ``x``."""
         for layer in self.layers.values():
@@ -75,3 +87,8 @@ class Sequential:
         return {
             f"{name}.{parameter}": value for name, layer in self.layers.items() if name not in self.frozen for parameter, value in layer.grads.items()
         }
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """All buffers, named ``layer.buffer``; the arrays themselves, not copies."""
+        return {f"{name}.{buffer}": value for name, layer in self.layers.items() for buffer, value in layer.buffers.items()}
