@@ -8,6 +8,7 @@ Arrays are batches: ``(batch, channels, height, width)`` for images, ``(batch, f
 
 from scratch.activation import ReLU
 from scratch.convolution import Conv2d
+from scratch.dropout import Dropout
 from scratch.layer import Layer
 from scratch.linear import Linear
 from scratch.loss import SoftmaxCrossEntropy
@@ -16,4 +17,4 @@ from scratch.sequential import Sequential
 from scratch.sgd import SGD
 from scratch.shape import Flatten
 
-__all__ = ["SGD", "Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "ReLU", "Sequential", "SoftmaxCrossEntropy"]
+__all__ = ["SGD", "Conv2d", "Dropout", "Flatten", "Layer", "Linear", "MaxPool2d", "ReLU", "Sequential", "SoftmaxCrossEntropy"]
