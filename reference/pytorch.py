@@ -123,21 +123,21 @@ def from_scratch(model: scratch.Sequential, optimizer: scratch.SGD, dtype: npt.D
     settings = SgdSettings(o.lr, o.momentum, o.dampening, o.nesterov, o.weight_decay)
     precision: Any = next(iter(model.params.values())).dtype if dtype is None else dtype
     training = TorchTraining(modules, loss, settings, frozenset(model.frozen), precision)
-    training.load(renamed(model.params, layouts), renamed(optimizer.buffers, layouts))
+    training.load(renamed(model.params, layouts), renamed(optimizer.state["momentum"], layouts))
     return training
 
 
 def to_scratch(training: TorchTraining, model: scratch.Sequential, optimizer: scratch.SGD) -> None:
     """Copy weights and optimizer state from PyTorch into a scratch network of the same architecture, in place."""
-    params, state = training.params, training.state
+    params, state, momentum = training.params, training.state, optimizer.state["momentum"]
     for layer, twin_layout in network(model.layers, scratch.SoftmaxCrossEntropy())[2].items():
         for name, parameter in twin_layout.params.items():
             ours, theirs = f"{layer}.{name}", f"{layer}.{parameter.name}"
             model.params[ours][...] = parameter.layout.to_subject(params[theirs])
             if theirs in state:
-                optimizer.buffers[ours] = parameter.layout.to_subject(state[theirs]).astype(model.params[ours].dtype)
+                momentum[ours] = parameter.layout.to_subject(state[theirs]).astype(model.params[ours].dtype)
             else:
-                optimizer.buffers.pop(ours, None)
+                momentum.pop(ours, None)
 
 
 def renamed(arrays: Mapping[str, Any], layouts: Mapping[str, LayerLayout]) -> dict[str, Any]:

@@ -7,14 +7,34 @@ Arrays are batches: ``(batch, channels, height, width)`` for images, ``(batch, f
 """
 
 from scratch.activation import ReLU
+from scratch.adadelta import Adadelta
+from scratch.adam import Adam, AdamW
 from scratch.convolution import Conv2d
 from scratch.dropout import Dropout
 from scratch.layer import Layer
 from scratch.linear import Linear
 from scratch.loss import SoftmaxCrossEntropy
+from scratch.optimizer import Optimizer
 from scratch.pooling import MaxPool2d
+from scratch.rmsprop import RMSprop
 from scratch.sequential import Sequential
 from scratch.sgd import SGD
 from scratch.shape import Flatten
 
-__all__ = ["SGD", "Conv2d", "Dropout", "Flatten", "Layer", "Linear", "MaxPool2d", "ReLU", "Sequential", "SoftmaxCrossEntropy"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "Optimizer",
+    "RMSprop",
+    "ReLU",
+    "Sequential",
+    "SoftmaxCrossEntropy",
+]

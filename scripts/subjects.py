@@ -54,7 +54,7 @@ class ScratchNetwork(ListenedNetwork):
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         parts = {name: Dicts(layer) for name, layer in model.layers.items()}
-        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.buffers, self.model.forward)
+        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.state["momentum"], self.model.forward)
 
     def _train(self, x: Array, labels: Labels) -> Array:
         output = self.model.forward(x)

@@ -82,7 +82,7 @@ class SGD(scratch.SGD):
     def step(self, grads: Mapping[str, Array]) -> None:
         """Update every parameter in place, as PyTorch's does."""
         settings = SgdSettings(self.lr, self.momentum, self.dampening, self.nesterov, self.weight_decay)
-        after, self.buffers = TorchSgd(settings).update(self.params, grads, self.buffers)
+        after, self.state["momentum"] = TorchSgd(settings).update(self.params, grads, self.state["momentum"])
         for name, value in self.params.items():
             value[...] = after[name]
 

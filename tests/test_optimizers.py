@@ -47,10 +47,10 @@ def judged(form: str, gradients: str, dtype: str, seed: int) -> dict[tuple[int, 
     for step in range(1, STEPS + 1):
         grads = {name: FAMILIES[gradients].grad_output(rng, shape, dtype) for name, shape in SHAPES.items()}
         before = {name: value.copy() for name, value in params.items()}
-        buffers = {name: value.copy() for name, value in optimizer.buffers.items()}
+        buffers = {name: value.copy() for name, value in optimizer.state["momentum"].items()}
         optimizer.step(grads)
         for name in SHAPES:
-            updated = Updated(before[name], grads[name], params[name].copy(), buffers.get(name), optimizer.buffers.get(name))
+            updated = Updated(before[name], grads[name], params[name].copy(), buffers.get(name), optimizer.state["momentum"].get(name))
             layer, _, parameter = name.partition(".")
             for judgement in check_update(TorchSgd(settings), updated, Place(step, layer, parameter), arithmetic):
                 verdicts[step, f"{layer}.{judgement.place.quantity}"] = judgement

@@ -115,7 +115,7 @@ class Forgetful(right.SGD):
     """The momentum buffers are lost before each step."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
-        self.buffers.clear()
+        self.state["momentum"].clear()
         super().step(grads)
 
 
