@@ -14,6 +14,7 @@ from scratch.dropout import Dropout
 from scratch.layer import Layer
 from scratch.linear import Linear
 from scratch.loss import SoftmaxCrossEntropy
+from scratch.normalisation import BatchNorm1d, BatchNorm2d
 from scratch.optimizer import Optimizer
 from scratch.pooling import MaxPool2d
 from scratch.rmsprop import RMSprop
@@ -26,6 +27,8 @@ __all__ = [
     "Adadelta",
     "Adam",
     "AdamW",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
     "Dropout",
     "Flatten",
