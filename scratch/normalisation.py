@@ -18,8 +18,8 @@ class BatchNorm(Layer):
 
     .. math:: y = \gamma \hat{x} + \beta, \qquad \hat{x} = \frac{x - \mu}{\sqrt{v + \epsilon}}
 
-    In training, :math:`\mu` and v are the mean and the (biased) variance of the m numbers that the batch has in the channel; in evaluation they are the
-    running statistics, exponential averages of what training saw: ``running = (1 - momentum) * running + momentum * batch``.
+    In training, :math:`\mu` and v are the mean and the (biased) variance of the m numbers that the batch has in the channel; in evaluation they are
+    the running statistics, exponential averages of what training saw: ``running = (1 - momentum) * running + momentum * batch``.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class BatchNorm(Layer):
     eps : float
         Added to the variance.
     momentum : float
-        Weight of the *new* batch in the running statistics, from 0 to 1, as in PyTorch. Keras calls the weight of the *old* ones momentum: 1 less this.
+        Weight of the *new* batch in the running statistics, from 0 to 1, as in PyTorch; what Keras calls momentum is 1 less this number.
     affine : bool
         Whether there are gamma (``weight``, which starts at 1) and beta (``bias``, which starts at 0).
     running_variance : {"unbiased", "biased"}
@@ -73,8 +73,8 @@ class BatchNorm(Layer):
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.running_variance: RunningVariance = running_variance
         if affine:
-            self.params = {"weight": np.ones(num_features, dtype), "bias": np.zeros(num_features, dtype)}
-        self.buffers = {"running_mean": np.zeros(num_features, dtype), "running_var": np.ones(num_features, dtype)}
+            self.params["weight"], self.params["bias"] = np.ones(num_features, dtype), np.zeros(num_features, dtype)
+        self.buffers["running_mean"], self.buffers["running_var"] = np.zeros(num_features, dtype), np.ones(num_features, dtype)
         self._normalised: Array | None = None
         self._inverse_std: Array | None = None
         self._from_batch = True
@@ -128,7 +128,7 @@ class BatchNorm(Layer):
         along, total = (grad_output * self._normalised).sum(axis=over), grad_output.sum(axis=over)
         scale = self._inverse_std
         if self.params:
-            self.grads = {"weight": along, "bias": total}
+            self.grads["weight"], self.grads["bias"] = along, total
             scale = scale * self._by_channel(self.params["weight"])
         if not self._from_batch:
             return scale * grad_output
