@@ -1,4 +1,4 @@
-"""PyTorch's version of every scratch layer.
+"""PyTorch's version of every scratch layer, loss and optimizer.
 
 Each entry gives the module, and as einops patterns how the scratch layer orders the axes of its input, its output and its parameters. The
 patterns are read forwards to copy weights into PyTorch and backwards to copy them back. A new layer is one more entry.
@@ -7,19 +7,21 @@ patterns are read forwards to copy weights into PyTorch and backwards to copy th
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy.typing as npt
+import torch
 from torch import nn
 
 import scratch
-from crosscheck.frameworks.pytorch import NegativeLogLikelihood
+from crosscheck.frameworks.pytorch import NegativeLogLikelihood, SharedDropout
 from crosscheck.frameworks.pytorch_training import TorchTraining
 from crosscheck.layout import LayerLayout, Layout, Parameter
 from crosscheck.update import SgdSettings
 from scratch import article
+from scratch.normalisation import BatchNorm
 
 Twin = tuple[nn.Module, LayerLayout]
 
@@ -55,6 +57,46 @@ def _(layer: scratch.ReLU) -> Twin:
 
 
 @twin.register
+def _(layer: scratch.LeakyReLU) -> Twin:
+    return nn.LeakyReLU(layer.negative_slope), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.Sigmoid) -> Twin:
+    return nn.Sigmoid(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.Tanh) -> Twin:
+    return nn.Tanh(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.GELU) -> Twin:
+    return nn.GELU(layer.approximate), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.LogSoftmax) -> Twin:
+    return nn.LogSoftmax(dim=1), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.Dropout) -> Twin:
+    return SharedDropout(layer.p), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.BatchNorm1d) -> Twin:
+    return _batch_norm(nn.BatchNorm1d, layer)
+
+
+@twin.register
+def _(layer: scratch.BatchNorm2d) -> Twin:
+    return _batch_norm(nn.BatchNorm2d, layer)
+
+
+@twin.register
 def _(layer: scratch.Flatten) -> Twin:
     return nn.Flatten(), LayerLayout()
 
@@ -69,6 +111,16 @@ def _(layer: scratch.Linear) -> Twin:
 @twin.register
 def _(layer: scratch.SoftmaxCrossEntropy) -> Twin:
     return nn.CrossEntropyLoss(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.NLLLoss) -> Twin:
+    return nn.NLLLoss(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.MSELoss) -> Twin:
+    return nn.MSELoss(), LayerLayout()
 
 
 @twin.register
@@ -97,8 +149,48 @@ def _(layer: article.Softmax) -> Twin:
     return nn.Sequential(parts), LayerLayout(Layout("h w c -> 1 c h w"), Layout("k -> 1 k"), params)
 
 
+def _batch_norm(kind: type[nn.Module], layer: BatchNorm) -> Twin:
+    # PyTorch has one convention, the unbiased running variance. A layer that declares the other one gets the same module, as with ties in a pool.
+    module = kind(layer.num_features, layer.eps, layer.momentum, affine=bool(layer.params))
+    return module.train(layer.training), LayerLayout(params=_same(layer))
+
+
 def _same(layer: scratch.Layer) -> dict[str, Parameter]:
     return {name: Parameter(name, Layout()) for name in layer.params}
+
+
+@singledispatch
+def optimizer_twin(optimizer: object) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    """Return a maker of PyTorch's optimizer, with the settings that a scratch optimizer has now, for a list of tensors.
+
+    Raises
+    ------
+    TypeError
+        If the optimizer has no entry here.
+    """
+    raise TypeError(f"no PyTorch twin for {type(optimizer).__name__}; add an entry to reference/pytorch.py")
+
+
+@optimizer_twin.register
+def _(o: scratch.SGD) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    return partial(torch.optim.SGD, lr=o.lr, momentum=o.momentum, dampening=o.dampening, nesterov=o.nesterov, weight_decay=o.weight_decay)
+
+
+@optimizer_twin.register
+def _(o: scratch.Adadelta) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    return partial(torch.optim.Adadelta, lr=o.lr, rho=o.rho, eps=o.eps, weight_decay=o.weight_decay)
+
+
+@optimizer_twin.register
+def _(o: scratch.RMSprop) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    settings = {"alpha": o.alpha, "eps": o.eps, "weight_decay": o.weight_decay, "momentum": o.momentum, "centered": o.centered}
+    return partial(torch.optim.RMSprop, lr=o.lr, **settings)
+
+
+@optimizer_twin.register
+def _(o: scratch.Adam) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    kind = torch.optim.AdamW if isinstance(o, scratch.AdamW) else torch.optim.Adam
+    return partial(kind, lr=o.lr, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay, amsgrad=o.amsgrad)
 
 
 def network(layers: Mapping[str, object], loss: object | None = None) -> tuple[dict[str, nn.Module], nn.Module, dict[str, LayerLayout]]:
@@ -144,7 +236,7 @@ def renamed(arrays: Mapping[str, Any], layouts: Mapping[str, LayerLayout]) -> di
     """Return arrays named ``layer.parameter`` under the reference's names and in its layouts."""
     result = {}
     for key, value in arrays.items():
-        layer, _, name = key.partition(".")
+        layer, _, name = key.rpartition(".")
         parameter = layouts[layer].params[name]
         result[f"{layer}.{parameter.name}"] = parameter.layout.to_reference(value)
     return result

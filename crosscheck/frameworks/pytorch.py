@@ -38,6 +38,24 @@ class NegativeLogLikelihood(nn.Module):
         return nn.functional.nll_loss(probabilities.log(), labels)
 
 
+class SharedDropout(nn.Module):
+    """Dropout by a mask that is given, so that two implementations drop the same numbers; the mask's gradient is nobody's.
+
+    Parameters
+    ----------
+    p : float
+        Probability with which the mask was drawn to drop a number.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return ``x`` where the mask is true and 0 elsewhere, divided by ``1 - p``."""
+        return x * mask / (1 - self.p)
+
+
 def tensor(array: npt.NDArray[Any]) -> torch.Tensor:
     """Return a tensor with a copy of an array's numbers, so that neither side can write to the other's."""
     return torch.from_numpy(np.array(array, order="C"))
