@@ -19,6 +19,7 @@ from scratch.loss import MSELoss, NLLLoss, SoftmaxCrossEntropy
 from scratch.normalisation import BatchNorm1d, BatchNorm2d
 from scratch.optimizer import Optimizer
 from scratch.pooling import MaxPool2d
+from scratch.residual import Residual
 from scratch.rmsprop import RMSprop
 from scratch.sequential import Sequential
 from scratch.sgd import SGD
@@ -45,6 +46,7 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "SoftmaxCrossEntropy",
