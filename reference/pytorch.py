@@ -1,4 +1,4 @@
-"""PyTorch's version of every scratch layer.
+"""PyTorch's version of every scratch layer, loss and optimizer.
 
 Each entry gives the module, and as einops patterns how the scratch layer orders the axes of its input, its output and its parameters. The
 patterns are read forwards to copy weights into PyTorch and backwards to copy them back. A new layer is one more entry.
@@ -7,20 +7,25 @@ patterns are read forwards to copy weights into PyTorch and backwards to copy th
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from functools import singledispatch
+from collections.abc import Callable, Mapping
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy.typing as npt
+import torch
 from torch import nn
 
 import scratch
-from crosscheck.frameworks.pytorch import NegativeLogLikelihood
+from crosscheck.frameworks.pytorch import NegativeLogLikelihood, SharedDropout
 from crosscheck.frameworks.pytorch_training import TorchNetwork, TorchTraining
+from crosscheck.frameworks.pytorch_training import optimizer as made_optimizer
 from crosscheck.freerun import Position
 from crosscheck.layout import LayerLayout, Layout, Parameter
-from crosscheck.update import SgdSettings
+from reference import copying
+from reference.copying import same, settings_of
 from scratch import article
+from scratch.normalisation import BatchNorm
+from scratch.optimizer import Optimizer
 
 Twin = tuple[nn.Module, LayerLayout]
 
@@ -41,7 +46,7 @@ def twin(layer: object) -> Twin:
 def _(layer: scratch.Conv2d) -> Twin:
     channels_out, channels_in = layer.params["weight"].shape[:2]
     module = nn.Conv2d(channels_in, channels_out, layer.kernel_size, layer.stride, layer.padding, bias="bias" in layer.params)
-    return module, LayerLayout(params=_same(layer))
+    return module, LayerLayout(params=same(layer.params))
 
 
 @twin.register
@@ -56,6 +61,46 @@ def _(layer: scratch.ReLU) -> Twin:
 
 
 @twin.register
+def _(layer: scratch.LeakyReLU) -> Twin:
+    return nn.LeakyReLU(layer.negative_slope), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.Sigmoid) -> Twin:
+    return nn.Sigmoid(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.Tanh) -> Twin:
+    return nn.Tanh(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.GELU) -> Twin:
+    return nn.GELU(layer.approximate), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.LogSoftmax) -> Twin:
+    return nn.LogSoftmax(dim=1), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.Dropout) -> Twin:
+    return SharedDropout(layer.p), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.BatchNorm1d) -> Twin:
+    return _batch_norm(nn.BatchNorm1d, layer)
+
+
+@twin.register
+def _(layer: scratch.BatchNorm2d) -> Twin:
+    return _batch_norm(nn.BatchNorm2d, layer)
+
+
+@twin.register
 def _(layer: scratch.Flatten) -> Twin:
     return nn.Flatten(), LayerLayout()
 
@@ -63,13 +108,23 @@ def _(layer: scratch.Flatten) -> Twin:
 @twin.register
 def _(layer: scratch.Linear) -> Twin:
     features_in, features_out = layer.params["weight"].shape
-    params = _same(layer) | {"weight": Parameter("weight", Layout("i o -> o i"))}
+    params = same(layer.params) | {"weight": Parameter("weight", Layout("i o -> o i"))}
     return nn.Linear(features_in, features_out, bias="bias" in layer.params), LayerLayout(params=params)
 
 
 @twin.register
 def _(layer: scratch.SoftmaxCrossEntropy) -> Twin:
     return nn.CrossEntropyLoss(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.NLLLoss) -> Twin:
+    return nn.NLLLoss(), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.MSELoss) -> Twin:
+    return nn.MSELoss(), LayerLayout()
 
 
 @twin.register
@@ -98,8 +153,15 @@ def _(layer: article.Softmax) -> Twin:
     return nn.Sequential(parts), LayerLayout(Layout("h w c -> 1 c h w"), Layout("k -> 1 k"), params)
 
 
-def _same(layer: scratch.Layer) -> dict[str, Parameter]:
-    return {name: Parameter(name, Layout()) for name in layer.params}
+def _batch_norm(kind: type[nn.Module], layer: BatchNorm) -> Twin:
+    # PyTorch has one convention, the unbiased running variance. A layer that declares the other one gets the same module, as with ties in a pool.
+    module = kind(layer.num_features, layer.eps, layer.momentum, affine=bool(layer.params))
+    return module.train(layer.training), LayerLayout(params=same(layer.params), buffers=same(layer.buffers))
+
+
+def optimizer_twin(optimizer: object) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
+    """Return a maker of PyTorch's optimizer, with the settings that a scratch optimizer has now, for a list of tensors."""
+    return partial(made_optimizer, settings_of(optimizer))
 
 
 def network(layers: Mapping[str, object], loss: object | None = None) -> tuple[dict[str, nn.Module], nn.Module, dict[str, LayerLayout]]:
@@ -117,36 +179,16 @@ def network(layers: Mapping[str, object], loss: object | None = None) -> tuple[d
     return {name: pair[0] for name, pair in twins.items()}, module, {name: pair[1] for name, pair in twins.items()}
 
 
-def from_scratch(model: scratch.Sequential, optimizer: scratch.SGD, dtype: npt.DTypeLike | None = None) -> TorchTraining:
-    """Return the same network in PyTorch with the same weights, optimizer settings and optimizer state."""
+def from_scratch(model: scratch.Sequential, optimizer: Optimizer, dtype: npt.DTypeLike | None = None) -> TorchTraining:
+    """Return the same network in PyTorch with the same weights, running statistics, optimizer settings and optimizer state."""
     modules, loss, layouts = network(model.layers, scratch.SoftmaxCrossEntropy())
-    o = optimizer
-    settings = SgdSettings(o.lr, o.momentum, o.dampening, o.nesterov, o.weight_decay)
     precision: Any = next(iter(model.params.values())).dtype if dtype is None else dtype
-    training = TorchNetwork(modules, loss, settings, frozenset(model.frozen)).training(precision)
-    state = {key: {"momentum": value} for key, value in renamed(optimizer.buffers, layouts).items()}
-    training.load(Position(renamed(model.params, layouts), state))
+    training = TorchNetwork(modules, loss, settings_of(optimizer), frozenset(model.frozen), copying.sources_of(model)).training(precision)
+    training.load(copying.to_reference(model, optimizer, layouts))
     return training
 
 
-def to_scratch(training: TorchTraining, model: scratch.Sequential, optimizer: scratch.SGD) -> None:
-    """Copy weights and optimizer state from PyTorch into a scratch network of the same architecture, in place."""
-    params, state = training.params, training.state
-    for layer, twin_layout in network(model.layers, scratch.SoftmaxCrossEntropy())[2].items():
-        for name, parameter in twin_layout.params.items():
-            ours, theirs = f"{layer}.{name}", f"{layer}.{parameter.name}"
-            model.params[ours][...] = parameter.layout.to_subject(params[theirs])
-            if momentum := state.get(theirs):
-                optimizer.buffers[ours] = parameter.layout.to_subject(momentum["momentum"]).astype(model.params[ours].dtype)
-            else:
-                optimizer.buffers.pop(ours, None)
-
-
-def renamed(arrays: Mapping[str, Any], layouts: Mapping[str, LayerLayout]) -> dict[str, Any]:
-    """Return arrays named ``layer.parameter`` under the reference's names and in its layouts."""
-    result = {}
-    for key, value in arrays.items():
-        layer, _, name = key.rpartition(".")
-        parameter = layouts[layer].params[name]
-        result[f"{layer}.{parameter.name}"] = parameter.layout.to_reference(value)
-    return result
+def to_scratch(training: TorchTraining, model: scratch.Sequential, optimizer: Optimizer) -> None:
+    """Copy weights, running statistics and optimizer state from PyTorch into a scratch network of the same architecture, in place."""
+    layouts = network(model.layers, scratch.SoftmaxCrossEntropy())[2]
+    copying.to_scratch(Position(training.params, training.state, training.buffers), model, optimizer, layouts)

@@ -6,14 +6,49 @@ Arrays are batches: ``(batch, channels, height, width)`` for images, ``(batch, f
 :mod:`scratch.article` holds a second, independent implementation: one image at a time, in explicit loops.
 """
 
-from scratch.activation import ReLU
+from scratch.activation import LeakyReLU, ReLU, Sigmoid, Tanh
+from scratch.adadelta import Adadelta
+from scratch.adam import Adam, AdamW
 from scratch.convolution import Conv2d
+from scratch.dropout import Dropout
+from scratch.gelu import GELU
 from scratch.layer import Layer
 from scratch.linear import Linear
-from scratch.loss import SoftmaxCrossEntropy
+from scratch.logsoftmax import LogSoftmax
+from scratch.loss import MSELoss, NLLLoss, SoftmaxCrossEntropy
+from scratch.normalisation import BatchNorm1d, BatchNorm2d
+from scratch.optimizer import Optimizer
 from scratch.pooling import MaxPool2d
+from scratch.residual import Residual
+from scratch.rmsprop import RMSprop
 from scratch.sequential import Sequential
 from scratch.sgd import SGD
 from scratch.shape import Flatten
 
-__all__ = ["SGD", "Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "ReLU", "Sequential", "SoftmaxCrossEntropy"]
+__all__ = [
+    "GELU",
+    "SGD",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
+    "NLLLoss",
+    "Optimizer",
+    "RMSprop",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+]

@@ -1,4 +1,4 @@
-"""What every layer is: a function, its derivative, and the parameters of both.
+"""What every layer is: a function, its derivative, the parameters of both, and the mode that it runs in.
 
 ``forward`` remembers in a private cache whatever ``backward`` needs; ``backward`` receives the gradient of the loss with respect to the output
 (``grad_output``), stores the gradients of the parameters in ``grads`` and returns the gradient with respect to the input (``grad_input``).
@@ -25,11 +25,17 @@ class Layer:
         The parameters by name, ``"weight"`` and ``"bias"`` where the layer has them. An optimizer changes these arrays in place.
     grads : dict of str to array
         After ``backward``: the gradient of the loss for each name in ``params``, in the same shape.
+    buffers : dict of str to array
+        What ``forward`` itself keeps up to date in training and no optimizer touches, such as running statistics.
+    training : bool
+        Whether ``forward`` computes what training needs, or what predictions do. Most layers compute the same in both modes.
     """
 
     def __init__(self) -> None:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
+        self.buffers: dict[str, Array] = {}
+        self.training = True
 
     def forward(self, x: Array) -> Array:
         """Return the layer's output for a batch ``x`` and remember what ``backward`` needs."""
@@ -40,7 +46,7 @@ class Layer:
         raise NotImplementedError
 
     def check_input(self, x: Array, axes: str) -> None:
-        """Raise unless ``x`` is a floating-point array with these axes, of the dtype of the parameters.
+        """Raise unless ``x`` is a floating-point array with these axes, of the dtype of parameters and buffers.
 
         Parameters
         ----------
@@ -52,20 +58,24 @@ class Layer:
         Raises
         ------
         TypeError
-            If ``x`` does not hold floats, or not of the parameters' dtype: NumPy would silently compute in the wider one.
+            If ``x`` does not hold floats, or not of that dtype: NumPy would silently compute in the wider one.
         ValueError
             If the number of axes is another one.
         """
         name = type(self).__name__
-        if not np.issubdtype(x.dtype, np.floating):
-            raise TypeError(f"{name}: the input is {x.dtype}, expected floats; convert it with x.astype(numpy.float64)")
-        for parameter, value in self.params.items():
+        self.check_floats(x)
+        for parameter, value in {**self.params, **self.buffers}.items():
             if value.dtype != x.dtype:
                 raise TypeError(
                     f"{name}: the input is {x.dtype}, {parameter} is {value.dtype}; build the layer with dtype={x.dtype.name!r} or convert the input"
                 )
         if x.ndim != len(axes.split()):
             raise ValueError(f"{name}: the input has shape {x.shape}, expected ({', '.join(axes.split())})")
+
+    def check_floats(self, x: Array) -> None:
+        """Raise a TypeError unless ``x`` holds floats."""
+        if not np.issubdtype(x.dtype, np.floating):
+            raise TypeError(f"{type(self).__name__}: the input is {x.dtype}, expected floats; convert it with x.astype(numpy.float64)")
 
     def check_grad_output(self, grad_output: Array, shape: tuple[int, ...] | None) -> None:
         """Raise unless a ``forward`` came before (``shape`` is then the shape of its output) and ``grad_output`` has that shape."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.layer import Array, Layer
 
 
@@ -18,16 +19,25 @@ class Linear(Layer):
     bias : bool
         Whether a vector is added to each row.
     rng : numpy.random.Generator
-        Source of the initial weights, drawn from N(0, 1) / in_features; the bias starts at zero.
+        Source of the initial weights; the bias starts at zero.
     dtype : dtype
         Floating-point type of the parameters, and so of everything that the layer computes.
+    init : callable
+        How the weights are drawn, from :mod:`scratch.initialisers`.
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: npt.DTypeLike = np.float64,
+        init: Initialiser = normal_over_fan_in,
     ) -> None:
         super().__init__()
-        self.params["weight"] = (rng.standard_normal((in_features, out_features)) / in_features).astype(dtype)
+        self.params["weight"] = init((in_features, out_features), in_features, out_features, rng, dtype)
         if bias:
             self.params["bias"] = np.zeros(out_features, dtype)
         self._input: Array | None = None

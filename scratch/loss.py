@@ -1,4 +1,7 @@
-"""Softmax and cross-entropy in one, because together they are finite where each alone overflows or underflows."""
+"""Losses: one number that says how far the output of a network is from what it should be, and its gradient.
+
+A loss has ``forward(output, expected)`` and ``backward()``, which starts the backward pass and needs no gradient from anybody: dL/dL is 1.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ Labels = npt.NDArray[np.integer[Any]]
 class SoftmaxCrossEntropy:
     r"""The mean over the batch of :math:`-\ln p_y`, with :math:`p = \mathrm{softmax}(\mathrm{logits})` and y the label.
 
-    With d the logits less their maximum, :math:`-\ln p_y = \ln\sum_k e^{d_k} - d_y`: no exponential exceeds 1, the sum is at least 1, and a label
-    whose probability underflows to 0 still has a finite loss.
+    Softmax and logarithm in one, because together they are finite where each alone overflows or underflows: with d the logits less their maximum,
+    :math:`-\ln p_y = \ln\sum_k e^{d_k} - d_y`: no exponential exceeds 1, the sum is at least 1, and a label whose probability underflows to 0 still
+    has a finite loss.
     """
 
     def __init__(self) -> None:
@@ -37,15 +41,7 @@ class SoftmaxCrossEntropy:
         array of shape ()
             In the dtype of the logits.
         """
-        if logits.ndim != 2 or not np.issubdtype(logits.dtype, np.floating):
-            raise ValueError(f"SoftmaxCrossEntropy: the logits are {logits.dtype} of shape {logits.shape}, expected floats of shape (batch, classes)")
-        if labels.shape != logits.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(
-                f"SoftmaxCrossEntropy: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {logits.shape[:1]}"
-            )
-        classes = logits.shape[1]
-        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-            raise ValueError(f"SoftmaxCrossEntropy: the labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
+        _check_labelled("SoftmaxCrossEntropy", "logits", logits, labels)
         shifted = logits - logits.max(axis=1, keepdims=True)
         exponentials = np.exp(shifted)
         sums = exponentials.sum(axis=1, keepdims=True)
@@ -62,3 +58,82 @@ class SoftmaxCrossEntropy:
         grad[np.arange(len(grad)), self._labels] -= 1
         grad /= len(grad)
         return grad
+
+
+class NLLLoss:
+    """The mean over the batch of the negative log-probability of the label, after :class:`~scratch.logsoftmax.LogSoftmax`."""
+
+    def __init__(self) -> None:
+        self._log_probabilities: Array | None = None
+        self._labels: Labels | None = None
+
+    def forward(self, log_probabilities: Array, labels: Labels) -> Array:
+        """Return the loss.
+
+        Parameters
+        ----------
+        log_probabilities : array of shape (batch, classes)
+        labels : integer array of shape (batch,)
+            Each from 0 to ``classes - 1``.
+
+        Returns
+        -------
+        array of shape ()
+            In the dtype of the log-probabilities.
+        """
+        _check_labelled("NLLLoss", "log-probabilities", log_probabilities, labels)
+        self._log_probabilities, self._labels = log_probabilities.copy(), labels.copy()
+        return np.asarray(-log_probabilities[np.arange(len(labels)), labels].mean())
+
+    def backward(self) -> Array:
+        """Return the gradient of the loss for the log-probabilities, -1 / batch at the labels and 0 elsewhere, of shape (batch, classes)."""
+        if self._log_probabilities is None or self._labels is None:
+            raise RuntimeError("NLLLoss: backward was called before forward; there is no loss to differentiate")
+        grad = np.zeros_like(self._log_probabilities)
+        grad[np.arange(len(grad)), self._labels] = -1 / len(grad)
+        return grad
+
+
+class MSELoss:
+    """The mean over all elements of the squared distance from a target, as in PyTorch: neither summed over the outputs nor halved."""
+
+    def __init__(self) -> None:
+        self._difference: Array | None = None
+
+    def forward(self, x: Array, target: Array) -> Array:
+        """Return the loss.
+
+        Parameters
+        ----------
+        x : array of any shape
+        target : array
+            In the shape and dtype of ``x``; nothing is differentiated by it.
+
+        Returns
+        -------
+        array of shape ()
+            In the dtype of ``x``.
+        """
+        if not np.issubdtype(x.dtype, np.floating) or not x.size:
+            raise ValueError(f"MSELoss: the input is {x.dtype} of shape {x.shape}, expected floats, at least one")
+        if target.shape != x.shape or target.dtype != x.dtype:
+            raise ValueError(f"MSELoss: the target is {target.dtype} of shape {target.shape}, expected {x.dtype} of shape {x.shape}, as the input")
+        self._difference = x - target
+        return np.asarray((self._difference**2).mean())
+
+    def backward(self) -> Array:
+        """Return the gradient of the loss for the input, ``2 * (x - target) / size``, in its shape."""
+        if self._difference is None:
+            raise RuntimeError("MSELoss: backward was called before forward; there is no loss to differentiate")
+        return 2 * self._difference / self._difference.size
+
+
+def _check_labelled(loss: str, name: str, scores: Array, labels: Labels) -> None:
+    """Raise a ValueError unless there are scores of shape (batch, classes) and a label of one of the classes for each row."""
+    if scores.ndim != 2 or not np.issubdtype(scores.dtype, np.floating):
+        raise ValueError(f"{loss}: the {name} are {scores.dtype} of shape {scores.shape}, expected floats of shape (batch, classes)")
+    if labels.shape != scores.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{loss}: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {scores.shape[:1]}")
+    classes = scores.shape[1]
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"{loss}: the labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")

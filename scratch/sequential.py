@@ -2,76 +2,104 @@
 
 from __future__ import annotations
 
-from scratch.layer import Array, Layer
+from scratch.composite import INPUT, Composite, Graph, Part, wired
+from scratch.layer import Array
 
 
-class Sequential:
+class Sequential(Composite):
     """Layers applied one after another, each with a name: ``Sequential(conv=Conv2d(...), pool=MaxPool2d(2))``.
 
     Parameters
     ----------
-    **layers : Layer
-        The layers in the order of the forward pass.
+    **parts : Layer, Sequential or Residual
+        In the order of the forward pass.
 
     Attributes
     ----------
-    layers : dict of str to Layer
-        The layers by name, in order.
+    parts : dict of str to Layer, Sequential or Residual
+        As given.
     frozen : set of str
-        The names of layers whose parameters do not train. :meth:`backward` stops where everything further back is frozen.
+        The names of the layers whose parameters do not train. :meth:`backward` stops where everything further back is frozen.
     """
 
-    def __init__(self, **layers: Layer) -> None:
-        if not layers:
+    def __init__(self, **parts: Part) -> None:
+        if not parts:
             raise ValueError("Sequential: expected at least one layer")
-        self.layers = layers
+        for name in parts:
+            if name == INPUT or "." in name:
+                raise ValueError(f"Sequential: a layer is called {name!r}, expected a name without a dot, other than {INPUT!r}, the network's own")
+        self.parts = parts
         self.frozen: set[str] = set()
+        self.wire({}, "", ())  # refuses what cannot be named
 
     def freeze(self, *names: str) -> None:
-        """Exclude the parameters of these layers from training."""
+        """Exclude the parameters of these parts from training; of a block, all that is in it."""
         for name in names:
-            if name not in self.layers:
-                raise ValueError(f"no layer is called {name!r}; the layers are {', '.join(self.layers)}")
-            self.frozen.add(name)
+            if name not in self.parts:
+                raise ValueError(f"no layer is called {name!r}; the layers are {', '.join(self.parts)}")
+            self.frozen.update(self._layers_of(name))
+
+    def _layers_of(self, part: str) -> set[str]:
+        """Return the names of the layers within a part, or of the layer that it is."""
+        return {name for name in self.layers if name.split(".")[0] == part}
 
     def forward(self, x: Array) -> Array:
-        """Return the output of the last layer for a batch ``x``."""
-        for layer in self.layers.values():
-            x = layer.forward(x)
+        """Return the output of the last part for a batch ``x``."""
+        for part in self.parts.values():
+            x = part.forward(x)
         return x
 
     def backward(self, grad_output: Array) -> Array:
-        """Run the layers' backward passes, last to first, and return the gradient for the input of the last one run.
+        """Run the parts' backward passes, last to first, and return the gradient for the input of the last one run.
 
-        With nothing frozen that is the gradient for the input of the network.
+        With nothing frozen that is the gradient for the input of the network: by the chain rule, each part turns the gradient for its output into the
+        one for its input, which is the output of the part before.
         """
-        for layer in self.backward_layers().values():
-            grad_output = layer.backward(grad_output)
+        for part in reversed(list(self.parts.values())[self._first_trained() :]):
+            grad_output = part.backward(grad_output)
         return grad_output
 
-    def backward_layers(self) -> dict[str, Layer]:
-        """Return the layers that a backward pass visits, in its order: from the last one to the first that trains.
+    def _first_trained(self) -> int:
+        """Return the index of the first part that the backward pass has to reach: all are reached if none is frozen."""
+        if not self.frozen:
+            return 0
+        layers = self.layers
+        trained = {name.split(".")[0] for name in layers if layers[name].params and name not in self.frozen}
+        return next((index for index, name in enumerate(self.parts) if name in trained), len(self.parts))
 
-        Where no layer is frozen that is all of them.
+    def wire(self, graph: Graph, prefix: str, sources: tuple[str, ...]) -> tuple[str, ...]:
+        """Add the parts one after another, each fed by the one before."""
+        for name, part in self.parts.items():
+            sources = wired(part, graph, prefix + name, sources)
+        return sources
+
+    def graph(self) -> Graph:
+        """Return each layer with the names of those whose outputs add up to its input, in the order of the forward pass.
+
+        ``"input"`` stands for the batch. Backwards, the gradient for a layer's output is the sum of the input gradients of all that it feeds.
+
+        Raises
+        ------
+        ValueError
+            If the network ends in a sum, which no layer takes.
         """
-        names = list(self.layers)
-        trains = [bool(layer.params) and name not in self.frozen for name, layer in self.layers.items()]
-        first = 0 if not self.frozen else trains.index(True) if any(trains) else len(names)
-        return {name: self.layers[name] for name in reversed(names[first:])}
-
-    @property
-    def params(self) -> dict[str, Array]:
-        """All parameters, named ``layer.parameter``; the arrays themselves, not copies."""
-        return {f"{name}.{parameter}": value for name, layer in self.layers.items() for parameter, value in layer.params.items()}
+        graph: Graph = {}
+        ends = self.wire(graph, "", (INPUT,))
+        if len(ends) > 1:
+            raise ValueError(
+                f"Sequential: the network ends in a sum, of {' and '.join(ends)}; add a layer that takes it, such as Flatten() or ReLU()"
+            )
+        return graph
 
     @property
     def trainable_params(self) -> dict[str, Array]:
         """The parameters of the layers that are not frozen."""
-        return {key: value for key, value in self.params.items() if key.rpartition(".")[0] not in self.frozen}
+        return self._without_frozen(self.params)
 
     @property
     def grads(self) -> dict[str, Array]:
         """The gradients of the last :meth:`backward`, named like :attr:`trainable_params`."""
-        return {
-            f"{name}.{parameter}": value for name, layer in self.layers.items() if name not in self.frozen for parameter, value in layer.grads.items()
-        }
+        return self._without_frozen(super().grads)
+
+    def _without_frozen(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        return {key: value for key, value in arrays.items() if key.rpartition(".")[0] not in self.frozen}

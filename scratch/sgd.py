@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from scratch.layer import Array
+from scratch.optimizer import Optimizer
 
 
-class SGD:
+class SGD(Optimizer):
     r"""Gradient descent with momentum, dampening, Nesterov's form and weight decay, each with PyTorch's meaning.
 
     For each parameter w with gradient g, at each step::
@@ -32,8 +33,8 @@ class SGD:
 
     Attributes
     ----------
-    buffers : dict of str to array
-        The momentum buffer of each parameter, from its first step on.
+    state : dict of str to dict of str to array
+        ``state["momentum"]``: the buffer of each parameter, from its first step on.
 
     References
     ----------
@@ -49,45 +50,28 @@ class SGD:
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if not (value >= 0 and np.isfinite(value)):
-                raise ValueError(f"SGD: {name}={value!r}, expected a number of at least 0")
+        super().__init__(params, lr, state=("momentum",))
+        self.check_at_least_zero(momentum=momentum, weight_decay=weight_decay)
         if not np.isfinite(dampening):
             raise ValueError(f"SGD: dampening={dampening!r}, expected a finite number")
         if nesterov and (momentum == 0 or dampening != 0):
             raise ValueError(f"SGD: nesterov needs momentum above 0 and dampening 0, found momentum={momentum!r}, dampening={dampening!r}")
-        self.params = params
-        self.lr, self.momentum, self.dampening = lr, momentum, dampening
+        self.momentum, self.dampening = momentum, dampening
         self.nesterov, self.weight_decay = nesterov, weight_decay
-        self.buffers: dict[str, Array] = {}
 
-    def step(self, grads: Mapping[str, Array]) -> None:
-        """Update every parameter in place.
-
-        Parameters
-        ----------
-        grads : mapping of str to array
-            A gradient for each name in ``params``, in the parameter's shape; the arrays are not written to.
-        """
-        missing = [name for name in self.params if name not in grads]
-        if missing:
-            raise KeyError(f"SGD: no gradient for {', '.join(missing)}; run backward first")
-        for name, param in self.params.items():
-            # NumPy would stretch a smaller gradient over the parameter without a word.
-            if grads[name].shape != param.shape:
-                raise ValueError(f"SGD: the gradient for {name} has shape {grads[name].shape}, expected {param.shape}, the parameter's")
-        for name, param in self.params.items():
-            grad = grads[name]
-            if self.weight_decay:
-                grad = grad + self.weight_decay * param
-            np.subtract(param, self.lr * (self._smoothed(name, grad) if self.momentum else grad), out=param)
+    def update(self, name: str, param: Array, grad: Array) -> None:
+        """Move one parameter along its direction d."""
+        if self.weight_decay:
+            grad = grad + self.weight_decay * param
+        param -= self.lr * (self._smoothed(name, grad) if self.momentum else grad)
 
     def _smoothed(self, name: str, grad: Array) -> Array:
         """Move the momentum buffer on by one step and return the direction that it gives."""
-        if name in self.buffers:
-            buffer = self.buffers[name]
+        buffers = self.state["momentum"]
+        if name in buffers:
+            buffer = buffers[name]
             buffer *= self.momentum
             buffer += (1 - self.dampening) * grad
         else:
-            buffer = self.buffers[name] = grad.copy()
+            buffer = buffers[name] = grad.copy()
         return grad + self.momentum * buffer if self.nesterov else buffer

@@ -19,8 +19,10 @@ from crosscheck.layout import LayerLayout
 from crosscheck.subject import Labels, Subject
 from crosscheck.update import SgdSettings
 from reference import pytorch as reference
+from reference.copying import settings_of, sources_of
 from scratch.article import ArticleCNN
 from scratch.networks import tutorial
+from scratch.optimizer import Optimizer
 
 SUBJECTS = ("scratch", "article")
 
@@ -50,11 +52,11 @@ class ScratchNetwork(ListenedNetwork):
     """
 
     def __init__(
-        self, model: scratch.Sequential, loss: scratch.SoftmaxCrossEntropy, optimizer: scratch.SGD, layouts: Mapping[str, LayerLayout]
+        self, model: scratch.Sequential, loss: scratch.SoftmaxCrossEntropy, optimizer: Optimizer, layouts: Mapping[str, LayerLayout]
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        parts = {name: Dicts(layer) for name, layer in model.layers.items()}
-        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: {"momentum": self.optimizer.buffers}, self.model.forward)
+        parts = {name: adapted(layer) for name, layer in model.layers.items()}
+        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.state, self._evaluate)
 
     def _train(self, x: Array, labels: Labels) -> Array:
         output = self.model.forward(x)
@@ -63,14 +65,23 @@ class ScratchNetwork(ListenedNetwork):
         self.optimizer.step(self.model.grads)
         return loss
 
+    def _evaluate(self, x: Array) -> Array:
+        self.model.eval()
+        output = self.model.forward(x)
+        self.model.train()
+        return output
 
-def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
-    """Return a scratch network, trained with these settings, and its PyTorch twin."""
+
+def adapted(layer: scratch.Layer) -> Dicts:
+    """Return a scratch layer as the harness takes it: of a dropout, the mask that it draws is to be seen."""
+    return Dicts(layer, mask="mask" if isinstance(layer, scratch.Dropout) else "")
+
+
+def layered(model: scratch.Sequential, optimizer: Optimizer) -> Twins:
+    """Return a scratch network, trained by an optimizer of its trainable parameters, and its PyTorch twin."""
     loss = scratch.SoftmaxCrossEntropy()
-    optimizer = scratch.SGD(model.trainable_params, settings.lr, settings.momentum, settings.dampening, settings.nesterov, settings.weight_decay)
     modules, torch_loss, layouts = reference.network(model.layers, loss)
-    frozen = frozenset(model.frozen)
-    network = TorchNetwork(modules, torch_loss, settings, frozen)
+    network = TorchNetwork(modules, torch_loss, settings_of(optimizer), frozenset(model.frozen), sources_of(model))
     return Twins(ScratchNetwork(model, loss, optimizer, layouts), network.architecture, network.training)
 
 
@@ -90,7 +101,7 @@ def _scratch_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: 
     trainable = [name for name, layer in model.layers.items() if layer.params]
     _check_freeze(freeze, trainable)
     model.freeze(*freeze)
-    return layered(model, settings)
+    return layered(model, scratch.SGD(model.trainable_params, settings.lr, settings.momentum))
 
 
 def _article_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, freeze: tuple[str, ...]) -> Twins:

@@ -41,10 +41,13 @@ class Case:
         Gets a generator for the initial weights; the test gives the layer weights of its own.
     sample : tuple of int
         Shape of the input without the batch axis.
+    unlimited : tuple of str
+        Quantities that are undecided, ``family-dtype-quantity``: numbers on the reference's own way to them exceed the range.
     """
 
     make: Callable[[np.random.Generator], Any]
     sample: tuple[int, ...]
+    unlimited: tuple[str, ...] = ()
 
 
 def conv(*sizes: Any, **options: Any) -> Callable[[np.random.Generator], scratch.Conv2d]:
@@ -83,6 +86,12 @@ CASES: dict[str, Case] = {
     "maxpool2d-1": Case(plain(scratch.MaxPool2d, 1), (2, 3, 4)),
     "relu-2d": Case(plain(scratch.ReLU), (7,)),
     "relu-4d": Case(plain(scratch.ReLU), (2, 4, 5)),
+    "leakyrelu": Case(plain(scratch.LeakyReLU, 0.1), (2, 4, 5)),
+    "sigmoid": Case(plain(scratch.Sigmoid), (2, 4, 5)),
+    "tanh": Case(plain(scratch.Tanh), (2, 4, 5)),
+    "gelu": Case(plain(scratch.GELU), (2, 4, 5), ("huge-float32-grad_input",)),  # x ** 2
+    "gelu-tanh": Case(plain(scratch.GELU, "tanh"), (2, 4, 5), ("huge-float32-output", "huge-float32-grad_input")),  # x ** 3
+    "logsoftmax": Case(plain(scratch.LogSoftmax), (CLASSES,)),
     "flatten": Case(plain(scratch.Flatten), (3, 4, 5)),
     "linear": Case(linear(12, 7), (12,)),
     "linear-square": Case(linear(6, 6), (6,)),

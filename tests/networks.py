@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ from subjects import Twins, layered
 from training_run import Plan, batches, compared
 
 import scratch
+from crosscheck.arithmetic import Array
 from crosscheck.training import TrainingComparison
-from crosscheck.update import SgdSettings
+from reference.copying import settings_of
 from scratch.networks import tutorial
+from scratch.optimizer import Optimizer
 
 STEPS = 100
 PERTURBED = 2
@@ -26,7 +29,7 @@ class Network:
     """A network and its training."""
 
     make: Callable[[np.random.Generator, npt.DTypeLike], scratch.Sequential]
-    settings: SgdSettings
+    optimizer: Callable[[dict[str, Array]], Optimizer]
     batch_size: int
 
 
@@ -53,8 +56,8 @@ def every_layer(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Seque
 
 
 NETWORKS = {
-    "tutorial": Network(tutorial, SgdSettings(0.005), 1),
-    "every-layer": Network(every_layer, SgdSettings(0.01, momentum=0.9, weight_decay=0.001), 3),
+    "tutorial": Network(tutorial, partial(scratch.SGD, lr=0.005), 1),
+    "every-layer": Network(every_layer, partial(scratch.SGD, lr=0.01, momentum=0.9, weight_decay=0.001), 3),
 }
 
 
@@ -77,7 +80,8 @@ def trained(twins: Twins, plan: Plan, seed: int = 0) -> TrainingComparison:
 def comparison_of(network: str, dtype: str) -> TrainingComparison:
     """Return the comparison of a network of the table, once it has trained."""
     row = NETWORKS[network]
-    twins = layered(row.make(np.random.default_rng(0), dtype), row.settings)
+    model = row.make(np.random.default_rng(0), dtype)
+    twins = layered(model, row.optimizer(model.trainable_params))
     return trained(twins, Plan(np.dtype(dtype), row.batch_size, STEPS, 1, PERTURBED, 0))
 
 
@@ -86,10 +90,14 @@ def quantities_of(network: str) -> tuple[tuple[str, str], ...]:
     """Return (layer, quantity) for everything that a step of a network makes, wires included."""
     row = NETWORKS[network]
     model = row.make(np.random.default_rng(0), np.float64)
+    kept = settings_of(row.optimizer(model.trainable_params)).states
     result = []
     for name, layer in model.layers.items():
         result += [(name, "input"), (name, "output"), (name, "grad_output"), (name, "grad_input")]
+        for buffer in layer.buffers:
+            result += [(name, f"{buffer}.before"), (name, buffer)]
         for parameter in layer.params:
             result += [(name, f"{parameter}.before"), (name, f"{parameter}.grad"), (name, parameter)]
-            result += [(name, f"{parameter}.momentum.before"), (name, f"{parameter}.momentum")] if row.settings.momentum else []
+            for state in kept:
+                result += [(name, f"{parameter}.{state}.before"), (name, f"{parameter}.{state}")]
     return (*result, ("loss", "input"), ("loss", "output"), ("loss", "grad_input"))

@@ -85,11 +85,11 @@ class SGD(scratch.SGD):
             parameter = tensor(value).requires_grad_()
             parameter.grad = tensor(grads[name])
             optimizer = torch.optim.SGD([parameter], *settings)
-            optimizer.state[parameter]["momentum_buffer"] = tensor(self.buffers[name]) if name in self.buffers else None
+            optimizer.state[parameter]["momentum_buffer"] = tensor(self.state["momentum"][name]) if name in self.state["momentum"] else None
             optimizer.step()
             value[...] = array(parameter)
             if (buffer := optimizer.state[parameter].get("momentum_buffer")) is not None:
-                self.buffers[name] = array(buffer)
+                self.state["momentum"][name] = array(buffer)
 
 
 _RIGHT: dict[type, type] = {kind.__bases__[-1]: kind for kind in (Conv2d, MaxPool2d, ReLU, Flatten, Linear, SoftmaxCrossEntropy, SGD)}

@@ -46,10 +46,10 @@ def judged(form: str, gradients: str, dtype: str, seed: int) -> dict[tuple[int, 
     for step in range(1, STEPS + 1):
         grads = {name: FAMILIES[gradients].grad_output(rng, shape, dtype) for name, shape in SHAPES.items()}
         before = {name: value.copy() for name, value in params.items()}
-        buffers = {name: value.copy() for name, value in optimizer.buffers.items()}
+        buffers = {name: value.copy() for name, value in optimizer.state["momentum"].items()}
         optimizer.step(grads)
         for name in SHAPES:
-            kept, left = ({"momentum": b[name].copy()} if name in b else {} for b in (buffers, optimizer.buffers))
+            kept, left = ({"momentum": b[name].copy()} if name in b else {} for b in (buffers, optimizer.state["momentum"]))
             updated = UpdatedParameter(before[name], grads[name], params[name].copy(), kept, left)
             layer, _, parameter = name.partition(".")
             for judgement in judge_update(update_of(settings), updated, Place(step, layer, parameter), arithmetic):

@@ -39,7 +39,13 @@ class NegativeLogLikelihood(nn.Module):
 
 
 class SharedDropout(nn.Module):
-    """A dropout that draws no mask of its own, so that another implementation can use the same one: kept elements are divided by ``1 - p``."""
+    """Dropout by a mask that is given, so that two implementations drop the same numbers; the mask's gradient is nobody's.
+
+    Parameters
+    ----------
+    p : float
+        Probability with which the mask was drawn to drop a number.
+    """
 
     def __init__(self, p: float) -> None:
         super().__init__()

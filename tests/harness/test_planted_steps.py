@@ -115,7 +115,7 @@ class Forgetful(right.SGD):
     """The momentum buffers are lost before each step."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
-        self.buffers.clear()
+        self.state["momentum"].clear()
         super().step(grads)
 
 
@@ -182,7 +182,7 @@ def twins_of(frozen: tuple[str, ...] = ()) -> Twins:
     for layer in model.layers.values():
         right.made_right(layer)
     model.freeze(*frozen)
-    twins = layered(model, SETTINGS)
+    twins = layered(model, scratch.SGD(model.trainable_params, SETTINGS.lr, SETTINGS.momentum, weight_decay=SETTINGS.weight_decay))
     subject = twins.subject
     assert isinstance(subject, ScratchNetwork)
     parts = ScratchNetwork(model, right.made_right(subject.loss), right.made_right(subject.optimizer), subject.layouts)

@@ -1,0 +1,106 @@
+"""Weights, running statistics and optimizer state on their way from a scratch network to a reference of any framework, and back.
+
+What a reference calls a parameter and how it orders its axes is the layouts' business; the same ones lead both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import scratch
+from crosscheck.architecture import INPUT
+from crosscheck.freerun import Position
+from crosscheck.layout import LayerLayout, Layout, Parameter
+from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from scratch import composite
+from scratch.optimizer import Optimizer
+
+Layouts = Mapping[str, LayerLayout]
+
+
+@singledispatch
+def settings_of(optimizer: object) -> Settings:
+    """Return the settings that a scratch optimizer has now.
+
+    Raises
+    ------
+    TypeError
+        If the optimizer is of no known kind.
+    """
+    raise TypeError(f"no settings are known for {type(optimizer).__name__}; add an entry to reference/copying.py")
+
+
+@settings_of.register
+def _(o: scratch.SGD) -> Settings:
+    return SgdSettings(o.lr, o.momentum, o.dampening, o.nesterov, o.weight_decay)
+
+
+@settings_of.register
+def _(o: scratch.Adadelta) -> Settings:
+    return AdadeltaSettings(o.lr, o.rho, o.eps, o.weight_decay)
+
+
+@settings_of.register
+def _(o: scratch.RMSprop) -> Settings:
+    return RmspropSettings(o.lr, o.alpha, o.eps, o.weight_decay, o.momentum, o.centered)
+
+
+@settings_of.register
+def _(o: scratch.Adam) -> Settings:
+    return AdamSettings(o.lr, o.betas, o.eps, o.weight_decay, isinstance(o, scratch.AdamW), o.amsgrad)
+
+
+def to_reference(model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> Position:
+    """Return where a scratch network's training is, by the reference's names and in its layouts."""
+    state: dict[str, dict[str, Any]] = {}
+    for ours, theirs, layout in _names(layouts, "params"):
+        kept = {name: arrays[ours] for name, arrays in optimizer.state.items() if ours in arrays}
+        state[theirs] = {name: layout.to_reference(value) if np.ndim(value) else np.asarray(value) for name, value in kept.items()}
+    params, buffers = model.params, model.buffers
+    return Position(
+        {theirs: layout.to_reference(params[ours]) for ours, theirs, layout in _names(layouts, "params")},
+        {key: own for key, own in state.items() if own},
+        {theirs: layout.to_reference(buffers[ours]) for ours, theirs, layout in _names(layouts, "buffers")},
+    )
+
+
+def to_scratch(position: Position, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> None:
+    """Copy where a reference's training is into a scratch network of the same architecture and its optimizer, in place."""
+    params, buffers = model.params, model.buffers
+    for ours, theirs, layout in _names(layouts, "params"):
+        params[ours][...] = layout.to_subject(position.params[theirs])
+        left = position.state.get(theirs, {})
+        for name, arrays in optimizer.state.items():
+            if name in left:
+                arrays[ours] = _in_layout(left[name], layout, params[ours].dtype)
+            else:
+                arrays.pop(ours, None)
+    for ours, theirs, layout in _names(layouts, "buffers"):
+        buffers[ours][...] = layout.to_subject(position.buffers[theirs])
+
+
+def sources_of(model: scratch.Sequential) -> dict[str, tuple[str, ...]]:
+    """Return the layers whose outputs add up to each layer's input, as the harness names them."""
+    return {name: tuple(INPUT if source == composite.INPUT else source for source in sources) for name, (_, sources) in model.graph().items()}
+
+
+def same(names: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the layouts of arrays that both sides call and order alike."""
+    return {name: Parameter(name, Layout()) for name in names}
+
+
+def _in_layout(value: Any, layout: Layout, dtype: npt.DTypeLike) -> Any:
+    # A count of steps is a single number, and no axis of it is anywhere.
+    return np.array(layout.to_subject(value) if np.ndim(value) else value, dtype)
+
+
+def _names(layouts: Layouts, kind: str) -> Iterator[tuple[str, str, Layout]]:
+    """Yield our name, the reference's and the layout of every parameter, or of every buffer."""
+    for layer, layout in layouts.items():
+        for name, parameter in getattr(layout, kind).items():
+            yield f"{layer}.{name}", f"{layer}.{parameter.name}", parameter.layout

@@ -1,0 +1,74 @@
+"""Dropout: in training, each number is dropped at random, so that no unit can rely on another one being there."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scratch.layer import Array, Layer
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Dropout(Layer):
+    r"""Set each number to 0 with probability p in training, and divide those that are kept by 1 - p ("inverted" dropout).
+
+    .. math:: y = \frac{m \, x}{1 - p}, \qquad m \in \{0, 1\}, \quad P(m = 1) = 1 - p
+
+    The division keeps the expected value, :math:`E[y] = x`, so that evaluation is the identity.
+
+    Parameters
+    ----------
+    p : float
+        Probability of being dropped, from 0 up to but not including 1.
+    rng : numpy.random.Generator
+        Source of the masks. The layer keeps it; one that nobody else draws from makes its masks independent of the rest of the program.
+
+    Attributes
+    ----------
+    mask : array of bool, or None
+        What the last :meth:`forward` kept, in the shape of its input; None in evaluation.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: a simple way to prevent neural networks from overfitting, JMLR 15, 2014.
+    """
+
+    def __init__(self, p: float, *, rng: np.random.Generator) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p={p!r}, expected a probability of at least 0 and below 1; at 1 nothing would be left")
+        self.p = p
+        self.rng = rng
+        self.mask: Mask | None = None
+        self._shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Array, mask: Mask | None = None) -> Array:
+        """Return ``x`` without what the mask drops, the rest scaled up; in evaluation, ``x``.
+
+        Parameters
+        ----------
+        x : array of any shape
+        mask : array of bool, optional
+            True where a number is kept, in the shape of ``x``; one of the layer's own drawing if left out. It makes two implementations comparable.
+        """
+        self.check_floats(x)
+        if mask is not None:
+            self._check_mask(mask, x)
+        self._shape = x.shape
+        if not self.training:
+            self.mask = None
+            return x.copy()
+        self.mask = self.rng.random(x.shape) >= self.p if mask is None else mask.copy()
+        return np.where(self.mask, x / (1 - self.p), 0)
+
+    def _check_mask(self, mask: Mask, x: Array) -> None:
+        if not self.training:
+            raise ValueError("Dropout: a mask was given in evaluation, where nothing is dropped; set training=True or leave it out")
+        if mask.dtype != np.bool_ or mask.shape != x.shape:
+            raise ValueError(f"Dropout: the mask is {mask.dtype} of shape {mask.shape}, expected bool of shape {x.shape}, the input's")
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient: y is linear in x, with derivative m / (1 - p); in evaluation, 1."""
+        self.check_grad_output(grad_output, self._shape)
+        return grad_output.copy() if self.mask is None else np.where(self.mask, grad_output / (1 - self.p), 0)

@@ -1,0 +1,53 @@
+"""Initial weights: how large random numbers have to be for a signal to keep its size from layer to layer.
+
+An output y is a sum of fan_in products w x. With independent w of mean zero, E[y**2] = fan_in * Var(w) * E[x**2]: the signal keeps its
+size for Var(w) = 1 / fan_in. Backwards, a gradient is a sum of fan_out products, and asks for 1 / fan_out. Glorot takes the mean of the two
+denominators. He takes fan_in alone and doubles the variance, because a ReLU sets half of the signal to zero.
+
+Each is a pure function of ``(shape, fan_in, fan_out, rng, dtype)``, so that a layer need not know which one it is given. Numbers are drawn in float64
+and rounded: the same seed gives the same weights in every precision. A uniform distribution on (-a, a) has variance a**2 / 3.
+
+Glorot, Bengio: Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010. He, Zhang, Ren, Sun: Delving deep into
+rectifiers, ICCV 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from scratch.layer import Array
+
+Initialiser: TypeAlias = Callable[[tuple[int, ...], int, int, np.random.Generator, npt.DTypeLike], Array]
+"""``(shape, fan_in, fan_out, rng, dtype)`` to an array: how many numbers each output adds up, and in how many outputs each input takes part."""
+
+
+def normal_over_fan_in(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
+    """Return numbers from N(0, 1) / fan_in, as the tutorial does: the signal shrinks from layer to layer, which a network of two layers stands."""
+    return (rng.standard_normal(shape) / fan_in).astype(dtype)
+
+
+def glorot_uniform(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
+    """Return uniform numbers of variance 2 / (fan_in + fan_out), the default of Keras."""
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return rng.uniform(-limit, limit, shape).astype(dtype)
+
+
+def glorot_normal(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
+    """Return normal numbers of variance 2 / (fan_in + fan_out)."""
+    return (rng.standard_normal(shape) * math.sqrt(2 / (fan_in + fan_out))).astype(dtype)
+
+
+def he_uniform(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
+    """Return uniform numbers of variance 2 / fan_in."""
+    limit = math.sqrt(6 / fan_in)
+    return rng.uniform(-limit, limit, shape).astype(dtype)
+
+
+def he_normal(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
+    """Return normal numbers of variance 2 / fan_in."""
+    return (rng.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(dtype)

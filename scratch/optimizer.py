@@ -1,0 +1,85 @@
+"""What every optimizer is: parameters that it changes in place, a learning rate, and a state of its own for each parameter.
+
+An optimizer defines :meth:`Optimizer.update`, which moves one parameter by one step; everything else is the same for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from scratch.layer import Array
+
+
+class Optimizer(ABC):
+    """An update rule, applied to each parameter alone.
+
+    Parameters
+    ----------
+    params : mapping of str to array
+        The parameters by name; :meth:`step` changes these arrays in place.
+    lr : float
+        Learning rate; it may be set anew before any step.
+    state : tuple of str
+        The names of the arrays that the rule carries from one step to the next.
+
+    Attributes
+    ----------
+    state : dict of str to dict of str to array
+        Name of the state, name of the parameter, array. As in PyTorch, the state of a parameter comes into being in its first step; arrays put there
+        before take up a training where it was left.
+    """
+
+    def __init__(self, params: Mapping[str, Array], lr: float, state: tuple[str, ...]) -> None:
+        self.check_at_least_zero(lr=lr)
+        self.params = params
+        self.lr = lr
+        self.state: dict[str, dict[str, Array]] = {name: {} for name in state}
+
+    def step(self, grads: Mapping[str, Array]) -> None:
+        """Update every parameter in place.
+
+        Parameters
+        ----------
+        grads : mapping of str to array
+            A gradient for each name in ``params``, in the parameter's shape; the arrays are not written to.
+
+        Raises
+        ------
+        KeyError
+            If a gradient is missing.
+        ValueError
+            If one has another shape than its parameter. Either way nothing was changed.
+        """
+        kind = type(self).__name__
+        missing = [name for name in self.params if name not in grads]
+        if missing:
+            raise KeyError(f"{kind}: no gradient for {', '.join(missing)}; run backward first")
+        for name, param in self.params.items():
+            # NumPy would stretch a smaller gradient over the parameter without a word.
+            if grads[name].shape != param.shape:
+                raise ValueError(f"{kind}: the gradient for {name} has shape {grads[name].shape}, expected {param.shape}, the parameter's")
+        for name, param in self.params.items():
+            self.update(name, param, grads[name])
+
+    @abstractmethod
+    def update(self, name: str, param: Array, grad: Array) -> None:
+        """Change one parameter and its state in place; the gradient stays as it is."""
+
+    def kept(self, state: str, name: str, param: Array) -> Array:
+        """Return a parameter's array of a state, to be changed in place; zeros at its first step."""
+        return self.state[state].setdefault(name, np.zeros_like(param))
+
+    def check_at_least_zero(self, **settings: float) -> None:
+        """Raise a ValueError that names the first setting that is negative or not finite."""
+        for name, value in settings.items():
+            if not (value >= 0 and np.isfinite(value)):
+                raise ValueError(f"{type(self).__name__}: {name}={value!r}, expected a number of at least 0")
+
+    def check_decay(self, **settings: float) -> None:
+        """Raise a ValueError that names the first setting that is not the weight of an exponential average: at least 0 and below 1."""
+        for name, value in settings.items():
+            if not 0 <= value < 1:
+                raise ValueError(f"{type(self).__name__}: {name}={value!r}, expected a number of at least 0 and below 1")
