@@ -7,13 +7,28 @@ Arrays are batches: ``(batch, channels, height, width)`` for images, ``(batch, f
 """
 
 from scratch.activation import ReLU
+from scratch.average import AvgPool2d, GlobalAveragePool2d
 from scratch.convolution import Conv2d
 from scratch.layer import Layer
 from scratch.linear import Linear
 from scratch.loss import SoftmaxCrossEntropy
+from scratch.padding import ZeroPad2d
 from scratch.pooling import MaxPool2d
 from scratch.sequential import Sequential
 from scratch.sgd import SGD
 from scratch.shape import Flatten
 
-__all__ = ["SGD", "Conv2d", "Flatten", "Layer", "Linear", "MaxPool2d", "ReLU", "Sequential", "SoftmaxCrossEntropy"]
+__all__ = [
+    "SGD",
+    "AvgPool2d",
+    "Conv2d",
+    "Flatten",
+    "GlobalAveragePool2d",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "ReLU",
+    "Sequential",
+    "SoftmaxCrossEntropy",
+    "ZeroPad2d",
+]
