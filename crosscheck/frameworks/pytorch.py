@@ -256,7 +256,7 @@ def _cross_entropy(module: nn.Module) -> Rounding | None:
 
 
 _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
-    nn.Conv2d: lambda module: Multilinear() if module.padding_mode == "zeros" else None,
+    nn.Conv2d: lambda module: Multilinear(),
     SameConv2d: lambda module: Multilinear(),
     nn.Linear: lambda module: Multilinear(),
     nn.MaxPool2d: _pooling,

@@ -17,7 +17,7 @@ class SameConv2d(nn.Conv2d):
     Parameters
     ----------
     *sizes, **options
-        Those of torch.nn.Conv2d, but for ``padding``.
+        Those of torch.nn.Conv2d, but for ``padding`` and ``padding_mode``.
     """
 
     def __init__(self, *sizes: Any, **options: Any) -> None:
