@@ -17,6 +17,7 @@ from torch import nn
 
 import scratch
 from crosscheck.frameworks.pytorch import NegativeLogLikelihood, SharedDropout
+from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.frameworks.pytorch_training import TorchNetwork, TorchTraining
 from crosscheck.frameworks.pytorch_training import optimizer as made_optimizer
 from crosscheck.freerun import Position
@@ -44,8 +45,10 @@ def twin(layer: object) -> Twin:
 
 @twin.register
 def _(layer: scratch.Conv2d) -> Twin:
-    channels_out, channels_in = layer.params["weight"].shape[:2]
-    module = nn.Conv2d(channels_in, channels_out, layer.kernel_size, layer.stride, layer.padding, bias="bias" in layer.params)
+    channels_out, channels_in_group = layer.params["weight"].shape[:2]
+    sizes: Any = (channels_in_group * layer.groups, channels_out, layer.kernel_size, layer.stride)
+    options: Any = {"dilation": layer.dilation, "groups": layer.groups, "bias": "bias" in layer.params}
+    module = SameConv2d(*sizes, **options) if layer.padding == "same" else nn.Conv2d(*sizes, padding=layer.padding, **options)
     return module, LayerLayout(params=same(layer.params))
 
 
@@ -53,6 +56,22 @@ def _(layer: scratch.Conv2d) -> Twin:
 def _(layer: scratch.MaxPool2d) -> Twin:
     # PyTorch has one tie rule, the first winner. A layer that declares another one gets the same module: the comparison names the difference.
     return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.AvgPool2d) -> Twin:
+    return nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding, count_include_pad=layer.count_padding), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.GlobalAveragePool2d) -> Twin:
+    return nn.Sequential(OrderedDict(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())), LayerLayout()
+
+
+@twin.register
+def _(layer: scratch.ZeroPad2d) -> Twin:
+    (top, bottom), (left, right) = layer.sides
+    return nn.ZeroPad2d((left, right, top, bottom)), LayerLayout()
 
 
 @twin.register

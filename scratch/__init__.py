@@ -9,6 +9,7 @@ Arrays are batches: ``(batch, channels, height, width)`` for images, ``(batch, f
 from scratch.activation import LeakyReLU, ReLU, Sigmoid, Tanh
 from scratch.adadelta import Adadelta
 from scratch.adam import Adam, AdamW
+from scratch.average import AvgPool2d, GlobalAveragePool2d
 from scratch.convolution import Conv2d
 from scratch.dropout import Dropout
 from scratch.gelu import GELU
@@ -18,6 +19,7 @@ from scratch.logsoftmax import LogSoftmax
 from scratch.loss import MSELoss, NLLLoss, SoftmaxCrossEntropy
 from scratch.normalisation import BatchNorm1d, BatchNorm2d
 from scratch.optimizer import Optimizer
+from scratch.padding import ZeroPad2d
 from scratch.pooling import MaxPool2d
 from scratch.residual import Residual
 from scratch.rmsprop import RMSprop
@@ -31,11 +33,13 @@ __all__ = [
     "Adadelta",
     "Adam",
     "AdamW",
+    "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
     "Dropout",
     "Flatten",
+    "GlobalAveragePool2d",
     "Layer",
     "LeakyReLU",
     "Linear",
@@ -51,4 +55,5 @@ __all__ = [
     "Sigmoid",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "ZeroPad2d",
 ]

@@ -1,62 +1,94 @@
-"""Two-dimensional convolution (cross-correlation, as everywhere in deep learning) as one matrix product.
+"""Two-dimensional convolution (cross-correlation, as everywhere in deep learning) as matrix products.
 
-Each window of the padded image becomes a column of ``channels * kernel_height * kernel_width`` numbers ("im2col"); the filters, flattened to rows,
-multiply all columns at once. The backward pass is the same product with the roles exchanged.
+Each window of the padded image becomes a column of ``channels * kernel_height * kernel_width`` numbers, its taps ("im2col"); the filters, flattened
+to rows, multiply all columns at once. The backward pass is two products with the roles exchanged. The batch is worked through in parts whose columns
+fit into the processor's cache: memory is slower than arithmetic.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
-from scratch.layer import Array, Layer, Pair, output_size, pair
+from scratch.layer import Array, Layer
+from scratch.windows import Pair, Sides, Window, cropped, padded, pair, whole
+
+Initializer = Callable[[tuple[int, ...], int, int, np.random.Generator, npt.DTypeLike], Array]
+"""Returns initial weights for a shape, the numbers of inputs and outputs of one weight's sum (fan-in, fan-out), a generator and a dtype."""
+
+COLUMNS = 2**19
+"""How many numbers the columns of one part of the batch have at most, unless a single image has more: 2 MiB in float32."""
 
 
 class Conv2d(Layer):
     r"""Convolve a batch of images with ``out_channels`` filters.
 
-    .. math:: y_{b,o,i,j} = \beta_o + \sum_{c,u,v} w_{o,c,u,v} \; x_{b,c,\,si+u-p,\,sj+v-p}
+    .. math:: y_{b,o,i,j} = \beta_o + \sum_{c,u,v} w_{o,c,u,v} \; x_{b,\,c_o+c,\,s i+d u-p,\,s j+d v-p}
 
-    with stride s, padding p, and x zero outside the image.
+    with stride s, dilation d, padding p at the top and left, and x zero outside the image. With groups, c runs over the ``in_channels / groups``
+    channels of the group that filter o belongs to, of which :math:`c_o` is the first.
 
     Parameters
     ----------
     in_channels, out_channels : int
         Channels of the input and number of filters.
-    kernel_size, stride, padding : int or (int, int)
-        Height and width of the filters, of the steps between windows, and of the zeros added on each side.
+    kernel_size, stride, dilation : int or (int, int)
+        Height and width of the filters, of the steps between windows, and of the steps between the taps of a filter.
+    padding : int, (int, int) or "same"
+        Height and width of the zeros added on each side; "same" adds what it takes for an output of ``ceil(size / stride)``, of an odd number one
+        more at the bottom and right.
+    groups : int
+        Into how many groups the channels are divided, each with filters of its own; ``in_channels`` makes it a depthwise convolution.
     bias : bool
         Whether a number is added to each output channel.
     rng : numpy.random.Generator
-        Source of the initial weights, drawn from N(0, 1) / (in_channels * kernel_height * kernel_width); the bias starts at zero.
+        Source of the initial weights.
     dtype : dtype
         Floating-point type of the parameters, and so of everything that the layer computes.
+    init : callable, optional
+        Gets (shape, fan_in, fan_out, rng, dtype) and returns the initial weights; N(0, 1) / fan_in if left out, with
+        ``fan_in = in_channels / groups * kernel_height * kernel_width``. The bias starts at zero.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - PyTorch's arguments
         self,
         in_channels: int,
         out_channels: int,
         kernel_size: int | Pair,
         stride: int | Pair = 1,
-        padding: int | Pair = 0,
+        padding: int | Pair | Literal["same"] = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
         bias: bool = True,
         *,
         rng: np.random.Generator,
         dtype: npt.DTypeLike = np.float64,
+        init: Initializer | None = None,
     ) -> None:
         super().__init__()
+        channels_in, channels_out = whole(in_channels, "in_channels", least=1), whole(out_channels, "out_channels", least=1)
         self.kernel_size = pair(kernel_size, "kernel_size", least=1)
         self.stride = pair(stride, "stride", least=1)
-        self.padding = pair(padding, "padding", least=0)
-        shape = (out_channels, in_channels, *self.kernel_size)
-        fan_in = in_channels * self.kernel_size[0] * self.kernel_size[1]
-        self.params["weight"] = (rng.standard_normal(shape) / fan_in).astype(dtype)
+        if isinstance(padding, str) and padding != "same":
+            raise ValueError(f'padding={padding!r}: expected "same", or whole numbers of at least 0')
+        self.padding: Pair | Literal["same"] = padding if isinstance(padding, str) else pair(padding, "padding", least=0)
+        self.dilation = pair(dilation, "dilation", least=1)
+        self.groups = whole(groups, "groups", least=1)
+        if channels_in % self.groups or channels_out % self.groups:
+            raise ValueError(f"groups={groups}: expected a divisor of in_channels={in_channels} and of out_channels={out_channels}")
+        shape = (channels_out, channels_in // self.groups, *self.kernel_size)
+        taps = self.kernel_size[0] * self.kernel_size[1]
+        fan_in, fan_out = shape[1] * taps, channels_out // self.groups * taps
+        self.params["weight"] = _checked((init or _scaled_normal)(shape, fan_in, fan_out, rng, dtype), shape, dtype)
         if bias:
-            self.params["bias"] = np.zeros(out_channels, dtype)
-        self._columns: Array | None = None
-        self._padded_shape: tuple[int, ...] = ()
+            self.params["bias"] = np.zeros(channels_out, dtype)
+        self._window = Window(self.kernel_size, self.stride, self.padding, self.dilation)
+        self._sides: Sides = ((0, 0), (0, 0))
+        self._padded: Array | None = None
         self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
@@ -69,32 +101,33 @@ class Conv2d(Layer):
         Returns
         -------
         array of shape (batch, out_channels, output_height, output_width)
-            With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
+            With ``output = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
         weight = self.params["weight"]
-        if x.shape[1] != weight.shape[1]:
+        if x.shape[1] != weight.shape[1] * self.groups:
+            of_groups = "" if self.groups == 1 else f" in each of {self.groups} groups"
             raise ValueError(
-                f"Conv2d: the input has {x.shape[1]} channels (shape {x.shape}), the filters have {weight.shape[1]} (shape {weight.shape})"
+                f"Conv2d: the input has {x.shape[1]} channels (shape {x.shape}), the filters have {weight.shape[1]}{of_groups} (shape {weight.shape})"
             )
-        (vertical, horizontal), (step_down, step_right) = self.padding, self.stride
-        height, width = output_size((x.shape[2], x.shape[3]), self.kernel_size, self.stride, self.padding)
-        padded = np.pad(x, ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal))) if any(self.padding) else x
-        windows = sliding_window_view(padded, self.kernel_size, axis=(2, 3))[:, :, ::step_down, ::step_right]
-        # (batch, channels, height, width, kernel height, kernel width) to (batch, taps, positions); reshape copies, so x may change afterwards.
-        self._columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), -1, height * width)
-        self._padded_shape = padded.shape
-        self._output_shape = (len(x), len(weight), height, width)
-        output = weight.reshape(len(weight), -1) @ self._columns
-        if "bias" in self.params:
-            output += self.params["bias"][:, None]
-        return output.reshape(self._output_shape)
+        size = (x.shape[2], x.shape[3])
+        self._output_shape = (len(x), len(weight), *self._window.output_size(size))
+        self._sides = self._window.sides(size)
+        self._padded = padded(x, self._sides)  # a copy: x may change afterwards
+        output = np.empty(self._output_shape, x.dtype)
+        rows, filters = self._by_group(output), self._filters()
+        for images, columns in self._parts(self._padded, output):
+            np.matmul(filters, columns, out=rows[images])
+            if "bias" in self.params:
+                rows[images] += self.params["bias"].reshape(self.groups, -1, 1)
+        return output
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient; leave those of weight and bias in ``grads``.
 
-        With g for grad_output: dL/dw[o,c,u,v] = sum over b,i,j of g[b,o,i,j] x[b,c,si+u-p,sj+v-p]; dL/dbias[o] = sum over b,i,j of g[b,o,i,j];
-        and dL/dx gathers, for every pixel, g times the weight of each window that covered it.
+        With g for grad_output, and x and w as above: dL/dw[o,c,u,v] = sum over b,i,j of g[b,o,i,j] x[b,c_o+c,si+du-p,sj+dv-p], which is g times the
+        transposed columns; dL/dbias[o] = sum over b,i,j of g[b,o,i,j]; and dL/dx is the transposed filters times g, the gradient of each column,
+        every number of it added to the pixel that it was taken from.
 
         Parameters
         ----------
@@ -105,20 +138,50 @@ class Conv2d(Layer):
         array of shape (batch, in_channels, height, width)
         """
         self.check_grad_output(grad_output, self._output_shape)
-        assert self._columns is not None
-        weight = self.params["weight"]
-        batch, channels_out, height, width = grad_output.shape
-        rows = grad_output.reshape(batch, channels_out, height * width)
-        self.grads["weight"] = (rows @ self._columns.transpose(0, 2, 1)).sum(axis=0).reshape(weight.shape)
+        assert self._padded is not None
+        grad_output = np.ascontiguousarray(grad_output)  # sums are taken in one order, however it lies in memory
+        rows, filters = self._by_group(grad_output), self._filters()
+        grad_filters = np.zeros((self.groups, filters.shape[2], filters.shape[1]), grad_output.dtype)
+        grad_padded = np.zeros_like(self._padded)
+        channels = grad_padded.shape[1]
+        for images, columns in self._parts(self._padded, grad_output):
+            # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
+            grad_filters += (columns @ rows[images].transpose(0, 1, 3, 2)).sum(axis=0)
+            grad_columns = filters.transpose(0, 2, 1) @ rows[images]
+            self._window.add(grad_padded[images], grad_columns.reshape(-1, channels, *self.kernel_size, *grad_output.shape[2:]))
+        self.grads["weight"] = grad_filters.transpose(0, 2, 1).reshape(self.params["weight"].shape)
         if "bias" in self.params:
-            self.grads["bias"] = grad_output.sum(axis=(0, 2, 3))
+            self.grads["bias"] = rows.sum(axis=(0, 3)).ravel()
+        return cropped(grad_padded, self._sides)
 
-        kernel_height, kernel_width = self.kernel_size
-        step_down, step_right = self.stride
-        taps = (weight.reshape(channels_out, -1).T @ rows).reshape(batch, -1, kernel_height, kernel_width, height, width)
-        grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
-        for u in range(kernel_height):
-            for v in range(kernel_width):
-                grad_padded[:, :, u : u + step_down * height : step_down, v : v + step_right * width : step_right] += taps[:, :, u, v]
-        (top, left), (padded_height, padded_width) = self.padding, self._padded_shape[2:]
-        return grad_padded[:, :, top : padded_height - top, left : padded_width - left]
+    def _filters(self) -> Array:
+        """Return the weights as matrices, ``(groups, filters of a group, taps)``."""
+        weight = self.params["weight"]
+        return weight.reshape(self.groups, len(weight) // self.groups, -1)
+
+    def _by_group(self, output: Array) -> Array:
+        """Return an output, or its gradient, as matrices, ``(batch, groups, filters of a group, positions)``."""
+        batch, channels, height, width = output.shape
+        return output.reshape(batch, self.groups, channels // self.groups, height * width)
+
+    def _parts(self, images: Array, output: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield the batch in parts: which images, and their columns, ``(images, groups, taps, positions)``.
+
+        To gather the columns a second time for the backward pass is faster than to keep those of a whole batch.
+        """
+        windows = self._window.over(images, output.shape[2:])
+        taps, positions = math.prod(windows.shape[1:4]) // self.groups, math.prod(windows.shape[4:])
+        count = max(1, COLUMNS // (self.groups * taps * positions))
+        for start in range(0, len(images), count):
+            part = slice(start, start + count)
+            yield part, windows[part].reshape(-1, self.groups, taps, positions)
+
+
+def _scaled_normal(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
+    return (rng.standard_normal(shape) / fan_in).astype(dtype)
+
+
+def _checked(weight: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    if weight.shape != shape or weight.dtype != dtype:
+        raise ValueError(f"init returned {weight.dtype} of shape {weight.shape}, expected {np.dtype(dtype).name} of shape {shape}")
+    return weight

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.floating[Any]]
-Pair = tuple[int, int]
 
 
 class Layer:
@@ -84,19 +83,3 @@ class Layer:
             raise RuntimeError(f"{name}: backward was called before forward; there is no input to differentiate at")
         if grad_output.shape != shape:
             raise ValueError(f"{name}: grad_output has shape {grad_output.shape}, expected {shape}, the shape of the last output")
-
-
-def pair(value: int | Pair, name: str, least: int) -> Pair:
-    """Return ``(height, width)`` from one number for both, or from a pair; each must be at least ``least``."""
-    height, width = (value, value) if isinstance(value, int) else value
-    if height < least or width < least:
-        raise ValueError(f"{name}={value!r}: expected whole numbers of at least {least}")
-    return height, width
-
-
-def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
-    """Return the height and width of the output of a sliding window: ``(size + 2 * padding - kernel) // stride + 1``."""
-    height, width = ((s + 2 * p - k) // t + 1 for s, k, t, p in zip(size, kernel, stride, padding, strict=True))
-    if height < 1 or width < 1:
-        raise ValueError(f"an image of height and width {size} with padding {padding} is smaller than the window {kernel}")
-    return height, width

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+import numpy.typing as npt
 
-from scratch.layer import Array, Layer, Pair, output_size, pair
+from scratch.layer import Array, Layer
+from scratch.windows import Pair, Sides, Window, cropped, padded, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
 TIE_RULES: tuple[TieRule, ...] = ("first", "last", "all", "split")
@@ -34,16 +35,14 @@ class MaxPool2d(Layer):
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0, ties: TieRule = "first") -> None:
         super().__init__()
-        self.kernel_size = pair(kernel_size, "kernel_size", least=1)
-        self.stride = self.kernel_size if stride is None else pair(stride, "stride", least=1)
-        self.padding = pair(padding, "padding", least=0)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            raise ValueError(f"padding={padding!r}: expected at most half of kernel_size={kernel_size!r}, or a window would hold nothing but padding")
+        self._window: Window = pooling_window(kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = self._window.kernel, self._window.stride, self._window.padding
         if ties not in TIE_RULES:
             raise ValueError(f"ties={ties!r}: expected one of {', '.join(TIE_RULES)}")
         self.ties: TieRule = ties
-        self._winners: Array | None = None
-        self._input_shape: tuple[int, ...] = ()
+        self._winners: list[npt.NDArray[np.bool_]] = []
+        self._sides: Sides = ((0, 0), (0, 0))
+        self._padded_shape: tuple[int, ...] = ()
         self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
@@ -59,27 +58,26 @@ class MaxPool2d(Layer):
             With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
-        (vertical, horizontal), (step_down, step_right) = self.padding, self.stride
-        height, width = output_size((x.shape[2], x.shape[3]), self.kernel_size, self.stride, self.padding)
-        padding = ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal))
-        padded = np.pad(x, padding, constant_values=-np.inf) if any(self.padding) else x
-        windows = sliding_window_view(padded, self.kernel_size, axis=(2, 3))[:, :, ::step_down, ::step_right]
-        candidates = windows.reshape(len(x), x.shape[1], height, width, -1)
-        output: Array = candidates.max(axis=-1)
-        self._winners = self._shares(candidates, output)
-        self._input_shape, self._output_shape = x.shape, output.shape
+        size = (x.shape[2], x.shape[3])
+        self._sides = self._window.sides(size)
+        around = padded(x, self._sides, -np.inf)
+        pixels = self._window.pixels(around, self._window.output_size(size))
+        output = pixels[0].copy()
+        for pixel in pixels[1:]:
+            np.maximum(output, pixel, out=output)
+        self._winners = self._decide([pixel == output for pixel in pixels])
+        self._padded_shape, self._output_shape = around.shape, output.shape
         return output
 
-    def _shares(self, candidates: Array, output: Array) -> Array:
-        """Return the part of its window's gradient that each candidate gets: ``(batch, channels, height, width, kernel elements)``."""
+    def _decide(self, largest: list[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.bool_]]:
+        """Return which pixel of each window gets a gradient, of those that equal its maximum: an array for each pixel of a window."""
         if self.ties in ("all", "split"):
-            shares: Array = (candidates == output[..., None]).astype(output.dtype)
-            if self.ties == "split":
-                shares /= shares.sum(axis=-1, keepdims=True)
-            return shares
-        last = candidates.shape[-1] - 1
-        winner = candidates.argmax(axis=-1) if self.ties == "first" else last - candidates[..., ::-1].argmax(axis=-1)
-        return np.asarray(np.arange(last + 1) == winner[..., None], dtype=output.dtype)
+            return largest
+        undecided = np.ones_like(largest[0])
+        for wins in largest if self.ties == "first" else reversed(largest):
+            np.logical_and(wins, undecided, out=wins)
+            np.logical_xor(wins, undecided, out=undecided)
+        return largest
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: every window's gradient goes to its winner, and adds up where windows overlap.
@@ -93,14 +91,9 @@ class MaxPool2d(Layer):
         array of shape (batch, channels, height, width)
         """
         self.check_grad_output(grad_output, self._output_shape)
-        assert self._winners is not None
-        batch, channels, height, width = self._input_shape
-        (top, left), (step_down, step_right) = self.padding, self.stride
-        rows, columns = grad_output.shape[2:]
-        grad_padded = np.zeros((batch, channels, height + 2 * top, width + 2 * left), grad_output.dtype)
-        for tap, (u, v) in enumerate(np.ndindex(self.kernel_size)):
-            share = self._winners[..., tap]
-            # where, not a bare product: an infinite gradient must not turn the losers' zeros into NaN.
-            part = np.where(share > 0, share * grad_output, 0)
-            grad_padded[:, :, u : u + step_down * rows : step_down, v : v + step_right * columns : step_right] += part
-        return grad_padded[:, :, top : top + height, left : left + width]
+        share = grad_output / sum(wins.astype(grad_output.dtype) for wins in self._winners) if self.ties == "split" else grad_output
+        grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
+        for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), self._winners, strict=True):
+            # where, not a product: an infinite gradient must not turn the losers' zeros into NaN.
+            np.add(grad_pixel, np.where(wins, share, 0), out=grad_pixel)
+        return cropped(grad_padded, self._sides)

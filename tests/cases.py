@@ -78,12 +78,35 @@ CASES: dict[str, Case] = {
     "conv2d-s2p1": Case(conv(2, 3, 3, stride=2, padding=1), (2, 8, 7)),
     "conv2d-s3s1": Case(conv(1, 2, 2, stride=(3, 1)), (1, 9, 4)),  # windows that leave gaps
     "conv2d-s1s2p1p2": Case(conv(2, 2, (2, 3), stride=(1, 2), padding=(1, 2), bias=False), (2, 5, 8)),
+    "conv2d-d2": Case(conv(2, 3, 3, dilation=2), (2, 8, 7)),
+    "conv2d-d2d3s2p3p1": Case(conv(2, 2, (3, 2), stride=2, padding=(3, 1), dilation=(2, 3)), (2, 7, 8)),
+    "conv2d-g2": Case(conv(4, 6, 3, groups=2), (4, 6, 5)),
+    "conv2d-g3s2p1": Case(conv(6, 3, (3, 2), stride=(2, 1), padding=1, groups=3, bias=False), (6, 7, 4)),
+    "conv2d-depthwise": Case(conv(3, 3, 3, padding=1, groups=3), (3, 6, 5)),
+    "conv2d-depthwise-x2d2": Case(conv(2, 4, 3, padding="same", dilation=2, groups=2), (2, 6, 7)),
+    "conv2d-same": Case(conv(2, 3, 3, padding="same"), (2, 5, 6)),
+    "conv2d-same-even": Case(conv(2, 3, (4, 2), padding="same"), (2, 5, 6)),  # an odd number of zeros
+    "conv2d-same-s2": Case(conv(2, 3, 3, stride=2, padding="same"), (2, 8, 7)),  # an odd number of rows of zeros, an even one of columns
+    "conv2d-same-s2-even": Case(conv(2, 3, (4, 2), stride=2, padding="same", dilation=(1, 2)), (2, 7, 8)),
+    "conv2d-same-s3k1": Case(conv(2, 3, (1, 2), stride=3, padding="same"), (2, 7, 6)),  # pixels in no window, and nothing to add
     "maxpool2d-2": Case(plain(scratch.MaxPool2d, 2), (3, 8, 6)),
     "maxpool2d-2-odd": Case(plain(scratch.MaxPool2d, 2), (2, 7, 5)),  # the last row and column fill no window
     "maxpool2d-3s1": Case(plain(scratch.MaxPool2d, 3, 1), (2, 6, 7)),  # windows overlap
     "maxpool2d-3s2p1": Case(plain(scratch.MaxPool2d, 3, 2, 1), (2, 7, 8)),
     "maxpool2d-2x3s3s2": Case(plain(scratch.MaxPool2d, (2, 3), (3, 2)), (2, 9, 8)),
     "maxpool2d-1": Case(plain(scratch.MaxPool2d, 1), (2, 3, 4)),
+    "avgpool2d-2": Case(plain(scratch.AvgPool2d, 2), (3, 8, 6)),
+    "avgpool2d-2-odd": Case(plain(scratch.AvgPool2d, 2), (2, 7, 5)),
+    "avgpool2d-3s1": Case(plain(scratch.AvgPool2d, 3, 1), (2, 6, 7)),
+    "avgpool2d-3s2p1": Case(plain(scratch.AvgPool2d, 3, 2, 1), (2, 7, 8)),
+    "avgpool2d-3s2p1-own": Case(plain(scratch.AvgPool2d, 3, 2, 1, count_padding=False), (2, 7, 8)),
+    "avgpool2d-4x3s1s2p2p1-own": Case(plain(scratch.AvgPool2d, (4, 3), (1, 2), (2, 1), count_padding=False), (2, 5, 6)),
+    "avgpool2d-1s2": Case(plain(scratch.AvgPool2d, 1, 2), (2, 5, 4)),  # pixels in no window
+    "globalaveragepool2d": Case(plain(scratch.GlobalAveragePool2d), (3, 7, 5)),
+    "globalaveragepool2d-1": Case(plain(scratch.GlobalAveragePool2d), (4, 1, 1)),
+    "zeropad2d-1": Case(plain(scratch.ZeroPad2d, 1), (2, 4, 5)),
+    "zeropad2d-p2p0": Case(plain(scratch.ZeroPad2d, (2, 0)), (2, 4, 5)),
+    "zeropad2d-0123": Case(plain(scratch.ZeroPad2d, (0, 1, 2, 3)), (2, 3, 4)),
     "relu-2d": Case(plain(scratch.ReLU), (7,)),
     "relu-4d": Case(plain(scratch.ReLU), (2, 4, 5)),
     "leakyrelu": Case(plain(scratch.LeakyReLU, 0.1), (2, 4, 5)),

@@ -138,6 +138,24 @@ def _padded_with_zero(right: Result, call: Call, oracle: Oracle) -> Result:
     return {"output": output}
 
 
+def _zeros_first(right: Result, call: Call, oracle: Oracle) -> Result:
+    # Turned by 180 degrees, the end of an image is its beginning.
+    turned = replace(with_weight(_flip)(call), x=_flip(call.x), grad_output=None)
+    return {"output": _flip(oracle.vjp(turned)["output"])}
+
+
+def _padding_not_counted(right: Result, call: Call, oracle: Oracle) -> Result:
+    counted = oracle.vjp(replace(call, x=np.ones_like(call.x), grad_output=None))["output"]
+    assert call.grad_output is not None
+    return {"output": right["output"] / counted, "grad_input": oracle.vjp(replace(call, grad_output=call.grad_output / counted))["grad_input"]}
+
+
+def _average_overwritten(right: Result, call: Call, oracle: Oracle) -> Result:
+    assert call.grad_output is not None
+    rows, columns = (np.minimum(np.arange(size), last - 1) for size, last in zip(call.x.shape[2:], call.grad_output.shape[2:], strict=True))
+    return {"grad_input": call.grad_output[:, :, rows[:, None], columns] / 9}
+
+
 def _no_shift(right: Result, call: Call, oracle: Oracle) -> Result:
     with np.errstate(all="ignore"):
         p = np.exp(call.x) / np.exp(call.x).sum(axis=1, keepdims=True)
@@ -200,6 +218,16 @@ FAULTS: dict[str, Fault] = {
     "pool-padded-with-zero": Fault("maxpool2d-3s2p1", _padded_with_zero, ("output",)),
     "pool-one-ulp": Fault("maxpool2d-2", replaced("output", lambda a: np.nextafter(a, 2 * a)), ("output",)),
     "pool-last-row": Fault("maxpool2d-2", replaced("output", _last_row_lost), ("output",), "border lost"),
+    "conv-groups-interleaved": Fault("conv2d-g2", replaced("output", lambda a: a[:, [0, 3, 1, 4, 2, 5]]), ("output",)),
+    "conv-same-zeros-first": Fault("conv2d-same-s2-even", _zeros_first, ("output",)),
+    "average-sum-for-mean": Fault("avgpool2d-2", scaled("output", 4), ("output",), "constant factor"),
+    "average-divided-twice": Fault("globalaveragepool2d", scaled("grad_input", 1 / 35), ("grad_input",), "constant factor"),
+    "average-relative-4e-15": Fault("avgpool2d-2", scaled("output", 1 + 2.0**-48), ("output",), "constant factor"),
+    "average-padding-not-counted": Fault("avgpool2d-3s2p1", _padding_not_counted, ("output", "grad_input")),
+    "average-overlap-overwritten": Fault("avgpool2d-3s1", _average_overwritten, ("grad_input",)),
+    "average-last-row": Fault("avgpool2d-3s1", replaced("output", _last_row_lost), ("output",), "border lost"),
+    "zeropad-one-row-off": Fault("zeropad2d-0123", replaced("output", _down), ("output",), "shifted"),
+    "zeropad-one-ulp": Fault("zeropad2d-1", replaced("grad_input", lambda a: np.nextafter(a, 2 * a)), ("grad_input",)),
     "relu-derivative-at-zero": Fault("relu-2d", _derivative_at_zero, ("grad_input",), "derivative at zero", family="kinks"),
     "relu-leaks": Fault("relu-4d", replaced("output", lambda a: np.where(a == 0, -1e-300, a)), ("output",)),
     "flatten-wrong-order": Fault(

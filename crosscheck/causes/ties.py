@@ -28,7 +28,7 @@ _RULES = {
 def tie_rule(failure: Failure) -> Iterator[Candidate]:
     """Another pixel wins, or several, where a maximum ties."""
     settings, grad_output = failure.oracle.settings, failure.call.grad_output
-    if failure.quantity != "grad_input" or grad_output is None or "weight" in failure.call.params or "kernel" not in settings:
+    if failure.quantity != "grad_input" or grad_output is None or not chooses(failure.oracle, failure.call.x):
         return
     tied, windows = _ties(failure)
     if not tied:
@@ -38,6 +38,11 @@ def tie_rule(failure: Failure) -> Iterator[Candidate]:
     for rule, words in _RULES.items():
         message = f"tie rule: {words}; {tied:,} of {windows:,} windows tie{experiment}"
         yield Candidate(f"tie rule: {rule}", message, *pooled_gradient(failure.call.x, grad_output, settings, rule))
+
+
+def chooses(layer: Oracle, x: Array) -> bool:
+    """Return whether a layer has windows with winners: max pooling does, average pooling and convolution do not."""
+    return "kernel" in layer.settings and layer.decisions(x) is not None
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[t
         What each layer gets.
     """
     layers = architecture.layers
-    pools = [name for name, layer in layers.items() if "kernel" in layer.settings and layer.decisions(inputs[name]) is not None]
+    pools = [name for name, layer in layers.items() if chooses(layer, inputs[name])]
     for rule in ("all", "split") if pools else ():
         changed = {name: _Ruled(layer, rule) if name in pools else layer for name, layer in layers.items()}
         yield f"tie rule: {rule}", f"tie rule of {', '.join(pools)}: {_RULES[rule]}", replace(architecture, layers=changed)

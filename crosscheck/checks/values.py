@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.arithmetic import Arithmetic
-from crosscheck.causes.ties import pooled_gradient
+from crosscheck.causes.ties import chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Settings
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, arranged, memory_of
@@ -132,8 +132,8 @@ def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, o
 def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, arithmetic: Arithmetic) -> Judgement:
     """Return ``undecided`` where a mismatch is nothing but a convention that was declared to differ."""
     rule, settings, cotangent = prepared.pair.ties, check.oracle.settings, check.wide.grad_output
-    pooled = judgement.verdict is Verdict.MISMATCH and judgement.place.quantity == "grad_input" and "kernel" in settings
-    if rule == "first" or not pooled or "weight" in check.wide.params or cotangent is None:
+    wrong = judgement.verdict is Verdict.MISMATCH and judgement.place.quantity == "grad_input"
+    if rule == "first" or not wrong or cotangent is None or not chooses(check.oracle, check.wide.x):
         return judgement
     expected, bound = pooled_gradient(check.wide.x, cotangent, settings, rule)
     found = check.found.get("grad_input")

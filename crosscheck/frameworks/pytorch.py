@@ -21,8 +21,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
 from crosscheck.frameworks.pytorch_noise import Largest, Noise
+from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
-from crosscheck.rounding import CrossEntropy, LogLikelihood, Measured, Multilinear, Selection, Softmax
+from crosscheck.rounding import Average, CrossEntropy, LogLikelihood, Measured, Multilinear, Selection, Softmax
 
 NAME = f"PyTorch {torch.__version__}"
 
@@ -244,7 +245,8 @@ def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
     if getattr(module, "ceil_mode", False) or _pair(getattr(module, "dilation", 1)) != (1, 1):
         return {}  # windows of another kind than hypotheses about them know
     names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
-    return {ours: _pair(getattr(module, theirs)) for ours, theirs in names.items() if hasattr(module, theirs)}
+    found = {ours: getattr(module, theirs) for ours, theirs in names.items() if hasattr(module, theirs)}
+    return {name: _pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" is none of numbers
 
 
 def _is_loss(module: nn.Module) -> bool:
@@ -257,6 +259,19 @@ def _pooling(module: nn.Module) -> Rounding:
     return Selection(overlapping=any(length > step for length, step in zip(reach, _pair(module.stride), strict=True)))
 
 
+def _averaging(module: nn.Module) -> Rounding:
+    assert isinstance(module, nn.AvgPool2d)
+    sums = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode, divisor_override=1)
+    return Average(TorchOracle(sums, Measured()))
+
+
+def _global_averaging(module: nn.Module) -> Rounding | None:
+    assert isinstance(module, nn.AdaptiveAvgPool2d)
+    if module.output_size not in (1, (1, 1)):
+        return None
+    return Average(TorchOracle(lambda x: x.sum(dim=(-2, -1), keepdim=True), Measured()))
+
+
 def _cross_entropy(module: nn.Module) -> Rounding | None:
     assert isinstance(module, nn.CrossEntropyLoss)
     if module.reduction not in ("mean", "sum") or module.weight is not None or module.label_smoothing:
@@ -266,8 +281,12 @@ def _cross_entropy(module: nn.Module) -> Rounding | None:
 
 _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     nn.Conv2d: lambda module: Multilinear(),
+    SameConv2d: lambda module: Multilinear(),
     nn.Linear: lambda module: Multilinear(),
     nn.MaxPool2d: _pooling,
+    nn.AvgPool2d: _averaging,
+    nn.AdaptiveAvgPool2d: _global_averaging,
+    nn.ZeroPad2d: lambda module: Selection(),
     nn.ReLU: lambda module: Selection(),
     nn.Flatten: lambda module: Selection(),
     nn.Softmax: lambda module: Softmax() if module.dim in (1, -1) else None,

@@ -1,4 +1,4 @@
-"""Operations that pick numbers and change none: ReLU, max pooling, flatten.
+"""Operations that pick numbers and change none: ReLU, max pooling, flatten, zeros put around an image.
 
 Their output must be equal bit for bit. So must the input's gradient, unless windows overlap and the gradients of several are added up.
 """

@@ -1,0 +1,124 @@
+"""Average pooling: the mean of each window, or of each whole image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratch.layer import Array, Layer
+from scratch.windows import Pair, Sides, Window, cropped, padded, pooling_window
+
+
+class AvgPool2d(Layer):
+    r"""Return the mean of each window.
+
+    .. math:: y_{b,c,i,j} = \frac{1}{m_{i,j}} \sum_{u,v} x_{b,c,\,s i+u-p,\,s j+v-p}
+
+    with stride s, padding p, x zero outside the image, and m the number of pixels of the window.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        Height and width of the windows.
+    stride : int or (int, int), optional
+        Steps between windows; the kernel size if left out. Rows and columns at the end that fill no window are dropped.
+    padding : int or (int, int)
+        Height and width of the zeros added on each side; at most half of the kernel.
+    count_padding : bool
+        Whether m counts the zeros of the padding (PyTorch's default, ``count_include_pad=True``) or the image's own pixels alone (as TensorFlow, JAX
+        and Keras do).
+    """
+
+    def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0, count_padding: bool = True) -> None:
+        super().__init__()
+        self._window: Window = pooling_window(kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = self._window.kernel, self._window.stride, self._window.padding
+        self.count_padding = count_padding
+        self._sides: Sides = ((0, 0), (0, 0))
+        self._padded_shape: tuple[int, ...] = ()
+        self._counts: Array | None = None
+        self._output_shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Array) -> Array:
+        """Return the mean of each window.
+
+        Parameters
+        ----------
+        x : array of shape (batch, channels, height, width)
+
+        Returns
+        -------
+        array of shape (batch, channels, output_height, output_width)
+            With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
+        """
+        self.check_input(x, "batch channels height width")
+        size = (x.shape[2], x.shape[3])
+        self._sides = self._window.sides(size)
+        output_size = self._window.output_size(size)
+        around = padded(x, self._sides)
+        counted = padded(np.ones((1, 1, *size), x.dtype), self._sides, float(self.count_padding))
+        self._counts = sum(self._window.pixels(counted, output_size), np.zeros((), x.dtype))
+        output: Array = sum(self._window.pixels(around, output_size), np.zeros((), x.dtype)) / self._counts
+        self._padded_shape, self._output_shape = around.shape, output.shape
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient: every pixel of a window gets 1/m of the window's gradient, and adds up where windows overlap.
+
+        Parameters
+        ----------
+        grad_output : array of shape (batch, channels, output_height, output_width)
+
+        Returns
+        -------
+        array of shape (batch, channels, height, width)
+        """
+        self.check_grad_output(grad_output, self._output_shape)
+        assert self._counts is not None
+        share = (grad_output / self._counts)[:, :, None, None]
+        grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
+        self._window.add(grad_padded, np.broadcast_to(share, (*grad_output.shape[:2], *self.kernel_size, *grad_output.shape[2:])))
+        return cropped(grad_padded, self._sides)
+
+
+class GlobalAveragePool2d(Layer):
+    """Return the mean of each channel: ``(batch, channels, height, width)`` to ``(batch, channels)``, for images of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._input_shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Array) -> Array:
+        """Return the mean of each channel.
+
+        Parameters
+        ----------
+        x : array of shape (batch, channels, height, width)
+
+        Returns
+        -------
+        array of shape (batch, channels)
+        """
+        self.check_input(x, "batch channels height width")
+        if 0 in x.shape[2:]:
+            raise ValueError(f"GlobalAveragePool2d: the input has shape {x.shape}; an image without pixels has no mean")
+        self._input_shape = x.shape
+        # Always in the same order in memory, so that the sum is always taken in the same order.
+        output: Array = np.ascontiguousarray(x).mean(axis=(2, 3))
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient: y = sum(x) / (height * width), so every pixel gets ``grad_output / (height * width)`` of its channel.
+
+        Parameters
+        ----------
+        grad_output : array of shape (batch, channels)
+
+        Returns
+        -------
+        array of shape (batch, channels, height, width)
+        """
+        self.check_grad_output(grad_output, None if self._input_shape is None else self._input_shape[:2])
+        assert self._input_shape is not None
+        height, width = self._input_shape[2:]
+        share = grad_output / (height * width)
+        return np.broadcast_to(share[:, :, None, None], self._input_shape).copy()

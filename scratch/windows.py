@@ -1,0 +1,132 @@
+"""Windows that slide over images: what convolution and pooling share.
+
+Zeros (or other values that do no harm) are put around the image once; then one view shows all windows at the same time. Pixel (u, v) of every window
+is a plain array of that view, as large as the output, and nothing is copied. Layers read images through the view, and add gradients through it.
+"""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from scratch.layer import Array
+
+Pair = tuple[int, int]
+Sides = tuple[Pair, Pair]
+"""What is added to an image: ((top, bottom), (left, right))."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Height and width of a window, of its steps, of the zeros around the image and of the steps between its own pixels.
+
+    Attributes
+    ----------
+    kernel, stride, dilation : (int, int)
+        Vertical and horizontal.
+    padding : (int, int) or "same"
+        Rows and columns added on each side; "same" adds as few as it takes for an output of ``ceil(size / stride)``.
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair | Literal["same"] = (0, 0)
+    dilation: Pair = (1, 1)
+
+    @property
+    def reach(self) -> Pair:
+        """Height and width of the part of the image that a window spans: ``dilation * (kernel - 1) + 1``."""
+        (height, width), (down, right) = self.kernel, self.dilation
+        return down * (height - 1) + 1, right * (width - 1) + 1
+
+    def sides(self, size: Pair) -> Sides:
+        """Return what is added around an image of this height and width.
+
+        For "same" that is ``(ceil(size / stride) - 1) * stride + reach - size`` in all, and not less than none; of an odd number the end gets one
+        more, as in TensorFlow, JAX and Keras, and in PyTorch, which knows "same" for a stride of 1.
+        """
+        if self.padding != "same":
+            vertical, horizontal = self.padding
+            return (vertical, vertical), (horizontal, horizontal)
+        totals = [max((-(-s // t) - 1) * t + r - s, 0) for s, t, r in zip(size, self.stride, self.reach, strict=True)]
+        top, left = (total // 2 for total in totals)
+        return (top, totals[0] - top), (left, totals[1] - left)
+
+    def output_size(self, size: Pair) -> Pair:
+        """Return height and width of the output: ``(size + padding before and after - reach) // stride + 1``."""
+        sides = self.sides(size)
+        height, width = ((s + sum(p) - r) // t + 1 for s, p, r, t in zip(size, sides, self.reach, self.stride, strict=True))
+        if height < 1 or width < 1 or 0 in size:
+            spread = "" if self.dilation == (1, 1) else f", which dilation {self.dilation} spreads over {self.reach}"
+            raise ValueError(
+                f"an image of height and width {size} with padding {self.padding} is smaller than the window {self.kernel}{spread}; "
+                "take larger images, more padding or a smaller kernel"
+            )
+        return height, width
+
+    def over(self, images: Array, output_size: tuple[int, ...]) -> Array:
+        """Return a view of padded images, ``(batch, channels, kernel height, kernel width, output height, output width)``.
+
+        ``view[:, :, u, v]`` is pixel (u, v) of every window. What is written there is written to the images; as windows overlap, only one pixel of
+        them may be written at a time.
+        """
+        batch, channels = images.shape[:2]
+        of_image, of_channel, of_row, of_pixel = images.strides
+        (down, right), (row, pixel) = self.stride, self.dilation
+        strides = (of_image, of_channel, of_row * row, of_pixel * pixel, of_row * down, of_pixel * right)
+        # Not as_strided, which would not notice a window that reaches beyond the images.
+        return np.ndarray((batch, channels, *self.kernel, *output_size), images.dtype, images, 0, strides)
+
+    def pixels(self, images: Array, output_size: tuple[int, ...]) -> list[Array]:
+        """Return such a view for each pixel of the windows, in row order: ``(batch, channels, output height, output width)``."""
+        return _by_pixel(self.over(images, output_size))
+
+    def add(self, images: Array, values: Array) -> None:
+        """Add a number for each pixel of each window to the images, where windows overlap several; ``values`` is shaped like :meth:`over`'s view."""
+        for pixel, value in zip(self.pixels(images, values.shape[4:]), _by_pixel(values), strict=True):
+            np.add(pixel, value, out=pixel)
+
+
+def _by_pixel(windows: Array) -> list[Array]:
+    return [pixel for row in windows.transpose(2, 3, 0, 1, 4, 5) for pixel in row]
+
+
+def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
+    """Return the window of a pooling layer; the stride is the kernel size where it is None, the padding at most half of the kernel."""
+    kernel, around = pair(kernel_size, "kernel_size", least=1), pair(padding, "padding", least=0)
+    if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
+        raise ValueError(f"padding={padding!r}: expected at most half of kernel_size={kernel_size!r}, or a window would hold nothing but padding")
+    return Window(kernel, kernel if stride is None else pair(stride, "stride", least=1), around)
+
+
+def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
+    """Return a copy of images with this value around them."""
+    (top, bottom), (left, right) = sides
+    batch, channels, height, width = x.shape
+    result = np.full((batch, channels, top + height + bottom, left + width + right), value, x.dtype)
+    result[:, :, top : top + height, left : left + width] = x
+    return result
+
+
+def cropped(x: Array, sides: Sides) -> Array:
+    """Return images without what :func:`padded` added."""
+    (top, bottom), (left, right) = sides
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """Return a whole number of at least ``least``, or raise a ValueError that calls it by this name."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
+    return int(value)
+
+
+def pair(value: Any, name: str, least: int) -> Pair:
+    """Return ``(height, width)`` from one whole number for both, or from a pair; each must be at least ``least``."""
+    values = value if isinstance(value, tuple | list) else (value, value)
+    if len(values) != 2 or any(not isinstance(v, numbers.Integral) or isinstance(v, bool) or v < least for v in values):
+        raise ValueError(f"{name}={value!r}: expected whole numbers of at least {least}: one, or a pair (height, width)")
+    return int(values[0]), int(values[1])

@@ -1,0 +1,105 @@
+"""Windows: how many zeros "same" adds and where, a view that stays within its image; results that depend on nothing but the numbers given."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import scratch
+from crosscheck.families import arranged
+from crosscheck.frameworks.pytorch_same import SameConv2d
+from scratch import convolution
+from scratch.windows import Window
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation", "before_and_after"),
+    [
+        pytest.param(5, 3, 1, 1, (1, 1), id="odd-kernel"),
+        pytest.param(5, 2, 1, 1, (0, 1), id="even-kernel"),
+        pytest.param(8, 3, 2, 1, (0, 1), id="stride-2"),
+        pytest.param(7, 3, 2, 1, (1, 1), id="stride-2-odd-size"),
+        pytest.param(7, 1, 3, 1, (0, 0), id="kernel-smaller-than-stride"),
+        pytest.param(224, 7, 2, 1, (2, 3), id="first-layer-of-a-residual-network"),
+        pytest.param(6, 3, 1, 2, (2, 2), id="dilation-2"),
+        pytest.param(2, 5, 4, 1, (1, 2), id="kernel-larger-than-image"),
+    ],
+)
+def test_same_padding(size: int, kernel: int, stride: int, dilation: int, before_and_after: tuple[int, int]) -> None:
+    """As TensorFlow documents it: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2."""
+    window = Window((kernel, 1), (stride, 1), "same", (dilation, 1))
+    assert window.sides((size, 1)) == (before_and_after, (0, 0))
+    assert window.output_size((size, 1)) == (-(-size // stride), 1)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (4, 2), (1, 6)], ids=str)
+def test_same_is_what_pytorch_calls_same(kernel: tuple[int, int]) -> None:
+    own, ours = nn.Conv2d(2, 3, kernel, padding="same", dilation=(1, 2)), SameConv2d(2, 3, kernel, dilation=(1, 2))
+    ours.load_state_dict(own.state_dict())
+    x = torch.from_numpy(np.random.default_rng(0).integers(-9, 9, (2, 2, 6, 7)).astype(np.float32))
+    with torch.no_grad():
+        for module in (own, ours):
+            for value in module.parameters():
+                value.copy_(torch.round(value * 16))  # whole numbers, so that no order of summation rounds
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Using padding='same' with even kernel lengths")
+            assert torch.equal(ours(x), own(x))
+
+
+def test_window_beyond_its_image_is_no_view() -> None:
+    with pytest.raises(ValueError, match="incompatible"):
+        Window((3, 3), (1, 1)).over(np.zeros((1, 1, 4, 4)), (3, 2))
+
+
+LAYERS: dict[str, Any] = {
+    "plain": {},
+    "strided": {"stride": 2, "padding": 1},
+    "grouped": {"groups": 2},
+    "depthwise": {"groups": 4, "padding": "same"},
+}
+
+
+def results(layer: scratch.Conv2d, x: Any, grad_output: Any) -> list[bytes]:
+    """Return the bits of everything that a convolution computes."""
+    output = layer.forward(x)
+    grad_input = layer.backward(grad_output)
+    return [np.ascontiguousarray(array).tobytes() for array in (output, grad_input, *layer.grads.values())]
+
+
+@pytest.mark.parametrize("memory", ["F", "strided"])
+@pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
+def test_same_bits_however_the_numbers_lie_in_memory(options: dict[str, Any], memory: str) -> None:
+    rng = np.random.default_rng(0)
+    layer = scratch.Conv2d(4, 4, 3, rng=rng, dtype=np.float32, **options)
+    x = rng.standard_normal((5, 4, 9, 8)).astype(np.float32)
+    grad_output = rng.standard_normal(layer.forward(x).shape).astype(np.float32)
+    assert results(layer, arranged(x, memory), arranged(grad_output, memory)) == results(layer, x, grad_output)
+
+
+@pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
+def test_parts_of_a_batch_change_no_output(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the batch is worked through whole or image by image, outputs and input gradients have the same bits."""
+    rng = np.random.default_rng(0)
+    layer = scratch.Conv2d(4, 4, 3, rng=rng, dtype=np.float32, **options)
+    x = rng.standard_normal((5, 4, 9, 8)).astype(np.float32)
+    grad_output = rng.standard_normal(layer.forward(x).shape).astype(np.float32)
+    whole = results(layer, x, grad_output)[:2]
+    monkeypatch.setattr(convolution, "COLUMNS", 1)
+    assert results(layer, x, grad_output)[:2] == whole
+
+
+def test_initializer_gets_what_it_needs() -> None:
+    seen: list[Any] = []
+
+    def init(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> Any:
+        seen.extend((shape, fan_in, fan_out))
+        return np.asarray(rng.uniform(-1, 1, shape), dtype)
+
+    layer = scratch.Conv2d(4, 6, (3, 5), groups=2, rng=np.random.default_rng(0), dtype=np.float32, init=init)
+    assert seen == [(6, 2, 3, 5), 30, 45]
+    assert np.array_equal(layer.params["weight"], np.random.default_rng(0).uniform(-1, 1, (6, 2, 3, 5)).astype(np.float32))
