@@ -45,7 +45,7 @@ class Layer:
         raise NotImplementedError
 
     def check_input(self, x: Array, axes: str) -> None:
-        """Raise unless ``x`` is a floating-point array with these axes, of the dtype of parameters and buffers.
+        """Raise unless ``x`` is a floating-point array with these axes, of the dtype of the parameters.
 
         Parameters
         ----------
@@ -57,13 +57,13 @@ class Layer:
         Raises
         ------
         TypeError
-            If ``x`` does not hold floats, or not of that dtype: NumPy would silently compute in the wider one.
+            If ``x`` does not hold floats, or not of the parameters' dtype: NumPy would silently compute in the wider one.
         ValueError
             If the number of axes is another one.
         """
         name = type(self).__name__
         self.check_floats(x)
-        for parameter, value in {**self.params, **self.buffers}.items():
+        for parameter, value in self.params.items():
             if value.dtype != x.dtype:
                 raise TypeError(
                     f"{name}: the input is {x.dtype}, {parameter} is {value.dtype}; build the layer with dtype={x.dtype.name!r} or convert the input"

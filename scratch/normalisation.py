@@ -86,7 +86,7 @@ class BatchNorm(Layer):
         if self.training:
             mean, variance = self._batch_statistics(x)
         else:
-            mean, variance = self._by_channel(self.buffers["running_mean"]), self._by_channel(self.buffers["running_var"])
+            mean, variance = self._running_statistics(x)
         self._from_batch = self.training
         self._inverse_std = 1 / np.sqrt(variance + self.eps)
         self._normalised = (x - mean) * self._inverse_std
@@ -151,6 +151,14 @@ class BatchNorm(Layer):
             self.buffers[name] *= 1 - self.momentum
             self.buffers[name] += self.momentum * new
         return mean, variance
+
+    def _running_statistics(self, x: Array) -> tuple[Array, Array]:
+        """Return running mean and variance, one number a channel."""
+        for name, value in self.buffers.items():
+            if value.dtype != x.dtype:
+                kind = type(self).__name__
+                raise TypeError(f"{kind}: the input is {x.dtype}, {name} is {value.dtype}; build the layer with dtype={x.dtype.name!r}")
+        return self._by_channel(self.buffers["running_mean"]), self._by_channel(self.buffers["running_var"])
 
     def _check_channels(self, x: Array) -> None:
         if x.shape[1] != self.num_features:

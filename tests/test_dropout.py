@@ -1,0 +1,71 @@
+"""Dropout: what is dropped, what becomes of the rest, and where the masks come from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import scratch
+from scratch.layer import Array
+
+X = np.arange(1.0, 7.0).reshape(2, 3)
+MASK = np.array([[True, False, True], [False, False, True]])
+
+
+def dropout(p: float = 0.5, seed: int = 0) -> scratch.Dropout:
+    """Return a layer with a generator of its own."""
+    return scratch.Dropout(p, rng=np.random.default_rng(seed))
+
+
+def test_given_mask() -> None:
+    layer = dropout(0.75)
+    assert layer.forward(X, MASK).tolist() == [[4, 0, 12], [0, 0, 24]]
+    assert layer.backward(X[::-1]).tolist() == [[16, 0, 24], [0, 0, 12]]
+    assert layer.mask is not None
+    assert np.array_equal(layer.mask, MASK)
+
+
+def test_evaluation_is_the_identity_both_ways() -> None:
+    layer = dropout()
+    layer.training = False
+    assert np.array_equal(layer.forward(X), X)
+    assert np.array_equal(layer.backward(-X), -X)
+    assert layer.mask is None
+
+
+def test_given_mask_leaves_the_generator() -> None:
+    layer, other = dropout(), dropout()
+    layer.forward(X, MASK)
+    assert np.array_equal(layer.forward(X), other.forward(X))
+
+
+def test_drawn_masks_differ_and_repeat_with_the_seed() -> None:
+    wide = np.ones((100, 100))
+    layer, same = dropout(), dropout()
+    first, second = layer.forward(wide), layer.forward(wide)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(same.forward(wide), first)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 0.9])
+def test_share_that_is_dropped(p: float) -> None:
+    """Hoeffding: of n draws, the share is further than this from p once in a million."""
+    layer = dropout(p)
+    layer.forward(np.ones(100_000))
+    assert layer.mask is not None
+    assert abs(np.mean(~layer.mask) - p) < np.sqrt(np.log(2e6) / (2 * layer.mask.size))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_mask_does_not_depend_on_the_precision(dtype: type) -> None:
+    layer, expected = dropout(), dropout()
+    output: Array = layer.forward(X.astype(dtype))
+    expected.forward(X)
+    assert output.dtype == dtype
+    assert layer.mask is not None
+    assert expected.mask is not None
+    assert np.array_equal(layer.mask, expected.mask)
+
+
+def test_infinity_that_is_dropped_is_0() -> None:
+    assert dropout().forward(np.array([np.inf, 1.0]), np.array([False, True])).tolist() == [0, 2]

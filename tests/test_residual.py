@@ -1,0 +1,142 @@
+"""Networks within networks: names, the graph, modes, freezing, and gradients that add up where ways meet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import scratch
+from scratch import LeakyReLU, Linear, Residual, Sequential, Tanh
+from scratch.layer import Array
+
+rng = np.random.default_rng
+
+
+def network() -> Sequential:
+    """Return a chain with a block without and one with a shortcut, and a block within, whose numbers are exact in evaluation: no sum is rounded."""
+    source = rng(0)
+    model = Sequential(
+        first=Linear(4, 5, rng=source),
+        block1=Residual(Sequential(linear1=Linear(5, 5, rng=source), relu=LeakyReLU(0.5), linear2=Linear(5, 5, rng=source))),
+        block2=Residual(
+            Sequential(norm=scratch.BatchNorm1d(5, eps=1), linear=Linear(5, 3, rng=source), inner=Residual(LeakyReLU(0.5))),
+            Sequential(linear=Linear(5, 3, rng=source)),
+        ),
+        last=LeakyReLU(0.5),
+    )
+    for value in model.params.values():
+        value[...] = source.integers(-9, 10, value.shape)
+    model.buffers["block2.norm.running_var"][...] = 3
+    return model
+
+
+def integers(seed: int, *shape: int) -> Array:
+    """Return small whole numbers."""
+    return rng(seed).integers(-9, 10, shape).astype(float)
+
+
+def test_graph() -> None:
+    assert {name: sources for name, (_, sources) in network().graph().items()} == {
+        "first": ("input",),
+        "block1.linear1": ("first",),
+        "block1.relu": ("block1.linear1",),
+        "block1.linear2": ("block1.relu",),
+        "block2.norm": ("block1.linear2", "first"),
+        "block2.linear": ("block2.norm",),
+        "block2.inner.body": ("block2.linear",),
+        "block2.shortcut.linear": ("block1.linear2", "first"),
+        "last": ("block2.inner.body", "block2.linear", "block2.shortcut.linear"),
+    }
+
+
+def test_graph_computes_what_forward_does() -> None:
+    model, x = network(), integers(1, 3, 4)
+    model.eval()
+    outputs = {"input": x}
+    for name, (layer, sources) in model.graph().items():
+        outputs[name] = layer.forward(np.sum([outputs[source] for source in sources], axis=0))
+    assert np.array_equal(outputs["last"], model.forward(x))
+
+
+def test_graph_computes_what_backward_does() -> None:
+    """A cotangent is the sum of the input gradients of all that an output feeds."""
+    model, grad_output = network(), integers(2, 3, 3)
+    model.eval()
+    model.forward(integers(1, 3, 4))
+    expected = model.backward(grad_output)
+    cotangents = {name: np.zeros(()) for name in ("input", *model.layers)} | {"last": grad_output}
+    for name, (layer, sources) in reversed(model.graph().items()):
+        grad_input = layer.backward(cotangents[name])
+        for source in sources:
+            cotangents[source] = cotangents[source] + grad_input
+    assert expected.any()
+    assert np.array_equal(cotangents["input"], expected)
+
+
+def test_names() -> None:
+    model = network()
+    model.forward(rng(1).standard_normal((3, 4)))
+    model.backward(rng(2).standard_normal((3, 3)))
+    linear = ["first", "block1.linear1", "block1.linear2"]
+    names = [f"{layer}.{name}" for layer in [*linear, "block2.norm", "block2.linear", "block2.shortcut.linear"] for name in ("weight", "bias")]
+    assert list(model.params) == names
+    assert list(model.grads) == names
+    assert list(model.buffers) == ["block2.norm.running_mean", "block2.norm.running_var"]
+
+
+def test_modes_reach_every_layer() -> None:
+    model = network()
+    model.eval()
+    assert [name for name, layer in model.layers.items() if layer.training] == []
+    model.train()
+    assert [name for name, layer in model.layers.items() if not layer.training] == []
+
+
+def test_block_is_frozen_as_a_whole() -> None:
+    model = network()
+    model.freeze("first", "block1")
+    model.forward(rng(1).standard_normal((3, 4)))
+    grad = model.backward(rng(2).standard_normal((3, 3)))
+    assert model.frozen == {"first", "block1.linear1", "block1.relu", "block1.linear2"}
+    assert {name.split(".")[0] for name in model.trainable_params} == {"block2"}
+    assert list(model.grads) == list(model.trainable_params)
+    assert grad.shape == (3, 5)
+    assert model.layers["first"].grads == {}
+
+
+def identity() -> Residual:
+    """Return a block whose body adds nothing."""
+    body = Linear(3, 3, rng=rng(0))
+    body.params["weight"][...] = 0
+    return Residual(body)
+
+
+def test_gradient_has_a_way_past_the_body() -> None:
+    block, grad_output = identity(), rng(2).standard_normal((2, 3))
+    assert np.array_equal(block.forward(np.ones((2, 3))), np.ones((2, 3)))
+    assert np.array_equal(block.backward(grad_output), grad_output)
+
+
+def shared(layer: scratch.Layer) -> Sequential:
+    """Return a network that has the same layer in two places."""
+    return Sequential(a=layer, b=Residual(layer))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        pytest.param(lambda: Sequential(end=Residual(Tanh())).graph(), "ends in a sum, of end.body and input; add a layer", id="ends-in-a-sum"),
+        pytest.param(lambda: Sequential(**{"a.b": Tanh()}), "called 'a.b', expected a name without a dot", id="dot"),
+        pytest.param(lambda: Sequential(input=Tanh()), "other than 'input'", id="input"),
+        pytest.param(lambda: Residual(Sequential(shortcut=Tanh()), Tanh()), "two layers are called 'shortcut'", id="shortcut-twice"),
+        pytest.param(lambda: shared(Tanh()), "same Tanh stands at 'a' and at 'b.body'", id="shared"),
+        pytest.param(lambda: network().freeze("block1.relu"), "no layer is called 'block1.relu'; the layers are first, block1", id="freeze"),
+        pytest.param(
+            lambda: Residual(Linear(3, 1, rng=rng(0))).forward(np.ones((2, 3))), r"\(2, 3\) into \(2, 1\), the shortcut into \(2, 3\)", id="shape"
+        ),
+    ],
+)
+def test_refused(make: object, message: str) -> None:
+    assert callable(make)
+    with pytest.raises(ValueError, match=message):
+        make()
