@@ -7,18 +7,17 @@ compared as well.
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from mnist_files import SHIPPED, DataError, Digits, cache_folder, download, load
+from command_options import RefusedError, at_least, data_folder, even, expect_representable, rate, settings_of, without
+from mnist_batches import batches, generators, steps_of_epoch, take
+from mnist_files import DataError, load
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 COULD_NOT_BE_CHECKED = 2
 
@@ -40,21 +39,19 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
     run = result.add_argument_group("the training run")
-    run.add_argument("--epochs", type=_at_least(1), default=3, help="passes over the training images")
-    run.add_argument("--steps", type=_at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
-    run.add_argument("--batch-size", type=_at_least(1), default=1, help="images a step; the last batch of an epoch may be smaller")
-    run.add_argument("--lr", type=_rate, default=0.005, help="learning rate")
-    run.add_argument("--momentum", type=_rate, default=0.0, help="momentum of gradient descent")
-    run.add_argument("--train-size", type=_at_least(1), default=1000, help="take the first so many training images")
-    run.add_argument("--test-size", type=_at_least(1), default=1000, help="take the first so many test images")
-    run.add_argument(
-        "--seed", type=_at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result"
-    )
+    run.add_argument("--epochs", type=at_least(1), default=3, help="passes over the training images")
+    run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
+    run.add_argument("--batch-size", type=at_least(1), default=1, help="images a step; the last batch of an epoch may be smaller")
+    run.add_argument("--lr", type=rate, default=0.005, help="learning rate")
+    run.add_argument("--momentum", type=rate, default=0.0, help="momentum of gradient descent")
+    run.add_argument("--train-size", type=at_least(1), default=1000, help="take the first so many training images")
+    run.add_argument("--test-size", type=at_least(1), default=1000, help="take the first so many test images")
+    run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
     checks = result.add_argument_group("the checks")
-    checks.add_argument("--check-every", type=_at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
+    checks.add_argument("--check-every", type=at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
     checks.add_argument(
         "--perturbed",
-        type=_even,
+        type=even,
         default=8,
         metavar="RUNS",
         help="references with perturbed rounding, the yardstick of the free run; even, 0 for none",
@@ -64,35 +61,6 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
     files.add_argument("--out", type=Path, default=Path("report"), help="folder for report.json and report.html")
     return result
-
-
-def _at_least(least: int) -> Any:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value}: expected a whole number of at least {least}")
-        return value
-
-    number.__name__ = "whole number"  # argparse shows it where int() fails
-    return number
-
-
-def _even(text: str) -> int:
-    value = int(text)
-    if value < 0 or value % 2:
-        raise argparse.ArgumentTypeError(f"{value}: expected an even number, or 0")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")
-    return value
-
-
-class RefusedError(Exception):
-    """The options cannot be followed; the message says which one, and what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,7 +86,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     with console.status("importing PyTorch"):
         import torch
         from subjects import SettingsError, tutorial_twins
-        from training_run import Plan, batches, compared, environment, test, train
+        from training_run import Plan, compared, environment, test, train
 
         from crosscheck.frameworks.pytorch import NAME
         from crosscheck.report.facts import RunFacts, collect
@@ -127,12 +95,11 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         from crosscheck.report.terminal import show
         from crosscheck.update import SgdSettings
 
-    if options.lr > np.finfo(options.dtype).max:
-        raise RefusedError(f"--lr {options.lr:g}: beyond what {options.dtype} can hold; lower it")
+    expect_representable(options.lr, options.dtype)
     torch.set_num_threads(1)  # the arrays of a step are far too small for more
-    steps = options.steps or options.epochs * math.ceil(options.train_size / options.batch_size)
+    steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)
     plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed)
-    weights_rng, order_rng = np.random.default_rng(plan.seed).spawn(2)
+    weights_rng, order_rng = generators(plan.seed)
     try:
         settings = SgdSettings(options.lr, options.momentum)
         twins = tutorial_twins(options.subject, weights_rng, plan.dtype, settings, plan.batch_size, tuple(options.freeze))
@@ -142,12 +109,12 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     facts = RunFacts(
         subject=options.subject,
         reference=NAME,
-        settings={name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        settings=settings_of(options),
         environment=environment(plan.seed, digits.sha256),
         steps_asked=plan.steps,
         checks_asked=plan.checks,
         command=command(arguments),
-        without_steps=command(_without_steps(arguments)),
+        without_steps=command(without(arguments, "--steps")),
     )
     console.print(f"{options.subject} against {NAME}, {options.dtype}, lr {options.lr:g}, seed {plan.seed}", markup=False)
     console.print(f"{plan.steps:,} steps of {plan.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
@@ -170,19 +137,6 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     return int(collected["exit_status"])
 
 
-def data_folder(options: argparse.Namespace, console: Console) -> Path:
-    """Return the folder to read, after downloading into it where that was asked for."""
-    if not options.download:
-        return SHIPPED if options.data_dir is None else Path(options.data_dir)
-    folder = cache_folder() if options.data_dir is None else Path(options.data_dir)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("looking for the full set", total=None)
-        download(folder, arrived=lambda name, done, size: progress.update(task, description=name, completed=done, total=size))
-    console.print(f"the full set is in {folder}", markup=False)
-    return folder
-
-
 def prepare(folder: Path) -> None:
     """Make the report's folder before the work begins, so that a wrong path costs no training run."""
     try:
@@ -194,27 +148,9 @@ def prepare(folder: Path) -> None:
         raise RefusedError(f"--out {folder}: reports cannot be written there ({error.strerror}); name another folder") from None
 
 
-def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:
-    """Return the first images of each kind; an error where there are not that many."""
-    for option, asked, there in (("--train-size", train, len(digits.train_images)), ("--test-size", test, len(digits.test_images))):
-        if asked > there:
-            raise DataError(f"{option} {asked:,}: {folder} has {there:,} images; lower it, or get the full set with --download")
-    return Digits(digits.train_images[:train], digits.train_labels[:train], digits.test_images[:test], digits.test_labels[:test], digits.sha256)
-
-
 def command(arguments: Sequence[str]) -> str:
     """Return the command line of a run."""
     return shlex.join(["python", "scripts/compare_training.py", *arguments])
-
-
-def _without_steps(arguments: Sequence[str]) -> list[str]:
-    """Return the options without ``--steps`` and its number."""
-    kept, skip = [], False
-    for argument in arguments:
-        if not skip and not argument.startswith("--steps"):
-            kept.append(argument)
-        skip = argument == "--steps"
-    return kept
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import threadpoolctl
 import torch
+from evaluation import negative_log_likelihood, outputs
+from mnist_batches import Batch, Labels, Schedule, scaled
 from mnist_files import Digits
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -25,22 +27,15 @@ from crosscheck.report.findings import fraction_in_words
 from crosscheck.training import BothOutcomes, TrainingComparison
 
 LINE_EVERY = 100
-TEST_BATCH = 250
 IMAGES_SHOWN = 8
-
-Labels = npt.NDArray[np.int64]
-Images = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Schedule):
     """How long to train, on how much at once, and what to check.
 
     Attributes
     ----------
-    dtype : numpy.dtype
-        Precision of the subject and of the reference beside it.
-    batch_size, steps : int
     check_every : int
         The first step is checked and every so-many-th after it.
     perturbed : int
@@ -48,9 +43,6 @@ class Plan:
     seed : int
     """
 
-    dtype: np.dtype[Any]
-    batch_size: int
-    steps: int
     check_every: int
     perturbed: int
     seed: int
@@ -59,34 +51,6 @@ class Plan:
     def checks(self) -> int:
         """How many steps are checked."""
         return math.ceil(self.steps / self.check_every)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The images of one step and the epoch that it belongs to."""
-
-    epoch: int
-    x: Images
-    labels: Labels
-
-
-def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
-    """Return images as ``(count, 1, 28, 28)`` floats from -0.5 to 0.5."""
-    return np.asarray(images[:, None].astype(dtype) / 255 - 0.5)
-
-
-def batches(digits: Digits, plan: Plan, rng: np.random.Generator) -> Iterator[Batch]:
-    """Yield the batches of a run, shuffled anew each epoch."""
-    done, epoch = 0, 0
-    while True:
-        epoch += 1
-        order = rng.permutation(len(digits.train_images))
-        for start in range(0, len(order), plan.batch_size):
-            if done == plan.steps:
-                return
-            done += 1
-            picked = order[start : start + plan.batch_size]
-            yield Batch(epoch, scaled(digits.train_images[picked], plan.dtype), digits.train_labels[picked])
 
 
 @dataclass
@@ -179,9 +143,9 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
     predictions = {}
     with console.status("testing"):
         for side, network in (("subject", comparison.subject), ("reference", comparison.free.reference)):
-            outputs = np.concatenate([network.predict(images[at : at + TEST_BATCH]) for at in range(0, len(images), TEST_BATCH)]).astype(np.float64)
-            predictions[side] = outputs.argmax(axis=1)
-            losses = negative_log_likelihood(outputs, labels, probabilities)
+            last = outputs(network.predict, images)
+            predictions[side] = last.argmax(axis=1)
+            losses = negative_log_likelihood(last, labels, probabilities)
             facts.test[side] = SideTest(float(losses.mean()), float((predictions[side] == labels).mean()))
     differing = np.flatnonzero(predictions["subject"] != predictions["reference"])
     facts.predictions_differing = len(differing)
@@ -197,16 +161,6 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
     for side, result in facts.test.items():
         console.print(f"test  {side:<9}  loss {result.loss:.4f}  accuracy {100 * result.accuracy:.1f} %", markup=False)
     console.print(f"test  {len(differing):,} of {len(labels):,} predictions differ", markup=False)
-
-
-def negative_log_likelihood(outputs: npt.NDArray[np.float64], labels: Labels, probabilities: bool) -> npt.NDArray[np.float64]:
-    """Return each image's loss from a network's last output, probabilities or logits."""
-    own = outputs[np.arange(len(labels)), labels]
-    if probabilities:
-        with np.errstate(divide="ignore"):  # a probability that underflowed costs infinitely much
-            return np.asarray(-np.log(own))
-    largest = outputs.max(axis=1)
-    return np.asarray(largest + np.log(np.exp(outputs - largest[:, None]).sum(axis=1)) - own)
 
 
 def environment(seed: int, sha256: dict[str, str]) -> dict[str, Any]:

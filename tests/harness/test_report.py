@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from mnist_batches import batches
 from networks import digits
 from rich.console import Console
 from subjects import tutorial_twins
-from training_run import Plan, batches, compared
+from training_run import Plan, compared
 
 from crosscheck.judgement import Judgement, Kind, Verdict, Worst
 from crosscheck.record import Record
