@@ -26,7 +26,8 @@ from crosscheck.report.facts import RunFacts, SideTest
 from crosscheck.report.findings import fraction_in_words
 from crosscheck.training import BothOutcomes, TrainingComparison
 
-LINE_EVERY = 100
+LINE_EVERY, LINES = 100, 500
+"""A line, and a look at the free runs, each hundred steps; in a long run fewer, so that there are no more than so many of them."""
 IMAGES_SHOWN = 8
 
 
@@ -51,6 +52,11 @@ class Plan(Schedule):
     def checks(self) -> int:
         """How many steps are checked."""
         return math.ceil(self.steps / self.check_every)
+
+    @property
+    def line_every(self) -> int:
+        """How many steps there are from one line to the next."""
+        return LINE_EVERY * math.ceil(self.steps / (LINES * LINE_EVERY))
 
 
 @dataclass
@@ -97,7 +103,7 @@ def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
     first = slice(plan.batch_size)
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
     elements = plan.checks * elements_per_step(twins.architecture, twins.subject.params, sample, labels)
-    looks = math.ceil(plan.steps / LINE_EVERY)
+    looks = math.ceil(plan.steps / plan.line_every)
     return TrainingComparison(twins.architecture, twins.subject, twins.make, Arithmetic(plan.dtype, elements), looks, plan.perturbed, plan.seed)
 
 
@@ -117,10 +123,10 @@ def train(comparison: TrainingComparison, run: Iterator[Batch], plan: Plan, fact
         task = progress.add_task("", total=plan.steps)
         for step, batch in enumerate(run, start=1):
             outcomes = comparison.step(batch.x, batch.labels, check=(step - 1) % plan.check_every == 0)
-            facts.losses.append((outcomes.subject.loss, outcomes.reference.loss))
+            facts.losses.add(outcomes.subject.loss, outcomes.reference.loss)
             averages.add(outcomes, batch.labels)
             progress.advance(task)
-            if step % LINE_EVERY == 0 or step == plan.steps:
+            if step % plan.line_every == 0 or step == plan.steps:
                 comparison.look()
                 facts.lines.append(averages.row(step, batch.epoch))
                 console.print(line(facts.lines[-1], comparison.worst_fraction()), markup=False)
