@@ -1,10 +1,11 @@
-"""The facts of a run, collected step by step: small enough to keep for 180,000 steps, complete enough to find where and why."""
+"""The facts of a run, collected step by step: of a size that does not grow with its length, complete enough to find where and why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from crosscheck.curve import Peaks
 from crosscheck.judgement import Judgement, Kind, Verdict
 
 Key = tuple[Kind, str, str]
@@ -16,9 +17,8 @@ class Series:
 
     Attributes
     ----------
-    steps : list of int
-    fractions : list of float
-        The largest error of each checked step, as a fraction of its tolerance.
+    curve : Peaks
+        The largest error of the checked steps, as a fraction of its tolerance.
     elements : int
         Numbers compared so far.
     counts : dict of Verdict to int
@@ -31,8 +31,7 @@ class Series:
         Why it was skipped or undecided, the first time.
     """
 
-    steps: list[int] = field(default_factory=list)
-    fractions: list[float] = field(default_factory=list)
+    curve: Peaks = field(default_factory=Peaks)
     elements: int = 0
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     worst: Judgement | None = None
@@ -48,8 +47,7 @@ class Series:
         if judgement.verdict in (Verdict.SKIPPED, Verdict.UNDECIDED):
             self.reason = self.reason or judgement.reason
             return
-        self.steps.append(judgement.place.step)
-        self.fractions.append(judgement.fraction)
+        self.curve.add(judgement.place.step, judgement.fraction)
         if self.worst is None or _severity(judgement) > _severity(self.worst):
             self.worst = judgement
 

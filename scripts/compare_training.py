@@ -7,7 +7,6 @@ compared as well.
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 import sys
 import time
@@ -16,9 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mnist_files import SHIPPED, DataError, Digits, cache_folder, download, load
+from checkpoints import CheckpointError, Clock
+from command_options import (
+    KEEPING,
+    KEEPING_OPTIONS,
+    RefusedError,
+    add_checkpoint,
+    at_least,
+    data_folder,
+    even,
+    expect_kept,
+    expect_representable,
+    how_to_go_on,
+    rate,
+    settings_of,
+    without,
+)
+from mnist_batches import batches, generators, steps_of_epoch, take
+from mnist_files import DataError, load
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from crosscheck.files import NotWritableError
+from crosscheck.report.facts import RunFacts, collect
+from crosscheck.report.files import write_json
 
 COULD_NOT_BE_CHECKED = 2
 
@@ -40,59 +59,29 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
     run = result.add_argument_group("the training run")
-    run.add_argument("--epochs", type=_at_least(1), default=3, help="passes over the training images")
-    run.add_argument("--steps", type=_at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
-    run.add_argument("--batch-size", type=_at_least(1), default=1, help="images a step; the last batch of an epoch may be smaller")
-    run.add_argument("--lr", type=_rate, default=0.005, help="learning rate")
-    run.add_argument("--momentum", type=_rate, default=0.0, help="momentum of gradient descent")
-    run.add_argument("--train-size", type=_at_least(1), default=1000, help="take the first so many training images")
-    run.add_argument("--test-size", type=_at_least(1), default=1000, help="take the first so many test images")
-    run.add_argument(
-        "--seed", type=_at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result"
-    )
+    run.add_argument("--epochs", type=at_least(1), default=3, help="passes over the training images")
+    run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
+    run.add_argument("--batch-size", type=at_least(1), default=1, help="images a step; the last batch of an epoch may be smaller")
+    run.add_argument("--lr", type=rate, default=0.005, help="learning rate")
+    run.add_argument("--momentum", type=rate, default=0.0, help="momentum of gradient descent")
+    run.add_argument("--train-size", type=at_least(1), default=1000, help="take the first so many training images")
+    run.add_argument("--test-size", type=at_least(1), default=1000, help="take the first so many test images")
+    run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
     checks = result.add_argument_group("the checks")
-    checks.add_argument("--check-every", type=_at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
+    checks.add_argument("--check-every", type=at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
     checks.add_argument(
         "--perturbed",
-        type=_even,
+        type=even,
         default=8,
         metavar="RUNS",
         help="references with perturbed rounding, the yardstick of the free run; even, 0 for none",
     )
+    add_checkpoint(result)
     files = result.add_argument_group("files")
     files.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 images that ship if left out")
     files.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
     files.add_argument("--out", type=Path, default=Path("report"), help="folder for report.json and report.html")
     return result
-
-
-def _at_least(least: int) -> Any:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value}: expected a whole number of at least {least}")
-        return value
-
-    number.__name__ = "whole number"  # argparse shows it where int() fails
-    return number
-
-
-def _even(text: str) -> int:
-    value = int(text)
-    if value < 0 or value % 2:
-        raise argparse.ArgumentTypeError(f"{value}: expected an even number, or 0")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")
-    return value
-
-
-class RefusedError(Exception):
-    """The options cannot be followed; the message says which one, and what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return compare(options, arguments, Console(highlight=False))
-    except (DataError, RefusedError) as error:
+    except (DataError, RefusedError, CheckpointError, NotWritableError) as error:
         errors.print(f"compare_training: {error}", style="red", markup=False)
     except KeyboardInterrupt:
         errors.print("compare_training: interrupted; no report was written", style="red")
@@ -114,25 +103,24 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     folder = data_folder(options, console)
     digits = take(load(folder), options.train_size, options.test_size, folder)
     prepare(options.out)
+    expect_kept(options)
     # A wrong option or a missing file has been answered by now; importing the framework takes seconds.
     with console.status("importing PyTorch"):
         import torch
+        from comparison_checkpoint import Keeper
         from subjects import SettingsError, tutorial_twins
-        from training_run import Plan, batches, compared, environment, test, train
+        from training_run import Plan, compared, environment, test, train
 
         from crosscheck.frameworks.pytorch import NAME
-        from crosscheck.report.facts import RunFacts, collect
-        from crosscheck.report.files import write_json
         from crosscheck.report.html import write_html
         from crosscheck.report.terminal import show
         from crosscheck.update import SgdSettings
 
-    if options.lr > np.finfo(options.dtype).max:
-        raise RefusedError(f"--lr {options.lr:g}: beyond what {options.dtype} can hold; lower it")
+    expect_representable(options.lr, options.dtype)
     torch.set_num_threads(1)  # the arrays of a step are far too small for more
-    steps = options.steps or options.epochs * math.ceil(options.train_size / options.batch_size)
+    steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)
     plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed)
-    weights_rng, order_rng = np.random.default_rng(plan.seed).spawn(2)
+    weights_rng, order_rng = generators(plan.seed)
     try:
         settings = SgdSettings(options.lr, options.momentum)
         twins = tutorial_twins(options.subject, weights_rng, plan.dtype, settings, plan.batch_size, tuple(options.freeze))
@@ -142,19 +130,21 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     facts = RunFacts(
         subject=options.subject,
         reference=NAME,
-        settings={name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()},
+        settings=settings_of(options, KEEPING),
         environment=environment(plan.seed, digits.sha256),
         steps_asked=plan.steps,
         checks_asked=plan.checks,
-        command=command(arguments),
-        without_steps=command(_without_steps(arguments)),
+        command=command(without(arguments, *KEEPING_OPTIONS)),
+        without_steps=command(without(arguments, "--steps", *KEEPING_OPTIONS)),
     )
-    console.print(f"{options.subject} against {NAME}, {options.dtype}, lr {options.lr:g}, seed {plan.seed}", markup=False)
-    console.print(f"{plan.steps:,} steps of {plan.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
-    console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
+    announce(options, plan.steps, facts.reference, console)
+    keeper, averages = None, None
+    if options.checkpoint is not None:
+        keeper = Keeper(options.checkpoint, identity(facts, options), Clock(options.checkpoint_every), twins.subject, comparison, facts)
+        averages = keeper.go_on(console) if options.checkpoint.exists() else None
     started = time.monotonic()
     try:
-        train(comparison, batches(digits, plan, order_rng), plan, facts, console)
+        train(comparison, batches(digits, plan, order_rng, comparison.steps), plan, facts, console, keeper, averages)
         if not facts.failed:
             test(comparison, digits, plan.dtype, options.subject == "article", facts, console)
     except KeyboardInterrupt:
@@ -167,20 +157,23 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         write_json(options.out / "report.json", collected)
         write_html(options.out / "report.html", collected)
     console.print(f"\nreport: {options.out / 'report.html'} and report.json", markup=False)
+    if facts.interrupted:
+        console.print(how_to_go_on(options.checkpoint), markup=False)
     return int(collected["exit_status"])
 
 
-def data_folder(options: argparse.Namespace, console: Console) -> Path:
-    """Return the folder to read, after downloading into it where that was asked for."""
-    if not options.download:
-        return SHIPPED if options.data_dir is None else Path(options.data_dir)
-    folder = cache_folder() if options.data_dir is None else Path(options.data_dir)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("looking for the full set", total=None)
-        download(folder, arrived=lambda name, done, size: progress.update(task, description=name, completed=done, total=size))
-    console.print(f"the full set is in {folder}", markup=False)
-    return folder
+def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
+    """Say what is done, and what the lines to come show."""
+    console.print(f"{options.subject} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
+    console.print(f"{steps:,} steps of {options.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
+    console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
+
+
+def identity(facts: RunFacts, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what makes the run what it is: wherever its files lie, and whatever its length was called."""
+    left_out = {"out", "data_dir", "download", "epochs", "steps"}
+    settings = {name: value for name, value in facts.settings.items() if name not in left_out}
+    return {**settings, "steps": facts.steps_asked, "data_sha256": facts.environment["data_sha256"], **facts.environment["versions"]}
 
 
 def prepare(folder: Path) -> None:
@@ -194,27 +187,9 @@ def prepare(folder: Path) -> None:
         raise RefusedError(f"--out {folder}: reports cannot be written there ({error.strerror}); name another folder") from None
 
 
-def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:
-    """Return the first images of each kind; an error where there are not that many."""
-    for option, asked, there in (("--train-size", train, len(digits.train_images)), ("--test-size", test, len(digits.test_images))):
-        if asked > there:
-            raise DataError(f"{option} {asked:,}: {folder} has {there:,} images; lower it, or get the full set with --download")
-    return Digits(digits.train_images[:train], digits.train_labels[:train], digits.test_images[:test], digits.test_labels[:test], digits.sha256)
-
-
 def command(arguments: Sequence[str]) -> str:
     """Return the command line of a run."""
     return shlex.join(["python", "scripts/compare_training.py", *arguments])
-
-
-def _without_steps(arguments: Sequence[str]) -> list[str]:
-    """Return the options without ``--steps`` and its number."""
-    kept, skip = [], False
-    for argument in arguments:
-        if not skip and not argument.startswith("--steps"):
-            kept.append(argument)
-        skip = argument == "--steps"
-    return kept
 
 
 if __name__ == "__main__":

@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import threadpoolctl
 import torch
+from comparison_checkpoint import Keeper
+from evaluation import negative_log_likelihood, outputs
+from interruption import between_steps
+from mnist_batches import Batch, Schedule, scaled
 from mnist_files import Digits
+from progress_lines import Averages, line
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from subjects import Twins
@@ -22,26 +27,19 @@ from crosscheck.arithmetic import Arithmetic
 from crosscheck.lockstep import elements_per_step
 from crosscheck.oracle_step import Start
 from crosscheck.report.facts import RunFacts, SideTest
-from crosscheck.report.findings import fraction_in_words
-from crosscheck.training import BothOutcomes, TrainingComparison
+from crosscheck.training import TrainingComparison
 
-LINE_EVERY = 100
-TEST_BATCH = 250
+LINE_EVERY, LINES = 100, 500
+"""A line, and a look at the free runs, each hundred steps; in a long run fewer, so that there are no more than so many of them."""
 IMAGES_SHOWN = 8
-
-Labels = npt.NDArray[np.int64]
-Images = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Schedule):
     """How long to train, on how much at once, and what to check.
 
     Attributes
     ----------
-    dtype : numpy.dtype
-        Precision of the subject and of the reference beside it.
-    batch_size, steps : int
     check_every : int
         The first step is checked and every so-many-th after it.
     perturbed : int
@@ -49,9 +47,6 @@ class Plan:
     seed : int
     """
 
-    dtype: np.dtype[Any]
-    batch_size: int
-    steps: int
     check_every: int
     perturbed: int
     seed: int
@@ -61,72 +56,10 @@ class Plan:
         """How many steps are checked."""
         return math.ceil(self.steps / self.check_every)
 
-
-@dataclass(frozen=True)
-class Batch:
-    """The images of one step and the epoch that it belongs to."""
-
-    epoch: int
-    x: Images
-    labels: Labels
-
-
-def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
-    """Return images as ``(count, 1, 28, 28)`` floats from -0.5 to 0.5."""
-    return np.asarray(images[:, None].astype(dtype) / 255 - 0.5)
-
-
-def batches(digits: Digits, plan: Plan, rng: np.random.Generator) -> Iterator[Batch]:
-    """Yield the batches of a run, shuffled anew each epoch."""
-    done, epoch = 0, 0
-    while True:
-        epoch += 1
-        order = rng.permutation(len(digits.train_images))
-        for start in range(0, len(order), plan.batch_size):
-            if done == plan.steps:
-                return
-            done += 1
-            picked = order[start : start + plan.batch_size]
-            yield Batch(epoch, scaled(digits.train_images[picked], plan.dtype), digits.train_labels[picked])
-
-
-@dataclass
-class Averages:
-    """Loss and accuracy of both sides since the last line."""
-
-    steps: int = 0
-    images: int = 0
-    losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    hits: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-
-    def add(self, outcomes: BothOutcomes, labels: Labels) -> None:
-        """Take in one step."""
-        sides = (outcomes.subject, outcomes.reference)
-        self.steps += 1
-        self.images += len(labels)
-        self.losses += [side.loss for side in sides]
-        self.hits += [float((side.output.argmax(axis=1) == labels).sum()) for side in sides]
-
-    def row(self, step: int, epoch: int) -> dict[str, Any]:
-        """Return the line's numbers."""
-        (subject_loss, reference_loss), (subject_hits, reference_hits) = self.losses / self.steps, self.hits / self.images
-        return {
-            "step": step,
-            "epoch": epoch,
-            "subject_loss": float(subject_loss),
-            "reference_loss": float(reference_loss),
-            "subject_accuracy": float(subject_hits),
-            "reference_accuracy": float(reference_hits),
-        }
-
-
-def line(row: dict[str, Any], worst: float) -> str:
-    """Return a line as text."""
-    losses = f"loss {row['subject_loss']:.4f} / {row['reference_loss']:.4f}"
-    accuracies = f"accuracy {100 * row['subject_accuracy']:5.1f} / {100 * row['reference_accuracy']:5.1f} %"
-    return (
-        f"step {row['step']:6,}  epoch {row['epoch']}  {losses}  {accuracies}  worst {'not equal' if math.isinf(worst) else fraction_in_words(worst)}"
-    )
+    @property
+    def line_every(self) -> int:
+        """How many steps there are from one line to the next."""
+        return LINE_EVERY * math.ceil(self.steps / (LINES * LINE_EVERY))
 
 
 def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
@@ -134,12 +67,33 @@ def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
     first = slice(plan.batch_size)
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
     elements = plan.checks * elements_per_step(twins.architecture, Start(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
-    looks = math.ceil(plan.steps / LINE_EVERY)
+    looks = math.ceil(plan.steps / plan.line_every)
     return TrainingComparison(twins.architecture, twins.subject, twins.make, Arithmetic(plan.dtype, elements), looks, plan.perturbed, plan.seed)
 
 
-def train(comparison: TrainingComparison, run: Iterator[Batch], plan: Plan, facts: RunFacts, console: Console) -> None:
-    """Do all steps; an interruption or a training that diverges on both sides ends the run early and is noted."""
+def train(
+    comparison: TrainingComparison,
+    run: Iterator[Batch],
+    plan: Plan,
+    facts: RunFacts,
+    console: Console,
+    keeper: Keeper | None = None,
+    averages: Averages | None = None,
+) -> None:
+    """Do all steps that are left; a training that diverges on both sides ends the run early and is noted.
+
+    Parameters
+    ----------
+    keeper : Keeper, optional
+        Writes checkpoints.
+    averages : Averages, optional
+        Those of a checkpoint.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Between two steps, after a last checkpoint.
+    """
     columns = (
         TextColumn("checking"),
         BarColumn(),
@@ -149,19 +103,23 @@ def train(comparison: TrainingComparison, run: Iterator[Batch], plan: Plan, fact
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    averages = Averages()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=plan.steps)
-        for step, batch in enumerate(run, start=1):
+    averages = averages or Averages()
+    with between_steps() as interruption, Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=plan.steps, completed=comparison.steps)
+        for step, batch in enumerate(run, start=comparison.steps + 1):
             outcomes = comparison.step(batch.x, batch.labels, check=(step - 1) % plan.check_every == 0)
-            facts.losses.append((outcomes.subject.loss, outcomes.reference.loss))
+            facts.losses.add(outcomes.subject.loss, outcomes.reference.loss)
             averages.add(outcomes, batch.labels)
             progress.advance(task)
-            if step % LINE_EVERY == 0 or step == plan.steps:
+            if step % plan.line_every == 0 or step == plan.steps:
                 comparison.look()
                 facts.lines.append(averages.row(step, batch.epoch))
                 console.print(line(facts.lines[-1], comparison.worst_fraction()), markup=False)
                 averages = Averages()
+            if keeper is not None and (keeper.clock.due() or interruption.wanted or step == plan.steps):
+                keeper.keep(averages)
+            if interruption.wanted:
+                raise KeyboardInterrupt
             if not math.isfinite(outcomes.subject.loss) and not math.isfinite(outcomes.reference.loss):
                 facts.failed = "the loss is not finite on either side; the training diverged, lower --lr"
                 return
@@ -180,9 +138,9 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
     predictions = {}
     with console.status("testing"):
         for side, network in (("subject", comparison.subject), ("reference", comparison.free.reference)):
-            outputs = np.concatenate([network.predict(images[at : at + TEST_BATCH]) for at in range(0, len(images), TEST_BATCH)]).astype(np.float64)
-            predictions[side] = outputs.argmax(axis=1)
-            losses = negative_log_likelihood(outputs, labels, probabilities)
+            last = outputs(network.predict, images)
+            predictions[side] = last.argmax(axis=1)
+            losses = negative_log_likelihood(last, labels, probabilities)
             facts.test[side] = SideTest(float(losses.mean()), float((predictions[side] == labels).mean()))
     differing = np.flatnonzero(predictions["subject"] != predictions["reference"])
     facts.predictions_differing = len(differing)
@@ -198,16 +156,6 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
     for side, result in facts.test.items():
         console.print(f"test  {side:<9}  loss {result.loss:.4f}  accuracy {100 * result.accuracy:.1f} %", markup=False)
     console.print(f"test  {len(differing):,} of {len(labels):,} predictions differ", markup=False)
-
-
-def negative_log_likelihood(outputs: npt.NDArray[np.float64], labels: Labels, probabilities: bool) -> npt.NDArray[np.float64]:
-    """Return each image's loss from a network's last output, probabilities or logits."""
-    own = outputs[np.arange(len(labels)), labels]
-    if probabilities:
-        with np.errstate(divide="ignore"):  # a probability that underflowed costs infinitely much
-            return np.asarray(-np.log(own))
-    largest = outputs.max(axis=1)
-    return np.asarray(largest + np.log(np.exp(outputs - largest[:, None]).sum(axis=1)) - own)
 
 
 def environment(seed: int, sha256: dict[str, str]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from mnist_batches import batches
 from mnist_files import SHIPPED, Digits, load
 from subjects import Twins, layered
-from training_run import Plan, batches, compared
+from training_run import Plan, compared
 
 import scratch
 from crosscheck.arithmetic import Array

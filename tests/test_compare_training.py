@@ -23,10 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+import command_options
 import compare_training
+import mnist_batches
 import mnist_files
 import pytest
-import training_run
 from compare_training import main
 
 from crosscheck.frameworks.pytorch_training import TorchTraining
@@ -202,7 +203,7 @@ def test_out_where_a_file_is(capsys: pytest.CaptureFixture[str], tmp_path: Path,
 
 
 def test_failed_download_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare_training, "download", partial(mnist_files.download, mirrors=()))
+    monkeypatch.setattr(command_options, "download", partial(mnist_files.download, mirrors=()))
     status = main(["--steps", "1", "--download", "--data-dir", str(tmp_path / "mnist"), "--out", str(tmp_path / "report")])
     errors = capsys.readouterr().err
     assert status == 2
@@ -215,7 +216,7 @@ def test_interrupted_download(capsys: pytest.CaptureFixture[str], tmp_path: Path
     def interrupt(folder: Path, arrived: mnist_files.Arrived) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare_training, "download", interrupt)
+    monkeypatch.setattr(command_options, "download", interrupt)
     status = main(["--steps", "1", "--download", "--data-dir", str(tmp_path / "mnist"), "--out", str(tmp_path / "report")])
     assert status == 2
     assert capsys.readouterr().err == "compare_training: interrupted; no report was written\n"
@@ -437,13 +438,13 @@ FROZEN = ("--subject", "article", "--freeze", "conv", "--steps", "3")
     ],
 )
 def test_interrupted_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    whole = training_run.batches
+    whole = mnist_batches.batches
 
-    def interrupted(*arguments: Any) -> Iterator[training_run.Batch]:
+    def interrupted(*arguments: Any) -> Iterator[mnist_batches.Batch]:
         yield from itertools.islice(whole(*arguments), steps)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training_run, "batches", interrupted)
+    monkeypatch.setattr(compare_training, "batches", interrupted)
     done = run(FROZEN, tmp_path, drawn=True)
     assert done.status == done.report["exit_status"] == 2
     assert done.report["interrupted"]
@@ -498,7 +499,7 @@ def test_interrupted_half_way(tmp_path: Path) -> None:
         started.send_signal(signal.SIGINT)
         text, errors = started.communicate(timeout=60)
     report = strict((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
-    assert re.match(r"step +100 ", progress)
+    assert re.match(r"step +[1-9][0-9]*00 ", progress)
     assert started.returncode == report["exit_status"] == 2
     assert report["interrupted"]
     assert report["verdict"] == "undecided"

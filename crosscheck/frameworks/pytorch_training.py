@@ -14,10 +14,12 @@ from torch import nn
 
 from crosscheck.architecture import INPUT, LOSS, Architecture, wired
 from crosscheck.arithmetic import Array
+from crosscheck.frameworks import pytorch_snapshot
 from crosscheck.frameworks.pytorch import NAME, SharedDropout, array, oracle, takes_labels, tensor
 from crosscheck.frameworks.pytorch_jitter import Jitter
 from crosscheck.freerun import Position
 from crosscheck.operation import Constants
+from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
@@ -118,7 +120,8 @@ class TorchTraining:
         precision = tensor(np.zeros(0, self.dtype)).dtype
         self.modules = {name: copy.deepcopy(module).to(precision) for name, module in network.modules.items()}
         self.loss = network.loss
-        self._jitter = None if noise is None else Jitter(noise, torch.Generator().manual_seed(seed))
+        self._generator = torch.Generator().manual_seed(seed)
+        self._jitter = None if noise is None else Jitter(noise, self._generator)
         self._wiring = wired(list(self.modules), network.sources)
         self._consumers = {name: tuple(other for other, own in self._wiring.items() if name in own) for name in self.modules}
         for name in network.frozen:
@@ -166,6 +169,18 @@ class TorchTraining:
         for name, value in self._tensors.items():
             if value.requires_grad and position.state.get(name):
                 self._optimizer.state[value] = {theirs.get(k, k): tensor(v.astype(self.dtype)) for k, v in position.state[name].items()}
+
+    def snapshot(self) -> Snapshot:
+        """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
+        return pytorch_snapshot.taken(self._kept(), self._optimizer, self._generator)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a training of the same modules, optimizer and noise."""
+        pytorch_snapshot.given(snapshot, self._kept(), self._optimizer, self._generator)
+
+    def _kept(self) -> dict[str, torch.Tensor]:
+        """Return the tensors themselves of all parameters and buffers."""
+        return {**self._tensors, **self._buffers}
 
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch, in evaluation mode."""

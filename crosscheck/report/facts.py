@@ -11,6 +11,7 @@ import numpy as np
 import crosscheck
 from crosscheck.arithmetic import Array
 from crosscheck.comparison import Consequence
+from crosscheck.curve import Means
 from crosscheck.judgement import Kind, Verdict
 from crosscheck.record import Series
 from crosscheck.report.findings import Facts, divergence_facts, judgement_facts, number
@@ -47,8 +48,8 @@ class RunFacts:
         What the run was meant to do.
     lines : list of dict
         The progress lines: step, epoch, and loss and accuracy of both sides.
-    losses : list of (float, float)
-        The loss of subject and reference at each step.
+    losses : Means
+        The losses of subject and reference.
     test : dict of str to SideTest
         For ``"subject"`` and ``"reference"``; empty if the test was not reached.
     predictions_differing : int or None
@@ -72,7 +73,7 @@ class RunFacts:
     command: str
     without_steps: str
     lines: list[Facts] = field(default_factory=list)
-    losses: list[tuple[float, float]] = field(default_factory=list)
+    losses: Means = field(default_factory=Means)
     test: dict[str, SideTest] = field(default_factory=dict)
     predictions_differing: int | None = None
     images: list[Facts] = field(default_factory=list)
@@ -165,7 +166,7 @@ def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComp
     kind, layer, quantity = key
     worst = series.worst
     beside = comparison.reference_fractions.get((layer, quantity)) if kind is Kind.WHOLE else None
-    steps, fractions = thinned(series.steps, series.fractions)
+    steps, fractions = thinned(series.curve.steps, series.curve.values)
     return {
         "kind": kind.value,
         "layer": layer,
@@ -189,17 +190,13 @@ def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], l
     return [steps[i] for i in picked], [values[i] for i in picked]
 
 
-def _losses(losses: Sequence[tuple[float, float]]) -> Facts:
-    """Return the loss curves, averaged in groups where there are too many points."""
-    if not losses:
-        return {"steps": [], "subject": [], "reference": []}
-    groups = np.array_split(np.asarray(losses), min(POINTS, len(losses)))
-    ends = np.cumsum([len(group) for group in groups])
-    means = [group.mean(axis=0) for group in groups]
+def _losses(losses: Means) -> Facts:
+    """Return the loss curves."""
+    points = losses.points()
     return {
-        "steps": [int(end) for end in ends],
-        "subject": [number(float(mean[0])) for mean in means],
-        "reference": [number(float(mean[1])) for mean in means],
+        "steps": [step for step, _, _ in points],
+        "subject": [number(subject) for _, subject, _ in points],
+        "reference": [number(reference) for _, _, reference in points],
     }
 
 

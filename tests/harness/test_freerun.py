@@ -13,6 +13,7 @@ from crosscheck.arithmetic import Arithmetic, Array, student_quantile
 from crosscheck.freerun import FreeRun, Labels, Position, Training
 from crosscheck.judgement import Verdict
 from crosscheck.operation import Constants
+from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 
@@ -41,6 +42,12 @@ class Walker:
 
     def predict(self, x: Array) -> Array:
         return x
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.params, {"pace": self.pace})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.params, self.pace = dict(snapshot.arrays), snapshot.facts["pace"]
 
 
 def walkers(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> Training:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import right
+from mnist_batches import batches
 from networks import digits, every_layer
 from subjects import ScratchNetwork, Twins, layered
-from training_run import Plan, batches, compared
+from training_run import Plan, compared
 
 import scratch
 from crosscheck.judgement import Kind, Verdict

@@ -13,11 +13,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from mnist_batches import batches
 from networks import digits
 from rich.console import Console
 from subjects import tutorial_twins
-from training_run import Plan, batches, compared
+from training_run import Plan, compared
 
+from crosscheck.curve import Means
 from crosscheck.judgement import Judgement, Kind, Verdict, Worst
 from crosscheck.record import Record
 from crosscheck.report import files, html
@@ -63,7 +65,7 @@ def run_facts(name: str = "the subject") -> RunFacts:
         checks_asked=STEPS,
         command=name,
         without_steps=name,
-        losses=[(2.3, 2.3), (math.nan, 2.2), (math.inf, 2.1)],
+        losses=Means([(2.3, 2.3), (math.nan, 2.2), (math.inf, 2.1)], filled=1),
         test={"subject": SideTest(math.nan, 0.1), "reference": SideTest(2.3, 0.2)},
         predictions_differing=1,
         images=[image],
@@ -239,7 +241,7 @@ def test_mismatch_stays_one_when_interrupted(differing: TrainingComparison) -> N
 def test_nothing_compared_is_not_checked(agreeing: TrainingComparison) -> None:
     empty = replace(agreeing, record=Record(), free=None, first=None)
     empty.steps = empty.steps_checked = 0
-    run = replace(run_facts(), interrupted=True, losses=[], test={}, predictions_differing=None, images=[])
+    run = replace(run_facts(), interrupted=True, losses=Means(), test={}, predictions_differing=None, images=[])
     assert verdict_of(empty, run) is Verdict.SKIPPED
     facts = collect(empty, run)
     assert (facts["verdict"], facts["exit_status"]) == ("skipped", 2)
@@ -301,7 +303,7 @@ def test_record_keeps_the_worst_and_the_first() -> None:
     record.add(judgements)
     series = record.series[Kind.LAYER, "conv", "output"]
     assert (series.first, series.worst, series.reason) == (judgements[1], judgements[2], "why not")
-    assert (series.steps, series.fractions) == ([1, 2, 3, 5], [0.9, 2.0, 4.0, 0.1])
+    assert (series.curve.steps, series.curve.values) == ([1, 2, 3, 5], [0.9, 2.0, 4.0, 0.1])
     assert (record.compared, record.elements, record.count(Verdict.UNDECIDED)) == (4, 20, 1)
 
 

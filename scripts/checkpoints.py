@@ -1,0 +1,184 @@
+"""Checkpoints: everything that it takes to go on with a run, in one file that is there whole or not at all.
+
+A checkpoint is a safetensors file: arrays by name, and beside them one JSON text with the version of the format, the options that make the run what
+it is, and whatever else the run remembers. Nothing in it is code, so a file from anywhere may be opened. It is written to a neighbour first, which
+takes its place once it is safe on the disk: whenever the process dies, the old checkpoint is there or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from crosscheck.files import expect_writable, whole
+
+FORMAT_VERSION = 1
+KEY = "crosscheck.checkpoint"
+"""Under which the JSON text stands beside the arrays."""
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+AnyArrays = dict[str, npt.NDArray[Any]]
+Facts = dict[str, Any]
+"""What JSON can say; NaN and infinity included, as Python writes and reads them."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be written, or not be gone on from; the message says which file, what was found, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs in order to go on.
+
+    Attributes
+    ----------
+    options : dict
+        What makes the run what it is: a run with other options is another run.
+    arrays : mapping of str to array
+    facts : dict
+        The rest, as JSON can say it.
+    """
+
+    options: Facts
+    arrays: Arrays
+    facts: Facts
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in place of the one that is there.
+
+    Raises
+    ------
+    CheckpointError
+        If the disk is full or the folder gone; the old checkpoint is still there then.
+    """
+    text = json.dumps({"version": FORMAT_VERSION, "options": checkpoint.options, "facts": checkpoint.facts})
+    write_arrays(path, checkpoint.arrays, {KEY: text})
+
+
+def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
+    """Write a safetensors file, whole or not at all, and wait until it is safe on the disk.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    try:
+        with whole(path) as temporary:
+            save_file({name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}, temporary, metadata)
+            _flush(temporary)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            _flush(path.parent)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error}); name a file in a folder that exists and has room") from None
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(path: Path, options: Facts) -> Checkpoint:
+    """Return a checkpoint of a run with these options.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, no checkpoint, of another version, or of another run: the message names the options that differ.
+    """
+    arrays, metadata = read_arrays(path, "a checkpoint")
+    if KEY not in metadata:
+        raise CheckpointError(f"{path}: a safetensors file, but no checkpoint of a run; name another file with --checkpoint")
+    try:
+        found = json.loads(metadata[KEY])
+        version, theirs, facts = found["version"], found["options"], found["facts"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: the description inside cannot be read ({error!r}); delete it and start again") from None
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path}: a checkpoint of version {version}, expected {FORMAT_VERSION}; use the release that wrote it, or delete it")
+    if differing := _differing(theirs, json.loads(json.dumps(options))):
+        raise CheckpointError(f"{path}: of another run ({'; '.join(differing)}); repeat its options, or name another file with --checkpoint")
+    return Checkpoint(theirs, arrays, facts)
+
+
+def read_arrays(path: Path, kind: str) -> tuple[AnyArrays, dict[str, str]]:
+    """Return the arrays of a safetensors file and the texts beside them.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not there, or not a whole safetensors file.
+    """
+    try:
+        size = path.stat().st_size
+        with safe_open(path, "numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118 - the file is no mapping
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: {size:,} bytes that are not a whole safetensors file ({error}), expected {kind}; name another file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}), expected {kind}; name another file") from None
+
+
+def _differing(theirs: Facts, ours: Facts) -> list[str]:
+    """Return in words the options that differ."""
+    names = [name for name in [*theirs, *(name for name in ours if name not in theirs)] if theirs.get(name) != ours.get(name)]
+    return [f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in names]
+
+
+def expect_fresh(path: Path, resume: bool) -> None:
+    """Make sure before the work begins that a checkpoint can be kept there, and that none is lost.
+
+    Raises
+    ------
+    NotWritableError
+        If the name ends otherwise, or the folder is not there or cannot be written to.
+    CheckpointError
+        If a file is there that is not to be gone on from.
+    """
+    expect_writable(path, [".safetensors"])
+    if path.exists() and not resume:
+        raise CheckpointError(f"--checkpoint {path}: there is one already; add --resume to go on from it, or delete it")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How often a checkpoint is written: after so many steps, or so many seconds; just one of them is given."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class Clock:
+    """Says when the next checkpoint is due."""
+
+    interval: Interval
+    steps: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def due(self) -> bool:
+        """Take in one step and return whether a checkpoint is to be written after it."""
+        self.steps += 1
+        if self.interval.steps is not None:
+            reached = self.steps >= self.interval.steps
+        else:
+            assert self.interval.seconds is not None
+            reached = time.monotonic() - self.started >= self.interval.seconds
+        if reached:
+            self.steps, self.started = 0, time.monotonic()
+        return reached

@@ -1,0 +1,221 @@
+"""Train a network of ``scratch`` alone on MNIST: no reference, no framework.
+
+After each epoch the network is tested on images that it was not trained on. The weights can be saved, and a run that takes hours can be killed at
+any moment and go on from its last checkpoint, with the very weights that it would have ended with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from checkpoints import CheckpointError, Clock, read, write
+from command_options import (
+    KEEPING,
+    RefusedError,
+    add_checkpoint,
+    add_images,
+    at_least,
+    data_folder,
+    expect_kept,
+    expect_representable,
+    how_to_go_on,
+    rate,
+    settings_of,
+)
+from interruption import between_steps
+from mnist_batches import Batch, Schedule, batches, generators, steps_of_epoch, take
+from mnist_files import DataError, Digits, load
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from scratch_networks import NETWORKS, Recipe
+from scratch_state import load_weights, save_weights
+from scratch_training import Training
+
+from crosscheck.files import NotWritableError, expect_writable
+from crosscheck.report.files import write_json
+
+TRAINED, DIVERGED, COULD_NOT_BE_TRAINED = 0, 1, 2
+SHOWN_OVER = 100
+"""Steps over which the loss and the accuracy beside the progress bar are averaged."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = argparse.ArgumentParser(
+        prog="train.py",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="Exit status: 0 trained to the end, 1 the training diverged, 2 it could not be done or was interrupted. Examples: "
+        "'train.py' trains the tutorial's network on the 1,000 images that ship; "
+        "'train.py --download --epochs 10 --weights-out weights.safetensors' trains it on all 60,000 and keeps the weights; "
+        "'train.py --download --epochs 100 --checkpoint run.safetensors --resume' may be killed and started again as often as it takes.",
+    )
+    result.add_argument("--network", choices=sorted(NETWORKS), default="tutorial", help="which network, with the optimizer that is usual for it")
+    run = result.add_argument_group("the training run")
+    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
+    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step; the last batch of an epoch may be smaller; as is usual")
+    run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
+    run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and masks; the same seed gives the same weights")
+    run.add_argument("--dtype", choices=("float64", "float32"), default="float32", help="precision of everything; float32 is faster")
+    add_images(result)
+    add_checkpoint(result)
+    files = result.add_argument_group("files")
+    files.add_argument("--weights", type=Path, default=None, metavar="FILE", help="start from these weights instead of random ones")
+    files.add_argument(
+        "--weights-out", type=Path, default=None, metavar="FILE", help="write the weights at the end, plain arrays in a .safetensors file"
+    )
+    files.add_argument("--json", type=Path, default=None, metavar="FILE", help="write losses and accuracies of all epochs, and the settings, as JSON")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train and return the exit status."""
+    options = parser().parse_args(arguments)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return train(options, Console(highlight=False))
+    except (DataError, RefusedError, CheckpointError, NotWritableError) as error:
+        errors.print(f"train: {error}", style="red", markup=False)
+    except KeyboardInterrupt:
+        errors.print(f"train: interrupted; {how_to_go_on(options.checkpoint)}", style="red", markup=False)
+    return COULD_NOT_BE_TRAINED
+
+
+def train(options: argparse.Namespace, console: Console) -> int:
+    """Train, test, write; return the exit status."""
+    recipe = NETWORKS[options.network]
+    _fill_in(options, recipe)
+    folder = data_folder(options, console)
+    digits = load(folder)
+    digits = take(digits, options.train_size or len(digits.train_images), options.test_size or len(digits.test_images), folder)
+    _expect_writable(options)
+    expect_representable(options.lr, options.dtype)
+    weights_rng, order_rng = generators(options.seed)
+    model = recipe.make(weights_rng, options.dtype)
+    if options.weights is not None:
+        load_weights(model, options.weights)
+    training = Training(model, recipe.optimizer(model.trainable_params, options.lr))
+    per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
+    schedule = Schedule(np.dtype(options.dtype), options.batch_size, options.epochs * per_epoch)
+    identity = _identity(options, digits)
+    if options.checkpoint is not None and options.checkpoint.exists():
+        training.go_on_from(read(options.checkpoint, identity))
+        if training.progressed.steps > schedule.steps:
+            raise RefusedError(f"--epochs {options.epochs}: {options.checkpoint} has {len(training.progressed.epochs)} behind it; ask for more")
+        console.print(f"going on after step {training.progressed.steps:,} of {options.checkpoint}", markup=False)
+    count = sum(value.size for value in model.params.values())
+    console.print(f"{options.network}, {count:,} parameters, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
+    console.print(f"{schedule.steps:,} steps of {options.batch_size} of {len(digits.train_images):,} images", markup=False)
+    _run(training, digits, schedule, batches(digits, schedule, order_rng, training.progressed.steps), options, identity, console)
+    if options.weights_out is not None and not training.progressed.diverged:
+        save_weights(model, options.weights_out)
+        console.print(f"weights: {options.weights_out}", markup=False)
+    if options.json is not None:
+        write_json(options.json, _report(training, options, digits))
+    if training.progressed.diverged:
+        console.print(f"step {training.progressed.steps:,}: the loss is not finite; the training diverged, lower --lr", style="red", markup=False)
+        return DIVERGED
+    return TRAINED
+
+
+def _fill_in(options: argparse.Namespace, recipe: Recipe) -> None:
+    """Set what was left open to what is usual for the network."""
+    for name in ("epochs", "batch_size", "lr"):
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(recipe, name))
+
+
+def _expect_writable(options: argparse.Namespace) -> None:
+    """Refuse before the work begins what could not be written after it."""
+    if options.weights_out is not None:
+        expect_writable(options.weights_out, [".safetensors"])
+    if options.json is not None:
+        expect_writable(options.json, [".json"])
+    expect_kept(options)
+
+
+def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
+    """Return what makes the run what it is; that it may go on for more epochs is not part of it."""
+    weights = None if options.weights is None else hashlib.sha256(options.weights.read_bytes()).hexdigest()
+    names = ("network", "batch_size", "lr", "seed", "dtype")
+    return {
+        **{name: getattr(options, name) for name in names},
+        "train_size": len(digits.train_images),
+        "test_size": len(digits.test_images),
+        "data_sha256": digits.sha256,
+        "weights_sha256": weights,
+        "numpy": np.__version__,
+    }
+
+
+@np.errstate(all="ignore")  # a training that diverges overflows, and is told about once, in words
+def _run(
+    training: Training,
+    digits: Digits,
+    schedule: Schedule,
+    run: Iterator[Batch],
+    options: argparse.Namespace,
+    identity: dict[str, Any],
+    console: Console,
+) -> None:
+    """Do all steps that are left, with a checkpoint every now and then.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Between two steps, after a last checkpoint.
+    """
+    per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
+    columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TextColumn("{task.description}"))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    progressed, clock, before = training.progressed, Clock(options.checkpoint_every), training.progressed.seconds
+    started, shown = time.monotonic(), np.zeros(2)
+    with between_steps() as interruption, Progress(*columns, *times, console=console, transient=True) as progress:
+        task = progress.add_task("", total=schedule.steps, completed=progressed.steps)
+        for batch in run:
+            # The average starts as the plain one of the first steps.
+            weight = max(1 / SHOWN_OVER, 1 / (progressed.steps + 1))
+            shown += weight * (np.array(training.step(batch)) - shown)
+            progress.update(task, advance=1, description=f"loss {shown[0]:.4f}  accuracy {100 * shown[1]:5.1f} %")
+            if progressed.diverged:
+                return
+            if progressed.steps % per_epoch == 0:
+                console.print(_line(training.end_epoch(batch.epoch, digits, schedule.dtype)), markup=False)
+            progressed.seconds = round(before + time.monotonic() - started, 3)
+            if options.checkpoint is not None and (clock.due() or interruption.wanted or progressed.steps == schedule.steps):
+                write(options.checkpoint, training.checkpoint(identity))
+            if interruption.wanted:
+                raise KeyboardInterrupt
+
+
+def _line(epoch: dict[str, float]) -> str:
+    """Return an epoch as text."""
+    train, test = (f"loss {epoch[f'{kind}_loss']:.4f}  accuracy {100 * epoch[f'{kind}_accuracy']:.2f} %" for kind in ("train", "test"))
+    return f"epoch {epoch['epoch']:3}  {train}  test {test}"
+
+
+def _report(training: Training, options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
+    """Return the facts of the run as plain data."""
+    return {
+        "schema_version": 1,
+        "settings": settings_of(options, leave_out=(*KEEPING, "json", "weights_out")),
+        "epochs": training.progressed.epochs,
+        "steps": training.progressed.steps,
+        "diverged": training.progressed.diverged,
+        "parameters": sum(value.size for value in training.model.params.values()),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "data_sha256": digits.sha256,
+        "seconds": training.progressed.seconds,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
