@@ -33,12 +33,15 @@ class Call:
     constants : mapping of str to array
         Inputs that nothing is differentiated by: the labels of a loss (``"labels"``), and, to impose the decisions of another run at kinks,
         ``"decisions"`` (which input element each output element was taken from, or the sign of each element).
+    buffers : mapping of str to array
+        State that the operation starts from and may change, such as running statistics, by name.
     """
 
     x: Array
     params: Arrays = field(default_factory=dict)
     grad_output: Array | None = None
     constants: Constants = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
 
     def astype(self, dtype: npt.DTypeLike) -> Call:
         """Return the same call with every float array in another precision; arrays that have it already are kept as they lie in memory."""
@@ -47,17 +50,20 @@ class Call:
             {name: value.astype(dtype, copy=False) for name, value in self.params.items()},
             None if self.grad_output is None else self.grad_output.astype(dtype, copy=False),
             self.constants,
+            {name: value.astype(dtype, copy=False) for name, value in self.buffers.items()},
         )
 
     def magnitudes(self) -> Call:
         """Return the same call on absolute values."""
         grad_output = None if self.grad_output is None else np.abs(self.grad_output)
-        return Call(np.abs(self.x), {name: np.abs(value) for name, value in self.params.items()}, grad_output, self.constants)
+        params, buffers = ({name: np.abs(value) for name, value in arrays.items()} for arrays in (self.params, self.buffers))
+        return Call(np.abs(self.x), params, grad_output, self.constants, buffers)
 
     def ones(self) -> Call:
         """Return a call of the same shapes in which every number is 1."""
         grad_output = None if self.grad_output is None else np.ones_like(self.grad_output)
-        return Call(np.ones_like(self.x), {name: np.ones_like(value) for name, value in self.params.items()}, grad_output, self.constants)
+        params, buffers = ({name: np.ones_like(value) for name, value in arrays.items()} for arrays in (self.params, self.buffers))
+        return Call(np.ones_like(self.x), params, grad_output, self.constants, buffers)
 
     def decided(self, decisions: npt.NDArray[Any] | None) -> Call:
         """Return the same call with the decisions at kinks taken elsewhere."""
@@ -81,7 +87,7 @@ class Operation(Protocol):
     """One layer, of whatever side, as a pure function."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return ``output`` and, where a cotangent is given, ``grad_input`` and ``NAME.grad`` for each parameter.
+        """Return ``output``, each buffer's new value, and, where a cotangent is given, ``grad_input`` and ``NAME.grad`` for each parameter.
 
         Raises
         ------
