@@ -126,13 +126,16 @@ class Tracked(NDArrayOperatorsMixin):
             What it may lose besides where the result may have no full precision, absolutely, in multiples of the unit roundoff.
         """
         if self.arithmetic is not None:
-            size, moved = np.abs(value), self.unit * error
-            error = (
-                error + np.where(roundings, roundings * (size + moved), 0.0) + np.where(size < moved + 2 * self.arithmetic.smallest_normal, lost, 0.0)
-            )
-            error = np.where(size + self.unit * error > np.finfo(self.arithmetic.dtype).max, np.inf, error)
+            error = self._with_own(self.arithmetic, np.abs(value), error, roundings, lost)
         # An infinite error times zero is no number: nothing is known about it.
         return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error), self.arithmetic)
+
+    @np.errstate(all="ignore")
+    def _with_own(self, arithmetic: Arithmetic, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
+        """Return an error with that of the step itself, of a result of this size; infinite where the result may be out of range."""
+        moved = self.unit * error
+        own = np.where(roundings, np.asarray(roundings) * (size + moved), 0.0) + np.where(size < moved + 2 * arithmetic.smallest_normal, lost, 0.0)
+        return np.where(size + self.unit * (error + own) > np.finfo(arithmetic.dtype).max, np.inf, error + own)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Carry out one of NumPy's elementwise functions."""
@@ -186,16 +189,14 @@ def erf(x: Operand) -> Operand:
     """Return the error function, which NumPy lacks."""
     if not isinstance(x, Tracked):
         return np.vectorize(math.erf, otypes=[np.float64])(x)
-    slope = 2 / math.sqrt(math.pi) * np.exp(-np.square(x.value))
-    return _bent(x, erf(x.value), slope)
+    return _bent(x, erf(x.value), _slope_of_erf)
 
 
 def erfc(x: Operand) -> Operand:
     """Return 1 less the error function, without cancellation."""
     if not isinstance(x, Tracked):
         return np.vectorize(math.erfc, otypes=[np.float64])(x)
-    slope = 2 / math.sqrt(math.pi) * np.exp(-np.square(x.value))
-    return _bent(x, erfc(x.value), slope)
+    return _bent(x, erfc(x.value), _slope_of_erf)
 
 
 def widest(*forms: Operand) -> Operand:
@@ -206,6 +207,15 @@ def widest(*forms: Operand) -> Operand:
     if not isinstance(forms[0], Tracked):
         return forms[0]
     return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].arithmetic)
+
+
+def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
+    """Return ``kept old + (1 - kept) new``, or ``old + (1 - kept) (new - old)``.
+
+    The difference of 1 and a factor is taken of the factor as the precision holds it, which is how compiled code may do it.
+    """
+    share = 1 - constant(kept, new)
+    return widest(kept * old + share * new, old + share * (new - old))
 
 
 def _add(a: Tracked, b: Tracked) -> Tracked:
@@ -277,8 +287,10 @@ def _minimum(a: Tracked, b: Tracked) -> Tracked:
 
 def _exponential(a: Tracked) -> Tracked:
     value, moved = np.exp(a.value), a.unit * a.error
-    slope = np.expm1(moved) / moved if a.unit else np.ones_like(moved)
-    return a.made(value, np.where(a.error == 0, 0.0, value * a.error * slope), float(ELEMENTARY), a._flushed)
+    error = value * a.error
+    if a.unit:
+        error = np.where(moved < 1, value * np.expm1(moved), np.exp(a.value + moved) - value) / a.unit
+    return a.made(value, error, float(ELEMENTARY), a._flushed)
 
 
 def _logarithm(a: Tracked) -> Tracked:
@@ -288,12 +300,25 @@ def _logarithm(a: Tracked) -> Tracked:
 
 def _hyperbolic_tangent(a: Tracked) -> Tracked:
     value = np.tanh(a.value)
-    return _bent(a, value, 1 - np.square(value))
+    result = _bent(a, value, _slope_of_tanh)
+    # So far nearer to 1 than to the number before it that every implementation gives 1 itself, and 1 - tanh is zero, as whoever computes it expects.
+    short = 2 / (1 + np.exp(2 * np.abs(a.value)))
+    saturated = (short <= a.unit**2) & (a.unit * a.error < 1)
+    return Tracked(value, np.where(saturated, a.unit, result.error), a.arithmetic) if a.unit else result
 
 
-def _bent(a: Tracked, value: Array, slope: Array) -> Tracked:
-    """Return a function whose slope, at a point off by d, differs by at most d, as those of tanh and erf do."""
-    return a.made(value, a.error * (slope + a.unit * a.error), float(ELEMENTARY), a._flushed)
+def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array]) -> Tracked:
+    """Return a function whose slope is the smaller the farther it is from zero."""
+    nearest = np.maximum(np.abs(a.value) - a.unit * a.error, 0.0)
+    return a.made(value, np.where(a.error == 0, 0.0, a.error * slope(nearest)), float(ELEMENTARY), a._flushed)
+
+
+def _slope_of_erf(x: Array) -> Array:
+    return np.asarray(2 / math.sqrt(math.pi) * np.exp(-np.square(x)))
+
+
+def _slope_of_tanh(x: Array) -> Array:
+    return np.asarray(1 - np.square(np.tanh(x)))
 
 
 _COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})

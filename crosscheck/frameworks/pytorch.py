@@ -23,7 +23,25 @@ from crosscheck.chain import Composite
 from crosscheck.frameworks.pytorch_noise import Largest, Noise
 from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
-from crosscheck.rounding import Average, CrossEntropy, LogLikelihood, Measured, Multilinear, Selection, Softmax
+from crosscheck.rounding import (
+    GELU,
+    Average,
+    CrossEntropy,
+    Elementwise,
+    LogLikelihood,
+    LogSoftmax,
+    Measured,
+    Multilinear,
+    Normalization,
+    Scaling,
+    Selection,
+    Softmax,
+    SquaredError,
+    leaky,
+    sigmoid,
+    tanh,
+)
+from crosscheck.rounding import NegativeLogLikelihood as OfLogProbabilities
 
 NAME = f"PyTorch {torch.__version__}"
 
@@ -162,19 +180,22 @@ class TorchOracle:
             output = self._apply(x, params, buffers, call)
             if not isinstance(output, torch.Tensor):
                 raise RefusedError(f"{_title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
-            kept = {"output": array(output)} | {name: array(value) for name, value in buffers.items()}
+            forward = {"output": array(output), **{name: array(value) for name, value in buffers.items()}}
             if call.grad_output is None:
-                return kept
+                return forward
             output.backward(tensor(call.grad_output))
         leaves = {"grad_input": x, **{f"{name}.grad": value for name, value in params.items()}}
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
-        return {**kept, **grads}
+        return forward | grads
 
-    def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], kept: dict[str, torch.Tensor], call: Call) -> Any:
+    def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], given: dict[str, torch.Tensor], call: Call) -> Any:
+        """Return the output; the buffers that the call gives are changed in place."""
         if "decisions" in call.constants:
             decided = torch.from_numpy(call.constants["decisions"])
             if isinstance(self.reference, nn.ReLU):
                 return x * decided
+            if isinstance(self.reference, nn.LeakyReLU):
+                return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
         # A leaf must not be written to, as a module with inplace=True does.
         inputs = (x.clone(), *(tensor(value) for name, value in call.constants.items() if name == "mask" or _accepts_labels(self.reference)))
@@ -190,11 +211,11 @@ class TorchOracle:
             return self.reference(*inputs, *params.values())
         # Copies of the buffers: each call starts from the same running means. Those that were given are updated in place.
         buffers = {name: _as_wide(buffer.detach().clone(), x) for name, buffer in self.reference.named_buffers()}
-        return functional_call(self.reference, {**buffers, **kept, **params}, inputs)
+        return functional_call(self.reference, {**buffers, **given, **params}, inputs)
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return the sign of each element for ReLU, the index of each window's winner within its plane for max pooling."""
-        if isinstance(self.reference, nn.ReLU):
+        if isinstance(self.reference, nn.ReLU | nn.LeakyReLU):
             return np.asarray(x > 0, dtype=x.dtype)
         if isinstance(self.reference, nn.MaxPool2d):
             m = self.reference
@@ -279,6 +300,20 @@ def _cross_entropy(module: nn.Module) -> Rounding | None:
     return CrossEntropy("mean" if module.reduction == "mean" else "sum")
 
 
+def _normalization(module: nn.Module) -> Rounding | None:
+    assert isinstance(module, nn.modules.batchnorm._BatchNorm)
+    if module.momentum is None:  # the mean of all batches so far
+        return None
+    buffers = {name: array(value).astype(np.float64) for name, value in module.named_buffers() if value.is_floating_point()}
+    return Normalization(module.eps, module.momentum, module.training or not buffers, buffers)
+
+
+def _log_likelihood(module: nn.Module) -> Rounding | None:
+    assert isinstance(module, nn.NLLLoss)
+    plain = module.reduction == "mean" and module.weight is None and module.ignore_index < 0
+    return OfLogProbabilities() if plain else None
+
+
 _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     nn.Conv2d: lambda module: Multilinear(),
     SameConv2d: lambda module: Multilinear(),
@@ -292,6 +327,16 @@ _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     nn.Softmax: lambda module: Softmax() if module.dim in (1, -1) else None,
     nn.CrossEntropyLoss: _cross_entropy,
     NegativeLogLikelihood: lambda module: LogLikelihood(),
+    SharedDropout: lambda module: Scaling(module.p) if module.training else Selection(),
+    nn.BatchNorm1d: _normalization,
+    nn.BatchNorm2d: _normalization,
+    nn.LeakyReLU: lambda module: leaky(module.negative_slope),
+    nn.Sigmoid: lambda module: Elementwise(sigmoid),
+    nn.Tanh: lambda module: Elementwise(tanh),
+    nn.GELU: lambda module: GELU[module.approximate],
+    nn.LogSoftmax: lambda module: LogSoftmax() if module.dim in (1, -1) else None,
+    nn.NLLLoss: _log_likelihood,
+    nn.MSELoss: lambda module: SquaredError() if module.reduction == "mean" else None,
 }
 """The error theory of each kind of module; None where it does not cover a module's settings, so that it is measured."""
 

@@ -1,9 +1,30 @@
 """The error theory of each kind of operation: which sums it computes, and how errors of its inputs reach its results."""
 
 from crosscheck.rounding.average import Average
+from crosscheck.rounding.elementwise import GELU, Elementwise, Scaling, leaky, sigmoid, tanh
+from crosscheck.rounding.loss import NegativeLogLikelihood, SquaredError
 from crosscheck.rounding.measured import Measured
 from crosscheck.rounding.multilinear import Multilinear
+from crosscheck.rounding.normalization import Normalization
 from crosscheck.rounding.selection import Selection
-from crosscheck.rounding.softmax import CrossEntropy, LogLikelihood, Softmax
+from crosscheck.rounding.softmax import CrossEntropy, LogLikelihood, LogSoftmax, Softmax
 
-__all__ = ["Average", "CrossEntropy", "LogLikelihood", "Measured", "Multilinear", "Selection", "Softmax"]
+__all__ = [
+    "GELU",
+    "Average",
+    "CrossEntropy",
+    "Elementwise",
+    "LogLikelihood",
+    "LogSoftmax",
+    "Measured",
+    "Multilinear",
+    "NegativeLogLikelihood",
+    "Normalization",
+    "Scaling",
+    "Selection",
+    "Softmax",
+    "SquaredError",
+    "leaky",
+    "sigmoid",
+    "tanh",
+]

@@ -73,6 +73,35 @@ class Softmax:
 
 
 @dataclass(frozen=True)
+class LogSoftmax:
+    """The logarithms of the probabilities, along the last axis."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for -d - ln sum e^-d and for g - p sum g."""
+        law = _Distribution.of(call.x)
+        spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
+        within = Bound(law.depths + np.abs(law.log_sums) + spread + 1, law.roundings)
+        # As in the cross-entropy: with the maximum added to the logarithm, the sum rounds at the maximum's size.
+        by_parts = Bound(np.abs(call.x).max(axis=-1, keepdims=True) + np.abs(call.x), 2.0)
+        bounds = {"output": Bound(arithmetic.error(within) + arithmetic.error(by_parts), 1.0)}
+        if call.grad_output is not None:
+            g = np.abs(call.grad_output)
+            rounded = law.p * law.weights + _underflow(arithmetic)
+            bounds["grad_input"] = Bound(g + rounded * g.sum(axis=-1, keepdims=True), 2 * law.roundings)
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect: d(ln p) = dz - sum p dz, and through p on the gradient."""
+        law = _Distribution.of(call.x)
+        carried = {"output": error_x + (law.p * error_x).sum(axis=-1, keepdims=True)}
+        if call.grad_output is not None and error_grad_output is not None:
+            total = np.abs(call.grad_output.sum(axis=-1, keepdims=True))
+            through_g = error_grad_output + law.p * error_grad_output.sum(axis=-1, keepdims=True)
+            carried["grad_input"] = law.moved(error_x) * total + through_g
+        return carried
+
+
+@dataclass(frozen=True)
 class CrossEntropy:
     """-ln softmax(logits)[label], the mean or the sum over the batch; the labels are a constant of the call."""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from crosscheck.tracked import Operand, constant, widest
+from crosscheck.tracked import Operand, constant, running_mean, widest
 from crosscheck.update.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 
 State: TypeAlias = Mapping[str, Operand]
@@ -43,10 +43,10 @@ def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> t
 def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
     """Return ``w - lr d`` with ``d = sqrt(a + eps) / sqrt(v + eps) g``: v is the running mean of g², this step's included, a that of d² before it."""
     grad = _decayed(settings.weight_decay, param, grad)
-    square_avg = _mixed(settings.rho, state.get("square_avg", 0.0), np.square(grad), param)
+    square_avg = running_mean(settings.rho, state.get("square_avg", 0.0), np.square(grad))
     acc_delta = state.get("acc_delta", 0.0 * grad)
     delta = np.sqrt(acc_delta + settings.eps) / np.sqrt(square_avg + settings.eps) * grad
-    acc_delta = _mixed(settings.rho, acc_delta, np.square(delta), param)
+    acc_delta = running_mean(settings.rho, acc_delta, np.square(delta))
     return param - settings.lr * delta, {"square_avg": square_avg, "acc_delta": acc_delta}
 
 
@@ -56,10 +56,10 @@ def rmsprop(settings: RmspropSettings, param: Operand, grad: Operand, state: Sta
     With momentum it is ``w - lr b``, ``b = momentum b + d``.
     """
     grad = _decayed(settings.weight_decay, param, grad)
-    square_avg = _mixed(settings.alpha, state.get("square_avg", 0.0), np.square(grad), param)
+    square_avg = running_mean(settings.alpha, state.get("square_avg", 0.0), np.square(grad))
     after, variance = {"square_avg": square_avg}, square_avg
     if settings.centered:
-        after["grad_avg"] = _mixed(settings.alpha, state.get("grad_avg", 0.0), grad, param)
+        after["grad_avg"] = running_mean(settings.alpha, state.get("grad_avg", 0.0), grad)
         variance = square_avg - np.square(after["grad_avg"])
     direction = grad / (np.sqrt(variance) + settings.eps)
     if settings.momentum:
@@ -78,8 +78,8 @@ def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) ->
     else:
         grad = _decayed(settings.weight_decay, param, grad)
     step = state.get("step", 0.0) + np.ones(())
-    first = _mixed(settings.betas[0], state.get("exp_avg", 0.0), grad, param)
-    second = _mixed(settings.betas[1], state.get("exp_avg_sq", 0.0), np.square(grad), param)
+    first = running_mean(settings.betas[0], state.get("exp_avg", 0.0), grad)
+    second = running_mean(settings.betas[1], state.get("exp_avg_sq", 0.0), np.square(grad))
     after = {"exp_avg": first, "exp_avg_sq": second, "step": step}
     if settings.amsgrad:
         second = after["max_exp_avg_sq"] = np.maximum(state.get("max_exp_avg_sq", 0.0), second)
@@ -92,15 +92,6 @@ def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) ->
 def _decayed(weight_decay: float, param: Operand, grad: Operand) -> Operand:
     """Return the gradient with that of ``weight_decay / 2 w²`` added."""
     return grad + weight_decay * param if weight_decay else grad
-
-
-def _mixed(kept: float, old: Operand, new: Operand, like: Operand) -> Operand:
-    """Return a running mean: ``kept old + (1 - kept) new``.
-
-    The difference of 1 and a factor is taken of the factor as the precision holds it, which is how compiled code may do it.
-    """
-    share = 1 - constant(kept, like)
-    return widest(kept * old + share * new, old + share * (new - old))
 
 
 RULES: Mapping[type[Settings], Rule] = {SgdSettings: sgd, AdadeltaSettings: adadelta, RmspropSettings: rmsprop, AdamSettings: adam}
