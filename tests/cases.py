@@ -19,7 +19,7 @@ from crosscheck.adapters.objects import Dicts
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, labels
-from crosscheck.frameworks.pytorch import oracle
+from crosscheck.frameworks.pytorch import oracle, takes_labels
 from crosscheck.isolated import LayerCheck, check_layer, quantities
 from crosscheck.operation import Call
 from crosscheck.subject import SubjectLayer
@@ -121,6 +121,8 @@ CASES: dict[str, Case] = {
     "linear-nobias": Case(linear(5, 9, bias=False), (5,)),
     "linear-one": Case(linear(40, 1), (40,)),
     "softmaxcrossentropy": Case(plain(scratch.SoftmaxCrossEntropy), (CLASSES,)),
+    "nllloss": Case(plain(scratch.NLLLoss), (CLASSES,)),
+    "mseloss": Case(plain(scratch.MSELoss), (2, 4, 5), ("huge-float32-output", "huge-float32-grad_input")),  # x ** 2
     "softmaxcrossentropy-2": Case(plain(scratch.SoftmaxCrossEntropy), (2,)),
 }
 
@@ -158,7 +160,9 @@ def call_of(run: Run) -> Call:
     module, reference = module_of(run.case), oracle(module_of(run.case))
     x = family.input(for_input, (run.batch, *case.sample), run.dtype)
     params = {name: for_weights.standard_normal(tuple(value.shape)).astype(run.dtype) for name, value in module.named_parameters()}
-    constants = {"labels": labels(for_input, run.batch, case.sample[0])} if isinstance(module, nn.CrossEntropyLoss) else {}
+    constants: dict[str, Any] = {"labels": labels(for_input, run.batch, case.sample[0])} if takes_labels(module) else {}
+    if isinstance(module, nn.MSELoss):
+        constants["labels"] = family.input(for_input, x.shape, run.dtype)
     shape = reference.vjp(Call(x, params, None, constants))["output"].shape
     return Call(x, params, family.grad_output(for_cotangent, shape, run.dtype), constants)
 

@@ -21,12 +21,14 @@ class Drawn:
         self.values = np.array([down, right, angle, size])
 
     def uniform(self, low: float, high: float, shape: tuple[int, ...]) -> Array:
-        return np.ones(shape) * self.values[:, None, None, None]
+        drawn: Array = np.ones(shape) * self.values[:, None, None, None]
+        return drawn
 
 
 def one(generator: Any, **settings: float) -> Array:
     """Return what becomes of one image of one channel."""
-    return augmented(IMAGES, generator, **settings)[0, 0]
+    images: Array = augmented(IMAGES, generator, **settings)[0, 0]
+    return images
 
 
 def test_nothing_drawn_changes_nothing() -> None:

@@ -29,15 +29,29 @@ def loss(logits: Any, labels: Any) -> Any:
     return scratch.SoftmaxCrossEntropy().forward(logits, np.asarray(labels))
 
 
+def dropout(p: float = 0.5, training: bool = True) -> scratch.Dropout:
+    """Return a dropout in a mode."""
+    layer = scratch.Dropout(p, rng=rng(0))
+    layer.training = training
+    return layer
+
+
+def batchnorm(training: bool = True, **options: Any) -> scratch.BatchNorm2d:
+    """Return a normalisation of three channels in a mode."""
+    layer = scratch.BatchNorm2d(3, **options)
+    layer.training = training
+    return layer
+
+
 def after(layer: Any, x: Any, grad_output: Any) -> Any:
     """Run a layer forward, and back with this cotangent."""
     layer.forward(x)
     return layer.backward(grad_output)
 
 
-def stepped(params: dict[str, Any], grads: dict[str, Any]) -> None:
-    """Do one step of gradient descent."""
-    scratch.SGD(params, 0.1).step(grads)
+def stepped(params: dict[str, Any], grads: dict[str, Any], kind: Callable[..., scratch.Optimizer] = scratch.SGD) -> None:
+    """Do one step of an optimizer."""
+    kind(params, lr=0.1).step(grads)
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Misuse:
     pieces: tuple[str, ...]
 
 
-IMAGES = np.zeros((2, 3, 5, 5))
+IMAGES, ROWS, LABELS = np.zeros((2, 3, 5, 5)), np.zeros((2, 3)), np.array([0, 1])
 MISUSES = [
     Misuse("conv-integers", lambda: conv().forward(IMAGES.astype(int)), TypeError, ("Conv2d", "int64", "floats", "astype")),
     Misuse("conv-other-dtype", lambda: conv().forward(IMAGES.astype(np.float32)), TypeError, ("Conv2d", "float32", "float64", "dtype=")),
@@ -116,6 +130,60 @@ MISUSES = [
     Misuse("loss-label-large", lambda: loss(np.zeros((2, 3)), [0, 3]), ValueError, ("0 to 3", "0 to 2")),
     Misuse("loss-label-negative", lambda: loss(np.zeros((2, 3)), [-1, 0]), ValueError, ("-1 to 0", "0 to 2")),
     Misuse("loss-backward-first", lambda: scratch.SoftmaxCrossEntropy().backward(), RuntimeError, ("SoftmaxCrossEntropy", "before forward")),
+    Misuse("dropout-p", lambda: dropout(1.0), ValueError, ("Dropout", "p=1.0", "at least 0 and below 1")),
+    Misuse("dropout-p-nan", lambda: dropout(float("nan")), ValueError, ("Dropout", "p=nan")),
+    Misuse("dropout-integers", lambda: dropout().forward(IMAGES.astype(int)), TypeError, ("Dropout", "int64", "floats")),
+    Misuse("dropout-mask-floats", lambda: dropout().forward(IMAGES, IMAGES), ValueError, ("Dropout", "float64", "expected bool", "(2, 3, 5, 5)")),  # type: ignore[arg-type]
+    Misuse("dropout-mask-shape", lambda: dropout().forward(IMAGES, IMAGES[0] > 0), ValueError, ("Dropout", "(3, 5, 5)", "(2, 3, 5, 5)")),
+    Misuse(
+        "dropout-mask-evaluation", lambda: dropout(training=False).forward(IMAGES, IMAGES > 0), ValueError, ("Dropout", "evaluation", "training=")
+    ),
+    Misuse("dropout-backward-first", lambda: dropout().backward(IMAGES), RuntimeError, ("Dropout", "before forward")),
+    Misuse("dropout-cotangent", lambda: after(dropout(), IMAGES, IMAGES[:1]), ValueError, ("Dropout", "(1, 3, 5, 5)", "(2, 3, 5, 5)")),
+    Misuse("batchnorm-features", lambda: scratch.BatchNorm1d(0), ValueError, ("BatchNorm1d", "num_features=0", "at least 1")),
+    Misuse("batchnorm-eps", lambda: batchnorm(eps=0), ValueError, ("BatchNorm2d", "eps=0", "above 0")),
+    Misuse("batchnorm-momentum", lambda: batchnorm(momentum=1.5), ValueError, ("BatchNorm2d", "momentum=1.5", "0 to 1")),
+    Misuse("batchnorm-variance", lambda: batchnorm(running_variance="n"), ValueError, ("BatchNorm2d", "'n'", "unbiased", "biased")),
+    Misuse("batchnorm-rows", lambda: batchnorm().forward(np.zeros((2, 3))), ValueError, ("BatchNorm2d", "(2, 3)", "height")),
+    Misuse("batchnorm-images", lambda: scratch.BatchNorm1d(3).forward(IMAGES), ValueError, ("BatchNorm1d", "(2, 3, 5, 5)", "features")),
+    Misuse("batchnorm-channels", lambda: batchnorm().forward(IMAGES[:, :2]), ValueError, ("BatchNorm2d", "2 channels", "num_features=3")),
+    Misuse("batchnorm-one-value", lambda: batchnorm().forward(IMAGES[:1, :, :1, :1]), ValueError, ("(1, 3, 1, 1)", "more than one", "evaluation")),
+    Misuse("batchnorm-no-value", lambda: batchnorm().forward(IMAGES[:0]), ValueError, ("(0, 3, 5, 5)", "0 value", "more than one")),
+    Misuse("batchnorm-other-dtype", lambda: batchnorm().forward(IMAGES.astype("f4")), TypeError, ("BatchNorm2d", "float32", "float64", "weight")),
+    Misuse(
+        "batchnorm-other-statistics",
+        lambda: batchnorm(False, affine=False).forward(IMAGES.astype("f4")),
+        TypeError,
+        ("BatchNorm2d", "float32", "running_mean", "float64", "dtype="),
+    ),
+    Misuse("batchnorm-backward-first", lambda: batchnorm().backward(IMAGES), RuntimeError, ("BatchNorm2d", "before forward")),
+    Misuse("batchnorm-cotangent", lambda: after(batchnorm(), IMAGES, IMAGES[:1]), ValueError, ("BatchNorm2d", "(1, 3, 5, 5)", "(2, 3, 5, 5)")),
+    Misuse("leakyrelu-slope", lambda: scratch.LeakyReLU(float("inf")), ValueError, ("LeakyReLU", "negative_slope=inf", "finite")),
+    Misuse("gelu-approximation", lambda: scratch.GELU("erf"), ValueError, ("GELU", "'erf'", "none", "tanh")),  # type: ignore[arg-type]
+    Misuse("leakyrelu-integers", lambda: scratch.LeakyReLU().forward(IMAGES.astype(int)), TypeError, ("LeakyReLU", "int64", "floats")),
+    Misuse("leakyrelu-backward-first", lambda: scratch.LeakyReLU().backward(IMAGES), RuntimeError, ("LeakyReLU", "before forward")),
+    Misuse("leakyrelu-cotangent", lambda: after(scratch.LeakyReLU(), IMAGES, IMAGES[:1]), ValueError, ("LeakyReLU", "(1, 3, 5, 5)", "(2, 3, 5, 5)")),
+    Misuse("sigmoid-integers", lambda: scratch.Sigmoid().forward(IMAGES.astype(int)), TypeError, ("Sigmoid", "int64", "floats")),
+    Misuse("sigmoid-backward-first", lambda: scratch.Sigmoid().backward(IMAGES), RuntimeError, ("Sigmoid", "before forward")),
+    Misuse("sigmoid-cotangent", lambda: after(scratch.Sigmoid(), IMAGES, IMAGES[:1]), ValueError, ("Sigmoid", "(1, 3, 5, 5)", "(2, 3, 5, 5)")),
+    Misuse("tanh-integers", lambda: scratch.Tanh().forward(IMAGES.astype(int)), TypeError, ("Tanh", "int64", "floats")),
+    Misuse("tanh-backward-first", lambda: scratch.Tanh().backward(IMAGES), RuntimeError, ("Tanh", "before forward")),
+    Misuse("tanh-cotangent", lambda: after(scratch.Tanh(), IMAGES, IMAGES[:1]), ValueError, ("Tanh", "(1, 3, 5, 5)", "(2, 3, 5, 5)")),
+    Misuse("gelu-integers", lambda: scratch.GELU().forward(IMAGES.astype(int)), TypeError, ("GELU", "int64", "floats")),
+    Misuse("gelu-backward-first", lambda: scratch.GELU().backward(IMAGES), RuntimeError, ("GELU", "before forward")),
+    Misuse("gelu-cotangent", lambda: after(scratch.GELU(), IMAGES, IMAGES[:1]), ValueError, ("GELU", "(1, 3, 5, 5)", "(2, 3, 5, 5)")),
+    Misuse("logsoftmax-images", lambda: scratch.LogSoftmax().forward(IMAGES), ValueError, ("LogSoftmax", "(2, 3, 5, 5)", "batch, classes")),
+    Misuse("logsoftmax-backward-first", lambda: scratch.LogSoftmax().backward(ROWS), RuntimeError, ("LogSoftmax", "before forward")),
+    Misuse("logsoftmax-cotangent", lambda: after(scratch.LogSoftmax(), ROWS, ROWS[:1]), ValueError, ("LogSoftmax", "(1, 3)", "(2, 3)")),
+    Misuse("nll-images", lambda: scratch.NLLLoss().forward(IMAGES, LABELS), ValueError, ("NLLLoss", "log-probabilities", "(2, 3, 5, 5)")),
+    Misuse("nll-labels-short", lambda: scratch.NLLLoss().forward(ROWS, LABELS[:1]), ValueError, ("NLLLoss", "(1,)", "(2,)")),
+    Misuse("nll-label-large", lambda: scratch.NLLLoss().forward(ROWS, LABELS + 2), ValueError, ("NLLLoss", "2 to 3", "0 to 2")),
+    Misuse("nll-backward-first", lambda: scratch.NLLLoss().backward(), RuntimeError, ("NLLLoss", "before forward")),
+    Misuse("mse-integers", lambda: scratch.MSELoss().forward(ROWS.astype(int), ROWS), ValueError, ("MSELoss", "int64", "floats")),
+    Misuse("mse-empty", lambda: scratch.MSELoss().forward(ROWS[:0], ROWS[:0]), ValueError, ("MSELoss", "(0, 3)", "at least one")),
+    Misuse("mse-target-shape", lambda: scratch.MSELoss().forward(ROWS, ROWS[:1]), ValueError, ("MSELoss", "(1, 3)", "(2, 3)")),
+    Misuse("mse-target-dtype", lambda: scratch.MSELoss().forward(ROWS, ROWS.astype("f4")), ValueError, ("MSELoss", "float32", "float64")),
+    Misuse("mse-backward-first", lambda: scratch.MSELoss().backward(), RuntimeError, ("MSELoss", "before forward")),
     Misuse("sequential-empty", scratch.Sequential, ValueError, ("Sequential", "at least one layer")),
     Misuse("sequential-freeze", lambda: scratch.Sequential(conv=conv()).freeze("softmax"), ValueError, ("'softmax'", "conv")),
     Misuse("sgd-lr", lambda: scratch.SGD({}, float("nan")), ValueError, ("lr=nan", "at least 0")),
@@ -125,6 +193,15 @@ MISUSES = [
     Misuse("sgd-nesterov", lambda: scratch.SGD({}, 0.1, nesterov=True), ValueError, ("nesterov", "momentum=0.0")),
     Misuse("sgd-no-gradient", lambda: stepped({"w": np.zeros(3)}, {}), KeyError, ("SGD", "no gradient for w", "backward")),
     Misuse("sgd-gradient-shape", lambda: stepped({"w": np.zeros(3)}, {"w": np.zeros(1)}), ValueError, ("SGD", "w", "(1,)", "(3,)")),
+    Misuse("adadelta-rho", lambda: scratch.Adadelta({}, rho=1.0), ValueError, ("Adadelta", "rho=1.0", "below 1")),
+    Misuse("adadelta-eps", lambda: scratch.Adadelta({}, eps=-1.0), ValueError, ("Adadelta", "eps=-1.0", "at least 0")),
+    Misuse("rmsprop-alpha", lambda: scratch.RMSprop({}, alpha=-0.1), ValueError, ("RMSprop", "alpha=-0.1", "below 1")),
+    Misuse("rmsprop-momentum", lambda: scratch.RMSprop({}, momentum=-1.0), ValueError, ("RMSprop", "momentum=-1.0", "at least 0")),
+    Misuse("adam-betas", lambda: scratch.Adam({}, betas=(0.9, 1.0)), ValueError, ("Adam", "beta2=1.0", "below 1")),
+    Misuse("adam-eps", lambda: scratch.Adam({}, eps=float("nan")), ValueError, ("Adam", "eps=nan", "at least 0")),
+    Misuse("adamw-weight-decay", lambda: scratch.AdamW({}, weight_decay=-1.0), ValueError, ("AdamW", "weight_decay=-1.0", "at least 0")),
+    Misuse("adam-no-gradient", lambda: stepped({"w": ROWS}, {}, scratch.Adam), KeyError, ("Adam", "no gradient for w", "backward")),
+    Misuse("adam-gradient-shape", lambda: stepped({"w": ROWS}, {"w": ROWS[0]}, scratch.Adam), ValueError, ("Adam", "w", "(3,)", "(2, 3)")),
 ]
 
 
