@@ -56,11 +56,7 @@ class AdaptedLayer:
         SubjectError
             If the subject raises or returns something that is no array of the right kind; what it had computed before is attached.
         """
-        if not self.convention.one_sample:
-            result = self._vjp(call)
-            self._sizes = {name: np.abs(value) for name, value in result.items() if name.endswith(".grad")}
-            return result
-        return self._batched(call)
+        return self._batched(call) if self.convention.one_sample else self._vjp(call)
 
     def _batched(self, call: Call) -> Results:
         """Put a batch together from single samples: outputs side by side, parameter gradients added up.
@@ -207,7 +203,9 @@ class AdaptedLayer:
         if suffix != "grad":
             return None
         samples = len(call.x) if self.convention.one_sample else 1
-        return self.convention.reading(self._sizes.get(quantity, np.abs(value)), samples * call.params[name])
+        # Of one sample the sizes are those of the value itself, whatever call was the last to be asked about.
+        size = self._sizes.get(quantity, np.abs(value)) if samples > 1 else np.abs(value)
+        return self.convention.reading(size, samples * call.params[name])
 
 
 def _room(quantity: str, call: Call) -> int:
