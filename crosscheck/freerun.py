@@ -22,6 +22,7 @@ import numpy.typing as npt
 from crosscheck.arithmetic import Arithmetic, Array, student_quantile
 from crosscheck.judgement import Verdict
 from crosscheck.operation import Arrays
+from crosscheck.snapshot import Snapshot, joined, parted
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 
@@ -47,6 +48,12 @@ class Training(Protocol):
 
     def predict(self, x: Array) -> Array:
         """Return the network's last output."""
+
+    def snapshot(self) -> Snapshot:
+        """Return all that it takes to go on bit for bit: parameters, buffers, the optimizer's state, the generators of noise and masks."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a training that was made in the same way."""
 
 
 MakeTraining = Callable[[npt.DTypeLike, Mapping[tuple[str, str], float] | None, int], Training]
@@ -175,6 +182,16 @@ class FreeRun:
             looks.append(Look(step, name, float(np.linalg.norm(difference)), spread, allowed, largest))
         self.history.extend(looks)
         return looks
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of all references; ``history`` is not part of it."""
+        return joined({str(number): training.snapshot() for number, training in enumerate(self._all())})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over the state of the references of a run with the same parameters as this one."""
+        parts = parted(snapshot)
+        for number, training in enumerate(self._all()):
+            training.restore(parts[str(number)])
 
     def factor(self, arrays: int) -> float:
         """Return Student's quantile for all looks at all arrays."""

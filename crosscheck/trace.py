@@ -77,6 +77,15 @@ class Trace(Mapping[tuple[str, str], Array]):
     def __len__(self) -> int:
         return len(self._arrays)
 
+    def left(self) -> Trace:
+        """Return what the step left behind, from which the next one must start: everything but what passed through and what was there before."""
+        passing = {"input", "output", "grad_output", "grad_input"}
+        result = Trace(self.step)
+        for (layer, quantity), value in self.items():
+            if quantity not in passing and not quantity.endswith((".before", ".grad")):
+                result.record(layer, quantity, value)
+        return result
+
     def parameters(self, layer: str) -> dict[str, Array]:
         """Return the parameters of a layer as the step found them, by name."""
         ending = ".before"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from crosscheck.arithmetic import Array
 from crosscheck.comparison import Comparison, Consequence
+from crosscheck.comparison_state import ComparisonState
 from crosscheck.divergence import Divergence, examined
 from crosscheck.failure import Failure
 from crosscheck.freerun import FreeRun, Training, noise_of
@@ -22,6 +23,7 @@ from crosscheck.isolated import check_layer, with_reading
 from crosscheck.judgement import Judgement, Kind, Verdict, fractions_of
 from crosscheck.lockstep import StepReport, check_step
 from crosscheck.operation import Call
+from crosscheck.snapshot import Snapshot, joined, parted
 from crosscheck.subject import Outcome, Subject
 from crosscheck.trace import Trace
 
@@ -76,8 +78,11 @@ class TrainingComparison(Comparison):
             self._previous = None
             outcome = self.subject.step(x, labels)
         if self.free is None:
-            self.free = FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
+            self.free = self._free_run()
         return BothOutcomes(outcome, self.free.step(x, labels))
+
+    def _free_run(self) -> FreeRun:
+        return FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
 
     def _measure_noise(self, report: StepReport) -> None:
         """Take the size of the noise from the first step."""
@@ -178,3 +183,43 @@ class TrainingComparison(Comparison):
         """Return the largest error so far as a fraction of its tolerance, links and isolated layers together."""
         worst = self.record.worst(*LINKS, Kind.ISOLATED)
         return worst.fraction if worst else 0.0
+
+    def snapshot(self) -> tuple[ComparisonState, Snapshot]:
+        """Return all that it takes to go on after a step, but for the state of the subject, which is the caller's."""
+        assert self.free is not None
+        left = None if self._previous is None else self._previous.left()
+        state = ComparisonState(
+            steps=self.steps,
+            steps_checked=self.steps_checked,
+            series=list(self.record.series.items()),
+            first=self.first,
+            divergences=list(self.divergences.items()),
+            consequences=list(self.consequences.items()),
+            decisions=list(self.decisions.items()),
+            reference_fractions=list(self.reference_fractions.items()),
+            broken=sorted(self.broken),
+            noise=list(self._noise.items()),
+            looks=self.free.history,
+            left=None if left is None else list(left),
+        )
+        kept = {} if left is None else {str(number): value for number, value in enumerate(left.values())}
+        return state, joined({"left": Snapshot(kept, {}), "free": self.free.snapshot()})
+
+    def restore(self, state: ComparisonState, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a comparison that was made in the same way and has not begun yet."""
+        parts = parted(snapshot)
+        self.steps, self.steps_checked, self.first = state.steps, state.steps_checked, state.first
+        self.record.series.update(state.series)
+        self.divergences.update(state.divergences)
+        self.consequences.update(state.consequences)
+        self.decisions.update(state.decisions)
+        self.reference_fractions.update(state.reference_fractions)
+        self.broken.update(state.broken)
+        self._noise.update(state.noise)
+        self.free = self._free_run()
+        self.free.history.extend(state.looks)
+        self.free.restore(parts["free"])
+        if state.left is not None:
+            self._previous = Trace(state.steps)
+            for number, (layer, quantity) in enumerate(state.left):
+                self._previous.record(layer, quantity, parts["left"].arrays[str(number)])

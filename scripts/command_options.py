@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoints import Interval
+from checkpoints import Interval, expect_fresh
 from mnist_files import SHIPPED, cache_folder, download
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+KEEPING_OPTIONS = ("--checkpoint", "--checkpoint-every", "--resume")
+"""Options that make no difference to a run's results."""
+KEEPING = tuple(name.removeprefix("--").replace("-", "_") for name in KEEPING_OPTIONS)
 
 
 class RefusedError(Exception):
@@ -94,6 +98,26 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     kept.add_argument(
         "--resume", action="store_true", help="go on from --checkpoint, if it is there, exactly as if nothing had happened; needs the same options"
     )
+
+
+def expect_kept(options: argparse.Namespace) -> None:
+    """Make sure before the work begins that checkpoints can be written and none is lost.
+
+    Raises
+    ------
+    RefusedError, NotWritableError, CheckpointError
+    """
+    if options.checkpoint is not None:
+        expect_fresh(options.checkpoint, options.resume)
+    elif options.resume:
+        raise RefusedError("--resume: from which file? say --checkpoint FILE")
+
+
+def how_to_go_on(checkpoint: Path | None) -> str:
+    """Return what to do after an interruption."""
+    if checkpoint is None or not checkpoint.exists():
+        return "nothing was kept; with --checkpoint FILE a run can be gone on with"
+    return f"go on from {checkpoint} with the same command and --resume"
 
 
 def data_folder(options: argparse.Namespace, console: Console) -> Path:

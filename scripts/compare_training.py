@@ -12,12 +12,32 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from command_options import RefusedError, at_least, data_folder, even, expect_representable, rate, settings_of, without
+from checkpoints import CheckpointError, Clock
+from command_options import (
+    KEEPING,
+    KEEPING_OPTIONS,
+    RefusedError,
+    add_checkpoint,
+    at_least,
+    data_folder,
+    even,
+    expect_kept,
+    expect_representable,
+    how_to_go_on,
+    rate,
+    settings_of,
+    without,
+)
 from mnist_batches import batches, generators, steps_of_epoch, take
 from mnist_files import DataError, load
 from rich.console import Console
+
+from crosscheck.files import NotWritableError
+from crosscheck.report.facts import RunFacts, collect
+from crosscheck.report.files import write_json
 
 COULD_NOT_BE_CHECKED = 2
 
@@ -56,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUNS",
         help="references with perturbed rounding, the yardstick of the free run; even, 0 for none",
     )
+    add_checkpoint(result)
     files = result.add_argument_group("files")
     files.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 images that ship if left out")
     files.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
@@ -70,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return compare(options, arguments, Console(highlight=False))
-    except (DataError, RefusedError) as error:
+    except (DataError, RefusedError, CheckpointError, NotWritableError) as error:
         errors.print(f"compare_training: {error}", style="red", markup=False)
     except KeyboardInterrupt:
         errors.print("compare_training: interrupted; no report was written", style="red")
@@ -82,15 +103,15 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     folder = data_folder(options, console)
     digits = take(load(folder), options.train_size, options.test_size, folder)
     prepare(options.out)
+    expect_kept(options)
     # A wrong option or a missing file has been answered by now; importing the framework takes seconds.
     with console.status("importing PyTorch"):
         import torch
+        from comparison_checkpoint import Keeper
         from subjects import SettingsError, tutorial_twins
         from training_run import Plan, compared, environment, test, train
 
         from crosscheck.frameworks.pytorch import NAME
-        from crosscheck.report.facts import RunFacts, collect
-        from crosscheck.report.files import write_json
         from crosscheck.report.html import write_html
         from crosscheck.report.terminal import show
         from crosscheck.update import SgdSettings
@@ -109,19 +130,21 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     facts = RunFacts(
         subject=options.subject,
         reference=NAME,
-        settings=settings_of(options),
+        settings=settings_of(options, KEEPING),
         environment=environment(plan.seed, digits.sha256),
         steps_asked=plan.steps,
         checks_asked=plan.checks,
-        command=command(arguments),
-        without_steps=command(without(arguments, "--steps")),
+        command=command(without(arguments, *KEEPING_OPTIONS)),
+        without_steps=command(without(arguments, "--steps", *KEEPING_OPTIONS)),
     )
-    console.print(f"{options.subject} against {NAME}, {options.dtype}, lr {options.lr:g}, seed {plan.seed}", markup=False)
-    console.print(f"{plan.steps:,} steps of {plan.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
-    console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
+    announce(options, plan.steps, facts.reference, console)
+    keeper, averages = None, None
+    if options.checkpoint is not None:
+        keeper = Keeper(options.checkpoint, identity(facts, options), Clock(options.checkpoint_every), twins.subject, comparison, facts)
+        averages = keeper.go_on(console) if options.checkpoint.exists() else None
     started = time.monotonic()
     try:
-        train(comparison, batches(digits, plan, order_rng), plan, facts, console)
+        train(comparison, batches(digits, plan, order_rng, comparison.steps), plan, facts, console, keeper, averages)
         if not facts.failed:
             test(comparison, digits, plan.dtype, options.subject == "article", facts, console)
     except KeyboardInterrupt:
@@ -134,7 +157,23 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         write_json(options.out / "report.json", collected)
         write_html(options.out / "report.html", collected)
     console.print(f"\nreport: {options.out / 'report.html'} and report.json", markup=False)
+    if facts.interrupted:
+        console.print(how_to_go_on(options.checkpoint), markup=False)
     return int(collected["exit_status"])
+
+
+def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
+    """Say what is done, and what the lines to come show."""
+    console.print(f"{options.subject} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
+    console.print(f"{steps:,} steps of {options.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
+    console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
+
+
+def identity(facts: RunFacts, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what makes the run what it is: wherever its files lie, and whatever its length was called."""
+    left_out = {"out", "data_dir", "download", "epochs", "steps"}
+    settings = {name: value for name, value in facts.settings.items() if name not in left_out}
+    return {**settings, "steps": facts.steps_asked, "data_sha256": facts.environment["data_sha256"], **facts.environment["versions"]}
 
 
 def prepare(folder: Path) -> None:

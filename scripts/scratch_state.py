@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from checkpoints import AnyArrays, Arrays, CheckpointError, Facts, read_arrays, write_arrays
+from checkpoints import AnyArrays, Arrays, CheckpointError, read_arrays, write_arrays
+
+from crosscheck.snapshot import Snapshot
 
 
 def leaves(model: Any) -> Iterator[tuple[str, Any]]:
@@ -88,14 +90,14 @@ def optimizer_state(optimizer: Any) -> dict[str, dict[str, npt.NDArray[Any]]]:
     return state
 
 
-def snapshot(model: Any, optimizer: Any) -> tuple[AnyArrays, Facts]:
+def snapshot(model: Any, optimizer: Any) -> Snapshot:
     """Return all that a network in training remembers, as arrays and as what JSON can say."""
     arrays = {f"weights/{name}": value.copy() for name, value in weights(model).items()}
     arrays |= {f"optimizer/{state}/{name}": value.copy() for state, own in optimizer_state(optimizer).items() for name, value in own.items()}
-    return arrays, {"generators": {name: rng.bit_generator.state for name, rng in _generators(model)}}
+    return Snapshot(arrays, {"generators": {name: rng.bit_generator.state for name, rng in _generators(model)}})
 
 
-def restore(model: Any, optimizer: Any, arrays: Arrays, facts: Facts) -> None:
+def restore(model: Any, optimizer: Any, snapshot: Snapshot) -> None:
     """Take over what :func:`snapshot` returned.
 
     Raises
@@ -103,12 +105,12 @@ def restore(model: Any, optimizer: Any, arrays: Arrays, facts: Facts) -> None:
     CheckpointError
         If it is that of another network.
     """
-    _take_over(weights(model), _below(arrays, "weights/"), "the checkpoint is not of this network")
+    _take_over(weights(model), _below(snapshot.arrays, "weights/"), "the checkpoint is not of this network")
     for state, own in optimizer_state(optimizer).items():
         own.clear()
-        own.update(_below(arrays, f"optimizer/{state}/"))
+        own.update(_below(snapshot.arrays, f"optimizer/{state}/"))
     for name, rng in _generators(model):
-        rng.bit_generator.state = facts["generators"][name]
+        rng.bit_generator.state = snapshot.facts["generators"][name]
 
 
 def _below(arrays: Arrays, prefix: str) -> AnyArrays:

@@ -14,6 +14,7 @@ from mnist_files import Digits
 from scratch_state import evaluation, restore, snapshot
 
 import scratch
+from crosscheck.snapshot import Snapshot
 
 
 @dataclass
@@ -89,5 +90,5 @@ class Training:
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
         """Take over the state of another process."""
-        restore(self.model, self.optimizer, checkpoint.arrays, checkpoint.facts["network"])
+        restore(self.model, self.optimizer, Snapshot(checkpoint.arrays, checkpoint.facts["network"]))
         self.progressed = Progressed(**checkpoint.facts["progressed"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scratch_state import restore, snapshot
 
 import scratch
 from crosscheck.adapters.listening import ListenedNetwork
@@ -16,6 +18,7 @@ from crosscheck.arithmetic import Array
 from crosscheck.frameworks.pytorch_training import architecture, make_training
 from crosscheck.freerun import MakeTraining
 from crosscheck.layout import LayerLayout
+from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Labels, Subject
 from crosscheck.update import SgdSettings
 from reference import pytorch as reference
@@ -29,11 +32,21 @@ class SettingsError(ValueError):
     """Settings that do not go together; the message says which and what to do."""
 
 
+class Resumable(Subject, Protocol):
+    """A subject that can go on where another process left it."""
+
+    def snapshot(self) -> Snapshot:
+        """Return all that it remembers between two steps."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a subject that was made in the same way."""
+
+
 @dataclass(frozen=True)
 class Twins:
     """A subject, the architecture that it claims to have, and how to make references of it."""
 
-    subject: Subject
+    subject: Resumable
     architecture: Architecture
     make: MakeTraining
 
@@ -56,12 +69,32 @@ class ScratchNetwork(ListenedNetwork):
         parts = {name: Dicts(layer) for name, layer in model.layers.items()}
         super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.buffers, self.model.forward)
 
+    def snapshot(self) -> Snapshot:
+        """Return weights, the optimizer's state and the layers' generators."""
+        return snapshot(self.model, self.optimizer)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a network of the same layers."""
+        restore(self.model, self.optimizer, snapshot)
+
     def _train(self, x: Array, labels: Labels) -> Array:
         output = self.model.forward(x)
         loss = self.loss.forward(output, labels)
         self.model.backward(self.loss.backward())
         self.optimizer.step(self.model.grads)
         return loss
+
+
+class ArticleNetwork(ListenedNetwork):
+    """The tutorial's own network, which remembers nothing but its parameters."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the parameters, in the reference's layout."""
+        return Snapshot(self.params, {})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over the parameters."""
+        self.load(snapshot.arrays)
 
 
 def layered(model: scratch.Sequential, settings: SgdSettings) -> Twins:
@@ -84,7 +117,7 @@ def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
     parts = {name: Updating(layer, tuple(layouts[name].params)) for name, layer in layers.items()}
     frozen = frozenset({"conv"} if model.frozen else ())
     return Twins(
-        ListenedNetwork(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward),
+        ArticleNetwork(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward),
         architecture(modules, torch_loss, settings, frozen),
         make_training(modules, torch_loss, settings, frozen),
     )

@@ -16,8 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoints import CheckpointError, Clock, expect_fresh, read, write
-from command_options import RefusedError, add_checkpoint, add_images, at_least, data_folder, expect_representable, rate, settings_of
+from checkpoints import CheckpointError, Clock, read, write
+from command_options import (
+    KEEPING,
+    RefusedError,
+    add_checkpoint,
+    add_images,
+    at_least,
+    data_folder,
+    expect_kept,
+    expect_representable,
+    how_to_go_on,
+    rate,
+    settings_of,
+)
 from interruption import between_steps
 from mnist_batches import Batch, Schedule, batches, generators, steps_of_epoch, take
 from mnist_files import DataError, Digits, load
@@ -73,14 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DataError, RefusedError, CheckpointError, NotWritableError) as error:
         errors.print(f"train: {error}", style="red", markup=False)
     except KeyboardInterrupt:
-        errors.print(f"train: interrupted; {_how_to_go_on(options)}", style="red", markup=False)
+        errors.print(f"train: interrupted; {how_to_go_on(options.checkpoint)}", style="red", markup=False)
     return COULD_NOT_BE_TRAINED
-
-
-def _how_to_go_on(options: argparse.Namespace) -> str:
-    if options.checkpoint is None or not options.checkpoint.exists():
-        return "nothing was kept; with --checkpoint FILE a run can be gone on with"
-    return f"go on from {options.checkpoint} with the same command and --resume"
 
 
 def train(options: argparse.Namespace, console: Console) -> int:
@@ -133,10 +139,7 @@ def _expect_writable(options: argparse.Namespace) -> None:
         expect_writable(options.weights_out, [".safetensors"])
     if options.json is not None:
         expect_writable(options.json, [".json"])
-    if options.checkpoint is not None:
-        expect_fresh(options.checkpoint, options.resume)
-    elif options.resume:
-        raise RefusedError("--resume: from which file? say --checkpoint FILE")
+    expect_kept(options)
 
 
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
@@ -203,7 +206,7 @@ def _report(training: Training, options: argparse.Namespace, digits: Digits) -> 
     """Return the facts of the run as plain data."""
     return {
         "schema_version": 1,
-        "settings": settings_of(options, leave_out=("checkpoint", "checkpoint_every", "resume", "json", "weights_out")),
+        "settings": settings_of(options, leave_out=(*KEEPING, "json", "weights_out")),
         "epochs": training.progressed.epochs,
         "steps": training.progressed.steps,
         "diverged": training.progressed.diverged,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import threadpoolctl
 import torch
+from comparison_checkpoint import Keeper
 from evaluation import negative_log_likelihood, outputs
-from mnist_batches import Batch, Labels, Schedule, scaled
+from interruption import between_steps
+from mnist_batches import Batch, Schedule, scaled
 from mnist_files import Digits
+from progress_lines import Averages, line
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from subjects import Twins
@@ -23,8 +26,7 @@ import crosscheck
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.lockstep import elements_per_step
 from crosscheck.report.facts import RunFacts, SideTest
-from crosscheck.report.findings import fraction_in_words
-from crosscheck.training import BothOutcomes, TrainingComparison
+from crosscheck.training import TrainingComparison
 
 LINE_EVERY, LINES = 100, 500
 """A line, and a look at the free runs, each hundred steps; in a long run fewer, so that there are no more than so many of them."""
@@ -59,45 +61,6 @@ class Plan(Schedule):
         return LINE_EVERY * math.ceil(self.steps / (LINES * LINE_EVERY))
 
 
-@dataclass
-class Averages:
-    """Loss and accuracy of both sides since the last line."""
-
-    steps: int = 0
-    images: int = 0
-    losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    hits: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-
-    def add(self, outcomes: BothOutcomes, labels: Labels) -> None:
-        """Take in one step."""
-        sides = (outcomes.subject, outcomes.reference)
-        self.steps += 1
-        self.images += len(labels)
-        self.losses += [side.loss for side in sides]
-        self.hits += [float((side.output.argmax(axis=1) == labels).sum()) for side in sides]
-
-    def row(self, step: int, epoch: int) -> dict[str, Any]:
-        """Return the line's numbers."""
-        (subject_loss, reference_loss), (subject_hits, reference_hits) = self.losses / self.steps, self.hits / self.images
-        return {
-            "step": step,
-            "epoch": epoch,
-            "subject_loss": float(subject_loss),
-            "reference_loss": float(reference_loss),
-            "subject_accuracy": float(subject_hits),
-            "reference_accuracy": float(reference_hits),
-        }
-
-
-def line(row: dict[str, Any], worst: float) -> str:
-    """Return a line as text."""
-    losses = f"loss {row['subject_loss']:.4f} / {row['reference_loss']:.4f}"
-    accuracies = f"accuracy {100 * row['subject_accuracy']:5.1f} / {100 * row['reference_accuracy']:5.1f} %"
-    return (
-        f"step {row['step']:6,}  epoch {row['epoch']}  {losses}  {accuracies}  worst {'not equal' if math.isinf(worst) else fraction_in_words(worst)}"
-    )
-
-
 def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
     """Return a comparison that is ready for its first step."""
     first = slice(plan.batch_size)
@@ -107,8 +70,29 @@ def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
     return TrainingComparison(twins.architecture, twins.subject, twins.make, Arithmetic(plan.dtype, elements), looks, plan.perturbed, plan.seed)
 
 
-def train(comparison: TrainingComparison, run: Iterator[Batch], plan: Plan, facts: RunFacts, console: Console) -> None:
-    """Do all steps; an interruption or a training that diverges on both sides ends the run early and is noted."""
+def train(
+    comparison: TrainingComparison,
+    run: Iterator[Batch],
+    plan: Plan,
+    facts: RunFacts,
+    console: Console,
+    keeper: Keeper | None = None,
+    averages: Averages | None = None,
+) -> None:
+    """Do all steps that are left; a training that diverges on both sides ends the run early and is noted.
+
+    Parameters
+    ----------
+    keeper : Keeper, optional
+        Writes checkpoints.
+    averages : Averages, optional
+        Those of a checkpoint.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Between two steps, after a last checkpoint.
+    """
     columns = (
         TextColumn("checking"),
         BarColumn(),
@@ -118,10 +102,10 @@ def train(comparison: TrainingComparison, run: Iterator[Batch], plan: Plan, fact
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    averages = Averages()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=plan.steps)
-        for step, batch in enumerate(run, start=1):
+    averages = averages or Averages()
+    with between_steps() as interruption, Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=plan.steps, completed=comparison.steps)
+        for step, batch in enumerate(run, start=comparison.steps + 1):
             outcomes = comparison.step(batch.x, batch.labels, check=(step - 1) % plan.check_every == 0)
             facts.losses.add(outcomes.subject.loss, outcomes.reference.loss)
             averages.add(outcomes, batch.labels)
@@ -131,6 +115,10 @@ def train(comparison: TrainingComparison, run: Iterator[Batch], plan: Plan, fact
                 facts.lines.append(averages.row(step, batch.epoch))
                 console.print(line(facts.lines[-1], comparison.worst_fraction()), markup=False)
                 averages = Averages()
+            if keeper is not None and (keeper.clock.due() or interruption.wanted or step == plan.steps):
+                keeper.keep(averages)
+            if interruption.wanted:
+                raise KeyboardInterrupt
             if not math.isfinite(outcomes.subject.loss) and not math.isfinite(outcomes.reference.loss):
                 facts.failed = "the loss is not finite on either side; the training diverged, lower --lr"
                 return

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checkpoints import AnyArrays, CheckpointError, Facts
+from checkpoints import AnyArrays, Arrays, CheckpointError, Facts
 from scratch_state import evaluation, leaves, restore, snapshot, weights
 
 import scratch
+from crosscheck.snapshot import Snapshot
 from scratch.layer import Array, Layer
 
 
@@ -55,16 +56,16 @@ def ended(spoil: Callable[[AnyArrays, Facts], None] | None) -> AnyArrays:
     """Return the weights after seven steps of which three were done by another process, what it left spoilt on the way."""
     model, optimizer = network()
     train(model, optimizer, range(3))
-    arrays, facts = snapshot(model, optimizer)
+    arrays, facts = dict(snapshot(model, optimizer).arrays), snapshot(model, optimizer).facts
     if spoil is not None:
         spoil(arrays, facts)
     model, optimizer = network()
-    restore(model, optimizer, arrays, facts)
+    restore(model, optimizer, Snapshot(arrays, facts))
     train(model, optimizer, range(3, 7))
     return weights(model)
 
 
-def equal(one: AnyArrays, other: AnyArrays) -> bool:
+def equal(one: Arrays, other: Arrays) -> bool:
     """Return whether all arrays hold the same bits."""
     return {name: value.tobytes() for name, value in one.items()} == {name: value.tobytes() for name, value in other.items()}
 
@@ -118,10 +119,11 @@ def test_names_of_inner_layers() -> None:
 
 
 def test_snapshot_of_another_network() -> None:
-    arrays, facts = snapshot(*network())
+    taken = snapshot(*network())
+    arrays, facts = dict(taken.arrays), taken.facts
     arrays.pop("weights/block.linear.bias")
     with pytest.raises(CheckpointError, match=r"missing: block\.linear\.bias"):
-        restore(*network(), arrays, facts)
+        restore(*network(), Snapshot(arrays, facts))
 
 
 def test_evaluation_ends_even_in_an_error() -> None:

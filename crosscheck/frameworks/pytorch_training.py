@@ -16,9 +16,11 @@ from torch.optim.sgd import sgd as functional_sgd
 
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array
+from crosscheck.frameworks import pytorch_snapshot
 from crosscheck.frameworks.pytorch import NAME, array, oracle, takes_labels, tensor
 from crosscheck.freerun import MakeTraining
 from crosscheck.operation import Arrays
+from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 from crosscheck.update import SgdSettings
@@ -192,6 +194,19 @@ class TorchTraining:
         for name, value in self._tensors.items():
             if self._optimizer is not None and value.requires_grad:
                 self._optimizer.state[value]["momentum_buffer"] = tensor(state[name].astype(self.dtype)) if name in state else None
+
+    def snapshot(self) -> Snapshot:
+        """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
+        return pytorch_snapshot.taken(self._kept(), self._optimizer, self._generator)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a training of the same modules, optimizer and noise."""
+        pytorch_snapshot.given(snapshot, self._kept(), self._optimizer, self._generator)
+
+    def _kept(self) -> dict[str, torch.Tensor]:
+        """Return the tensors themselves of all parameters and buffers."""
+        buffers = {f"{layer}.{name}": value for layer, module in self.modules.items() for name, value in module.named_buffers()}
+        return {**self._tensors, **buffers}
 
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch."""

@@ -12,6 +12,7 @@ import pytest
 from crosscheck.arithmetic import Arithmetic, Array, student_quantile
 from crosscheck.freerun import FreeRun, Labels, Training
 from crosscheck.judgement import Verdict
+from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 
@@ -39,6 +40,12 @@ class Walker:
 
     def predict(self, x: Array) -> Array:
         return x
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.params, {"pace": self.pace})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.params, self.pace = dict(snapshot.arrays), snapshot.facts["pace"]
 
 
 def walkers(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> Training:
