@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from networks import trained
 from subjects import tutorial_twins
 from training_run import Plan
 
+from crosscheck.arithmetic import Bound
 from crosscheck.judgement import Kind, Verdict
+from crosscheck.operation import Call
 from crosscheck.training import TrainingComparison
 from crosscheck.update import SgdSettings
 
@@ -32,6 +35,24 @@ RIGHT = {
     ("loss", "grad_input"),
 }
 TEST_DRIVE = RIGHT - {("conv", "weight.grad")}
+
+
+def reading_after(scale: float) -> Bound:
+    """Return the error of reading the filters' gradient, after the layer was asked about a cotangent of this scale."""
+    twins = tutorial_twins("article", np.random.default_rng(0), np.float64, SgdSettings(0.005), 1)
+    rng = np.random.default_rng(1)
+    call = Call(rng.standard_normal((1, 1, 6, 5)), {"weight": rng.standard_normal((8, 1, 3, 3))}, rng.standard_normal((1, 8, 4, 3)))
+    conv = twins.subject.layers["conv"]
+    conv.vjp(replace(call, grad_output=scale * rng.standard_normal((1, 8, 4, 3))))
+    found = conv.reading("weight.grad", call, rng.standard_normal((8, 1, 3, 3)))
+    assert found is not None
+    return found
+
+
+def test_tolerance_depends_on_nothing_that_was_asked_before() -> None:
+    """A gradient of the training step is judged by its own size, not by that of the call which the layer was asked about last."""
+    small, large = reading_after(1.0), reading_after(1e6)
+    assert np.array_equal(small.terms, large.terms)
 
 
 @functools.cache

@@ -1,0 +1,98 @@
+"""Snapshots of references: whatever they remember between two steps is in there, and a restored one goes on to the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from torch import nn
+
+from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.frameworks.pytorch_training import TorchNetwork, TorchTraining
+from crosscheck.freerun import FreeRun, Position
+from crosscheck.snapshot import Snapshot, joined, parted
+from crosscheck.trace import Trace
+from crosscheck.update import SgdSettings
+
+NOISE = {("linear", "output"): 1e-3, ("linear", "weight"): 1e-3, ("norm", "weight.grad"): 1e-3}
+MODULES: dict[str, nn.Module] = {"linear": nn.Linear(4, 5), "norm": nn.BatchNorm1d(5), "relu": nn.ReLU(), "last": nn.Linear(5, 3)}
+NETWORK = TorchNetwork(MODULES, nn.CrossEntropyLoss(), SgdSettings(0.1, momentum=0.9), frozenset({"last"}))
+
+
+def training(seed: int = 7) -> TorchTraining:
+    """Return a reference with every kind of state: running statistics, momentum, noise, a frozen layer."""
+    return NETWORK.training(noise=NOISE, seed=seed)
+
+
+def batch(step: int) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return the batch of a step."""
+    rng = np.random.default_rng(step)
+    return rng.standard_normal((6, 4)), rng.integers(0, 3, 6)
+
+
+def equal(one: Snapshot, other: Snapshot) -> bool:
+    """Return whether two snapshots are the same to the last bit."""
+    bits = [{name: (value.dtype, value.shape, value.tobytes()) for name, value in snapshot.arrays.items()} for snapshot in (one, other)]
+    return bits[0] == bits[1] and one.facts == other.facts
+
+
+def test_reference_goes_on_to_the_last_bit() -> None:
+    straight, before, after = training(), training(), training(seed=8)
+    for step in range(6):
+        straight.step(*batch(step))
+    for step in range(3):
+        before.step(*batch(step))
+    after.restore(before.snapshot())
+    for step in range(3, 6):
+        after.step(*batch(step))
+    assert equal(after.snapshot(), straight.snapshot())
+
+
+@pytest.mark.parametrize("name", ["generator", "tensor/norm.running_var", "tensor/norm.bias", "optimizer/momentum_buffer/linear.weight"])
+def test_snapshot_holds(name: str) -> None:
+    """Each changes in a step, so that nothing but the snapshot could bring it back."""
+    reference = training()
+    reference.step(*batch(0))
+    before = reference.snapshot().arrays[name]
+    reference.step(*batch(1))
+    assert not np.array_equal(reference.snapshot().arrays[name], before)
+
+
+def test_restored_before_its_first_step() -> None:
+    """Momentum that is not there yet is no momentum of zero."""
+    used, fresh = training(), training()
+    used.step(*batch(0))
+    used.restore(fresh.snapshot())
+    assert equal(used.snapshot(), fresh.snapshot())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_free_run_goes_on(dtype: str) -> None:
+    """All of it: the reference, the one that the spread is measured around, and the perturbed ones."""
+    start = Position(training().params, {}, training().buffers)
+    runs = [FreeRun(NETWORK.training, start, NOISE, 2, 1, Arithmetic(np.dtype(dtype), 1000), 0) for _ in range(3)]
+    straight, before, after = runs
+    for step in range(4):
+        straight.step(*batch(step))
+    for step in range(2):
+        before.step(*batch(step))
+    after.restore(before.snapshot())
+    for step in range(2, 4):
+        after.step(*batch(step))
+    assert equal(after.snapshot(), straight.snapshot())
+    assert after.look(4, training().params) == straight.look(4, training().params)
+
+
+def test_joined_and_parted() -> None:
+    parts = {"one": Snapshot({"a/b": np.ones(2)}, {"x": 1}), "none": Snapshot({}, {}), "two": Snapshot({"a/b": np.zeros(3)}, {})}
+    found = parted(joined(parts))
+    assert list(found) == list(parts)
+    assert all(equal(found[name], part) for name, part in parts.items())
+
+
+def test_what_a_step_leaves_behind() -> None:
+    """What passed through and what was there before is gone; a state of whatever name stays."""
+    trace = Trace(3)
+    for quantity in ("weight.before", "input", "output", "grad_output", "grad_input", "weight.grad", "weight", "weight.momentum", "running_mean"):
+        trace.record("conv", quantity, np.zeros(1))
+    left = trace.left()
+    assert (left.step, [quantity for _, quantity in left]) == (3, ["weight", "weight.momentum", "running_mean"])
