@@ -18,6 +18,7 @@ import scratch
 from crosscheck.arithmetic import Array
 from crosscheck.training import TrainingComparison
 from reference.copying import settings_of
+from scratch.initialisers import he_normal
 from scratch.networks import tutorial
 from scratch.optimizer import Optimizer
 
@@ -56,9 +57,31 @@ def every_layer(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Seque
     return model
 
 
+def every_connection(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Sequential:
+    """Return a small network with residual blocks, running statistics and a dropout."""
+
+    def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> scratch.Conv2d:
+        return scratch.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False, rng=rng, dtype=dtype, init=he_normal)
+
+    return scratch.Sequential(
+        conv=conv(1, 4, 3, 2),
+        norm=scratch.BatchNorm2d(4, dtype=dtype),
+        relu=scratch.ReLU(),
+        block1=scratch.Residual(
+            scratch.Sequential(conv1=conv(4, 4, 3), norm1=scratch.BatchNorm2d(4, dtype=dtype), relu=scratch.ReLU(), conv2=conv(4, 4, 3)),
+        ),
+        block2=scratch.Residual(scratch.Sequential(relu=scratch.LeakyReLU(), conv=conv(4, 6, 3, 2)), conv(4, 6, 1, 2)),
+        tanh=scratch.Tanh(),
+        pool=scratch.GlobalAveragePool2d(),
+        dropout=scratch.Dropout(0.25, rng=rng),
+        linear=scratch.Linear(6, 10, rng=rng, dtype=dtype),
+    )
+
+
 NETWORKS = {
     "tutorial": Network(tutorial, partial(scratch.SGD, lr=0.005), 1),
     "every-layer": Network(every_layer, partial(scratch.SGD, lr=0.01, momentum=0.9, weight_decay=0.001), 3),
+    "every-connection": Network(every_connection, partial(scratch.Adam, lr=0.01), 4),
 }
 
 
