@@ -108,7 +108,7 @@ def accumulate(
     error_grad_output: Array | None = None,
     arithmetic: Arithmetic | None = None,
 ) -> list[dict[str, Array]]:
-    """Return, for each quantity of each stage, how large its error may be once those of all stages before it have reached it.
+    """Return, for each quantity of each stage, how large its error may be once those of all stages before it have reached it, its input included.
 
     The worst case to first order, element by element: each stage adds its own errors to what it carries on. All errors are in multiples of the
     unit roundoff.
@@ -129,7 +129,7 @@ def accumulate(
     def total(index: int, call: Call, error: Array, cotangent: Array | None) -> dict[str, Array]:
         oracle = runs[index].stage.oracle
         carried = oracle.rounding.carried(oracle, call, runs[index].result, error, cotangent)
-        return {quantity: value + own[index].get(quantity, 0.0) for quantity, value in carried.items()}
+        return {"input": error} | {quantity: value + own[index].get(quantity, 0.0) for quantity, value in carried.items()}
 
     def meeting(values: list[Array], errors: list[Array]) -> Array:
         if len(values) == 1:

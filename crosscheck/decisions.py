@@ -63,7 +63,7 @@ def differing(step: OracleStep, arithmetic: Arithmetic) -> Iterator[Decision]:
         count = int(np.count_nonzero(own != imposed))
         if not count:
             continue
-        error = step.totals[index - 1]["output"] if index else np.zeros_like(call.x)
+        error = step.totals[index]["input"]
         reach = sum(oracle.vjp(replace(free, x=error).decided(decisions))["output"] for decisions in (own, imposed))
         margin = np.abs(oracle.vjp(free)["output"] - step.runs[index].result["output"])
         allowed = arithmetic.tolerance(Bound(np.asarray(reach), 1.0))
@@ -88,7 +88,7 @@ def ambiguous(step: OracleStep, arithmetic: Arithmetic, seed: int) -> list[Choic
         own = None if name == "loss" else oracle.decisions(x)
         if own is None:
             continue
-        reach = np.broadcast_to(arithmetic.tolerance(Bound(step.totals[index - 1]["output"], 1.0)), x.shape)
+        reach = np.broadcast_to(arithmetic.tolerance(Bound(step.totals[index]["input"], 1.0)), x.shape)
         for _ in range(DRAWS):
             moved = oracle.decisions(x + rng.choice([-1.0, 1.0], x.shape) * reach)
             assert moved is not None

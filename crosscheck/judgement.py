@@ -7,6 +7,7 @@ tolerance an error below 1 is explained by rounding, and one above 1 is not.
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,46 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
         ``mismatch`` where rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
         ``undecided`` where the oracle itself is not finite, the intermediate sums may have exceeded the subject's range, or no error is limited.
     """
+    if (plain := _before_numbers(place, kind, subject, oracle, bound.terms, arithmetic)) is not None:
+        return plain
+    wide = subject.astype(np.float64)
+    error = np.abs(wide - oracle)
+    # Where any error would be allowed, not even the same number is right.
+    if not error.any() and (not wide.size or np.isfinite(bound.terms).any()):
+        return Judgement(place, kind, Verdict.MATCH, subject.size)
+    return _by_size(place, kind, wide, oracle, error, bound, arithmetic)
+
+
+def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed: float, arithmetic: Arithmetic) -> Judgement:
+    """Compare one quantity with the oracle's as a whole: the norm of the difference with the largest that rounding explains.
+
+    Parameters
+    ----------
+    place, kind, subject, oracle, arithmetic
+        As for :func:`judge`.
+    allowed : float
+        In multiples of the unit roundoff.
+    """
+    if (plain := _before_numbers(place, kind, subject, oracle, 0.0, arithmetic)) is not None:
+        return plain
+    wide = subject.astype(np.float64)
+    error = np.abs(wide - oracle)
+    norm, size = float(np.linalg.norm(error)), float(np.linalg.norm(oracle))
+    if not norm:
+        return Judgement(place, kind, Verdict.MATCH, subject.size)
+    if not math.isfinite(allowed):
+        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=UNLIMITED)
+    fraction = float(fractions_of(np.asarray(norm), np.asarray(arithmetic.sides * arithmetic.unit * allowed)))
+    units = norm / (arithmetic.unit * size) if size else math.inf
+    worst = _worst(wide, oracle, np.unravel_index(int(error.argmax()), error.shape))
+    if fraction <= 1:
+        return Judgement(place, kind, Verdict.MATCH, error.size, 0, units, fraction, worst)
+    reason = f"the norm of the difference is {norm:.3g}, that of the whole {size:.3g}"
+    return Judgement(place, kind, Verdict.MISMATCH, error.size, int(np.count_nonzero(error)), units, fraction, worst, reason)
+
+
+def _before_numbers(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array | float, arithmetic: Arithmetic) -> Judgement | None:
+    """Return the verdict where it is not one of numbers: another shape or precision, NaN or infinity on either side."""
     if subject.shape != oracle.shape:
         return Judgement(place, kind, Verdict.MISMATCH, reason=f"the shape is {subject.shape}, expected {oracle.shape}")
     if subject.dtype != arithmetic.dtype:
@@ -114,12 +155,8 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
         return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=NO_ORACLE)
     wide = subject.astype(np.float64)
     if not np.isfinite(wide).all():
-        return _not_finite(place, kind, wide, oracle, np.broadcast_to(np.asarray(bound.terms), wide.shape), arithmetic)
-    error = np.abs(wide - oracle)
-    # Where any error would be allowed, not even the same number is right.
-    if not error.any() and (not wide.size or np.isfinite(bound.terms).any()):
-        return Judgement(place, kind, Verdict.MATCH, subject.size)
-    return _by_size(place, kind, wide, oracle, error, bound, arithmetic)
+        return _not_finite(place, kind, wide, oracle, np.broadcast_to(np.asarray(terms), wide.shape), arithmetic)
+    return None
 
 
 def _by_size(place: Place, kind: Kind, wide: Array, oracle: Array, error: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:

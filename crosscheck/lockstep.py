@@ -22,7 +22,7 @@ from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.chain import joined, joint, run
 from crosscheck.decisions import Decision, differing
 from crosscheck.isolated import LayerContext, backward_quantities, context_of, forward_quantities, judge_one
-from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
+from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge, judge_norm
 from crosscheck.operation import Call, Oracle
 from crosscheck.oracle_step import Start, oracle_step, stages_of
 from crosscheck.subject import SubjectLayer
@@ -49,6 +49,8 @@ class StepReport:
         Those that the oracle alone would have taken differently.
     expected : dict of (str, str) to (array, Bound)
         The oracle's end-to-end value of each quantity, and how far rounding may lead from it.
+    norms : dict of (str, str) to float
+        In a deep network, how large the norm of its error may be.
     """
 
     step: int
@@ -57,6 +59,7 @@ class StepReport:
     contexts: dict[str, LayerContext] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     expected: dict[tuple[str, str], tuple[Array, Bound]] = field(default_factory=dict)
+    norms: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 def check_step(
@@ -196,10 +199,16 @@ def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, a
     step = oracle_step(architecture, start_of(architecture, trace), x, labels, arithmetic, imposed, own)
     report.decisions.extend(differing(step, arithmetic))
     report.expected.update(step.expected)
+    report.norms.update(step.norms)
     for (layer, quantity), (expected, bound) in step.expected.items():
         found = trace.get((layer, quantity))
-        if found is not None:
-            report.whole.append(judge(trace.place(layer, quantity), Kind.WHOLE, found, expected, bound, arithmetic))
+        if found is None:
+            continue
+        place = trace.place(layer, quantity)
+        if step.norms:
+            report.whole.append(judge_norm(place, Kind.WHOLE, found, expected, step.norms[layer, quantity], arithmetic))
+        else:
+            report.whole.append(judge(place, Kind.WHOLE, found, expected, bound, arithmetic))
 
 
 def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:

@@ -18,6 +18,7 @@ from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.chain import INPUT, Stage, StageRun, accumulate, own_errors, run
 from crosscheck.isolated import backward_quantities, forward_quantities
 from crosscheck.operation import Arrays, Constants
+from crosscheck.spread import spread
 from crosscheck.update import PARAM
 
 Labels = npt.NDArray[np.integer[Any]]
@@ -64,6 +65,9 @@ class OracleStep:
         The value of each quantity in execution order, the updated parameters last, and how far rounding may lead from it.
     state, state_errors : dict of str to mapping
         What the optimizer keeps of each parameter after the step.
+    norms : dict of (str, str) to float
+        In a deep network, how large the norm of each quantity's error may be, in multiples of the unit roundoff; what ``expected`` says of single
+        elements is then no more than their usual size.
     """
 
     names: list[str]
@@ -72,6 +76,11 @@ class OracleStep:
     expected: dict[tuple[str, str], tuple[Array, Bound]]
     state: dict[str, Arrays]
     state_errors: dict[str, Arrays]
+    norms: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+DEEP = 20
+"""Layers in a row from which on the worst case of their errors is no use, and their spread is measured."""
 
 
 def stages_of(architecture: Architecture, start: Start, labels: Labels, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> dict[str, Stage]:
@@ -118,8 +127,12 @@ def oracle_step(
     first = architecture.first_trained
     backward = first < len(architecture.names)
     runs = run(list(stages.values()), x.astype(np.float64), np.ones(()) if backward else None, first)
-    totals = accumulate(runs, own_errors(runs, arithmetic) if own is None else own, arithmetic=arithmetic)
+    own = own_errors(runs, arithmetic) if own is None else own
+    measured = spread(list(stages.values()), runs, own, first, arithmetic) if len(stages) > DEEP else None
+    totals = accumulate(runs, own, arithmetic=arithmetic) if measured is None else measured.sizes
     step = OracleStep(list(stages), runs, totals, {}, {}, {})
+    if measured is not None:
+        step.norms.update({(name, q): norm for name, norms in zip(stages, measured.norms, strict=True) for q, norm in norms.items()})
     for index, quantity in _order(runs):
         step.expected[step.names[index], quantity] = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
     for name in architecture.names[first:]:
@@ -150,5 +163,7 @@ def _update(architecture: Architecture, step: OracleStep, name: str, start: Star
         moved = update.carried(before, grad, state, step.totals[index][f"{parameter}.grad"], start.state_errors.get(key, {}))
         errors = {which: arithmetic.error(bound) + moved[which] for which, bound in update.bounds(before, grad, state, arithmetic).items()}
         step.expected[name, parameter] = after, Bound(errors[PARAM], 1.0)
+        if step.norms:
+            step.norms[name, parameter] = float(np.linalg.norm(np.broadcast_to(errors[PARAM], after.shape)))
         step.state[key] = left
         step.state_errors[key] = {kept: errors[kept] for kept in left}

@@ -141,7 +141,11 @@ class TrainingComparison(Comparison):
             found = params.get(f"{layer}.{quantity}") if (layer, quantity) not in values else values[layer, quantity]
             if found is None or not (quantity.endswith(".grad") or f"{layer}.{quantity}" in params):
                 continue
-            fraction = float(fractions_of(np.abs(found - expected), self.arithmetic.tolerance(bound)).max(initial=0.0))
+            if report.norms:
+                allowed = self.arithmetic.sides * self.arithmetic.unit * report.norms[layer, quantity]
+                fraction = float(fractions_of(np.asarray(np.linalg.norm(found - expected)), np.asarray(allowed)))
+            else:
+                fraction = float(fractions_of(np.abs(found - expected), self.arithmetic.tolerance(bound)).max(initial=0.0))
             key = (layer, quantity)
             self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
 
