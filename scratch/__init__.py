@@ -1,8 +1,11 @@
-"""A convolutional network written from scratch, with NumPy and nothing else.
+"""Convolutional networks written from scratch, with NumPy and nothing else.
 
-Every layer is a class with ``forward`` and ``backward``, its parameters in ``params`` and their gradients, after ``backward``, in ``grads``.
-Arrays are batches: ``(batch, channels, height, width)`` for images, ``(batch, features)`` after ``Flatten``.
+Every layer is a class with ``forward`` and ``backward``, its parameters in ``params`` and their gradients, after ``backward``, in ``grads``. What
+training leaves in it besides is in ``buffers``; whether it trains or predicts, in ``training``. Arrays are batches:
+``(batch, channels, height, width)`` for images, ``(batch, features)`` after ``Flatten``.
 
+``Sequential`` and ``Residual`` make networks of layers; a loss starts the backward pass, and an optimizer ends the step.
+Beside them: :mod:`scratch.initialisers`, :mod:`scratch.schedule`, :mod:`scratch.augmentation`, and whole networks by name in :mod:`scratch.networks`.
 :mod:`scratch.article` holds a second, independent implementation: one image at a time, in explicit loops.
 """
 

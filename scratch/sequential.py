@@ -69,6 +69,9 @@ class Sequential(Composite):
 
     def wire(self, graph: Graph, prefix: str, sources: tuple[str, ...]) -> tuple[str, ...]:
         """Add the parts one after another, each fed by the one before."""
+        if prefix and self.frozen:
+            # Within a network its backward must go all the way: others wait for the gradient of its input.
+            raise ValueError(f"{prefix.rstrip('.')}: a chain within a network cannot freeze layers of its own; freeze parts of the whole network")
         for name, part in self.parts.items():
             sources = wired(part, graph, prefix + name, sources)
         return sources

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from networks import NETWORKS
 
 import scratch
 from crosscheck.frameworks.pytorch_training import TorchTraining
-from reference.pytorch import from_scratch, to_scratch, twin
+from reference.pytorch import from_scratch, optimizer_twin, to_scratch, twin
 from scratch import article
 
 DTYPES = ("float64", "float32")
@@ -98,6 +99,27 @@ def test_flatten_order_of_channels_last() -> None:
 def test_layer_without_an_entry(thing: Any) -> None:
     with pytest.raises(TypeError, match=rf"no PyTorch twin for {type(thing).__name__}; add an entry to reference/pytorch\.py"):
         twin(thing)
+
+
+def test_dropout_by_the_same_mask() -> None:
+    """The twin draws nothing: it takes the mask that scratch drew."""
+    layer, x = scratch.Dropout(0.3, rng=np.random.default_rng(0)), np.random.default_rng(1).standard_normal((5, 7))
+    output = layer.forward(x)
+    assert np.array_equal(twin(layer)[0](torch.from_numpy(x), torch.from_numpy(layer.mask)).numpy(), output)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_batchnorm_settings(training: bool) -> None:
+    layer = scratch.BatchNorm2d(3, eps=0.5, momentum=0.25, affine=False)
+    layer.training = training
+    module = twin(layer)[0]
+    assert (module.num_features, module.eps, module.momentum, module.affine, module.training) == (3, 0.5, 0.25, False, training)
+
+
+@pytest.mark.parametrize("thing", [object(), scratch.Linear(1, 1, rng=np.random.default_rng(0))], ids=["object", "layer"])
+def test_optimizer_without_an_entry(thing: Any) -> None:
+    with pytest.raises(TypeError, match=rf"no PyTorch twin for {type(thing).__name__}; add an entry to reference/pytorch\.py"):
+        optimizer_twin(thing)
 
 
 def test_softmax_of_another_image_size() -> None:

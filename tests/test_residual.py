@@ -117,6 +117,13 @@ def test_gradient_has_a_way_past_the_body() -> None:
     assert np.array_equal(block.backward(grad_output), grad_output)
 
 
+def frozen() -> Sequential:
+    """Return a chain that is frozen."""
+    chain = Sequential(linear=Linear(2, 2, rng=rng(0)))
+    chain.freeze("linear")
+    return chain
+
+
 def shared(layer: scratch.Layer) -> Sequential:
     """Return a network that has the same layer in two places."""
     return Sequential(a=layer, b=Residual(layer))
@@ -130,6 +137,7 @@ def shared(layer: scratch.Layer) -> Sequential:
         pytest.param(lambda: Sequential(input=Tanh()), "other than 'input'", id="input"),
         pytest.param(lambda: Residual(Sequential(shortcut=Tanh()), Tanh()), "two layers are called 'shortcut'", id="shortcut-twice"),
         pytest.param(lambda: shared(Tanh()), "same Tanh stands at 'a' and at 'b.body'", id="shared"),
+        pytest.param(lambda: Sequential(inner=frozen()), "inner: a chain within a network cannot freeze layers of its own", id="frozen"),
         pytest.param(lambda: network().freeze("block1.relu"), "no layer is called 'block1.relu'; the layers are first, block1", id="freeze"),
         pytest.param(
             lambda: Residual(Linear(3, 1, rng=rng(0))).forward(np.ones((2, 3))), r"\(2, 3\) into \(2, 1\), the shortcut into \(2, 3\)", id="shape"
