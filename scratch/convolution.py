@@ -182,6 +182,7 @@ def _scaled_normal(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.ra
 
 
 def _checked(weight: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    weight = np.asarray(weight)
     if weight.shape != shape or weight.dtype != dtype:
         raise ValueError(f"init returned {weight.dtype} of shape {weight.shape}, expected {np.dtype(dtype).name} of shape {shape}")
     return weight

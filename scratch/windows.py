@@ -82,16 +82,27 @@ class Window:
 
     def pixels(self, images: Array, output_size: tuple[int, ...]) -> list[Array]:
         """Return such a view for each pixel of the windows, in row order: ``(batch, channels, output height, output width)``."""
-        return _by_pixel(self.over(images, output_size))
+        return [pixel for row in self.over(images, output_size).transpose(2, 3, 0, 1, 4, 5) for pixel in row]
 
     def add(self, images: Array, values: Array) -> None:
-        """Add a number for each pixel of each window to the images, where windows overlap several; ``values`` is shaped like :meth:`over`'s view."""
-        for pixel, value in zip(self.pixels(images, values.shape[4:]), _by_pixel(values), strict=True):
-            np.add(pixel, value, out=pixel)
+        """Add a number for each pixel of each window to padded images; ``values`` is shaped like the view of :meth:`over`.
+
+        Column by column of the windows: what belongs to one column is added up in a strip as wide as the output, whose rows then follow one another
+        in memory as those of ``values`` do. Long runs of numbers are added faster than the short rows of an image.
+        """
+        batch, channels, kernel_height, kernel_width, height, width = values.shape
+        for v in range(kernel_width):
+            strip = np.zeros((batch, channels, images.shape[2], width), images.dtype)
+            for u in range(kernel_height):
+                rows = strip[:, :, _steps(u, height, self.stride[0], self.dilation[0])]
+                np.add(rows, values[:, :, u, v], out=rows)
+            columns = images[:, :, :, _steps(v, width, self.stride[1], self.dilation[1])]
+            np.add(columns, strip, out=columns)
 
 
-def _by_pixel(windows: Array) -> list[Array]:
-    return [pixel for row in windows.transpose(2, 3, 0, 1, 4, 5) for pixel in row]
+def _steps(pixel: int, count: int, stride: int, dilation: int) -> slice:
+    """Return where this pixel of each of ``count`` windows lies along one axis of the image."""
+    return slice(dilation * pixel, dilation * pixel + stride * (count - 1) + 1, stride)
 
 
 def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
+from crosscheck.causes.ties import pooled_gradient
 from crosscheck.operation import Call, Oracle
 
 Result = dict[str, Array]
@@ -156,6 +157,11 @@ def _average_overwritten(right: Result, call: Call, oracle: Oracle) -> Result:
     return {"grad_input": call.grad_output[:, :, rows[:, None], columns] / 9}
 
 
+def _gradient_of_maximum(right: Result, call: Call, oracle: Oracle) -> Result:
+    assert call.grad_output is not None
+    return {"grad_input": pooled_gradient(call.x, call.grad_output, oracle.settings, "all")[0]}
+
+
 def _no_shift(right: Result, call: Call, oracle: Oracle) -> Result:
     with np.errstate(all="ignore"):
         p = np.exp(call.x) / np.exp(call.x).sum(axis=1, keepdims=True)
@@ -225,6 +231,8 @@ FAULTS: dict[str, Fault] = {
     "average-relative-4e-15": Fault("avgpool2d-2", scaled("output", 1 + 2.0**-48), ("output",), "constant factor"),
     "average-padding-not-counted": Fault("avgpool2d-3s2p1", _padding_not_counted, ("output", "grad_input")),
     "average-overlap-overwritten": Fault("avgpool2d-3s1", _average_overwritten, ("grad_input",)),
+    # No tie rule: an average has no winners.
+    "average-gradient-of-maximum": Fault("avgpool2d-2", _gradient_of_maximum, ("grad_input",), family="ties"),
     "average-last-row": Fault("avgpool2d-3s1", replaced("output", _last_row_lost), ("output",), "border lost"),
     "zeropad-one-row-off": Fault("zeropad2d-0123", replaced("output", _down), ("output",), "shifted"),
     "zeropad-one-ulp": Fault("zeropad2d-1", replaced("grad_input", lambda a: np.nextafter(a, 2 * a)), ("grad_input",)),

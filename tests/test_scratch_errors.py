@@ -92,6 +92,7 @@ MISUSES = [
     Misuse("conv-same-empty", lambda: conv(padding="same").forward(IMAGES[..., :0]), ValueError, ("(5, 0)", "smaller")),
     Misuse("conv-init-shape", lambda: conv(init=lambda *_: np.zeros(3)), ValueError, ("init", "(3,)", "(2, 3, 3, 3)")),
     Misuse("conv-init-dtype", lambda: conv(init=lambda shape, *_: np.zeros(shape, int)), ValueError, ("init", "int64", "float64")),
+    Misuse("conv-init-list", lambda: conv(init=lambda *_: [1.0]), ValueError, ("init", "(1,)", "(2, 3, 3, 3)")),
     Misuse("average-padding", lambda: scratch.AvgPool2d(2, padding=2), ValueError, ("padding=2", "half of kernel_size=2")),
     Misuse("average-integers", lambda: scratch.AvgPool2d(2).forward(IMAGES.astype(int)), TypeError, ("AvgPool2d", "int64", "floats")),
     Misuse("average-small-image", lambda: scratch.AvgPool2d(6).forward(IMAGES), ValueError, ("(5, 5)", "(6, 6)")),
