@@ -8,17 +8,15 @@ fit into the processor's cache: memory is slower than arithmetic.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.layer import Array, Layer
 from scratch.windows import Pair, Sides, Window, cropped, padded, pair, whole
-
-Initializer = Callable[[tuple[int, ...], int, int, np.random.Generator, npt.DTypeLike], Array]
-"""Returns initial weights for a shape, the numbers of inputs and outputs of one weight's sum (fan-in, fan-out), a generator and a dtype."""
 
 COLUMNS = 2**19
 """How many numbers the columns of one part of the batch have at most, unless a single image has more: 2 MiB in float32."""
@@ -67,7 +65,7 @@ class Conv2d(Layer):
         *,
         rng: np.random.Generator,
         dtype: npt.DTypeLike = np.float64,
-        init: Initializer | None = None,
+        init: Initialiser = normal_over_fan_in,
     ) -> None:
         super().__init__()
         channels_in, channels_out = whole(in_channels, "in_channels", least=1), whole(out_channels, "out_channels", least=1)
@@ -83,7 +81,7 @@ class Conv2d(Layer):
         shape = (channels_out, channels_in // self.groups, *self.kernel_size)
         taps = self.kernel_size[0] * self.kernel_size[1]
         fan_in, fan_out = shape[1] * taps, channels_out // self.groups * taps
-        self.params["weight"] = _checked((init or _scaled_normal)(shape, fan_in, fan_out, rng, dtype), shape, dtype)
+        self.params["weight"] = _checked(init(shape, fan_in, fan_out, rng, dtype), shape, dtype)
         if bias:
             self.params["bias"] = np.zeros(channels_out, dtype)
         self._window = Window(self.kernel_size, self.stride, self.padding, self.dilation)
@@ -175,10 +173,6 @@ class Conv2d(Layer):
         for start in range(0, len(images), count):
             part = slice(start, start + count)
             yield part, windows[part].reshape(-1, self.groups, taps, positions)
-
-
-def _scaled_normal(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
-    return (rng.standard_normal(shape) / fan_in).astype(dtype)
 
 
 def _checked(weight: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

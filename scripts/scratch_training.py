@@ -50,7 +50,7 @@ class Training:
     """A network in training: what it is, and how far it has come."""
 
     model: scratch.Sequential
-    optimizer: scratch.SGD
+    optimizer: scratch.Optimizer
     loss: scratch.SoftmaxCrossEntropy = field(default_factory=scratch.SoftmaxCrossEntropy)
     progressed: Progressed = field(default_factory=Progressed)
 

@@ -35,12 +35,12 @@ from mnist_batches import Batch, Schedule, batches, generators, steps_of_epoch, 
 from mnist_files import DataError, Digits, load
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from scratch_networks import NETWORKS, Recipe
 from scratch_state import load_weights, save_weights
 from scratch_training import Training
 
 from crosscheck.files import NotWritableError, expect_writable
 from crosscheck.report.files import write_json
+from scratch.networks import NETWORKS, Recipe
 
 TRAINED, DIVERGED, COULD_NOT_BE_TRAINED = 0, 1, 2
 SHOWN_OVER = 100
@@ -102,7 +102,7 @@ def train(options: argparse.Namespace, console: Console) -> int:
     model = recipe.make(weights_rng, options.dtype)
     if options.weights is not None:
         load_weights(model, options.weights)
-    training = Training(model, recipe.optimizer(model.trainable_params, options.lr))
+    training = Training(model, recipe.trained_by(model.trainable_params, options.lr))
     per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
     schedule = Schedule(np.dtype(options.dtype), options.batch_size, options.epochs * per_epoch)
     identity = _identity(options, digits)
