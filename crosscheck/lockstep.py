@@ -82,14 +82,15 @@ def check_step(
         The step before, if it was traced: this one must start from what that one left.
     """
     report = StepReport(trace.step)
-    links = _Links(architecture, subject, trace, x, labels, arithmetic, report)
-    report.links.extend(links.start(previous))
-    report.links.extend(links.forward())
-    report.links.extend(links.backward())
-    report.links.extend(links.updates())
+    report.links.extend(_Links(architecture, subject, trace, x, labels, arithmetic, report).all(previous))
     if _in_a_row(architecture, x, report):
         _whole(architecture, trace, x, labels, arithmetic, report)
     return report
+
+
+def links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic) -> list[Judgement]:
+    """Judge the links of one training step alone, as :func:`check_step` does."""
+    return list(_Links(architecture, subject, trace, x, labels, arithmetic, StepReport(trace.step)).all(None))
 
 
 @dataclass
@@ -103,6 +104,13 @@ class _Links:
     labels: Labels
     arithmetic: Arithmetic
     report: StepReport
+
+    def all(self, previous: Trace | None) -> Iterator[Judgement]:
+        """Yield every link."""
+        yield from self.start(previous)
+        yield from self.forward()
+        yield from self.backward()
+        yield from self.updates()
 
     def start(self, previous: Trace | None) -> Iterator[Judgement]:
         """Yield whether parameters and state are those that the step before left."""

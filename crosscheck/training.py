@@ -19,9 +19,10 @@ from crosscheck.comparison import Comparison, Consequence
 from crosscheck.comparison_state import ComparisonState
 from crosscheck.divergence import Divergence, examined
 from crosscheck.failure import Failure
-from crosscheck.freerun import FreeRun, Position, Training, noise_of
+from crosscheck.freerun import FreeRun, Look, Position, Training, noise_of
 from crosscheck.isolated import check_layer, with_reading
 from crosscheck.judgement import Judgement, Kind, Verdict, fractions_of
+from crosscheck.jury import Jury
 from crosscheck.lockstep import StepReport, check_step, start_of
 from crosscheck.operation import Call, Oracle
 from crosscheck.oracle_step import Start
@@ -49,9 +50,12 @@ class TrainingComparison(Comparison):
     ----------
     divergences : dict of (str, str) to Divergence
         The first of each (layer, quantity) whose own link is broken, or that is wrong on the reference's values.
+    jury : Jury, optional
+        Several references, the first of which is the one that everything else is compared with.
     """
 
     subject: Subject
+    jury: Jury | None = None
     divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -61,6 +65,8 @@ class TrainingComparison(Comparison):
         self._previous: Trace | None = None
         self._noise: dict[tuple[str, str], float] = {}
         self.broken: set[tuple[str, str]] = set()
+        if self.jury is not None:
+            self.jury.begin(self._start)
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
     def step(self, x: Array, labels: Labels, check: bool = True) -> BothOutcomes:
@@ -76,11 +82,15 @@ class TrainingComparison(Comparison):
             if check:
                 self.steps_checked += 1
                 self._judge(report, trace, x, labels)
+                if self.jury is not None:
+                    self.jury.judge(trace, dict(self.subject.layers), x, labels)
         else:
             self._previous = None
             outcome = self.subject.step(x, labels)
         if self.free is None:
             self.free = self._free_run()
+        if self.jury is not None:
+            self.jury.step(x, labels, outcome.constants)
         return BothOutcomes(outcome, self.free.step(x, labels, outcome.constants))
 
     def _free_run(self) -> FreeRun:
@@ -178,6 +188,23 @@ class TrainingComparison(Comparison):
         wide = context.call.astype(np.float64)
         oracle = self.architecture.loss if layer == LOSS else self.architecture.layers[layer]
         return examined(Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic), alone)
+
+    @np.errstate(all="ignore")
+    def look(self) -> list[Look]:
+        """Measure how far the free runs have come apart, those beside further references as well."""
+        looks = super().look()
+        if self.jury is not None:
+            self.jury.look(self.subject.params | self.subject.buffers, looks)
+        return looks
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole run; ``undecided`` where the references do not agree about the subject."""
+        own = super().verdict
+        if self.jury is None or own is Verdict.SKIPPED:
+            return own
+        verdicts = {own} | {self.jury.verdict_by(juror.name, bool(self.perturbed)) for juror in self.jury.jurors[1:]}
+        return own if len(verdicts) == 1 else Verdict.UNDECIDED
 
     @property
     def unexplained(self) -> bool:
