@@ -31,6 +31,9 @@ Axes: TypeAlias = int | tuple[int, ...] | None
 _CONVERSION = 2.0
 """Roundings of a division by a whole number that may be a multiplication by its rounded reciprocal."""
 
+_ERF = 2.0 * ELEMENTARY
+"""Roundings of the error function: in vectorised code a polynomial times an exponential (Abramowitz and Stegun, 7.1.26), as in PyTorch's GELU."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tracked(NDArrayOperatorsMixin):
@@ -189,14 +192,14 @@ def erf(x: Operand) -> Operand:
     """Return the error function, which NumPy lacks."""
     if not isinstance(x, Tracked):
         return np.vectorize(math.erf, otypes=[np.float64])(x)
-    return _bent(x, erf(x.value), _slope_of_erf)
+    return _bent(x, erf(x.value), _slope_of_erf, _ERF)
 
 
 def erfc(x: Operand) -> Operand:
     """Return 1 less the error function, without cancellation."""
     if not isinstance(x, Tracked):
         return np.vectorize(math.erfc, otypes=[np.float64])(x)
-    return _bent(x, erfc(x.value), _slope_of_erf)
+    return _bent(x, erfc(x.value), _slope_of_erf, _ERF)
 
 
 def widest(*forms: Operand) -> Operand:
@@ -304,13 +307,13 @@ def _hyperbolic_tangent(a: Tracked) -> Tracked:
     # So far nearer to 1 than to the number before it that every implementation gives 1 itself, and 1 - tanh is zero, as whoever computes it expects.
     short = 2 / (1 + np.exp(2 * np.abs(a.value)))
     saturated = (short <= a.unit**2) & (a.unit * a.error < 1)
-    return Tracked(value, np.where(saturated, a.unit, result.error), a.arithmetic) if a.unit else result
+    return Tracked(value, np.where(saturated, 2 * a.unit, result.error), a.arithmetic) if a.unit else result
 
 
-def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array]) -> Tracked:
+def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array], roundings: float = ELEMENTARY) -> Tracked:
     """Return a function whose slope is the smaller the farther it is from zero."""
     nearest = np.maximum(np.abs(a.value) - a.unit * a.error, 0.0)
-    return a.made(value, np.where(a.error == 0, 0.0, a.error * slope(nearest)), float(ELEMENTARY), a._flushed)
+    return a.made(value, np.where(a.error == 0, 0.0, a.error * slope(nearest)), roundings, a._flushed)
 
 
 def _slope_of_erf(x: Array) -> Array:

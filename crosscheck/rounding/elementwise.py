@@ -56,9 +56,10 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # Farther out the tangent is 1, and its cube need not be in range.
     near = np.maximum(np.minimum(x, 64), -64)
     factor, cubic = math.sqrt(2 / math.pi), 0.044715
-    t = np.tanh(widest(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near))))
-    inner = factor * (1 + 3 * constant(cubic, x) * np.square(near))
-    return 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * inner
+    z = widest(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near)))
+    t, slope_of_z = np.tanh(z), factor * (1 + 3 * constant(cubic, x) * np.square(near))
+    # (1 + t) / 2 is the sigmoid of 2 z.
+    return widest(0.5 * x * (1 + t), x * sigmoid(2 * z)[0]), 0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z
 
 
 def leaky_relu(negative_slope: float) -> Formula:
