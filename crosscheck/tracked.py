@@ -31,6 +31,9 @@ Axes: TypeAlias = int | tuple[int, ...] | None
 _CONVERSION = 2.0
 """Roundings of a division by a whole number that may be a multiplication by its rounded reciprocal."""
 
+_MANTISSA = (1 << 52) - 1
+"""The bits of a float64 that are zero in a power of two."""
+
 _ERF = 2.0 * ELEMENTARY
 """Roundings of the error function: in vectorised code a polynomial times an exponential (Abramowitz and Stegun, 7.1.26), as in PyTorch's GELU."""
 
@@ -137,8 +140,11 @@ class Tracked(NDArrayOperatorsMixin):
     def _with_own(self, arithmetic: Arithmetic, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
         """Return an error with that of the step itself, of a result of this size; infinite where the result may be out of range."""
         moved = self.unit * error
-        own = np.where(roundings, np.asarray(roundings) * (size + moved), 0.0) + np.where(size < moved + 2 * arithmetic.smallest_normal, lost, 0.0)
-        return np.where(size + self.unit * (error + own) > np.finfo(arithmetic.dtype).max, np.inf, error + own)
+        own = np.asarray(roundings) * (size + moved)
+        if np.any(lost):
+            own = own + np.where(size < moved + 2 * arithmetic.smallest_normal, lost, 0.0)
+        total = np.asarray(error + own)
+        return np.where(size + self.unit * total > np.finfo(arithmetic.dtype).max, np.inf, total)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Carry out one of NumPy's elementwise functions."""
@@ -170,7 +176,7 @@ class Tracked(NDArrayOperatorsMixin):
     @property
     def _scales(self) -> npt.NDArray[np.bool_]:
         """Where these are exact powers of two or zeros, by which multiplying rounds nothing."""
-        return np.asarray((np.abs(np.frexp(self.value)[0]) % 0.5 == 0) & (self.error == 0))
+        return np.asarray((self.value.view(np.int64) & _MANTISSA == 0) & (self.error == 0))
 
     @property
     def _underflow(self) -> float:

@@ -26,6 +26,7 @@ from crosscheck.rounding import (
     GELU,
     CrossEntropy,
     Elementwise,
+    LeakyReLU,
     LogLikelihood,
     LogSoftmax,
     Measured,
@@ -34,7 +35,6 @@ from crosscheck.rounding import (
     Selection,
     Softmax,
     SquaredError,
-    leaky,
     sigmoid,
     tanh,
 )
@@ -169,6 +169,8 @@ class TorchOracle:
             decided = torch.from_numpy(call.constants["decisions"])
             if isinstance(self.reference, nn.ReLU):
                 return x * decided
+            if isinstance(self.reference, nn.LeakyReLU):
+                return x * torch.where(decided > 0, 1.0, self.reference.negative_slope).to(x.dtype)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
         # A leaf must not be written to, as a module with inplace=True does.
         inputs = (x.clone(), tensor(call.constants["labels"])) if "labels" in call.constants and _accepts_labels(self.reference) else (x.clone(),)
@@ -187,8 +189,8 @@ class TorchOracle:
         return functional_call(self.reference, {**buffers, **given, **params}, inputs)
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return the sign of each element for ReLU, the index of each window's winner within its plane for max pooling."""
-        if isinstance(self.reference, nn.ReLU):
+        """Return the sign of each element for a ReLU, leaky or not, the index of each window's winner within its plane for max pooling."""
+        if isinstance(self.reference, nn.ReLU | nn.LeakyReLU):
             return np.asarray(x > 0, dtype=x.dtype)
         if isinstance(self.reference, nn.MaxPool2d):
             m = self.reference
@@ -284,7 +286,7 @@ _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     NegativeLogLikelihood: lambda module: LogLikelihood(),
     nn.BatchNorm1d: _normalization,
     nn.BatchNorm2d: _normalization,
-    nn.LeakyReLU: lambda module: leaky(module.negative_slope),
+    nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),
     nn.Sigmoid: lambda module: Elementwise(sigmoid),
     nn.Tanh: lambda module: Elementwise(tanh),
     nn.GELU: lambda module: GELU[module.approximate],

@@ -1,6 +1,6 @@
 """The error theory of each kind of operation: which sums it computes, and how errors of its inputs reach its results."""
 
-from crosscheck.rounding.elementwise import GELU, Elementwise, Scaling, leaky, sigmoid, tanh
+from crosscheck.rounding.elementwise import GELU, Elementwise, LeakyReLU, Scaling, sigmoid, tanh
 from crosscheck.rounding.loss import NegativeLogLikelihood, SquaredError
 from crosscheck.rounding.measured import Measured
 from crosscheck.rounding.multilinear import Multilinear
@@ -12,6 +12,7 @@ __all__ = [
     "GELU",
     "CrossEntropy",
     "Elementwise",
+    "LeakyReLU",
     "LogLikelihood",
     "LogSoftmax",
     "Measured",
@@ -22,7 +23,6 @@ __all__ = [
     "Selection",
     "Softmax",
     "SquaredError",
-    "leaky",
     "sigmoid",
     "tanh",
 ]

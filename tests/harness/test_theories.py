@@ -323,3 +323,14 @@ def test_evaluation_without_buffers_uses_those_of_the_module() -> None:
     arithmetic = Arithmetic(np.dtype(np.float64), ELEMENTS)
     own, other = (reference.rounding.bounds(reference, c, reference.vjp(c), arithmetic)["output"].terms for c in (call, given))
     assert np.array_equal(own, other)
+
+
+def test_decision_at_the_kink_may_be_imposed() -> None:
+    """The first number is taken for negative and the second for positive, in values, bounds and carried errors."""
+    reference, x = of(nn.LeakyReLU(0.25)), np.array([[8.0, -8.0]])
+    call = Call(x, {}, np.array([[1.0, 1.0]]), {"decisions": np.array([[0.0, 1.0]])})
+    results = reference.vjp(call)
+    assert (results["output"].tolist(), results["grad_input"].tolist()) == ([[2.0, -8.0]], [[0.25, 1.0]])
+    carried = reference.rounding.carried(reference, call, results, np.array([[4.0, 4.0]]), np.array([[4.0, 4.0]]))
+    assert (carried["output"].tolist(), carried["grad_input"].tolist()) == ([[1.0, 4.0]], [[1.0, 4.0]])
+    assert np.array_equal(reference.decisions(np.array([0.0, -1.0, 2.0])), [0.0, 0.0, 1.0])
