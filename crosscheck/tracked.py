@@ -13,7 +13,6 @@ but where an error may be as large as the number itself, as in a denominator or 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from crosscheck.arithmetic import ELEMENTARY, Arithmetic, Array, Bound
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.tracked_steps import STEPS, complementary_error_function, error_function, power
 
 Operand: TypeAlias = Any
 """What a formula is written for: an array of numbers, or a tracked one."""
@@ -30,6 +30,9 @@ Axes: TypeAlias = int | tuple[int, ...] | None
 
 _CONVERSION = 2.0
 """Roundings of a division by a whole number that may be a multiplication by its rounded reciprocal."""
+
+_MANTISSA = (1 << 52) - 1
+"""The bits of a float64 that are zero in a power of two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +137,11 @@ class Tracked(NDArrayOperatorsMixin):
     def _with_own(self, arithmetic: Arithmetic, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
         """Return an error with that of the step itself, of a result of this size; infinite where the result may be out of range."""
         moved = self.unit * error
-        own = np.where(roundings, np.asarray(roundings) * (size + moved), 0.0) + np.where(size < moved + 2 * arithmetic.smallest_normal, lost, 0.0)
-        return np.where(size + self.unit * (error + own) > np.finfo(arithmetic.dtype).max, np.inf, error + own)
+        own = np.asarray(roundings) * (size + moved)
+        if np.any(lost):
+            own = own + np.where(size < moved + 2 * arithmetic.smallest_normal, lost, 0.0)
+        total = np.asarray(error + own)
+        return np.where(size + self.unit * total > np.finfo(arithmetic.dtype).max, np.inf, total)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Carry out one of NumPy's elementwise functions."""
@@ -145,8 +151,8 @@ class Tracked(NDArrayOperatorsMixin):
             return ufunc(*(operand.value if isinstance(operand, Tracked) else operand for operand in inputs))
         with np.errstate(all="ignore"):
             if ufunc is np.power:
-                return _power(inputs[0], inputs[1]) if isinstance(inputs[0], Tracked) else NotImplemented
-            return _STEPS[ufunc](*map(self._operand, inputs)) if ufunc in _STEPS else NotImplemented
+                return power(inputs[0], inputs[1]) if isinstance(inputs[0], Tracked) else NotImplemented
+            return STEPS[ufunc](*map(self._operand, inputs)) if ufunc in STEPS else NotImplemented
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Carry out ``numpy.where``."""
@@ -160,22 +166,27 @@ class Tracked(NDArrayOperatorsMixin):
             return operand
         return self.constant(operand) if isinstance(operand, int | float) else Tracked.exact(operand, self.arithmetic)
 
+    def like(self, value: Array, error: Array) -> Tracked:
+        """Return other numbers of the same arithmetic."""
+        return Tracked(value, error, self.arithmetic)
+
     @property
-    def _zero(self) -> npt.NDArray[np.bool_]:
+    def zero(self) -> npt.NDArray[np.bool_]:
+        """Where these are zero, exactly."""
         return np.asarray((self.value == 0) & (self.error == 0))
 
     @property
-    def _scales(self) -> npt.NDArray[np.bool_]:
+    def scales(self) -> npt.NDArray[np.bool_]:
         """Where these are exact powers of two or zeros, by which multiplying rounds nothing."""
-        return np.asarray((np.abs(np.frexp(self.value)[0]) % 0.5 == 0) & (self.error == 0))
+        return np.asarray((self.value.view(np.int64) & _MANTISSA == 0) & (self.error == 0))
 
     @property
-    def _underflow(self) -> float:
+    def underflow(self) -> float:
         """What a product loses whose right result is subnormal."""
         return 0.0 if self.arithmetic is None else self.arithmetic.smallest / self.unit
 
     @property
-    def _flushed(self) -> float:
+    def flushed(self) -> float:
         """What a function may lose that gives 0 where the right result is subnormal."""
         return 0.0 if self.arithmetic is None else self.arithmetic.smallest_normal / self.unit
 
@@ -187,16 +198,12 @@ def constant(number: float, like: Operand) -> Operand:
 
 def erf(x: Operand) -> Operand:
     """Return the error function, which NumPy lacks."""
-    if not isinstance(x, Tracked):
-        return np.vectorize(math.erf, otypes=[np.float64])(x)
-    return _bent(x, erf(x.value), _slope_of_erf)
+    return error_function(x) if isinstance(x, Tracked) else np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
 def erfc(x: Operand) -> Operand:
     """Return 1 less the error function, without cancellation."""
-    if not isinstance(x, Tracked):
-        return np.vectorize(math.erfc, otypes=[np.float64])(x)
-    return _bent(x, erfc(x.value), _slope_of_erf)
+    return complementary_error_function(x) if isinstance(x, Tracked) else np.vectorize(math.erfc, otypes=[np.float64])(x)
 
 
 def widest(*forms: Operand) -> Operand:
@@ -218,123 +225,4 @@ def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
     return widest(kept * old + share * new, old + share * (new - old))
 
 
-def _add(a: Tracked, b: Tracked) -> Tracked:
-    return a.made(a.value + b.value, a.error + b.error, ~(a._zero | b._zero))
-
-
-def _subtract(a: Tracked, b: Tracked) -> Tracked:
-    return a.made(a.value - b.value, a.error + b.error, ~(a._zero | b._zero))
-
-
-def _multiply(a: Tracked, b: Tracked) -> Tracked:
-    error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
-    # A product that is zero because a factor is exactly so stays zero, whatever the other one is off by.
-    zero = a._zero | b._zero
-    return a.made(a.value * b.value, np.where(zero, 0.0, error), ~(a._scales | b._scales), np.where(zero, 0.0, a._underflow))
-
-
-def _divide(a: Tracked, b: Tracked) -> Tracked:
-    quotient = a.value / b.value
-    least = np.abs(b.value) - b.unit * b.error
-    error = np.where(least > 0, (a.error + np.abs(quotient) * b.error) / least, np.inf)
-    return a.made(quotient, error, ~(a._zero | b._scales), np.where(a._zero, 0.0, a._underflow))
-
-
-def _square_root(a: Tracked) -> Tracked:
-    root, moved = np.sqrt(a.value), a.unit * a.error
-    # sqrt(a) - sqrt(a - d) = d / (sqrt(a) + sqrt(a - d)); where d exceeds a, the root may be off by sqrt(d).
-    inner = a.error / (root + np.sqrt(np.maximum(a.value - moved, 0.0)))
-    beyond = np.sqrt(a.error / a.unit) if a.unit else np.inf
-    error = np.where(a.error == 0, 0.0, np.where(moved <= a.value, inner, beyond))
-    return a.made(root, error, ~a._zero)
-
-
-def _square(a: Tracked) -> Tracked:
-    return _multiply(a, a)
-
-
-def _power(a: Tracked, exponent: Any) -> Tracked:
-    """Return a power of a whole exponent: as products, or by a function."""
-    count = float(exponent)
-    if not count.is_integer() or count < 1:
-        raise ValueError(f"a power of {exponent}: expected a whole exponent of at least 1")
-    if count == 1:
-        return a
-    if count == 2:
-        return _square(a)
-    error = count * np.abs(a.value) ** (count - 1) * a.error
-    return a.made(a.value**count, error, max(float(ELEMENTARY), count - 1), a._underflow)
-
-
-def _absolute(a: Tracked) -> Tracked:
-    return Tracked(np.abs(a.value), a.error, a.arithmetic)
-
-
-def _negative(a: Tracked) -> Tracked:
-    return Tracked(-a.value, a.error, a.arithmetic)
-
-
-def _maximum(a: Tracked, b: Tracked) -> Tracked:
-    """Return the larger one; where errors may turn which one that is, the larger error."""
-    apart = np.abs(a.value - b.value) > a.unit * (a.error + b.error)
-    winner = np.where(a.value >= b.value, a.error, b.error)
-    return Tracked(np.maximum(a.value, b.value), np.where(apart, winner, np.maximum(a.error, b.error)), a.arithmetic)
-
-
-def _minimum(a: Tracked, b: Tracked) -> Tracked:
-    return _negative(_maximum(_negative(a), _negative(b)))
-
-
-def _exponential(a: Tracked) -> Tracked:
-    value, moved = np.exp(a.value), a.unit * a.error
-    error = value * a.error
-    if a.unit:
-        error = np.where(moved < 1, value * np.expm1(moved), np.exp(a.value + moved) - value) / a.unit
-    return a.made(value, error, float(ELEMENTARY), a._flushed)
-
-
-def _logarithm(a: Tracked) -> Tracked:
-    least = a.value - a.unit * a.error
-    return a.made(np.log(a.value), np.where(least > 0, a.error / least, np.inf), float(ELEMENTARY))
-
-
-def _hyperbolic_tangent(a: Tracked) -> Tracked:
-    value = np.tanh(a.value)
-    result = _bent(a, value, _slope_of_tanh)
-    # So far nearer to 1 than to the number before it that every implementation gives 1 itself, and 1 - tanh is zero, as whoever computes it expects.
-    short = 2 / (1 + np.exp(2 * np.abs(a.value)))
-    saturated = (short <= a.unit**2) & (a.unit * a.error < 1)
-    return Tracked(value, np.where(saturated, a.unit, result.error), a.arithmetic) if a.unit else result
-
-
-def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array]) -> Tracked:
-    """Return a function whose slope is the smaller the farther it is from zero."""
-    nearest = np.maximum(np.abs(a.value) - a.unit * a.error, 0.0)
-    return a.made(value, np.where(a.error == 0, 0.0, a.error * slope(nearest)), float(ELEMENTARY), a._flushed)
-
-
-def _slope_of_erf(x: Array) -> Array:
-    return np.asarray(2 / math.sqrt(math.pi) * np.exp(-np.square(x)))
-
-
-def _slope_of_tanh(x: Array) -> Array:
-    return np.asarray(1 - np.square(np.tanh(x)))
-
-
 _COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
-
-_STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
-    np.add: _add,
-    np.subtract: _subtract,
-    np.multiply: _multiply,
-    np.true_divide: _divide,
-    np.sqrt: _square_root,
-    np.square: _square,
-    np.absolute: _absolute,
-    np.negative: _negative,
-    np.maximum: _maximum,
-    np.minimum: _minimum,
-    np.exp: _exponential,
-    np.log: _logarithm,
-    np.tanh: _hyperbolic_tangent,
-}

@@ -28,6 +28,7 @@ from crosscheck.rounding import (
     Average,
     CrossEntropy,
     Elementwise,
+    LeakyReLU,
     LogLikelihood,
     LogSoftmax,
     Measured,
@@ -37,7 +38,6 @@ from crosscheck.rounding import (
     Selection,
     Softmax,
     SquaredError,
-    leaky,
     sigmoid,
     tanh,
 )
@@ -214,7 +214,7 @@ class TorchOracle:
         return functional_call(self.reference, {**buffers, **given, **params}, inputs)
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return the sign of each element for ReLU, the index of each window's winner within its plane for max pooling."""
+        """Return the sign of each element for a ReLU, leaky or not, the index of each window's winner within its plane for max pooling."""
         if isinstance(self.reference, nn.ReLU | nn.LeakyReLU):
             return np.asarray(x > 0, dtype=x.dtype)
         if isinstance(self.reference, nn.MaxPool2d):
@@ -330,7 +330,7 @@ _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     SharedDropout: lambda module: Scaling(module.p) if module.training else Selection(),
     nn.BatchNorm1d: _normalization,
     nn.BatchNorm2d: _normalization,
-    nn.LeakyReLU: lambda module: leaky(module.negative_slope),
+    nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),
     nn.Sigmoid: lambda module: Elementwise(sigmoid),
     nn.Tanh: lambda module: Elementwise(tanh),
     nn.GELU: lambda module: GELU[module.approximate],

@@ -1,7 +1,7 @@
 """The error theory of each kind of operation: which sums it computes, and how errors of its inputs reach its results."""
 
 from crosscheck.rounding.average import Average
-from crosscheck.rounding.elementwise import GELU, Elementwise, Scaling, leaky, sigmoid, tanh
+from crosscheck.rounding.elementwise import GELU, Elementwise, LeakyReLU, Scaling, sigmoid, tanh
 from crosscheck.rounding.loss import NegativeLogLikelihood, SquaredError
 from crosscheck.rounding.measured import Measured
 from crosscheck.rounding.multilinear import Multilinear
@@ -14,6 +14,7 @@ __all__ = [
     "Average",
     "CrossEntropy",
     "Elementwise",
+    "LeakyReLU",
     "LogLikelihood",
     "LogSoftmax",
     "Measured",
@@ -24,7 +25,6 @@ __all__ = [
     "Selection",
     "Softmax",
     "SquaredError",
-    "leaky",
     "sigmoid",
     "tanh",
 ]

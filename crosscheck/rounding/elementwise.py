@@ -1,4 +1,4 @@
-"""Functions of each number by itself: sigmoid, hyperbolic tangent, GELU, leaky ReLU; and dropout by a mask that is given.
+"""Functions of each number by itself: sigmoid, hyperbolic tangent, GELU, leaky ReLU, and dropout by a mask that is given.
 
 Each is a formula that returns the function and its derivative for tracked numbers, in the forms in which right implementations are written: the
 largest of their errors is what rounding explains.
@@ -6,7 +6,6 @@ largest of their errors is what rounding explains.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,19 +55,12 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # Farther out the tangent is 1, and its cube need not be in range.
     near = np.maximum(np.minimum(x, 64), -64)
     factor, cubic = math.sqrt(2 / math.pi), 0.044715
-    t = np.tanh(widest(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near))))
-    inner = factor * (1 + 3 * constant(cubic, x) * np.square(near))
-    return 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * inner
-
-
-def leaky_relu(negative_slope: float) -> Formula:
-    """Return the formula of x where x is positive, ``negative_slope * x`` elsewhere."""
-
-    def formula(x: Operand) -> tuple[Operand, Operand]:
-        positive, slope = x.value > 0, constant(negative_slope, x)
-        return np.where(positive, x, slope * x), np.where(positive, 1, slope + 0 * x)
-
-    return formula
+    z = widest(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near)))
+    t, slope_of_z = np.tanh(z), factor * (1 + 3 * constant(cubic, x) * np.square(near))
+    # (1 + t) / 2 is the sigmoid of 2 z.
+    s, slope_of_s = sigmoid(2 * z)
+    slope = widest(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
+    return widest(0.5 * x * (1 + t), x * s), slope
 
 
 @dataclass(frozen=True)
@@ -101,6 +93,30 @@ class Elementwise:
 
 
 @dataclass(frozen=True)
+class LeakyReLU:
+    """x where it is positive, ``negative_slope * x`` elsewhere; which of them is a decision at a kink, and may be imposed."""
+
+    negative_slope: float
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return the rounding of the slope and of the product; what is positive is exact."""
+        return self._decided(call).bounds(oracle, call, result, arithmetic)
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the errors, multiplied by the slope where it applies: with its decisions held fixed, the operation is linear."""
+        return self._decided(call).carried(oracle, call, result, error_x, error_grad_output)
+
+    def _decided(self, call: Call) -> Elementwise:
+        positive = np.asarray(call.constants.get("decisions", call.x > 0), dtype=bool)
+
+        def formula(x: Operand) -> tuple[Operand, Operand]:
+            slope = constant(self.negative_slope, x)
+            return np.where(positive, x, slope * x), np.where(positive, 1, slope + 0 * x)
+
+        return Elementwise(formula)
+
+
+@dataclass(frozen=True)
 class Scaling:
     """Dropout by the mask ``call.constants["mask"]``, true where a number is kept: x * mask / (1 - p)."""
 
@@ -127,9 +143,3 @@ class Scaling:
 
 GELU: dict[str, Elementwise] = {"none": Elementwise(gelu), "tanh": Elementwise(gelu_by_tanh)}
 """By what PyTorch calls the approximation."""
-
-
-@functools.cache
-def leaky(negative_slope: float) -> Elementwise:
-    """Return the theory of a leaky ReLU."""
-    return Elementwise(leaky_relu(negative_slope))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class _Channels:
         variance = np.square(x - mean.exactly).mean(axes, keepdims=True) + np.square(mean.deviation)
         return cls(x, mean, variance, np.sqrt(variance + eps))
 
-    @property
+    @cached_property
     def axes(self) -> tuple[int, ...]:
         return _axes(self.x)
 
@@ -99,11 +100,11 @@ class _Channels:
     def count(self) -> int:
         return math.prod(self.x.value.shape[axis] for axis in self.axes)
 
-    @property
+    @cached_property
     def inverse(self) -> Operand:
         return 1 / self.root
 
-    @property
+    @cached_property
     def normalised(self) -> Operand:
         return (self.x - self.mean) * self.inverse
 
