@@ -174,16 +174,15 @@ def _run(
         Between two steps, after a last checkpoint.
     """
     per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
-    columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TextColumn("{task.description}"))
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TextColumn("{task.description}"))
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     progressed, clock, before = training.progressed, Clock(options.checkpoint_every), training.progressed.seconds
     started, shown = time.monotonic(), np.zeros(2)
     with between_steps() as interruption, Progress(*columns, *times, console=console, transient=True) as progress:
         task = progress.add_task("", total=schedule.steps, completed=progressed.steps)
-        for batch in run:
-            # The average starts as the plain one of the first steps.
-            weight = max(1 / SHOWN_OVER, 1 / (progressed.steps + 1))
-            shown += weight * (np.array(training.step(batch)) - shown)
+        for number, batch in enumerate(run, start=1):
+            # The moving average starts as the plain one of the first steps.
+            shown += (np.array(training.step(batch)) - shown) / min(number, SHOWN_OVER)
             progress.update(task, advance=1, description=f"loss {shown[0]:.4f}  accuracy {100 * shown[1]:5.1f} %")
             if progressed.diverged:
                 return

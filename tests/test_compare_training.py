@@ -11,6 +11,7 @@ import html.parser
 import io
 import itertools
 import json
+import math
 import os
 import re
 import shlex
@@ -27,8 +28,10 @@ import command_options
 import compare_training
 import mnist_batches
 import mnist_files
+import numpy as np
 import pytest
 from compare_training import main
+from training_run import Plan
 
 from crosscheck.frameworks.pytorch_training import TorchTraining
 from crosscheck.report import html as pages
@@ -341,6 +344,16 @@ def test_command_repeats_the_run(tmp_path: Path, steps: tuple[str, ...]) -> None
     assert set(steps) <= set(shlex.split(report["command"]))
     again = run(shlex.split(report["command"])[2:], tmp_path).report
     assert again["lines"] == report["lines"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "every"), [(1, 100), (3_000, 100), (50_000, 100), (50_001, 200), (180_000, 400), (10_000_000, 20_000)], ids=lambda value: f"{value}"
+)
+def test_lines_and_looks_are_few(steps: int, every: int) -> None:
+    """A line each hundred steps, but never more than five hundred of them: a report does not grow with the run."""
+    plan = Plan(np.dtype(np.float64), 1, steps, 1, 2, 0)
+    assert plan.line_every == every
+    assert math.ceil(steps / every) <= 500
 
 
 # The tutorial's own code, whose fault is known.
