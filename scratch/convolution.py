@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scratch.layer import Array, Layer
 from scratch.windows import Pair, Sides, Window, cropped, padded, pair, whole
 
-Initializer = Callable[[tuple[int, ...], int, int, np.random.Generator, npt.DTypeLike], Array]
+Initializer = Callable[[tuple[int, ...], int, int, "np.random.Generator", npt.DTypeLike], Array]
 """Returns initial weights for a shape, the numbers of inputs and outputs of one weight's sum (fan-in, fan-out), a generator and a dtype."""
 
 COLUMNS = 2**19
