@@ -18,12 +18,14 @@ from torch import nn
 import scratch
 from crosscheck.frameworks.pytorch import NegativeLogLikelihood, SharedDropout
 from crosscheck.frameworks.pytorch_same import SameConv2d
-from crosscheck.frameworks.pytorch_training import TorchNetwork, TorchTraining
+from crosscheck.frameworks.pytorch_training import NAME, TorchNetwork, TorchTraining
 from crosscheck.frameworks.pytorch_training import optimizer as made_optimizer
 from crosscheck.freerun import Position
 from crosscheck.layout import LayerLayout, Layout, Parameter
+from crosscheck.update import Settings
 from reference import copying
 from reference.copying import same, settings_of
+from reference.counterpart import Counterpart
 from scratch import article
 from scratch.normalisation import BatchNorm
 from scratch.optimizer import Optimizer
@@ -196,6 +198,30 @@ def network(layers: Mapping[str, object], loss: object | None = None) -> tuple[d
     twins = {name: twin(layer) for name, layer in layers.items()}
     module = NegativeLogLikelihood() if loss is None else twin(loss)[0]
     return {name: pair[0] for name, pair in twins.items()}, module, {name: pair[1] for name, pair in twins.items()}
+
+
+def counterpart(
+    layers: Mapping[str, object],
+    loss: object | None,
+    settings: Settings,
+    frozen: frozenset[str] = frozenset(),
+    sources: Mapping[str, tuple[str, ...]] | None = None,
+) -> Counterpart:
+    """Return PyTorch's version of a network of named scratch layers, with its loss and its optimizer's settings.
+
+    Parameters
+    ----------
+    layers, loss
+        As for :func:`network`.
+    settings : Settings
+    frozen : frozenset of str
+        Layers whose parameters do not train.
+    sources : mapping of str to tuple of str, optional
+        The wiring, as for :class:`crosscheck.architecture.Architecture`; one layer after another if left out.
+    """
+    modules, torch_loss, layouts = network(layers, loss)
+    twins = TorchNetwork(modules, torch_loss, settings, frozen, sources or {})
+    return Counterpart(NAME, twins.architecture, twins.training, layouts)
 
 
 def from_scratch(model: scratch.Sequential, optimizer: Optimizer, dtype: npt.DTypeLike | None = None) -> TorchTraining:

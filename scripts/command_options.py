@@ -14,6 +14,8 @@ from mnist_files import SHIPPED, cache_folder, download
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from scratch.networks import Recipe
+
 KEEPING_OPTIONS = ("--checkpoint", "--checkpoint-every", "--resume")
 """Options that make no difference to a run's results."""
 KEEPING = tuple(name.removeprefix("--").replace("-", "_") for name in KEEPING_OPTIONS)
@@ -98,6 +100,13 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     kept.add_argument(
         "--resume", action="store_true", help="go on from --checkpoint, if it is there, exactly as if nothing had happened; needs the same options"
     )
+
+
+def fill_in(options: argparse.Namespace, recipe: Recipe) -> None:
+    """Set what was left open to what is usual for the network."""
+    for name in ("epochs", "batch_size", "lr"):
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(recipe, name))
 
 
 def expect_kept(options: argparse.Namespace) -> None:

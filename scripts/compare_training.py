@@ -1,6 +1,6 @@
-"""Train the tutorial's CNN by hand-written backpropagation beside PyTorch on MNIST, and check every step.
+"""Train a network by hand-written backpropagation beside reference frameworks on MNIST, and check every step.
 
-Both sides start from the same weights and see the same images in the same order. Every checked step is proved layer by layer; the free runs are
+All sides start from the same weights and see the same images in the same order. Every checked step is proved layer by layer; the free runs are
 compared as well.
 """
 
@@ -21,11 +21,13 @@ from command_options import (
     KEEPING_OPTIONS,
     RefusedError,
     add_checkpoint,
+    add_images,
     at_least,
     data_folder,
     even,
     expect_kept,
     expect_representable,
+    fill_in,
     how_to_go_on,
     rate,
     settings_of,
@@ -34,10 +36,12 @@ from command_options import (
 from mnist_batches import batches, generators, steps_of_epoch, take
 from mnist_files import DataError, load
 from rich.console import Console
+from subjects import REFERENCES, Choice, SettingsError, chosen, imported
 
 from crosscheck.files import NotWritableError
 from crosscheck.report.facts import RunFacts, collect
 from crosscheck.report.files import write_json
+from scratch.networks import NETWORKS
 
 COULD_NOT_BE_CHECKED = 2
 
@@ -57,16 +61,23 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--subject", choices=("scratch", "article"), default="scratch", help="scratch: layers over batches; article: the tutorial's own loops"
     )
+    what.add_argument("--network", choices=sorted(NETWORKS), default="tutorial", help="which network, with the training that is usual for it")
+    what.add_argument(
+        "--reference",
+        type=_references,
+        default=["torch"],
+        metavar="NAME[,NAME...]",
+        help=f"the frameworks beside the subject, of {', '.join(REFERENCES)}; of several each judges the subject and the others "
+        "(a jury); the first is the one that reports show beside the subject",
+    )
     what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
     run = result.add_argument_group("the training run")
-    run.add_argument("--epochs", type=at_least(1), default=3, help="passes over the training images")
+    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
     run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
-    run.add_argument("--batch-size", type=at_least(1), default=1, help="images a step; the last batch of an epoch may be smaller")
-    run.add_argument("--lr", type=rate, default=0.005, help="learning rate")
-    run.add_argument("--momentum", type=rate, default=0.0, help="momentum of gradient descent")
-    run.add_argument("--train-size", type=at_least(1), default=1000, help="take the first so many training images")
-    run.add_argument("--test-size", type=at_least(1), default=1000, help="take the first so many test images")
+    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step; the last batch of an epoch may be smaller; as is usual")
+    run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
+    run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; as is usual")
     run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
     checks = result.add_argument_group("the checks")
     checks.add_argument("--check-every", type=at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
@@ -78,11 +89,19 @@ def parser() -> argparse.ArgumentParser:
         help="references with perturbed rounding, the yardstick of the free run; even, 0 for none",
     )
     add_checkpoint(result)
+    add_images(result)
     files = result.add_argument_group("files")
-    files.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 images that ship if left out")
-    files.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
     files.add_argument("--out", type=Path, default=Path("report"), help="folder for report.json and report.html")
     return result
+
+
+def _references(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in REFERENCES]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no known framework, expected some of {', '.join(REFERENCES)}, separated by commas")
+    if len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text}: each framework once")
+    return names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,35 +121,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(options: argparse.Namespace, arguments: Sequence[str], console: Console) -> int:
     """Train, check, report; return the exit status."""
     folder = data_folder(options, console)
-    digits = take(load(folder), options.train_size, options.test_size, folder)
+    digits = load(folder)
+    options.train_size, options.test_size = options.train_size or len(digits.train_images), options.test_size or len(digits.test_images)
+    digits = take(digits, options.train_size, options.test_size, folder)
+    fill_in(options, NETWORKS[options.network])
     prepare(options.out)
     expect_kept(options)
-    # A wrong option or a missing file has been answered by now; importing the framework takes seconds.
-    with console.status("importing PyTorch"):
-        import torch
+    expect_representable(options.lr, options.dtype)
+    # A wrong option or a missing file has been answered by now; importing a framework takes seconds.
+    with console.status(f"importing {', '.join(options.reference)}"):
         from comparison_checkpoint import Keeper
-        from subjects import SettingsError, tutorial_twins
-        from training_run import Plan, compared, environment, test, train
+        from training_run import Plan, compared, environment, limit_threads, test, train
 
-        from crosscheck.frameworks.pytorch import NAME
         from crosscheck.report.html import write_html
         from crosscheck.report.terminal import show
-        from crosscheck.update import SgdSettings
 
-    expect_representable(options.lr, options.dtype)
-    torch.set_num_threads(1)  # the arrays of a step are far too small for more
+        for name in options.reference:
+            imported(name)
+        limit_threads()
+
     steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)
     plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed)
     weights_rng, order_rng = generators(plan.seed)
+    choice = Choice(
+        options.subject, options.network, options.reference, plan.dtype, options.lr, options.momentum, plan.batch_size, tuple(options.freeze)
+    )
     try:
-        settings = SgdSettings(options.lr, options.momentum)
-        twins = tutorial_twins(options.subject, weights_rng, plan.dtype, settings, plan.batch_size, tuple(options.freeze))
+        twins = chosen(choice, weights_rng)
     except SettingsError as error:
         raise RefusedError(str(error)) from None
     comparison = compared(twins, plan, digits)
     facts = RunFacts(
         subject=options.subject,
-        reference=NAME,
+        reference=" and ".join(juror.name for juror in twins.jurors),
         settings=settings_of(options, KEEPING),
         environment=environment(plan.seed, digits.sha256),
         steps_asked=plan.steps,
@@ -165,7 +188,8 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
 
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
     """Say what is done, and what the lines to come show."""
-    console.print(f"{options.subject} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
+    subject = options.subject if options.network == "tutorial" else f"{options.network} of {options.subject}"
+    console.print(f"{subject} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
     console.print(f"{steps:,} steps of {options.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
     console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
 

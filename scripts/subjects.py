@@ -1,10 +1,11 @@
-"""The networks under test, each with its PyTorch twin: where scratch, reference and harness are tied together."""
+"""The networks under test, each with its twins in the reference frameworks: where scratch, reference and harness are tied together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +16,21 @@ from crosscheck.adapters.listening import ListenedNetwork
 from crosscheck.adapters.objects import Dicts, Updating
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array
-from crosscheck.frameworks.pytorch_training import TorchNetwork
 from crosscheck.freerun import MakeTraining
+from crosscheck.jury import Juror
 from crosscheck.layout import LayerLayout
 from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Labels, Subject
 from crosscheck.update import SgdSettings
-from reference import pytorch as reference
 from reference.copying import settings_of, sources_of
+from reference.counterpart import Counterpart, translated
 from scratch.article import ArticleCNN
-from scratch.networks import tutorial
+from scratch.networks import NETWORKS
 from scratch.optimizer import Optimizer
 
 SUBJECTS = ("scratch", "article")
+REFERENCES = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
+"""The reference frameworks, each with its module of :mod:`reference`."""
 
 
 class SettingsError(ValueError):
@@ -46,11 +49,12 @@ class Resumable(Subject, Protocol):
 
 @dataclass(frozen=True)
 class Twins:
-    """A subject, the architecture that it claims to have, and how to make references of it."""
+    """A subject, the architecture that it claims to have, how to make references of it, and all of these, the first one included."""
 
     subject: Resumable
     architecture: Architecture
     make: MakeTraining
+    jurors: tuple[Juror, ...] = ()
 
 
 class ScratchNetwork(ListenedNetwork):
@@ -110,64 +114,109 @@ class ArticleNetwork(ListenedNetwork):
         self.load(snapshot.arrays)
 
 
-def layered(model: scratch.Sequential, optimizer: Optimizer) -> Twins:
-    """Return a scratch network, trained by an optimizer of its trainable parameters, and its PyTorch twin."""
+def layered(model: scratch.Sequential, optimizer: Optimizer, references: Sequence[str] = ("torch",)) -> Twins:
+    """Return a scratch network, trained by an optimizer of its trainable parameters, and its twin in each reference framework."""
     loss = scratch.SoftmaxCrossEntropy()
-    modules, torch_loss, layouts = reference.network(model.layers, loss)
-    network = TorchNetwork(modules, torch_loss, settings_of(optimizer), frozenset(model.frozen), sources_of(model))
-    return Twins(ScratchNetwork(model, loss, optimizer, layouts), network.architecture, network.training)
+    found = [
+        imported(name).counterpart(model.layers, loss, settings_of(optimizer), frozenset(model.frozen), sources_of(model)) for name in references
+    ]
+    return twins(ScratchNetwork(model, loss, optimizer, found[0].layouts), found)
 
 
 def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
     """Return the tutorial's own network and its PyTorch twin."""
     layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
-    modules, torch_loss, layouts = reference.network(layers)
-    parts = {name: Updating(layer, tuple(layouts[name].params)) for name, layer in layers.items()}
-    frozen = frozenset({"conv"} if model.frozen else ())
-    network = TorchNetwork(modules, torch_loss, settings, frozen)
-    subject = ArticleNetwork(parts, layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward)
-    return Twins(subject, network.architecture, network.training)
+    found = imported("torch").counterpart(layers, None, settings, frozenset({"conv"} if model.frozen else ()))
+    parts = {name: Updating(layer, tuple(found.layouts[name].params)) for name, layer in layers.items()}
+    return twins(ArticleNetwork(parts, found.layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward), [found])
 
 
-def _scratch_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, freeze: tuple[str, ...]) -> Twins:
-    model = tutorial(rng, dtype)
-    trainable = [name for name, layer in model.layers.items() if layer.params]
-    _check_freeze(freeze, trainable)
-    model.freeze(*freeze)
-    return layered(model, scratch.SGD(model.trainable_params, settings.lr, settings.momentum))
+def imported(name: str) -> Any:
+    """Return the module of a reference framework, imported now."""
+    return importlib.import_module(f"reference.{REFERENCES[name]}")
 
 
-def _article_tutorial(rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, freeze: tuple[str, ...]) -> Twins:
-    if settings.momentum:
-        raise SettingsError("--momentum: the article's layers update themselves with the learning rate alone; leave it at 0 or use --subject scratch")
-    _check_freeze(freeze, ["conv"])
-    model = ArticleCNN(rng, dtype)
-    model.frozen = bool(freeze)
-    return article(model, settings)
+def twins(subject: Resumable, references: Sequence[Counterpart]) -> Twins:
+    """Return a subject with its references, all called as the first of them is."""
+    first, *others = references
+    return Twins(subject, first.architecture, first.make, (first.juror, *(translated(other, first.layouts) for other in others)))
 
 
-def _check_freeze(freeze: tuple[str, ...], known: list[str]) -> None:
-    for name in freeze:
-        if name not in known:
-            raise SettingsError(f"--freeze {name}: no layer of that name can be frozen in this subject; expected {' or '.join(known)}")
+@dataclass(frozen=True)
+class Choice:
+    """What is trained and beside what.
+
+    Attributes
+    ----------
+    subject : {"scratch", "article"}
+    network : str
+        One of :data:`scratch.networks.NETWORKS`.
+    references : sequence of str
+        Of :data:`REFERENCES`.
+    dtype : dtype
+    lr : float
+    momentum : float or None
+        Another one than is usual for the network.
+    batch_size : int
+    freeze : tuple of str
+        Layers that do not train.
+    """
+
+    subject: str
+    network: str
+    references: Sequence[str]
+    dtype: npt.DTypeLike
+    lr: float
+    momentum: float | None
+    batch_size: int
+    freeze: tuple[str, ...] = ()
 
 
-_TUTORIAL: dict[str, Callable[[np.random.Generator, npt.DTypeLike, SgdSettings, tuple[str, ...]], Twins]] = {
-    "scratch": _scratch_tutorial,
-    "article": _article_tutorial,
-}
-
-
-def tutorial_twins(
-    subject: str, rng: np.random.Generator, dtype: npt.DTypeLike, settings: SgdSettings, batch_size: int, freeze: tuple[str, ...] = ()
-) -> Twins:
-    """Return the tutorial's network as one of the two subjects.
+def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
+    """Return the subject that was chosen, with fresh weights, and its references.
 
     Raises
     ------
     SettingsError
         If the subject cannot train with these settings.
     """
-    if subject == "article" and batch_size != 1:
-        raise SettingsError(f"--batch-size {batch_size}: the article's code trains on one image at a time; use 1, or --subject scratch")
-    return _TUTORIAL[subject](rng, dtype, settings, freeze)
+    return _chosen_article(choice, rng) if choice.subject == "article" else _chosen_network(choice, rng)
+
+
+def _chosen_network(choice: Choice, rng: np.random.Generator) -> Twins:
+    recipe = NETWORKS[choice.network]
+    model = recipe.make(rng, choice.dtype)
+    _check_freeze(choice.freeze, [name for name, part in model.parts.items() if part.params])
+    model.freeze(*choice.freeze)
+    optimizer = recipe.trained_by(model.trainable_params, choice.lr)
+    if choice.momentum is not None:
+        if not isinstance(optimizer, scratch.SGD):
+            kind = type(optimizer).__name__
+            raise SettingsError(f"--momentum {choice.momentum:g}: {choice.network} is trained by {kind}, which has none; leave it out")
+        optimizer.momentum = choice.momentum
+    return layered(model, optimizer, choice.references)
+
+
+def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
+    if choice.network != "tutorial":
+        raise SettingsError(
+            f"--network {choice.network}: the article's code is that of the tutorial's network; leave it out or use --subject scratch"
+        )
+    if choice.batch_size != 1:
+        raise SettingsError(f"--batch-size {choice.batch_size}: the article's code trains on one image at a time; use 1, or --subject scratch")
+    if choice.momentum:
+        raise SettingsError("--momentum: the article's layers update themselves with the learning rate alone; leave it at 0 or use --subject scratch")
+    if list(choice.references) != ["torch"]:
+        raise SettingsError(
+            f"--reference {','.join(choice.references)}: the article's layers have twins in torch alone; use that, or --subject scratch"
+        )
+    _check_freeze(choice.freeze, ["conv"])
+    model = ArticleCNN(rng, choice.dtype)
+    model.frozen = bool(choice.freeze)
+    return article(model, SgdSettings(choice.lr))
+
+
+def _check_freeze(freeze: tuple[str, ...], known: list[str]) -> None:
+    for name in freeze:
+        if name not in known:
+            raise SettingsError(f"--freeze {name}: no layer of that name can be frozen in this subject; expected {' or '.join(known)}")

@@ -26,6 +26,7 @@ from command_options import (
     data_folder,
     expect_kept,
     expect_representable,
+    fill_in,
     how_to_go_on,
     rate,
     settings_of,
@@ -40,7 +41,7 @@ from scratch_training import Training
 
 from crosscheck.files import NotWritableError, expect_writable
 from crosscheck.report.files import write_json
-from scratch.networks import NETWORKS, Recipe
+from scratch.networks import NETWORKS
 
 TRAINED, DIVERGED, COULD_NOT_BE_TRAINED = 0, 1, 2
 SHOWN_OVER = 100
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train(options: argparse.Namespace, console: Console) -> int:
     """Train, test, write; return the exit status."""
     recipe = NETWORKS[options.network]
-    _fill_in(options, recipe)
+    fill_in(options, recipe)
     folder = data_folder(options, console)
     digits = load(folder)
     digits = take(digits, options.train_size or len(digits.train_images), options.test_size or len(digits.test_images), folder)
@@ -124,13 +125,6 @@ def train(options: argparse.Namespace, console: Console) -> int:
         console.print(f"step {training.progressed.steps:,}: the loss is not finite; the training diverged, lower --lr", style="red", markup=False)
         return DIVERGED
     return TRAINED
-
-
-def _fill_in(options: argparse.Namespace, recipe: Recipe) -> None:
-    """Set what was left open to what is usual for the network."""
-    for name in ("epochs", "batch_size", "lr"):
-        if getattr(options, name) is None:
-            setattr(options, name, getattr(recipe, name))
 
 
 def _expect_writable(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import threadpoolctl
-import torch
 from comparison_checkpoint import Keeper
 from evaluation import negative_log_likelihood, outputs
 from interruption import between_steps
@@ -24,6 +24,7 @@ from subjects import Twins
 
 import crosscheck
 from crosscheck.arithmetic import Arithmetic
+from crosscheck.jury import Jury
 from crosscheck.lockstep import elements_per_step
 from crosscheck.oracle_step import Start
 from crosscheck.report.facts import RunFacts, SideTest
@@ -68,7 +69,9 @@ def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
     elements = plan.checks * elements_per_step(twins.architecture, Start(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
     looks = math.ceil(plan.steps / plan.line_every)
-    return TrainingComparison(twins.architecture, twins.subject, twins.make, Arithmetic(plan.dtype, elements), looks, plan.perturbed, plan.seed)
+    arithmetic = Arithmetic(plan.dtype, elements)
+    jury = Jury(twins.jurors, arithmetic) if len(twins.jurors) > 1 else None
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, arithmetic, looks, plan.perturbed, plan.seed, jury=jury)
 
 
 def train(
@@ -158,20 +161,28 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
     console.print(f"test  {len(differing):,} of {len(labels):,} predictions differ", markup=False)
 
 
+FRAMEWORKS = ("torch", "jax", "keras")
+
+
+def limit_threads() -> None:
+    """Let PyTorch compute with one thread: the arrays of a step are far too small for more."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
 def environment(seed: int, sha256: dict[str, str]) -> dict[str, Any]:
     """Return versions, BLAS, threads, seed and checksums."""
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     blas = [f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture', 'unknown kernel')})" for pool in pools]
+    frameworks = {name: str(sys.modules[name].__version__) for name in FRAMEWORKS if name in sys.modules}
+    threads = {"numpy": max((pool["num_threads"] for pool in pools), default=1)}
+    if "torch" in frameworks:
+        threads["torch"] = sys.modules["torch"].get_num_threads()
     return {
-        "versions": {
-            "crosscheck": crosscheck.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": str(torch.__version__),
-        },
+        "versions": {"crosscheck": crosscheck.__version__, "python": platform.python_version(), "numpy": np.__version__, **frameworks},
         "platform": platform.platform(),
         "blas": "; ".join(blas) or "unknown",
-        "threads": {"numpy": max((pool["num_threads"] for pool in pools), default=1), "torch": torch.get_num_threads()},
+        "threads": threads,
         "seed": seed,
         "data_sha256": sha256,
     }

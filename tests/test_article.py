@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from networks import trained
-from subjects import tutorial_twins
+from subjects import Choice, chosen
 from training_run import Plan
 
 from crosscheck.arithmetic import Bound
 from crosscheck.judgement import Kind, Verdict
 from crosscheck.operation import Call
 from crosscheck.training import TrainingComparison
-from crosscheck.update import SgdSettings
 
 STEPS = 12
 DTYPES = ("float64", "float32")
@@ -39,7 +38,7 @@ TEST_DRIVE = RIGHT - {("conv", "weight.grad")}
 
 def reading_after(scale: float) -> Bound:
     """Return the error of reading the filters' gradient, after the layer was asked about a cotangent of this scale."""
-    twins = tutorial_twins("article", np.random.default_rng(0), np.float64, SgdSettings(0.005), 1)
+    twins = chosen(Choice("article", "tutorial", ["torch"], np.float64, 0.005, None, 1), np.random.default_rng(0))
     rng = np.random.default_rng(1)
     call = Call(rng.standard_normal((1, 1, 6, 5)), {"weight": rng.standard_normal((8, 1, 3, 3))}, rng.standard_normal((1, 8, 4, 3)))
     conv = twins.subject.layers["conv"]
@@ -58,7 +57,7 @@ def test_tolerance_depends_on_nothing_that_was_asked_before() -> None:
 @functools.cache
 def comparison_of(dtype: str, freeze: tuple[str, ...]) -> TrainingComparison:
     """Return the comparison of the article's network after some steps."""
-    twins = tutorial_twins("article", np.random.default_rng(0), np.dtype(dtype), SgdSettings(0.005), 1, freeze)
+    twins = chosen(Choice("article", "tutorial", ["torch"], np.dtype(dtype), 0.005, None, 1, freeze), np.random.default_rng(0))
     return trained(twins, Plan(np.dtype(dtype), 1, STEPS, 1, 2, 0))
 
 

@@ -16,7 +16,7 @@ import pytest
 from mnist_batches import batches
 from networks import digits
 from rich.console import Console
-from subjects import tutorial_twins
+from subjects import Choice, chosen
 from training_run import Plan, compared
 
 from crosscheck.curve import Means
@@ -31,7 +31,6 @@ from crosscheck.report.pages import environment, short
 from crosscheck.report.terminal import show
 from crosscheck.trace import Place
 from crosscheck.training import TrainingComparison
-from crosscheck.update import SgdSettings
 
 STEPS = 3
 HOSTILE = "<script>alert(1)</script>\"'&<b onload=x>"
@@ -40,7 +39,7 @@ HOSTILE = "<script>alert(1)</script>\"'&<b onload=x>"
 def trained(subject: str) -> TrainingComparison:
     """Return a short comparison."""
     plan = Plan(np.dtype(np.float64), 1, STEPS, 1, 2, 0)
-    comparison = compared(tutorial_twins(subject, np.random.default_rng(0), np.float64, SgdSettings(0.005), 1), plan, digits())
+    comparison = compared(chosen(Choice(subject, "tutorial", ["torch"], np.float64, 0.005, None, 1), np.random.default_rng(0)), plan, digits())
     for batch in batches(digits(), plan, np.random.default_rng(0)):
         comparison.step(batch.x, batch.labels)
     comparison.look()
