@@ -1,15 +1,34 @@
-"""Networks by name, built with fresh weights."""
+"""Networks by name, built with fresh weights, and how each is usually trained.
+
+All take digits, ``(batch, 1, 28, 28)``, and return the logits of 10 classes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from scratch.activation import ReLU, Tanh
+from scratch.adadelta import Adadelta
+from scratch.adam import Adam
+from scratch.average import AvgPool2d, GlobalAveragePool2d
+from scratch.composite import Part
 from scratch.convolution import Conv2d
+from scratch.dropout import Dropout
+from scratch.initialisers import glorot_uniform, he_normal
 from scratch.linear import Linear
+from scratch.normalisation import BatchNorm2d
+from scratch.optimizer import Optimizer
 from scratch.pooling import MaxPool2d
+from scratch.residual import Residual
 from scratch.sequential import Sequential
+from scratch.sgd import SGD
 from scratch.shape import Flatten
+
+CLASSES = 10
 
 
 def tutorial(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
@@ -21,5 +40,151 @@ def tutorial(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Seq
         conv=Conv2d(1, 8, 3, bias=False, rng=rng, dtype=dtype),
         pool=MaxPool2d(2),
         flatten=Flatten(),
-        linear=Linear(8 * 13 * 13, 10, rng=rng, dtype=dtype),
+        linear=Linear(8 * 13 * 13, CLASSES, rng=rng, dtype=dtype),
     )
+
+
+def keras_mnist_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+    """Return the network of Keras' MNIST example: two convolutions, one pool, two dense layers, dropout after the pool and between these.
+
+    1,199,882 parameters; Glorot's uniform weights, zero biases. Each dropout draws from a generator of its own, spawned from ``rng``.
+    """
+    first, second = rng.spawn(2)
+    return Sequential(
+        conv1=Conv2d(1, 32, 3, rng=rng, dtype=dtype, init=glorot_uniform),
+        relu1=ReLU(),
+        conv2=Conv2d(32, 64, 3, rng=rng, dtype=dtype, init=glorot_uniform),
+        relu2=ReLU(),
+        pool=MaxPool2d(2),
+        dropout1=Dropout(0.25, rng=first),
+        flatten=Flatten(),
+        dense1=Linear(64 * 12 * 12, 128, rng=rng, dtype=dtype, init=glorot_uniform),
+        relu3=ReLU(),
+        dropout2=Dropout(0.5, rng=second),
+        dense2=Linear(128, CLASSES, rng=rng, dtype=dtype, init=glorot_uniform),
+    )
+
+
+def lenet5(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+    """Return LeNet-5 in the form that is common today: plain averages, every map connected to every map before, logits instead of distances.
+
+    61,706 parameters. The 28x28 pixels are padded to the paper's 32x32 in the first layer.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, Proceedings of the IEEE 86(11), 1998.
+    """
+    return Sequential(
+        conv1=Conv2d(1, 6, 5, padding=2, rng=rng, dtype=dtype, init=glorot_uniform),
+        tanh1=Tanh(),
+        pool1=AvgPool2d(2),
+        conv2=Conv2d(6, 16, 5, rng=rng, dtype=dtype, init=glorot_uniform),
+        tanh2=Tanh(),
+        pool2=AvgPool2d(2),
+        flatten=Flatten(),
+        dense1=Linear(16 * 5 * 5, 120, rng=rng, dtype=dtype, init=glorot_uniform),
+        tanh3=Tanh(),
+        dense2=Linear(120, 84, rng=rng, dtype=dtype, init=glorot_uniform),
+        tanh4=Tanh(),
+        dense3=Linear(84, CLASSES, rng=rng, dtype=dtype, init=glorot_uniform),
+    )
+
+
+def batchnorm_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+    """Return two convolutions, each followed by batch normalisation, ReLU and a pool, and one linear layer; He's normal weights.
+
+    A bias before a normalisation would be taken off with the mean: the convolutions have none.
+    """
+    return Sequential(
+        conv1=Conv2d(1, 16, 3, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal),
+        norm1=BatchNorm2d(16, dtype=dtype),
+        relu1=ReLU(),
+        pool1=MaxPool2d(2),
+        conv2=Conv2d(16, 32, 3, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal),
+        norm2=BatchNorm2d(32, dtype=dtype),
+        relu2=ReLU(),
+        pool2=MaxPool2d(2),
+        flatten=Flatten(),
+        linear=Linear(32 * 7 * 7, CLASSES, rng=rng, dtype=dtype, init=he_normal),
+    )
+
+
+def resnet_50_layers(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+    """Return the residual network of 6 n + 2 layers for small images, n = 8: 50 layers of weights, not counting the two projections.
+
+    Three stages of 8 basic blocks with 16, 32 and 64 channels; the second and third halve the image in their first block. He's normal weights, no
+    bias but in the last layer. 151 arrays, 758,074 parameters. It is not ImageNet's ResNet-50, which is built of bottlenecks.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun: Deep residual learning for image recognition, CVPR 2016, section 4.2.
+    """
+    return Sequential(
+        conv=_conv(1, 16, 1, rng, dtype),
+        norm=BatchNorm2d(16, dtype=dtype),
+        relu=ReLU(),
+        stage1=_stage(16, 16, 8, rng, dtype),
+        stage2=_stage(16, 32, 8, rng, dtype),
+        stage3=_stage(32, 64, 8, rng, dtype),
+        pool=GlobalAveragePool2d(),
+        linear=Linear(64, CLASSES, rng=rng, dtype=dtype, init=he_normal),
+    )
+
+
+def _stage(channels_in: int, channels_out: int, blocks: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Sequential:
+    """Return basic blocks, each followed by a ReLU; where the number of channels changes, the first block halves the image."""
+    parts: dict[str, Part] = {}
+    for number in range(1, blocks + 1):
+        parts[f"block{number}"] = _basic_block(channels_in if number == 1 else channels_out, channels_out, rng, dtype)
+        parts[f"relu{number}"] = ReLU()
+    return Sequential(**parts)
+
+
+def _basic_block(channels_in: int, channels_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Residual:
+    """Return two normalised convolutions, and past them the identity or, where the shape changes, a 1x1 convolution of the same stride."""
+    stride = 1 if channels_in == channels_out else 2
+    body = Sequential(
+        conv1=_conv(channels_in, channels_out, stride, rng, dtype),
+        norm1=BatchNorm2d(channels_out, dtype=dtype),
+        relu1=ReLU(),
+        conv2=_conv(channels_out, channels_out, 1, rng, dtype),
+        norm2=BatchNorm2d(channels_out, dtype=dtype),
+    )
+    if stride == 1:
+        return Residual(body)
+    return Residual(body, Conv2d(channels_in, channels_out, 1, stride, bias=False, rng=rng, dtype=dtype, init=he_normal))
+
+
+def _conv(channels_in: int, channels_out: int, stride: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Conv2d:
+    return Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and how it is usually trained.
+
+    Attributes
+    ----------
+    make : callable
+        Gets a generator for the initial weights and a dtype.
+    optimizer : callable
+        The class: gets the parameters to train and the settings.
+    settings : mapping of str to float
+    batch_size, epochs : int
+    """
+
+    make: Callable[[np.random.Generator, npt.DTypeLike], Sequential]
+    optimizer: Callable[..., Optimizer]
+    settings: Mapping[str, float]
+    batch_size: int
+    epochs: int
+
+
+NETWORKS: Mapping[str, Network] = {
+    "tutorial": Network(tutorial, SGD, {"lr": 0.005}, 1, 3),
+    "keras-mnist-cnn": Network(keras_mnist_cnn, Adadelta, {"lr": 1.0, "rho": 0.95, "eps": 1e-7}, 128, 12),
+    "lenet5": Network(lenet5, SGD, {"lr": 0.01, "momentum": 0.9}, 32, 20),
+    "batchnorm-cnn": Network(batchnorm_cnn, Adam, {"lr": 0.001}, 64, 5),
+    # The paper's settings, but for the epochs: digits need fewer than its 164, and no fall of the learning rate.
+    "resnet-50-layers": Network(resnet_50_layers, SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}, 128, 10),
+}
