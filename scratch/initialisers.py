@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from scratch.layer import Array
 
-Initialiser: TypeAlias = Callable[[tuple[int, ...], int, int, np.random.Generator, npt.DTypeLike], Array]
+Initialiser: TypeAlias = "Callable[[tuple[int, ...], int, int, np.random.Generator, npt.DTypeLike], Array]"
 """``(shape, fan_in, fan_out, rng, dtype)`` to an array: how many numbers each output adds up, and in how many outputs each input takes part."""
 
 

@@ -188,7 +188,7 @@ def _chosen_network(choice: Choice, rng: np.random.Generator) -> Twins:
     model = recipe.make(rng, choice.dtype)
     _check_freeze(choice.freeze, [name for name, part in model.parts.items() if part.params])
     model.freeze(*choice.freeze)
-    optimizer = recipe.trained_by(model.trainable_params, choice.lr)
+    optimizer = recipe.trained_by(model.trainable_params, lr=choice.lr)
     if choice.momentum is not None:
         if not isinstance(optimizer, scratch.SGD):
             kind = type(optimizer).__name__

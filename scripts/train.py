@@ -103,7 +103,7 @@ def train(options: argparse.Namespace, console: Console) -> int:
     model = recipe.make(weights_rng, options.dtype)
     if options.weights is not None:
         load_weights(model, options.weights)
-    training = Training(model, recipe.trained_by(model.trainable_params, options.lr))
+    training = Training(model, recipe.trained_by(model.trainable_params, lr=options.lr))
     per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
     schedule = Schedule(np.dtype(options.dtype), options.batch_size, options.epochs * per_epoch)
     identity = _identity(options, digits)

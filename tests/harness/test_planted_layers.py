@@ -26,9 +26,11 @@ RIGHT = [Run(case, BATCH, family, "float32", 0) for case, family in itertools.pr
 
 @pytest.mark.parametrize("run", RIGHT, ids=str)
 def test_right_implementation(run: Run) -> None:
-    """PyTorch in single precision is a right implementation of every layer."""
+    """PyTorch in single precision is a right implementation of every layer, whatever can be judged of it."""
     checked = check(Planted(oracle(module_of(run.case)), unchanged), run)
-    assert {j.verdict for j in checked.judgements} == {Verdict.MATCH}, checked.judgements
+    unlimited = [f"{run.family}-{run.dtype}-{quantity}" in CASES[run.case].unlimited for quantity in quantities_of(run.case)]
+    expected = [Verdict.UNDECIDED if without else Verdict.MATCH for without in unlimited]
+    assert [j.verdict for j in checked.judgements] == expected, checked.judgements
 
 
 def run_of(fault: str) -> Run:
