@@ -7,6 +7,7 @@ takes its place once it is safe on the disk: whenever the process dies, the old 
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import time
@@ -143,6 +144,8 @@ def _differing(theirs: Facts, ours: Facts) -> list[str]:
 def expect_fresh(path: Path, resume: bool) -> None:
     """Make sure before the work begins that a checkpoint can be kept there, and that none is lost.
 
+    What a process that was killed while it wrote left beside it is cleared away.
+
     Raises
     ------
     NotWritableError
@@ -153,6 +156,8 @@ def expect_fresh(path: Path, resume: bool) -> None:
     expect_writable(path, [".safetensors"])
     if path.exists() and not resume:
         raise CheckpointError(f"--checkpoint {path}: there is one already; add --resume to go on from it, or delete it")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        left.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

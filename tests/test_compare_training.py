@@ -505,7 +505,7 @@ def process(*arguments: str, folder: Path) -> subprocess.Popen[str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a single process")
 @pytest.mark.usefixtures("interruptible")
 def test_interrupted_half_way(tmp_path: Path) -> None:
-    with process("--subject", "article", "--freeze", "conv", "--steps", "100000", "--check-every", "50", folder=tmp_path) as started:
+    with process("--subject", "article", "--freeze", "conv", "--steps", "50000", "--check-every", "50", folder=tmp_path) as started:
         assert started.stdout is not None
         lines = iter(started.stdout.readline, "")
         progress = next((line for line in lines if line.startswith("step ")), "")

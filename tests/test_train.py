@@ -99,6 +99,7 @@ def test_killed_and_resumed(undisturbed: Path, tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "weights.safetensors").exists()
     assert train.main(arguments) == 0
     assert results(tmp_path) == results(undisturbed)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "run.safetensors", "weights.safetensors"]
 
 
 @pytest.fixture

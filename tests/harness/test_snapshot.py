@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from crosscheck.arithmetic import Arithmetic, Array
@@ -14,8 +15,16 @@ from crosscheck.trace import Trace
 from crosscheck.update import SgdSettings
 
 NOISE = {("linear", "output"): 1e-3, ("linear", "weight"): 1e-3, ("norm", "weight.grad"): 1e-3}
-MODULES: dict[str, nn.Module] = {"linear": nn.Linear(4, 5), "norm": nn.BatchNorm1d(5), "relu": nn.ReLU(), "last": nn.Linear(5, 3)}
-NETWORK = TorchNetwork(MODULES, nn.CrossEntropyLoss(), SgdSettings(0.1, momentum=0.9), frozenset({"last"}))
+
+
+def modules() -> dict[str, nn.Module]:
+    """Return the layers, with the same weights every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return {"linear": nn.Linear(4, 5), "norm": nn.BatchNorm1d(5), "relu": nn.ReLU(), "last": nn.Linear(5, 3)}
+
+
+NETWORK = TorchNetwork(modules(), nn.CrossEntropyLoss(), SgdSettings(0.1, momentum=0.9), frozenset({"last"}))
 
 
 def training(seed: int = 7) -> TorchTraining:
