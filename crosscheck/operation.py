@@ -33,12 +33,15 @@ class Call:
     constants : mapping of str to array
         Inputs that nothing is differentiated by: the labels of a loss (``"labels"``), and, to impose the decisions of another run at kinks,
         ``"decisions"`` (which input element each output element was taken from, or the sign of each element).
+    buffers : mapping of str to array
+        What the operation starts from and changes besides, such as running means; nothing is differentiated by it.
     """
 
     x: Array
     params: Arrays = field(default_factory=dict)
     grad_output: Array | None = None
     constants: Constants = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
 
     def astype(self, dtype: npt.DTypeLike) -> Call:
         """Return the same call with every float array in another precision; arrays that have it already are kept as they lie in memory."""
@@ -47,6 +50,7 @@ class Call:
             {name: value.astype(dtype, copy=False) for name, value in self.params.items()},
             None if self.grad_output is None else self.grad_output.astype(dtype, copy=False),
             self.constants,
+            {name: value.astype(dtype, copy=False) for name, value in self.buffers.items()},
         )
 
     def magnitudes(self) -> Call:

@@ -16,25 +16,27 @@ def title(reference: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def arguments(function: Callable[..., Any]) -> list[str]:
-    """Return the names of a function's arguments that may be given by name; none where it does not say."""
+def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return a function's arguments; none where it does not say."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return []
-    return [parameter.name for parameter in parameters if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)]
 
 
 def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """Return what a function gives for its inputs and the parameters: by their names, or in order where its arguments have none to be given by.
+
+    One that takes ``**params`` gets all of them by name.
 
     Raises
     ------
     RefusedError
         If its arguments have other names.
     """
-    names = arguments(function)[len(inputs) :]
-    if set(params) <= set(names):
+    given = _arguments(function)
+    names = [argument.name for argument in given if argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)][len(inputs) :]
+    if set(params) <= set(names) or any(argument.kind is argument.VAR_KEYWORD for argument in given):
         return function(*inputs, **params)
     if names:
         raise RefusedError(

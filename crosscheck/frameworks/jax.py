@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -87,8 +87,9 @@ class JaxOracle:
     Attributes
     ----------
     function : callable
-        Gets the input, the labels if the call has any, and the parameters: by their names, or in order where its arguments have none that they could
-        be given by. It has to be traceable by JAX.
+        Gets the input, the labels or the mask if the call has any, and the parameters: by their names, or in order where its arguments have none
+        that they could be given by. With buffers, which it gets like parameters, it returns the output and a mapping of their new values. It has to
+        be traceable by JAX.
     rounding : Rounding
     settings : mapping
     kinks : Kinks, optional
@@ -96,6 +97,10 @@ class JaxOracle:
         The shapes of its parameters by name, where they are known.
     labels : bool
         Whether it is a loss that takes labels.
+    modes : bool
+        Whether it is another operation in training than in evaluation.
+    name : str
+        Of the framework, for reports.
     device : jax.Device, optional
         Where it is computed; the first CPU unless one is given.
     """
@@ -106,17 +111,14 @@ class JaxOracle:
     kinks: Kinks | None = None
     shapes: Mapping[str, tuple[int, ...]] | None = None
     labels: bool = False
+    modes: bool = False
+    name: str = NAME
     device: Any = None
-
-    @property
-    def name(self) -> str:
-        """JAX and its version, for reports."""
-        return NAME
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients; a loss gets its labels, an operation with kinks the decisions imposed on it."""
         with self._computing(call):
-            return _named(call, _compiled(self._program(call), _kinds(call))(*_given(call)))
+            return _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
 
     def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
@@ -131,13 +133,13 @@ class JaxOracle:
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
             drawn = np.random.default_rng(seed).standard_normal(numbers)
-            return _named(call, run(drawn, (scale, underflow, flushed), *_given(call))[0])
+            return _named(call, run(drawn, (scale, underflow, flushed), _given(call))[0])
 
     def largest(self, call: Call) -> float:
         """Return the largest absolute number that occurs on the way to the results."""
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
-            return float(run(np.zeros(numbers), (0.0, 0.0, 0.0), *_given(call))[1])
+            return float(run(np.zeros(numbers), (0.0, 0.0, 0.0), _given(call))[1])
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return what the function decides at its kinks, if its kinks are known."""
@@ -145,8 +147,7 @@ class JaxOracle:
 
     def _program(self, call: Call) -> _Program:
         imposed = self.kinks.impose if self.kinks is not None and "decisions" in call.constants else None
-        constants = ("decisions",) if imposed else ("labels",) if "labels" in call.constants else ()
-        return _Program(_Itself(imposed or self.function), tuple(call.params), constants, call.grad_output is not None)
+        return _Program(_Itself(imposed or self.function), tuple(call.params), tuple(call.buffers), call.grad_output is not None)
 
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
@@ -158,7 +159,7 @@ class JaxOracle:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ZeroDivisionError) as error:
             shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
-            raise refusal(NAME, self.function, shapes, error) from error
+            raise refusal(self.name, self.function, shapes, error) from error
 
 
 @contextmanager
@@ -186,64 +187,79 @@ class _Itself:
 
 @dataclass(frozen=True)
 class _Program:
-    """What is traced: a function, the names of its parameters and of the constants it is given, and whether its gradients are asked for."""
+    """What is traced: a function, the names of its parameters and of its buffers, and whether its gradients are asked for."""
 
     function: _Itself
     params: tuple[str, ...]
-    constants: tuple[str, ...]
+    buffers: tuple[str, ...]
     backward: bool
 
-    def __call__(self, x: Any, params: tuple[Any, ...], constants: tuple[Any, ...], grad_output: Any) -> tuple[Any, ...]:
-        """Return the output and the gradients with respect to the input and each parameter."""
+    def __call__(self, given: _Given) -> tuple[Any, ...]:
+        """Return the output, the new value of each buffer, and the gradients with respect to the input and each parameter."""
 
-        def forward(x: Any, *params: Any) -> Any:
-            output = applied(self.function.function, (x, *constants), dict(zip(self.params, params, strict=True)))
+        def forward(x: Any, *params: Any) -> tuple[Any, tuple[Any, ...]]:
+            named = dict(zip((*self.params, *self.buffers), (*params, *given.buffers), strict=True))
+            results = applied(self.function.function, (x, *given.constants), named)
+            output, after = results if self.buffers else (results, {})
             if not isinstance(output, jax.Array):
                 name = title(self.function.function)
                 raise RefusedError(f"{name} returned a {type(output).__name__}, expected one array; a function may pick it out")
-            return output
+            return output, tuple(after[name] for name in self.buffers)
 
         if not self.backward:
-            return (forward(x, *params),)
-        output, pull = jax.vjp(forward, x, *params)
-        return (output, *pull(lax.convert_element_type(grad_output, output.dtype)))
+            output, after = forward(given.x, *given.params)
+            return (output, *after)
+        output, pull, after = jax.vjp(forward, given.x, *given.params, has_aux=True)
+        return (output, *after, *pull(lax.convert_element_type(given.grad_output, output.dtype)))
 
 
-def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> tuple[Any, ...]:
-    names = ("decisions",) if "decisions" in call.constants else ("labels",) if "labels" in call.constants else ()
-    constants = tuple(kind(call.constants[name]) for name in names)
-    return kind(call.x), tuple(kind(value) for value in call.params.values()), constants, None if call.grad_output is None else kind(call.grad_output)
+class _Given(NamedTuple):
+    """What a program is given, in the order of its results."""
+
+    x: Any
+    params: tuple[Any, ...]
+    buffers: tuple[Any, ...]
+    constants: tuple[Any, ...]
+    grad_output: Any
 
 
-def _kinds(call: Call) -> tuple[Any, ...]:
+def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Given:
+    # Decisions that are imposed take the place of everything that they follow from.
+    names = ("decisions",) if "decisions" in call.constants else ("labels", "mask")
+    constants = tuple(kind(call.constants[name]) for name in names if name in call.constants)
+    params, buffers = (tuple(kind(value) for value in arrays.values()) for arrays in (call.params, call.buffers))
+    return _Given(kind(call.x), params, buffers, constants, None if call.grad_output is None else kind(call.grad_output))
+
+
+def _kinds(call: Call) -> _Given:
     """Return shape and dtype of everything given, as a key."""
     return _given(call, lambda value: jax.ShapeDtypeStruct(value.shape, value.dtype))
 
 
 def _named(call: Call, results: tuple[Any, ...]) -> dict[str, Array]:
-    names = ("output", "grad_input", *(f"{name}.grad" for name in call.params))
+    names = ("output", *call.buffers, "grad_input", *(f"{name}.grad" for name in call.params))
     return {name: np.array(value) for name, value in zip(names, results, strict=False)}
 
 
 @lru_cache(maxsize=_KEPT)
-def _compiled(program: _Program, kinds: tuple[Any, ...]) -> Any:
+def _compiled(program: _Program, kinds: _Given) -> Any:
     """Return a program compiled for these shapes."""
     return _jitted(program.__call__, kinds)
 
 
 @lru_cache(maxsize=_KEPT)
-def _perturbed(program: _Program, kinds: tuple[Any, ...]) -> tuple[int, Any]:
+def _perturbed(program: _Program, kinds: _Given) -> tuple[int, Any]:
     """Return how many random numbers it takes to perturb a program of these shapes, and the perturbed program."""
-    traced = jax.make_jaxpr(program.__call__)(*kinds)
+    traced = jax.make_jaxpr(program.__call__)(kinds)
 
-    def run(numbers: Any, rounding: Any, *given: Any) -> tuple[Any, Any]:
+    def run(numbers: Any, rounding: Any, given: _Given) -> tuple[Any, Any]:
         results, largest = jax_noise.perturbed(traced, jax.tree.leaves(given), jax_noise.Rounding(*rounding), numbers)
         return tuple(results), largest
 
     return jax_noise.count(traced), _jitted(run, kinds)
 
 
-def _jitted(function: Function, kinds: tuple[Any, ...]) -> Any:
+def _jitted(function: Function, kinds: _Given) -> Any:
     large = sum(kind.size for kind in jax.tree.leaves(kinds)) >= _LARGE
     return jax.jit(function, compiler_options=None if large else {"xla_backend_optimization_level": 0})
 
