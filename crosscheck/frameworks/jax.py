@@ -20,6 +20,7 @@ from jax import lax
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks import jax_noise
 from crosscheck.frameworks.functions import applied, refusal, title
+from crosscheck.frameworks.jax_rounding import Flushing
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
 from crosscheck.rounding import Measured
 
@@ -75,7 +76,7 @@ def window_kinks(kernel: tuple[int, int], stride: tuple[int, int], padding: tupl
     return Kinks(decide, impose)
 
 
-def oracle(reference: Function) -> Oracle:
+def oracle(reference: Function) -> JaxOracle:
     """Return the oracle of a function, computed in the precision of the arrays that it is given; its rounding is measured."""
     return JaxOracle(reference)
 
@@ -90,7 +91,8 @@ class JaxOracle:
         Gets the input, the labels or the mask if the call has any, and the parameters: by their names, or in order where its arguments have none
         that they could be given by. With buffers, which it gets like parameters, it returns the output and a mapping of their new values. It has to
         be traceable by JAX.
-    rounding : Rounding
+    theory : Rounding
+        Of its errors, were subnormal numbers computed with.
     settings : mapping
     kinks : Kinks, optional
     shapes : mapping, optional
@@ -106,7 +108,7 @@ class JaxOracle:
     """
 
     function: Function
-    rounding: Rounding = field(default_factory=Measured)
+    theory: Rounding = field(default_factory=Measured)
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     kinks: Kinks | None = None
     shapes: Mapping[str, tuple[int, ...]] | None = None
@@ -114,6 +116,11 @@ class JaxOracle:
     modes: bool = False
     name: str = NAME
     device: Any = None
+
+    @property
+    def rounding(self) -> Rounding:
+        """How rounding errors arise, with what XLA does to the smallest numbers."""
+        return Flushing(self.theory)
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients; a loss gets its labels, an operation with kinks the decisions imposed on it."""

@@ -25,7 +25,7 @@ import keras
 from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from crosscheck.frameworks.jax import JaxOracle, Kinks, sign_kinks, window_kinks
-from crosscheck.operation import Oracle, RefusedError, Rounding
+from crosscheck.operation import RefusedError, Rounding
 from crosscheck.rounding import CrossEntropy, Measured, Multilinear, Selection, Softmax
 
 NAME = f"Keras {keras.__version__} on JAX {jax.__version__}"
@@ -36,7 +36,7 @@ _SEED = "seed_generator_state"
 _WITH_MODES = (keras.layers.BatchNormalization, keras.layers.Dropout)
 
 
-def oracle(reference: Any, training: bool = False) -> Oracle:
+def oracle(reference: Any, training: bool = False) -> JaxOracle:
     """Return the oracle of a layer, a loss or a function of ``keras.ops``, computed in the precision of the arrays that it is given.
 
     Parameters

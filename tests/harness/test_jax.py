@@ -210,6 +210,16 @@ def test_what_rounds_nothing_is_exact(name: str) -> None:
     assert {quantity: bound.roundings for quantity, bound in context.bounds.items()} == {"output": 0.0, "grad_input": 0.0}
 
 
+def test_numbers_that_the_reference_takes_for_zero() -> None:
+    """XLA gives 0 for 2e-308 / 2, NumPy 1e-308: no fault of the subject's. Twice as much as 2e-308 is one."""
+    call, arithmetic = Call(np.array([2e-308, 1.0]), {"weight": np.array([0.5, 0.5])}), Arithmetic(np.dtype(np.float64), 10)
+    context = context_of(JaxOracle(lambda x, weight: x * weight, Multilinear()), call, arithmetic)
+    allowed = arithmetic.tolerance(context.bounds["output"])
+    found, wrong = call.x / 2, np.array([1e-307, 0.5])
+    assert (np.abs(found - context.expected["output"]) <= allowed).all()
+    assert (np.abs(wrong - context.expected["output"]) <= allowed).tolist() == [False, True]
+
+
 def test_same_seed_same_noise() -> None:
     call = Call(np.random.default_rng(0).standard_normal((5, 4)))
     once, again, other = (JaxOracle(jnp.tanh).noisy(call, SCALES[0], seed)["output"] for seed in (1, 1, 2))

@@ -159,7 +159,7 @@ def test_layer_is_left_as_it_is() -> None:
     ids=["dense", "dense tanh", "conv", "pool", "pool channels last", "relu", "relu6", "flatten", "softmax", "logits", "probabilities"],
 )
 def test_theory_of_a_layer(layer: Any, theory: type) -> None:
-    assert isinstance(oracle(layer).rounding, theory)
+    assert isinstance(oracle(layer).theory, theory)
 
 
 def test_subclass_of_a_known_layer_is_measured() -> None:
@@ -167,7 +167,7 @@ def test_subclass_of_a_known_layer_is_measured() -> None:
         def call(self, inputs: Any, training: Any = None) -> Any:
             return 2 * super().call(inputs)
 
-    assert isinstance(oracle(Doubled(3)).rounding, Measured)
+    assert isinstance(oracle(Doubled(3)).theory, Measured)
 
 
 def test_pools_show_and_take_decisions() -> None:
