@@ -21,7 +21,7 @@ from crosscheck.arithmetic import Array
 from crosscheck.frameworks import jax_noise
 from crosscheck.frameworks.functions import applied, refusal, title
 from crosscheck.frameworks.jax_rounding import Flushing
-from crosscheck.operation import Call, Oracle, RefusedError, Rounding
+from crosscheck.operation import Call, RefusedError, Rounding
 from crosscheck.rounding import Measured
 
 NAME = f"JAX {jax.__version__}"
