@@ -101,6 +101,12 @@ class JaxOracle:
         Whether it is a loss that takes labels.
     modes : bool
         Whether it is another operation in training than in evaluation.
+    evaluation : callable, optional
+        The function of evaluation, where that is another one.
+    buffers : mapping
+        The shapes of what it keeps from step to step, by name.
+    masked : bool
+        Whether it gets the mask that another side drew.
     name : str
         Of the framework, for reports.
     device : jax.Device, optional
@@ -114,6 +120,9 @@ class JaxOracle:
     shapes: Mapping[str, tuple[int, ...]] | None = None
     labels: bool = False
     modes: bool = False
+    evaluation: Function | None = None
+    buffers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    masked: bool = False
     name: str = NAME
     device: Any = None
 
