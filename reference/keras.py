@@ -113,8 +113,8 @@ def _dilated_and_strided(layer: scratch.Conv2d) -> Callable[..., Any]:
 @twin.register
 def _(layer: scratch.MaxPool2d) -> Twin:
     # One tie rule, the first winner, as in reference/jax.py.
-    assert not isinstance(layer.padding, str)
-    kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    kernel, stride = layer.kernel_size, layer.stride
+    padding: Any = layer.padding
     overlapping = any(size > step for size, step in zip(kernel, stride, strict=True))
     known: Any = {"theory": Selection(overlapping), "settings": _windows(layer), "kinks": window_kinks(kernel, stride, padding), "shapes": {}}
     return replace(oracle(PaddedMaxPooling2D(kernel, stride, padding)), **known), LayerLayout()

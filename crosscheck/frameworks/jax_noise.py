@@ -66,26 +66,27 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
     RefusedError
         If a primitive draws random numbers itself, or nothing is known of how it rounds.
     """
-    run = _Run(rounding, _Numbers(numbers))
+    run = _Run(rounding, Numbers(numbers))
     results = run.closed(program, values)
     return results, run.largest()
 
 
 def count(program: core.ClosedJaxpr) -> int:
     """Return how many random numbers it takes to perturb a program."""
-    run = _Run(Rounding(), _Numbers())
+    run = _Run(Rounding(), Numbers())
     jax.eval_shape(lambda *values: run.closed(program, values), *(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in program.in_avals))
     return run.numbers.dealt
 
 
 @dataclass
-class _Numbers:
+class Numbers:
     """Random numbers that are dealt out in order; where there are none, how many it takes."""
 
     numbers: Any = None
     dealt: int = 0
 
     def deal(self, shape: tuple[int, ...]) -> Any:
+        """Return as many as an array of this shape holds."""
         start, self.dealt = self.dealt, self.dealt + math.prod(shape)
         if self.numbers is None:
             return jnp.zeros(shape, np.float64)
@@ -95,7 +96,7 @@ class _Numbers:
 @dataclass
 class _Run:
     rounding: Rounding
-    numbers: _Numbers
+    numbers: Numbers
     seen: list[Any] = field(default_factory=list)
 
     def largest(self) -> Any:
