@@ -5,6 +5,7 @@ A reference is a framework's module or function, or anything with a method ``vjp
 
 from __future__ import annotations
 
+import dis
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -18,8 +19,11 @@ from crosscheck.operation import Oracle
 from crosscheck.trajectory import OptimizerOracle
 from crosscheck.update import SgdSettings
 
-_FRAMEWORKS = {"torch": "pytorch"}
+_FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 """The packages whose modules and functions are known, and the module of :mod:`crosscheck.frameworks` for each."""
+
+_PARTS = {"jaxlib": "jax", "optax": "jax"}
+"""Packages that compute with a known one."""
 
 
 class UnknownReferenceError(ValueError):
@@ -72,10 +76,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
     if callable(getattr(reference, "vjp", None)):
         return _by_protocol(reference)
     package = framework or _package(reference)
-    if package not in _FRAMEWORKS:
-        known = ", ".join(_FRAMEWORKS)
-        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {known}")
-    module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}")
+    module = _bridge(package)
     try:
         shapes, labels, modes = module.parameter_shapes(reference), module.takes_labels(reference), module.has_modes(reference)
         return Reference(module.NAME, module.oracle(reference), shapes, labels, modes=modes)
@@ -85,8 +86,28 @@ def resolved(reference: Any, framework: str = "") -> Reference:
 
 def framework_of(thing: Any) -> str:
     """Return the known framework that an object's class comes from; empty where it is none's."""
-    packages = {kind.__module__.partition(".")[0] for kind in type(thing).__mro__}
-    return next((name for name in _FRAMEWORKS if name in packages), "")
+    # The first in the order of inheritance: a Keras layer may be its backend's module, too.
+    return next((package for kind in type(thing).__mro__ if (package := _known(kind.__module__))), "")
+
+
+def _known(module: str) -> str:
+    """Return the known framework that a module belongs to; empty where it is none's."""
+    package = module.partition(".")[0]
+    package = _PARTS.get(package, package)
+    return package if package in _FRAMEWORKS else ""
+
+
+def _bridge(package: str, part: str = "") -> Any:
+    """Return the module of :mod:`crosscheck.frameworks` for a package."""
+    if package not in _FRAMEWORKS:
+        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
+    try:
+        return importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}{part}")
+    except ModuleNotFoundError as error:
+        missing = error.name or package
+        raise UnknownReferenceError(
+            f"{missing} is not installed, which a reference of {package} needs: pip install 'nn-crosscheck[{package}]'"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -130,15 +151,13 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
         If it is of no known kind.
     """
     package = framework or _package(reference)
-    if package not in _FRAMEWORKS:
-        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
-    module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}_training")
+    module = _bridge(package, "_training")
     try:
         layers = module.layers_of(reference, loss)
         shapes = {name: module.parameter_shapes(layer) for name, layer in layers.items()}
         if unknown := frozen - set(layers):
             raise UnknownReferenceError(f"no layer is called {min(unknown)!r} that could be frozen; there are {', '.join(layers)}")
-        network = module.TorchNetwork(layers, loss, settings, frozen)
+        network = module.Network(layers, loss, settings, frozen)
         return TrainingReference(module.NAME, network.architecture, network.training, shapes)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
@@ -173,9 +192,7 @@ def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReferenc
             "such as lambda params: torch.optim.SGD(params, lr=0.1)"
         )
     package = framework or _package(reference)
-    if package not in _FRAMEWORKS:
-        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
-    module = importlib.import_module(f"crosscheck.frameworks.{_FRAMEWORKS[package]}_optimizers")
+    module = _bridge(package, "_optimizers")
     return OptimizerReference(module.NAME, module.optimizer(reference))
 
 
@@ -199,9 +216,9 @@ def _package(reference: Any) -> str:
         raise UnknownReferenceError(
             f"a {type(reference).__name__} is no reference; expected a framework's module or function, or an object with a method vjp"
         )
-    if (package := str(getattr(function, "__module__", "")).partition(".")[0]) in _FRAMEWORKS:
+    if package := _known(str(getattr(function, "__module__", ""))):
         return package
-    named = _named(function) & set(_FRAMEWORKS)
+    named = {package for module in _named(function) if (package := _known(module))}
     if len(named) == 1:
         return named.pop()
     name = getattr(function, "__name__", type(function).__name__)
@@ -215,10 +232,14 @@ def _named(function: Any) -> set[str]:
     code = getattr(function, "__code__", None)
     if code is None:
         return set()
+    # Not every name in the code: an attribute may be called like something else in the same file.
+    instructions = list(dis.get_instructions(code))
+    loaded = {str(step.argval) for step in instructions if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF")}
+    imported = {str(step.argval) for step in instructions if step.opname == "IMPORT_NAME"}
     scope = {**getattr(function, "__globals__", {}), **_closed_over(function)}
-    values = [scope[name] for name in (*code.co_names, *code.co_freevars) if name in scope]
+    values = [scope[name] for name in loaded if name in scope]
     modules = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values}
-    return {str(module).partition(".")[0] for module in modules} | ({name for name in code.co_names if name in _FRAMEWORKS})
+    return {str(module).partition(".")[0] for module in modules | imported}
 
 
 def _closed_over(function: Any) -> dict[str, Any]:

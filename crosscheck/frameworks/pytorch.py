@@ -5,7 +5,6 @@ An entry of the table says which error theory a kind of module follows; the roun
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
+from crosscheck.frameworks.functions import applied, refusal, title
 from crosscheck.frameworks.pytorch_noise import Largest, Noise
 from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
@@ -148,9 +148,8 @@ class TorchOracle:
         except RefusedError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
-            shapes = f"an input of shape {call.x.shape}" + "".join(f", {name} {value.shape}" for name, value in call.params.items())
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RefusedError(f"{NAME}'s {_title(self.reference)} refuses {shapes}: {reason}") from error
+            shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
+            raise refusal(NAME, self.reference, shapes, error) from error
 
     def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
@@ -179,7 +178,7 @@ class TorchOracle:
             buffers = {name: tensor(value) for name, value in call.buffers.items()}
             output = self._apply(x, params, buffers, call)
             if not isinstance(output, torch.Tensor):
-                raise RefusedError(f"{_title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
+                raise RefusedError(f"{title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
             forward = {"output": array(output), **{name: array(value) for name, value in buffers.items()}}
             if call.grad_output is None:
                 return forward
@@ -200,16 +199,8 @@ class TorchOracle:
         # A leaf must not be written to, as a module with inplace=True does.
         inputs = (x.clone(), *(tensor(value) for name, value in call.constants.items() if name == "mask" or _accepts_labels(self.reference)))
         if not isinstance(self.reference, nn.Module):
-            names = _arguments(self.reference)[len(inputs) :]
-            if set(params) <= set(names):
-                return self.reference(*inputs, **params)
-            if names:
-                raise RefusedError(
-                    f"the reference {_title(self.reference)} takes {', '.join(names)}; the parameters are declared as {', '.join(params)}: "
-                    "declare them by the names of its arguments, or make these positional-only, which are given in order: f(x, w, /)"
-                )
-            return self.reference(*inputs, *params.values())
-        # Copies of the buffers: each call starts from the same running means. Those that were given are updated in place.
+            return applied(self.reference, inputs, params)
+        # Copies of the buffers: each call starts from the same running means.
         buffers = {name: _as_wide(buffer.detach().clone(), x) for name, buffer in self.reference.named_buffers()}
         return functional_call(self.reference, {**buffers, **given, **params}, inputs)
 
@@ -226,20 +217,6 @@ class TorchOracle:
 
 def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return buffer.to(x.dtype) if buffer.is_floating_point() else buffer
-
-
-def _title(reference: Reference) -> str:
-    function = reference.func if isinstance(reference, functools.partial) else reference
-    return getattr(function, "__name__", type(function).__name__)
-
-
-def _arguments(function: Callable[..., Any]) -> list[str]:
-    """Return the names of a function's arguments that may be given by name; none where it does not say."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [parameter.name for parameter in parameters if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)]
 
 
 def _accepts_labels(reference: Reference) -> bool:

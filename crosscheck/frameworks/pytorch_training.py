@@ -24,7 +24,7 @@ from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
 from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
 
-__all__ = ["NAME", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
+__all__ = ["NAME", "Network", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
 
 Key = tuple[str, str]
 
@@ -277,3 +277,6 @@ def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Op
 
 _OURS = {"momentum_buffer": "momentum"}
 """What the harness calls a state, where PyTorch calls it otherwise."""
+
+Network = TorchNetwork
+"""What :func:`crosscheck.references.resolved_training` makes of a framework's layers."""

@@ -1,0 +1,247 @@
+r"""JAX with rounding done at random and enlarged: a traced program carried out primitive by primitive, every one that rounds perturbed.
+
+What :mod:`~crosscheck.frameworks.pytorch_noise` does to PyTorch: to the result of each primitive is added
+
+.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, of mean 0 and variance 1},
+
+with T the sum of the absolute terms and n the number of roundings, by the tables of :mod:`~crosscheck.frameworks.jax_operations`. The interpreter is
+itself traced and compiled: what it does to the program is a program again, of the random numbers and of epsilon. The random numbers are one vector,
+drawn by NumPy and dealt out in the order of the primitives, so that a seed means the same in every version of JAX.
+
+Only float64 is perturbed: a counter in integers or in another precision is no result. A number in the code that float32 cannot represent is rounded
+by a subject, and is perturbed, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import core
+
+from crosscheck.arithmetic import ELEMENTARY
+from crosscheck.frameworks.jax_operations import ADDITIONS, CALLS, EXACT, FUNCTIONS, OF_POWERS, PRODUCTS, ROOTS, STEPS, SUMS, is_random
+from crosscheck.operation import RefusedError
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How rounding is enlarged.
+
+    Attributes
+    ----------
+    scale : float
+        The relative size of one rounding, epsilon.
+    underflow : float
+        What a result may lose besides, however small it is.
+    flushed : float
+        What an elementary function may lose: many give 0 where the right result is subnormal.
+    """
+
+    scale: Any = 0.0
+    underflow: Any = 0.0
+    flushed: Any = 0.0
+
+
+def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any) -> tuple[list[Any], Any]:
+    """Return a program's results, every elementary one on the way perturbed, and the largest absolute number on the way.
+
+    Parameters
+    ----------
+    program : ClosedJaxpr
+    values : sequence of array
+        What it is given.
+    rounding : Rounding
+    numbers : array of shape (n,)
+        Random, of mean 0 and variance 1; n is what :func:`count` says.
+
+    Raises
+    ------
+    RefusedError
+        If a primitive draws random numbers itself, or nothing is known of how it rounds.
+    """
+    run = _Run(rounding, Numbers(numbers))
+    results = run.closed(program, values)
+    return results, run.largest()
+
+
+def count(program: core.ClosedJaxpr) -> int:
+    """Return how many random numbers it takes to perturb a program."""
+    run = _Run(Rounding(), Numbers())
+    jax.eval_shape(lambda *values: run.closed(program, values), *(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in program.in_avals))
+    return run.numbers.dealt
+
+
+@dataclass
+class Numbers:
+    """Random numbers that are dealt out in order; where there are none, how many it takes."""
+
+    numbers: Any = None
+    dealt: int = 0
+
+    def deal(self, shape: tuple[int, ...]) -> Any:
+        """Return as many as an array of this shape holds."""
+        start, self.dealt = self.dealt, self.dealt + math.prod(shape)
+        if self.numbers is None:
+            return jnp.zeros(shape, np.float64)
+        return lax.slice(self.numbers, (start,), (self.dealt,)).reshape(shape)
+
+
+@dataclass
+class _Run:
+    rounding: Rounding
+    numbers: Numbers
+    seen: list[Any] = field(default_factory=list)
+
+    def largest(self) -> Any:
+        # One reduction of everything: one for each result takes twice as long to compile as the perturbed program itself.
+        everything = jnp.concatenate([jnp.zeros(1, np.float64), *self.seen])
+        return jnp.nan_to_num(jnp.abs(everything), nan=0.0, posinf=np.finfo(np.float64).max).max()
+
+    def closed(self, program: Any, values: Sequence[Any]) -> list[Any]:
+        """Carry out a program, with its constants where it holds any."""
+        if isinstance(program, core.ClosedJaxpr):
+            return self._program(program.jaxpr, [self._number(value) for value in program.consts], values)
+        return self._program(program, [], values)
+
+    def _program(self, program: Any, consts: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+        known = dict(zip((*program.constvars, *program.invars), (*consts, *values), strict=True))
+
+        def read(atom: Any) -> Any:
+            return self._number(atom.val) if isinstance(atom, core.Literal) else known[atom]
+
+        for equation in program.eqns:
+            results = self._equation(equation, [read(atom) for atom in equation.invars])
+            known.update(zip(equation.outvars, results, strict=True))
+        return [read(atom) for atom in program.outvars]
+
+    def _equation(self, equation: Any, values: list[Any]) -> list[Any]:
+        name = equation.primitive.name.replace("-", "_")
+        if is_random(name):
+            raise RefusedError(f"it is random itself ({name}), so that no two runs agree; give both sides the same mask, as an argument")
+        if name in CALLS:
+            return self.closed(equation.params[CALLS[name]], values)
+        if name == "scan":
+            return self._scan(equation.params, values)
+        if name == "cond":
+            return self._cond(equation.params["branches"], values)
+        if name in STEPS and _is_result(equation.outvars[0].aval):
+            return self.closed(jax.make_jaxpr(STEPS[name])(*values), values)
+        results = equation.primitive.bind(*values, **equation.params)
+        results = list(results) if equation.primitive.multiple_results else [results]
+        if name in EXACT or not any(_is_result(value) for value in results):
+            return results
+        return [self._rounded(equation, name, values, value) for value in results]
+
+    def _rounded(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
+        """Perturb the result of one primitive in the way of its kind."""
+        if result.dtype == np.float64:
+            if name in SUMS or name in PRODUCTS:
+                return self._summed(equation, name, values, result)
+            if name in ADDITIONS:
+                return self._scaled(result, (values[0] != 0) & (values[1] != 0), underflow=False)
+            if name in ("mul", "div"):
+                factors = list(zip(equation.invars, values, strict=True))
+                return self._multiplied(result, factors if name == "mul" else factors[1:])
+            if name in ROOTS:
+                return self._scaled(result, 1)
+            if name == "integer_pow":
+                return self._scaled(result, OF_POWERS.get(equation.params["y"], ELEMENTARY))
+            if name in FUNCTIONS:
+                return self._moved_from_zero(self._scaled(result, ELEMENTARY))
+        raise RefusedError(
+            f"nothing is known of how JAX's {name} rounds in {result.dtype}; write it out in elementary operations, "
+            "or give crosscheck.frameworks.jax.JaxOracle a rounding that is known"
+        )
+
+    def _scan(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
+        """Carry out a loop; each round has random numbers of its own."""
+        consts, carried = params["num_consts"], params["num_carry"]
+        fixed, start, rows = values[:consts], values[consts : consts + carried], values[consts + carried :]
+        numbers = self.numbers.deal((params["length"], count(params["jaxpr"])))
+
+        def step(carry: Any, given: Any) -> Any:
+            own, row = given
+            results, largest = perturbed(params["jaxpr"], [*fixed, *carry, *row], self.rounding, own)
+            return results[:carried], (results[carried:], largest)
+
+        carry, (stacked, largest) = lax.scan(step, start, (numbers, rows), length=params["length"], reverse=params["reverse"])
+        self.seen.append(largest)
+        return [*carry, *stacked]
+
+    def _cond(self, branches: Sequence[core.ClosedJaxpr], values: list[Any]) -> list[Any]:
+        """Carry out the branch that is taken."""
+        numbers = [self.numbers.deal((count(branch),)) for branch in branches]
+
+        def way(branch: core.ClosedJaxpr, own: Any) -> Any:
+            return lambda *given: perturbed(branch, given, self.rounding, own)
+
+        results, largest = lax.switch(values[0], [way(branch, own) for branch, own in zip(branches, numbers, strict=True)], *values[1:])
+        self.seen.append(largest[None])
+        return list(results)
+
+    def _summed(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
+        """Perturb a sum by its absolute terms; it computes them itself, from absolute values, and their number from ones."""
+
+        def with_terms(change: Any) -> Any:
+            # The second operand of a pool's gradient decides which places numbers are added to.
+            fixed = values[1:] if name == "select_and_scatter_add" else []
+            terms = [change(value) if _is_result(value) else value for value in values[: len(values) - len(fixed)]]
+            return equation.primitive.bind(*terms, *fixed, **equation.params)
+
+        roundings = with_terms(lambda value: (value != 0).astype(np.float64)) - (1 if name in SUMS else 0)
+        noise = self._random(result) * jnp.sqrt(jnp.maximum(roundings, 0))
+        size = jnp.abs(with_terms(jnp.abs)) * self.rounding.scale + self.rounding.underflow
+        return self._noted(jnp.nan_to_num(noise * size, nan=0.0, posinf=0.0, neginf=0.0) + result)
+
+    def _multiplied(self, result: Any, factors: Sequence[tuple[Any, Any]]) -> Any:
+        """Perturb a product or a quotient; multiplying by a power of two that stands in the code, or by one, rounds nothing."""
+        rounds: Any = True
+        for atom, value in factors:
+            rounds &= bool(_mantissa_rounds(atom.val)) if isinstance(atom, core.Literal) else jnp.abs(value) != 1
+        return self._scaled(result, rounds)
+
+    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        """Perturb relative to the result; as in rounding, zero stays zero, a sign a sign, and an infinity what it is."""
+        if isinstance(roundings, bool | int) and not roundings:
+            return self._noted(value)
+        size = jnp.abs(value) * self.rounding.scale + (self.rounding.underflow if underflow else 0.0)
+        moved = jnp.abs(self._random(value) * size * roundings + value) * jnp.sign(value)
+        return self._noted(jnp.where(jnp.isfinite(value), moved, value))
+
+    def _moved_from_zero(self, value: Any) -> Any:
+        """Perturb what an elementary function made of numbers at which it may underflow, 0 included."""
+        return value + jnp.copysign(jnp.abs(self._random(value)) * self.rounding.flushed, value)
+
+    def _number(self, value: Any) -> Any:
+        """Return a number of the code's own, rounded where float32 cannot represent it."""
+        given = np.asarray(value) if isinstance(value, int | float | np.ndarray | np.generic) else value
+        if not _is_result(given):
+            return value
+        narrow = given.astype(np.float32).astype(np.float64)
+        rounds = (narrow != given) & np.isfinite(given)
+        if isinstance(rounds, np.ndarray | np.generic) and not rounds.any():
+            return given
+        return given * (1 + self.rounding.scale * self._random(given) * rounds)
+
+    def _random(self, value: Any) -> Any:
+        return self.numbers.deal(value.shape)
+
+    def _noted(self, value: Any) -> Any:
+        self.seen.append(value.ravel())
+        return value
+
+
+def _is_result(value: Any) -> bool:
+    return value.dtype in (np.dtype(np.float64), np.dtype(np.complex128)) if hasattr(value, "dtype") else False
+
+
+def _mantissa_rounds(factor: Any) -> bool:
+    """Return whether multiplying by a number may round: not by zero or a power of two."""
+    return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)

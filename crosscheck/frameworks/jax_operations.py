@@ -1,0 +1,77 @@
+"""What JAX's primitives are to the theory of rounding, by their names, a hyphen written as an underscore.
+
+A primitive that stands in no table and computes in float64 is refused: nothing is known of how it rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+EXACT = _names(
+    """
+    abs and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp clz complex concatenate conj convert_element_type copy copy_p cummax
+    cummin device_put dynamic_slice dynamic_update_slice empty empty2 eq expand_dims floor gather ge gt imag iota is_finite le lt max min name ne
+    neg nextafter not optimization_barrier or pad population_count pvary real reduce_and reduce_max reduce_min reduce_or reduce_window_max
+    reduce_window_min reduce_xor rem reshape rev round scatter scatter_max scatter_min select_and_gather_add select_n sharding_constraint
+    shift_left shift_right_arithmetic shift_right_logical sign slice sort split squeeze stop_gradient tile top_k transpose xor zeros_like
+    """
+)
+"""Primitives whose every result is one of the operands' numbers, a constant or a decision."""
+
+SUMS = _names("cumsum reduce_sum reduce_window_sum scatter_add select_and_scatter_add")
+"""Sums of n numbers: n - 1 roundings, none where there is but one number."""
+
+PRODUCTS = _names("conv_general_dilated dot_general")
+"""Sums of n products: n roundings."""
+
+ADDITIONS = _names("add add_any sub")
+"""Sums of two."""
+
+ROOTS = _names("cbrt rsqrt sqrt")
+"""Rounded once."""
+
+FUNCTIONS = _names(
+    """
+    acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cos cosh digamma erf erf_inv exp exp2 igamma igammac lgamma log logistic
+    polygamma pow sin sinh tan tanh
+    """
+)
+"""Elementary functions."""
+
+OF_POWERS = {0: 0, 1: 0, 2: 1, -1: 1, 3: 2}
+"""Roundings of a whole power by its exponent, where that makes it a product of few or a quotient."""
+
+STEPS: dict[str, Callable[[Any], Any]] = {
+    "expm1": lambda x: jnp.exp(x) - 1,
+    "log1p": lambda x: jnp.log(1 + x),
+    "erfc": lambda x: 1 - lax.erf(x),
+    "square": lambda x: x * x,
+}
+"""Primitives that are perturbed step by step, as most people write what they are used for: what cancels there shows."""
+
+CALLS: dict[str, str] = {
+    "checkpoint": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "remat": "jaxpr",
+    "remat2": "jaxpr",
+}
+"""Primitives that carry out a program of their own, and the parameter that holds it."""
+
+
+def is_random(name: str) -> bool:
+    """Return whether a primitive draws random numbers."""
+    return name.startswith(("random_", "rng_", "threefry"))

@@ -1,0 +1,214 @@
+"""A network that trains in JAX and in Keras goes where it goes in PyTorch: residual blocks, running statistics, masks and state included."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reference.jax
+import reference.keras
+import reference.pytorch
+import scratch
+from crosscheck.frameworks.jax_training import JaxNetwork, layers_of
+from crosscheck.frameworks.keras_training import KerasNetwork
+from crosscheck.frameworks.pytorch_training import TorchNetwork
+from crosscheck.freerun import Position, Training
+from crosscheck.trace import Trace
+from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from reference import copying
+
+STEPS = 3
+SIZE = 6
+
+
+class Nothing:
+    """An optimizer before its first step."""
+
+    state: dict[str, dict[str, Any]] = {}  # noqa: RUF012 - never written to
+
+
+def plain() -> scratch.Sequential:
+    rng = np.random.default_rng(0)
+    conv = scratch.Conv2d(1, 2, 3, padding=1, rng=rng)
+    return scratch.Sequential(
+        conv=conv, relu=scratch.ReLU(), pool=scratch.MaxPool2d(2), flat=scratch.Flatten(), linear=scratch.Linear(18, 4, rng=rng)
+    )
+
+
+def residual() -> scratch.Sequential:
+    rng = np.random.default_rng(0)
+    inner = scratch.Sequential(conv=scratch.Conv2d(2, 2, 3, padding=1, rng=rng), relu=scratch.ReLU())
+    return scratch.Sequential(
+        conv=scratch.Conv2d(1, 2, 3, padding=1, rng=rng),
+        norm=scratch.BatchNorm2d(2),
+        block=scratch.Residual(inner),
+        drop=scratch.Dropout(0.25, rng=rng),
+        flat=scratch.Flatten(),
+        linear=scratch.Linear(2 * SIZE * SIZE, 4, rng=rng),
+    )
+
+
+FRAMEWORKS: dict[str, tuple[Any, Any]] = {
+    "jax": (reference.jax.network, JaxNetwork),
+    "keras": (reference.keras.network, KerasNetwork),
+    "torch": (reference.pytorch.network, TorchNetwork),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its optimizer, and the frameworks that are tried."""
+
+    make: Callable[[], scratch.Sequential]
+    settings: Settings
+    frameworks: tuple[str, ...] = ("jax",)
+    frozen: frozenset[str] = frozenset()
+
+
+CASES = {
+    "plain": Case(plain, SgdSettings(0.1), ("jax", "keras")),
+    "momentum": Case(plain, SgdSettings(0.1, 0.9), ("jax", "keras")),
+    "nesterov": Case(plain, SgdSettings(0.1, 0.9, nesterov=True), ("jax", "keras")),
+    "adadelta": Case(plain, AdadeltaSettings(), ("jax", "keras")),
+    "dampened": Case(plain, SgdSettings(0.1, 0.9, 0.5, weight_decay=0.01)),
+    "rmsprop": Case(plain, RmspropSettings(momentum=0.5)),
+    "adam": Case(plain, AdamSettings(amsgrad=True)),
+    "adamw": Case(plain, AdamSettings(decoupled=True, weight_decay=0.1)),
+    "frozen": Case(plain, SgdSettings(0.1), ("jax", "keras"), frozenset({"conv"})),
+    "residual": Case(residual, SgdSettings(0.1, 0.9)),
+}
+
+
+def batch(step: int) -> tuple[Any, Any, Any]:
+    """Return images, labels and the masks of dropouts."""
+    rng = np.random.default_rng(step)
+    return rng.standard_normal((3, 1, SIZE, SIZE)), rng.integers(0, 4, 3), {"drop": {"mask": rng.random((3, 2, SIZE, SIZE)) > 0.25}}
+
+
+@functools.cache
+def network_of(framework: str, case: str) -> tuple[Any, Any]:
+    """Return a framework's network, and its layouts."""
+    model, row = CASES[case].make(), CASES[case]
+    make, kind = FRAMEWORKS[framework]
+    layers, loss, layouts = make(model.layers, scratch.SoftmaxCrossEntropy())
+    return kind(layers, loss, row.settings, row.frozen, copying.sources_of(model)), layouts
+
+
+def started(framework: str, case: str, noise: Any = None, seed: int = 0) -> Training:
+    """Return a training in float64 with the weights of the scratch network."""
+    network, layouts = network_of(framework, case)
+    training: Training = network.training(np.float64, noise, seed)
+    nothing: Any = Nothing()
+    training.load(copying.to_reference(CASES[case].make(), nothing, layouts))
+    return training
+
+
+def trained(training: Training, case: str, traces: list[Trace] | None = None, first: int = 0) -> Training:
+    """Return a training after some steps."""
+    masked = "drop" in CASES[case].make().layers
+    for step in range(first, first + STEPS):
+        x, labels, masks = batch(step)
+        trace = None if traces is None else Trace(step + 1)
+        training.step(x, labels, trace, masks if masked else None)
+        if traces is not None and trace is not None:
+            traces.append(trace)
+    return training
+
+
+def in_scratch(training: Training, framework: str, case: str) -> dict[str, Any]:
+    """Return parameters, running statistics and state as scratch orders them."""
+    model: scratch.Sequential = CASES[case].make()
+    optimizer: Any = Nothing()
+    optimizer.state = {name: {} for name in CASES[case].settings.states}
+    copying.to_scratch(Position(training.params, training.state, training.buffers), model, optimizer, network_of(framework, case)[1])
+    state = {f"{parameter}.{name}": value for name, own in optimizer.state.items() for parameter, value in own.items()}
+    return {**model.params, **model.buffers, **state}
+
+
+def apart(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Return what differs by more than the rounding of a few hundred operations, which every quantity here is made of."""
+    rounding = 256 * np.finfo(np.float64).eps
+    return [name for name, value in expected.items() if np.abs(found[name] - value).max() > rounding * max(np.abs(value).max(), 1.0)]
+
+
+@pytest.mark.parametrize(("framework", "case"), [(framework, case) for case, row in CASES.items() for framework in row.frameworks])
+def test_training_goes_where_pytorch_goes(framework: str, case: str) -> None:
+    found, expected = (in_scratch(trained(started(name, case), case), name, case) for name in (framework, "torch"))
+    assert found.keys() == expected.keys()
+    assert apart(found, expected) == []
+
+
+@pytest.mark.parametrize("case", ["plain", "residual", "frozen"])
+def test_trace_is_that_of_pytorch(case: str) -> None:
+    """The same quantities in the same order; the weights of the linear layer lie the other way round in PyTorch."""
+    found: list[Trace] = []
+    expected: list[Trace] = []
+    trained(started("jax", case), case, found)
+    trained(started("torch", case), case, expected)
+    assert list(found[0]) == list(expected[0])
+    turned = {("linear", "weight.grad")}
+    flat = {"/".join(key): value.T if key in turned else value for key, value in expected[-1].items()}
+    assert apart({"/".join(key): value for key, value in found[-1].items()}, flat) == []
+
+
+@pytest.mark.parametrize("framework", ["jax", "keras"])
+def test_prediction_is_that_of_pytorch(framework: str) -> None:
+    x = batch(9)[0]
+    assert (
+        apart(
+            {"output": trained(started(framework, "plain"), "plain").predict(x)}, {"output": trained(started("torch", "plain"), "plain").predict(x)}
+        )
+        == []
+    )
+
+
+def test_prediction_is_in_evaluation_mode() -> None:
+    x = batch(9)[0]
+    found, expected = (trained(started(name, "residual"), "residual").predict(x) for name in ("jax", "torch"))
+    assert apart({"output": found}, {"output": expected}) == []
+
+
+def test_resumed_training_goes_on_bit_for_bit() -> None:
+    noise = {("conv", "output"): 1e-6, ("linear", "weight"): 1e-6}
+    training = trained(started("jax", "momentum", noise, 3), "momentum")
+    resumed = network_of("jax", "momentum")[0].training(np.float64, noise, 3)
+    resumed.restore(training.snapshot())
+    once, again = (trained(each, "momentum", first=STEPS) for each in (training, resumed))
+    assert [name for name in once.params if not np.array_equal(once.params[name], again.params[name])] == []
+
+
+def test_noise_is_of_the_size_that_was_asked_for() -> None:
+    """One weight array alone is perturbed, by a millionth, after the only step."""
+    calm, noisy = started("jax", "plain"), started("jax", "plain", {("linear", "weight"): 1e-6}, 1)
+    x, labels, _ = batch(0)
+    calm.step(x, labels)
+    noisy.step(x, labels)
+    changed = {name: noisy.params[name] / calm.params[name] - 1 for name in calm.params}
+    assert [name for name, value in changed.items() if np.abs(value).max() > 1e-12] == ["linear.weight"]
+    assert 0.5e-6 < np.std(changed["linear.weight"]) < 2e-6
+
+
+@pytest.mark.parametrize("settings", [AdamSettings(), RmspropSettings(), SgdSettings(0.1, 0.9, 0.5), SgdSettings(0.1, weight_decay=0.1)])
+def test_steps_that_keras_does_not_take(settings: Settings) -> None:
+    layers, loss, _ = reference.keras.network(plain().layers, scratch.SoftmaxCrossEntropy())
+    with pytest.raises(TypeError, match="no optimizer of Keras takes the steps of"):
+        KerasNetwork(layers, loss, settings)
+
+
+@pytest.mark.parametrize(
+    ("reference_", "words"),
+    [
+        ([1], "the reference is a list, expected a dict of names"),
+        ({"a": 1}, "the layer a is a int, expected a JaxOracle"),
+        ({"loss": reference.jax.twin(scratch.ReLU())[0]}, "a layer is called 'loss'"),
+    ],
+    ids=["list", "number", "loss"],
+)
+def test_what_is_no_chain(reference_: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        layers_of(reference_, reference.jax.twin(scratch.SoftmaxCrossEntropy())[0])
