@@ -89,12 +89,19 @@ class OptaxOptimizer:
         key = (factor, structure, tuple((np.shape(leaf), str(np.asarray(leaf).dtype)) for leaf in leaves))
         if key not in self._programs:
             traced, outline = jax.make_jaxpr(step, return_shape=True)(*given)
-            self._programs[key] = _Program(traced, jax.tree.structure(outline))
+            self._programs[key] = Program(traced, jax.tree.structure(outline))
         return self._programs[key](leaves, noise, number)
 
 
-class _Program:
-    """One step of a transformation for given shapes, with its rounding as it is or enlarged."""
+class Program:
+    """One step for given shapes, with its rounding as it is or enlarged.
+
+    Parameters
+    ----------
+    traced : ClosedJaxpr
+    structure : PyTreeDef
+        Of its results: parameters and state.
+    """
 
     def __init__(self, traced: Any, structure: Any) -> None:
         def run(numbers: Any, rounding: Any, *leaves: Any) -> list[Any]:
@@ -105,6 +112,7 @@ class _Program:
         self._noisy = jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
     def __call__(self, leaves: list[Any], noise: Noise | None, number: int) -> Trees:
+        """Return parameters and state after a step."""
         if noise is None:
             results = self._plain(*leaves)
         else:
