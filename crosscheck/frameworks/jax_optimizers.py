@@ -33,7 +33,7 @@ class OptaxOptimizer:
     """
 
     make: Callable[[dict[str, Any]], Any]
-    _programs: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    _programs: dict[Any, Program] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def settings(self) -> Mapping[str, Any]:
