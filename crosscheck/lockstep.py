@@ -248,5 +248,5 @@ def elements_per_step(architecture: Architecture, start: Start, x: Array, labels
     stages = stages_of(architecture, replace(start, constants=kept), labels)
     runs = run(list(stages.values()), x.astype(np.float64), np.ones(()))
     values = sum(value.size for r in runs for value in r.result.values())
-    ways, wires, updates = 3, 1, 3
+    ways, wires, updates = 3, 1, 2 + 2 * len(architecture.update.states)
     return (ways + wires) * values + updates * sum(value.size for value in start.params.values())

@@ -117,8 +117,9 @@ def _(layer: scratch.ReLU) -> Twin:
 
 @twin.register
 def _(layer: scratch.LeakyReLU) -> Twin:
+    # Its derivative at 0 is the slope, as in PyTorch; that of jax.nn.leaky_relu is 1.
     slope = layer.negative_slope
-    return JaxOracle(lambda x: jax.nn.leaky_relu(x, slope), LeakyReLU(slope), shapes={}), LayerLayout()
+    return JaxOracle(lambda x: jnp.where(x > 0, x, slope * x), LeakyReLU(slope), shapes={}), LayerLayout()
 
 
 @twin.register

@@ -169,7 +169,9 @@ def _(layer: scratch.ReLU) -> Twin:
 
 @twin.register
 def _(layer: scratch.LeakyReLU) -> Twin:
-    return _without_params(keras.layers.LeakyReLU(layer.negative_slope), LeakyReLU(layer.negative_slope))
+    # Its derivative at 0 is the slope, as in PyTorch; that of keras.layers.LeakyReLU is 1.
+    slope = layer.negative_slope
+    return _without_params(lambda x: keras.ops.where(x > 0, x, slope * x), LeakyReLU(slope))
 
 
 @twin.register
