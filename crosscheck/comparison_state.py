@@ -8,6 +8,7 @@ from crosscheck.comparison import Consequence
 from crosscheck.decisions import Decision
 from crosscheck.divergence import Divergence
 from crosscheck.freerun import Look
+from crosscheck.jury import Tally
 from crosscheck.record import Key, Series
 
 Quantity = tuple[str, str]
@@ -34,6 +35,10 @@ class ComparisonState:
         The history of the free run.
     left : list of (layer, quantity), or None
         The names of the arrays that the last step left behind for the next one; None where it was not traced.
+    tallies : list of Tally
+        Of a jury.
+    jury_looks : list of ((reference, parameter), Look)
+        The last looks at the further references of a jury.
     """
 
     steps: int
@@ -48,3 +53,5 @@ class ComparisonState:
     noise: list[tuple[Quantity, float]]
     looks: list[Look]
     left: list[Quantity] | None
+    tallies: list[Tally]
+    jury_looks: list[tuple[Quantity, Look]]

@@ -8,7 +8,7 @@ conventions, and the verdict on a subject that follows one of them is ``undecide
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from crosscheck.judgement import Judgement, Verdict
 from crosscheck.lockstep import Layers, links, start_of
 from crosscheck.operation import Arrays, Constants
 from crosscheck.oracle_step import Start
+from crosscheck.snapshot import Snapshot, joined, parted
 from crosscheck.trace import Trace
 
 Labels = npt.NDArray[np.integer[Any]]
@@ -154,16 +155,21 @@ class Jury:
                 if known is None or known.verdict is not Verdict.MISMATCH:
                     self.looks[name, parameter] = look
 
+    def snapshot(self) -> Snapshot:
+        """Return the state of the references that train alone; what was found out so far is not part of it."""
+        return joined({str(number): training.snapshot() for number, training in enumerate(self.alone.values())})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over the state of the references of a jury that was made in the same way."""
+        parts = parted(snapshot)
+        for number, training in enumerate(self.alone.values()):
+            training.restore(parts[str(number)])
+
     def verdict_by(self, judge: str, perturbed: bool) -> Verdict:
         """Return what one reference says about the subject: its steps and, where the free run has a yardstick, the free run beside it."""
         steps = self.tallies[judge, SUBJECT].verdict if (judge, SUBJECT) in self.tallies else Verdict.SKIPPED
         free = {look.verdict for (name, _), look in self.looks.items() if name == judge and perturbed}
         return next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v is steps or v in free), steps)
-
-    def agreement(self) -> Iterator[tuple[str, str, Verdict]]:
-        """Yield each side, each reference and what the one's oracles say about the other."""
-        for (judge, side), tally in self.tallies.items():
-            yield side, judge, tally.verdict
 
 
 class Shown:

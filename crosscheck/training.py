@@ -233,9 +233,12 @@ class TrainingComparison(Comparison):
             noise=list(self._noise.items()),
             looks=self.free.history,
             left=None if left is None else list(left),
+            tallies=[] if self.jury is None else list(self.jury.tallies.values()),
+            jury_looks=[] if self.jury is None else list(self.jury.looks.items()),
         )
         kept = {} if left is None else {str(number): value for number, value in enumerate(left.values())}
-        return state, joined({"left": Snapshot(kept, {}), "free": self.free.snapshot()})
+        jury = Snapshot({}, {}) if self.jury is None else self.jury.snapshot()
+        return state, joined({"left": Snapshot(kept, {}), "free": self.free.snapshot(), "jury": jury})
 
     def restore(self, state: ComparisonState, snapshot: Snapshot) -> None:
         """Take over a snapshot of a comparison that was made in the same way and has not begun yet."""
@@ -251,6 +254,10 @@ class TrainingComparison(Comparison):
         self.free = self._free_run()
         self.free.history.extend(state.looks)
         self.free.restore(parts["free"])
+        if self.jury is not None:
+            self.jury.tallies.update({(tally.judge, tally.side): tally for tally in state.tallies})
+            self.jury.looks.update(state.jury_looks)
+            self.jury.restore(parts["jury"])
         if state.left is not None:
             self._previous = Trace(state.steps)
             for number, (layer, quantity) in enumerate(state.left):

@@ -13,6 +13,7 @@ from crosscheck.arithmetic import Array
 from crosscheck.comparison import Consequence
 from crosscheck.curve import Means
 from crosscheck.judgement import Kind, Verdict
+from crosscheck.jury import Jury
 from crosscheck.record import Series
 from crosscheck.report.findings import Facts, divergence_facts, judgement_facts, number
 from crosscheck.training import LINKS, TrainingComparison
@@ -116,6 +117,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
             for d in comparison.decisions.values()
         ],
         "free_run": _free_run(comparison),
+        "jury": None if comparison.jury is None else jury_facts(comparison.jury, bool(comparison.perturbed)),
         "lines": [{name: number(value) if isinstance(value, float) else value for name, value in line.items()} for line in run.lines],
         "losses": _losses(run.losses),
         "test": {side: {"loss": number(t.loss), "accuracy": t.accuracy} for side, t in run.test.items()}
@@ -155,11 +157,60 @@ def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) ->
         return f"NOT CHECKED: {undone}nothing was compared; {checked}"
     undecided = comparison.record.count(Verdict.UNDECIDED)
     reason = undone or (f"{undecided:,} quantities could not be judged; " if undecided else "")
+    if not reason and comparison.jury is not None:
+        reason = f"{disagreement(comparison)}; "
     return f"UNDECIDED: {reason}no mismatch so far; {checked}"
+
+
+def disagreement(comparison: TrainingComparison) -> str:
+    """Return in words which references find the subject right, and which do not."""
+    assert comparison.jury is not None
+    verdicts = {juror.name: comparison.jury.verdict_by(juror.name, bool(comparison.perturbed)) for juror in comparison.jury.jurors}
+    groups = {verdict: [name for name, own in verdicts.items() if own is verdict] for verdict in Verdict}
+    return "the references do not agree: " + ", ".join(f"{verdict.value} by {' and '.join(names)}" for verdict, names in groups.items() if names)
 
 
 def _consequence(consequence: Consequence) -> Facts:
     return judgement_facts(consequence.judgement) | {"relative_error": number(consequence.relative)}
+
+
+def jury_facts(jury: Jury, perturbed: bool) -> Facts:
+    """Return who agrees with whom."""
+    return {
+        "references": [
+            {"name": juror.name, "verdict_on_subject": jury.verdict_by(juror.name, perturbed).value, "free_run": _beside(jury, juror.name)}
+            for juror in jury.jurors
+        ],
+        "opinions": [
+            {
+                "judge": tally.judge,
+                "side": tally.side,
+                "verdict": tally.verdict.value,
+                "steps": tally.steps,
+                "quantities_compared": tally.compared,
+                "mismatches": tally.mismatches,
+                "undecided": tally.undecided,
+                "worst": None if tally.worst is None else judgement_facts(tally.worst),
+                "first_mismatch": None if tally.first is None else judgement_facts(tally.first),
+            }
+            for tally in jury.tallies.values()
+        ],
+    }
+
+
+def _beside(jury: Jury, name: str) -> Facts | None:
+    """Return how far the subject has come apart from a further reference that trains alone."""
+    looks = [look for (own, _), look in jury.looks.items() if own == name]
+    if not looks:
+        return None
+    ratios = [look.distance / look.spread for look in looks if look.spread]
+    verdicts = [look.verdict for look in looks]
+    verdict = next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v in verdicts), Verdict.MATCH)
+    return {
+        "max_weight_difference": number(max(look.largest for look in looks)),
+        "largest_ratio_to_spread": number(max(ratios)) if ratios else None,
+        "verdict": verdict.value,
+    }
 
 
 def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComparison) -> Facts:

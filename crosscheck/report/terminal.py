@@ -25,6 +25,35 @@ def _parts(facts: Facts) -> Iterator[RenderableType]:
     yield Text()
     yield _table(facts)
     yield from _notes(facts)
+    if facts["jury"]:
+        yield Text()
+        yield jury(facts["jury"])
+
+
+def jury(facts: Facts) -> Table:
+    """Return a table of the references' opinions: each row a side, each column whose oracles judged it."""
+    names = [reference["name"] for reference in facts["references"]]
+    table = Table(title="who agrees with whom: the largest error, judged by each reference's oracles", title_justify="left", header_style="bold")
+    table.add_column("side")
+    for name in names:
+        table.add_column(f"by {name}", justify="right")
+    table.add_column("weights differ by", justify="right")
+    opinions = {(opinion["side"], opinion["judge"]): opinion for opinion in facts["opinions"]}
+    beside = {reference["name"]: reference["free_run"] for reference in facts["references"]}
+    for side in dict.fromkeys(opinion["side"] for opinion in facts["opinions"]):
+        apart = beside.get(side)
+        difference = Text("-", style="dim") if apart is None else Text(f"{apart['max_weight_difference']:.2g}", style=COLOURS[apart["verdict"]])
+        table.add_row(side, *(_opinion(opinions[side, name]) for name in names), difference)
+    return table
+
+
+def _opinion(opinion: Facts) -> Text:
+    worst, first = opinion["worst"], opinion["first_mismatch"]
+    if first is not None:
+        return Text(f"{first['layer']}.{first['quantity']}", style="bold red")
+    if opinion["verdict"] != "match" or worst is None:
+        return Text(opinion["verdict"], style="yellow")
+    return Text(fraction_in_words(worst["fraction_of_tolerance"]) if worst["fraction_of_tolerance"] else "equal", style="green")
 
 
 def _divergence(facts: Facts) -> Iterator[RenderableType]:
