@@ -7,7 +7,8 @@ arrives at a quantity is a norm: element by element a few runs would estimate ba
 
 .. math:: \frac{t_M(\delta/N)}{\lambda} \; \mathrm{rms}_M \lVert \text{moved} - \text{unmoved} \rVert,
 
-the moves being :math:`\lambda` times a standard deviation already, and Student's quantile for M runs making up for there being so few.
+N being the number of norms that the run judges: the moves are :math:`\lambda` times a standard deviation already, and Student's quantile for M runs
+makes up for there being so few.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ def spread(stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[E
             pairs = {"input": (after.call.x, before.call.x)} | {name: (after.result[name], value) for name, value in before.result.items()}
             for name, (one, other) in pairs.items():
                 at[name] = at.get(name, 0.0) + ((one - other) / SCALE) ** 2 / RUNS
-    factor = max(1.0, student_quantile(arithmetic.false_alarms / arithmetic.elements, RUNS) / arithmetic.confidence)
+    # As many norms as elements are judged in the run as there are of both in this step.
+    arrays, elements = sum(len(r.result) for r in unmoved), sum(value.size for r in unmoved for value in r.result.values())
+    accepted = arithmetic.false_alarms / arithmetic.elements * elements / arrays
+    factor = max(1.0, student_quantile(accepted, RUNS) / arithmetic.confidence)
     norms = [{name: factor * math.sqrt(float(square.sum())) for name, square in at.items()} for at in squares]
     sizes = [{name: factor * np.sqrt(np.maximum(square, square.mean())) for name, square in at.items()} for at in squares]
     return Spread(norms, sizes)
