@@ -136,4 +136,4 @@ class Moved:
     def _move(self, name: str, value: Array) -> Array | float:
         if name not in self.errors:
             return 0.0
-        return np.asarray(self.rng.choice((-1.0, 1.0), value.shape) * self.errors[name])
+        return np.where(self.rng.integers(0, 2, value.shape, np.bool_), self.errors[name], -self.errors[name])
