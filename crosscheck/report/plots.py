@@ -26,6 +26,8 @@ STYLE: dict[str, Any] = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
+NAMED, PANELS = 8, 6
+"""Layers that a picture names, and parameters that it has a panel for: those closest to what is tolerated."""
 SMALLEST = 1e-6
 """Fractions below this, zero among them, are drawn here: a logarithmic axis has no zero."""
 
@@ -67,19 +69,23 @@ def errors(facts: Facts) -> str:
                 curve[step] = max(curve.get(step, 0.0), np.inf if fraction is None else fraction)
     finite = [value for curve in layers.values() for value in curve.values() if np.isfinite(value)]
     top = max([10.0, *(3 * value for value in finite)])
+    named = sorted(layers, key=lambda layer: -max(layers[layer].values(), default=0.0))[:NAMED]
+    colours = {layer: mpl.colormaps["tab10"](number) for number, layer in enumerate(layer for layer in layers if layer in named)}
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for number, (layer, curve) in enumerate(layers.items()):
+        # Those without a name of their own first, so that they lie below the others.
+        for layer, curve in sorted(layers.items(), key=lambda item: item[0] in named):
             steps = sorted(curve)
             values = np.clip([curve[step] for step in steps], SMALLEST, top)
-            axes.plot(steps, values, color=mpl.colormaps["tab10"](number), linewidth=1, marker="." if len(steps) < 30 else None, label=layer)
+            colour, label = colours.get(layer, "lightgrey"), layer if layer in named else None
+            axes.plot(steps, values, color=colour, linewidth=1, marker="." if len(steps) < 30 else None, label=label)
         axes.axhline(1, color=LIMIT, linewidth=1.5)
         axes.text(0.995, 1.15, "tolerance: beyond this line rounding explains nothing", color=LIMIT, ha="right", transform=axes.get_yaxis_transform())
         axes.set(xlabel="step", ylabel="error / tolerance", yscale="log", ylim=(SMALLEST / 2, top * 2))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if layers:
-            axes.legend(ncols=len(layers), loc="upper center", bbox_to_anchor=(0.5, 1.18))
+            axes.legend(ncols=4 if len(layers) > NAMED else len(layers), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
     return _svg(draw, 8.5, 3.8)
 
@@ -89,6 +95,8 @@ def free_run(facts: Facts) -> str:
     parameters: dict[str, list[Facts]] = {}
     for look in facts["free_run"]["looks"]:
         parameters.setdefault(look["parameter"], []).append(look)
+    closest = sorted(parameters, key=lambda name: -max(_share(look) for look in parameters[name]))[:PANELS]
+    parameters = {name: looks for name, looks in parameters.items() if name in closest}
 
     def draw(figure: Figure) -> None:
         panels = np.atleast_1d(figure.subplots(1, max(len(parameters), 1), sharey=True))
@@ -104,6 +112,12 @@ def free_run(facts: Facts) -> str:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
     return _svg(draw, 8.5, 3.4)
+
+
+def _share(look: Facts) -> float:
+    """Return a distance as a part of what is allowed."""
+    distance, allowed = look["distance"], look["allowed"]
+    return np.inf if distance is None or not allowed else float(distance / allowed)
 
 
 def filters(facts: Facts, name: str) -> str:

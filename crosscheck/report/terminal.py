@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console, Group, RenderableType
@@ -88,8 +89,7 @@ def _table(facts: Facts) -> Table:
     if beside:
         table.add_column("reference's whole step", justify="right")
     by_key = {(q["kind"], q["layer"], q["quantity"]): q for q in facts["quantities"]}
-    names = dict.fromkeys((q["layer"], q["quantity"]) for q in facts["quantities"] if q["kind"] != "wire")
-    for layer, quantity in names:
+    for layer, quantity in _shown(facts):
         cells = []
         for group in kinds.values():
             found = [by_key[kind, layer, quantity] for kind in group if (kind, layer, quantity) in by_key]
@@ -99,6 +99,30 @@ def _table(facts: Facts) -> Table:
             cells.append(Text("-", style="dim") if own is None else Text(fraction_in_words(own)))
         table.add_row(f"{layer}.{quantity}", *cells)
     return table
+
+
+ROWS = 40
+"""Quantities that a table in a terminal has at most; a deep network has hundreds."""
+
+
+def _names(facts: Facts) -> list[tuple[str, str]]:
+    """Return (layer, quantity) of everything that was compared, in execution order."""
+    return list(dict.fromkeys((q["layer"], q["quantity"]) for q in facts["quantities"] if q["kind"] != "wire"))
+
+
+def _shown(facts: Facts) -> list[tuple[str, str]]:
+    """Return those that a table shows: all of them, or those closest to their tolerance or beyond it."""
+    names = _names(facts)
+    if len(names) <= ROWS:
+        return names
+    largest = dict.fromkeys(names, 0.0)
+    for quantity in facts["quantities"]:
+        name, worst = (quantity["layer"], quantity["quantity"]), quantity["worst"]
+        if name in largest and (worst is not None or "undecided" in quantity["verdicts"]):
+            fraction = math.inf if worst is None or worst["fraction_of_tolerance"] is None else worst["fraction_of_tolerance"]
+            largest[name] = max(largest[name], fraction)
+    picked = set(sorted(names, key=lambda name: -largest[name])[:ROWS])
+    return [name for name in names if name in picked]
 
 
 def _cell(quantity: Facts) -> Text:
@@ -114,6 +138,8 @@ def _cell(quantity: Facts) -> Text:
 
 
 def _notes(facts: Facts) -> Iterator[RenderableType]:
+    if (hidden := len(_names(facts)) - len(_shown(facts))) > 0:
+        yield Text(f"{hidden:,} more quantities, all of them further from their tolerance, are in the report")
     wires = [q for q in facts["quantities"] if q["kind"] == "wire"]
     broken = [f"{q['layer']}.{q['quantity']}" for q in wires if "mismatch" in q["verdicts"]]
     checked = sum(sum(q["verdicts"].values()) for q in wires)

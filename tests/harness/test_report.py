@@ -107,6 +107,22 @@ def printed(facts: dict[str, Any]) -> str:
     return console.file.getvalue()
 
 
+def test_table_of_many_quantities(differing: TrainingComparison) -> None:
+    """Of hundreds a terminal shows those closest to their tolerance, and says how many there are besides."""
+    facts = collect(differing, run_facts())
+    whole = printed(facts)
+    others = [dict(q, layer=f"{q['layer']}{n}") for n in range(30) for q in facts["quantities"] if "mismatch" not in q["verdicts"]]
+    shown = printed(facts | {"quantities": others + facts["quantities"]})
+    wrong = {f"{q['layer']}.{q['quantity']}" for q in facts["quantities"] if "mismatch" in q["verdicts"] and q["kind"] != "wire"}
+    assert wrong
+    assert [name for name in wrong if f"│ {name} " not in shown] == []
+    rows = [line for line in shown.splitlines() if line.startswith("│")]
+    names = {(q["layer"], q["quantity"]) for q in others + facts["quantities"] if q["kind"] != "wire"}
+    assert len(rows) == 40
+    assert f"{len(names) - 40:,} more quantities, all of them further from their tolerance, are in the report" in shown
+    assert "more quantities" not in whole
+
+
 def test_facts_are_json(differing: TrainingComparison, tmp_path: Path) -> None:
     """What is not finite becomes null, and all of it can be read back."""
     facts = collect(differing, run_facts())
