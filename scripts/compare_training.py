@@ -152,7 +152,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         raise RefusedError(str(error)) from None
     comparison = compared(twins, plan, digits)
     facts = RunFacts(
-        subject=options.subject,
+        subject=subject_of(options),
         reference=" and ".join(juror.name for juror in twins.jurors),
         settings=settings_of(options, KEEPING),
         environment=environment(plan.seed, digits.sha256),
@@ -186,10 +186,14 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     return int(collected["exit_status"])
 
 
+def subject_of(options: argparse.Namespace) -> str:
+    """Return what reports call the subject."""
+    return str(options.subject) if options.network == "tutorial" else f"{options.network} of {options.subject}"
+
+
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
     """Say what is done, and what the lines to come show."""
-    subject = options.subject if options.network == "tutorial" else f"{options.network} of {options.subject}"
-    console.print(f"{subject} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
+    console.print(f"{subject_of(options)} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
     console.print(f"{steps:,} steps of {options.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
     console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
 

@@ -50,7 +50,10 @@ def losses(facts: Facts) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for side, colour, style, width in (("reference", REFERENCE, "-", 3.5), ("subject", SUBJECT, "-", 1.2)):
-            axes.plot(curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, label=facts[side])
+            dot = "o" if len(curves["steps"]) == 1 else None  # one step makes no line
+            axes.plot(
+                curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, marker=dot, markersize=3 * width, label=facts[side]
+            )
         axes.set(xlabel="step", ylabel="training loss", ylim=(0, 1.1 * top))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend()
