@@ -150,7 +150,7 @@ CONVENTIONS: Mapping[str, str] = {
 }
 """What each convention is and whom it hurts, by its name."""
 
-_OF_CAUSES: Mapping[str, str] = {
+OF_CAUSES: Mapping[str, str] = {
     "tie rule: all": "max-pool-ties",
     "tie rule: split": "max-pool-ties",
     "tie rule: last": "max-pool-ties",
@@ -161,8 +161,9 @@ _OF_CAUSES: Mapping[str, str] = {
     "dampening": "sgd-dampening",
     "dampening left out": "sgd-dampening",
 }
+"""The convention that a likely cause is a question of, by the cause's name."""
 
 
 def named(cause: str) -> str:
     """Return how a verdict names the convention that a cause is a question of, such as ``"; convention: max-pool-ties"``; "" where it is of none."""
-    return f"; convention: {_OF_CAUSES[cause]}" if cause in _OF_CAUSES else ""
+    return f"; convention: {OF_CAUSES[cause]}" if cause in OF_CAUSES else ""

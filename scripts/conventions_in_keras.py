@@ -46,8 +46,10 @@ def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
     return _numbers(jax.grad(function)(jnp.asarray(at)))
 
 
-def _built(layer: Any, shape: tuple[int, ...]) -> Any:
+def _built(make: Callable[[], Any], shape: tuple[int, ...]) -> Any:
+    """Return a layer with its weights; an initialiser draws its seed when the layer is made, the weights when it is built."""
     keras.utils.set_random_seed(SEED)
+    layer = make()
     layer.build(shape)
     return layer
 
@@ -123,11 +125,11 @@ PROBES: Probes = {
         "layers.Flatten": lambda: _numbers(layers.Flatten()(_float32([[[[0.1, 1.1], [0.2, 1.2]]]]))),
         'layers.Flatten("channels_first")': lambda: _numbers(layers.Flatten("channels_first")(_float32([[[[0.1, 0.2]], [[1.1, 1.2]]]]))),
     },
-    "linear-weight-shape": {"layers.Dense": lambda: _shape(_built(layers.Dense(3), (1, 2)).kernel)},
+    "linear-weight-shape": {"layers.Dense": lambda: _shape(_built(lambda: layers.Dense(3), (1, 2)).kernel)},
     "conv-weight-shape": {
-        "layers.Conv2D": lambda: _shape(_built(layers.Conv2D(3, (4, 5)), (1, 6, 6, 2)).kernel),
+        "layers.Conv2D": lambda: _shape(_built(lambda: layers.Conv2D(3, (4, 5)), (1, 6, 6, 2)).kernel),
         'layers.Conv2D(data_format="channels_first")': lambda: _shape(
-            _built(layers.Conv2D(3, (4, 5), data_format="channels_first"), (1, 2, 6, 6)).kernel
+            _built(lambda: layers.Conv2D(3, (4, 5), data_format="channels_first"), (1, 2, 6, 6)).kernel
         ),
     },
     "convolution-flip": {"ops.conv": lambda: _line_convolved([1, 10], [1, 2, 3])},
@@ -190,11 +192,11 @@ PROBES: Probes = {
         "RMSprop": _rate(optimizers.RMSprop),
         "Adadelta": _rate(optimizers.Adadelta),
     },
-    "linear-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(layers.Dense(FAN_OUT), (1, FAN_IN)).kernel))},
+    "linear-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(lambda: layers.Dense(FAN_OUT), (1, FAN_IN)).kernel))},
     "conv-initialiser": {
-        "layers.Conv2D": lambda: moments(np.asarray(_built(layers.Conv2D(CHANNELS_OUT, KERNEL), (1, KERNEL, KERNEL, CHANNELS_IN)).kernel))
+        "layers.Conv2D": lambda: moments(np.asarray(_built(lambda: layers.Conv2D(CHANNELS_OUT, KERNEL), (1, KERNEL, KERNEL, CHANNELS_IN)).kernel))
     },
-    "bias-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(layers.Dense(BIASED_OUT), (1, BIASED_IN)).bias))},
+    "bias-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(lambda: layers.Dense(BIASED_OUT), (1, BIASED_IN)).bias))},
     "argmax-ties": {"ops.argmax": lambda: _numbers(ops.argmax(jnp.array([1, 3, 3, 2])))},
     "round-half": {"ops.round": lambda: _numbers(ops.round(jnp.array([0.5, 1.5, 2.5, -0.5])))},
     "default-dtype": {"ops.convert_to_tensor(1.0)": lambda: str(ops.convert_to_tensor(1.0).dtype)},

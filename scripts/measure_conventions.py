@@ -18,7 +18,7 @@ import argparse
 import difflib
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,13 @@ def _overview(names: Sequence[str], findings: Sequence[Finding]) -> Iterator[str
 
 def _section(name: str, findings: Sequence[Finding]) -> Iterator[str]:
     yield from (f"### {name}", "", CONVENTIONS[name], "", f"| framework | call | answer | {QUESTIONS[name].measured} |", "| --- | --- | --- | --- |")
-    yield from (f"| {f.framework} | `{f.call}` | {f.answer} | {shown(f.measured)} |" for f in findings if f.convention == name)
+    yield from rows(finding for finding in findings if finding.convention == name)
+
+
+def rows(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield the page's row of each finding."""
+    for finding in findings:
+        yield f"| {finding.framework} | `{finding.call}` | {finding.answer} | {shown(finding.measured)} |"
 
 
 def differences(there: str, measured: str, path: Path) -> list[str]:
