@@ -289,8 +289,8 @@ def test_references_that_disagree_leave_it_undecided() -> None:
 @pytest.mark.parametrize(
     ("references", "convention"),
     [
-        ([MOMENTUM, functools.partial(MOMENTUM, nesterov=True)], "nesterov"),
-        ([functools.partial(MOMENTUM, nesterov=True), MOMENTUM], "nesterov"),
+        ([MOMENTUM, NESTEROV], "nesterov"),
+        ([NESTEROV, MOMENTUM], "nesterov"),
         ([MOMENTUM, functools.partial(MOMENTUM, dampening=0.9)], "sgd-dampening"),
         ([functools.partial(torch.optim.Adam, weight_decay=0.1), functools.partial(torch.optim.AdamW, weight_decay=0.1)], "weight-decay"),
         ([functools.partial(torch.optim.AdamW, weight_decay=0.1), functools.partial(torch.optim.Adam, weight_decay=0.1)], "weight-decay"),
