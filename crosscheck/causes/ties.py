@@ -18,11 +18,12 @@ from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
 from crosscheck.operation import Arrays, Call, Oracle, Rounding
 
-_RULES = {
+OTHER_RULES = {
     "all": "every pixel that equals its window's maximum gets the whole gradient, where the reference gives it to the first one",
     "split": "the pixels that tie for a window's maximum share its gradient, where the reference gives it to the first one",
     "last": "the last pixel that equals its window's maximum gets the gradient, where the reference gives it to the first one",
 }
+"""Every rule in use but the frameworks' own, in words."""
 
 
 def tie_rule(failure: Failure) -> Iterator[Candidate]:
@@ -35,7 +36,7 @@ def tie_rule(failure: Failure) -> Iterator[Candidate]:
         return
     agrees = _agrees_without_ties(failure)
     experiment = "; with the ties broken towards the first winner the same layer matches" if agrees else ""
-    for rule, words in _RULES.items():
+    for rule, words in OTHER_RULES.items():
         message = f"tie rule: {words}; {tied:,} of {windows:,} windows tie{experiment}"
         yield Candidate(f"tie rule: {rule}", message, *pooled_gradient(failure.call.x, grad_output, settings, rule))
 
@@ -103,7 +104,7 @@ def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[t
     pools = [name for name, layer in layers.items() if chooses(layer, inputs[name])]
     for rule in ("all", "split") if pools else ():
         changed = {name: _Ruled(layer, rule) if name in pools else layer for name, layer in layers.items()}
-        yield f"tie rule: {rule}", f"tie rule of {', '.join(pools)}: {_RULES[rule]}", replace(architecture, layers=changed)
+        yield f"tie rule: {rule}", f"tie rule of {', '.join(pools)}: {OTHER_RULES[rule]}", replace(architecture, layers=changed)
 
 
 def _windows(x: Array, settings: Mapping[str, tuple[int, ...]]) -> Array:

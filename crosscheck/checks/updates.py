@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from crosscheck.checks.bench import DoesNotApplyError, copies, differing
 from crosscheck.checks.check import CONTRACT, Check, CheckResult, Settings, joined
 from crosscheck.checks.contracts import kept
 from crosscheck.containment import SubjectError, as_array, contained
+from crosscheck.conventions import named
 from crosscheck.divergence import Divergence
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
 from crosscheck.operation import RefusedError
@@ -44,12 +46,18 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
     mine = _in_own_form(prepared, expected)
     found, reason = _followed(prepared, start, grads)
     places = [("", param) for param in start] + [(state, param) for state in prepared.pair.state for param in start]
+
+    @cache
+    def question(other: int) -> str:
+        """Return the convention in which another reference differs, looked for once it does."""
+        return _question(prepared, start, grads, expected, others[other])
+
     for number, step in enumerate(found):
         for state, param in places:
             theirs = prepared.pair.state.get(state, "")
             place = Place(number + 1, prepared.pair.title, f"{param}.{state}" if state else param)
             judgement = _judged(place, value_of(step, state, param), mine, number, (theirs, param), arithmetic)
-            judgement = _agreed(judgement, expected, others, number, (theirs, param))
+            judgement = _agreed(judgement, expected, others, number, (theirs, param), question)
             result.judgements.append((f"step {number + 1}", judgement))
     result.verdict, result.reason = joined([judgement.verdict for _, judgement in result.judgements]), reason
     if reason:
@@ -102,13 +110,29 @@ def _judged(place: Place, found: Array, expected: Expected, number: int, where: 
     return judge(place, Kind.UPDATE, found, expected.value(number, *where), expected.bounds[number][where], arithmetic)
 
 
-def _agreed(judgement: Judgement, expected: Expected, others: Sequence[Expected], number: int, where: tuple[str, str]) -> Judgement:
+def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients, expected: Expected, other: Expected) -> str:
+    """Return how a verdict names the convention that two references answer differently; "" where it is none that has a name."""
+    double = prepared.arithmetic("float64")
+    for number, step in enumerate(other.steps):
+        for param, value in step.params.items():
+            between = _judged(Place(number + 1, prepared.pair.title, param), value, expected, number, ("", param), double)
+            if between.verdict is Verdict.MISMATCH:
+                params = [left.params for left in other.steps]
+                cause = explained(prepared.references[0].oracle, start, grads, params, double, between)
+                return "" if cause is None else named(cause.name)
+    return ""
+
+
+def _agreed(
+    judgement: Judgement, expected: Expected, others: Sequence[Expected], number: int, where: tuple[str, str], question: Callable[[int], str]
+) -> Judgement:
     """Return ``undecided`` where the references do not agree."""
     double = Arithmetic(np.dtype(np.float64), max(judgement.elements, 1))
-    for other in others:
+    for index, other in enumerate(others):
         between = _judged(judgement.place, other.value(number, *where), expected, number, where, double)
         if between.verdict is not Verdict.MATCH and between.worst is not None:
             reason = f"the references disagree at {list(between.worst.index)}: {between.worst.oracle!r} and {between.worst.subject!r}"
+            reason += question(index)
             return Judgement(judgement.place, Kind.UPDATE, Verdict.UNDECIDED, judgement.elements, reason=reason)
     return judgement
 

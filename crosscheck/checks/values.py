@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.causes.ties import chooses, pooled_gradient
+from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.causes.ties import OTHER_RULES, chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Settings
+from crosscheck.conventions import named
 from crosscheck.divergence import Divergence, examined
 from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
@@ -123,21 +124,33 @@ def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, o
             value = "nothing" if mine is None or mine.shape != theirs.shape else repr(float(mine[index]))
             reason = (
                 f"the references disagree at {list(index)}: {arbiter.name} {between.worst.oracle!r}, {other.name} {between.worst.subject!r}; "
-                f"the subject has {value}"
+                f"the subject has {value}{_question(judgement, theirs, check, double)}"
             )
         return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)
     return judgement
 
 
+def _question(judgement: Judgement, theirs: Array, check: LayerCheck, arithmetic: Arithmetic) -> str:
+    """Return how a verdict names the convention that two references answer differently; "" where it is none that has a name."""
+    return next((named(f"tie rule: {rule}") for rule in OTHER_RULES if _follows(rule, judgement, theirs, check, arithmetic)), "")
+
+
+def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, arithmetic: Arithmetic) -> bool:
+    """Return whether something is the input's gradient of max pooling by a tie rule that is not the arbiter's."""
+    cotangent = check.wide.grad_output
+    if judgement.place.quantity != "grad_input" or cotangent is None or not chooses(check.oracle, check.wide.x):
+        return False
+    expected, bound = pooled_gradient(check.wide.x, cotangent, check.oracle.settings, rule)
+    return judge(judgement.place, judgement.kind, found, expected, bound, arithmetic).verdict is Verdict.MATCH
+
+
 def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, arithmetic: Arithmetic) -> Judgement:
     """Return ``undecided`` where a mismatch is nothing but a convention that was declared to differ."""
-    rule, settings, cotangent = prepared.pair.ties, check.oracle.settings, check.wide.grad_output
-    wrong = judgement.verdict is Verdict.MISMATCH and judgement.place.quantity == "grad_input"
-    if rule == "first" or not wrong or cotangent is None or not chooses(check.oracle, check.wide.x):
+    rule, found = prepared.pair.ties, check.found.get(judgement.place.quantity)
+    if rule == "first" or judgement.verdict is not Verdict.MISMATCH or found is None or not _follows(rule, judgement, found, check, arithmetic):
         return judgement
-    expected, bound = pooled_gradient(check.wide.x, cotangent, settings, rule)
-    found = check.found.get("grad_input")
-    if found is None or judge(judgement.place, judgement.kind, found, expected, bound, arithmetic).verdict is not Verdict.MATCH:
-        return judgement
-    reason = f"declared to differ: where a maximum ties, {rule}; the reference gives the gradient to the first; by the declared rule it is right"
+    reason = (
+        f"declared to differ: where a maximum ties, {rule}; the reference gives the gradient to the first; by the declared rule it is right"
+        f"{named(f'tie rule: {rule}')}"
+    )
     return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)

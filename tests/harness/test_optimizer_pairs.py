@@ -280,7 +280,27 @@ def test_state_that_the_subject_does_not_keep_is_named() -> None:
 
 
 def test_references_that_disagree_leave_it_undecided() -> None:
-    assert normal(OptimizerPair(holding(), [SGD, functools.partial(torch.optim.SGD, lr=0.2)])).verdict is Verdict.UNDECIDED
+    """A learning rate is no convention: none is named."""
+    result = normal(OptimizerPair(holding(), [SGD, functools.partial(torch.optim.SGD, lr=0.2)]))
+    assert result.verdict is Verdict.UNDECIDED
+    assert "convention" not in result.results[0].reason
+
+
+@pytest.mark.parametrize(
+    ("references", "convention"),
+    [
+        ([MOMENTUM, NESTEROV], "nesterov"),
+        ([NESTEROV, MOMENTUM], "nesterov"),
+        ([MOMENTUM, functools.partial(MOMENTUM, dampening=0.9)], "sgd-dampening"),
+        ([functools.partial(torch.optim.Adam, weight_decay=0.1), functools.partial(torch.optim.AdamW, weight_decay=0.1)], "weight-decay"),
+        ([functools.partial(torch.optim.AdamW, weight_decay=0.1), functools.partial(torch.optim.Adam, weight_decay=0.1)], "weight-decay"),
+    ],
+    ids=["nesterov", "no nesterov", "dampening", "decoupled", "coupled"],
+)
+def test_convention_that_references_answer_differently_is_named(references: list[Any], convention: str) -> None:
+    result = normal(OptimizerPair(holding(), references))
+    assert result.verdict is Verdict.UNDECIDED
+    assert result.results[0].reason.endswith(f"; convention: {convention}")
 
 
 @pytest.mark.parametrize(

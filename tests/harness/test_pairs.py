@@ -259,6 +259,7 @@ class TestTies:
         assert verdicts["values-float32-ties"] is Verdict.UNDECIDED
         reason = next(r.reason for r in result.results if r.check == "values-float64-ties")
         assert f"declared to differ: where a maximum ties, {rule}" in reason
+        assert reason.endswith("; convention: max-pool-ties")
 
     def test_not_declared(self, rule: str) -> None:
         first = check(pool_with_rule(rule)).first
@@ -301,6 +302,12 @@ def pair_with_references(layer: str, reference: Any) -> Pair:
     return replace(pair_of("dicts", layer), reference=reference)
 
 
+def splitting(x: Any) -> Any:
+    """Return the maximum of each 2 x 2 window of a tensor, by a reduction, which splits the gradient of a tie."""
+    rows, columns = x.shape[2] // 2, x.shape[3] // 2
+    return x[..., : 2 * rows, : 2 * columns].unflatten(2, (rows, 2)).unflatten(4, (columns, 2)).amax((3, 5))
+
+
 class TestReferences:
     """Several references."""
 
@@ -317,6 +324,13 @@ class TestReferences:
         assert "PyTorch" in first.reason
         assert "doubled" in first.reason
         assert "the subject has" in first.reason
+
+    def test_that_answer_a_convention_differently(self) -> None:
+        """Where they split a tie and where they do not: it is called by its name; where nothing ties they agree."""
+        results = {r.check: r for r in check(pair_with_references("pool", [nn.MaxPool2d(2), oracle(splitting)])).results}
+        assert results["values-float64-normal"].verdict is Verdict.MATCH
+        assert results["values-float64-ties"].verdict is Verdict.UNDECIDED
+        assert results["values-float64-ties"].reason.endswith("; convention: max-pool-ties")
 
     def test_that_the_subject_differs_from(self) -> None:
         """Where they agree, a wrong subject is wrong."""
