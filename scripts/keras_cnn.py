@@ -14,15 +14,21 @@ from mnist_files import Digits
 
 import scratch
 from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.frameworks.keras import NAME  # before Keras itself, so that it finds its backend
 from crosscheck.freerun import Position
 from crosscheck.layout import LayerLayout, Layout, Parameter
 from crosscheck.operation import Call
 from crosscheck.rounding import Softmax
 from reference.copying import to_scratch
-from reference.keras import NAME, keras, twin
+from reference.keras import twin
 from scratch.networks import CLASSES
 
-__all__ = ["NAME", "KerasCnn", "network", "probability_errors"]
+import keras  # isort: skip
+
+__all__ = ["EPSILON", "NAME", "KerasCnn", "network", "probability_errors"]
+
+EPSILON = keras.config.epsilon()
+"""How far from 0 and 1 Keras' losses keep probabilities; beyond it their gradient is 0."""
 
 FILTERS, SIDE = 8, 13
 """What reaches the last layer: so many channels of so many rows and columns."""
@@ -61,10 +67,9 @@ class KerasCnn:
         images, labels = _prepared(digits.train_images[order], digits.train_labels[order])
         self.model.fit(images, labels, batch_size=1, epochs=1, shuffle=False, verbose=0, callbacks=[step])
 
-    def evaluate(self, digits: Digits) -> tuple[float, float]:
-        """Return loss and accuracy on the test images, as Keras itself computes them."""
-        loss, accuracy = self.model.evaluate(*_prepared(digits.test_images, digits.test_labels), verbose=0)
-        return float(loss), float(accuracy)
+    def loss(self, digits: Digits) -> float:
+        """Return the loss on the test images as Keras itself computes it."""
+        return float(self.model.evaluate(*_prepared(digits.test_images, digits.test_labels), verbose=0)[0])
 
     def probabilities(self, digits: Digits) -> npt.NDArray[np.float64]:
         """Return the probabilities of the test images, ``(images, classes)``."""
@@ -73,7 +78,8 @@ class KerasCnn:
 
     def copy(self, dtype: npt.DTypeLike) -> scratch.Sequential:
         """Return a scratch network with the weights that the model has now."""
-        params = {f"{layer.name}.{variable.name}": np.asarray(variable.value) for layer in self.model.layers for variable in layer.trainable_variables}
+        layers = self.model.layers
+        params = {f"{layer.name}.{variable.name}": np.asarray(variable.value) for layer in layers for variable in layer.trainable_variables}
         model = network(dtype)
         to_scratch(Position(params), model, scratch.SGD(model.params, lr=0), _layouts(model))
         return model
@@ -105,8 +111,8 @@ def _layouts(model: scratch.Sequential) -> dict[str, LayerLayout]:
 def probability_errors(model: scratch.Sequential, x: Array, arithmetic: Arithmetic) -> tuple[Array, Array]:
     """Return a float64 network's probabilities, and by how much those of a network of less precision with the same weights may be off.
 
-    Each layer's own rounding is bounded by its theory, as everywhere in this project, and the error of what it was given is carried through it: by the
-    absolute weights; by a maximum, which moves no further than what it is taken from.
+    Each layer's own rounding is bounded by its theory, as everywhere in this project, and the error of what it was given is carried through it: by
+    the absolute weights; by a maximum, which moves no further than what it is taken from.
 
     Parameters
     ----------
@@ -129,7 +135,8 @@ def probability_errors(model: scratch.Sequential, x: Array, arithmetic: Arithmet
     # The theory of softmax follows from the logits alone.
     softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())[0]
     own = arithmetic.tolerance(softmax.bounds(oracle, call, {}, arithmetic)["output"])
-    return probabilities, own + softmax.carried(oracle, call, {}, error, None)["output"]
+    # A probability that is no normal number may also be flushed to zero.
+    return probabilities, own + softmax.carried(oracle, call, {}, error, None)["output"] + arithmetic.smallest_normal
 
 
 def _absolute(layer: scratch.Layer) -> scratch.Layer:

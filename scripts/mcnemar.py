@@ -1,7 +1,7 @@
 """Whether two classifiers are equally good, from the images that only one of them has right (McNemar's test, in its exact form).
 
-Images that both have right, or neither, say nothing about which is better. If neither is, each of the others is as likely to be right on one side as on
-the other: of n such images, the number on one side is that of heads in n throws of a fair coin.
+Images that both have right, or neither, say nothing about which is better. If neither is, each of the others is as likely to be right on one side as
+on the other: of n such images, the number on one side is that of heads in n throws of a fair coin.
 
 References
 ----------
@@ -25,7 +25,7 @@ def p_value(first: int, second: int) -> float:
     """
     throws = first + second
     tail = sum(math.comb(throws, heads) for heads in range(min(first, second) + 1))
-    return min(1.0, 2 * tail / 2**throws)
+    return min(1.0, float(2 * tail / 2**throws))
 
 
 def least_telling(level: float) -> int:
