@@ -43,8 +43,9 @@ class Compared:
     ----------
     dtype : str
         Precision of scratch.
-    loss, accuracy : float or None
-        Of scratch on the test images; None for a loss that is not finite.
+    loss : float or None
+        Of scratch on the test images; None if it is not finite.
+    accuracy : float
     scratch_alone, keras_alone : int
         Test images that only one of them has right.
     p : float
@@ -79,8 +80,9 @@ class Beside:
     Attributes
     ----------
     seed : int
-    keras_loss, keras_accuracy : float or None
-        As ``model.evaluate`` returns them.
+    keras_loss : float or None
+        On the test images, as ``model.evaluate`` returns it.
+    keras_accuracy : float
     keras_seconds : float
     start, end : float or None
         The largest difference of probabilities from scratch with Keras' weights, as a fraction of what rounding explains; None if not finite.
