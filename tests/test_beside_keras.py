@@ -21,7 +21,7 @@ from mnist_batches import Schedule, batches, generators, scaled, take
 from mnist_files import SHIPPED, Digits, load
 
 from crosscheck.arithmetic import Arithmetic
-from crosscheck.layout import LayerLayout, Parameter
+from crosscheck.layout import LayerLayout, Layout, Parameter
 
 SMALL = ("--train-size", "150", "--epochs", "2")
 
@@ -36,8 +36,9 @@ def facts_of(folder: Path, *options: str, status: int = 0) -> dict[str, Any]:
     assert beside_keras.main([*SMALL, *options, "--json", str(file)]) == status
     facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     for seed in facts["seeds"]:
-        for taken in (seed, *seed["compared"]):
-            taken.pop("keras_seconds", None), taken.pop("seconds", None)
+        del seed["keras_seconds"]
+        for one in seed["compared"]:
+            del one["seconds"]
     return facts
 
 
@@ -98,7 +99,7 @@ def wrong_flatten_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def layouts(model: Any) -> dict[str, LayerLayout]:
         found = right(model)
-        weight = Parameter("kernel", keras_cnn.Layout())
+        weight = Parameter("kernel", Layout())
         return {**found, "linear": replace(found["linear"], params={**found["linear"].params, "weight": weight})}
 
     monkeypatch.setattr(keras_cnn, "_layouts", layouts)
