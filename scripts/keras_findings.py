@@ -1,0 +1,155 @@
+"""What a training by Keras beside one by scratch gave, and what of it neither rounding nor chance explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck.arithmetic import Arithmetic
+from scratch.networks import CLASSES
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The probabilities of a false alarm, one in a million for the run, shared out.
+
+    Attributes
+    ----------
+    arithmetic : Arithmetic
+        Of Keras, with the share of the first question.
+    accuracy : float
+        The share of each test of the second.
+    """
+
+    arithmetic: Arithmetic
+    accuracy: float
+
+    @classmethod
+    def of(cls, seeds: int, dtypes: int, images: int) -> Levels:
+        """Return the shares of so many trainings beside Keras, all tested on so many images."""
+        run = Arithmetic(np.dtype(np.float32), 2 * seeds * images * CLASSES)
+        return cls(Arithmetic(run.dtype, run.elements, run.false_alarms / 2), run.false_alarms / 2 / (seeds * dtypes))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A training by scratch beside the one by Keras.
+
+    Attributes
+    ----------
+    dtype : str
+        Precision of scratch.
+    loss : float or None
+        Of scratch on the test images; None if it is not finite.
+    accuracy : float
+    scratch_alone, keras_alone : int
+        Test images that only one of them has right.
+    p : float
+        McNemar's.
+    predictions_differ : int
+    largest_weight_difference, weight_distance : float or None
+        The largest element, and the norm over all weights.
+    label_clipped, sure_clipped : int
+        Steps at which scratch gave the label so little, or so nearly all, that Keras' loss clips it and its gradient is 0 where that of scratch is
+        nearly as large as it can be, or nearly 0; none where its loss takes logits.
+    seconds : float
+    """
+
+    dtype: str
+    loss: float | None
+    accuracy: float
+    scratch_alone: int
+    keras_alone: int
+    p: float
+    predictions_differ: int
+    largest_weight_difference: float | None
+    weight_distance: float | None
+    label_clipped: int
+    sure_clipped: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What one seed gave.
+
+    Attributes
+    ----------
+    seed : int
+    keras_loss : float or None
+        On the test images, as ``model.evaluate`` returns it.
+    keras_accuracy : float
+    keras_seconds : float
+    start, end : float or None
+        The largest difference of probabilities from scratch with Keras' weights, as a fraction of what rounding explains; None if not finite.
+    compared : list of Compared
+        One for each precision of scratch.
+    rounding : float or None
+        Distance of scratch's weights in float32 from those in float64, where both were trained.
+    """
+
+    seed: int
+    keras_loss: float | None
+    keras_accuracy: float
+    keras_seconds: float
+    start: float | None
+    end: float | None
+    compared: list[Compared]
+    rounding: float | None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether no training ended with a finite loss, so that there is nothing to compare."""
+        return self.keras_loss is None and all(one.loss is None for one in self.compared)
+
+    def findings(self, levels: Levels) -> Iterator[str]:
+        """Yield what neither rounding nor chance explains; of trainings that all diverged, what was there before them."""
+        yield from _function("before the first step", self.start)
+        if self.diverged:
+            return
+        yield from _function("after the last step", self.end)
+        for one in self.compared:
+            if (one.loss is None) != (self.keras_loss is None):
+                yield f"scratch {one.dtype}: the loss of {'scratch' if one.loss is None else 'Keras'} alone is not finite"
+            if one.p < levels.accuracy:
+                yield (
+                    f"scratch {one.dtype}: {one.scratch_alone:,} images only scratch has right, {one.keras_alone:,} only Keras: p = {one.p:.2g}, "
+                    f"chance explains what is not below {levels.accuracy:.2g}"
+                    + (f"; Keras' loss clipped the label at about {one.label_clipped:,} steps: try --from-logits" if one.label_clipped else "")
+                )
+
+
+def _function(when: str, fraction: float | None) -> Iterator[str]:
+    if fraction is None:
+        yield f"{when}: a probability is not finite"
+    elif fraction > 1:
+        yield f"{when}: not the same function; with Keras' weights a probability of scratch is off by {fraction:.3g} times what rounding explains"
+
+
+def told(beside: Beside, levels: Levels, images: int) -> str:
+    """Return what one seed gave as text, of so many test images."""
+    lines = [
+        f"seed {beside.seed}  Keras            loss {_number(beside.keras_loss, '.4f')}  accuracy {100 * beside.keras_accuracy:.2f} %  "
+        f"({beside.keras_seconds:.0f} s)"
+    ]
+    for one in beside.compared:
+        lines += [
+            f"  scratch {one.dtype}  loss {_number(one.loss, '.4f')}  accuracy {100 * one.accuracy:.2f} %  ({one.seconds:.0f} s)",
+            f"    predictions  {one.predictions_differ:,} of {images:,} differ; {one.scratch_alone:,} only scratch has right, "
+            f"{one.keras_alone:,} only Keras: p = {one.p:.2g} (no chance below {levels.accuracy:.2g})",
+            f"    weights      differ by at most {_number(one.largest_weight_difference, '.2g')}, as a norm by {_number(one.weight_distance, '.2g')}",
+            f"    clipped      {one.label_clipped:,} labels that were given next to nothing, {one.sure_clipped:,} that were given nearly all",
+        ]
+    if beside.rounding is not None:
+        lines.append(f"  scratch float32 and float64: the weights differ as a norm by {beside.rounding:.2g}")
+    before, after = (_number(fraction, ".2g") for fraction in (beside.start, beside.end))
+    lines.append(f"  with equal weights, probabilities differ by at most {before} (before) and {after} (after) of what rounding explains")
+    return "\n".join(lines)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "not finite" if value is None else format(value, form)

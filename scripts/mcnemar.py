@@ -1,0 +1,33 @@
+"""Whether two classifiers are equally good, from the images that only one of them has right (McNemar's test, in its exact form).
+
+Images that both have right, or neither, say nothing about which is better. If neither is, each of the others is as likely to be right on one side as
+on the other: of n such images, the number on one side is that of heads in n throws of a fair coin.
+
+References
+----------
+McNemar: Note on the sampling error of the difference between correlated proportions or percentages, Psychometrika 12, 1947.
+Dietterich: Approximate statistical tests for comparing supervised classification learning algorithms, Neural Computation 10(7), 1998.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import count
+
+
+def p_value(first: int, second: int) -> float:
+    """Return the probability that a fair coin falls at least as unevenly: twice the smaller tail, and 1 where nothing tells the sides apart.
+
+    Parameters
+    ----------
+    first, second : int
+        Images that only the first side has right, and only the second.
+    """
+    throws = first + second
+    tail = sum(math.comb(throws, heads) for heads in range(min(first, second) + 1))
+    return min(1.0, float(2 * tail / 2**throws))
+
+
+def least_telling(level: float) -> int:
+    """Return the smallest number of images that, all on one side, chance does not explain at this probability of a false alarm."""
+    return next(images for images in count(1) if p_value(images, 0) < level)
