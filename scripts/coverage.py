@@ -4,16 +4,18 @@ It runs the tables that the tests run, tests/cases.py and tests/optimizer_cases.
 tolerance (below 1, rounding explains it), or "equal". A number in brackets leads to a reason below the table: why runs were not compared there, or
 differ as they are declared to. A cell that is empty without a reason, because a reference has no entry for a layer, is a hole.
 
-exit status:
-  0  every cell is filled, or has its reason
-  1  something differs, or there is a hole
-  2  something could not be decided, or not be run
+What the exit status says::
 
-examples:
-  python scripts/coverage.py                          all of it: a few minutes
-  python scripts/coverage.py --only BatchNorm2d       one layer
-  python scripts/coverage.py --only 'conv2d-same*'    some rows of a table
-  python scripts/coverage.py --html coverage.html --json coverage.json
+    0  every cell is filled, or has its reason
+    1  something differs, or there is a hole
+    2  something could not be decided, or not be run
+
+How to call it::
+
+    python scripts/coverage.py                          all of it: a few minutes
+    python scripts/coverage.py --only BatchNorm2d       one layer
+    python scripts/coverage.py --only 'conv2d-same*'    some rows of a table
+    python scripts/coverage.py --html coverage.html --json coverage.json
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ def _run(rows: Sequence[TableRow]) -> Iterator[Finding]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, write; return the exit status."""
-    parser = argparse.ArgumentParser(prog="coverage.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="coverage.py", description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", metavar="NAME", help="a layer, an optimizer or a row of a table; * and ? stand for any letters")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the matrix as a page of its own, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the matrix for machines, too")

@@ -138,6 +138,11 @@ def expected_by(run: Run, arithmetic: Arithmetic) -> Expected:
 
 @functools.cache
 def judgements_of(run: Run) -> Mapping[str, tuple[Judgement, ...]]:
+    """Return what was judged of a row, once for all its quantities."""
+    return judged(run)
+
+
+def judged(run: Run) -> dict[str, tuple[Judgement, ...]]:
     """Return the judgement on each quantity after every step, the parameters one after another."""
     arithmetic, (start, grads) = Arithmetic(np.dtype(run.dtype), elements()), given(run)
     expected, found = expected_by(run, arithmetic), followed(run.case, start, grads)

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 from optimizer_cases import OPTIMIZERS
-from optimizer_runs import DTYPES, REFERENCES, RUNS, SHAPES, Run, compared, divergence, finding, made, quantities_of, twin_of
+from optimizer_runs import DTYPES, REFERENCES, RUNS, SHAPES, Run, compared, divergence, finding, judged, made, quantities_of, twin_of
 
 import scratch
 from crosscheck.adapters.optimizers import Holding
@@ -115,17 +115,8 @@ def test_fault_is_found(reference: str, monkeypatch: pytest.MonkeyPatch) -> None
         param += param - before
 
     monkeypatch.setattr(scratch.Adadelta, "update", update)
-    run = Run("adadelta", "normal", "float32", reference)
-    uncached = {q: finding_afresh(run, q) for q in compared("adadelta")}
-    assert uncached == {PARAM: Verdict.MISMATCH, "square_avg": Verdict.MATCH, "acc_delta": Verdict.MATCH}
-
-
-def finding_afresh(run: Run, quantity: str) -> Verdict | None:
-    """Return the verdict on an optimizer that is another one now than in other tests."""
-    import optimizer_runs
-
-    judgements = optimizer_runs.judgements_of.__wrapped__(run)[quantity]
-    return max((judgement.verdict for judgement in judgements), key=lambda verdict: verdict is Verdict.MISMATCH)
+    first = {quantity: judgements[0].verdict for quantity, judgements in judged(Run("adadelta", "normal", "float32", reference)).items()}
+    assert first == {PARAM: Verdict.MISMATCH, "square_avg": Verdict.MATCH, "acc_delta": Verdict.MATCH}
 
 
 def test_state_that_is_put_back_goes_on_where_it_was() -> None:
