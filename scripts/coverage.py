@@ -12,7 +12,7 @@ What the exit status says::
 
 How to call it::
 
-    python scripts/coverage.py                          all of it: a few minutes
+    python scripts/coverage.py --jobs 2                 all of it: a few minutes
     python scripts/coverage.py --only BatchNorm2d       one layer
     python scripts/coverage.py --only 'conv2d-same*'    some rows of a table
     python scripts/coverage.py --html coverage.html --json coverage.json
@@ -21,10 +21,12 @@ How to call it::
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,23 +51,42 @@ WIDTH = 132
 """Columns of the table where no terminal has a width of its own."""
 
 
-def measured(only: str) -> Matrix:
-    """Run the rows that a pattern names, all of them where it is empty, and return their matrix."""
+def measured(only: str, jobs: int = 1) -> Matrix:
+    """Run the rows that a pattern names, all of them where it is empty, in so many processes, and return their matrix."""
     from coverage_rows import COLUMNS, quantities, selected  # noqa: PLC0415 - frameworks are imported once the options are known to be right
 
     rows = selected(only)
-    return matrix(COLUMNS, quantities(rows, everything=not only), _run(rows))
+    return matrix(COLUMNS, quantities(rows, everything=not only), _run(rows, jobs))
 
 
-def _run(rows: Sequence[TableRow]) -> Iterator[Finding]:
-    """Run all rows, and show on standard error where that is."""
+def _run(rows: Sequence[TableRow], jobs: int) -> Iterator[Finding]:
+    """Run all rows, and show on standard error how far that is."""
     parts = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*parts, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=len(rows))
-        for row in rows:
-            progress.update(task, description=row.name)
-            yield from row.findings(row.name)
-            progress.advance(task)
+        task = progress.add_task(rows[0].name, total=len(rows))
+        for row, found in zip(rows, _found(rows, min(jobs, len(rows))), strict=True):
+            yield from found
+            progress.update(task, description=row.name, advance=1)
+
+
+def _found(rows: Sequence[TableRow], jobs: int) -> Iterator[list[Finding]]:
+    """Yield what is found of each row, in their order."""
+    if jobs == 1:
+        yield from map(_of, rows)
+        return
+    # New processes: a copy of one in which JAX runs its threads may stand still.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_of, rows)
+
+
+def _of(row: TableRow) -> list[Finding]:
+    return list(row.findings(row.name))
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; expected 1 or more")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="coverage.py", description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", metavar="NAME", help="a layer, an optimizer or a row of a table; * and ? stand for any letters")
+    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="processes to run the rows in (default 1)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the matrix as a page of its own, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the matrix for machines, too")
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -83,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.append(str(TESTS))  # where the tables are
     try:
         expected_reports(options.html, options.json)
-        found = measured(options.only)
+        found = measured(options.only, options.jobs)
     except NotWritableError as error:
         return _refused(str(error))
     except ModuleNotFoundError as error:

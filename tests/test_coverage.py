@@ -153,6 +153,11 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["command"] in html.read_text(encoding="utf-8")
 
 
+def test_processes_find_what_one_does() -> None:
+    """Every row's findings come back, in order."""
+    assert coverage.measured("relu*", jobs=2) == coverage.measured("relu*")
+
+
 REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "unknown name": (lambda folder: ["--only", "conf2d"], "--only conf2d: no layer, optimizer or row"),
     "other suffix": (lambda folder: ["--html", str(folder / "matrix.txt")], "has to end in .html"),
