@@ -117,16 +117,21 @@ def expected_of(oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays],
 
 
 def negative_multiple(expected: Expected, state: str, factor: float) -> Expected:
-    """Return the same expectations with one state kept as a step, ``-factor`` times the reference's.
+    """Return the same expectations with one state kept as a step, ``-factor`` times the reference's."""
+    return multiple(expected, state, -factor)
+
+
+def multiple(expected: Expected, state: str, factor: float) -> Expected:
+    """Return the same expectations with one state in another unit, ``factor`` times the reference's.
 
     Two roundings more: of the factor, and of the product.
     """
     steps, bounds = [], []
     for step, bound in zip(expected.steps, expected.bounds, strict=True):
-        kept = {param: np.asarray(-factor * value) for param, value in step.state[state].items()}
+        kept = {param: np.asarray(factor * value) for param, value in step.state[state].items()}
         steps.append(Step(step.params, {**step.state, state: kept}))
         scaled = {
-            (name, param): Bound(factor * (own.terms + 2 * np.abs(step.state[state][param])), 1.0)
+            (name, param): Bound(abs(factor) * (own.terms + 2 * np.abs(step.state[state][param])), 1.0)
             for (name, param), own in bound.items()
             if name == state
         }

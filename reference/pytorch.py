@@ -108,7 +108,7 @@ def _(layer: scratch.LogSoftmax) -> Twin:
 
 @twin.register
 def _(layer: scratch.Dropout) -> Twin:
-    return SharedDropout(layer.p), LayerLayout()
+    return SharedDropout(layer.p).train(layer.training), LayerLayout()
 
 
 @twin.register

@@ -1,23 +1,47 @@
-"""Every layer of scratch against PyTorch: each output and gradient, on every input family, as a test of its own."""
+"""Every layer of scratch beside PyTorch, JAX and Keras: each output, gradient and running statistic, on every input family, as a test of its own."""
 
 from __future__ import annotations
 
-import itertools
-
+import numpy as np
 import pytest
-from cases import BATCHES, CASES, DTYPES, SEEDS, Run, divergence, quantities_of, scratch_check
+from cases import CASES, ELSEWHERE
+from findings import FRAMEWORKS
+from layer_runs import REFERENCES, RUNS, Run, divergence, finding, made, named, quantities_of, scratch_check
 
-from crosscheck.families import FAMILIES
+import scratch
 from crosscheck.judgement import Verdict
 from crosscheck.report.message import message
-
-RUNS = [Run(*values) for values in itertools.product(CASES, BATCHES, FAMILIES, DTYPES, SEEDS)]
 
 
 @pytest.mark.parametrize(("run", "quantity"), [pytest.param(run, q, id=f"{run}-{q}") for run in RUNS for q in quantities_of(run.case)])
 def test_layer(run: Run, quantity: str) -> None:
-    """A quantity is within the tolerance that rounding explains, or known to have none."""
-    found = divergence(scratch_check(run), quantity)
-    unlimited = f"{run.family}-{run.dtype}-{quantity}" in CASES[run.case].unlimited
-    if found.judgement.verdict is not (Verdict.UNDECIDED if unlimited else Verdict.MATCH):
-        pytest.fail(message(found, f'pytest "tests/test_layers.py::test_layer[{run}-{quantity}]"'), pytrace=False)
+    """A quantity is within the tolerance that rounding explains, or what its row declares it to be."""
+    found = finding(run, quantity)
+    if found.wrong:
+        diagnosed = divergence(scratch_check(run), named(run)[quantity])
+        command = f'pytest "tests/test_layers.py::test_layer[{found.run}]"'
+        pytest.fail(f"{found.wrong}\n{message(diagnosed, command)}", pytrace=False)
+
+
+@pytest.mark.parametrize("name", [name for name in scratch.__all__ if name != "Layer" and hasattr(getattr(scratch, name), "backward")])
+def test_every_layer_has_a_row(name: str) -> None:
+    """A layer or a loss has a row, or it is said where it is judged; not both."""
+    assert any(type(made(case)).__name__ == name for case in CASES) != (name in ELSEWHERE)
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("case", ["conv2d-s2p1", "maxpool2d-3s2p1", "linear", "batchnorm2d-evaluation"])
+def test_fault_is_found(reference: str, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reference can disagree: the input's gradient is shifted by one element."""
+    kind = type(made(case))
+    right = kind.backward
+    monkeypatch.setattr(kind, "backward", lambda self, grad: np.roll(right(self, grad), 1, axis=-1))
+    check = scratch_check(Run(case, 3, "normal", "float32", 0, reference))
+    assert [judgement.place.quantity for judgement in check.judgements if judgement.verdict is Verdict.MISMATCH] == ["grad_input"]
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_layer_without_an_entry(reference: str) -> None:
+    module = {"torch": "pytorch"}.get(reference, reference)
+    with pytest.raises(TypeError, match=rf"no {FRAMEWORKS[reference]} twin for object; add an entry to reference/{module}\.py"):
+        REFERENCES[reference].twin(object())

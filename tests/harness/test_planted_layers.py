@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import CASES, Run, call_of, check, divergence, module_of, quantities_of
+from cases import CASES
+from layer_runs import Run, call_of, check, declared, divergence, named, quantities_of, twin_of
 from planted import FAULTS, Planted, scaled, unchanged
 
 import scratch
@@ -15,7 +16,6 @@ from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.families import FAMILIES
-from crosscheck.frameworks.pytorch import oracle
 from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
 from crosscheck.layout import LayerLayout
@@ -27,9 +27,9 @@ RIGHT = [Run(case, BATCH, family, "float32", 0) for case, family in itertools.pr
 @pytest.mark.parametrize("run", RIGHT, ids=str)
 def test_right_implementation(run: Run) -> None:
     """PyTorch in single precision is a right implementation of every layer, whatever can be judged of it."""
-    checked = check(Planted(oracle(module_of(run.case)), unchanged), run)
-    unlimited = [f"{run.family}-{run.dtype}-{quantity}" in CASES[run.case].unlimited for quantity in quantities_of(run.case)]
-    expected = [Verdict.UNDECIDED if without else Verdict.MATCH for without in unlimited]
+    checked = check(Planted(twin_of(run.case)[0], unchanged), run)
+    known = [declared(run, quantity) for quantity in named(run)]
+    expected = [Verdict.UNDECIDED if one is not None and one.verdict is Verdict.UNDECIDED else Verdict.MATCH for one in known]
     assert [j.verdict for j in checked.judgements] == expected, checked.judgements
 
 
@@ -43,7 +43,7 @@ def run_of(fault: str) -> Run:
 def test_fault_is_found_where_it_is(fault: str) -> None:
     """A planted fault makes its own quantities a mismatch and leaves all others a match."""
     row = FAULTS[fault]
-    checked = check(Planted(oracle(module_of(row.case)), row.change), run_of(fault))
+    checked = check(Planted(twin_of(row.case)[0], row.change), run_of(fault))
     verdicts = {j.place.quantity: j.verdict for j in checked.judgements}
     assert verdicts == {q: Verdict.MISMATCH if q in row.wrong else Verdict.MATCH for q in quantities_of(row.case)}
 
@@ -52,7 +52,7 @@ def test_fault_is_found_where_it_is(fault: str) -> None:
 def test_cause_of_fault(fault: str) -> None:
     """The hypothesis that explains a fault is found, and none where there is none."""
     row = FAULTS[fault]
-    checked = check(Planted(oracle(module_of(row.case)), row.change), run_of(fault))
+    checked = check(Planted(twin_of(row.case)[0], row.change), run_of(fault))
     cause = divergence(checked, row.wrong[0]).cause
     assert (cause.name if cause else None) == row.cause
 
@@ -65,7 +65,7 @@ def test_cause_of_fault(fault: str) -> None:
 def test_mistake_with_a_name_comes_before_a_fitted_number(factor: float, words: str, family: str, dtype: str) -> None:
     """A fitted factor lies closer to the numbers than -1 does, and says less."""
     case = "conv2d-p1"
-    checked = check(Planted(oracle(module_of(case)), scaled("weight.grad", factor)), Run(case, BATCH, family, dtype, 0))
+    checked = check(Planted(twin_of(case)[0], scaled("weight.grad", factor)), Run(case, BATCH, family, dtype, 0))
     cause = divergence(checked, "weight.grad").cause
     assert cause is not None
     assert words in cause.words
@@ -76,7 +76,7 @@ def test_call_that_the_reference_refuses(case: str) -> None:
     """An input of another shape is nothing that anybody can judge; the reason names both."""
     call = call_of(Run(case, BATCH, "normal", "float32", 0))
     wrong = replace(call, x=np.ones((BATCH, 99), np.float32), constants={name: np.zeros(7, np.int64) for name in call.constants})
-    checked = check_layer(Planted(oracle(module_of(case)), unchanged), oracle(module_of(case)), wrong, Arithmetic(np.dtype(np.float32), 1), case)
+    checked = check_layer(Planted(twin_of(case)[0], unchanged), twin_of(case)[0], wrong, Arithmetic(np.dtype(np.float32), 1), case)
     assert {j.verdict for j in checked.judgements} == {Verdict.UNDECIDED}
     assert all("refuses an input of shape (3, 99)" in j.reason for j in checked.judgements)
 

@@ -1,0 +1,80 @@
+"""What a table of cases says of one quantity beside one reference, and what was found: the tests and the coverage matrix read the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from crosscheck.judgement import Judgement, Verdict
+
+FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "keras": "Keras"}
+"""The references of both tables; JAX's optimizers are optax's."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A verdict other than ``match`` that is meant to be, with the reason; it is an error if something else is found.
+
+    Attributes
+    ----------
+    where : str
+        A pattern of ``reference-family-dtype-quantity``, as the shell's.
+    verdict : Verdict
+    reason : str
+    """
+
+    where: str
+    verdict: Verdict
+    reason: str
+
+
+def declared_for(declared: Iterable[Declared], place: str) -> Declared | None:
+    """Return what is declared of a ``reference-family-dtype-quantity``."""
+    return next((one for one in declared if fnmatchcase(place, one.where)), None)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One quantity of one run.
+
+    Attributes
+    ----------
+    subject : str
+        The class of the layer or optimizer.
+    quantity : str
+        By the subject's own name.
+    reference, dtype : str
+    run : str
+        The id of the test of it.
+    judgement : Judgement or None
+        None where the reference has no entry for the subject.
+    declared : Declared or None
+    hole : str
+        Why there is no judgement.
+    """
+
+    subject: str
+    quantity: str
+    reference: str
+    dtype: str
+    run: str
+    judgement: Judgement | None
+    declared: Declared | None = None
+    hole: str = ""
+
+    @property
+    def expected(self) -> Verdict:
+        """The verdict that is right here."""
+        return Verdict.MATCH if self.declared is None else self.declared.verdict
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong, in words; empty where the verdict is the one expected."""
+        if self.judgement is None:
+            return self.hole
+        if self.judgement.verdict is self.expected:
+            return ""
+        if self.declared is None:
+            return self.judgement.reason or f"{self.judgement.verdict}: {self.judgement.fraction:.3g} of the tolerance"
+        return f"declared to be {self.expected} ({self.declared.reason}), found {self.judgement.verdict}"
