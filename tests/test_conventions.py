@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -171,9 +171,9 @@ class TestCommand:
 def test_overviews_tell_agreement_from_difference(plant: Any) -> None:
     """One framework of three with another answer makes it a difference; what scratch can follow does not."""
     answers = {"PyTorch": FIRST, "JAX": FIRST, "Keras": FIRST, "scratch": LAST}
-    alike = page([find("max-pool-ties", framework, "pool", partial(str, m)) for framework, m in answers.items()], ["planted"])
+    alike = page([find("max-pool-ties", framework, "pool", partial(tuple, m)) for framework, m in answers.items()], ["planted"])
     answers["Keras"] = LAST
-    apart = page([find("max-pool-ties", framework, "pool", partial(str, m)) for framework, m in answers.items()], ["planted"])
+    apart = page([find("max-pool-ties", framework, "pool", partial(tuple, m)) for framework, m in answers.items()], ["planted"])
     assert alike.index("## Where they agree") < alike.index("[max-pool-ties]")
     assert apart.index("## Where they agree") > apart.index("[max-pool-ties]")
 
