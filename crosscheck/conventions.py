@@ -39,7 +39,7 @@ CONVENTIONS: Mapping[str, str] = {
     ),
     "flatten-order": (
         "In which order the numbers of an image become one row, channels slowest or fastest. The next linear layer's weights belong to "
-        "one order: a porter has to permute their rows, and no shape tells."
+        "one order: a porter has to permute their rows, and no shape tells. Some flatten channels fastest even where images are channels first."
     ),
     "linear-weight-shape": (
         "Whether a linear layer from 2 to 3 features stores its weight as (in, out) or as (out, in). A square weight that is not "
@@ -89,7 +89,8 @@ CONVENTIONS: Mapping[str, str] = {
         "or of the batch size."
     ),
     "probability-clip": (
-        "Which loss a true class of probability 0 has. A clipped logarithm is finite, and its gradient there is 0: such a sample teaches nothing."
+        "Which loss a true class of probability 0 has. Not clipped, it is infinite, and one such sample ends a training; clipped, it is finite, and "
+        "losses of networks that are sure and wrong cannot be compared between frameworks."
     ),
     "dropout-scaling": (
         "Whether what dropout keeps is scaled up in training, so that evaluation is the identity, or not. Otherwise evaluation has to scale."
@@ -114,7 +115,7 @@ CONVENTIONS: Mapping[str, str] = {
     ),
     "adam-epsilon": (
         "Whether Adam's epsilon is added to the root of the corrected mean square, or to that of the uncorrected one (the paper's "
-        "epsilon hat), which makes it up to thirty times as large in the first steps."
+        "epsilon hat), which makes it about thirty times as large in the first step."
     ),
     "adam-epsilon-default": "Adam's epsilon if none is given. It matters where gradients are about as small.",
     "rmsprop-epsilon": "Whether RMSprop's epsilon stands inside the root or outside. Inside, 1e-8 acts like 1e-4 outside.",
@@ -136,7 +137,7 @@ CONVENTIONS: Mapping[str, str] = {
         "a fan is a number of channels times the pixels of the kernel."
     ),
     "bias-initialiser": (
-        "The distribution of a linear layer's initial bias if nothing is said; with uniform biases a constant input is no longer symmetric."
+        "The distribution of a linear layer's initial bias if nothing is said. Trainings that share only the weights start from different functions."
     ),
     "argmax-ties": "Which index the position of the maximum has where several are equal: the predicted class of a network that is not sure.",
     "round-half": "Where numbers half way between two integers are rounded to. Quantised weights differ by one step.",
@@ -144,7 +145,7 @@ CONVENTIONS: Mapping[str, str] = {
     "float64-input": "What becomes of a float64 array of NumPy: kept, or narrowed in silence. A gradient check in double precision may be none.",
     "matmul-precision": (
         "What the setting says by which products of float32 matrices may be computed in fewer bits on accelerators, such as TF32. On a "
-        "CPU it changes nothing; there, errors a thousand times larger appear without any change in the code."
+        "CPU it changes nothing; there, errors thousands of times larger appear without any change in the code."
     ),
     "conv-precision": "The same for convolutions, which may have a setting, and a default, of their own.",
 }

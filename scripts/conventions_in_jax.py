@@ -109,7 +109,7 @@ PROBES: Probes = {
         "stax.Conv": lambda: (_layer(stax.Conv(3, (1, 1)), (1, 4, 4, 4))[1].shape.index(3),),
         "lax.conv": lambda: (lax.conv(jnp.zeros((1, 4, 4, 4)), jnp.zeros((3, 4, 1, 1)), (1, 1), "VALID").shape.index(3),),
     },
-    "flatten-order": {"stax.Flatten, channels last": lambda: _numbers(_layer(stax.Flatten, (1, 1, 2, 2), [[[[0.1, 1.1], [0.2, 1.2]]]])[1])},
+    "flatten-order": {"stax.Flatten": lambda: _numbers(_layer(stax.Flatten, (1, 1, 2, 2), [[[[0.1, 1.1], [0.2, 1.2]]]])[1])},
     "linear-weight-shape": {"stax.Dense": lambda: _shape(_layer(stax.Dense(3), (1, 2))[0][0])},
     "conv-weight-shape": {"stax.Conv": lambda: _shape(_layer(stax.Conv(3, (4, 5)), (1, 6, 6, 2))[0][0])},
     "convolution-flip": {
