@@ -171,15 +171,17 @@ def _measured(console: Console) -> tuple[list[Finding], list[str]]:
 def _checked(path: Path, text: str, console: Console) -> int:
     """Compare the page that is there with what was measured; return the exit status."""
     if not path.exists():
-        console.print(f"{path}: there is no page; write it with: python scripts/measure_conventions.py", markup=False)
+        console.print(f"{path}: there is no page; write it with: python scripts/measure_conventions.py", markup=False, soft_wrap=True)
         return 1
     if found := differences(path.read_text(encoding="utf-8"), text, path):
-        console.print(f"{path}: not what is measured now; if that is how it should be, run python scripts/measure_conventions.py", markup=False)
+        console.print(
+            f"{path}: not what is measured now; if that is how it should be, run python scripts/measure_conventions.py", markup=False, soft_wrap=True
+        )
         console.print("\n".join(found[:MOST_SHOWN]), markup=False, highlight=False, soft_wrap=True)
         if len(found) > MOST_SHOWN:
             console.print(f"... and {len(found) - MOST_SHOWN:,} more lines")
         return 1
-    console.print(f"{path}: what is measured now", markup=False)
+    console.print(f"{path}: what is measured now", markup=False, soft_wrap=True)
     return 0
 
 
@@ -197,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = _checked(options.page, text, console)
         else:
             options.page.write_text(text, encoding="utf-8")
-            console.print(f"{options.page}: {len(CONVENTIONS)} conventions, {len(findings)} answers", markup=False)
+            console.print(f"{options.page}: {len(CONVENTIONS)} conventions, {len(findings)} answers", markup=False, soft_wrap=True)
             status = 0
     except (UnmeasurableError, OSError) as error:
         errors.print(f"measure_conventions: {error}", markup=False, soft_wrap=True)
