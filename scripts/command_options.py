@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,24 @@ def expect_representable(lr: float, dtype: str) -> None:
     """
     if lr > float(np.finfo(dtype).max):
         raise RefusedError(f"--lr {lr:g}: beyond what {dtype} can hold; lower it")
+
+
+def device(text: str) -> str:
+    """Return the name of a device: ``cpu``, ``cuda`` or, one of several, ``cuda:1``."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected cpu, cuda or one of several, such as cuda:1")
+    return text
+
+
+def expect_tf32(asked: bool, device: str, dtype: str) -> None:
+    """Refuse TF32 where nothing is multiplied in it.
+
+    Raises
+    ------
+    RefusedError
+    """
+    if asked and (device == "cpu" or dtype != "float32"):
+        raise RefusedError(f"--tf32: only float32 on cuda can be multiplied so, not {dtype} on {device}; leave it out")
 
 
 def interval(text: str) -> Interval:

@@ -24,9 +24,11 @@ from command_options import (
     add_images,
     at_least,
     data_folder,
+    device,
     even,
     expect_kept,
     expect_representable,
+    expect_tf32,
     fill_in,
     how_to_go_on,
     rate,
@@ -36,9 +38,10 @@ from command_options import (
 from mnist_batches import batches, generators, steps_of_epoch, take
 from mnist_files import DataError, load
 from rich.console import Console
-from subjects import REFERENCES, Choice, SettingsError, chosen, imported
+from subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
 
 from crosscheck.files import NotWritableError
+from crosscheck.frameworks.device import DeviceError
 from crosscheck.report.facts import RunFacts, collect
 from crosscheck.report.files import write_json
 from scratch.networks import NETWORKS
@@ -72,6 +75,10 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
+    what.add_argument(
+        "--device", type=device, default="cpu", help="where the references compute: cpu, cuda or cuda:N; the same seed, the same bits, on cpu alone"
+    )
+    what.add_argument("--tf32", action="store_true", help="let references in float32 multiply in TF32 on cuda, which rounding does not explain")
     run = result.add_argument_group("the training run")
     run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
     run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
@@ -128,6 +135,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     prepare(options.out)
     expect_kept(options)
     expect_representable(options.lr, options.dtype)
+    expect_tf32(options.tf32, options.device, options.dtype)
     # A wrong option or a missing file has been answered by now; importing a framework takes seconds.
     with console.status(f"importing {', '.join(options.reference)}"):
         from comparison_checkpoint import Keeper
@@ -143,19 +151,13 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)
     plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed)
     weights_rng, order_rng = generators(plan.seed)
-    choice = Choice(
-        options.subject, options.network, options.reference, plan.dtype, options.lr, options.momentum, plan.batch_size, tuple(options.freeze)
-    )
-    try:
-        twins = chosen(choice, weights_rng)
-    except SettingsError as error:
-        raise RefusedError(str(error)) from None
+    twins = asked_for(options, weights_rng)
     comparison = compared(twins, plan, digits)
     facts = RunFacts(
         subject=options.subject,
         reference=" and ".join(juror.name for juror in twins.jurors),
         settings=settings_of(options, KEEPING),
-        environment=environment(plan.seed, digits.sha256),
+        environment=environment(plan.seed, digits.sha256, twins.place, options.tf32),
         steps_asked=plan.steps,
         checks_asked=plan.checks,
         command=command(without(arguments, *KEEPING_OPTIONS)),
@@ -184,6 +186,34 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     if facts.interrupted:
         console.print(how_to_go_on(options.checkpoint), markup=False)
     return int(collected["exit_status"])
+
+
+def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
+    """Return the subject and the references that the options ask for.
+
+    Raises
+    ------
+    RefusedError
+        If they do not go together, or a reference cannot compute where it is to.
+    """
+    choice = Choice(
+        options.subject,
+        options.network,
+        options.reference,
+        options.dtype,
+        options.lr,
+        options.momentum,
+        options.batch_size,
+        tuple(options.freeze),
+        options.device,
+        options.tf32,
+    )
+    try:
+        return chosen(choice, rng)
+    except SettingsError as error:
+        raise RefusedError(str(error)) from None
+    except DeviceError as error:
+        raise RefusedError(f"--device: {error}") from None
 
 
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
