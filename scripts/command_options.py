@@ -105,6 +105,11 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
 
 
+def add_augment(parser: argparse._ArgumentGroup) -> None:
+    """Add the option that augments the training images."""
+    parser.add_argument("--augment", action="store_true", help="move, turn and scale each training image a little at random, anew in every step")
+
+
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run that survives being killed."""
     kept = parser.add_argument_group("long runs")

@@ -20,6 +20,7 @@ from command_options import (
     KEEPING,
     KEEPING_OPTIONS,
     RefusedError,
+    add_augment,
     add_checkpoint,
     add_images,
     at_least,
@@ -86,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
     run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; as is usual")
     run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
+    add_augment(run)
     checks = result.add_argument_group("the checks")
     checks.add_argument("--check-every", type=at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
     checks.add_argument(
@@ -170,7 +172,15 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         averages = keeper.go_on(console) if options.checkpoint.exists() else None
     started = time.monotonic()
     try:
-        train(comparison, batches(digits, plan, order_rng, comparison.steps), plan, facts, console, keeper, averages)
+        train(
+            comparison,
+            batches(digits, plan, order_rng, comparison.steps, plan.seed if options.augment else None),
+            plan,
+            facts,
+            console,
+            keeper,
+            averages,
+        )
         if not facts.failed:
             test(comparison, digits, plan.dtype, options.subject == "article", facts, console)
     except KeyboardInterrupt:
