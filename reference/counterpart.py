@@ -33,12 +33,15 @@ class Counterpart:
         Makes references that train.
     layouts : mapping of str to LayerLayout
         How each scratch layer corresponds to the framework's.
+    place : str
+        Where it computes, for reports.
     """
 
     name: str
     architecture: Architecture
     make: MakeTraining
     layouts: Mapping[str, LayerLayout]
+    place: str = "cpu"
 
     @property
     def juror(self) -> Juror:

@@ -289,6 +289,8 @@ def counterpart(
     settings: Settings,
     frozen: frozenset[str] = frozenset(),
     sources: Mapping[str, tuple[str, ...]] | None = None,
+    device: str = "cpu",
+    tf32: bool = False,
 ) -> Counterpart:
     """Return Keras's version of a network of named scratch layers, with its loss and its optimizer's settings.
 
@@ -301,7 +303,11 @@ def counterpart(
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str, optional
         The wiring, as for :class:`crosscheck.architecture.Architecture`; one layer after another if left out.
+    device : str
+        Where it computes: ``"cuda:0"``.
+    tf32 : bool
+        Whether references in float32 may multiply in TF32 on a GPU.
     """
     oracles, of_loss, layouts = network(layers, loss)
-    twins = KerasNetwork(oracles, of_loss, settings, frozen, sources or {})
-    return Counterpart(NAME, twins.architecture, twins.training, layouts)
+    twins = KerasNetwork(oracles, of_loss, settings, frozen, sources or {}, device, tf32)
+    return Counterpart(NAME, twins.architecture, twins.training, layouts, twins.place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,24 @@ def expect_representable(lr: float, dtype: str) -> None:
         raise RefusedError(f"--lr {lr:g}: beyond what {dtype} can hold; lower it")
 
 
+def device(text: str) -> str:
+    """Return the name of a device: ``cpu``, ``cuda`` or, one of several, ``cuda:1``."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected cpu, cuda or one of several, such as cuda:1")
+    return text
+
+
+def expect_tf32(asked: bool, device: str, dtype: str) -> None:
+    """Refuse TF32 where nothing is multiplied in it.
+
+    Raises
+    ------
+    RefusedError
+    """
+    if asked and (device == "cpu" or dtype != "float32"):
+        raise RefusedError(f"--tf32: only float32 on cuda can be multiplied so, not {dtype} on {device}; leave it out")
+
+
 def interval(text: str) -> Interval:
     """Return how often a checkpoint is written: ``90s`` is a time, ``500`` a number of steps."""
     number, steps = text.removesuffix("s"), not text.endswith("s")
@@ -84,6 +103,11 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--test-size", type=at_least(1), default=None, help="take the first so many test images; all there are if left out")
     images.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 that ship if left out")
     images.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
+
+
+def add_augment(parser: argparse._ArgumentGroup) -> None:
+    """Add the option that augments the training images."""
+    parser.add_argument("--augment", action="store_true", help="move, turn and scale each training image a little at random, anew in every step")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -20,13 +20,16 @@ from command_options import (
     KEEPING,
     KEEPING_OPTIONS,
     RefusedError,
+    add_augment,
     add_checkpoint,
     add_images,
     at_least,
     data_folder,
+    device,
     even,
     expect_kept,
     expect_representable,
+    expect_tf32,
     fill_in,
     how_to_go_on,
     rate,
@@ -36,9 +39,10 @@ from command_options import (
 from mnist_batches import batches, generators, steps_of_epoch, take
 from mnist_files import DataError, load
 from rich.console import Console
-from subjects import REFERENCES, Choice, SettingsError, chosen, imported
+from subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
 
 from crosscheck.files import NotWritableError
+from crosscheck.frameworks.device import DeviceError
 from crosscheck.report.facts import RunFacts, collect
 from crosscheck.report.files import write_json
 from scratch.networks import NETWORKS
@@ -72,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
+    what.add_argument(
+        "--device", type=device, default="cpu", help="where the references compute: cpu, cuda or cuda:N; the same seed, the same bits, on cpu alone"
+    )
+    what.add_argument("--tf32", action="store_true", help="let references in float32 multiply in TF32 on cuda, which rounding does not explain")
     run = result.add_argument_group("the training run")
     run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
     run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
@@ -79,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
     run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; as is usual")
     run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
+    add_augment(run)
     checks = result.add_argument_group("the checks")
     checks.add_argument("--check-every", type=at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
     checks.add_argument(
@@ -128,6 +137,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     prepare(options.out)
     expect_kept(options)
     expect_representable(options.lr, options.dtype)
+    expect_tf32(options.tf32, options.device, options.dtype)
     # A wrong option or a missing file has been answered by now; importing a framework takes seconds.
     with console.status(f"importing {', '.join(options.reference)}"):
         from comparison_checkpoint import Keeper
@@ -143,19 +153,13 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)
     plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed)
     weights_rng, order_rng = generators(plan.seed)
-    choice = Choice(
-        options.subject, options.network, options.reference, plan.dtype, options.lr, options.momentum, plan.batch_size, tuple(options.freeze)
-    )
-    try:
-        twins = chosen(choice, weights_rng)
-    except SettingsError as error:
-        raise RefusedError(str(error)) from None
+    twins = asked_for(options, weights_rng)
     comparison = compared(twins, plan, digits)
     facts = RunFacts(
         subject=subject_of(options),
         reference=" and ".join(juror.name for juror in twins.jurors),
         settings=settings_of(options, KEEPING),
-        environment=environment(plan.seed, digits.sha256),
+        environment=environment(plan.seed, digits.sha256, twins.place, options.tf32),
         steps_asked=plan.steps,
         checks_asked=plan.checks,
         command=command(without(arguments, *KEEPING_OPTIONS)),
@@ -168,7 +172,15 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         averages = keeper.go_on(console) if options.checkpoint.exists() else None
     started = time.monotonic()
     try:
-        train(comparison, batches(digits, plan, order_rng, comparison.steps), plan, facts, console, keeper, averages)
+        train(
+            comparison,
+            batches(digits, plan, order_rng, comparison.steps, plan.seed if options.augment else None),
+            plan,
+            facts,
+            console,
+            keeper,
+            averages,
+        )
         if not facts.failed:
             test(comparison, digits, plan.dtype, options.subject == "article", facts, console)
     except KeyboardInterrupt:
@@ -189,6 +201,34 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
 def subject_of(options: argparse.Namespace) -> str:
     """Return what reports call the subject."""
     return str(options.subject) if options.network == "tutorial" else f"{options.network} of {options.subject}"
+
+
+def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
+    """Return the subject and the references that the options ask for.
+
+    Raises
+    ------
+    RefusedError
+        If they do not go together, or a reference cannot compute where it is to.
+    """
+    choice = Choice(
+        options.subject,
+        options.network,
+        options.reference,
+        options.dtype,
+        options.lr,
+        options.momentum,
+        options.batch_size,
+        tuple(options.freeze),
+        options.device,
+        options.tf32,
+    )
+    try:
+        return chosen(choice, rng)
+    except SettingsError as error:
+        raise RefusedError(str(error)) from None
+    except DeviceError as error:
+        raise RefusedError(f"--device: {error}") from None
 
 
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:

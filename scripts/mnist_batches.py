@@ -1,6 +1,7 @@
 """MNIST as a network is fed with it: scaled images in batches, in an order that depends on nothing but the seed and the epoch.
 
-So a run that goes on after an interruption needs no state of a generator to see the images that it would have seen.
+What augmentation makes of the images of a step depends on nothing but the seed and the step. So a run that goes on after an interruption needs no
+state of a generator to see the images that it would have seen.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from mnist_files import DataError, Digits
+
+from scratch.augmentation import augmented
 
 Labels = npt.NDArray[np.int64]
 Images = npt.NDArray[np.floating[Any]]
@@ -55,12 +58,21 @@ def generators(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
     return weights, order
 
 
+def augmenting(seed: int, step: int) -> np.random.Generator:
+    """Return the generator of what augmentation does to the images of one step, of a run of this seed."""
+    # The first two children of the seed draw the weights and the order.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, step)))
+
+
+BLACK = -0.5
+
+
 def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
     """Return images as ``(count, 1, 28, 28)`` floats from -0.5 to 0.5."""
-    return np.asarray(images[:, None].astype(dtype) / 255 - 0.5)
+    return np.asarray(images[:, None].astype(dtype) / 255 + BLACK)
 
 
-def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: int = 0) -> Iterator[Batch]:
+def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: int = 0, augment: int | None = None) -> Iterator[Batch]:
     """Yield the batches of a run, shuffled anew each epoch.
 
     Parameters
@@ -71,6 +83,8 @@ def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: 
         Of the order; as the run started with it, also where some steps are done already.
     done : int
         Steps that are left out at the beginning.
+    augment : int, optional
+        The seed of augmentation, if the images are to be augmented.
     """
     step, epoch = 0, 0
     while True:
@@ -82,7 +96,10 @@ def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: 
             step += 1
             if step > done:
                 picked = order[start : start + schedule.batch_size]
-                yield Batch(epoch, scaled(digits.train_images[picked], schedule.dtype), digits.train_labels[picked])
+                x = scaled(digits.train_images[picked], schedule.dtype)
+                if augment is not None:
+                    x = augmented(x, augmenting(augment, step), background=BLACK)
+                yield Batch(epoch, x, digits.train_labels[picked])
 
 
 def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:

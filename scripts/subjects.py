@@ -49,12 +49,13 @@ class Resumable(Subject, Protocol):
 
 @dataclass(frozen=True)
 class Twins:
-    """A subject, the architecture that it claims to have, how to make references of it, and all of these, the first one included."""
+    """A subject, the architecture that it claims to have, how to make references of it, all of these, and the device on which they compute."""
 
     subject: Resumable
     architecture: Architecture
     make: MakeTraining
     jurors: tuple[Juror, ...] = ()
+    place: str = "cpu"
 
 
 class ScratchNetwork(ListenedNetwork):
@@ -114,19 +115,19 @@ class ArticleNetwork(ListenedNetwork):
         self.load(snapshot.arrays)
 
 
-def layered(model: scratch.Sequential, optimizer: Optimizer, references: Sequence[str] = ("torch",)) -> Twins:
-    """Return a scratch network, trained by an optimizer of its trainable parameters, and its twin in each reference framework."""
-    loss = scratch.SoftmaxCrossEntropy()
-    found = [
-        imported(name).counterpart(model.layers, loss, settings_of(optimizer), frozenset(model.frozen), sources_of(model)) for name in references
-    ]
+def layered(
+    model: scratch.Sequential, optimizer: Optimizer, references: Sequence[str] = ("torch",), device: str = "cpu", tf32: bool = False
+) -> Twins:
+    """Return a scratch network, trained by an optimizer of its trainable parameters, and its twin in each reference framework, on a device."""
+    loss, settings, frozen, sources = scratch.SoftmaxCrossEntropy(), settings_of(optimizer), frozenset(model.frozen), sources_of(model)
+    found = [imported(name).counterpart(model.layers, loss, settings, frozen, sources, device, tf32) for name in references]
     return twins(ScratchNetwork(model, loss, optimizer, found[0].layouts), found)
 
 
-def article(model: ArticleCNN, settings: SgdSettings) -> Twins:
-    """Return the tutorial's own network and its PyTorch twin."""
+def article(model: ArticleCNN, settings: SgdSettings, device: str = "cpu", tf32: bool = False) -> Twins:
+    """Return the tutorial's own network and its PyTorch twin, on a device."""
     layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
-    found = imported("torch").counterpart(layers, None, settings, frozenset({"conv"} if model.frozen else ()))
+    found = imported("torch").counterpart(layers, None, settings, frozenset({"conv"} if model.frozen else ()), None, device, tf32)
     parts = {name: Updating(layer, tuple(found.layouts[name].params)) for name, layer in layers.items()}
     return twins(ArticleNetwork(parts, found.layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward), [found])
 
@@ -139,7 +140,7 @@ def imported(name: str) -> Any:
 def twins(subject: Resumable, references: Sequence[Counterpart]) -> Twins:
     """Return a subject with its references, all called as the first of them is."""
     first, *others = references
-    return Twins(subject, first.architecture, first.make, (first.juror, *(translated(other, first.layouts) for other in others)))
+    return Twins(subject, first.architecture, first.make, (first.juror, *(translated(other, first.layouts) for other in others)), first.place)
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,10 @@ class Choice:
     batch_size : int
     freeze : tuple of str
         Layers that do not train.
+    device : str
+        Where the references compute.
+    tf32 : bool
+        Whether those in float32 may multiply in TF32 on a GPU.
     """
 
     subject: str
@@ -170,6 +175,8 @@ class Choice:
     momentum: float | None
     batch_size: int
     freeze: tuple[str, ...] = ()
+    device: str = "cpu"
+    tf32: bool = False
 
 
 def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
@@ -179,6 +186,8 @@ def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
     ------
     SettingsError
         If the subject cannot train with these settings.
+    DeviceError
+        If a reference cannot compute on the device.
     """
     return _chosen_article(choice, rng) if choice.subject == "article" else _chosen_network(choice, rng)
 
@@ -194,7 +203,7 @@ def _chosen_network(choice: Choice, rng: np.random.Generator) -> Twins:
             kind = type(optimizer).__name__
             raise SettingsError(f"--momentum {choice.momentum:g}: {choice.network} is trained by {kind}, which has none; leave it out")
         optimizer.momentum = choice.momentum
-    return layered(model, optimizer, choice.references)
+    return layered(model, optimizer, choice.references, choice.device, choice.tf32)
 
 
 def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
@@ -213,7 +222,7 @@ def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
     _check_freeze(choice.freeze, ["conv"])
     model = ArticleCNN(rng, choice.dtype)
     model.frozen = bool(choice.freeze)
-    return article(model, SgdSettings(choice.lr))
+    return article(model, SgdSettings(choice.lr), choice.device, choice.tf32)
 
 
 def _check_freeze(freeze: tuple[str, ...], known: list[str]) -> None:

@@ -20,6 +20,7 @@ from checkpoints import CheckpointError, Clock, read, write
 from command_options import (
     KEEPING,
     RefusedError,
+    add_augment,
     add_checkpoint,
     add_images,
     at_least,
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
     run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and masks; the same seed gives the same weights")
     run.add_argument("--dtype", choices=("float64", "float32"), default="float32", help="precision of everything; float32 is faster")
+    add_augment(run)
     add_images(result)
     add_checkpoint(result)
     files = result.add_argument_group("files")
@@ -115,7 +117,15 @@ def train(options: argparse.Namespace, console: Console) -> int:
     count = sum(value.size for value in model.params.values())
     console.print(f"{options.network}, {count:,} parameters, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
     console.print(f"{schedule.steps:,} steps of {options.batch_size} of {len(digits.train_images):,} images", markup=False)
-    _run(training, digits, schedule, batches(digits, schedule, order_rng, training.progressed.steps), options, identity, console)
+    _run(
+        training,
+        digits,
+        schedule,
+        batches(digits, schedule, order_rng, training.progressed.steps, options.seed if options.augment else None),
+        options,
+        identity,
+        console,
+    )
     if options.weights_out is not None and not training.progressed.diverged:
         save_weights(model, options.weights_out)
         console.print(f"weights: {options.weights_out}", markup=False)
@@ -139,7 +149,7 @@ def _expect_writable(options: argparse.Namespace) -> None:
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
     """Return what makes the run what it is; that it may go on for more epochs is not part of it."""
     weights = None if options.weights is None else hashlib.sha256(options.weights.read_bytes()).hexdigest()
-    names = ("network", "batch_size", "lr", "seed", "dtype")
+    names = ("network", "batch_size", "lr", "seed", "dtype", "augment")
     return {
         **{name: getattr(options, name) for name in names},
         "train_size": len(digits.train_images),

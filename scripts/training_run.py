@@ -170,8 +170,8 @@ def limit_threads() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
-def environment(seed: int, sha256: dict[str, str]) -> dict[str, Any]:
-    """Return versions, BLAS, threads, seed and checksums."""
+def environment(seed: int, sha256: dict[str, str], device: str, tf32: bool) -> dict[str, Any]:
+    """Return versions, BLAS, threads, the references' device, seed and checksums."""
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     blas = [f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture', 'unknown kernel')})" for pool in pools]
     frameworks = {name: str(sys.modules[name].__version__) for name in FRAMEWORKS if name in sys.modules}
@@ -183,6 +183,8 @@ def environment(seed: int, sha256: dict[str, str]) -> dict[str, Any]:
         "platform": platform.platform(),
         "blas": "; ".join(blas) or "unknown",
         "threads": threads,
+        "device": device,
+        "tf32": "on" if tf32 else "off",
         "seed": seed,
         "data_sha256": sha256,
     }

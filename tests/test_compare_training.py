@@ -153,6 +153,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("--perturbed", "-2", "-2: expected an even number", id="perturbed-minus-2"),
         pytest.param("--dtype", "float16", "'float16' (choose from", id="dtype-float16"),
         pytest.param("--subject", "keras", "'keras' (choose from", id="subject-keras"),
+        pytest.param("--device", "meta", "'meta': expected cpu, cuda or one of several, such as cuda:1", id="device-meta"),
+        pytest.param("--device", "cuda:x", "'cuda:x': expected cpu", id="device-cuda-x"),
     ],
 )
 def test_wrong_option(capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, value: str, complaint: str) -> None:
@@ -176,6 +178,11 @@ def test_wrong_option(capsys: pytest.CaptureFixture[str], tmp_path: Path, option
         pytest.param("--freeze pool", ("--freeze pool", "expected conv or linear"), id="layer-without-parameters"),
         pytest.param("--subject article --freeze softmax", ("--freeze softmax", "expected conv"), id="article-softmax-frozen"),
         pytest.param("--subject article --batch-size 2", ("--batch-size 2", "one image at a time", "--subject scratch"), id="article-in-batches"),
+        pytest.param("--device cuda:99", ("--device: PyTorch cannot compute in float64 on device 'cuda:99'", "cpu"), id="no-such-device"),
+        pytest.param("--device cuda:99 --reference jax", ("--device: JAX cannot compute", "'cuda:99'", "cpu"), id="no-such-device-jax"),
+        pytest.param("--device cuda:99 --reference keras", ("--device: JAX cannot compute", "'cuda:99'", "cpu"), id="no-such-device-keras"),
+        pytest.param("--tf32 --dtype float32", ("--tf32: only float32 on cuda", "not float32 on cpu"), id="tf32-on-cpu"),
+        pytest.param("--tf32 --device cuda", ("--tf32: only float32 on cuda", "not float64 on cuda"), id="tf32-in-float64"),
         pytest.param("--subject article --momentum 0.9", ("--momentum", "leave it at 0", "--subject scratch"), id="article-with-momentum"),
     ],
 )

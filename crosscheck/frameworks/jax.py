@@ -19,6 +19,7 @@ from jax import lax
 
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks import jax_noise
+from crosscheck.frameworks.device import unusable
 from crosscheck.frameworks.functions import applied, refusal, title
 from crosscheck.frameworks.jax_rounding import Flushing
 from crosscheck.operation import Call, RefusedError, Rounding
@@ -179,13 +180,41 @@ class JaxOracle:
 
 
 @contextmanager
-def full_precision(device: Any = None) -> Iterator[None]:
+def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
     """Let JAX compute in the precision of the arrays that it is given, float64 included, and sum no product in a narrower one.
 
     The settings hold inside and in this thread alone: whatever else uses JAX in this process keeps its own.
+
+    Parameters
+    ----------
+    device : jax.Device, optional
+        The first CPU unless one is given.
+    tf32 : bool
+        Let a GPU multiply float32 in TF32 all the same.
     """
-    with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), jax.default_matmul_precision("highest"):
+    products = jax.default_matmul_precision("tensorfloat32" if tf32 else "highest")
+    with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), products:
         yield
+
+
+def device_of(name: str) -> jax.Device:
+    """Return a device by its platform and its number: ``"cuda:0"``, the first one where no number is given.
+
+    Raises
+    ------
+    DeviceError
+        If it is not there.
+    """
+    platform, _, number = name.partition(":")
+    try:
+        return jax.devices(platform)[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise unusable("JAX", name, str(error), [f"{device.platform}:{device.id}" for device in jax.devices()]) from error
+
+
+def described(device: jax.Device) -> str:
+    """Return a device's name and, of a GPU, its model."""
+    return "cpu" if device.platform == "cpu" else f"{device.platform}:{device.id} ({device.device_kind})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from crosscheck.architecture import INPUT, LOSS, Architecture, wired
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks.functions import applied
-from crosscheck.frameworks.jax import NAME, JaxOracle, full_precision
+from crosscheck.frameworks.jax import NAME, JaxOracle, described, device_of, full_precision
 from crosscheck.frameworks.jax_noise import Numbers
 from crosscheck.frameworks.jax_updates import STEPS
 from crosscheck.freerun import Position
@@ -77,6 +78,15 @@ class JaxNetwork:
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str
         As for :class:`crosscheck.architecture.Architecture`.
+    device : str
+        Where oracles and references are computed: ``"cuda:0"``.
+    tf32 : bool
+        Whether references in float32 may multiply in TF32 on a GPU.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there.
     """
 
     layers: Mapping[str, JaxOracle]
@@ -84,14 +94,30 @@ class JaxNetwork:
     settings: Settings
     frozen: frozenset[str] = frozenset()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    device: str = "cpu"
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        device_of(self.device)
+
+    @property
+    def place(self) -> str:
+        """The device, with the model of a GPU, for reports."""
+        return described(device_of(self.device))
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Let JAX compute as these references do."""
+        return full_precision(device_of(self.device), self.tf32)
 
     @property
     def architecture(self) -> Architecture:
         """The oracles of layers, loss and optimizer."""
+        device = device_of(self.device)
+        layers = {name: replace(layer, device=device) for name, layer in self.layers.items()}
         params = {name: tuple(parameter_shapes(layer)) for name, layer in self.layers.items()}
         buffers = {name: tuple(layer.buffers) for name, layer in self.layers.items() if layer.buffers}
         masked = frozenset(name for name, layer in self.layers.items() if layer.masked)
-        return Architecture(self.layers, self.loss, update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
+        return Architecture(layers, replace(self.loss, device=device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> JaxTraining:
         """Return a reference that trains on its own; all of them share what was compiled."""
@@ -312,7 +338,7 @@ class JaxTraining:
             By layer, the masks that dropouts are to use.
         """
         masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
-        with full_precision():
+        with self.network.computing():
             given = (self._kept, self._own(x), np.asarray(labels), masks)
             self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), traced=trace is not None)
         self._steps += 1
@@ -351,7 +377,7 @@ class JaxTraining:
 
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch, in evaluation mode."""
-        with full_precision():
+        with self.network.computing():
             return np.array(self.network.predicting(self._kept, self._own(x)))
 
     def snapshot(self) -> Snapshot:

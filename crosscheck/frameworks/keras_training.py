@@ -33,6 +33,7 @@ class KerasNetwork(JaxNetwork):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         s = self.settings
         if isinstance(s, SgdSettings) and not s.dampening and not s.weight_decay:
             return

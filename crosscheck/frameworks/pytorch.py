@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
 from crosscheck.frameworks.functions import applied, refusal, title
+from crosscheck.frameworks.pytorch_device import computing, device_of
 from crosscheck.frameworks.pytorch_noise import Largest, Noise
 from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
@@ -79,9 +80,12 @@ class SharedDropout(nn.Module):
         return x * mask / (1 - self.p)
 
 
-def tensor(array: npt.NDArray[Any]) -> torch.Tensor:
-    """Return a tensor with a copy of an array's numbers, so that neither side can write to the other's."""
-    return torch.from_numpy(np.array(array, order="C"))
+CPU = torch.device("cpu")
+
+
+def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
+    """Return a tensor on a device with a copy of an array's numbers, so that neither side can write to the other's."""
+    return torch.from_numpy(np.array(array, order="C")).to(device)
 
 
 def array(value: torch.Tensor) -> Array:
@@ -89,24 +93,36 @@ def array(value: torch.Tensor) -> Array:
     return cast("Array", value.detach().cpu().numpy().copy())
 
 
-def oracle(reference: Reference) -> Oracle:
+def oracle(reference: Reference, device: str = "cpu") -> Oracle:
     """Return the oracle of a module or function, computed in the precision of the arrays that it is given.
 
     A module of a kind that the table knows has the error theory written down there; that of any other, and of a function, is measured.
+
+    Parameters
+    ----------
+    reference : torch.nn.Module or callable
+    device : str
+        Where it is computed, as PyTorch names it: ``"cuda:0"``.
 
     Raises
     ------
     TypeError
         If it can be no reference: it is itself random.
+    DeviceError
+        If the device cannot be computed on.
     """
+    return _oracle(reference, device_of(device))
+
+
+def _oracle(reference: Reference, device: torch.device) -> Oracle:
     if isinstance(reference, nn.Sequential) and _is_own(reference, nn.Sequential):
-        return Composite(tuple(oracle(child) for child in reference), _chain_names(reference))
+        return Composite(tuple(_oracle(child, device) for child in reference), _chain_names(reference))
     for kind, theory in _THEORIES.items():
         if isinstance(reference, kind) and _is_own(reference, kind) and (known := theory(reference)) is not None:
-            return TorchOracle(reference, known, _settings(reference))
+            return TorchOracle(reference, known, _settings(reference), device)
     if isinstance(reference, nn.Module):
         _refuse_random(reference)
-    return TorchOracle(reference, Measured(), {})
+    return TorchOracle(reference, Measured(), {}, device)
 
 
 def _is_own(module: nn.Module, kind: type[nn.Module]) -> bool:
@@ -135,11 +151,14 @@ class TorchOracle:
         that they could be given by.
     rounding : Rounding
     settings : mapping
+    device : torch.device
+        Where it is computed.
     """
 
     reference: Reference
     rounding: Rounding
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    device: torch.device = CPU
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
@@ -172,32 +191,36 @@ class TorchOracle:
         return float(largest.value)
 
     def _vjp(self, call: Call) -> dict[str, Array]:
-        with torch.set_grad_enabled(call.grad_output is not None):
-            x = tensor(call.x).requires_grad_(call.grad_output is not None)
-            params = {name: tensor(value).requires_grad_(call.grad_output is not None) for name, value in call.params.items()}
-            buffers = {name: tensor(value) for name, value in call.buffers.items()}
+        x = self._tensor(call.x)
+        with computing(self.device, x.dtype), torch.set_grad_enabled(call.grad_output is not None):
+            x.requires_grad_(call.grad_output is not None)
+            params = {name: self._tensor(value).requires_grad_(call.grad_output is not None) for name, value in call.params.items()}
+            buffers = {name: self._tensor(value) for name, value in call.buffers.items()}
             output = self._apply(x, params, buffers, call)
             if not isinstance(output, torch.Tensor):
                 raise RefusedError(f"{title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
             forward = {"output": array(output), **{name: array(value) for name, value in buffers.items()}}
             if call.grad_output is None:
                 return forward
-            output.backward(tensor(call.grad_output))
+            output.backward(self._tensor(call.grad_output))
         leaves = {"grad_input": x, **{f"{name}.grad": value for name, value in params.items()}}
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
         return forward | grads
 
+    def _tensor(self, value: npt.NDArray[Any]) -> torch.Tensor:
+        return tensor(value, self.device)
+
     def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], given: dict[str, torch.Tensor], call: Call) -> Any:
         """Return the output; the buffers that the call gives are changed in place."""
         if "decisions" in call.constants:
-            decided = torch.from_numpy(call.constants["decisions"])
+            decided = self._tensor(call.constants["decisions"])
             if isinstance(self.reference, nn.ReLU):
                 return x * decided
             if isinstance(self.reference, nn.LeakyReLU):
                 return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
         # A leaf must not be written to, as a module with inplace=True does.
-        inputs = (x.clone(), *(tensor(value) for name, value in call.constants.items() if name == "mask" or _accepts_labels(self.reference)))
+        inputs = (x.clone(), *(self._tensor(value) for name, value in call.constants.items() if name == "mask" or _accepts_labels(self.reference)))
         if not isinstance(self.reference, nn.Module):
             return applied(self.reference, inputs, params)
         # Copies of the buffers: each call starts from the same running means.
@@ -210,13 +233,13 @@ class TorchOracle:
             return np.asarray(x > 0, dtype=x.dtype)
         if isinstance(self.reference, nn.MaxPool2d):
             m = self.reference
-            _, winners = nn.functional.max_pool2d(tensor(x), m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, return_indices=True)
-            return cast("npt.NDArray[Any]", winners.numpy())
+            _, winners = nn.functional.max_pool2d(self._tensor(x), m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, return_indices=True)
+            return cast("npt.NDArray[Any]", winners.cpu().numpy())
         return None
 
 
 def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return buffer.to(x.dtype) if buffer.is_floating_point() else buffer
+    return buffer.to(x.device, x.dtype if buffer.is_floating_point() else buffer.dtype)
 
 
 def _accepts_labels(reference: Reference) -> bool:

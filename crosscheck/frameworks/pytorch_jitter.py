@@ -27,9 +27,9 @@ class _Perturb(torch.autograd.Function):
 
 def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
     """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, uniform as rounding errors are, independent for each element."""
-    # Single precision is plenty for a random factor, and much faster to draw.
+    # Single precision is plenty for a random factor, and much faster to draw; drawn on the CPU, a seed means the same on every device.
     uniform = torch.rand(value.shape, generator=generator, dtype=torch.float32)
-    return value * (uniform.to(value.dtype).sub_(0.5).mul_(scale * math.sqrt(12)).add_(1))
+    return value * (uniform.to(value).sub_(0.5).mul_(scale * math.sqrt(12)).add_(1))
 
 
 @dataclass(frozen=True)

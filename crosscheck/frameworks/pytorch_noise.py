@@ -141,7 +141,7 @@ class Noise(TorchDispatchMode):
         if not _rounds(alpha):
             return rounding
         product = args[0 if name == "rsub" else 1] * alpha
-        return self._jittered(rounding, torch.as_tensor(product).expand_as(result), 1)
+        return self._jittered(rounding, torch.as_tensor(product, device=result.device).expand_as(result), 1)
 
     def _multiplied(self, result: Any, factors: tuple[Any, ...]) -> Any:
         """Perturb a product or a quotient; multiplying by a power of two given as a number, or by one, rounds nothing."""
@@ -181,7 +181,8 @@ class Noise(TorchDispatchMode):
         return value + self._random(value).abs_().mul_(self._flushed).copysign_(value)
 
     def _random(self, value: torch.Tensor) -> torch.Tensor:
-        return torch.randn(value.shape, generator=self._generator, dtype=torch.float64)
+        # Drawn on the CPU: a seed means the same on every device.
+        return torch.randn(value.shape, generator=self._generator, dtype=torch.float64).to(value.device)
 
     def _rounded(self, value: Any) -> Any:
         """Return a number of the code's own, rounded if it has to be."""

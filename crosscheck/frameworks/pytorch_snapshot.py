@@ -9,6 +9,7 @@ import torch
 
 from crosscheck.frameworks.pytorch import array, tensor
 from crosscheck.snapshot import AnyArray, Snapshot
+from crosscheck.update.rules import COUNTERS
 
 
 def taken(tensors: Mapping[str, torch.Tensor], optimizer: Any, generator: torch.Generator) -> Snapshot:
@@ -42,4 +43,9 @@ def given(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor], optimizer: An
         kind, _, place = key.partition("/")
         if kind == "optimizer":
             state, _, name = place.partition("/")
-            optimizer.state[tensors[name]][state] = tensor(kept)
+            optimizer.state[tensors[name]][state] = state_tensor(state, kept, tensors[name].device)
+
+
+def state_tensor(name: str, value: AnyArray, device: torch.device) -> torch.Tensor:
+    """Return a state of an optimizer as PyTorch keeps it: where its parameter is, and a counter on the CPU."""
+    return tensor(value) if name in COUNTERS else tensor(value, device)

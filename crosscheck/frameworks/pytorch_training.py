@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from crosscheck.architecture import INPUT, LOSS, Architecture, wired
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks import pytorch_snapshot
 from crosscheck.frameworks.pytorch import NAME, SharedDropout, array, oracle, takes_labels, tensor
+from crosscheck.frameworks.pytorch_device import computing, described, device_of
 from crosscheck.frameworks.pytorch_jitter import Jitter
 from crosscheck.freerun import Position
 from crosscheck.operation import Constants
@@ -73,6 +75,15 @@ class TorchNetwork:
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str
         As for :class:`crosscheck.architecture.Architecture`.
+    device : str
+        Where oracles and references are computed, as PyTorch names it: ``"cuda:0"``.
+    tf32 : bool
+        Whether references in float32 may multiply in TF32 on CUDA.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot be computed on.
     """
 
     modules: Mapping[str, nn.Module]
@@ -80,15 +91,25 @@ class TorchNetwork:
     settings: Settings
     frozen: frozenset[str] = frozenset()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    device: str = "cpu"
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        device_of(self.device)
+
+    @property
+    def place(self) -> str:
+        """The device, with the model of a GPU, for reports."""
+        return described(device_of(self.device))
 
     @property
     def architecture(self) -> Architecture:
         """The oracles of modules, loss and optimizer."""
-        oracles = {name: oracle(module) for name, module in self.modules.items()}
+        oracles = {name: oracle(module, self.device) for name, module in self.modules.items()}
         params = {name: tuple(parameter_shapes(module)) for name, module in self.modules.items()}
         buffers = {name: own for name, module in self.modules.items() if (own := tuple(running_statistics(module)))}
         masked = frozenset(name for name, module in self.modules.items() if isinstance(module, SharedDropout))
-        return Architecture(oracles, oracle(self.loss), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
+        return Architecture(oracles, oracle(self.loss, self.device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
         """Return a reference that trains on its own: what makes one for :class:`crosscheck.freerun.FreeRun`."""
@@ -117,9 +138,10 @@ class TorchTraining:
 
     def __init__(self, network: TorchNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.dtype = np.dtype(dtype)
-        precision = tensor(np.zeros(0, self.dtype)).dtype
-        self.modules = {name: copy.deepcopy(module).to(precision) for name, module in network.modules.items()}
-        self.loss = network.loss
+        self.device, self.tf32 = device_of(network.device), network.tf32
+        self.precision = tensor(np.zeros(0, self.dtype)).dtype
+        self.modules = {name: copy.deepcopy(module).to(self.device, self.precision) for name, module in network.modules.items()}
+        self.loss = copy.deepcopy(network.loss).to(self.device)
         self._generator = torch.Generator().manual_seed(seed)
         self._jitter = None if noise is None else Jitter(noise, self._generator)
         self._wiring = wired(list(self.modules), network.sources)
@@ -168,7 +190,9 @@ class TorchTraining:
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
             if value.requires_grad and position.state.get(name):
-                self._optimizer.state[value] = {theirs.get(k, k): tensor(v.astype(self.dtype)) for k, v in position.state[name].items()}
+                self._optimizer.state[value] = {
+                    theirs.get(k, k): pytorch_snapshot.state_tensor(k, v.astype(self.dtype), self.device) for k, v in position.state[name].items()
+                }
 
     def snapshot(self) -> Snapshot:
         """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
@@ -186,8 +210,8 @@ class TorchTraining:
         """Return the last layer's output for a batch, in evaluation mode."""
         for module in self.modules.values():
             module.eval()
-        with torch.no_grad():
-            outputs = self._forward(tensor(x.astype(self.dtype)), {}, traced=False)[1]
+        with self._computing(), torch.no_grad():
+            outputs = self._forward(tensor(x.astype(self.dtype), self.device), {}, traced=False)[1]
         for module in self.modules.values():
             module.train()
         return array(next(reversed(outputs.values())))
@@ -204,9 +228,16 @@ class TorchTraining:
         constants : mapping of str to mapping, optional
             By layer, the masks that dropouts are to use.
         """
-        inputs, outputs = self._forward(tensor(x.astype(self.dtype)), constants or {}, traced=trace is not None)
+        with self._computing():
+            return self._step(tensor(x.astype(self.dtype), self.device), tensor(labels, self.device), trace, constants or {})
+
+    def _computing(self) -> AbstractContextManager[None]:
+        return computing(self.device, self.precision, self.tf32)
+
+    def _step(self, x: torch.Tensor, labels: torch.Tensor, trace: Trace | None, constants: Mapping[str, Constants]) -> Outcome:
+        inputs, outputs = self._forward(x, constants, traced=trace is not None)
         last = next(reversed(outputs.values()))
-        loss: torch.Tensor = self.loss(last, torch.from_numpy(np.array(labels)))
+        loss: torch.Tensor = self.loss(last, labels)
         if self._optimizer is not None:
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -219,7 +250,7 @@ class TorchTraining:
             self._optimizer.step()
         if self._jitter is not None:
             self._jitter.values({name: value for name, value in self._tensors.items() if value.requires_grad})
-        return Outcome(float(loss.detach()), array(last))
+        return Outcome(float(array(loss)), array(last))
 
     def _forward(self, x: torch.Tensor, constants: Mapping[str, Constants], traced: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Return each layer's input and output; traced ones keep their gradients."""
@@ -233,7 +264,7 @@ class TorchTraining:
                 value = value.detach().requires_grad_() if name == self._first else value.view_as(value)
             inputs[name] = value
             mask = constants.get(name, {}).get("mask")
-            value = module(value) if mask is None else module(value, torch.from_numpy(mask))
+            value = module(value) if mask is None else module(value, tensor(mask, self.device))
             outputs[name] = value if self._jitter is None else self._jitter.output(value, name, self._consumers[name])
             for kept in (inputs[name], outputs[name]):
                 if traced and kept.requires_grad:
