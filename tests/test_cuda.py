@@ -9,14 +9,15 @@ import jax
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Run, call_of, elements, module_of, subject_of
 from compare_training import main
+from layer_runs import Run, call_of, elements, made, subject_of
 
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.frameworks.pytorch import oracle
 from crosscheck.isolated import check_layer
 from crosscheck.judgement import Verdict
 from crosscheck.report import html as pages
+from reference.pytorch import twin
 
 
 def jax_has_cuda() -> bool:
@@ -40,8 +41,8 @@ LAYERS = ("conv2d-s2p1", "conv2d-g2", "maxpool2d-3s2p1", "avgpool2d-2", "relu-4d
 def test_layer(case: str, dtype: str, family: str) -> None:
     """The oracle on the GPU says of every quantity what the one on the CPU says: rounding explains it."""
     run = Run(case, 3, family, dtype, 0)
-    subject = subject_of(CASES[case].make(np.random.default_rng(0)))
-    check = check_layer(subject, oracle(module_of(case), "cuda"), call_of(run), Arithmetic(np.dtype(dtype), elements()), case)
+    on_gpu = oracle(twin(made(case))[0], "cuda")
+    check = check_layer(subject_of(case), on_gpu, call_of(run), Arithmetic(np.dtype(dtype), elements()), case)
     assert {judgement.place.quantity: judgement.reason for judgement in check.judgements if judgement.verdict is not Verdict.MATCH} == {}
 
 
