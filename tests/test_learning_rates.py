@@ -15,6 +15,7 @@ import train
 from learning_rates import SCHEDULES
 from mnist_batches import batches, take
 from mnist_files import SHIPPED, load
+from scratch_training import Training
 from subjects import ScratchNetwork, layered
 from training_run import Plan, compared
 
@@ -169,16 +170,16 @@ def test_training_goes_on_to_the_last_bit(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.chdir(tmp_path)
     asked = [*SMALL, "--epochs", "3", "--schedule", schedule]
     assert train.main([*asked, "--weights-out", "straight.safetensors"]) == 0
-    step = train.Training.step
+    step = Training.step
 
-    def interrupted(self: train.Training, batch: Any) -> Any:
+    def interrupted(self: Training, batch: Any) -> Any:
         if self.progressed.steps == 14:
             signal.raise_signal(signal.SIGINT)
         return step(self, batch)
 
     kept = ["--checkpoint", "run.safetensors", "--resume", "--weights-out", "resumed.safetensors"]
     with monkeypatch.context() as patch:
-        patch.setattr(train.Training, "step", interrupted)
+        patch.setattr(Training, "step", interrupted)
         assert train.main([*asked, *kept]) == 2
     assert train.main([*asked, *kept]) == 0
     assert Path("resumed.safetensors").read_bytes() == Path("straight.safetensors").read_bytes()
