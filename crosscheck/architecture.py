@@ -7,11 +7,11 @@ of the next layer is the sum of the outputs of its sources, and the cotangent of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from crosscheck.operation import Oracle
-from crosscheck.update import Update
+from crosscheck.update import Update, update_of
 
 INPUT = ""
 """What stands for the batch among a layer's sources: no layer can be called so."""
@@ -65,6 +65,11 @@ class Architecture:
     def consumers(self) -> dict[str, tuple[str, ...]]:
         """The layers, or the loss, that each layer's output goes to, in order."""
         return {name: tuple(other for other, sources in self.wiring.items() if name in sources) for name in self.names}
+
+    def at_rate(self, lr_factor: float) -> Architecture:
+        """Return the same network, updated at so many times the learning rate of its settings."""
+        settings = self.update.settings
+        return self if lr_factor == 1 else replace(self, update=update_of(replace(settings, lr=settings.lr * lr_factor)))
 
     @property
     def first_trained(self) -> int:

@@ -66,8 +66,10 @@ class Training(Protocol):
     def load(self, position: Position) -> None:
         """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
-        """Do one training step, with the masks that another side drew."""
+    def step(
+        self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
+    ) -> Outcome:
+        """Do one training step, with the masks that another side drew, at so many times the learning rate of the settings."""
 
     def predict(self, x: Array) -> Array:
         """Return the network's last output, in evaluation mode."""
@@ -184,11 +186,11 @@ class FreeRun:
         alone = [self.reference] if self.centre is self.reference else [self.reference, self.centre]
         return [*alone, *self.perturbed]
 
-    def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants] | None = None) -> Outcome:
+    def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0) -> Outcome:
         """Move every reference on by one step and return what the unperturbed one showed."""
-        outcome = self.reference.step(x, labels, None, constants)
+        outcome = self.reference.step(x, labels, None, constants, lr_factor)
         for training in self._all()[1:]:
-            training.step(x, labels, None, constants)
+            training.step(x, labels, None, constants, lr_factor)
         return outcome
 
     def look(self, step: int, params: Arrays) -> list[Look]:

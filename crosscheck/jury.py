@@ -126,20 +126,20 @@ class Jury:
         for training in self.alone.values():
             training.load(start)
 
-    def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants]) -> None:
+    def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants], lr_factor: float = 1.0) -> None:
         """Move the references that train alone on by one step."""
         for training in self.alone.values():
-            training.step(x, labels, None, constants)
+            training.step(x, labels, None, constants, lr_factor)
 
-    def judge(self, trace: Trace, layers: Layers, x: Array, labels: Labels) -> None:
+    def judge(self, trace: Trace, layers: Layers, x: Array, labels: Labels, lr_factor: float = 1.0) -> None:
         """Let every reference judge the subject's step, and every reference's step from the same weights."""
         start = start_of(self.jurors[0].architecture, trace)
-        traces = {SUBJECT: trace} | {name: _traced(trace.step, twin, start, x, labels) for name, twin in self._twins.items()}
+        traces = {SUBJECT: trace} | {name: _traced(trace.step, twin, start, x, labels, lr_factor) for name, twin in self._twins.items()}
         for juror in self.jurors:
             for side, own in traces.items():
                 of: Layers = layers if side == SUBJECT else dict.fromkeys(layers, Shown())
                 tally = self.tallies.setdefault((juror.name, side), Tally(juror.name, side))
-                tally.add(links(juror.architecture, of, own, x, labels, self.arithmetic))
+                tally.add(links(juror.architecture.at_rate(lr_factor), of, own, x, labels, self.arithmetic))
 
     def look(self, params: Arrays, looks: Iterable[Look]) -> None:
         """Measure how far the subject is from the further references, on the yardstick of its looks at the first one."""
@@ -186,7 +186,7 @@ class Shown:
         """Return None."""
 
 
-def _traced(step: int, twin: Training, start: Start, x: Array, labels: Labels) -> Trace:
+def _traced(step: int, twin: Training, start: Start, x: Array, labels: Labels, lr_factor: float) -> Trace:
     """Return the trace of a reference's step, with what it started from and what it left."""
     twin.load(Position(start.params, start.state, start.buffers))
     trace = Trace(step)
@@ -200,7 +200,7 @@ def _traced(step: int, twin: Training, start: Start, x: Array, labels: Labels) -
     for layer, constants in start.constants.items():
         for name, constant in constants.items():
             trace.record(layer, name, constant)
-    twin.step(x, labels, trace, start.constants)
+    twin.step(x, labels, trace, start.constants, lr_factor)
     state_after = twin.state
     for name, value in twin.params.items():
         layer, parameter = _key(name)

@@ -69,29 +69,38 @@ class TrainingComparison(Comparison):
             self.jury.begin(self._start)
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
-    def step(self, x: Array, labels: Labels, check: bool = True) -> BothOutcomes:
-        """Let both sides do one step on a batch; where ``check`` is true, judge everything in it. The first step is always traced."""
+    def step(self, x: Array, labels: Labels, check: bool = True, lr_factor: float = 1.0) -> BothOutcomes:
+        """Let both sides do one step on a batch. The first step is always traced.
+
+        Parameters
+        ----------
+        x, labels : array
+        check : bool
+            Whether everything in this step is judged.
+        lr_factor : float
+            What the learning rate of the settings is multiplied by in this step: every reference follows, and the subject is judged by it.
+        """
         self.steps += 1
         if check or self.free is None:
             trace = self.subject.traced_step(self.steps, x, labels)
             constants = {name: trace.constants(name) for name in self.architecture.names}
             outcome = Outcome(float(trace[LOSS, "output"]), trace[LOSS, "input"], constants)
-            report = check_step(self.architecture, dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous)
+            report = check_step(self.architecture.at_rate(lr_factor), dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous)
             self._previous = trace
             self._measure_noise(report)
             if check:
                 self.steps_checked += 1
-                self._judge(report, trace, x, labels)
+                self._judge(report, trace, x, labels, lr_factor)
                 if self.jury is not None:
-                    self.jury.judge(trace, dict(self.subject.layers), x, labels)
+                    self.jury.judge(trace, dict(self.subject.layers), x, labels, lr_factor)
         else:
             self._previous = None
             outcome = self.subject.step(x, labels)
         if self.free is None:
             self.free = self._free_run()
         if self.jury is not None:
-            self.jury.step(x, labels, outcome.constants)
-        return BothOutcomes(outcome, self.free.step(x, labels, outcome.constants))
+            self.jury.step(x, labels, outcome.constants, lr_factor)
+        return BothOutcomes(outcome, self.free.step(x, labels, outcome.constants, lr_factor))
 
     def _free_run(self) -> FreeRun:
         return FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
@@ -106,8 +115,8 @@ class TrainingComparison(Comparison):
             )
             self._noise = noise_of(values, self.architecture.params, self.arithmetic)
 
-    def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels) -> None:
-        isolated = list(self._isolated(trace, x, labels, report))
+    def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
+        isolated = list(self._isolated(trace, x, labels, report, lr_factor))
         self.record.add(report.links)
         self.record.add(isolated)
         self.record.add(report.whole)
@@ -120,11 +129,11 @@ class TrainingComparison(Comparison):
         if self.first is None and (broken or excess):
             self.first = found[0] if found else self._divergence(excess[0], report, trace, isolated)
 
-    def _isolated(self, trace: Trace, x: Array, labels: Labels, report: StepReport) -> Iterator[Judgement]:
+    def _isolated(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> Iterator[Judgement]:
         """Yield verdicts on each layer given the reference's own values from the same weights."""
         twin, values, start = self._twin, Trace(self.steps), start_of(self.architecture, trace)
         twin.load(Position(start.params, start.state, start.buffers))
-        twin.step(x, labels, values, start.constants)
+        twin.step(x, labels, values, start.constants, lr_factor)
         params = twin.params
         for name in self.architecture.wiring:
             oracle, call = self._given(name, values, start, labels)

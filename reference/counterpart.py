@@ -191,12 +191,14 @@ class TranslatedTraining:
                 state[theirs] = {kept: passage.there(value) for kept, value in position.state[ours].items()}
         self.training.load(Position(params, state, buffers))
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
+    def step(
+        self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
+    ) -> Outcome:
         """Do one training step; a trace gets its quantities by our names."""
         if trace is None:
-            return self.training.step(x, labels, None, constants)
+            return self.training.step(x, labels, None, constants, lr_factor)
         own = Trace(trace.step)
-        outcome = self.training.step(x, labels, own, constants)
+        outcome = self.training.step(x, labels, own, constants, lr_factor)
         for (layer, quantity), value in own.items():
             name, dot, ending = quantity.partition(".")
             passage = next((p for p in self.passages.get(layer, ()) if p.theirs == name), None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from checkpoints import Interval, expect_fresh
+from learning_rates import SCHEDULES
 from mnist_files import SHIPPED, cache_folder, download
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -103,6 +104,17 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--test-size", type=at_least(1), default=None, help="take the first so many test images; all there are if left out")
     images.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 that ship if left out")
     images.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
+
+
+def add_schedule(parser: argparse._ArgumentGroup) -> None:
+    """Add the option that changes the learning rate over the run."""
+    parser.add_argument(
+        "--schedule",
+        choices=tuple(SCHEDULES),
+        default="constant",
+        help="what becomes of the learning rate: step divides it by 10 after each third of the run, cosine takes it down to 0 at the end, "
+        "warmup-cosine lets it rise over the first twentieth before",
+    )
 
 
 def add_augment(parser: argparse._ArgumentGroup) -> None:

@@ -23,6 +23,7 @@ from command_options import (
     add_augment,
     add_checkpoint,
     add_images,
+    add_schedule,
     at_least,
     data_folder,
     device,
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
     run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; as is usual")
     run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
+    add_schedule(run)
     add_augment(run)
     checks = result.add_argument_group("the checks")
     checks.add_argument("--check-every", type=at_least(1), default=1, metavar="N", help="check the first step and every N-th after it")
@@ -151,7 +153,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         limit_threads()
 
     steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)
-    plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed)
+    plan = Plan(np.dtype(options.dtype), options.batch_size, steps, options.check_every, options.perturbed, options.seed, options.schedule)
     weights_rng, order_rng = generators(plan.seed)
     twins = asked_for(options, weights_rng)
     comparison = compared(twins, plan, digits)
@@ -178,6 +180,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
             plan,
             facts,
             console,
+            twins.subject.follow,
             keeper,
             averages,
         )

@@ -38,7 +38,10 @@ class SettingsError(ValueError):
 
 
 class Resumable(Subject, Protocol):
-    """A subject that can go on where another process left it."""
+    """A subject that can go on where another process left it, and whose learning rate can change from step to step."""
+
+    def follow(self, lr_factor: float) -> None:
+        """Do the next steps at so many times the learning rate that it began with."""
 
     def snapshot(self) -> Snapshot:
         """Return all that it remembers between two steps."""
@@ -72,9 +75,13 @@ class ScratchNetwork(ListenedNetwork):
     def __init__(
         self, model: scratch.Sequential, loss: scratch.SoftmaxCrossEntropy, optimizer: Optimizer, layouts: Mapping[str, LayerLayout]
     ) -> None:
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.model, self.loss, self.optimizer, self._lr = model, loss, optimizer, optimizer.lr
         parts = {name: adapted(layer) for name, layer in model.layers.items()}
         super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.state, self._evaluate)
+
+    def follow(self, lr_factor: float) -> None:
+        """Do the next steps at so many times the learning rate that it began with."""
+        self.optimizer.lr = self._lr * lr_factor
 
     def snapshot(self) -> Snapshot:
         """Return weights, the optimizer's state and the layers' generators."""
@@ -104,7 +111,28 @@ def adapted(layer: scratch.Layer) -> Dicts:
 
 
 class ArticleNetwork(ListenedNetwork):
-    """The tutorial's own network, which remembers nothing but its parameters."""
+    """The tutorial's own network, which remembers nothing but its parameters.
+
+    Parameters
+    ----------
+    model : ArticleCNN
+        Trained in place.
+    layouts : mapping of str to LayerLayout
+    lr : float
+    """
+
+    def __init__(self, model: ArticleCNN, layouts: Mapping[str, LayerLayout], lr: float) -> None:
+        self.model, self._lr, self._lr_factor = model, lr, 1.0
+        layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
+        parts = {name: Updating(layer, tuple(layouts[name].params)) for name, layer in layers.items()}
+        super().__init__(parts, layouts, self._train, forward=model.forward)
+
+    def follow(self, lr_factor: float) -> None:
+        """Do the next steps at so many times the learning rate that it began with."""
+        self._lr_factor = lr_factor
+
+    def _train(self, image: Array, label: int) -> Any:
+        return self.model.train(image, label, self._lr * self._lr_factor)
 
     def snapshot(self) -> Snapshot:
         """Return the parameters, in the reference's layout."""
@@ -128,8 +156,7 @@ def article(model: ArticleCNN, settings: SgdSettings, device: str = "cpu", tf32:
     """Return the tutorial's own network and its PyTorch twin, on a device."""
     layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
     found = imported("torch").counterpart(layers, None, settings, frozenset({"conv"} if model.frozen else ()), None, device, tf32)
-    parts = {name: Updating(layer, tuple(found.layouts[name].params)) for name, layer in layers.items()}
-    return twins(ArticleNetwork(parts, found.layouts, lambda image, label: model.train(image, label, settings.lr), forward=model.forward), [found])
+    return twins(ArticleNetwork(model, found.layouts, settings.lr), [found])
 
 
 def imported(name: str) -> Any:

@@ -23,6 +23,7 @@ from command_options import (
     add_augment,
     add_checkpoint,
     add_images,
+    add_schedule,
     at_least,
     data_folder,
     expect_kept,
@@ -33,6 +34,7 @@ from command_options import (
     settings_of,
 )
 from interruption import between_steps
+from learning_rates import SCHEDULES
 from mnist_batches import Batch, Schedule, batches, generators, steps_of_epoch, take
 from mnist_files import DataError, Digits, load
 from rich.console import Console
@@ -67,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
     run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and masks; the same seed gives the same weights")
     run.add_argument("--dtype", choices=("float64", "float32"), default="float32", help="precision of everything; float32 is faster")
+    add_schedule(run)
     add_augment(run)
     add_images(result)
     add_checkpoint(result)
@@ -147,11 +150,12 @@ def _expect_writable(options: argparse.Namespace) -> None:
 
 
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
-    """Return what makes the run what it is; that it may go on for more epochs is not part of it."""
+    """Return what makes the run what it is; that it may go on for more epochs is not part of it, unless the learning rate depends on how many."""
     weights = None if options.weights is None else hashlib.sha256(options.weights.read_bytes()).hexdigest()
-    names = ("network", "batch_size", "lr", "seed", "dtype", "augment")
+    names = ("network", "batch_size", "lr", "seed", "dtype", "augment", "schedule")
     return {
         **{name: getattr(options, name) for name in names},
+        "epochs": None if options.schedule == "constant" else options.epochs,
         "train_size": len(digits.train_images),
         "test_size": len(digits.test_images),
         "data_sha256": digits.sha256,
@@ -185,6 +189,7 @@ def _run(
     with between_steps() as interruption, Progress(*columns, *times, console=console, transient=True) as progress:
         task = progress.add_task("", total=schedule.steps, completed=progressed.steps)
         for number, batch in enumerate(run, start=1):
+            training.optimizer.lr = options.lr * SCHEDULES[options.schedule](progressed.steps, schedule.steps)
             # The moving average starts as the plain one of the first steps.
             shown += (np.array(training.step(batch)) - shown) / min(number, SHOWN_OVER)
             progress.update(task, advance=1, description=f"loss {shown[0]:.4f}  accuracy {100 * shown[1]:5.1f} %")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import threadpoolctl
 from comparison_checkpoint import Keeper
 from evaluation import negative_log_likelihood, outputs
 from interruption import between_steps
+from learning_rates import SCHEDULES
 from mnist_batches import Batch, Schedule, scaled
 from mnist_files import Digits
 from progress_lines import Averages, line
@@ -46,11 +47,14 @@ class Plan(Schedule):
     perturbed : int
         References with perturbed rounding.
     seed : int
+    schedule : str
+        What becomes of the learning rate, one of :data:`learning_rates.SCHEDULES`.
     """
 
     check_every: int
     perturbed: int
     seed: int
+    schedule: str = "constant"
 
     @property
     def checks(self) -> int:
@@ -80,6 +84,7 @@ def train(
     plan: Plan,
     facts: RunFacts,
     console: Console,
+    follow: Callable[[float], None],
     keeper: Keeper | None = None,
     averages: Averages | None = None,
 ) -> None:
@@ -87,6 +92,8 @@ def train(
 
     Parameters
     ----------
+    follow : callable
+        Gets, before each step, what the subject is to multiply its learning rate by.
     keeper : Keeper, optional
         Writes checkpoints.
     averages : Averages, optional
@@ -110,7 +117,9 @@ def train(
     with between_steps() as interruption, Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=plan.steps, completed=comparison.steps)
         for step, batch in enumerate(run, start=comparison.steps + 1):
-            outcomes = comparison.step(batch.x, batch.labels, check=(step - 1) % plan.check_every == 0)
+            factor = SCHEDULES[plan.schedule](step - 1, plan.steps)
+            follow(factor)
+            outcomes = comparison.step(batch.x, batch.labels, (step - 1) % plan.check_every == 0, factor)
             facts.losses.add(outcomes.subject.loss, outcomes.reference.loss)
             averages.add(outcomes, batch.labels)
             progress.advance(task)

@@ -179,8 +179,6 @@ def test_wrong_option(capsys: pytest.CaptureFixture[str], tmp_path: Path, option
         pytest.param("--subject article --freeze softmax", ("--freeze softmax", "expected conv"), id="article-softmax-frozen"),
         pytest.param("--subject article --batch-size 2", ("--batch-size 2", "one image at a time", "--subject scratch"), id="article-in-batches"),
         pytest.param("--device cuda:99", ("--device: PyTorch cannot compute in float64 on device 'cuda:99'", "cpu"), id="no-such-device"),
-        pytest.param("--device cuda:99 --reference jax", ("--device: JAX cannot compute", "'cuda:99'", "cpu"), id="no-such-device-jax"),
-        pytest.param("--device cuda:99 --reference keras", ("--device: JAX cannot compute", "'cuda:99'", "cpu"), id="no-such-device-keras"),
         pytest.param("--tf32 --dtype float32", ("--tf32: only float32 on cuda", "not float32 on cpu"), id="tf32-on-cpu"),
         pytest.param("--tf32 --device cuda", ("--tf32: only float32 on cuda", "not float64 on cuda"), id="tf32-in-float64"),
         pytest.param("--subject article --momentum 0.9", ("--momentum", "leave it at 0", "--subject scratch"), id="article-with-momentum"),

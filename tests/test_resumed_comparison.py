@@ -26,6 +26,7 @@ RUNS = {
     "float32-every-third": ("--dtype", "float32", "--check-every", "3"),
     "article": ("--subject", "article"),
     "augmented": ("--augment", "--batch-size", "3"),
+    "warmup-cosine": ("--schedule", "warmup-cosine", "--momentum", "0.9", "--batch-size", "3"),
 }
 ALWAYS = ("--steps", str(STEPS), "--train-size", "30", "--test-size", "10", "--perturbed", "2", "--out", "report")
 KEPT = ("--checkpoint", "run.safetensors", "--checkpoint-every", "4", "--resume")
@@ -228,6 +229,7 @@ def test_what_is_left_out_shows(undisturbed: Callable[[str], Path], tmp_path: Pa
     [
         pytest.param(("--lr", "0.01"), "lr: 0.005 there, 0.01 here", id="lr"),
         pytest.param(("--steps", "15"), f"steps: {STEPS} there, 15 here", id="steps"),
+        pytest.param(("--schedule", "cosine"), "schedule: 'constant' there, 'cosine' here", id="schedule"),
         pytest.param(("--augment",), "augment: False there, True here", id="augment"),
         pytest.param(("--perturbed", "4"), "perturbed: 2 there, 4 here", id="perturbed"),
         pytest.param(("--freeze", "conv"), "freeze: [] there, ['conv'] here", id="freeze"),

@@ -143,6 +143,33 @@ def test_training_goes_where_pytorch_goes(framework: str, case: str) -> None:
     assert apart(found, expected) == []
 
 
+@pytest.mark.parametrize(("framework", "case"), [("jax", "momentum"), ("jax", "adamw"), ("keras", "momentum"), ("keras", "adadelta")])
+def test_rate_that_changes_leads_where_it_does_in_pytorch(framework: str, case: str) -> None:
+    """Momentum included: what was gathered at one rate is applied at the next one."""
+
+    def led(name: str) -> dict[str, Any]:
+        training = started(name, case)
+        for step in range(STEPS):
+            training.step(*batch(step)[:2], lr_factor=0.5**step)
+        return in_scratch(training, name, case)
+
+    assert apart(led(framework), led("torch")) == []
+    assert apart(led("torch"), in_scratch(trained(started("torch", case), case), "torch", case)) != []
+
+
+@pytest.mark.parametrize("settings", [AdadeltaSettings(), RmspropSettings()], ids=["adadelta", "rmsprop"])
+def test_pytorch_takes_a_state_without_its_count_of_steps(settings: Settings) -> None:
+    """No formula of these optimizers depends on it, and only PyTorch counts."""
+    modules, loss, _ = reference.pytorch.network(plain().layers, scratch.SoftmaxCrossEntropy())
+    once, again = (TorchNetwork(modules, loss, settings).training() for _ in range(2))
+    once.step(*batch(0)[:2])
+    state = {key: {name: value for name, value in own.items() if name != "step"} for key, own in once.state.items()}
+    again.load(Position(once.params, state, once.buffers))
+    for training in (once, again):
+        training.step(*batch(1)[:2])
+    assert [name for name in once.params if not np.array_equal(once.params[name], again.params[name])] == []
+
+
 @pytest.mark.parametrize("case", ["plain", "residual", "frozen"])
 def test_trace_is_that_of_pytorch(case: str) -> None:
     """The same quantities in the same order; the weights of the linear layer lie the other way round in PyTorch."""

@@ -150,9 +150,9 @@ class JaxNetwork:
         """The forward pass in evaluation mode."""
         return jax.jit(self._predict)
 
-    def update(self, param: Any, grad: Any, state: Mapping[str, Any]) -> tuple[Any, Named]:
-        """Return a parameter and its state after a step."""
-        return STEPS[type(self.settings)](self.settings, param, grad, state)
+    def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, Named]:
+        """Return a parameter and its state after a step at this learning rate, whatever that of the settings is."""
+        return STEPS[type(self.settings)](replace(self.settings, lr=lr), param, grad, state)
 
     def _predict(self, kept: Kept, x: Any) -> Any:
         outputs: Named = {INPUT: x}
@@ -169,13 +169,14 @@ class JaxNetwork:
     def count(self, kept: Kept, x: Any, labels: Any, masks: Named) -> int:
         """Return how many random numbers it takes to perturb a step."""
         numbers = Numbers()
-        jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Jitter({}, numbers), traced=False))
+        jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Jitter({}, numbers), self.settings.lr, traced=False))
         return numbers.dealt
 
-    def _step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: _Noise | None, traced: bool) -> tuple[Kept, Any, Any, Named]:
-        return self._run(kept, x, labels, masks, _Jitter() if noise is None else _Jitter(noise.scales, Numbers(noise.numbers)), traced)
+    def _step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: _Noise | None, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
+        jitter = _Jitter() if noise is None else _Jitter(noise.scales, Numbers(noise.numbers))
+        return self._run(kept, x, labels, masks, jitter, lr, traced)
 
-    def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, jitter: _Jitter, traced: bool) -> tuple[Kept, Any, Any, Named]:
+    def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, jitter: _Jitter, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
         inputs: Named = {}
         outputs: Named = {INPUT: x}
         pulls: Named = {}
@@ -194,7 +195,7 @@ class JaxNetwork:
         for key, grad in grads.items():
             layer_name, _, own = key.rpartition(".")
             grads[key] = jitter.perturbed(grad, (layer_name, f"{own}.grad"))
-            updated, state[key] = self.update(params[key], grads[key], kept.state.get(key, {}))
+            updated, state[key] = self.update(params[key], grads[key], kept.state.get(key, {}), lr)
             params[key] = jitter.perturbed(updated, (layer_name, own))
         seen: Named = {}
         if traced:
@@ -325,7 +326,9 @@ class JaxTraining:
     def _own(self, value: Array) -> Array:
         return np.array(value, self.dtype)
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
+    def step(
+        self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
+    ) -> Outcome:
         """Do one training step.
 
         Parameters
@@ -336,11 +339,15 @@ class JaxTraining:
             Gets every layer's input, output, cotangent and gradients, in execution order.
         constants : mapping of str to mapping, optional
             By layer, the masks that dropouts are to use.
+        lr_factor : float
+            What the learning rate of the settings is multiplied by in this step.
         """
         masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
         with self.network.computing():
             given = (self._kept, self._own(x), np.asarray(labels), masks)
-            self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), traced=trace is not None)
+            # The rate is an argument, a plain number that takes the precision of what it meets: a new one compiles nothing anew.
+            lr = self.network.settings.lr * lr_factor
+            self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), lr, traced=trace is not None)
         self._steps += 1
         if trace is not None:
             for layer, quantity, value in self._recorded(seen, loss, last):

@@ -44,8 +44,8 @@ class KerasNetwork(JaxNetwork):
             "epsilon elsewhere; take crosscheck.frameworks.jax_training.JaxNetwork with the same layers"
         )
 
-    def update(self, param: Any, grad: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return a parameter and its state after a step of Keras's optimizer."""
+    def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, dict[str, Any]]:
+        """Return a parameter and its state after a step of Keras's optimizer at this learning rate."""
         with precision(param.dtype):
             # Its variables outlive no step: what they hold is given and returned.
             with jax.ensure_compile_time_eval():
@@ -53,11 +53,12 @@ class KerasNetwork(JaxNetwork):
                 optimizer.build([keras.Variable(jnp.zeros(param.shape, param.dtype), dtype=str(param.dtype))])
             kept = [variable.value for variable in optimizer.variables]
             own = {variable.path.rpartition("/")[2].removeprefix("variable_"): place for place, variable in enumerate(optimizer.variables)}
+            kept[own["learning_rate"]] = jnp.asarray(lr, kept[own["learning_rate"]].dtype)
             places = {ours: next(p for name, p in own.items() if name.endswith(theirs)) for ours, theirs in self._names().items()}
             for ours, place in places.items():
-                kept[place] = self._converted(ours, state[ours], backwards=True) if ours in state else jnp.zeros_like(param)
+                kept[place] = self._converted(ours, state[ours], lr, backwards=True) if ours in state else jnp.zeros_like(param)
             (updated,), after = optimizer.stateless_apply(kept, [grad], [param])
-        return updated, {ours: self._converted(ours, after[place], backwards=False) for ours, place in places.items()}
+        return updated, {ours: self._converted(ours, after[place], lr, backwards=False) for ours, place in places.items()}
 
     def _optimizer(self) -> Any:
         s = self.settings
@@ -72,11 +73,15 @@ class KerasNetwork(JaxNetwork):
             return {"momentum": "momentum"} if self.settings.momentum else {}
         return {"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"}
 
-    def _converted(self, name: str, value: Any, backwards: bool) -> Any:
-        """Return a state as the harness knows it, or backwards: Keras keeps momentum as a velocity, -lr times the sum of gradients."""
+    def _converted(self, name: str, value: Any, lr: Any, backwards: bool) -> Any:
+        """Return a state as the harness knows it, or backwards: Keras keeps momentum as a velocity, -lr times the sum of gradients.
+
+        With the rate of the step on both sides of it, a rate that changes scales the whole sum, as in PyTorch; Keras's own velocity keeps what it
+        gathered at former rates.
+        """
         if name != "momentum":
             return value
-        return value * -self.settings.lr if backwards else value / -self.settings.lr
+        return value * -lr if backwards else value / -lr
 
 
 Network = KerasNetwork

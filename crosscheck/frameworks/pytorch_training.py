@@ -154,6 +154,7 @@ class TorchTraining:
         self._buffers = {f"{layer}.{name}": value for layer, module in self.modules.items() for name, value in running_statistics(module).items()}
         trained = [value for value in self._tensors.values() if value.requires_grad]
         self._first = next((name for name, m in self.modules.items() if any(p.requires_grad for p in m.parameters())), None)
+        self._lr = network.settings.lr
         self._optimizer = optimizer(network.settings, trained) if trained else None
 
     @property
@@ -190,9 +191,13 @@ class TorchTraining:
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
             if value.requires_grad and position.state.get(name):
-                self._optimizer.state[value] = {
-                    theirs.get(k, k): pytorch_snapshot.state_tensor(k, v.astype(self.dtype), self.device) for k, v in position.state[name].items()
-                }
+                kept = {k: pytorch_snapshot.state_tensor(k, v.astype(self.dtype), self.device) for k, v in position.state[name].items()}
+                self._optimizer.state[value] = {**self._unasked(), **{theirs.get(k, k): v for k, v in kept.items()}}
+
+    def _unasked(self) -> dict[str, torch.Tensor]:
+        """Return the count of steps that PyTorch keeps also for formulas that do not depend on it, as another side does not."""
+        counts = isinstance(self._optimizer, torch.optim.Adadelta | torch.optim.RMSprop)
+        return {"step": torch.zeros(())} if counts else {}
 
     def snapshot(self) -> Snapshot:
         """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
@@ -216,7 +221,9 @@ class TorchTraining:
             module.train()
         return array(next(reversed(outputs.values())))
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
+    def step(
+        self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
+    ) -> Outcome:
         """Do one training step.
 
         Parameters
@@ -227,9 +234,16 @@ class TorchTraining:
             Gets every layer's input, output, cotangent and gradients, in execution order.
         constants : mapping of str to mapping, optional
             By layer, the masks that dropouts are to use.
+        lr_factor : float
+            What the learning rate of the settings is multiplied by in this step.
         """
         with self._computing():
+            self._set_rate(lr_factor)
             return self._step(tensor(x.astype(self.dtype), self.device), tensor(labels, self.device), trace, constants or {})
+
+    def _set_rate(self, factor: float) -> None:
+        for group in () if self._optimizer is None else self._optimizer.param_groups:
+            group["lr"] = self._lr * factor
 
     def _computing(self) -> AbstractContextManager[None]:
         return computing(self.device, self.precision, self.tf32)

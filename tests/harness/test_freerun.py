@@ -36,7 +36,9 @@ class Walker:
     def load(self, position: Position) -> None:
         self.params = {name: value.astype(np.float64) for name, value in position.params.items()}
 
-    def step(self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None) -> Outcome:
+    def step(
+        self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
+    ) -> Outcome:
         self.params = {name: value + self.pace for name, value in self.params.items()}
         return Outcome(0.0, x)
 
