@@ -33,6 +33,7 @@ class Network:
     make: Callable[[np.random.Generator, npt.DTypeLike], scratch.Sequential]
     optimizer: Callable[[dict[str, Array]], Optimizer]
     batch_size: int
+    steps: int = STEPS
 
 
 def every_layer(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Sequential:
@@ -81,7 +82,7 @@ def every_connection(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.
 NETWORKS = {
     "tutorial": Network(tutorial, partial(scratch.SGD, lr=0.005), 1),
     "every-layer": Network(every_layer, partial(scratch.SGD, lr=0.01, momentum=0.9, weight_decay=0.001), 3),
-    "every-connection": Network(every_connection, partial(scratch.Adam, lr=0.01), 4),
+    "every-connection": Network(every_connection, partial(scratch.Adam, lr=0.01), 4, steps=20),
 }
 
 
@@ -106,7 +107,7 @@ def comparison_of(network: str, dtype: str) -> TrainingComparison:
     row = NETWORKS[network]
     model = row.make(np.random.default_rng(0), dtype)
     twins = layered(model, row.optimizer(model.trainable_params))
-    return trained(twins, Plan(np.dtype(dtype), row.batch_size, STEPS, 1, PERTURBED, 0))
+    return trained(twins, Plan(np.dtype(dtype), row.batch_size, row.steps, 1, PERTURBED, 0))
 
 
 @functools.cache

@@ -6,7 +6,7 @@ Each test judges its layer on the values that the layer got, so a fault turns th
 from __future__ import annotations
 
 import pytest
-from networks import NETWORKS, STEPS, comparison_of, quantities_of
+from networks import NETWORKS, comparison_of, quantities_of
 
 from crosscheck.divergence import Divergence
 from crosscheck.judgement import Kind, Verdict
@@ -43,7 +43,8 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
         pytest.fail(message(found, f'pytest "{request.node.nodeid}"'), pytrace=False)
     counts = [series.counts for series in series_of(comparison, layer, quantity)]
     # What the step before left can be compared from the second step on.
-    expected = STEPS - 1 if quantity.endswith(".before") else STEPS
+    steps = NETWORKS[network].steps
+    expected = steps - 1 if quantity.endswith(".before") else steps
     assert counts
     assert {count[Verdict.MATCH] for count in counts} == {expected}
 
@@ -52,7 +53,7 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
 def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     """The end of every whole step is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
     comparison = comparison_of(network, dtype)
-    assert comparison.steps_checked == STEPS
+    assert comparison.steps_checked == NETWORKS[network].steps
     assert not comparison.unexplained, message(comparison.first, "pytest tests/test_networks.py") if comparison.first else ""
     assert all(decision.admissible for decision in comparison.decisions.values()) or comparison.broken
 

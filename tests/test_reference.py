@@ -65,7 +65,8 @@ def test_twin_shares_no_memory(network: str, dtype: str) -> None:
     before = {name: value.copy() for name, value in model.params.items()}
     training: TorchTraining = from_scratch(model, optimizer)
     rng = np.random.default_rng(5)
-    training.step(rng.standard_normal((2, 1, 28, 28)).astype(dtype), np.array([1, 2]))
+    kept = {name: {"mask": np.ones(1, bool)} for name, layer in model.layers.items() if isinstance(layer, scratch.Dropout)}
+    training.step(rng.standard_normal((2, 1, 28, 28)).astype(dtype), np.array([1, 2]), None, kept)
     assert [name for name in before if not np.array_equal(before[name], model.params[name])] == []
 
 
@@ -118,7 +119,7 @@ def test_batchnorm_settings(training: bool) -> None:
 
 @pytest.mark.parametrize("thing", [object(), scratch.Linear(1, 1, rng=np.random.default_rng(0))], ids=["object", "layer"])
 def test_optimizer_without_an_entry(thing: Any) -> None:
-    with pytest.raises(TypeError, match=rf"no PyTorch twin for {type(thing).__name__}; add an entry to reference/pytorch\.py"):
+    with pytest.raises(TypeError, match=rf"no settings are known for {type(thing).__name__}; add an entry to reference/copying\.py"):
         optimizer_twin(thing)
 
 
