@@ -64,7 +64,7 @@ class Architecture:
     @cached_property
     def consumers(self) -> dict[str, tuple[str, ...]]:
         """The layers, or the loss, that each layer's output goes to, in order."""
-        return {name: tuple(other for other, sources in self.wiring.items() if name in sources) for name in self.names}
+        return {name: tuple(other for other, sources in self.wiring.items() for source in sources if source == name) for name in self.names}
 
     def at_rate(self, lr_factor: float) -> Architecture:
         """Return the same network, updated at so many times the learning rate of its settings."""

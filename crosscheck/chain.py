@@ -71,7 +71,7 @@ def sources_of(stages: Sequence[Stage], index: int) -> tuple[int, ...]:
 
 def consumers_of(stages: Sequence[Stage], index: int) -> list[int]:
     """Return the stages that a stage's output goes to."""
-    return [other for other in range(index + 1, len(stages)) if index in sources_of(stages, other)]
+    return [other for other in range(index + 1, len(stages)) for source in sources_of(stages, other) if source == index]
 
 
 def backwards(stages: Sequence[Stage], back_to: int = 0) -> Iterator[tuple[int, list[int]]]:

@@ -40,11 +40,15 @@ class Juror:
     architecture : Architecture
         Its oracles.
     make : MakeTraining
+    converted : frozenset of str
+        States that its optimizer keeps in another form, and that are converted, rounded as they are, for the others to start from: nobody judges how
+        it moves them. What it makes of them, the parameters, is judged.
     """
 
     name: str
     architecture: Architecture
     make: MakeTraining
+    converted: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -135,11 +139,13 @@ class Jury:
         """Let every reference judge the subject's step, and every reference's step from the same weights."""
         start = start_of(self.jurors[0].architecture, trace)
         traces = {SUBJECT: trace} | {name: _traced(trace.step, twin, start, x, labels, lr_factor) for name, twin in self._twins.items()}
+        unjudged = {juror.name: tuple(f".{state}" for state in juror.converted) for juror in self.jurors}
         for juror in self.jurors:
             for side, own in traces.items():
                 of: Layers = layers if side == SUBJECT else dict.fromkeys(layers, Shown())
                 tally = self.tallies.setdefault((juror.name, side), Tally(juror.name, side))
-                tally.add(links(juror.architecture.at_rate(lr_factor), of, own, x, labels, self.arithmetic))
+                judged = links(juror.architecture.at_rate(lr_factor), of, own, x, labels, self.arithmetic)
+                tally.add(judgement for judgement in judged if not judgement.place.quantity.endswith(unjudged.get(side, ())))
 
     def look(self, params: Arrays, looks: Iterable[Look]) -> None:
         """Measure how far the subject is from the further references, on the yardstick of its looks at the first one."""

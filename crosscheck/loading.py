@@ -133,7 +133,9 @@ def _why(error: BaseException, path: Path) -> str:
         inside = f"line {error.lineno}" if Path(error.filename or path) == path else f"{error.filename}, line {error.lineno}"
         return f"{type(error).__name__} in {inside}: {error.msg}"
     hint = ""
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+        hint = "; Keras is to compute with JAX here: set the environment variable KERAS_BACKEND=jax before it is imported"
+    elif isinstance(error, ModuleNotFoundError):
         hint = f"; install {error.name}, or where it is a reference's framework put crosscheck.recorded(FILE) in its place"
     return f"importing it raised {said(error)}{where(error)}{hint}"
 

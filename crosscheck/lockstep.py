@@ -116,6 +116,10 @@ class _Links:
         """Yield whether parameters and state are those that the step before left."""
         if previous is None:
             return
+        for layer, quantity in previous.left():
+            if "." in quantity and (layer, f"{quantity}.before") not in self.trace:
+                place = self.trace.place(layer, f"{quantity}.before")
+                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="the step before left it, and it is gone")
         for (layer, quantity), value in self.trace.items():
             if quantity.endswith(".before"):
                 left = previous.get((layer, quantity.removesuffix(".before")))

@@ -223,7 +223,7 @@ def _package(reference: Any) -> str:
         return named.pop()
     name = getattr(function, "__name__", type(function).__name__)
     which = f"names {' and '.join(sorted(named))}" if named else "names none of the known ones"
-    raise UnknownReferenceError(f"which framework does {name} compute with? Its code {which}; say framework={next(iter(_FRAMEWORKS))!r}")
+    raise UnknownReferenceError(f"which framework does {name} compute with? Its code {which}; say framework={' or '.join(map(repr, _FRAMEWORKS))}")
 
 
 def _named(function: Any) -> set[str]:

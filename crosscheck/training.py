@@ -212,8 +212,10 @@ class TrainingComparison(Comparison):
         own = super().verdict
         if self.jury is None or own is Verdict.SKIPPED:
             return own
-        verdicts = {own} | {self.jury.verdict_by(juror.name, bool(self.perturbed)) for juror in self.jury.jurors[1:]}
-        return own if len(verdicts) == 1 else Verdict.UNDECIDED
+        first, *others = (self.jury.verdict_by(juror.name, bool(self.perturbed)) for juror in self.jury.jurors)
+        if own is Verdict.MISMATCH:
+            return Verdict.UNDECIDED if first is Verdict.MISMATCH and Verdict.MATCH in others else own
+        return own if set(others) == {own} else Verdict.UNDECIDED
 
     @property
     def unexplained(self) -> bool:

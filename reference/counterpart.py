@@ -35,6 +35,8 @@ class Counterpart:
         How each scratch layer corresponds to the framework's.
     place : str
         Where it computes, for reports.
+    converted : frozenset of str
+        As for :class:`crosscheck.jury.Juror`.
     """
 
     name: str
@@ -42,11 +44,12 @@ class Counterpart:
     make: MakeTraining
     layouts: Mapping[str, LayerLayout]
     place: str = "cpu"
+    converted: frozenset[str] = frozenset()
 
     @property
     def juror(self) -> Juror:
         """The same as a juror."""
-        return Juror(self.name, self.architecture, self.make)
+        return Juror(self.name, self.architecture, self.make, self.converted)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def translated(counterpart: Counterpart, layouts: Mapping[str, LayerLayout]) -> 
     def make(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> Training:
         return TranslatedTraining(counterpart.make(dtype, noise, seed), passages)
 
-    return Juror(counterpart.name, whole, make)
+    return Juror(counterpart.name, whole, make, counterpart.converted)
 
 
 def _called(oracle: Oracle, passages: list[Passage]) -> Oracle:

@@ -310,4 +310,5 @@ def counterpart(
     """
     oracles, of_loss, layouts = network(layers, loss)
     twins = KerasNetwork(oracles, of_loss, settings, frozen, sources or {}, device, tf32)
-    return Counterpart(NAME, twins.architecture, twins.training, layouts, twins.place)
+    # Keras keeps momentum as a velocity.
+    return Counterpart(NAME, twins.architecture, twins.training, layouts, twins.place, frozenset({"momentum"}))

@@ -148,8 +148,11 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         from crosscheck.report.html import write_html
         from crosscheck.report.terminal import show
 
-        for name in options.reference:
-            imported(name)
+        try:
+            for name in options.reference:
+                imported(name)
+        except SettingsError as error:
+            raise RefusedError(str(error)) from None
         limit_threads()
 
     steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)

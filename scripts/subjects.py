@@ -160,8 +160,17 @@ def article(model: ArticleCNN, settings: SgdSettings, device: str = "cpu", tf32:
 
 
 def imported(name: str) -> Any:
-    """Return the module of a reference framework, imported now."""
-    return importlib.import_module(f"reference.{REFERENCES[name]}")
+    """Return the module of a reference framework, imported now.
+
+    Raises
+    ------
+    SettingsError
+        If the framework is not installed.
+    """
+    try:
+        return importlib.import_module(f"reference.{REFERENCES[name]}")
+    except ImportError as error:
+        raise SettingsError(f"--reference {name}: it cannot be imported ({error}); pip install -c constraints.txt '.[{name}]'") from error
 
 
 def twins(subject: Resumable, references: Sequence[Counterpart]) -> Twins:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import platform
 import sys
 import time
@@ -147,6 +148,10 @@ def _expect_writable(options: argparse.Namespace) -> None:
     if options.json is not None:
         expect_writable(options.json, [".json"])
     expect_kept(options)
+    files = [("--checkpoint", options.checkpoint), ("--weights-out", options.weights_out), ("--json", options.json)]
+    for (one, path), (other, its) in itertools.combinations(files, 2):
+        if path is not None and its is not None and path.resolve() == its.resolve():
+            raise RefusedError(f"{one} and {other} are the same file, {path}: the one would overwrite the other; name two")
 
 
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:

@@ -62,6 +62,26 @@ def test_all_agree() -> None:
     assert comparison.verdict is Verdict.MATCH
 
 
+def test_fault_that_no_link_shows_stays_a_mismatch() -> None:
+    """What changes between steps no other reference can see: its silence is no dissent."""
+    twins = twins_of()
+    plan = Plan(np.dtype(np.float64), 4, STEPS, 1, 0, 0)
+    comparison = compared(twins, plan, digits())
+    for batch in batches(digits(), plan, np.random.default_rng(0)):
+        comparison.step(batch.x, batch.labels)
+        twins.subject.model.params["conv.weight"] += 1e-9  # type: ignore[attr-defined]
+    assert comparison.verdict is Verdict.MISMATCH
+
+
+def test_momentum_in_another_form_is_no_difference() -> None:
+    """Keras keeps momentum as a velocity; that it is converted is not held against it."""
+    model = tutorial(np.random.default_rng(0), np.float64)
+    comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01, momentum=0.9), ("torch", "keras")))
+    assert comparison.jury is not None
+    assert {tally.verdict for tally in comparison.jury.tallies.values()} == {Verdict.MATCH}
+    assert comparison.verdict is Verdict.MATCH
+
+
 def test_every_quantity_is_judged_by_everyone() -> None:
     """Nobody's trace is shorter than the others'."""
     comparison = right()

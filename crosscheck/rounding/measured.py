@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound, student_quantile
-from crosscheck.operation import Arrays, Call, Oracle
+from crosscheck.operation import Arrays, Call, Oracle, RefusedError
 
 RUNS = 32
 """M. At one false alarm in 1e11 elements Student's quantile is 10.3 for 32 runs, 17.2 for half as many, 8.3 for twice as many; the normal
@@ -72,6 +72,9 @@ class Measured:
         no error is limited.
         """
         noisy = cast("NoisyOracle", oracle)
+        again = oracle.vjp(call)
+        if drawn := [name for name, value in result.items() if not np.array_equal(value, again[name], equal_nan=True)]:
+            raise RefusedError(f"asked twice for one input, the reference gives two results ({drawn[0]}): it draws random numbers itself")
         scales = [SCALES[run % 2] for run in range(RUNS)]
         # What underflows loses the smallest subnormal number of the subject's precision, once the spread is scaled from epsilon to u.
         lost, flushed = arithmetic.smallest / arithmetic.unit, arithmetic.smallest_normal / arithmetic.unit

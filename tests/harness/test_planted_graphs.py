@@ -161,6 +161,41 @@ def test_statistics_that_change_between_steps() -> None:
     assert comparison.first.judgement.kind is Kind.WIRE
 
 
+@pytest.mark.parametrize(("layer", "place"), [("", "step 2, conv.weight.exp_avg.before"), ("linear", "step 2, linear.weight.exp_avg.before")])
+def test_state_that_is_gone(layer: str, place: str) -> None:
+    """An optimizer that is made anew in each step, or forgets one parameter, starts from less than the step before left."""
+
+    def forgetful(twins: Twins) -> None:
+        state = twins.subject.optimizer.state  # type: ignore[attr-defined]
+        for arrays in state.values():
+            for name in [name for name in arrays if name.startswith(layer)]:
+                del arrays[name]
+
+    comparison = trained(lambda model, optimizer: None, forgetful)
+    assert comparison.verdict is Verdict.MISMATCH
+    assert comparison.first is not None
+    assert str(comparison.first.judgement.place) == place
+
+
+def test_nested_shortcuts() -> None:
+    """One layer's output arrives twice at the same sum; it is counted twice, backwards as well."""
+    rng = np.random.default_rng(0)
+    conv = scratch.Conv2d(2, 2, 3, padding=1, rng=rng)
+    model = scratch.Sequential(
+        first=scratch.Conv2d(1, 2, 3, 3, rng=rng),
+        relu=scratch.ReLU(),
+        block=scratch.Residual(scratch.Residual(conv)),
+        flat=scratch.Flatten(),
+        last=scratch.Linear(162, 10, rng=rng),
+    )
+    twins = layered(model, scratch.SGD(model.trainable_params, lr=0.01))
+    plan = Plan(np.dtype(np.float64), 4, 2, 1, 0, 0)
+    comparison = compared(twins, plan, digits())
+    for batch in batches(digits(), plan, np.random.default_rng(0)):
+        comparison.step(batch.x, batch.labels)
+    assert comparison.verdict is Verdict.MATCH
+
+
 def test_wiring_is_a_chain_unless_said_otherwise() -> None:
     assert wired(["a", "b", "c"], {"c": ("a", "b")}) == {"a": (INPUT,), "b": ("a",), "c": ("a", "b"), "loss": ("c",)}
 

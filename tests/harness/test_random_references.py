@@ -1,0 +1,39 @@
+"""A reference that draws random numbers is no reference: two runs of it are two results, and nothing that it says counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from unshrunk import check
+
+from crosscheck import Pair
+from crosscheck.judgement import Verdict
+
+
+class Linear:
+    """A linear layer whose output is too large."""
+
+    def __init__(self) -> None:
+        self.params = {"weight": np.ones((4, 3)), "bias": np.zeros(4)}
+        self.grads: dict[str, Any] = {}
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.params["weight"].T + self.params["bias"] + x.dtype.type(0.7)
+
+    def backward(self, grad_output: Any) -> Any:
+        self.grads = {"weight": grad_output.T @ self.x, "bias": grad_output.sum(axis=0)}
+        return grad_output @ self.params["weight"]
+
+
+def of_torch(x: Any, weight: Any, bias: Any) -> Any:
+    return torch.nn.functional.linear(x, weight, bias) + np.random.normal()  # noqa: NPY002 - as people write it
+
+
+def test_output_is_not_passed_over() -> None:
+    """That rounding would decide everything is no excuse here."""
+    result = check(Pair(Linear(), of_torch, shapes=[(5, 3)], params={"weight": "weight", "bias": "bias"}))
+    assert result.verdict is Verdict.UNDECIDED
+    assert any("it draws random numbers itself" in one.reason for one in result.results)
