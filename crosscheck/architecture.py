@@ -38,8 +38,8 @@ class Architecture:
         continues the one before it.
     buffers : mapping of str to tuple of str
         The names of the state that layers keep from step to step, such as running statistics.
-    masked : frozenset of str
-        Dropouts, which get the mask that the subject drew.
+    masked : mapping of str to float
+        Dropouts, which get the mask that the subject drew, each with the probability of being dropped.
     """
 
     layers: Mapping[str, Oracle]
@@ -49,7 +49,7 @@ class Architecture:
     frozen: frozenset[str] = frozenset()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     buffers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    masked: frozenset[str] = frozenset()
+    masked: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> list[str]:

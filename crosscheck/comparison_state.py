@@ -9,6 +9,7 @@ from crosscheck.decisions import Decision
 from crosscheck.divergence import Divergence
 from crosscheck.freerun import Look
 from crosscheck.jury import Tally
+from crosscheck.masks import MaskCount
 from crosscheck.record import Key, Series
 
 Quantity = tuple[str, str]
@@ -35,6 +36,8 @@ class ComparisonState:
         The history of the free run.
     left : list of (layer, quantity), or None
         The names of the arrays that the last step left behind for the next one; None where it was not traced.
+    masks : list of (layer, MaskCount)
+        What each dropout drew so far.
     tallies : list of Tally
         Of a jury.
     jury_looks : list of ((reference, parameter), Look)
@@ -53,5 +56,6 @@ class ComparisonState:
     noise: list[tuple[Quantity, float]]
     looks: list[Look]
     left: list[Quantity] | None
+    masks: list[tuple[str, MaskCount]]
     tallies: list[Tally]
     jury_looks: list[tuple[Quantity, Look]]

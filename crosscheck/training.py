@@ -24,6 +24,7 @@ from crosscheck.isolated import check_layer, with_reading
 from crosscheck.judgement import Judgement, Kind, Verdict, fractions_of
 from crosscheck.jury import Jury
 from crosscheck.lockstep import StepReport, check_step, start_of
+from crosscheck.masks import MaskCount
 from crosscheck.operation import Call, Oracle
 from crosscheck.oracle_step import Start
 from crosscheck.snapshot import Snapshot, joined, parted
@@ -58,6 +59,7 @@ class TrainingComparison(Comparison):
     jury: Jury | None = None
     divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
+    masks: dict[str, MaskCount] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._twin: Training = self.make(self.arithmetic.dtype, None, 0)
@@ -117,6 +119,7 @@ class TrainingComparison(Comparison):
 
     def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
         isolated = list(self._isolated(trace, x, labels, report, lr_factor))
+        report.links.extend(self._masks(trace))
         self.record.add(report.links)
         self.record.add(isolated)
         self.record.add(report.whole)
@@ -128,6 +131,12 @@ class TrainingComparison(Comparison):
         found = [self._examined_once(judgement, report, trace, isolated) for judgement in broken]
         if self.first is None and (broken or excess):
             self.first = found[0] if found else self._divergence(excess[0], report, trace, isolated)
+
+    def _masks(self, trace: Trace) -> Iterator[Judgement]:
+        """Yield whether chance explains the masks that were drawn so far."""
+        for name, p in self.architecture.masked.items():
+            if (mask := trace.constants(name).get("mask")) is not None:
+                yield self.masks.setdefault(name, MaskCount(p)).judge(trace.place(name, "mask"), mask, self.arithmetic)
 
     def _isolated(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> Iterator[Judgement]:
         """Yield verdicts on each layer given the reference's own values from the same weights."""
@@ -244,6 +253,7 @@ class TrainingComparison(Comparison):
             noise=list(self._noise.items()),
             looks=self.free.history,
             left=None if left is None else list(left),
+            masks=list(self.masks.items()),
             tallies=[] if self.jury is None else list(self.jury.tallies.values()),
             jury_looks=[] if self.jury is None else list(self.jury.looks.items()),
         )
@@ -260,6 +270,7 @@ class TrainingComparison(Comparison):
         self.consequences.update(state.consequences)
         self.decisions.update(state.decisions)
         self.reference_fractions.update(state.reference_fractions)
+        self.masks.update(state.masks)
         self.broken.update(state.broken)
         self._noise.update(state.noise)
         self.free = self._free_run()

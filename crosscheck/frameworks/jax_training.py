@@ -26,6 +26,7 @@ from crosscheck.frameworks.jax_noise import Numbers
 from crosscheck.frameworks.jax_updates import STEPS
 from crosscheck.freerun import Position
 from crosscheck.operation import Constants
+from crosscheck.rounding import Scaling
 from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Outcome
 from crosscheck.trace import Trace
@@ -116,7 +117,7 @@ class JaxNetwork:
         layers = {name: replace(layer, device=device) for name, layer in self.layers.items()}
         params = {name: tuple(parameter_shapes(layer)) for name, layer in self.layers.items()}
         buffers = {name: tuple(layer.buffers) for name, layer in self.layers.items() if layer.buffers}
-        masked = frozenset(name for name, layer in self.layers.items() if layer.masked)
+        masked = {name: layer.theory.p for name, layer in self.layers.items() if layer.masked and isinstance(layer.theory, Scaling)}
         return Architecture(layers, replace(self.loss, device=device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> JaxTraining:

@@ -108,7 +108,7 @@ class TorchNetwork:
         oracles = {name: oracle(module, self.device) for name, module in self.modules.items()}
         params = {name: tuple(parameter_shapes(module)) for name, module in self.modules.items()}
         buffers = {name: own for name, module in self.modules.items() if (own := tuple(running_statistics(module)))}
-        masked = frozenset(name for name, module in self.modules.items() if isinstance(module, SharedDropout))
+        masked = {name: float(module.p) for name, module in self.modules.items() if isinstance(module, SharedDropout)}
         return Architecture(oracles, oracle(self.loss, self.device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:

@@ -72,6 +72,20 @@ class MaskRedrawn(scratch.Dropout):
         return np.asarray(np.roll(right, 1, axis=0))
 
 
+class NeverDrops(scratch.Dropout):
+    """Everything is kept, and scaled as if it were not."""
+
+    def forward(self, x: Array, mask: scratch.dropout.Mask | None = None) -> Array:
+        return super().forward(x, np.ones(x.shape, bool) if mask is None and self.training else mask)
+
+
+class SameMask(scratch.Dropout):
+    """The mask is drawn once."""
+
+    def forward(self, x: Array, mask: scratch.dropout.Mask | None = None) -> Array:
+        return super().forward(x, self.mask if mask is None and self.training else mask)
+
+
 class NotCorrected(scratch.Adam):
     """The running means are not corrected for their start at zero."""
 
@@ -159,6 +173,38 @@ def test_statistics_that_change_between_steps() -> None:
     assert comparison.first is not None
     assert str(comparison.first.judgement.place) == "step 2, norm.running_mean.before"
     assert comparison.first.judgement.kind is Kind.WIRE
+
+
+def masked(kind: type, steps: int) -> TrainingComparison:
+    """Train a network with a larger dropout of a faulty kind."""
+    rng = np.random.default_rng(0)
+    model = scratch.Sequential(flatten=scratch.Flatten(), dropout=scratch.Dropout(0.25, rng=rng), linear=scratch.Linear(784, 10, rng=rng))
+    model.layers["dropout"].__class__ = kind
+    plan = Plan(np.dtype(np.float64), 4, steps, 1, 0, 0)
+    comparison = compared(layered(model, scratch.SGD(model.trainable_params, lr=0.01)), plan, digits())
+    for batch in batches(digits(), plan, np.random.default_rng(0)):
+        comparison.step(batch.x, batch.labels)
+    return comparison
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "words"),
+    [
+        pytest.param(NeverDrops, 1, "3,136 of 3,136 elements were kept so far, expected 0.75 of them", id="never-drops"),
+        pytest.param(SameMask, 2, "the same mask as in the step before", id="same-mask"),
+    ],
+)
+def test_mask_that_is_not_drawn(kind: type, step: int, words: str) -> None:
+    """Whatever is computed with such a mask is right."""
+    comparison = masked(kind, 3)
+    assert comparison.verdict is Verdict.MISMATCH
+    assert comparison.first is not None
+    assert str(comparison.first.judgement.place) == f"step {step}, dropout.mask"
+    assert words in comparison.first.judgement.reason
+
+
+def test_mask_that_is_drawn() -> None:
+    assert masked(scratch.Dropout, 20).verdict is Verdict.MATCH
 
 
 @pytest.mark.parametrize(("layer", "place"), [("", "step 2, conv.weight.exp_avg.before"), ("linear", "step 2, linear.weight.exp_avg.before")])
