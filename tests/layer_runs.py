@@ -64,7 +64,7 @@ class Reference:
 
 
 REFERENCES: dict[str, Reference] = {
-    "torch": Reference(of_torch, (0, 1), all_batches=True),
+    "torch": Reference(of_torch, all_batches=True),
     "jax": Reference(reference.jax.twin),
     "keras": Reference(reference.keras.twin),
 }

@@ -178,7 +178,7 @@ def jury_facts(jury: Jury, perturbed: bool) -> Facts:
     """Return who agrees with whom."""
     return {
         "references": [
-            {"name": juror.name, "verdict_on_subject": jury.verdict_by(juror.name, perturbed).value, "free_run": _beside(jury, juror.name)}
+            {"name": juror.name, "verdict_on_subject": jury.verdict_by(juror.name, perturbed).value, "free_run": _beside(jury, juror.name, perturbed)}
             for juror in jury.jurors
         ],
         "opinions": [
@@ -198,14 +198,14 @@ def jury_facts(jury: Jury, perturbed: bool) -> Facts:
     }
 
 
-def _beside(jury: Jury, name: str) -> Facts | None:
-    """Return how far the subject has come apart from a further reference that trains alone."""
+def _beside(jury: Jury, name: str, perturbed: bool) -> Facts | None:
+    """Return how far the subject has come apart from a further reference that trains alone; without perturbed ones there is no yardstick for it."""
     looks = [look for (own, _), look in jury.looks.items() if own == name]
     if not looks:
         return None
     ratios = [look.distance / look.spread for look in looks if look.spread]
     verdicts = [look.verdict for look in looks]
-    verdict = next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v in verdicts), Verdict.MATCH)
+    verdict = next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v in verdicts), Verdict.MATCH) if perturbed else Verdict.SKIPPED
     return {
         "max_weight_difference": number(max(look.largest for look in looks)),
         "largest_ratio_to_spread": number(max(ratios)) if ratios else None,

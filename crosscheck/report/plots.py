@@ -45,6 +45,7 @@ def _svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
 def losses(facts: Facts) -> str:
     """Return the loss curves of both sides on one plot."""
     curves = facts["losses"]
+    names = {"subject": facts["subject"], "reference": facts["jury"]["references"][0]["name"] if facts["jury"] else facts["reference"]}
     top = max([value for side in ("subject", "reference") for value in curves[side] if value], default=1.0)
 
     def draw(figure: Figure) -> None:
@@ -52,7 +53,7 @@ def losses(facts: Facts) -> str:
         for side, colour, style, width in (("reference", REFERENCE, "-", 3.5), ("subject", SUBJECT, "-", 1.2)):
             dot = "o" if len(curves["steps"]) == 1 else None  # one step makes no line
             axes.plot(
-                curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, marker=dot, markersize=3 * width, label=facts[side]
+                curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, marker=dot, markersize=3 * width, label=names[side]
             )
         axes.set(xlabel="step", ylabel="training loss", ylim=(0, 1.1 * top))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -26,7 +26,7 @@ def _parts(facts: Facts) -> Iterator[RenderableType]:
     yield Text()
     yield _table(facts)
     yield from _notes(facts)
-    if facts["jury"]:
+    if facts["jury"] and facts["jury"]["opinions"]:
         yield Text()
         yield jury(facts["jury"])
 
@@ -43,7 +43,11 @@ def jury(facts: Facts) -> Table:
     beside = {reference["name"]: reference["free_run"] for reference in facts["references"]}
     for side in dict.fromkeys(opinion["side"] for opinion in facts["opinions"]):
         apart = beside.get(side)
-        difference = Text("-", style="dim") if apart is None else Text(f"{apart['max_weight_difference']:.2g}", style=COLOURS[apart["verdict"]])
+        difference = (
+            Text("-", style="dim")
+            if apart is None
+            else Text(f"{apart['max_weight_difference']:.2g}", style="" if apart["verdict"] == "skipped" else COLOURS[apart["verdict"]])
+        )
         table.add_row(side, *(_opinion(opinions[side, name]) for name in names), difference)
     return table
 
