@@ -7,7 +7,7 @@ computed with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -178,24 +178,26 @@ class JaxNetwork:
         return self._run(kept, x, labels, masks, jitter, lr, traced)
 
     def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, jitter: _Jitter, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
+        # What is shown must be what was computed with: where XLA fuses, it may compute a value twice, and not to the same bits.
+        shown = jax.lax.optimization_barrier if traced else _same
         inputs: Named = {}
         outputs: Named = {INPUT: x}
         pulls: Named = {}
         buffers = dict(kept.buffers)
         for name, layer in self.layers.items():
-            inputs[name] = self._input(name, outputs)
+            inputs[name] = shown(self._input(name, outputs))
             given = _of(kept.buffers, name)
             forward = _forward(layer, (masks[name],) if name in masks else (), given)
             output, pulls[name], after = jax.vjp(forward, inputs[name], _of(kept.params, name), has_aux=True)
-            outputs[name] = jitter.perturbed(output, (name, "output"))
+            outputs[name] = shown(jitter.perturbed(output, (name, "output")))
             buffers.update({f"{name}.{own}": jitter.perturbed(value, (name, own)) for own, value in after.items()})
         last = outputs[self.last]
         loss, pull = jax.vjp(lambda y: self.loss.function(y, labels), last)
-        cotangents, grads, grad_inputs = self._backward(pulls, pull(jnp.ones_like(loss))[0], jitter)
+        cotangents, grads, grad_inputs = self._backward(pulls, shown(pull(jnp.ones_like(loss))[0]), jitter, shown)
         params, state = dict(kept.params), dict(kept.state)
         for key, grad in grads.items():
             layer_name, _, own = key.rpartition(".")
-            grads[key] = jitter.perturbed(grad, (layer_name, f"{own}.grad"))
+            grads[key] = shown(jitter.perturbed(grad, (layer_name, f"{own}.grad")))
             updated, state[key] = self.update(params[key], grads[key], kept.state.get(key, {}), lr)
             params[key] = jitter.perturbed(updated, (layer_name, own))
         seen: Named = {}
@@ -203,7 +205,7 @@ class JaxNetwork:
             seen = {"input": inputs, "output": outputs, "grad_output": cotangents, "grad_input": grad_inputs, "grads": grads, "buffers": buffers}
         return Kept(params, state, buffers), loss, last, seen
 
-    def _backward(self, pulls: Named, grad_loss: Any, jitter: _Jitter) -> tuple[Named, Named, Named]:
+    def _backward(self, pulls: Named, grad_loss: Any, jitter: _Jitter, shown: Callable[[Any], Any]) -> tuple[Named, Named, Named]:
         """Return the cotangents of all layers that are reached, the gradients of their parameters, and those of their inputs."""
         if not self.trained:
             return {}, {}, {}
@@ -216,14 +218,18 @@ class JaxNetwork:
             if not arrived[name]:
                 continue
             whole = sum((value for _, value in arrived[name][1:]), start=arrived[name][0][1])
-            cotangents[name] = jitter.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name]))
-            grad_inputs[name], own = pulls[name](cotangents[name])
+            cotangents[name] = shown(jitter.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name])))
+            grad_inputs[name], own = shown(pulls[name](cotangents[name]))
             if name not in self.frozen:
                 grads.update({f"{name}.{parameter}": grad for parameter, grad in own.items()})
             for source in self.wiring[name]:
                 if source in arrived:
                     arrived[source].append((name, grad_inputs[name]))
         return cotangents, grads, grad_inputs
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
