@@ -164,7 +164,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         subject=subject_of(options),
         reference=" and ".join(juror.name for juror in twins.jurors),
         settings=settings_of(options, KEEPING),
-        environment=environment(plan.seed, digits.sha256, twins.place, options.tf32),
+        environment=environment(plan.seed, digits.sha256, options.reference, twins.place, options.tf32),
         steps_asked=plan.steps,
         checks_asked=plan.checks,
         command=command(without(arguments, *KEEPING_OPTIONS)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,7 +170,8 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
     console.print(f"test  {len(differing):,} of {len(labels):,} predictions differ", markup=False)
 
 
-FRAMEWORKS = ("torch", "jax", "keras")
+COMPUTES_WITH = {"torch": ("torch",), "jax": ("jax",), "keras": ("jax", "keras")}
+"""The packages that a reference framework computes with."""
 
 
 def limit_threads() -> None:
@@ -179,11 +180,12 @@ def limit_threads() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
-def environment(seed: int, sha256: dict[str, str], device: str, tf32: bool) -> dict[str, Any]:
-    """Return versions, BLAS, threads, the references' device, seed and checksums."""
+def environment(seed: int, sha256: dict[str, str], references: Sequence[str], device: str, tf32: bool) -> dict[str, Any]:
+    """Return versions, BLAS, threads, the references' device, seed and checksums; of packages, those that the run computes with."""
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     blas = [f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture', 'unknown kernel')})" for pool in pools]
-    frameworks = {name: str(sys.modules[name].__version__) for name in FRAMEWORKS if name in sys.modules}
+    packages = dict.fromkeys(package for name in references for package in COMPUTES_WITH[name])
+    frameworks = {name: str(sys.modules[name].__version__) for name in packages}
     threads = {"numpy": max((pool["num_threads"] for pool in pools), default=1)}
     if "torch" in frameworks:
         threads["torch"] = sys.modules["torch"].get_num_threads()
