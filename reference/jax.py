@@ -39,7 +39,6 @@ from crosscheck.rounding import (
 from crosscheck.update import Settings
 from reference.copying import same
 from reference.counterpart import Counterpart
-from scratch import activation
 from scratch.normalisation import BatchNorm
 
 Twin = tuple[JaxOracle, LayerLayout]
@@ -126,11 +125,6 @@ def _(layer: scratch.LeakyReLU) -> Twin:
 @twin.register
 def _(layer: scratch.Sigmoid) -> Twin:
     return JaxOracle(jax.nn.sigmoid, Elementwise(sigmoid), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: activation.SiLU) -> Twin:
-    return JaxOracle(jax.nn.silu, shapes={}), LayerLayout()
 
 
 @twin.register

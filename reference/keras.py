@@ -37,7 +37,6 @@ from crosscheck.rounding import (
 )
 from crosscheck.update import Settings
 from reference.counterpart import Counterpart
-from scratch import activation
 from scratch.normalisation import BatchNorm
 
 import keras  # isort: skip
@@ -178,11 +177,6 @@ def _(layer: scratch.LeakyReLU) -> Twin:
 @twin.register
 def _(layer: scratch.Sigmoid) -> Twin:
     return _without_params(keras.layers.Activation("sigmoid"), Elementwise(sigmoid))
-
-
-@twin.register
-def _(layer: activation.SiLU) -> Twin:
-    return replace(oracle(keras.layers.Activation("silu")), shapes={}), LayerLayout()
 
 
 @twin.register

@@ -26,7 +26,7 @@ from crosscheck.update import Settings
 from reference import copying
 from reference.copying import same, settings_of
 from reference.counterpart import Counterpart
-from scratch import activation, article
+from scratch import article
 from scratch.normalisation import BatchNorm
 from scratch.optimizer import Optimizer
 
@@ -89,11 +89,6 @@ def _(layer: scratch.LeakyReLU) -> Twin:
 @twin.register
 def _(layer: scratch.Sigmoid) -> Twin:
     return nn.Sigmoid(), LayerLayout()
-
-
-@twin.register
-def _(layer: activation.SiLU) -> Twin:
-    return nn.SiLU(), LayerLayout()
 
 
 @twin.register

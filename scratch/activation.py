@@ -95,27 +95,6 @@ class Tanh(Layer):
         return grad_output * (1 - self._output**2)
 
 
-class SiLU(Layer):
-    """x times its sigmoid, for each element of an array of any shape."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._input: Array | None = None
-
-    def forward(self, x: Array) -> Array:
-        """Return ``x * sigmoid(x)``."""
-        self.check_floats(x)
-        self._input = x.copy()
-        return x * sigmoid(x)
-
-    def backward(self, grad_output: Array) -> Array:
-        """Return ``grad_output * (s + x * s * (1 - s))`` with s the sigmoid, by the product rule; 1 - s is the sigmoid of -x."""
-        self.check_grad_output(grad_output, None if self._input is None else self._input.shape)
-        assert self._input is not None
-        x, s = self._input, sigmoid(self._input)
-        return grad_output * (s + x * s * sigmoid(-x))
-
-
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), which is exp(x) / (1 + exp(x)) as well: the form whose exponential is at most 1 cannot overflow."""
     exponential = np.exp(-np.abs(x))
