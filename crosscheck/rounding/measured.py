@@ -72,13 +72,13 @@ class Measured:
         no error is limited.
         """
         noisy = cast("NoisyOracle", oracle)
-        again = oracle.vjp(call)
-        if drawn := [name for name, value in result.items() if not np.array_equal(value, again[name], equal_nan=True)]:
-            raise RefusedError(f"asked twice for one input, the reference gives two results ({drawn[0]}): it draws random numbers itself")
         scales = [SCALES[run % 2] for run in range(RUNS)]
         # What underflows loses the smallest subnormal number of the subject's precision, once the spread is scaled from epsilon to u.
         lost, flushed = arithmetic.smallest / arithmetic.unit, arithmetic.smallest_normal / arithmetic.unit
         runs = [noisy.noisy(call, scale, self.seed + run, lost * scale, flushed * scale) for run, scale in enumerate(scales)]
+        again = oracle.vjp(call)
+        if drawn := [name for name, value in result.items() if not np.array_equal(value, again[name], equal_nan=True)]:
+            raise RefusedError(f"asked twice for one input, the reference gives two results ({drawn[0]}): it draws random numbers itself")
         forward, both = noisy.largest(replace(call, grad_output=None)), noisy.largest(call)
         factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, RUNS)
         bounds = {}
