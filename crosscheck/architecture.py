@@ -64,7 +64,7 @@ class Architecture:
     @cached_property
     def consumers(self) -> dict[str, tuple[str, ...]]:
         """The layers, or the loss, that each layer's output goes to, in order."""
-        return {name: tuple(other for other, sources in self.wiring.items() for source in sources if source == name) for name in self.names}
+        return consumers_in(self.wiring)
 
     def at_rate(self, lr_factor: float) -> Architecture:
         """Return the same network, updated at so many times the learning rate of its settings."""
@@ -78,6 +78,11 @@ class Architecture:
             return 0
         trains = [bool(self.params[name]) and name not in self.frozen for name in self.names]
         return trains.index(True) if any(trains) else len(trains)
+
+
+def consumers_in(wiring: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return, of a wiring, where each layer's output goes to, in order; a place that gets it twice is named twice."""
+    return {name: tuple(other for other, sources in wiring.items() for source in sources if source == name) for name in wiring if name != LOSS}
 
 
 def wired(names: list[str], sources: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -94,6 +94,13 @@ def same(names: Mapping[str, Any]) -> dict[str, Parameter]:
     return {name: Parameter(name, Layout()) for name in names}
 
 
+def windows_of(layer: Any) -> dict[str, tuple[int, int]]:
+    """Return the settings of windows of the kind that hypotheses about them know."""
+    if layer.padding == "same" or getattr(layer, "dilation", (1, 1)) != (1, 1):
+        return {}
+    return {"kernel": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}
+
+
 def _in_layout(value: Any, layout: Layout, dtype: npt.DTypeLike) -> Any:
     # A count of steps is a single number, and no axis of it is anywhere.
     return np.array(layout.to_subject(value) if np.ndim(value) else value, dtype)

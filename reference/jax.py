@@ -37,7 +37,7 @@ from crosscheck.rounding import (
     tanh,
 )
 from crosscheck.update import Settings
-from reference.copying import same
+from reference.copying import same, windows_of
 from reference.counterpart import Counterpart
 from scratch.normalisation import BatchNorm
 
@@ -67,7 +67,7 @@ def _(layer: scratch.Conv2d) -> Twin:
         y = lax.conv_general_dilated(x, weight, stride, sides, rhs_dilation=dilation, dimension_numbers=_IMAGES, feature_group_count=groups)
         return y if bias is None else y + bias[:, None, None]
 
-    return JaxOracle(convolution, Multilinear(), _windows(layer), shapes=_shapes(layer.params)), _same(layer)
+    return JaxOracle(convolution, Multilinear(), windows_of(layer), shapes=_shapes(layer.params)), _same(layer)
 
 
 @twin.register
@@ -81,7 +81,7 @@ def _(layer: scratch.MaxPool2d) -> Twin:
         return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, *kernel), (1, 1, *stride), sides)
 
     overlapping = any(size > step for size, step in zip(kernel, stride, strict=True))
-    return JaxOracle(max_pooling, Selection(overlapping), _windows(layer), window_kinks(kernel, stride, padding), shapes={}), LayerLayout()
+    return JaxOracle(max_pooling, Selection(overlapping), windows_of(layer), window_kinks(kernel, stride, padding), shapes={}), LayerLayout()
 
 
 @twin.register
@@ -96,7 +96,7 @@ def _(layer: scratch.AvgPool2d) -> Twin:
     def average_pooling(x: Any) -> Any:
         return summed(x) / (area if count_padding else summed(jnp.ones_like(x)))
 
-    return JaxOracle(average_pooling, Average(JaxOracle(summed)), _windows(layer), shapes={}), LayerLayout()
+    return JaxOracle(average_pooling, Average(JaxOracle(summed)), windows_of(layer), shapes={}), LayerLayout()
 
 
 @twin.register
@@ -230,13 +230,6 @@ def _(layer: scratch.MSELoss) -> Twin:
 
 def _at_labels(log_probabilities: Any, labels: Any) -> Any:
     return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1).mean()
-
-
-def _windows(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of windows of the kind that hypotheses about them know."""
-    if layer.padding == "same" or getattr(layer, "dilation", (1, 1)) != (1, 1):
-        return {}
-    return {"kernel": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}
 
 
 def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -36,6 +36,7 @@ from crosscheck.rounding import (
     tanh,
 )
 from crosscheck.update import Settings
+from reference.copying import windows_of
 from reference.counterpart import Counterpart
 from scratch.normalisation import BatchNorm
 
@@ -97,7 +98,7 @@ def _(layer: scratch.Conv2d) -> Twin:
     convolution = keras.layers.Conv2D(channels_out, layer.kernel_size, layer.stride, mode, **options)
     # Keras pads by nothing or by as much as keeps the size; anything else is a layer of its own.
     chain = keras.Sequential([keras.Input((channels_in_group * layer.groups, None, None)), *padding, convolution])
-    return replace(oracle(chain), theory=Multilinear(), settings=_windows(layer)), layout
+    return replace(oracle(chain), theory=Multilinear(), settings=windows_of(layer)), layout
 
 
 def _dilated_and_strided(layer: scratch.Conv2d) -> Callable[..., Any]:
@@ -119,7 +120,7 @@ def _(layer: scratch.MaxPool2d) -> Twin:
     kernel, stride = layer.kernel_size, layer.stride
     padding: Any = layer.padding
     overlapping = any(size > step for size, step in zip(kernel, stride, strict=True))
-    known: Any = {"theory": Selection(overlapping), "settings": _windows(layer), "kinks": window_kinks(kernel, stride, padding), "shapes": {}}
+    known: Any = {"theory": Selection(overlapping), "settings": windows_of(layer), "kinks": window_kinks(kernel, stride, padding), "shapes": {}}
     return replace(oracle(PaddedMaxPooling2D(kernel, stride, padding)), **known), LayerLayout()
 
 
@@ -137,7 +138,7 @@ def _(layer: scratch.AvgPool2d) -> Twin:
     def summed(x: Any) -> Any:
         return mean(x) * area
 
-    return replace(oracle(average_pooling), theory=Average(_Counting(oracle(summed))), settings=_windows(layer), shapes={}), LayerLayout()
+    return replace(oracle(average_pooling), theory=Average(_Counting(oracle(summed))), settings=windows_of(layer), shapes={}), LayerLayout()
 
 
 @dataclass(frozen=True)
@@ -268,13 +269,6 @@ def _kernel(layer: scratch.Layer, pattern: str) -> LayerLayout:
 
 def _shapes(layer: scratch.Layer, layout: LayerLayout) -> dict[str, tuple[int, ...]]:
     return {parameter.name: parameter.layout.to_reference(layer.params[name]).shape for name, parameter in layout.params.items()}
-
-
-def _windows(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of windows of the kind that hypotheses about them know."""
-    if layer.padding == "same" or getattr(layer, "dilation", (1, 1)) != (1, 1):
-        return {}
-    return {"kernel": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}
 
 
 def network(layers: Mapping[str, object], loss: object) -> tuple[dict[str, JaxOracle], JaxOracle, dict[str, LayerLayout]]:

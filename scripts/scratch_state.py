@@ -5,33 +5,22 @@ Restored, it goes on bit for bit as it would have. Parameters and buffers alone 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from checkpoints import AnyArrays, Arrays, CheckpointError, read_arrays, write_arrays
 
 from crosscheck.snapshot import Snapshot
 
 
-def leaves(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the layers of a network that hold no others, inner chains included, as ``block1.conv1``."""
-    for name, layer in model.layers.items():
-        if hasattr(layer, "layers"):
-            yield from ((f"{name}.{inner}", leaf) for inner, leaf in leaves(layer))
-        else:
-            yield name, layer
-
-
 @contextmanager
 def evaluation(model: Any) -> Iterator[None]:
-    """Put every layer that distinguishes them into evaluation mode, and back."""
-    before = [(layer, layer.training) for _, layer in leaves(model) if hasattr(layer, "training")]
-    for layer, _ in before:
-        layer.training = False
+    """Put every layer into evaluation mode, and back into its own."""
+    before = [(layer, layer.training) for layer in model.layers.values()]
+    model.eval()
     try:
         yield
     finally:
@@ -41,11 +30,7 @@ def evaluation(model: Any) -> Iterator[None]:
 
 def weights(model: Any) -> AnyArrays:
     """Return the arrays themselves of all parameters and buffers, named ``layer.parameter``."""
-    return {f"{name}.{own}": value for name, layer in leaves(model) for own, value in {**layer.params, **_buffers(layer)}.items()}
-
-
-def _buffers(layer: Any) -> Mapping[str, npt.NDArray[Any]]:
-    return getattr(layer, "buffers", {})
+    return {f"{name}.{own}": value for name, layer in model.layers.items() for own, value in {**layer.params, **layer.buffers}.items()}
 
 
 def save_weights(model: Any, path: Path) -> None:
@@ -84,16 +69,10 @@ def _take_over(ours: Arrays, found: Arrays, complaint: str) -> None:
         value[...] = found[name]
 
 
-def optimizer_state(optimizer: Any) -> dict[str, dict[str, npt.NDArray[Any]]]:
-    """Return an optimizer's own state: name of the state, name of the parameter, array."""
-    state: dict[str, dict[str, npt.NDArray[Any]]] = optimizer.state if hasattr(optimizer, "state") else {"momentum": optimizer.buffers}
-    return state
-
-
 def snapshot(model: Any, optimizer: Any) -> Snapshot:
     """Return all that a network in training remembers, as arrays and as what JSON can say."""
     arrays = {f"weights/{name}": value.copy() for name, value in weights(model).items()}
-    arrays |= {f"optimizer/{state}/{name}": value.copy() for state, own in optimizer_state(optimizer).items() for name, value in own.items()}
+    arrays |= {f"optimizer/{state}/{name}": value.copy() for state, own in optimizer.state.items() for name, value in own.items()}
     return Snapshot(arrays, {"generators": {name: rng.bit_generator.state for name, rng in _generators(model)}})
 
 
@@ -106,7 +85,7 @@ def restore(model: Any, optimizer: Any, snapshot: Snapshot) -> None:
         If it is that of another network.
     """
     _take_over(weights(model), _below(snapshot.arrays, "weights/"), "the checkpoint is not of this network")
-    for state, own in optimizer_state(optimizer).items():
+    for state, own in optimizer.state.items():
         own.clear()
         own.update(_below(snapshot.arrays, f"optimizer/{state}/"))
     for name, rng in _generators(model):
@@ -119,7 +98,7 @@ def _below(arrays: Arrays, prefix: str) -> AnyArrays:
 
 def _generators(model: Any) -> Iterator[tuple[str, np.random.Generator]]:
     """Yield the generators that layers keep, for their masks."""
-    for name, layer in leaves(model):
+    for name, layer in model.layers.items():
         for attribute, value in vars(layer).items():
             if isinstance(value, np.random.Generator):
                 yield f"{name}.{attribute}", value

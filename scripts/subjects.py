@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scratch_state import restore, snapshot
+from scratch_state import evaluation, restore, snapshot
 
 import scratch
 from crosscheck.adapters.listening import ListenedNetwork
@@ -99,10 +99,8 @@ class ScratchNetwork(ListenedNetwork):
         return loss
 
     def _evaluate(self, x: Array) -> Array:
-        self.model.eval()
-        output = self.model.forward(x)
-        self.model.train()
-        return output
+        with evaluation(self.model):
+            return self.model.forward(x)
 
 
 def adapted(layer: scratch.Layer) -> Dicts:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoints import AnyArrays, Arrays, CheckpointError, Facts
-from scratch_state import evaluation, leaves, restore, snapshot, weights
+from scratch_state import evaluation, restore, snapshot, weights
 
 import scratch
 from crosscheck.snapshot import Snapshot
@@ -115,7 +115,7 @@ def test_snapshot_is_a_copy() -> None:
 
 
 def test_names_of_inner_layers() -> None:
-    assert [name for name, _ in leaves(network()[0])] == ["linear", "block.noise", "block.linear"]
+    assert list(network()[0].layers) == ["linear", "block.noise", "block.linear"]
 
 
 def test_snapshot_of_another_network() -> None:
@@ -129,7 +129,7 @@ def test_snapshot_of_another_network() -> None:
 def test_evaluation_ends_even_in_an_error() -> None:
     """Inside, every layer predicts; after it, each is in its mode again."""
     model, _ = network()
-    noise = dict(leaves(model))["block.noise"]
+    noise = model.layers["block.noise"]
     modes = []
 
     def predict() -> None:

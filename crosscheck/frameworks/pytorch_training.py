@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from crosscheck.architecture import INPUT, LOSS, Architecture, wired
+from crosscheck.architecture import INPUT, LOSS, Architecture, consumers_in, wired
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks import pytorch_snapshot
 from crosscheck.frameworks.pytorch import NAME, SharedDropout, array, oracle, takes_labels, tensor
@@ -145,7 +145,7 @@ class TorchTraining:
         self._generator = torch.Generator().manual_seed(seed)
         self._jitter = None if noise is None else Jitter(noise, self._generator)
         self._wiring = wired(list(self.modules), network.sources)
-        self._consumers = {name: tuple(other for other, own in self._wiring.items() if name in own) for name in self.modules}
+        self._consumers = consumers_in(self._wiring)
         for name in network.frozen:
             self.modules[name].requires_grad_(False)
         self._tensors = {
