@@ -1,0 +1,11 @@
+"""The mistakes that people make in hand-written networks, each planted in a right implementation: what the harness has to find.
+
+One module for each kind of layer. A new fault is one class with a docstring, derived from the right implementation, and its decorator.
+"""
+
+from __future__ import annotations
+
+from faults import convolution
+from faults.fault import FAULTS, Fault, Host
+
+__all__ = ["FAULTS", "Fault", "Host", "convolution"]

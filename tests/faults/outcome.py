@@ -1,0 +1,58 @@
+"""What the harness says about a fault: whether it sees it, where, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crosscheck.checking import PairResult, check_pair
+from crosscheck.checks import Settings
+from crosscheck.judgement import Verdict
+from crosscheck.model_pair import ModelPair
+from faults.fault import Fault
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer of a whole check of a pair.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    place : str
+        The first divergence, in the words of :attr:`Fault.at`; empty where there is none.
+    cause : str
+        The name of the hypothesis; empty where it is unknown.
+    checks : dict of str to str
+        The verdict of each check by name.
+    words : str
+        Why the pair could not be checked, or what was wrong, as a person gets to read it.
+    """
+
+    verdict: Verdict
+    place: str
+    cause: str
+    checks: dict[str, str]
+    words: str
+
+    def right(self, fault: Fault) -> bool:
+        """Return whether a fault was seen at its place and explained as far as it can be."""
+        return self.verdict is Verdict.MISMATCH and self.place == fault.at and self.cause == fault.cause
+
+
+def outcome_of(fault: Fault, seed: int = 0) -> Outcome:
+    """Check a fault as anybody's code is checked."""
+    return as_outcome(check_pair(fault.pair(), Settings(seed=seed, shrink=False)))
+
+
+def as_outcome(result: PairResult) -> Outcome:
+    """Return what was found about a pair in the words of the catalogue."""
+    checks = {one.check: str(one.verdict) for one in result.results}
+    first = result.first
+    if first is None:
+        return Outcome(result.verdict, "", "", checks, result.error)
+    divergence = first.divergence
+    if divergence is None:
+        return Outcome(result.verdict, first.check, "", checks, first.reason)
+    place, cause = divergence.judgement.place, divergence.cause
+    where = f"{place.layer}.{place.quantity}" if isinstance(result.pair, ModelPair) else place.quantity
+    return Outcome(result.verdict, where, cause.name if cause else "", checks, first.reason or (str(cause) if cause else "unknown"))
