@@ -123,8 +123,7 @@ def _layer_norm_backward(
 
 
 def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
-    exponentials = (x - x.amax(dim, keepdim=True)).exp()
-    return exponentials / exponentials.sum(dim, keepdim=True)
+    return _log_softmax(x, dim, half).exp()
 
 
 def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
@@ -132,12 +131,18 @@ def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any)
 
 
 def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
-    depths = x - x.amax(dim, keepdim=True)
-    return depths - depths.exp().sum(dim, keepdim=True).log()
+    # Of the usual forms the one that rounds most: with the maximum added to the logarithm, the sum rounds at the maximum's size.
+    largest = x.amax(dim, keepdim=True)
+    return x - (largest + (x - largest).exp().sum(dim, keepdim=True).log())
 
 
 def _log_softmax_backward(grad: torch.Tensor, logarithm: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
     return grad - logarithm.exp() * grad.sum(dim, keepdim=True)
+
+
+def _sigmoid(x: torch.Tensor) -> torch.Tensor:
+    # Of the usual forms the one that rounds most: far below zero the sum cancels.
+    return 0.5 * (1 + (0.5 * x).tanh())
 
 
 def _sigmoid_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -159,6 +164,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "lerp": _lerp,
     "addcmul": _addcmul,
     "addcdiv": _addcdiv,
+    "sigmoid": _sigmoid,
     "sigmoid_backward": _sigmoid_backward,
     "tanh_backward": _tanh_backward,
     "square": lambda x: x * x,

@@ -22,11 +22,11 @@ Formula: TypeAlias = Callable[[Operand], tuple[Operand, Operand]]
 
 
 def sigmoid(x: Operand) -> tuple[Operand, Operand]:
-    """Return s = 1 / (1 + exp(-x)) and s (1 - s)."""
+    """Return s = 1 / (1 + exp(-x)) and s (1 - s); s is (1 + tanh(x / 2)) / 2, too, in which the sum cancels far below zero."""
     small = np.exp(-np.abs(x))
     larger, smaller = 1 / (1 + small), small / (1 + small)
     positive = x.value >= 0
-    output, rest = np.where(positive, larger, smaller), np.where(positive, smaller, larger)
+    output, rest = widest(np.where(positive, larger, smaller), 0.5 * (1 + np.tanh(0.5 * x))), np.where(positive, smaller, larger)
     return output, widest(output * (1 - output), output * rest)
 
 
