@@ -123,7 +123,8 @@ def _layer_norm_backward(
 
 
 def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
-    return _log_softmax(x, dim, half).exp()
+    exponentials = (x - x.amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
 
 
 def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
@@ -131,9 +132,8 @@ def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any)
 
 
 def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
-    # Of the usual forms the one that rounds most: with the maximum added to the logarithm, the sum rounds at the maximum's size.
-    largest = x.amax(dim, keepdim=True)
-    return x - (largest + (x - largest).exp().sum(dim, keepdim=True).log())
+    depths = x - x.amax(dim, keepdim=True)
+    return depths - depths.exp().sum(dim, keepdim=True).log()
 
 
 def _log_softmax_backward(grad: torch.Tensor, logarithm: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
