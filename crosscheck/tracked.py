@@ -216,6 +216,13 @@ def widest(*forms: Operand) -> Operand:
     return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].arithmetic)
 
 
+def in_range_with(result: Operand, step: Operand) -> Operand:
+    """Return a result, nothing being known about it where a number that a usual formula takes on the way is out of range."""
+    if not isinstance(result, Tracked):
+        return result
+    return result.like(result.value, np.where(np.isinf(step.error), np.inf, result.error))
+
+
 def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
     """Return ``kept old + (1 - kept) new``, or ``old + (1 - kept) (new - old)``.
 

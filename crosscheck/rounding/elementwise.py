@@ -15,7 +15,7 @@ import numpy as np
 
 from crosscheck.arithmetic import ELEMENTARY, Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Oracle
-from crosscheck.tracked import Operand, Tracked, constant, erf, erfc, widest
+from crosscheck.tracked import Operand, Tracked, constant, erf, erfc, in_range_with, widest
 
 Formula: TypeAlias = Callable[[Operand], tuple[Operand, Operand]]
 """Returns a function's value and its derivative."""
@@ -60,7 +60,8 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # (1 + t) / 2 is the sigmoid of 2 z.
     s, slope_of_s = sigmoid(2 * z)
     slope = widest(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
-    return widest(0.5 * x * (1 + t), x * s), slope
+    # Whoever multiplies 1 - t², which is zero far out, by x² gets no number where that is infinite, as PyTorch does.
+    return widest(0.5 * x * (1 + t), x * s), in_range_with(slope, np.square(x))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def plain(name: str, module: nn.Module, ways: Mapping[str, Way], shapes: list[Sh
 
 def measured(name: str, function: Callable[..., Any], written: Mapping[str, Way], shapes: list[Shape], params: Mapping[str, Shape]) -> LayerTask:
     """Return a layer whose reference is a function, the rounding of which is measured."""
-    return LayerTask(name, lambda: oracle(function), written, shapes, params, cost=10.0)
+    return LayerTask(name, lambda: oracle(function), written, shapes, params, cost=15.0)
 
 
 def summed(call: Call) -> Results:
@@ -83,7 +83,7 @@ LAYERS = (
     conv("conv2d", convolution.Windows(), (3, 2), [(3, 2, 5, 6), (1, 2, 4, 3)]),
     conv("conv2d, stride 2, padding 1", convolution.Windows(2, 1), (3, 3), [(3, 2, 7, 6), (2, 2, 4, 5)]),
     dense("linear", 12, 5, (4, 1), linear.WAYS),
-    dense("linear, 400 to 40", 400, 40, (48,), linear.LARGE, cost=20.0),
+    dense("linear, 400 to 40", 400, 40, (48,), linear.LARGE, cost=45.0),
     plain("max pool 2", nn.MaxPool2d(2), pooling.maximum_ways(pooling.Pool(2, 2)), IMAGES),
     plain("max pool 3, stride 1", nn.MaxPool2d(3, 1), pooling.maximum_ways(pooling.Pool(3, 1)), IMAGES),
     plain("average pool 2", nn.AvgPool2d(2), pooling.average_ways(pooling.Pool(2, 2)), IMAGES),

@@ -34,7 +34,7 @@ class NetworkTask:
     network: str
     ways: Sequence[str] = ("scratch",)
     sensitive: Sequence[str] = ("scratch",)
-    cost: float = 10.0
+    cost: float = 1.0
 
     @property
     def quantities(self) -> int:

@@ -135,7 +135,7 @@ class RunTask:
     ways: Sequence[str] = ("scratch",)
     sensitive: Sequence[str] = ()
     quantities: int = 10
-    cost: float = 40.0
+    cost: float = 60.0
 
     @property
     def name(self) -> str:

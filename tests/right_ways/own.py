@@ -56,12 +56,12 @@ def _task(name: str, row: str, written: dict[str, Way], twin: tuple[Oracle, Laye
 def _in_scratch(row: str) -> LayerTask:
     layer = CASES[row].make(np.random.default_rng(0))
     module, layout = reference.pytorch.twin(layer)
-    return _task(f"scratch {row}", row, {"scratch": AdaptedLayer(Dicts(layer), layout).vjp}, (oracle(module), layout), 5.0)
+    return _task(f"scratch {row}", row, {"scratch": AdaptedLayer(Dicts(layer), layout).vjp}, (oracle(module), layout), 3.0)
 
 
 def _in_jax(row: str) -> LayerTask:
     twin = reference.jax.twin(CASES[row].make(np.random.default_rng(0)))
-    return _task(f"jax {row}", row, dict(jax_ways(twin[0])), twin, 20.0)
+    return _task(f"jax {row}", row, dict(jax_ways(twin[0])), twin, 60.0)
 
 
 def _as_torch(case: Case) -> bool:
