@@ -47,7 +47,7 @@ class Reached:
     equal : int
         How often it was equal bit for bit.
     decades : list of int
-        How often the largest fraction of an array was above a tenth, above a hundredth and so on; the last number counts all others.
+        How often the largest fraction of an array was at least a tenth, at least a hundredth and so on; the last number counts all others.
     """
 
     largest: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -21,11 +22,12 @@ def by_torch(module: nn.Module, mkldnn: bool = True) -> Way:
     """Return PyTorch's own layer in the precision of the call, with or without oneDNN."""
     own = oracle(module)
 
-    def way(call: Call) -> Results:
-        with torch.backends.mkldnn.flags(enabled=mkldnn):
+    def without(call: Call) -> Results:
+        # To set one of oneDNN's flags sets them all, about which PyTorch warns.
+        with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
             return own.vjp(call)
 
-    return way
+    return own.vjp if mkldnn else without
 
 
 def torch_ways(module: nn.Module) -> Mapping[str, Way]:

@@ -37,8 +37,8 @@ def kept(rng: np.random.Generator, family: Family, x: Array) -> Constants:
 def conv(name: str, windows: convolution.Windows, kernel: tuple[int, int], shapes: list[Shape]) -> LayerTask:
     """Return a convolution of two channels to three."""
     module = nn.Conv2d(2, 3, kernel, windows.stride, windows.padding)
-    written = {**convolution.ways(windows), **torch_ways(module)}
-    return LayerTask(name, lambda: oracle(module), written, shapes, {"weight": (3, 2, *kernel), "bias": (3,)}, sensitive=(*convolution.BY_BLAS, *BY_TORCH))
+    written, params = {**convolution.ways(windows), **torch_ways(module)}, {"weight": (3, 2, *kernel), "bias": (3,)}
+    return LayerTask(name, lambda: oracle(module), written, shapes, params, sensitive=(*convolution.BY_BLAS, *BY_TORCH))
 
 
 def dense(name: str, inputs: int, outputs: int, batches: tuple[int, ...], ways: Mapping[str, Way], cost: float = 1.0) -> LayerTask:
@@ -126,14 +126,14 @@ LAYERS = (
     ),
     measured(
         "linear, measured",
-        lambda x, weight, bias: torch.nn.functional.linear(x, weight, bias),
+        torch.nn.functional.linear,
         linear.WAYS,
         [(4, 12)],
         {"weight": (5, 12), "bias": (5,)},
     ),
     measured(
         "conv2d, measured",
-        lambda x, weight, bias: torch.nn.functional.conv2d(x, weight, bias),
+        torch.nn.functional.conv2d,
         convolution.ways(convolution.Windows()),
         [(3, 2, 5, 6)],
         {"weight": (3, 2, 3, 2), "bias": (3,)},

@@ -71,9 +71,7 @@ def compensated(terms: Array) -> Array:
     return total
 
 
-SUMS: Mapping[str, Sum] = {
-    one.__name__: one for one in (pairwise, sequential, backwards, halves, lanes, sorted_by_size, compensated)
-}
+SUMS: Mapping[str, Sum] = {one.__name__: one for one in (pairwise, sequential, backwards, halves, lanes, sorted_by_size, compensated)}
 
 
 def by_einsum(subscripts: str, one: Array, two: Array) -> Array:
