@@ -119,7 +119,9 @@ def compared_in(chunk: Chunk) -> Iterator[Compared]:
 
 def trials_of(chunk: Chunk) -> Iterator[Trial]:
     """Yield the trials: every other one is on a family of inputs, and those between them on a scale."""
-    from right_ways.task import FAMILIES, SCALES, Trial  # noqa: PLC0415 - as in _tasks
+    from right_ways.task import SCALES, Trial  # noqa: PLC0415 - as in _tasks
+
+    from crosscheck.families import FAMILIES  # noqa: PLC0415
 
     for number in range(chunk.first, chunk.last):
         names = list(SCALES if number % 2 else FAMILIES)
@@ -195,7 +197,7 @@ def _ways(task: Task, environment: str) -> Sequence[str]:
 
 def _weight(task: Task, environment: str) -> float:
     """Return the share of a task in what is compared, so that the longer it takes, the less time it gets; half of it in other environments."""
-    own = 1 / task.cost**2
+    own = task.cost**-1.5
     return own if environment == DEFAULT else 0.5 * own / (len(ENVIRONMENTS) - 1)
 
 

@@ -22,7 +22,7 @@ from crosscheck.judgement import Judgement
 from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.trace import Place
 from crosscheck.update import AdamSettings, Settings, SgdSettings, UpdatedParameter, judge_update, update_of
-from right_ways.task import Trial, drawn
+from right_ways.task import Task, Trial, drawn
 
 
 def sgd_shrinking(settings: SgdSettings, param: Array, grad: Array, state: State) -> tuple[Array, State]:
@@ -135,7 +135,7 @@ class RunTask:
     ways: Sequence[str] = ("scratch",)
     sensitive: Sequence[str] = ()
     quantities: int = 10
-    cost: float = 60.0
+    cost: float = 40.0
 
     @property
     def name(self) -> str:
@@ -157,5 +157,5 @@ class RunTask:
         return [judgement for _, judgement in check.run(self._pair.prepared, CheckSettings(seed=trial.seed)).judgements]
 
 
-TASKS = (*map(StepTask, FORMS), *map(RunTask, OPTIMIZERS))
+TASKS: tuple[Task, ...] = (*map(StepTask, FORMS), *map(RunTask, OPTIMIZERS))
 """All of them."""

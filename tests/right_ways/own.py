@@ -61,7 +61,7 @@ def _in_scratch(row: str) -> LayerTask:
 
 def _in_jax(row: str) -> LayerTask:
     twin = reference.jax.twin(CASES[row].make(np.random.default_rng(0)))
-    return _task(f"jax {row}", row, dict(jax_ways(twin[0])), twin, 60.0)
+    return _task(f"jax {row}", row, dict(jax_ways(twin[0])), twin, 25.0)
 
 
 def _as_torch(case: Case) -> bool:

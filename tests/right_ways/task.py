@@ -183,9 +183,16 @@ class LayerTask:
     def _outputs(self) -> dict[Shape, Shape]:
         return {}
 
+    @cached_property
+    def _last(self) -> dict[Trial, Call]:
+        return {}
+
     def call(self, trial: Trial) -> Call:
-        """Return input, parameters, constants, buffers and cotangent of a trial."""
-        return self._call(self.shapes[trial.seed % len(self.shapes)], *drawn(trial), trial.dtype, trial.seed)
+        """Return input, parameters, constants, buffers and cotangent of a trial, drawn but once for all ways."""
+        if trial not in self._last:
+            self._last.clear()
+            self._last[trial] = self._call(self.shapes[trial.seed % len(self.shapes)], *drawn(trial), trial.dtype, trial.seed)
+        return self._last[trial]
 
     def _call(self, shape: Shape, family: Family, of_params: float, dtype: str, seed: int) -> Call:
         for_input, for_params, for_cotangent, for_constants, for_buffers = np.random.default_rng([seed, *map(ord, self.name)]).spawn(5)
