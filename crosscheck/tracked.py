@@ -106,10 +106,11 @@ class Tracked(NDArrayOperatorsMixin):
         return self.made(value, error, roundings=0.0)
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
-        """Return the mean over axes."""
+        """Return the mean over axes, divided by the number of terms at the end, or term by term, where each of them may underflow."""
         total = self.sum(axis, keepdims)
         terms = self.value.size // max(total.value.size, 1)
-        return self.made(total.value / terms, total.error / terms, roundings=_CONVERSION)
+        lost = np.where(np.any(self.value, axis=axis, keepdims=keepdims), terms * self.underflow, 0.0)
+        return self.made(total.value / terms, total.error / terms, _CONVERSION, lost)
 
     def reshape(self, *shape: int) -> Tracked:
         """Return the same numbers in another shape."""
