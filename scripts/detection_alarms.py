@@ -197,7 +197,7 @@ def _ways(task: Task, environment: str) -> Sequence[str]:
 
 def _weight(task: Task, environment: str) -> float:
     """Return the share of a task in what is compared, so that the longer it takes, the less time it gets; half of it in other environments."""
-    own = task.cost**-1.5
+    own = 1 / (task.cost * math.sqrt(task.cost))
     return own if environment == DEFAULT else 0.5 * own / (len(ENVIRONMENTS) - 1)
 
 
