@@ -1,6 +1,6 @@
 """The layers of scratch/, row by row of the table of layers, and JAX's versions of some of them as subjects beside JAX in float64.
 
-JAX takes the smallest numbers for zero. Its own error theory knows that and PyTorch's does not, so that JAX is judged beside itself.
+JAX takes the smallest numbers for zero. Its own error theory knows that of the oracle, and the arithmetic says it of the subject.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import reference.jax
 import reference.pytorch
 from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
+from crosscheck.arithmetic import Arithmetic
 from crosscheck.families import Family
 from crosscheck.frameworks.pytorch import oracle
 from crosscheck.judgement import Verdict
 from crosscheck.layout import LayerLayout
 from crosscheck.operation import Constants, Oracle
 from right_ways.frameworks import jax_ways
-from right_ways.task import LayerTask, Way
+from right_ways.task import Flushing, LayerTask, Way
 from scratch.layer import Array
 
 IN_JAX = (
@@ -41,7 +42,9 @@ IN_JAX = (
 """Rows whose version in JAX is a subject, too."""
 
 
-def _task(name: str, row: str, written: dict[str, Way], twin: tuple[Oracle, LayerLayout], cost: float) -> LayerTask:
+def _task(
+    name: str, row: str, written: dict[str, Way], twin: tuple[Oracle, LayerLayout], cost: float, kind: type[Arithmetic] = Arithmetic
+) -> LayerTask:
     case, (own, layout) = CASES[row], twin
     layer = case.make(np.random.default_rng(0))
     params = {p.name: p.layout.to_reference(np.zeros(layer.params[ours].shape)).shape for ours, p in layout.params.items()}
@@ -50,7 +53,7 @@ def _task(name: str, row: str, written: dict[str, Way], twin: tuple[Oracle, Laye
     def constants(rng: np.random.Generator, family: Family, x: Array) -> Constants:
         return case.constants(rng, family, x)
 
-    return LayerTask(name, lambda: own, written, [(batch, *case.sample) for batch in case.batches], params, buffers, constants, cost=cost)
+    return LayerTask(name, lambda: own, written, [(batch, *case.sample) for batch in case.batches], params, buffers, constants, cost=cost, kind=kind)
 
 
 def _in_scratch(row: str) -> LayerTask:
@@ -61,7 +64,7 @@ def _in_scratch(row: str) -> LayerTask:
 
 def _in_jax(row: str) -> LayerTask:
     twin = reference.jax.twin(CASES[row].make(np.random.default_rng(0)))
-    return _task(f"jax {row}", row, dict(jax_ways(twin[0])), twin, 25.0)
+    return _task(f"jax {row}", row, dict(jax_ways(twin[0])), twin, 25.0, Flushing)
 
 
 def _as_torch(case: Case) -> bool:

@@ -123,6 +123,16 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Flushing(Arithmetic):
+    """A precision without subnormal numbers, such as that of XLA on a CPU: what would be one is zero."""
+
+    @cached_property
+    def smallest(self) -> float:
+        """The smallest number besides zero."""
+        return self.smallest_normal
+
+
+@dataclass(frozen=True)
 class LayerTask:
     """A layer or a loss, forward and backward.
 
@@ -142,6 +152,8 @@ class LayerTask:
     sensitive : sequence of str
     cost : float
         See :class:`Task`.
+    kind : type
+        The arithmetic of the ways.
     """
 
     name: str
@@ -153,6 +165,7 @@ class LayerTask:
     constants: Callable[[np.random.Generator, Family, Array], Constants] = nothing
     sensitive: Sequence[str] = ()
     cost: float = 1.0
+    kind: type[Arithmetic] = Arithmetic
 
     @property
     def quantities(self) -> int:
@@ -206,7 +219,7 @@ class LayerTask:
 
     def check(self, way: str, trial: Trial) -> LayerCheck:
         """Judge a way, as the harness judges a layer."""
-        arithmetic = Arithmetic(np.dtype(trial.dtype), self.elements)
+        arithmetic = self.kind(np.dtype(trial.dtype), self.elements)
         return check_layer(Written(self.written[way]), self.oracle, self.call(trial), arithmetic, self.name)
 
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
