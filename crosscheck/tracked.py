@@ -106,10 +106,11 @@ class Tracked(NDArrayOperatorsMixin):
         return self.made(value, error, roundings=0.0)
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
-        """Return the mean over axes."""
+        """Return the mean over axes, divided by the number of terms at the end, or term by term, where each of them may underflow."""
         total = self.sum(axis, keepdims)
         terms = self.value.size // max(total.value.size, 1)
-        return self.made(total.value / terms, total.error / terms, roundings=_CONVERSION)
+        lost = np.where(np.any(self.value, axis=axis, keepdims=keepdims), terms * self.underflow, 0.0)
+        return self.made(total.value / terms, total.error / terms, _CONVERSION, lost)
 
     def reshape(self, *shape: int) -> Tracked:
         """Return the same numbers in another shape."""
@@ -214,6 +215,13 @@ def widest(*forms: Operand) -> Operand:
     if not isinstance(forms[0], Tracked):
         return forms[0]
     return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].arithmetic)
+
+
+def in_range_with(result: Operand, step: Operand) -> Operand:
+    """Return a result, nothing being known about it where a number that a usual formula takes on the way is out of range."""
+    if not isinstance(result, Tracked):
+        return result
+    return result.like(result.value, np.where(np.isinf(step.error), np.inf, result.error))
 
 
 def running_mean(kept: float, old: Operand, new: Operand) -> Operand:

@@ -140,6 +140,11 @@ def _log_softmax_backward(grad: torch.Tensor, logarithm: torch.Tensor, dim: int,
     return grad - logarithm.exp() * grad.sum(dim, keepdim=True)
 
 
+def _sigmoid(x: torch.Tensor) -> torch.Tensor:
+    # Of the usual forms the one that rounds most: far below zero the sum cancels.
+    return 0.5 * (1 + (0.5 * x).tanh())
+
+
 def _sigmoid_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return grad * y * (1 - y)
 
@@ -159,6 +164,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "lerp": _lerp,
     "addcmul": _addcmul,
     "addcdiv": _addcdiv,
+    "sigmoid": _sigmoid,
     "sigmoid_backward": _sigmoid_backward,
     "tanh_backward": _tanh_backward,
     "square": lambda x: x * x,

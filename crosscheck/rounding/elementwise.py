@@ -15,18 +15,18 @@ import numpy as np
 
 from crosscheck.arithmetic import ELEMENTARY, Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Oracle
-from crosscheck.tracked import Operand, Tracked, constant, erf, erfc, widest
+from crosscheck.tracked import Operand, Tracked, constant, erf, erfc, in_range_with, widest
 
 Formula: TypeAlias = Callable[[Operand], tuple[Operand, Operand]]
 """Returns a function's value and its derivative."""
 
 
 def sigmoid(x: Operand) -> tuple[Operand, Operand]:
-    """Return s = 1 / (1 + exp(-x)) and s (1 - s)."""
+    """Return s = 1 / (1 + exp(-x)) and s (1 - s); s is (1 + tanh(x / 2)) / 2, too, in which the sum cancels far below zero."""
     small = np.exp(-np.abs(x))
     larger, smaller = 1 / (1 + small), small / (1 + small)
     positive = x.value >= 0
-    output, rest = np.where(positive, larger, smaller), np.where(positive, smaller, larger)
+    output, rest = widest(np.where(positive, larger, smaller), 0.5 * (1 + np.tanh(0.5 * x))), np.where(positive, smaller, larger)
     return output, widest(output * (1 - output), output * rest)
 
 
@@ -60,7 +60,8 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # (1 + t) / 2 is the sigmoid of 2 z.
     s, slope_of_s = sigmoid(2 * z)
     slope = widest(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
-    return widest(0.5 * x * (1 + t), x * s), slope
+    # Whoever multiplies 1 - t², which is zero far out, by x² gets no number where that is infinite, as PyTorch does.
+    return widest(0.5 * x * (1 + t), x * s), in_range_with(slope, np.square(x))
 
 
 @dataclass(frozen=True)

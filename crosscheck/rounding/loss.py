@@ -8,7 +8,7 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Oracle
-from crosscheck.tracked import Operand, Tracked
+from crosscheck.tracked import Operand, Tracked, widest
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class SquaredError:
         distance = Tracked(call.x, error_x, arithmetic) - call.constants["labels"].astype(np.float64)
         results = {"output": np.square(distance).mean()}
         if call.grad_output is not None:
-            results["grad_input"] = 2 * distance * _shared(call.grad_output, error_grad_output, call.x.size, arithmetic)
+            shared = 2 * distance * _shared(call.grad_output, error_grad_output, call.x.size, arithmetic)
+            # Divided at the end, the product may leave the range.
+            results["grad_input"] = widest(shared, 2 * distance * _shared(call.grad_output, error_grad_output, 1, arithmetic) / call.x.size)
         return results
 
 

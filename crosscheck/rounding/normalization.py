@@ -118,8 +118,10 @@ class _Channels:
 
     def projection(self, g: Tracked) -> Operand:
         """Return the sum of g * normalised: the gradient of gamma."""
-        inverse = self.inverse
-        own = (g * ((self.x - self.mean.exactly) * inverse.exactly)).sum(self.axes, keepdims=True)
+        inverse, centred = self.inverse, self.x - self.mean.exactly
+        # Divided at the end, products of small numbers underflow that would not have, and of large ones overflow.
+        at_the_end = (g * centred).sum(self.axes, keepdims=True) * inverse.exactly
+        own = widest((g * (centred * inverse.exactly)).sum(self.axes, keepdims=True), at_the_end)
         # What the mean is off by moves all terms alike; so does what the root is off by.
         total = g.sum(self.axes, keepdims=True)
         return own + self.mean.deviation * inverse.exactly * total + own.exactly * (self.root.exactly * inverse.deviation)

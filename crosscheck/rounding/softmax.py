@@ -5,6 +5,8 @@ With d the logits less their maximum, a probability :math:`p_i = e^{d_i} / \sum_
 .. math:: u \, \big(|d_i| + \textstyle\sum_k p_k |d_k| + K + 2E\big)
 
 for K classes: subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative one; E is the error of the exponential itself.
+Written as :math:`e^{z_i - L}`, :math:`L = m + \ln \sum_k e^{d_k}` with m the maximum, L rounds at its own size, which the exponential turns into a
+relative error of :math:`u |L|` of all probabilities of a row alike.
 The bounds below hold for every usual order of these operations, with the maximum subtracted or not, the logarithm taken of the sum or of p.
 """
 
@@ -28,6 +30,7 @@ class _Distribution:
     log_sums: Array  # ln of the sum of e^d
     p: Array
     weights: Array  # relative error of p, in roundings per unit
+    shared: Array  # relative error of a whole row where the logarithm of its sum is subtracted, in units of the roundoff
     roundings: float  # the longest usual chain
 
     @classmethod
@@ -37,7 +40,8 @@ class _Distribution:
         sums = exponentials.sum(axis=-1, keepdims=True)
         p = exponentials / sums
         weights = 1 + depths + (p * depths).sum(axis=-1, keepdims=True)
-        return cls(depths, np.log(sums), p, weights, logits.shape[-1] + 2 * ELEMENTARY)
+        shared = np.abs(logits.max(axis=-1, keepdims=True) + np.log(sums))
+        return cls(depths, np.log(sums), p, weights, shared, logits.shape[-1] + 2 * ELEMENTARY)
 
     def moved(self, error_logits: Array) -> Array:
         """Return how far the probabilities move when the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
@@ -51,13 +55,15 @@ class Softmax:
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
         """Return bounds for p and for p * (g - sum p g), in which every p is itself rounded."""
         law = _Distribution.of(call.x)
-        bounds = {"output": Bound(law.p * law.weights, law.roundings)}
+        bounds = {"output": _both(arithmetic, Bound(law.p * law.weights, law.roundings), Bound(law.p * law.shared, 1.0))}
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             mean = (law.p * g).sum(axis=-1, keepdims=True)
             rounded = law.p * law.weights + _underflow(arithmetic)
             rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
-            bounds["grad_input"] = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
+            within = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
+            # All p of a row are off by one factor, that of p and that of the mean.
+            bounds["grad_input"] = _both(arithmetic, within, Bound(law.p * law.shared * (g + 2 * mean), 1.0))
         return bounds
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
@@ -83,11 +89,12 @@ class LogSoftmax:
         within = Bound(law.depths + np.abs(law.log_sums) + spread + 1, law.roundings)
         # As in the cross-entropy: with the maximum added to the logarithm, the sum rounds at the maximum's size.
         by_parts = Bound(np.abs(call.x).max(axis=-1, keepdims=True) + np.abs(call.x), 2.0)
-        bounds = {"output": Bound(arithmetic.error(within) + arithmetic.error(by_parts), 1.0)}
+        bounds = {"output": _both(arithmetic, within, by_parts)}
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
+            total = g.sum(axis=-1, keepdims=True)
             rounded = law.p * law.weights + _underflow(arithmetic)
-            bounds["grad_input"] = Bound(g + rounded * g.sum(axis=-1, keepdims=True), 2 * law.roundings)
+            bounds["grad_input"] = _both(arithmetic, Bound(g + rounded * total, 2 * law.roundings), Bound(law.p * law.shared * total, 1.0))
         return bounds
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
@@ -116,10 +123,11 @@ class CrossEntropy:
         # Written as m + ln sum e^(x - m) - x[label], with m the maximum, the sum rounds at the size of m, and so do means of its parts.
         by_parts = Bound(np.abs(call.x).max(axis=-1).sum() * share, 2.0 + len(call.x))
         within = Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))
-        bounds = {"output": Bound(arithmetic.error(within) + arithmetic.error(by_parts), 1.0)}
+        bounds = {"output": _both(arithmetic, within, by_parts)}
         if call.grad_output is not None:
-            rounded = law.p * law.weights + _underflow(arithmetic)
-            bounds["grad_input"] = Bound((rounded + onehot) * share * np.abs(call.grad_output), 2 * law.roundings)
+            rounded, scale = law.p * law.weights + _underflow(arithmetic), share * np.abs(call.grad_output)
+            through_sum = Bound(law.p * law.shared * scale, 1.0)
+            bounds["grad_input"] = _both(arithmetic, Bound((rounded + onehot) * scale, 2 * law.roundings), through_sum)
         return bounds
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
@@ -158,6 +166,11 @@ class LogLikelihood:
     @staticmethod
     def _own(call: Call) -> Array:
         return np.asarray(call.x[np.arange(len(call.x)), call.constants["labels"]])
+
+
+def _both(arithmetic: Arithmetic, one: Bound, other: Bound) -> Bound:
+    """Return the bound of errors of two kinds that add up."""
+    return Bound(arithmetic.error(one) + arithmetic.error(other), 1.0)
 
 
 def _underflow(arithmetic: Arithmetic) -> float:

@@ -1,0 +1,72 @@
+"""Whole networks in lock-step: every link of two training steps, and their ends beside the oracle's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from networks import NETWORKS, quantities_of
+from subjects import layered
+
+from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.judgement import Judgement
+from crosscheck.lockstep import check_step, elements_per_step
+from crosscheck.oracle_step import Start
+from right_ways.task import Trial, drawn
+
+_STEPS = 2
+"""The second one starts from a state."""
+
+_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class NetworkTask:
+    """A network of scratch layers with its optimizer, beside PyTorch's.
+
+    Attributes
+    ----------
+    network : str
+        Of ``tests/networks.py``.
+    """
+
+    network: str
+    ways: Sequence[str] = ("scratch",)
+    sensitive: Sequence[str] = ("scratch",)
+    cost: float = 1.0
+
+    @property
+    def quantities(self) -> int:
+        """Links and ends of all steps, about two for everything that a step makes."""
+        return 2 * _STEPS * len(quantities_of(self.network))
+
+    @property
+    def name(self) -> str:
+        """The network."""
+        return f"network {self.network}"
+
+    @np.errstate(all="ignore")
+    def judged(self, way: str, trial: Trial) -> list[Judgement]:
+        """Return the verdict on every link and every end of each step."""
+        row, rng = NETWORKS[self.network], np.random.default_rng([trial.seed, *map(ord, self.network)])
+        model = row.make(rng, trial.dtype)
+        twins = layered(model, row.optimizer(model.trainable_params))
+        shape = (row.batch_size, 1, 28, 28)
+        batches = [self._batch(trial, rng, shape) for _ in range(_STEPS)]
+        elements = _STEPS * elements_per_step(twins.architecture, Start(twins.subject.params, buffers=twins.subject.buffers), *batches[0])
+        arithmetic, previous = Arithmetic(np.dtype(trial.dtype), elements), None
+        judgements: list[Judgement] = []
+        for number, (x, labels) in enumerate(batches):
+            trace = twins.subject.traced_step(number + 1, x, labels)
+            report = check_step(twins.architecture, dict(twins.subject.layers), trace, x, labels, arithmetic, previous)
+            judgements += [*report.links, *report.whole]
+            previous = trace
+        return judgements
+
+    def _batch(self, trial: Trial, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+        return drawn(trial)[0].input(rng, shape, trial.dtype), rng.integers(0, _CLASSES, shape[0])
+
+
+TASKS = tuple(map(NetworkTask, NETWORKS))
+"""All of them."""
