@@ -1,0 +1,77 @@
+"""The study in tasks: each is about one fault, one right implementation or one batch of them, runs anywhere, and ends in plain data.
+
+A result does not depend on what ran before it or beside it, so that a run that was interrupted goes on with the tasks that are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crosscheck.report.findings import Facts
+
+if TYPE_CHECKING:
+    from faults import Fault, Host
+
+
+class NoFaultError(ValueError):
+    """No fault has the name that was asked for."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of the study.
+
+    Attributes
+    ----------
+    kind : str
+        ``"fault"`` or ``"host"``: what the harness says; ``"fault-rivals"`` or ``"host-rivals"``: what other rules say; ``"ablation"``: whether a
+        fault is seen without parts of the checks; ``"alarms"``: a batch of right implementations.
+    name : str
+        Of the fault or the right implementation, the number of the batch.
+    seed : int
+    quick : bool
+        Whether rivals get one family of inputs alone, and gradcheck is the fast one.
+    """
+
+    kind: str
+    name: str
+    seed: int
+    quick: bool = False
+
+    @property
+    def key(self) -> str:
+        """What the result is kept under."""
+        return f"{self.kind}:{self.name}"
+
+
+def planned(faults: Sequence[Fault], hosts: Sequence[Host], batches: int, seed: int, quick: bool) -> list[Task]:
+    """Return everything that there is to do, in the order in which it tells most.
+
+    Parameters
+    ----------
+    faults : sequence of Fault
+    hosts : sequence of Host
+        The right implementations that these are planted in.
+    batches : int
+        Of right implementations besides.
+    seed : int
+    quick : bool
+        Whether rivals are asked about one family of inputs alone.
+    """
+    return [
+        *(Task("fault", fault.name, seed) for fault in faults),
+        *(Task("host", host.name, seed) for host in hosts),
+        *(Task("ablation", fault.name, seed) for fault in faults),
+        *(Task("host-rivals", host.name, seed, quick) for host in hosts),
+        *(Task("fault-rivals", fault.name, seed, quick) for fault in faults),
+        *(Task("alarms", str(batch), seed) for batch in range(batches)),
+    ]
+
+
+def run(task: Task) -> Facts:
+    """Carry out a task and return its result."""
+    from detection_work import KINDS  # noqa: PLC0415 - frameworks are imported only by processes that compute
+
+    return KINDS[task.kind](task)
