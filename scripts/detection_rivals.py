@@ -12,8 +12,9 @@ converted and quantised models.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -135,19 +136,26 @@ class _Subject(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, layer: AdaptedLayer, call: Call, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:
         ctx.layer, ctx.call = layer, _with(call, x, params)
-        return torch.from_numpy(np.array(layer.vjp(ctx.call)["output"], order="C"))
+        return torch.from_numpy(np.array(_seeded(layer, ctx.call)["output"], order="C"))
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         call: Call = ctx.call
-        found = ctx.layer.vjp(Call(call.x, call.params, grad_output.numpy().copy(), call.constants, call.buffers))
+        found = _seeded(ctx.layer, replace(call, grad_output=grad_output.numpy().copy()))
         names = ("grad_input", *(f"{name}.grad" for name in call.params))
         return None, None, *(torch.from_numpy(np.array(found[name], order="C")) if name in found else None for name in names)
 
 
+def _seeded(layer: AdaptedLayer, call: Call) -> Mapping[str, Array]:
+    """Return what a subject computes, the random numbers that it draws being the same ones each time."""
+    np.random.seed(0)  # noqa: NPY002 - the generator that a subject may draw from
+    random.seed(0)
+    return layer.vjp(call)
+
+
 def _with(call: Call, x: torch.Tensor, params: tuple[torch.Tensor, ...]) -> Call:
     given = {name: np.array(value.detach().numpy()) for name, value in zip(call.params, params, strict=True)}
-    return Call(arranged(x.detach().numpy(), memory_of(call.x)), given, None, call.constants, call.buffers)
+    return replace(call, x=arranged(x.detach().numpy(), memory_of(call.x)), params=given, grad_output=None)
 
 
 def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = False) -> bool:

@@ -32,7 +32,7 @@ class Task:
         Of the fault or the right implementation, the number of the batch.
     seed : int
     quick : bool
-        Whether rivals get one family of inputs alone, and gradcheck is the fast one.
+        Whether rivals get one family of inputs alone, and gradcheck the smallest of these, on which it is the fast one.
     """
 
     kind: str

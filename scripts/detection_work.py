@@ -92,7 +92,8 @@ def _answers(pair: Declaration, family: str, summed: bool, task: Task) -> Iterat
         for one in compared(pair, family, summed, task.seed):
             yield from ((name, rule.takes_for_right(one)) for name, rule in RULES.items() if rule.applies(one))
         if isinstance(pair, Pair) and "float64" in pair.dtypes:
-            for call in calls(pair.prepared, family, "float64", summed, task.seed):
+            found = sorted(calls(pair.prepared, family, "float64", summed, task.seed), key=lambda call: call.x.size)
+            for call in found[: 1 if task.quick else None]:
                 yield GRADCHECK, right_gradients(pair.prepared.layer, call, summed, task.quick)
 
 
