@@ -15,7 +15,8 @@ one, and there is no false alarm. What the exit status says::
 
 How to call it::
 
-    python scripts/detection.py --quick --jobs 2                             every fault, rivals on normal inputs, less right code: two minutes
+    python scripts/detection.py --quick --jobs 2                             every fault up to the first check that sees it, rivals on normal
+                                                                             inputs, less right code: two minutes
     python scripts/detection.py --faults 'convolution-*'                     some faults
     python scripts/detection.py --jobs 2 --json detection.json --html detection.html --state state.json
                                                                              all of it: hours; after Ctrl-C the same with --resume goes on
@@ -63,7 +64,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
         prog="detection.py", description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--faults", default="", metavar="PATTERN", help="only faults with such a name; * and ? stand for any letters")
-    parser.add_argument("--quick", action="store_true", help="rivals on normal inputs alone, and less right code: for continuous integration")
+    parser.add_argument("--quick", action="store_true", help="no ablation, rivals on normal inputs alone, less right code: for CI")
     parser.add_argument(
         "--quantities",
         type=at_least(0),

@@ -53,7 +53,8 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
         "causes": _causes(catalogue),
         "false_alarms": _false_alarms(found),
         "rivals": _rivals(catalogue, [found[f"host-rivals:{name}"] for name in hosts], found),
-        "ablation": {part: _ablation(part, catalogue) for part in ABLATIONS},
+        # Of a quick run nobody knows what the checks would have seen after the first that saw something.
+        "ablation": {} if run["quick"] else {part: _ablation(part, catalogue) for part in ABLATIONS},
         "missed": [fault["name"] for fault in catalogue if not fault["detected"]],
         "short": [line for fault in catalogue for line in _short(fault)],
         "unjudged": [f"{key}: {one.failed}" for key, one in found.items() if one.failed and not key.startswith("fault")],
@@ -77,7 +78,7 @@ def _undecided(host: RightOnes) -> bool:
 
 def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
     checked: Checked = found[f"fault:{fault.name}"]
-    ablated: Ablated = found[f"ablation:{fault.name}"]
+    ablated: Ablated = found.get(f"ablation:{fault.name}", Ablated())
     rivals: Rivals = found[f"fault-rivals:{fault.name}"]
     host: Rivals = found[f"host-rivals:{fault.host.name}"]
     detected = checked.verdict == Verdict.MISMATCH

@@ -26,8 +26,8 @@ def show(facts: Facts, console: Console) -> None:
     lines = [*facts["short"], *(f"false alarm: {line}" for line in facts["false_alarms"]["found"])]
     for line in [*lines, *(f"could not be checked: {line}" for line in facts["unjudged"])]:
         console.print(Text(f"  {line}"), soft_wrap=True)
-    for table in (_areas(facts), _rivals(facts), _ablation(facts)):
-        console.print(table)
+    for table in (_areas, _rivals, *([_ablation] if facts["ablation"] else [])):
+        console.print(table(facts))
 
 
 def _table(title: str, first: str, *numbers: str) -> Table:

@@ -127,7 +127,10 @@ RULES: dict[str, Rule] = {
 }
 
 GRADCHECK = "gradcheck"
-GRADCHECK_WORDS = "torch.autograd.gradcheck of the subject as an autograd Function, its defaults, in float64; with all-ones: of its output's sum"
+GRADCHECK_WORDS = (
+    "torch.autograd.gradcheck of the subject as an autograd Function, its defaults, in float64; with all-ones of its output's sum; "
+    "on other inputs than normal ones its fast_mode"
+)
 
 
 class _Subject(torch.autograd.Function):  # type: ignore[misc]

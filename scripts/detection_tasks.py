@@ -32,7 +32,7 @@ class Task:
         Of the fault or the right implementation, the number of the batch.
     seed : int
     quick : bool
-        Whether rivals get one family of inputs alone, and gradcheck the smallest of these, on which it is the fast one.
+        Whether a fault is checked up to the first check that sees it, and rivals get one family of inputs alone, gradcheck the smallest of these.
     """
 
     kind: str
@@ -58,12 +58,12 @@ def planned(faults: Sequence[Fault], hosts: Sequence[Host], batches: int, seed: 
         Of right implementations besides.
     seed : int
     quick : bool
-        Whether rivals are asked about one family of inputs alone.
+        Whether to do no more than tells what is detected, where and why, and what rivals say about one family of inputs.
     """
     return [
-        *(Task("fault", fault.name, seed) for fault in faults),
+        *(Task("fault", fault.name, seed, quick) for fault in faults),
         *(Task("host", host.name, seed) for host in hosts),
-        *(Task("ablation", fault.name, seed) for fault in faults),
+        *(Task("ablation", fault.name, seed) for fault in faults if not quick),
         *(Task("host-rivals", host.name, seed, quick) for host in hosts),
         *(Task("fault-rivals", fault.name, seed, quick) for fault in faults),
         *(Task("alarms", str(batch), seed) for batch in range(batches)),

@@ -12,7 +12,7 @@ from detection_inputs import calls, compared, families_of
 from detection_rivals import GRADCHECK, RULES, right_gradients
 from detection_tasks import NoFaultError, Task
 from faults import FAULTS, Fault, Host
-from faults.outcome import outcome_of
+from faults.outcome import first_outcome_of, outcome_of
 
 from crosscheck.checking import check_pair
 from crosscheck.checks import Settings
@@ -53,7 +53,8 @@ def batches(quantities: int) -> int:
 
 
 def _fault(task: Task) -> Facts:
-    return asdict(outcome_of(FAULTS[task.name], task.seed))
+    outcome = first_outcome_of if task.quick else outcome_of
+    return asdict(outcome(FAULTS[task.name], task.seed))
 
 
 def _host(task: Task) -> Facts:
@@ -80,21 +81,32 @@ def _rivals(make: Callable[[], Declaration], task: Task) -> Facts:
     found = {rule: {cotangent: {family: [0, 0] for family in families} for cotangent in COTANGENTS} for rule in (*RULES, GRADCHECK)}
     for cotangent in COTANGENTS:
         for family in families:
-            for rule, right in _answers(make(), family, cotangent == ALL_ONES, task):
-                counts = found[rule][cotangent][family]
-                counts[:] = counts[0] + 1, counts[1] + (not right)
+            with own_surroundings(task.seed):
+                for rule, right in _answers(make(), family, cotangent == ALL_ONES, task.seed):
+                    _count(found[rule][cotangent][family], right)
+                # It takes so long that of a fault only the first answer is awaited by which it is seen.
+                if task.kind == "host-rivals" or not any(wrong for _, wrong in found[GRADCHECK][cotangent].values()):
+                    for right in _gradchecks(make(), family, cotangent == ALL_ONES, task):
+                        _count(found[GRADCHECK][cotangent][family], right)
     return {"counts": found}
 
 
-def _answers(pair: Declaration, family: str, summed: bool, task: Task) -> Iterator[tuple[str, bool]]:
+def _count(counts: list[int], right: bool) -> None:
+    counts[:] = counts[0] + 1, counts[1] + (not right)
+
+
+def _answers(pair: Declaration, family: str, summed: bool, seed: int) -> Iterator[tuple[str, bool]]:
     """Yield each rule with whether it takes a quantity for right."""
-    with own_surroundings(task.seed):
-        for one in compared(pair, family, summed, task.seed):
-            yield from ((name, rule.takes_for_right(one)) for name, rule in RULES.items() if rule.applies(one))
-        if isinstance(pair, Pair) and "float64" in pair.dtypes:
-            found = sorted(calls(pair.prepared, family, "float64", summed, task.seed), key=lambda call: call.x.size)
-            for call in found[: 1 if task.quick else None]:
-                yield GRADCHECK, right_gradients(pair.prepared.layer, call, summed, task.quick)
+    for one in compared(pair, family, summed, seed):
+        yield from ((name, rule.takes_for_right(one)) for name, rule in RULES.items() if rule.applies(one))
+
+
+def _gradchecks(pair: Declaration, family: str, summed: bool, task: Task) -> Iterator[bool]:
+    """Yield whether gradcheck takes each call of a layer for right; of an optimizer and a model it is not asked."""
+    if isinstance(pair, Pair) and "float64" in pair.dtypes:
+        found = sorted(calls(pair.prepared, family, "float64", summed, task.seed), key=lambda call: call.x.size)
+        for call in found[: 1 if task.quick else None]:
+            yield right_gradients(pair.prepared.layer, call, summed, fast=task.quick or family != "normal")
 
 
 KINDS: Mapping[str, Callable[[Task], Facts]] = {
