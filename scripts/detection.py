@@ -30,6 +30,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from command_options import at_least, without
 from detection_readme import ReadmeError
@@ -47,11 +48,14 @@ from crosscheck.report.files import write_json, write_text
 from crosscheck.report.findings import Facts
 from crosscheck.report.pair_files import expected_reports
 
+if TYPE_CHECKING:
+    from detection_alarms_found import Chunk
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTS, README = ROOT / "tests", ROOT / "README.md"
 CANNOT = 2
 _INTERRUPTED = 130
-QUANTITIES, QUICK_QUANTITIES = 1_000_000, 20_000
+QUANTITIES = 1_000_000
 WAYS = ("--jobs", "--state", "--resume", "--json", "--html")
 """Options that make no difference to what is measured."""
 WIDTH = 150
@@ -70,7 +74,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
         type=at_least(0),
         default=None,
         metavar="N",
-        help=f"compare so many quantities of right implementations (default {QUANTITIES:,}, with --quick {QUICK_QUANTITIES:,})",
+        help=f"compare about so many quantities of right implementations (default {QUANTITIES:,}; with --quick each implementation once)",
     )
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of every random number (default 0)")
     parser.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes at a time (default 1)")
@@ -81,8 +85,8 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on from --state, if it is there; needs the same options, and gives the same JSON")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="measure nothing: put the figures of this JSON of an earlier run into README.md")
     options = parser.parse_args(arguments)
-    if options.quantities is None:
-        options.quantities = QUICK_QUANTITIES if options.quick else QUANTITIES
+    if options.quantities is None and not options.quick:
+        options.quantities = QUANTITIES
     return options
 
 
@@ -98,13 +102,13 @@ def measured(options: argparse.Namespace, command: str) -> tuple[Facts | None, S
     """
     # Frameworks are imported once the options are known to be right.
     from detection_facts import facts_of, versions  # noqa: PLC0415
-    from detection_work import batches, hosts_of, selected  # noqa: PLC0415
+    from detection_work import hosts_of, selected  # noqa: PLC0415
 
     faults = selected(options.faults)
     what = {"seed": options.seed, "quick": options.quick, "pattern": options.faults, "quantities": options.quantities}
     run_facts = {**what, "versions": versions(), "code": fingerprint()}
     state = opened(options.state, options.resume, run_facts)
-    tasks = planned(faults, hosts_of(faults), batches(options.quantities), options.seed, options.quick)
+    tasks = planned(faults, hosts_of(faults), _chunks(options.quantities), options.seed, options.quick)
     with between_steps() as interruption:
         try:
             _carry_out(tasks, state, options, lambda: interruption.wanted)
@@ -113,6 +117,15 @@ def measured(options: argparse.Namespace, command: str) -> tuple[Facts | None, S
     if any(task.key not in state.results for task in tasks):
         return None, state
     return facts_of(faults, {task.key: state.results[task.key] for task in tasks}, run_facts, command), state
+
+
+def _chunks(quantities: int | None) -> list[Chunk]:
+    """Return the batches of right implementations in which so many quantities are compared, or each implementation once."""
+    if quantities == 0:
+        return []
+    from detection_alarms import chunks, quick  # noqa: PLC0415 - they are planned with the frameworks that they are written in
+
+    return quick() if quantities is None else chunks(quantities)
 
 
 def _carry_out(tasks: Sequence[Task], state: State, options: argparse.Namespace, stopped: Callable[[], bool]) -> None:

@@ -132,7 +132,15 @@ def _causes(catalogue: Sequence[Facts]) -> Facts:
 def _false_alarms(found: Mapping[str, Any]) -> Facts:
     right = {key: one for key, one in found.items() if isinstance(one, RightOnes)}
     alarms = [f"{key.partition(':')[2]}: {alarm}" for key, one in right.items() for alarm in one.alarms]
-    return {"quantities": sum(one.quantities for one in right.values()), "alarms": len(alarms), "found": alarms}
+    ways = {key for key in right if key.startswith("host:")} | {way for one in right.values() for way in one.ways}
+    return {
+        "quantities": sum(one.quantities for one in right.values()),
+        "elements": sum(one.elements for one in right.values()),
+        "implementations": len(ways),
+        "alarms": len(alarms),
+        "largest_fraction_of_tolerance": max((one.largest for one in right.values() if one.largest is not None), default=0.0),
+        "found": alarms,
+    }
 
 
 def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[str, Any]) -> Facts:

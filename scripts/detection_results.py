@@ -44,14 +44,23 @@ class RightOnes:
         Everything that it takes for wrong.
     verdict : str
         Empty for a batch.
+    elements : int
+        The numbers in those of a batch.
+    ways : list of str
+        The right implementations of a batch.
+    largest : float, optional
+        How near to its tolerance a quantity of a batch came, as a fraction of it; None where beyond all measure.
     rules : dict
-        For each rule of :mod:`detection_rivals`, how many of the quantities it was asked about, and how many of them it takes for wrong.
+        For each rule of :mod:`detection_rivals`, how many quantities of a batch it was asked about, and how many of them it takes for wrong.
     """
 
     quantities: int = 0
     alarms: list[str] = field(default_factory=list)
     verdict: str = ""
     words: str = ""
+    elements: int = 0
+    ways: list[str] = field(default_factory=list)
+    largest: float | None = 0.0
     rules: dict[str, tuple[int, int]] = field(default_factory=dict)
     failed: str = ""
 

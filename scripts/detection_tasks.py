@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from crosscheck.report.findings import Facts
 
 if TYPE_CHECKING:
+    from detection_alarms_found import Chunk
     from faults import Fault, Host
 
 
@@ -29,16 +30,19 @@ class Task:
         ``"fault"`` or ``"host"``: what the harness says; ``"fault-rivals"`` or ``"host-rivals"``: what other rules say; ``"ablation"``: whether a
         fault is seen without parts of the checks; ``"alarms"``: a batch of right implementations.
     name : str
-        Of the fault or the right implementation, the number of the batch.
+        Of the fault or the right implementation, what is in the batch.
     seed : int
     quick : bool
         Whether a fault is checked up to the first check that sees it, and rivals get one family of inputs alone, gradcheck the smallest of these.
+    chunk : Chunk, optional
+        The batch.
     """
 
     kind: str
     name: str
     seed: int
     quick: bool = False
+    chunk: Chunk | None = None
 
     @property
     def key(self) -> str:
@@ -46,7 +50,7 @@ class Task:
         return f"{self.kind}:{self.name}"
 
 
-def planned(faults: Sequence[Fault], hosts: Sequence[Host], batches: int, seed: int, quick: bool) -> list[Task]:
+def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chunk], seed: int, quick: bool) -> list[Task]:
     """Return everything that there is to do, in the order in which it tells most.
 
     Parameters
@@ -54,8 +58,8 @@ def planned(faults: Sequence[Fault], hosts: Sequence[Host], batches: int, seed: 
     faults : sequence of Fault
     hosts : sequence of Host
         The right implementations that these are planted in.
-    batches : int
-        Of right implementations besides.
+    chunks : sequence of Chunk
+        Batches of right implementations besides.
     seed : int
     quick : bool
         Whether to do no more than tells what is detected, where and why, and what rivals say about one family of inputs.
@@ -66,7 +70,7 @@ def planned(faults: Sequence[Fault], hosts: Sequence[Host], batches: int, seed: 
         *(Task("ablation", fault.name, seed) for fault in faults if not quick),
         *(Task("host-rivals", host.name, seed, quick) for host in hosts),
         *(Task("fault-rivals", fault.name, seed, quick) for fault in faults),
-        *(Task("alarms", str(batch), seed) for batch in range(batches)),
+        *(Task("alarms", str(chunk), seed, quick, chunk) for chunk in chunks),
     ]
 
 

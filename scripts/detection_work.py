@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 
+import numpy as np
 import torch
 from detection_ablation import RERUNS, seen_by_rerun
 from detection_inputs import calls, compared, families_of
-from detection_rivals import GRADCHECK, RULES, right_gradients
+from detection_rivals import GRADCHECK, RULES, Compared, right_gradients
 from detection_tasks import NoFaultError, Task
 from faults import FAULTS, Fault, Host
 from faults.outcome import first_outcome_of, outcome_of
@@ -45,11 +46,6 @@ def selected(pattern: str) -> list[Fault]:
 def hosts_of(faults: list[Fault]) -> list[Host]:
     """Return the right implementations that faults are planted in, each once."""
     return list({fault.host.name: fault.host for fault in faults}.values())
-
-
-def batches(quantities: int) -> int:
-    """Return in how many batches of right implementations so many quantities are compared."""
-    return 0
 
 
 def _fault(task: Task) -> Facts:
@@ -109,10 +105,29 @@ def _gradchecks(pair: Declaration, family: str, summed: bool, task: Task) -> Ite
             yield right_gradients(pair.prepared.layer, call, summed, fast=task.quick or family != "normal")
 
 
+def _alarms(task: Task) -> Facts:
+    """Return what the harness says about a batch of right implementations, and of the first of its kind what the rules of others say."""
+    from detection_alarms import DEFAULT, compared_in, run  # noqa: PLC0415 - other tasks need none of these implementations
+
+    assert task.chunk is not None
+    found = run(task.chunk)
+    rules = {name: [0, 0] for name in RULES}
+    for one in compared_in(task.chunk) if task.chunk.environment == DEFAULT and not task.chunk.first else ():
+        if np.isfinite(one.reference).all():
+            as_given = Compared(one.quantity, one.found, one.reference, one.exact)
+            for name, rule in RULES.items():
+                if rule.applies(as_given):
+                    _count(rules[name], rule.takes_for_right(as_given))
+    largest = max((reached.largest for reached in found.reached.values()), default=0.0)
+    counts = {"quantities": found.quantities, "elements": found.elements, "ways": list(found.ways)}
+    return {**counts, "alarms": found.alarms, "largest": largest if np.isfinite(largest) else None, "rules": rules}
+
+
 KINDS: Mapping[str, Callable[[Task], Facts]] = {
     "fault": _fault,
     "host": _host,
     "ablation": _ablation,
     "fault-rivals": lambda task: _rivals(FAULTS[task.name].pair, task),
+    "alarms": _alarms,
     "host-rivals": lambda task: _rivals(lambda: _right(task.name), task),
 }

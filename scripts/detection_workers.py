@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -29,7 +30,11 @@ _LOOK = 0.5
 
 
 def _begin() -> None:
-    """Leave Ctrl-C, which a terminal sends to every process, to the one that waits for the others; end when that one has."""
+    """Leave Ctrl-C, which a terminal sends to every process, to the one that waits for the others; end when that one has.
+
+    Warnings would be written across the progress.
+    """
+    warnings.simplefilter("ignore")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
