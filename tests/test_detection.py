@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -13,17 +14,30 @@ from typing import Any
 
 import broken_tasks
 import detection
+import model_pairs
 import numpy as np
 import pytest
+import torch
+from detection_ablation import seen_by_rerun
 from detection_facts import facts_of
+from detection_inputs import TRAINING, compared
 from detection_pages import render
 from detection_readme import BEGIN, END, ReadmeError, facts_in, paragraph, with_paragraph
 from detection_rivals import RULES, Compared
 from detection_tasks import Task
 from detection_workers import results
 from faults import FAULTS, Fault
+from faults.convolution import CONV
 from faults.fault import _planted
+from textbook.convolution import Conv2d
 
+from crosscheck.adapters.optimizers import UpdateFunction
+from crosscheck.arithmetic import Array
+from crosscheck.checking import check_pair
+from crosscheck.checks import Settings
+from crosscheck.declaration import Declaration
+from crosscheck.judgement import Verdict
+from crosscheck.optimizer_pair import OptimizerPair
 from crosscheck.report.findings import Facts
 
 BIAS = "convolution-bias-gradient-averaged"
@@ -76,7 +90,7 @@ def found(state: Path) -> dict[str, Facts]:
 
 def study(found: dict[str, Facts], fault: Fault | None = None) -> Facts:
     """Return the facts of the study of one fault."""
-    run = {"seed": 0, "versions": {"numpy": "2"}, "code": "0"}
+    run = {"seed": 0, "quick": False, "versions": {"numpy": "2"}, "code": "0"}
     return facts_of([fault or FAULTS[BIAS]], found, run, "python scripts/detection.py")
 
 
@@ -166,6 +180,58 @@ def test_rule_that_rejects_right_code_tells_nothing_apart(found: dict[str, Facts
     facts = study({**found, f"fault-rivals:{BIAS}": rejecting, "host-rivals:conv": {"counts": {"assert_close": {"random": {"normal": [4, 1]}}}}})
     close, cosine = (facts["rivals"][f"{rule}, random"] for rule in ("assert_close", "cosine 0.999"))
     assert [(one["detected"], one["told_apart"], one["alarms"]) for one in (close, cosine)] == [(1, 0, 1), (1, 1, 0)]
+
+
+class CotangentAveraged(Conv2d):
+    """A cotangent is taken for its mean, which it is where all of it is ones."""
+
+    def backward(self, grad_output: Array) -> Array:
+        return super().backward(np.full_like(grad_output, grad_output.mean()))
+
+
+class BatchOfFour(Conv2d):
+    """The size of the batch that it was tried on stands in the code."""
+
+    def bias_gradient(self, grad_output: Array) -> Array:
+        return super().bias_gradient(grad_output) * 4 / len(grad_output)
+
+
+def forgetful() -> OptimizerPair:
+    """Return an optimizer that has forgotten its momentum, which is nothing before the second step."""
+    without_momentum = UpdateFunction(lambda w, dw, config: (w - 0.1 * dw, config))
+    return OptimizerPair(without_momentum, functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9))
+
+
+PARTS: dict[str, Callable[[], Declaration]] = {
+    "all ones for the random cotangent": lambda: CONV.pair(CotangentAveraged),
+    "without derived batch sizes": lambda: CONV.pair(BatchOfFour),
+    "one step only": forgetful,
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part_inside_checks_is_taken_away(part: str) -> None:
+    """What it alone reveals is seen with it and not without it."""
+    assert check_pair(PARTS[part](), Settings(shrink=False)).verdict is Verdict.MISMATCH
+    assert seen_by_rerun(part, PARTS[part], seed=0) is False
+
+
+FOLLOWED: dict[str, tuple[Callable[[], Declaration], str, bool]] = {
+    "right layer": (lambda: CONV.pair(Conv2d), "normal", True),
+    "wrong layer": (lambda: CONV.pair(BatchOfFour), "normal", False),
+    "wrong optimizer": (forgetful, "normal", False),
+    "right model": (model_pairs.dicts_pair, TRAINING, True),
+    "right model, seen from outside": (model_pairs.whole_pair, TRAINING, True),
+    "wrong model": (lambda: model_pairs.whole_pair(model_pairs.stepping(lambda network, grads: {"b1": 2 * grads["b1"]})), TRAINING, False),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_rules_get_what_the_checks_get(name: str) -> None:
+    make, family, right = FOLLOWED[name]
+    found = list(compared(make(), family, summed=False, seed=0))
+    assert len(found) >= 20
+    assert all(RULES["1e-3 / 1e-4"].takes_for_right(one) for one in found) is right
 
 
 RULED: dict[str, tuple[str, Any, bool]] = {
