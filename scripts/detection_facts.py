@@ -23,6 +23,9 @@ from crosscheck.report.findings import Facts, counted
 RIGHT_CAUSES, WRONG_CAUSES = 0.90, 0.02
 """The promise: the least part of the known causes that is named, and the largest part of all faults for which a wrong one is."""
 
+USUAL = {"normal", "training"}
+"""The inputs that people usually compare on: normal numbers, and a model's own batches."""
+
 WORDS = {name: rule.words for name, rule in RULES.items()} | {GRADCHECK: GRADCHECK_WORDS}
 
 
@@ -117,11 +120,12 @@ def _diagnosis(cause: str, found: str) -> str:
 
 
 def _rival(rivals: Rivals, host: Rivals, rule: str, cotangent: str) -> Facts:
-    """Return whether a rule rejects a fault, and whether it does on inputs on which it accepts the right implementation."""
+    """Return whether a rule rejects a fault, whether it does on inputs on which it accepts the right implementation, and on usual ones of these."""
     if rivals.failed:  # whoever runs it sees that
-        return {"detected": True, "told_apart": True}
+        return {"detected": True, "told_apart": True, "usual": True}
     rejected, alarmed = rivals.rejected(rule, cotangent), host.rejected(rule, cotangent)
-    return {"detected": bool(rejected), "told_apart": bool(set(rejected) - set(alarmed))}
+    apart = set(rejected) - set(alarmed)
+    return {"detected": bool(rejected), "told_apart": bool(apart), "usual": bool(apart & USUAL)}
 
 
 def _causes(catalogue: Sequence[Facts]) -> Facts:
@@ -159,6 +163,7 @@ def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[
                 "words": words,
                 "detected": sum(fault["rivals"][name]["detected"] for fault in catalogue),
                 "told_apart": sum(fault["rivals"][name]["told_apart"] for fault in catalogue),
+                "usual": sum(fault["rivals"][name]["usual"] for fault in catalogue),
                 "missed": [fault["name"] for fault in catalogue if not fault["rivals"][name]["detected"]],
                 "quantities": quantities,
                 "alarms": alarms,

@@ -48,12 +48,14 @@ def _areas(facts: Facts) -> Table:
 
 
 def _rivals(facts: Facts) -> Table:
-    table = _table("beside the rules people use, on the same inputs", "rule", "cotangent", "detected", "told apart", "false\nalarms")
+    table = _table(
+        "beside the rules people use, on the same inputs", "rule", "cotangent", "detected", "told apart", "on normal\ninputs", "false\nalarms"
+    )
     own = facts["false_alarms"]
-    table.add_row("crosscheck", "random", str(facts["detected"]), str(facts["detected"]), share(own["alarms"], own["quantities"]))
+    table.add_row("crosscheck", "random", str(facts["detected"]), str(facts["detected"]), "", share(own["alarms"], own["quantities"]))
     for one in facts["rivals"].values():
-        detected, apart = str(one["detected"]), str(one["told_apart"])
-        table.add_row(Text(one["rule"]), one["cotangent"], detected, apart, share(one["alarms"], one["quantities"]))
+        counts = (str(one[what]) for what in ("detected", "told_apart", "usual"))
+        table.add_row(Text(one["rule"]), one["cotangent"], *counts, share(one["alarms"], one["quantities"]))
     return table
 
 
