@@ -62,9 +62,21 @@ def paragraph(facts: Facts) -> str:
         ones, drawn = (facts["rivals"][f"{rule}, {cotangent}"] for cotangent in ("all-ones", "random"))
         counts = " | ".join(f"{one[what]:,}" for what in ("usual", "told_apart") for one in (ones, drawn))
         rows.append(f"| {_cell(rule)} | {counts} | {_percent(drawn['alarms'], drawn['quantities'])} |")
+    parts = f"Once a part of the design is taken away, fewer are detected: {_parts(facts['ablation'])}." if facts["ablation"] else ""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     source = f"Measured with {versions}, seed {facts['seed']}; `{facts['command']}` measures it again."
-    return "\n".join([*textwrap.wrap(text, _WIDTH, break_on_hyphens=False), "", *rows, "", *textwrap.wrap(source, _WIDTH, break_on_hyphens=False)])
+    return "\n\n".join([_wrapped(text), "\n".join(rows), *([_wrapped(parts)] if parts else []), _wrapped(source)])
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, _WIDTH, break_on_hyphens=False))
+
+
+def _parts(ablation: Mapping[str, Any]) -> str:
+    """Return how many faults are lost without each part, those first without which most are, and those last without which none is."""
+    lost = {part: len(one["lost"]) for part, one in ablation.items()}
+    words = [f"{part}, {count:,} fewer" for part, count in sorted(lost.items(), key=lambda item: -item[1]) if count]
+    return "; ".join([*words, *(f"{part}, as many" for part, count in lost.items() if not count)])
 
 
 def _percent(alarms: int, quantities: int) -> str:

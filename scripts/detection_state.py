@@ -22,7 +22,7 @@ from crosscheck.report.findings import Facts
 
 FORMAT_VERSION = 1
 ROOT = Path(__file__).resolve().parent.parent
-_CODE = ("crosscheck", "scripts", "scratch", "tests/faults", "tests/textbook")
+_CODE = ("crosscheck", "scripts", "scratch", "reference", "tests")
 _EVERY = Interval(seconds=5.0)
 
 
