@@ -161,6 +161,16 @@ def test_false_alarm_breaks_the_promise(found: dict[str, Facts]) -> None:
     assert facts["false_alarms"]["found"] == ["conv: values-float64-normal: output"]
 
 
+def test_batches_of_right_implementations_count(found: dict[str, Facts]) -> None:
+    """Their quantities are added up, for crosscheck and, where they were asked, for the rules of others; an alarm among them is named."""
+    batch = {"quantities": 1000, "alarms": ["one way: output"], "ways": ["one", "another"], "elements": 9000, "largest": 0.5}
+    facts, before = study({**found, "alarms:batch": batch | {"rules": {"assert_close": [600, 3]}}}), study(found)
+    assert facts["false_alarms"]["quantities"] == before["false_alarms"]["quantities"] + 1000
+    assert (facts["status"], facts["false_alarms"]["found"]) == (1, ["batch: one way: output"])
+    rules = [one["rivals"]["assert_close, random"] for one in (facts, before)]
+    assert [rules[0][what] - rules[1][what] for what in ("quantities", "alarms")] == [600, 3]
+
+
 def test_what_could_not_be_checked_keeps_no_promise(found: dict[str, Facts]) -> None:
     facts = study({**found, "host:conv": found["host:conv"] | {"verdict": "undecided"}})
     assert (facts["status"], facts["unjudged"]) == (2, ["host:conv: undecided"])
