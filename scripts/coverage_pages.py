@@ -96,7 +96,7 @@ def _shown(cell: Facts) -> Text:
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     """Return the reports' own environment, with the templates of this folder besides."""
     own = environment()
     assert own.loader is not None
@@ -105,4 +105,4 @@ def _templates() -> jinja2.Environment:
 
 def render(facts: Facts) -> str:
     """Return the page."""
-    return _templates().get_template("coverage.html").render(facts=facts)
+    return templates().get_template("coverage.html").render(facts=facts)

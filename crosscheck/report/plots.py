@@ -32,7 +32,16 @@ SMALLEST = 1e-6
 """Fractions below this, zero among them, are drawn here: a logarithmic axis has no zero."""
 
 
-def _svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
+def drawn(draw: Callable[[Figure], None], width: float, height: float) -> str:
+    """Return a picture as a piece of SVG.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws on an empty figure.
+    width, height : float
+        In inches.
+    """
     with mpl.rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
@@ -59,7 +68,7 @@ def losses(facts: Facts) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend()
 
-    return _svg(draw, 8.5, 3.2)
+    return drawn(draw, 8.5, 3.2)
 
 
 def errors(facts: Facts) -> str:
@@ -91,7 +100,7 @@ def errors(facts: Facts) -> str:
         if layers:
             axes.legend(ncols=4 if len(layers) > NAMED else len(layers), loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
-    return _svg(draw, 8.5, 3.8)
+    return drawn(draw, 8.5, 3.8)
 
 
 def free_run(facts: Facts) -> str:
@@ -115,7 +124,7 @@ def free_run(facts: Facts) -> str:
         panels[0].set_ylabel("norm of the difference")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
-    return _svg(draw, 8.5, 3.4)
+    return drawn(draw, 8.5, 3.4)
 
 
 def _share(look: Facts) -> float:
@@ -145,7 +154,7 @@ def filters(facts: Facts, name: str) -> str:
                 _image(axes, image, scale or 1.0)
             panels[0].set_title(label, loc="left", fontsize=10)
 
-    return _svg(draw, max(3.0, 0.95 * len(subject)), 3.6)
+    return drawn(draw, max(3.0, 0.95 * len(subject)), 3.6)
 
 
 def digit(pixels: Any) -> str:
@@ -156,7 +165,7 @@ def digit(pixels: Any) -> str:
         axes.imshow(np.asarray(pixels), cmap="gray_r", interpolation="nearest")
         axes.set_axis_off()
 
-    return _svg(draw, 1.1, 1.1)
+    return drawn(draw, 1.1, 1.1)
 
 
 def _image(axes: Axes, image: Any, scale: float) -> None:

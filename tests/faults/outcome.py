@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crosscheck.checking import PairResult, check_pair
-from crosscheck.checks import Settings
+from crosscheck.checking import PairResult, check_pair, run_checks, why_not
+from crosscheck.checks import Settings, checks_of
 from crosscheck.judgement import Verdict
 from crosscheck.model_pair import ModelPair
 from faults.fault import Fault
@@ -42,6 +42,18 @@ class Outcome:
 def outcome_of(fault: Fault, seed: int = 0) -> Outcome:
     """Check a fault as anybody's code is checked."""
     return as_outcome(check_pair(fault.pair(), Settings(seed=seed, shrink=False)))
+
+
+def first_outcome_of(fault: Fault, seed: int = 0) -> Outcome:
+    """Check a fault up to the first check that sees it, which decides verdict, place and cause; of the checks after it nothing is said."""
+    pair, settings = fault.pair(), Settings(seed=seed, shrink=False)
+    result = PairResult(pair, error=why_not(pair, settings))
+    if not result.error:
+        for _, one, _ in run_checks(pair, checks_of(pair), settings):
+            result.results.append(one)
+            if one.counted is Verdict.MISMATCH:
+                break
+    return as_outcome(result)
 
 
 def as_outcome(result: PairResult) -> Outcome:

@@ -60,6 +60,16 @@ def test_project_has_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert (status, capsys.readouterr().out) == (0, "")
 
 
+def test_only_the_rivals_may_have_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The module that implements other tools' rules is passed over, and has what it is passed over for; one that is called like it is not."""
+    source = lint_tolerances.RIVALS.read_text(encoding="utf-8")
+    namesake = tmp_path / lint_tolerances.RIVALS.name
+    namesake.write_text(source, encoding="utf-8")
+    assert main([str(lint_tolerances.RIVALS)]) == 0
+    assert main([str(namesake)]) == 1
+    assert "assert_close() compares with a tolerance of its own" in capsys.readouterr().out
+
+
 def test_all_of_the_project_is_looked_through() -> None:
     missing = [folder for folder in lint_tolerances.FOLDERS if not list((lint_tolerances.ROOT / folder).rglob("*.py"))]
     assert missing == []

@@ -1,0 +1,122 @@
+"""The README's paragraph about the study, made from its JSON, so that no figure in it is anybody's memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crosscheck.files import whole
+from crosscheck.report.findings import Facts, counted
+
+BEGIN, END = "<!-- detection: begin -->", "<!-- detection: end -->"
+"""Lines of the README between which the paragraph stands."""
+_WIDTH = 150
+
+
+class ReadmeError(ValueError):
+    """The paragraph cannot be made or put in its place; the message says why, and what to do."""
+
+
+def facts_in(path: Path) -> Facts:
+    """Return the facts of a study from its JSON.
+
+    Raises
+    ------
+    ReadmeError
+        If it is none.
+    """
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ReadmeError(f"{path}: cannot be read as JSON ({error}); write it with scripts/detection.py --json {path}") from None
+    try:
+        _ = paragraph(facts)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReadmeError(f"{path}: is not what scripts/detection.py --json writes ({error!r}); write it anew") from None
+    found: Facts = facts
+    return found
+
+
+def paragraph(facts: Facts) -> str:
+    """Return the figures of a study in Markdown."""
+    causes, alarms, total = facts["causes"], facts["false_alarms"], facts["faults"]
+    text = (
+        f"Of {counted(total, 'fault')} that people really make, each planted in a right implementation, crosscheck detects {facts['detected']:,} "
+        f"and shows {facts['localised']:,} at the place where they begin; of {causes['known']:,} whose cause is among its hypotheses it names "
+        f"{causes['right']:,}, and {causes['wrong']:,} get a wrong one. In {alarms['quantities']:,} compared quantities of right implementations "
+        f"there {'was' if alarms['alarms'] == 1 else 'were'} {counted(alarms['alarms'], 'false alarm') if alarms['alarms'] else 'no false alarms'}. "
+        "The rules people use do as follows, with the all-ones cotangent of `sum().backward()` and with a random one, on normal inputs alone, as is "
+        "usual, and on all that crosscheck gives; a fault counts where the rule rejects it and accepts the right implementation:"
+    )
+    rules = dict.fromkeys(rival["rule"] for rival in facts["rivals"].values())
+    rows = [
+        "| rule | normal inputs, all ones | normal inputs, random | all inputs, all ones | all inputs, random | right quantities rejected |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| crosscheck | | | | {facts['detected']:,} | {_percent(alarms['alarms'], alarms['quantities'])} |",
+    ]
+    for rule in rules:
+        ones, drawn = (facts["rivals"][f"{rule}, {cotangent}"] for cotangent in ("all-ones", "random"))
+        counts = " | ".join(f"{one[what]:,}" for what in ("usual", "told_apart") for one in (ones, drawn))
+        rows.append(f"| {_cell(rule)} | {counts} | {_percent(drawn['alarms'], drawn['quantities'])} |")
+    parts = f"Once a part of the design is taken away, fewer are detected: {_parts(facts['ablation'])}." if facts["ablation"] else ""
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    source = f"Measured with {versions}, seed {facts['seed']}; `{facts['command']}` measures it again."
+    return "\n\n".join([_wrapped(text), "\n".join(rows), *([_wrapped(parts)] if parts else []), _wrapped(source)])
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, _WIDTH, break_on_hyphens=False))
+
+
+def _parts(ablation: Mapping[str, Any]) -> str:
+    """Return how many faults are lost without each part, those first without which most are, and those last without which none is."""
+    lost = {part: len(one["lost"]) for part, one in ablation.items()}
+    words = [f"{part}, {count:,} fewer" for part, count in sorted(lost.items(), key=lambda item: -item[1]) if count]
+    return "; ".join([*words, *(f"{part}, as many" for part, count in lost.items() if not count)])
+
+
+def _percent(alarms: int, quantities: int) -> str:
+    """Return a part of a whole in percent, with two digits that tell it from none."""
+    if not quantities:
+        return "-"
+    percent = 100 * alarms / quantities
+    return f"{percent:.{max(0, 1 - math.floor(math.log10(percent)))}f} %" if percent else "0"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def with_paragraph(readme: str, facts: Mapping[str, Any]) -> str:
+    """Return a README with the paragraph between its two lines.
+
+    Raises
+    ------
+    ReadmeError
+        If these lines are not there once each, in this order.
+    """
+    before, begin, rest = readme.partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(f"{END}\n")
+    if not begin or not end or BEGIN in rest or END in before + after:
+        raise ReadmeError(f"the README needs the line {BEGIN} and after it the line {END}, once each; between them the paragraph is put")
+    return f"{before}{begin}{paragraph(dict(facts))}\n{end}{after}"
+
+
+def write(readme: Path, source: Path) -> None:
+    """Put the paragraph into the README.
+
+    Raises
+    ------
+    ReadmeError
+    """
+    facts = facts_in(source)
+    try:
+        text = with_paragraph(readme.read_text(encoding="utf-8"), facts)
+        with whole(readme) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReadmeError(f"{readme}: cannot be read or written ({error.strerror or error})") from None

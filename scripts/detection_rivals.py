@@ -1,0 +1,191 @@
+"""The rules that people compare networks by, each as its tool has it: the one place where tolerances are numbers that somebody chose.
+
+A rule gets what a subject computed beside what the framework computed in the same precision, and says whether the two agree. What it is told of the
+subject is one forward and one backward pass, or for an optimizer and a whole model the values after each step: a broken contract, such as an input
+that is written to, is seen by a rule only if those values differ.
+
+Sources of the numbers: the defaults of ``numpy.testing.assert_allclose``, ``torch.testing.assert_close`` and ``torch.autograd.gradcheck``, which are
+called as they are; 1e-6 / 1e-6, Keras' ``run_layer_test``; 1e-3 / 1e-4, tinygrad's gradients; twice the reference's own error, the rule by which
+TorchDynamo's accuracy checks compare a compiled model; the relative root mean square at 1e-5, Polygraphy's default; a cosine of 0.999, usual for
+converted and quantised models.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.arithmetic import Array
+from crosscheck.containment import SubjectError
+from crosscheck.families import arranged, memory_of
+from crosscheck.operation import Call
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One quantity as a rule gets it.
+
+    Attributes
+    ----------
+    quantity : str
+    found : array or None
+        The subject's; None where it raised before it came to this.
+    reference : array
+        The framework's, in the subject's precision.
+    exact : array
+        The framework's, in float64.
+    """
+
+    quantity: str
+    found: Array | None
+    reference: Array
+    exact: Array
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way of comparing two arrays.
+
+    Attributes
+    ----------
+    words : str
+    agrees : callable
+        Whether it takes what was found, of the reference's shape, for right.
+    applies : callable
+        Whether people use it for such a quantity.
+    """
+
+    words: str
+    agrees: Callable[[Array, Compared], bool]
+    applies: Callable[[Compared], bool] = lambda compared: True
+
+    def takes_for_right(self, compared: Compared) -> bool:
+        """Return whether the rule sees nothing wrong; what is not there, or of another shape, nobody takes for right."""
+        found = compared.found
+        return found is not None and found.shape == compared.reference.shape and self.agrees(found, compared)
+
+
+def _asserts(check: Callable[[Array, Array], None]) -> Callable[[Array, Compared], bool]:
+    """Return an assertion as a rule."""
+
+    def agrees(found: Array, compared: Compared) -> bool:
+        try:
+            check(found, compared.reference)
+        except AssertionError:
+            return False
+        return True
+
+    return agrees
+
+
+def _assert_close(found: Array, reference: Array) -> None:
+    torch.testing.assert_close(torch.from_numpy(np.array(found)), torch.from_numpy(np.array(reference)))
+
+
+def _within(rtol: float, atol: float) -> Callable[[Array, Compared], bool]:
+    return _asserts(lambda found, reference: np.testing.assert_allclose(found, reference, rtol=rtol, atol=atol))
+
+
+def _rmse(one: Array, other: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(one.astype(np.float64) - other.astype(np.float64)))))
+
+
+def _twice_the_own_error(found: Array, compared: Compared) -> bool:
+    return _rmse(found, compared.exact) <= 2 * _rmse(compared.reference, compared.exact)
+
+
+def _relative_rmse(found: Array, compared: Compared) -> bool:
+    return _rmse(found, compared.reference) <= 1e-5 * _rmse(compared.reference, np.zeros(()))
+
+
+def _cosine(found: Array, compared: Compared) -> bool:
+    one, other = (value.astype(np.float64).ravel() for value in (found, compared.reference))
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    # Two arrays of zeros have no angle between them and are equal all the same.
+    return float(one @ other) >= 0.999 * lengths if lengths else np.array_equal(one, other)
+
+
+RULES: dict[str, Rule] = {
+    "assert_allclose": Rule("numpy.testing.assert_allclose, its defaults: 1e-7 relative", _asserts(np.testing.assert_allclose)),
+    "assert_close": Rule(
+        "torch.testing.assert_close, its defaults: 1.3e-6 relative + 1e-5 in float32, 1e-7 + 1e-7 in float64", _asserts(_assert_close)
+    ),
+    "1e-6 / 1e-6": Rule("1e-6 relative + 1e-6 absolute", _within(1e-6, 1e-6)),
+    "1e-3 / 1e-4": Rule("1e-3 relative + 1e-4 absolute", _within(1e-3, 1e-4)),
+    "twice the reference's error": Rule(
+        "root mean square error against float64 at most twice the reference's own; in float32, for in float64 the reference has none",
+        _twice_the_own_error,
+        lambda compared: compared.reference.dtype == np.float32,
+    ),
+    "relative rmse 1e-5": Rule("root mean square of the difference at most 1e-5 of the reference's", _relative_rmse),
+    "cosine 0.999": Rule("cosine of the angle between the two at least 0.999", _cosine),
+}
+
+GRADCHECK = "gradcheck"
+GRADCHECK_WORDS = (
+    "torch.autograd.gradcheck of the subject as an autograd Function, its defaults, in float64; with all-ones of its output's sum; "
+    "on other inputs than normal ones its fast_mode"
+)
+
+
+class _Subject(torch.autograd.Function):  # type: ignore[misc]
+    """A subject as PyTorch differentiates it."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, layer: AdaptedLayer, call: Call, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:
+        ctx.layer, ctx.call = layer, _with(call, x, params)
+        return torch.from_numpy(np.array(_seeded(layer, ctx.call)["output"], order="C"))
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        call: Call = ctx.call
+        found = _seeded(ctx.layer, replace(call, grad_output=grad_output.numpy().copy()))
+        names = ("grad_input", *(f"{name}.grad" for name in call.params))
+        return None, None, *(torch.from_numpy(np.array(found[name], order="C")) if name in found else None for name in names)
+
+
+def _seeded(layer: AdaptedLayer, call: Call) -> Mapping[str, Array]:
+    """Return what a subject computes, the random numbers that it draws being the same ones each time."""
+    np.random.seed(0)  # noqa: NPY002 - the generator that a subject may draw from
+    random.seed(0)
+    return layer.vjp(call)
+
+
+def _with(call: Call, x: torch.Tensor, params: tuple[torch.Tensor, ...]) -> Call:
+    given = {name: np.array(value.detach().numpy()) for name, value in zip(call.params, params, strict=True)}
+    return replace(call, x=arranged(x.detach().numpy(), memory_of(call.x)), params=given, grad_output=None)
+
+
+def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = False) -> bool:
+    """Return whether PyTorch's own check of gradients takes a subject for right.
+
+    Parameters
+    ----------
+    layer : AdaptedLayer
+    call : Call
+        In float64.
+    summed : bool
+        Whether the output's sum is checked, whose cotangent is all ones, and not each of its elements.
+    fast : bool
+        Whether it takes random projections in the place of whole Jacobians.
+    """
+    names = ("grad_input", *(f"{name}.grad" for name in call.params))
+    arrays = (call.x, *call.params.values())
+    try:
+        inputs = [
+            torch.from_numpy(np.array(value, order="C")).requires_grad_(name not in layer.absent) for name, value in zip(names, arrays, strict=True)
+        ]
+
+        def function(x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:
+            output = _Subject.apply(layer, call, x, *params)
+            return output.sum() if summed else output
+
+        return bool(torch.autograd.gradcheck(function, inputs, raise_exception=False, fast_mode=fast))
+    except (SubjectError, RuntimeError, ValueError):
+        # It raises what the subject does, and what it thinks of gradients of other shapes.
+        return False
