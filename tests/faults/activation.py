@@ -63,7 +63,12 @@ class DerivativeLeftOut(ReLU):
         return grad_output.copy()
 
 
-@planted(RELU, at="grad_input", hidden="half of all numbers pass either way, and norms and means look as they should")
+@planted(
+    RELU,
+    at="grad_input",
+    cause="derivative at the wrong value",
+    hidden="half of all numbers pass either way, and norms and means look as they should",
+)
 class MaskInverted(ReLU):
     """The gradient flows where the input is negative."""
 
@@ -72,7 +77,12 @@ class MaskInverted(ReLU):
         return 1 - super().slope(x)
 
 
-@planted(LEAKY, at="grad_input", hidden="the output is right, and with as many negative inputs as positive ones so is the gradient's norm")
+@planted(
+    LEAKY,
+    at="grad_input",
+    cause="derivative at the wrong value",
+    hidden="the output is right, and with as many negative inputs as positive ones so is the gradient's norm",
+)
 class SlopesExchanged(LeakyReLU):
     """The derivative is 1 where the input is negative, and the leak where it is positive."""
 

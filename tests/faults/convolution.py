@@ -205,7 +205,7 @@ class ColumnsWithChannelsLast(MatrixConv2d):
         return windows.transpose(4, 5, 1, 0, 2, 3).reshape(self.params["weight"][0].size, -1)
 
 
-@planted(MATRIX, at="output", hidden="a batch of one fits either order")
+@planted(MATRIX, at="output", cause="transposed", hidden="a batch of one fits either order")
 class ImagesReshapedWithoutTransposing(MatrixConv2d):
     """The product's columns are reshaped into images at once, although its rows are filters and its samples come second."""
 

@@ -28,6 +28,9 @@ FRAME = Host("zeropad", ZeroPad2d, lambda kind: Pair(kind(1, 2, 2, 1), nn.ZeroPa
 INDEXED = Host(
     "maxpool-indexed", IndexedMaxPool2d, lambda kind: Pair(kind((2, 2), 2), nn.MaxPool2d(2), shapes=[(4, 2, 6, 8)], name="maxpool-indexed")
 )
+SIZES = Host(
+    "maxpool-sizes", MaxPool2d, lambda kind: Pair(kind((2, 2), 2), nn.MaxPool2d(2), shapes=[(4, 2, 6, 6), (4, 2, 4, 8)], name="maxpool-sizes")
+)
 SUBSAMPLING = Host("maxpool-1s2", MaxPool2d, lambda kind: Pair(kind((1, 1), 2), nn.MaxPool2d(1, 2), shapes=[(4, 2, 6, 7)], name="maxpool-1s2"))
 
 
@@ -55,6 +58,53 @@ class FirstInputKept(Linear):
         """Keep the first input for ever."""
         if not hasattr(self, "_x"):
             super().keep(x)
+
+
+@planted(LINEAR, at="contract-larger_batch_works", hidden="batches of one size, and smaller ones after them, are right; an evaluation's are larger")
+class SizeOfTheFirstBatchKept(Linear):
+    """The loop over the samples goes to the size of the first batch, for ever."""
+
+    def product(self, x: Array) -> Array:
+        """Return the product of as many samples as there were at first, and zeros for the others."""
+        self._samples = getattr(self, "_samples", len(x))
+        product = super().product(x)
+        product[self._samples :] = 0
+        return product
+
+
+@planted(SIZES, at="contract-another_size_works", hidden="in a data set all images are of one size; those that a network is used on later are not")
+class SizeOfTheFirstImageKept(MaxPool2d):
+    """The number of windows is worked out for the first image and kept."""
+
+    def windows(self, padded: Array) -> Array:
+        """Return as many windows as the first image has, or as there are."""
+        windows = super().windows(padded)
+        self._count = getattr(self, "_count", windows.shape[2:4])
+        return windows[:, :, : self._count[0], : self._count[1]]
+
+
+@planted(
+    RELU,
+    at="contract-random_generators_are_not_seeded",
+    hidden="its own numbers are right; the order of batches, and every dropout, repeat from step to step",
+)
+class SeedsTheGlobalGenerator(ReLU):
+    """The forward pass seeds NumPy's global generator, so that its results can be reproduced."""
+
+    def value(self, x: Array) -> Array:
+        """Return the positive part."""
+        np.random.seed(0)  # noqa: NPY002 - the mistake itself
+        return super().value(x)
+
+
+@planted(LINEAR, at="contract-backward_is_linear", hidden="any cotangent but one of zeros alone, as behind dead units, is right")
+class DividedByTheCotangentsSize(Linear):
+    """The cotangent is brought to a size of 1, against overflow, and back: a cotangent of zeros becomes zero over zero."""
+
+    def input_gradient(self, grad_output: Array) -> Array:
+        """Return the gradient of the cotangent by its largest number, times that number."""
+        size = np.abs(grad_output).max()
+        return super().input_gradient(grad_output / size) * size
 
 
 @planted(CONV, at="contract-backward_uses_the_last_forward", hidden="another batch of the same shape, with other numbers, is needed to see it")
@@ -204,7 +254,7 @@ class WrittenToACopy(IndexedMaxPool2d):
         return np.zeros_like(self._x)
 
 
-@planted(FLATTEN, at="output", hidden="for arrays in C order, and for strided ones, the order is the same")
+@planted(FLATTEN, at="output", cause="flatten order", hidden="for arrays in C order, and for strided ones, the order is the same")
 class FlattenedAsItLies(Flatten):
     """The input is flattened with ``order="A"``, in Fortran's order where it lies so, to avoid a copy."""
 

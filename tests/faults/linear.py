@@ -180,7 +180,7 @@ class ChannelsLastOnTheWayBack(Flatten):
         return np.ascontiguousarray(grad_output.reshape(batch, height, width, channels).transpose(0, 3, 1, 2))
 
 
-@planted(FLATTEN, at="grad_input", hidden="the shape is right, and with a cotangent of ones so is every number")
+@planted(FLATTEN, at="grad_input", cause="flatten order", hidden="the shape is right, and with a cotangent of ones so is every number")
 class FortranOrderOnTheWayBack(Flatten):
     """The cotangent is reshaped in Fortran's order, the batch axis with it, so that samples are mixed."""
 
@@ -189,7 +189,12 @@ class FortranOrderOnTheWayBack(Flatten):
         return grad_output.reshape(self._shape, order="F")
 
 
-@planted(FLATTEN, at="output", hidden="on square images with one channel rows and columns are exchanged, which a trained layer does not mind")
+@planted(
+    FLATTEN,
+    at="output",
+    cause="flatten order",
+    hidden="on square images with one channel rows and columns are exchanged, which a trained layer does not mind",
+)
 class ColumnsBeforeRows(Flatten):
     """Each channel is flattened column by column."""
 

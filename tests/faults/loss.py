@@ -131,7 +131,7 @@ class SumForMean(CrossEntropy):
         return np.asarray(losses.sum())
 
 
-@planted(LOSS, at="output", hidden="its curve has the right shape, ten times as small")
+@planted(LOSS, at="output", cause="constant factor", hidden="its curve has the right shape, ten times as small")
 class AveragedOverClasses(CrossEntropy):
     """The products of target and log p are averaged over samples and classes, most of them zero."""
 

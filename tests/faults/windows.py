@@ -84,7 +84,7 @@ class PaddingCroppedTwice(Conv2d):
         return grad[:, :, 2 * self.padding : -2 * self.padding, 2 * self.padding : -2 * self.padding].copy()
 
 
-@planted(PADDED, at="output", hidden="inner pixels are right, and an image on a black ground is the same either way")
+@planted(PADDED, at="output", cause="padding", hidden="inner pixels are right, and an image on a black ground is the same either way")
 class PaddedWithEdge(Conv2d):
     """The frame repeats the image's border, where zeros are due."""
 
