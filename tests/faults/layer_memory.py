@@ -24,7 +24,7 @@ from faults.linear import FLATTEN, LINEAR
 from faults.loss import LOSS
 from faults.pooling import AVERAGE
 
-FRAME = Host("zeropad", ZeroPad2d, lambda kind: Pair(kind(1, 2, 2, 1), nn.ZeroPad2d((1, 2, 2, 1)), shapes=[(4, 2, 5, 4)], name="zeropad"))
+FRAME = Host("zeropad", ZeroPad2d, lambda kind: Pair(kind(0, 3, 2, 1), nn.ZeroPad2d((0, 3, 2, 1)), shapes=[(4, 2, 5, 4)], name="zeropad"))
 INDEXED = Host(
     "maxpool-indexed", IndexedMaxPool2d, lambda kind: Pair(kind((2, 2), 2), nn.MaxPool2d(2), shapes=[(4, 2, 6, 8)], name="maxpool-indexed")
 )

@@ -42,7 +42,7 @@ class ConstantInTheLogarithm(CrossEntropy):
         return np.asarray(np.log(self.probabilities(x) + 1e-9))
 
 
-@planted(LOSS, at="output", hidden="on logits of usual size nothing is clipped")
+@planted(LOSS, at="output", cause="constant in the logarithm", hidden="on logits of usual size nothing is clipped")
 class ProbabilitiesClipped(CrossEntropy):
     """Probabilities are clipped to at least 1e-12, so that the loss of a confident mistake never exceeds 27.6."""
 
