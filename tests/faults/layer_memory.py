@@ -232,7 +232,7 @@ class CroppedAsAView(ZeroPad2d):
         return self.inner(grad_output)
 
 
-@planted(FRAME, at="output", hidden="with the same padding on all four sides every order is the same")
+@planted(FRAME, at="output", cause="padding", hidden="with the same padding on all four sides every order is the same")
 class SidesInAnotherOrder(ZeroPad2d):
     """The four sides are read as top, bottom, left, right, where they are given as left, right, top, bottom."""
 
