@@ -104,7 +104,7 @@ class DividedByTheCotangentsSize(Linear):
     def input_gradient(self, grad_output: Array) -> Array:
         """Return the gradient of the cotangent by its largest number, times that number."""
         size = np.abs(grad_output).max()
-        return super().input_gradient(grad_output / size) * size
+        return np.asarray(super().input_gradient(grad_output / size) * size)
 
 
 @planted(CONV, at="contract-backward_uses_the_last_forward", hidden="another batch of the same shape, with other numbers, is needed to see it")
