@@ -7,6 +7,7 @@ from textbook.activation import ReLU, TanhGELU
 from textbook.convolution import Conv2d
 from textbook.linear import Linear
 from textbook.loss import CrossEntropy, Softmax
+from textbook.scale import Scale
 from torch import nn
 
 from crosscheck import Pair
@@ -42,6 +43,13 @@ class GradientInSinglePrecision(Conv2d):
     def cropped(self, grad: Array) -> Array:
         """Return a gradient rounded to 24 bits."""
         return super().cropped(grad).astype(np.float32).astype(grad.dtype)
+
+
+SCALE = Host(
+    "scale",
+    Scale,
+    lambda kind: Pair(kind(8), lambda x, weight: x * weight, shapes=[(4, 8)], params={"weight": "weight"}, framework="torch", name="scale"),
+)
 
 
 @planted(LINEAR, at="output", cause="lower precision", hidden="a test in double precision never gets there, and a tolerance of 1e-3 passes")
@@ -201,3 +209,21 @@ class SmallestNumberTakenForZero(ReLU):
     def value(self, x: Array) -> Array:
         """Return what is larger than the smallest normal number."""
         return np.where(x > np.finfo(np.float32).tiny, x, 0)
+
+
+@planted(
+    SCALE,
+    at="weight.grad",
+    hidden="scales start at one; those that start at zero, as at the end of a residual branch, or were pruned, give nothing over nothing",
+)
+class InputRecoveredFromTheOutput(Scale):
+    """The input is not kept but recovered from the output, to save memory, by a division by the weight."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the product and keep it alone."""
+        self._output = super().forward(x)
+        return self._output
+
+    def input(self) -> Array:
+        """Return the output divided by the weight."""
+        return self._output / self.params["weight"]
