@@ -53,6 +53,11 @@ def memory_of(array: Array) -> str:
     return "F" if array.flags.f_contiguous else "strided"
 
 
+def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return independent normal numbers."""
+    return rng.standard_normal(shape)
+
+
 @dataclass(frozen=True)
 class Family:
     """One kind of input.
@@ -69,6 +74,8 @@ class Family:
         The same for the cotangent.
     arrange : callable
         Lays an array out in memory; every layout holds the same numbers.
+    parameters : callable
+        Makes the numbers of a parameter.
     """
 
     name: str
@@ -76,6 +83,7 @@ class Family:
     draw: Draw
     cotangent: Draw
     arrange: Arrange = _contiguous
+    parameters: Draw = normal
 
     def input(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Return an input of this family."""
@@ -84,11 +92,6 @@ class Family:
     def grad_output(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Return a random cotangent that suits the inputs of this family."""
         return self.arrange(self.cotangent(rng, shape).astype(dtype))
-
-
-def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return independent normal numbers."""
-    return rng.standard_normal(shape)
 
 
 def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
@@ -117,6 +120,12 @@ def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
     return np.choose(kind, [sign * 0.0, rng.standard_normal(shape), sign * hardly, sign * 0.0])
 
 
+def some_zeros(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return normal numbers, about a quarter of them replaced by zeros: parameters that were pruned, or start at zero as scales and biases do."""
+    numbers = rng.standard_normal(shape)
+    return np.where(rng.integers(0, 4, shape) == 0, 0.0, numbers)
+
+
 def wide(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
     """Return numbers of very different size."""
     return rng.standard_normal(shape) * np.exp2(rng.integers(-20, 21, shape))
@@ -140,7 +149,7 @@ FAMILIES: dict[str, Family] = {
         Family("normal", "formulas, signs, transposed axes", normal, normal),
         Family("digits", "a wrong tie rule, padding that wins", digits, normal),
         Family("ties", "a wrong tie rule", few_values, normal),
-        Family("kinks", "a wrong derivative at zero", kinks, normal),
+        Family("kinks", "a wrong derivative at zero, a division by a parameter", kinks, normal, parameters=some_zeros),
         Family("wide", "sums in lower precision, cancellation", wide, wide),
         Family("large", "exponentials that overflow", large, normal),
         Family("tiny", "an epsilon that was added, an absolute threshold", _scaled(-62), _scaled(-62)),

@@ -91,7 +91,7 @@ class Prepared:
         # Independent streams, so that changing the input leaves the parameters as they are.
         for_input, for_params, for_cotangent, for_labels = np.random.default_rng([seed, key]).spawn(4)
         x = family.input(for_input, shape, dtype)
-        params = {name: for_params.standard_normal(size).astype(dtype) for name, size in self.param_shapes.items()}
+        params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
         constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
         call = Call(x, params, None, constants)
         output = self.output_shape(call) if output is None else output

@@ -22,6 +22,7 @@ from scratch.normalisation import BatchNorm
 BATCH, SMALLER = 3, 2
 STATELESS = [case for case in CASES if not isinstance(made(case), BatchNorm | scratch.Dropout)]
 NOT_ASKED = {
+    "another_size_works": "no two shapes were given that differ in more than the number of samples",
     "declared_gradients_add_up": "gradients are not declared to accumulate",
     "modes_differ_only_where_they_should": "the subject has no modes",
     "output_is_its_own": "the operation only rearranges its input: a view of it is usual",

@@ -36,6 +36,8 @@ class Bench:
         With the same parameters and the same shape, and other numbers.
     smaller : Call or None
         The same with fewer samples, where there can be fewer.
+    elsewhere : Call or None
+        Of another declared size than one of the batch, such as that of another image, where there is one.
     rearranges : bool
         Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
     modes : bool
@@ -51,6 +53,7 @@ class Bench:
     rearranges: bool = False
     modes: bool = False
     fixed_batch: bool = False
+    elsewhere: Call | None = None
 
     def instance(self) -> Instance:
         """Return a fresh instance with the call's parameters."""
@@ -112,8 +115,8 @@ class Bench:
 
     @property
     def others(self) -> list[Call]:
-        """Calls that may come after the first: of the same shape, which a cache may be taken for up to date by, and a smaller one."""
-        return [self.other] if self.smaller is None else [self.other, self.smaller]
+        """Calls that may come after the first: of the same shape, which a cache may be taken for up to date by, and of other sizes."""
+        return [self.other, *(call for call in (self.elsewhere, self.smaller) if call is not None)]
 
     def keeps(self, what: str, reason: str) -> None:
         """Raise :class:`DoesNotApplyError` unless an instance keeps something between calls."""
@@ -148,8 +151,12 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
         smaller = _first(other, shape[0] - 1)
         if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
             smaller = None
+    size = next((size for size in prepared.shapes if size[1:] != shape[1:]), None)
+    elsewhere = None if size is None else replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params)
+    if elsewhere is not None and prepared.layer.convention.one_sample:
+        elsewhere = _first(elsewhere, 1)
     modes = any(reference.modes for reference in prepared.references)
-    return Bench(prepared.layer, call, other, smaller, rearranges, modes, prepared.pair.fixed_batch)
+    return Bench(prepared.layer, call, other, smaller, rearranges, modes, prepared.pair.fixed_batch, elsewhere)
 
 
 def _first(call: Call, samples: int) -> Call:

@@ -6,6 +6,7 @@ They call an instance of the subject directly, as its own program does, with arr
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, 
 from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
-from crosscheck.operation import RefusedError
+from crosscheck.operation import Call, RefusedError
 from crosscheck.prepared import Prepared
 
 
@@ -95,11 +96,30 @@ def declared_gradients_add_up(bench: Bench) -> str:
 
 def smaller_batch_works(bench: Bench) -> str:
     """Nothing of a larger batch is left in the smaller one after it."""
-    fewer, instance = bench.fewer, bench.instance()
-    alone = copies(bench.both(bench.instance(), bench.given(fewer)))
-    bench.both(instance, bench.given(bench.call))
-    changed = differing(alone, bench.both(instance, bench.given(fewer)))
+    changed = _changed_after(bench, bench.call, bench.fewer)
     return f"a smaller batch after a larger one changes: {changed}" if changed else ""
+
+
+def larger_batch_works(bench: Bench) -> str:
+    """Nothing of a smaller batch is left in the larger one after it, as an evaluation's is after training."""
+    changed = _changed_after(bench, bench.fewer, bench.call)
+    return f"a larger batch after a smaller one changes: {changed}" if changed else ""
+
+
+def another_size_works(bench: Bench) -> str:
+    """Nothing of an input of one size, such as an image's, is left in one of another size after it."""
+    if bench.elsewhere is None:
+        raise DoesNotApplyError("no two shapes were given that differ in more than the number of samples")
+    changed = _changed_after(bench, bench.elsewhere, bench.call) or _changed_after(bench, bench.call, bench.elsewhere)
+    return f"an input of another size before it changes: {changed}" if changed else ""
+
+
+def _changed_after(bench: Bench, first: Call, second: Call) -> str:
+    """Return what of a call is not the same after another one as in a fresh instance."""
+    instance = bench.instance()
+    alone = copies(bench.both(bench.instance(), bench.given(second)))
+    bench.both(instance, bench.given(first))
+    return differing(alone, bench.both(instance, bench.given(second)))
 
 
 def backward_uses_the_last_forward(bench: Bench) -> str:
@@ -140,6 +160,18 @@ def instances_share_nothing(bench: Bench) -> str:
     return f"changed by another layer of the same kind: {changed}" if changed else ""
 
 
+def random_generators_are_not_seeded(bench: Bench) -> str:
+    """The random numbers that others draw afterwards are still random: no pass seeds the global generators."""
+    drawn = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002 - the global generator is what others draw from
+        random.seed(seed)
+        bench.both(bench.instance(), bench.given(bench.call))
+        drawn.append({"numpy.random": np.random.random(), "random": random.random()})  # noqa: NPY002, S311
+    seeded = [name for name, number in drawn[0].items() if number == drawn[1][name]]
+    return f"always the same numbers afterwards: {', '.join(seeded)}" if seeded else ""
+
+
 def forward_leaves_gradients(bench: Bench) -> str:
     """A forward pass, as in testing, does not touch the gradients that are there."""
     bench.keeps("grads", "gradients are not stored in the layer")
@@ -166,7 +198,7 @@ def params_are_left_alone(bench: Bench) -> str:
 
 
 def backward_is_linear(bench: Bench) -> str:
-    """Twice the cotangent gives exactly twice the gradients: a power of two involves no rounding."""
+    """Twice the cotangent gives exactly twice the gradients, as a power of two involves no rounding, and no cotangent gives no gradients."""
     once, twice = bench.instance(), bench.instance()
     bench.forward(once, bench.given(bench.call))
     bench.forward(twice, bench.given(bench.call))
@@ -175,8 +207,14 @@ def backward_is_linear(bench: Bench) -> str:
         raise DoesNotApplyError("gradients are read off an update, which rounds")
     doubled = bench.given(bench.call)
     doubled["cotangent"] = doubled["cotangent"] * doubled["cotangent"].dtype.type(2)
-    changed = differing(results, bench.backward(twice, doubled))
-    return f"not doubled by a doubled cotangent: {changed}" if changed else ""
+    if changed := differing(results, bench.backward(twice, doubled)):
+        return f"not doubled by a doubled cotangent: {changed}"
+    # All zeros, as behind units that are dead: whatever is divided by the cotangent's size is divided by nothing.
+    never, nothing = bench.instance(), bench.given(bench.call)
+    nothing["cotangent"] = np.zeros_like(nothing["cotangent"])
+    bench.forward(never, nothing)
+    changed = differing({name: np.zeros_like(value) for name, value in results.items()}, bench.backward(never, nothing))
+    return f"not zero for a cotangent of zeros: {changed}" if changed else ""
 
 
 def modes_differ_only_where_they_should(bench: Bench) -> str:
@@ -210,9 +248,12 @@ CONTRACTS: dict[str, Contract] = {
         backward_twice_does_not_accumulate,
         declared_gradients_add_up,
         smaller_batch_works,
+        larger_batch_works,
+        another_size_works,
         backward_uses_the_last_forward,
         results_are_kept,
         instances_share_nothing,
+        random_generators_are_not_seeded,
         forward_leaves_gradients,
         backward_is_linear,
         modes_differ_only_where_they_should,

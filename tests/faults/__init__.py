@@ -5,7 +5,20 @@ One module for each kind of layer. A new fault is one class with a docstring, de
 
 from __future__ import annotations
 
-from faults import convolution
+from faults import activation, convolution, layer_memory, layer_precision, linear, loss, pooling, softmax, windows
 from faults.fault import FAULTS, Fault, Host
 
-__all__ = ["FAULTS", "Fault", "Host", "convolution"]
+__all__ = [
+    "FAULTS",
+    "Fault",
+    "Host",
+    "activation",
+    "convolution",
+    "layer_memory",
+    "layer_precision",
+    "linear",
+    "loss",
+    "pooling",
+    "softmax",
+    "windows",
+]

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from conventional import CONVENTIONS, fits, pair_of
+from faults import FAULTS
+from faults.layer_memory import SIZES
 from offenders import (
     Accumulates,
     AddsTwice,
@@ -149,6 +151,7 @@ def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 ADDING = "declared_gradients_add_up"
+ANOTHER_SIZE = "another_size_works"
 NOT_ADDED = "float64: declared to accumulate, but not left as they are by a backward pass that adds zero: "
 
 
@@ -210,14 +213,20 @@ def test_cotangent_handed_on() -> None:
 
 
 def test_every_contract_has_an_offender() -> None:
-    """That of gradients that are declared to accumulate has its own, since it takes a declaration."""
-    assert {contract for _, contract, _ in OFFENDERS} | {ADDING} == set(CONTRACTS)
+    """That of gradients that are declared to accumulate has its own, since it takes a declaration; those of sizes are in the catalogue of faults."""
+    caught = {fault.at.removeprefix("contract-") for fault in FAULTS.values()}
+    assert {contract for _, contract, _ in OFFENDERS} | {ADDING} | caught >= set(CONTRACTS)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name != ADDING])
+@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name not in (ADDING, ANOTHER_SIZE)])
 def test_right_layer_keeps_it(contract: str, dtype: str) -> None:
     assert found(contract, ModesAlike(), dtypes=(dtype,)).verdict is Verdict.MATCH
+
+
+def test_right_layer_of_two_sizes() -> None:
+    result = check(SIZES.pair(SIZES.right), only=lambda name: name == f"contract-{ANOTHER_SIZE}").results[0]
+    assert (result.verdict, result.reason) == (Verdict.MATCH, "")
 
 
 ROWS = [
@@ -238,13 +247,14 @@ def test_right_layers_of_every_convention(row: tuple[str, str, str], contract: s
 
 SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
     ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "the subject takes one sample at a time"),
+    (ANOTHER_SIZE, Scale, "no two shapes were given that differ in more than the number of samples"),
     (ADDING, Scale, "gradients are not declared to accumulate"),
     ("modes_differ_only_where_they_should", Scale, "the subject has no modes"),
     ("backward_twice_does_not_accumulate", lambda: Dicts(Accumulates(), accumulates=True), "gradients are declared to accumulate"),
 ]
 
 
-@pytest.mark.parametrize(("contract", "make", "reason"), SKIPPED, ids=["one-sample", "replaces", "modes", "accumulates"])
+@pytest.mark.parametrize(("contract", "make", "reason"), SKIPPED, ids=["one-sample", "one-size", "replaces", "modes", "accumulates"])
 def test_does_not_apply(contract: str, make: Callable[[], Any], reason: str) -> None:
     result = found(contract, make())
     assert (result.verdict, result.reason) == (Verdict.SKIPPED, f"does not apply: {reason}")

@@ -15,11 +15,12 @@ class Conv2d:
     ----------
     in_channels, out_channels : int
     kernel : (int, int)
-    stride, padding : int
+    stride, padding, dilation : int
+        Alike along both axes.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int], stride: int = 1, padding: int = 0) -> None:
-        self.stride, self.padding = stride, padding
+    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int], stride: int = 1, padding: int = 0, dilation: int = 1) -> None:
+        self.stride, self.padding, self.dilation = stride, padding, dilation
         self.params = {"weight": np.zeros((out_channels, in_channels, *kernel)), "bias": np.zeros(out_channels)}
         self.grads: dict[str, Array] = {}
 
@@ -49,7 +50,9 @@ class Conv2d:
 
     def windows(self, padded: Array) -> Array:
         """Return what each output pixel sees, ``(batch, channels, rows, columns, kernel height, kernel width)``."""
-        return sliding_window_view(padded, self.params["weight"].shape[2:], axis=(2, 3))[:, :, :: self.stride, :: self.stride]
+        reach = tuple(self.dilation * (size - 1) + 1 for size in self.params["weight"].shape[2:])
+        every = sliding_window_view(padded, reach, axis=(2, 3))
+        return every[:, :, :: self.stride, :: self.stride, :: self.dilation, :: self.dilation]
 
     def weight_gradient(self, grad_output: Array) -> Array:
         """Return dL/dw[f, c, u, v], the sum over samples and positions of grad_output times the pixel under (u, v)."""
@@ -65,11 +68,83 @@ class Conv2d:
         grad = np.zeros_like(self.padded(self._x))
         rows, columns = grad_output.shape[2:]
         for u, v in np.ndindex(*self.params["weight"].shape[2:]):
-            reached = grad[:, :, u : u + self.stride * rows : self.stride, v : v + self.stride * columns : self.stride]
-            reached += np.einsum("nfhw,fc->nchw", grad_output, self.weight()[:, :, u, v])
+            grad[self.reached(u, v, rows, columns)] += np.einsum("nfhw,fc->nchw", grad_output, self.weight()[:, :, u, v])
         return self.cropped(grad)
+
+    def reached(self, u: int, v: int, rows: int, columns: int) -> tuple[slice, ...]:
+        """Return which pixels of the padded input lie under the kernel's element (u, v), one for each output pixel."""
+        top, left, step = u * self.dilation, v * self.dilation, self.stride
+        return slice(None), slice(None), slice(top, top + step * rows, step), slice(left, left + step * columns, step)
 
     def cropped(self, grad: Array) -> Array:
         """Return the gradient without the frame."""
         height, width = self._x.shape[2:]
         return grad[:, :, self.padding : self.padding + height, self.padding : self.padding + width].copy()
+
+
+class MatrixConv2d(Conv2d):
+    """The same as one product of matrices: each window a column of pixels, each filter a row of weights (im2col)."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the output, ``(batch, out_channels, rows, columns)``."""
+        self._x = x
+        windows = self.windows(self.padded(x))
+        rows, columns = windows.shape[2:4]
+        product = self.filters() @ self.columns(windows) + self.params["bias"][:, None]
+        return self.images(product, len(x), rows, columns)
+
+    def filters(self) -> Array:
+        """Return the kernels as rows, ``(out_channels, channels * kernel height * kernel width)``."""
+        weight = self.params["weight"]
+        return weight.reshape(len(weight), -1)
+
+    def columns(self, windows: Array) -> Array:
+        """Return the windows as columns, ``(channels * kernel height * kernel width, batch * rows * columns)``."""
+        pixels = self.params["weight"][0].size
+        return windows.transpose(1, 4, 5, 0, 2, 3).reshape(pixels, -1)
+
+    def images(self, product: Array, batch: int, rows: int, columns: int) -> Array:
+        """Return the product's columns as pixels of the output."""
+        return np.ascontiguousarray(product.reshape(-1, batch, rows, columns).transpose(1, 0, 2, 3))
+
+
+class GroupedConv2d:
+    """Convolution in groups of channels: each group of output channels sees its own group of input channels.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel : (int, int)
+    groups : int
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int], groups: int) -> None:
+        self.groups = groups
+        self.params = {"weight": np.zeros((out_channels, in_channels // groups, *kernel)), "bias": np.zeros(out_channels)}
+        self.grads: dict[str, Array] = {}
+
+    def forward(self, x: Array) -> Array:
+        """Return the outputs of all groups, one after another along the channels."""
+        self.parts = []
+        for group in range(self.groups):
+            filters, channels, height, width = self.params["weight"].shape
+            part = Conv2d(channels, filters // self.groups, (height, width))
+            part.params = {name: value[self.filters_of(group)] for name, value in self.params.items()}
+            self.parts.append(part)
+        return np.concatenate([part.forward(x[:, self.channels_of(group)]) for group, part in enumerate(self.parts)], axis=1)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient; leave those of the parameters in ``grads``."""
+        grads = [part.backward(grad_output[:, self.filters_of(group)]) for group, part in enumerate(self.parts)]
+        self.grads = {name: np.concatenate([part.grads[name] for part in self.parts]) for name in self.params}
+        return np.concatenate(grads, axis=1)
+
+    def filters_of(self, group: int) -> slice:
+        """Return which output channels belong to a group."""
+        share = len(self.params["weight"]) // self.groups
+        return slice(group * share, (group + 1) * share)
+
+    def channels_of(self, group: int) -> slice:
+        """Return which input channels belong to a group."""
+        share = self.params["weight"].shape[1]
+        return slice(group * share, (group + 1) * share)

@@ -1,0 +1,113 @@
+"""Pooling: the maximum or the mean of each window of each channel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from crosscheck.arithmetic import Array
+
+
+class _Pool2d:
+    """Windows that are pushed over each channel.
+
+    Parameters
+    ----------
+    kernel : (int, int)
+    stride : int
+    padding : int
+    """
+
+    frame = 0.0
+
+    def __init__(self, kernel: tuple[int, int], stride: int, padding: int = 0) -> None:
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def padded(self, x: Array) -> Array:
+        """Return the input with a frame that suits the operation."""
+        p = self.padding
+        return np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=self.frame)
+
+    def windows(self, padded: Array) -> Array:
+        """Return the values of each window, ``(batch, channels, rows, columns, elements)``; what fills no window is left out."""
+        view = sliding_window_view(padded, self.kernel, axis=(2, 3))[:, :, :: self.stride, :: self.stride]
+        return view.reshape(*view.shape[:4], -1)
+
+    def scattered(self, parts: Array) -> Array:
+        """Return numbers of each window's pixels, shaped as the windows are, added up where they belong in the input."""
+        grad = np.zeros_like(self.padded(self._x))
+        rows, columns = parts.shape[2:4]
+        for element, (u, v) in enumerate(np.ndindex(*self.kernel)):
+            grad[self.reached(u, v, rows, columns)] += parts[..., element]
+        return self.cropped(grad)
+
+    def reached(self, u: int, v: int, rows: int, columns: int) -> tuple[slice, ...]:
+        """Return which pixels of the padded input are the windows' element (u, v)."""
+        step = self.stride
+        return slice(None), slice(None), slice(u, u + step * rows, step), slice(v, v + step * columns, step)
+
+    def cropped(self, grad: Array) -> Array:
+        """Return the gradient without the frame."""
+        height, width = self._x.shape[2:]
+        return grad[:, :, self.padding : self.padding + height, self.padding : self.padding + width].copy()
+
+    def keep(self, x: Array) -> None:
+        """Keep what the backward pass needs."""
+        self._x = x
+
+
+class MaxPool2d(_Pool2d):
+    """The largest value of each window; the frame is minus infinity."""
+
+    frame = -np.inf
+
+    def forward(self, x: Array) -> Array:
+        """Return the maxima, ``(batch, channels, rows, columns)``, of an input ``(batch, channels, height, width)``."""
+        self.keep(x)
+        return np.asarray(self.windows(self.padded(x)).max(axis=-1))
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient: each window hands its own to the pixel that won."""
+        return self.scattered(self.shares(self.windows(self.padded(self._x))) * grad_output[..., None])
+
+    def shares(self, windows: Array) -> Array:
+        """Return which part of its window's gradient each pixel gets: the first of the largest all of it."""
+        return np.asarray(np.arange(windows.shape[-1]) == windows.argmax(axis=-1)[..., None], dtype=windows.dtype)
+
+
+class AvgPool2d(_Pool2d):
+    """The mean of each window, a frame of zeros counted in."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the means, ``(batch, channels, rows, columns)``, of an input ``(batch, channels, height, width)``."""
+        self.keep(x)
+        return np.asarray(self.windows(self.padded(x)).sum(axis=-1) / self.count(), dtype=x.dtype)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient: each window shares its own equally among its pixels."""
+        share = np.asarray(grad_output / self.count(), dtype=grad_output.dtype)
+        return self.scattered(np.repeat(share[..., None], self.kernel[0] * self.kernel[1], axis=-1))
+
+    def count(self) -> float | Array:
+        """Return how many pixels each window has."""
+        return self.kernel[0] * self.kernel[1]
+
+
+class IndexedMaxPool2d(MaxPool2d):
+    """Max pooling that keeps, for each window, the winner's place in the flat input, and writes the gradient there; windows do not overlap."""
+
+    def keep(self, x: Array) -> None:
+        """Keep the winners' places and the input's shape and precision."""
+        super().keep(x)
+        places = self.windows(np.arange(x.size, dtype=np.float64).reshape(x.shape)).astype(np.intp)
+        self._places = np.take_along_axis(places, self.windows(x).argmax(axis=-1)[..., None], axis=-1)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient: each window's own at its winner's place."""
+        grad = self.blank()
+        grad.reshape(-1)[self._places.ravel()] = grad_output.ravel()
+        return grad
+
+    def blank(self) -> Array:
+        """Return zeros in the input's shape, in C order."""
+        return np.zeros(self._x.shape, self._x.dtype)
