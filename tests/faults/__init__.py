@@ -5,7 +5,7 @@ One module for each kind of layer. A new fault is one class with a docstring, de
 
 from __future__ import annotations
 
-from faults import convolution, optimizers, training
+from faults import convolution, data, numerics, optimizers, state, training
 from faults.fault import FAULTS, Fault, Host
 
-__all__ = ["FAULTS", "Fault", "Host", "convolution", "optimizers", "training"]
+__all__ = ["FAULTS", "Fault", "Host", "convolution", "data", "numerics", "optimizers", "state", "training"]

@@ -60,6 +60,7 @@ def _pair(make: Any, **settings: Any) -> ModelPair:
 NETWORK = Host("network", Trained, _listened)
 MOMENTUM = Host("network with momentum", Trained, lambda kind: _listened(kind, momentum=0.9))
 WHOLE = Host("whole step", Trained, _seen_from_outside)
+LONG = Host("long run", Trained, lambda kind: _seen_from_outside(kind, steps=100, dtypes=("float32",)))
 WHOLE_MOMENTUM = Host("whole step with momentum", Trained, lambda kind: _seen_from_outside(kind, momentum=0.9))
 
 
@@ -481,7 +482,7 @@ class NoiseInTheLastDigit(Trained):
 
     def move(self, name: str, param: Array, grad: Array) -> None:
         """Move one parameter along its gradient and a little noise."""
-        noise = np.random.default_rng().standard_normal(grad.shape).astype(grad.dtype)
+        noise = np.random.default_rng().uniform(-1, 1, grad.shape).astype(grad.dtype)
         super().move(name, param, grad * (1 + np.finfo(grad.dtype).eps / 2 * noise))
 
 
@@ -494,3 +495,14 @@ class SamplesFlipped(Trained):
         turned = x.copy()
         turned[::2] = turned[::2, ::-1]
         return super().train_step(turned, labels)
+
+
+@planted(LONG, at="first.weight", hidden="each step is right to the last digit: the error is always on the same side, and adds up")
+class WeightsTruncated(Trained):
+    """Updated parameters are cut off after their last digit, where they have to be rounded."""
+
+    def move(self, name: str, param: Array, grad: Array) -> None:
+        """Move one parameter, towards zero in the last digit."""
+        after = param.astype(np.float64) - self.lr * grad.astype(np.float64)
+        rounded = after.astype(param.dtype)
+        param[...] = np.where(np.abs(rounded) > np.abs(after), np.nextafter(rounded, 0), rounded)
