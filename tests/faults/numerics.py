@@ -59,7 +59,7 @@ class SingleInsideDouble(Conv2d):
         output = super().forward(x)
         padded, weight = (value.astype(np.float32) for value in (self.padded(x), self.weight()))
         single = np.einsum("nchwuv,fcuv->nfhw", self.windows(padded), weight) + self.bias().astype(np.float32)
-        return single.astype(output.dtype)
+        return np.asarray(single.astype(output.dtype))
 
 
 @planted(CONV, at="weight.grad", hidden="gradient checks are done in float64, which takes another way")
@@ -222,7 +222,7 @@ class FastInverseRoot(RootMeanSquare):
         guess = np.ldexp(np.ones_like(square), -exponent // 2)
         for _ in range(3):
             guess = guess * (1.5 - 0.5 * square * guess**2)
-        return guess
+        return np.asarray(guess)
 
 
 @planted(RMS, at="output", hidden="rows of an ordinary size hide every epsilon")

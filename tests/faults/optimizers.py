@@ -452,7 +452,7 @@ class EpsilonBeforeTheCorrection(Adam):
         """Return ``sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps)``."""
         m = self.mean(self.first, name, grad, self.settings["beta1"])
         v = self.mean(self.second, name, grad**2, self.settings["beta2"])
-        return self.quotient(m, v) * np.sqrt(self.correction("beta2")) / self.correction("beta1")
+        return np.asarray(self.quotient(m, v) * np.sqrt(self.correction("beta2")) / self.correction("beta1"))
 
 
 @planted(ADAM, at="weight", cause="bias correction left out", hidden="after a hundred steps hardly anything is left of the difference")

@@ -94,7 +94,7 @@ class CrossEntropy:
 
     def backward(self) -> Array:
         """Return the gradient for the logits, ``(softmax - one_hot) / batch``."""
-        return (self._probabilities - self.targets()) / len(self._labels)
+        return np.asarray((self._probabilities - self.targets()) / len(self._labels))
 
     def targets(self) -> Array:
         """Return the labels, one-hot."""
