@@ -125,7 +125,7 @@ def _in_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Varian
 
 
 def _in_decay(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
-    decay, lr = settings.get("weight_decay", 0), settings["lr"]
+    decay = settings.get("weight_decay", 0)
     if not decay:
         return
     if settings.get("decoupled_weight_decay"):
@@ -134,7 +134,7 @@ def _in_decay(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]
         words = "weight decay shrinks the parameter after the step, where the reference does so before it"
         yield "weight decay after the step", words, Variant(settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True)
         words = "weight decay is not multiplied by the learning rate"
-        yield "weight decay without the learning rate", words, Variant(settings={"weight_decay": decay / lr})
+        yield "weight decay without the learning rate", words, Variant(settings={"weight_decay": decay / settings["lr"]})
     else:
         words = "weight decay is decoupled: it shrinks the parameter by itself, where the reference adds it to the gradient"
         yield "weight decay decoupled", words, Variant(settings={"weight_decay": 0}, decoupled=decay)

@@ -497,7 +497,7 @@ class SamplesFlipped(Trained):
 
 
 @planted(
-    WHOLE, at="last.bias", hidden="gradient checks are done in float64, which keeps all its digits; in float32 the loss falls, and then no longer"
+    WHOLE, at="last.weight", hidden="gradient checks are done in float64, which keeps all its digits; in float32 the loss falls, and then no longer"
 )
 class WeightsTruncated(Trained):
     """Parameters in single precision are cut off to 16 bits, as bfloat16 is made by hand, where they have to be rounded."""
