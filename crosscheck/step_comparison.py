@@ -6,7 +6,7 @@ what still exceeds is a mismatch. Its cause is looked for in the gradient that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from crosscheck.adapters.whole_step import SteppedNetwork
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes import Cause, diagnose
+from crosscheck.causes.steps import passed_on_by_updated
 from crosscheck.causes.ties import ruled
 from crosscheck.chain import own_errors
 from crosscheck.comparison import Comparison, Labels
@@ -52,6 +53,7 @@ class StepComparison(Comparison):
     _state: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _state_errors: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)
+    _sums: dict[Key, Array] = field(default_factory=dict, repr=False)
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
     def step(self, x: Array, labels: Labels) -> None:
@@ -93,6 +95,7 @@ class StepComparison(Comparison):
             self.free = FreeRun(self.make, Position(start.params), noise, self.perturbed, self.looks, self.arithmetic, self.seed)
         self._state, self._state_errors = step.state, step.state_errors
         self._grads = {_key(name): self._grad(step, _key(name)) for name in start.params if _key(name) in step.expected}
+        self._sums = {key: self._sums.get(key, 0.0) + grad for key, grad in self._grads.items()}
 
     def _tried(
         self, step: OracleStep, judgements: list[Judgement], start: Start, found: Mapping[Key, Array], done: Done
@@ -168,15 +171,18 @@ class StepComparison(Comparison):
             layer_itself = Unseen(self.subject.source)
             cause = diagnose(Failure(judgement, found[key], expected, bound, run.call, run.stage.oracle, layer_itself, self.arithmetic))
         elif key in step.expected and found[key].shape == step.expected[key][0].shape:
-            cause = self._cause_of_gradient(step, start, found[key], layer, quantity)
+            if np.array_equal(found[key], start.params[f"{layer}.{quantity}"]):
+                cause = Cause("not updated", "the parameter is not updated: after the step it is what it was before", judgement.units, 0.0, 0.0)
+            else:
+                cause = self._cause_of_gradient(step, start, found, layer, quantity)
         return Divergence(judgement, cause, self.subject.source)
 
-    def _cause_of_gradient(self, step: OracleStep, start: Start, after: Array, layer: str, parameter: str) -> Cause | None:
+    def _cause_of_gradient(self, step: OracleStep, start: Start, after: Mapping[Key, Array], layer: str, parameter: str) -> Cause | None:
         """Return what explains the gradient that an update implies, if that can be told from the change of the parameter."""
         name, run = f"{layer}.{parameter}", step.runs[step.names.index(layer)]
         settings, buffer = self.architecture.update.settings, start.state.get(name, {}).get("momentum")
         try:
-            implied, factor = implied_gradient(settings, start.params[name].astype(np.float64), after.astype(np.float64), buffer)
+            implied, factor = implied_gradient(settings, start.params[name].astype(np.float64), after[layer, parameter].astype(np.float64), buffer)
         except (ZeroDivisionError, TypeError):
             return None
         error = step.expected[layer, parameter][1].terms / abs(factor) + np.abs(implied)
@@ -188,12 +194,23 @@ class StepComparison(Comparison):
             return None
         oracle, layer_itself = run.stage.oracle, Unseen(self.subject.source)
         cause = diagnose(Failure(judgement, found, expected, bound, run.call, oracle, layer_itself, self.arithmetic))
-        if (layer, parameter) in self._grads and (cause is None or cause.fitted):
-            stale = judge(place, Kind.WHOLE, found, self._grads[layer, parameter], bound, self.arithmetic)
-            if stale.verdict is Verdict.MATCH:
-                cause = Cause("stale gradient", "it is the gradient of the step before", judgement.units, stale.units, stale.fraction)
+        for other, words, value in self._other_gradients(step, after, (layer, parameter)) if cause is None or cause.fitted else ():
+            tested = judge(place, Kind.WHOLE, found, value, Bound(bound.terms + np.abs(value), 2.0), self.arithmetic)
+            if tested.verdict is Verdict.MATCH:
+                cause = Cause(other, words, judgement.units, tested.units, tested.fraction)
+                break
         words = "the gradient that the update implies, (before - after) / lr"
         return None if cause is None else replace(cause, words=f"of {words}: {cause.words}")
+
+    def _other_gradients(self, step: OracleStep, after: Mapping[Key, Array], key: Key) -> Iterator[tuple[str, str, Array]]:
+        """Yield the gradients of a parameter that the known mistakes of a training step lead to: name, words, gradient."""
+        if key in self._grads:
+            yield "stale gradient", "it is the gradient of the step before", self._grads[key]
+            yield "accumulated gradients", "it is the sum of all gradients so far: they are not cleared", self._sums[key] + self._grad(step, key)
+        passed_on = passed_on_by_updated(step.runs, step.names, after)
+        if key in passed_on:
+            words = "the layers after it passed the gradient on by their updated parameters: they have to be updated after it is computed"
+            yield "updated weight", words, passed_on[key]
 
 
 def _key(name: str) -> Key:

@@ -7,7 +7,7 @@ subject's layers are asked about the reference's values. Meanwhile a second refe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from crosscheck.architecture import LOSS
 from crosscheck.arithmetic import Array
+from crosscheck.causes import Cause
+from crosscheck.causes.steps import UpdateFailure, explained_in_step, explained_update
 from crosscheck.comparison import Comparison, Consequence
 from crosscheck.comparison_state import ComparisonState
 from crosscheck.divergence import Divergence, examined
@@ -30,6 +32,7 @@ from crosscheck.oracle_step import Start
 from crosscheck.snapshot import Snapshot, joined, parted
 from crosscheck.subject import Outcome, Subject
 from crosscheck.trace import Trace
+from crosscheck.update import UpdatedParameter
 
 Labels = npt.NDArray[np.integer[Any]]
 LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
@@ -65,6 +68,9 @@ class TrainingComparison(Comparison):
         self._twin: Training = self.make(self.arithmetic.dtype, None, 0)
         self._start = Position(self.subject.params, {}, self.subject.buffers)
         self._previous: Trace | None = None
+        self._earlier: Trace | None = None
+        self._update = self.architecture.update
+        self._alone: dict[tuple[str, str], Failure] = {}
         self._noise: dict[tuple[str, str], float] = {}
         self.broken: set[tuple[str, str]] = set()
         if self.jury is not None:
@@ -83,12 +89,13 @@ class TrainingComparison(Comparison):
             What the learning rate of the settings is multiplied by in this step: every reference follows, and the subject is judged by it.
         """
         self.steps += 1
+        self._update = self.architecture.at_rate(lr_factor).update
         if check or self.free is None:
             trace = self.subject.traced_step(self.steps, x, labels)
             constants = {name: trace.constants(name) for name in self.architecture.names}
             outcome = Outcome(float(trace[LOSS, "output"]), trace[LOSS, "input"], constants)
             report = check_step(self.architecture.at_rate(lr_factor), dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous)
-            self._previous = trace
+            self._earlier, self._previous = self._previous, trace
             self._measure_noise(report)
             if check:
                 self.steps_checked += 1
@@ -96,7 +103,7 @@ class TrainingComparison(Comparison):
                 if self.jury is not None:
                     self.jury.judge(trace, dict(self.subject.layers), x, labels, lr_factor)
         else:
-            self._previous = None
+            self._earlier, self._previous = None, None
             outcome = self.subject.step(x, labels)
         if self.free is None:
             self.free = self._free_run()
@@ -118,6 +125,7 @@ class TrainingComparison(Comparison):
             self._noise = noise_of(values, self.architecture.params, self.arithmetic)
 
     def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
+        self._alone = {}
         isolated = list(self._isolated(trace, x, labels, report, lr_factor))
         report.links.extend(self._masks(trace))
         self.record.add(report.links)
@@ -146,7 +154,11 @@ class TrainingComparison(Comparison):
         params = twin.params
         for name in self.architecture.wiring:
             oracle, call = self._given(name, values, start, labels)
-            yield from check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps).judgements
+            check = check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps)
+            for judgement in check.judgements:
+                if judgement.verdict is Verdict.MISMATCH and (failure := check.failure(judgement)):
+                    self._alone[name, judgement.place.quantity] = failure
+                yield judgement
         self._reference_distance(report, values, params)
 
     def _given(self, name: str, values: Trace, start: Start, labels: Labels) -> tuple[Oracle, Call]:
@@ -200,12 +212,44 @@ class TrainingComparison(Comparison):
         subject = self.subject.layers[layer]
         alone = next((j for j in isolated if (j.place.layer, j.place.quantity) == (layer, quantity)), None)
         context, found = report.contexts.get(layer), trace.get((layer, quantity))
+        if judgement.kind is Kind.ISOLATED and (layer, quantity) in self._alone:
+            # The layer that was asked alone is a copy, with the gradients in it that the step left.
+            return self._examined_in_step(self._alone[layer, quantity], trace, found, alone)
         if judgement.kind is not Kind.LAYER or context is None or quantity not in context.expected or found is None:
-            return Divergence(judgement, None, subject.sources.get(quantity, ""), alone)
+            return Divergence(judgement, self._cause_of_update(judgement, report, trace), subject.sources.get(quantity, ""), alone)
         bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.arithmetic)
         wide = context.call.astype(np.float64)
         oracle = self.architecture.loss if layer == LOSS else self.architecture.layers[layer]
-        return examined(Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic), alone)
+        failure = Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic)
+        return self._examined_in_step(failure, trace, self._before_this(layer, quantity), alone)
+
+    def _examined_in_step(self, failure: Failure, trace: Trace, earlier: Array | None, alone: Judgement | None) -> Divergence:
+        """Return a divergence with its cause, looked for in the layer itself and in the step that it is part of."""
+        divergence, layer = examined(failure, alone), failure.judgement.place.layer
+        itself = divergence.cause is not None and not divergence.cause.fitted
+        if itself and failure.judgement.kind is Kind.LAYER:
+            return divergence
+        # What a layer does alone and not in its step comes from what the step left in it, whatever else would explain the numbers.
+        after = {} if layer == LOSS else {name: trace[layer, name] for name in self.architecture.params[layer]}
+        return replace(divergence, cause=explained_in_step(failure, after, earlier) or divergence.cause)
+
+    def _cause_of_update(self, judgement: Judgement, report: StepReport, trace: Trace) -> Cause | None:
+        """Return what explains an updated parameter, if it is one and its gradient is there."""
+        layer, name = judgement.place.layer, judgement.place.quantity
+        context, grad = report.contexts.get(layer), trace.get((layer, f"{name}.grad"))
+        if judgement.kind is not Kind.UPDATE or layer in self.architecture.frozen or context is None or grad is None:
+            return None
+        before, after = trace[layer, f"{name}.before"], trace[layer, name]
+        if not before.shape == after.shape == grad.shape:
+            return None
+        updated = UpdatedParameter(before, grad, after, trace.state(layer, name, before=True), trace.state(layer, name))
+        reading = self.subject.layers[layer].reading(f"{name}.grad", context.call, grad)
+        earlier, batch = self._before_this(layer, f"{name}.grad"), len(context.call.x)
+        return explained_update(UpdateFailure(judgement, self._update, updated, earlier, batch, self.arithmetic, reading))
+
+    def _before_this(self, layer: str, quantity: str) -> Array | None:
+        """Return a quantity of the step before, where that was traced."""
+        return None if self._earlier is None else self._earlier.get((layer, quantity))
 
     @np.errstate(all="ignore")
     def look(self) -> list[Look]:

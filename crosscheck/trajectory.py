@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -49,14 +49,29 @@ class Variant:
         Settings with another value, by the reference's names.
     decoupled : float
         Weight decay that shrinks the parameters by itself, in multiples of the learning rate.
-    corrected : bool
-        Whether running means are corrected for their start at zero.
+    shrunk_last : bool
+        Whether it does so after the step.
+    time : callable, optional
+        Gets the step, from 1, the parameter's index and how many parameters there are, and returns the number of steps for which running means are
+        corrected, in place of the step.
+    roots : sequence of (float, float)
+        Of each step: what is added inside and outside of every root that it takes.
+    state : {"kept", "lost", "shared"}
+        Whether the state is lost before each step, or is one and the same for all parameters of a shape, which take their steps one after another.
     """
 
     lr_factor: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     decoupled: float = 0.0
-    corrected: bool = True
+    shrunk_last: bool = False
+    time: Callable[[int, int, int], float] | None = None
+    roots: Sequence[tuple[float, float]] = ()
+    state: Literal["kept", "lost", "shared"] = "kept"
+
+    @property
+    def in_rate_alone(self) -> bool:
+        """Whether nothing but the learning rate is changed."""
+        return replace(self, lr_factor=1.0) == AS_IT_IS
 
 
 AS_IT_IS = Variant()

@@ -48,7 +48,8 @@ def batch_is_left_alone(bench: ModelBench) -> str:
 def same_start_same_result(bench: ModelBench) -> str:
     """Two networks with the same parameters and the same batches come to the same bits."""
     batches, ends = bench.batches(2), []
-    for network in (bench.network(), bench.network()):
+    for _ in range(2):
+        network = bench.network()
         losses = {f"the loss of step {step}": network.train(*_own(network, batch)) for step, batch in enumerate(batches, start=1)}
         ends.append(losses | network.params)
     changed = differing(*ends)

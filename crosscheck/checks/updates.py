@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck.adapters.optimizers import Stepper
 from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.causes import Cause
-from crosscheck.causes.updates import explained
+from crosscheck.causes.updates import explained, narrowed
 from crosscheck.checks.bench import DoesNotApplyError, copies, differing
 from crosscheck.checks.check import CONTRACT, Check, CheckResult, Settings, joined
 from crosscheck.checks.contracts import kept
@@ -52,6 +52,7 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
         """Return the convention in which another reference differs, looked for once it does."""
         return _question(prepared, start, grads, expected, others[other])
 
+    params_are_off = False
     for number, step in enumerate(found):
         for state, param in places:
             theirs = prepared.pair.state.get(state, "")
@@ -59,14 +60,20 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
             judgement = _judged(place, value_of(step, state, param), mine, number, (theirs, param), arithmetic)
             judgement = _agreed(judgement, expected, others, number, (theirs, param), question)
             result.judgements.append((f"step {number + 1}", judgement))
+            params_are_off |= not state and judgement.verdict is Verdict.MISMATCH
     result.verdict, result.reason = joined([judgement.verdict for _, judgement in result.judgements]), reason
     if reason:
         result.verdict = Verdict.MISMATCH
     first = next((judgement for _, judgement in result.judgements if judgement.verdict is Verdict.MISMATCH), None)
     if first is not None:
         params = [step.params for step in found]
-        cause = explained(prepared.references[0].oracle, start, grads, params, arithmetic, first)
-        result.divergence = Divergence(first, cause or _velocity(prepared, found, expected, arithmetic, first), prepared.convention.source)
+        # Parameters that are right say nothing about why a state is not.
+        cause = (
+            (explained(prepared.references[0].oracle, start, grads, params, arithmetic, first) if params_are_off else None)
+            or _velocity(prepared, found, expected, arithmetic, first)
+            or narrowed(found, expected, prepared.pair.state, arithmetic, first)
+        )
+        result.divergence = Divergence(first, cause, prepared.convention.source)
     result.reason = result.reason or next((j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason), "")
     return result
 
@@ -181,12 +188,28 @@ class Bench:
 
 
 def gradients_are_left_alone(bench: Bench) -> str:
-    """The gradients are left as they are."""
-    stepper, given = bench.stepper(copies(bench.start)), copies(dict(bench.grads[0]))
-    with contained("step 1"):
-        stepper.step(given)
-    changed = differing(dict(bench.grads[0]), given)
-    return f"written to: the gradients of {changed}" if changed else ""
+    """The gradients are left as they are, in every step."""
+    stepper = bench.stepper(copies(bench.start))
+    for number, grads in enumerate(bench.grads, start=1):
+        given = copies(dict(grads))
+        with contained(f"step {number}"):
+            stepper.step(given)
+        if changed := differing(dict(grads), given):
+            return f"written to in step {number}: the gradients of {changed}"
+    return ""
+
+
+def state_is_its_own(bench: Bench) -> str:
+    """What is kept from step to step is no view of the gradients, whose arrays the caller's next backward pass may write to."""
+    alone, stepper, given = bench.alone(), bench.stepper(copies(bench.start)), copies(dict(bench.grads[0]))
+    for number, expected in enumerate(alone):
+        for name, value in bench.grads[number].items():
+            given[name][...] = value
+        with contained(f"step {number + 1}"):
+            stepper.step(given)
+        if changed := differing(expected, _arrays(stepper.params(), bench.start, "")):
+            return f"with gradients in the arrays of the step before, step {number + 1} differs in: {changed}; a gradient was kept and not copied"
+    return ""
 
 
 def params_are_updated_in_place(bench: Bench) -> str:
@@ -228,7 +251,14 @@ def dtype_is_kept(bench: Bench) -> str:
 
 CONTRACTS: dict[str, Callable[[Bench], str]] = {
     contract.__name__: contract
-    for contract in (gradients_are_left_alone, params_are_updated_in_place, instances_share_no_state, same_start_same_result, dtype_is_kept)
+    for contract in (
+        gradients_are_left_alone,
+        state_is_its_own,
+        params_are_updated_in_place,
+        instances_share_no_state,
+        same_start_same_result,
+        dtype_is_kept,
+    )
 }
 
 

@@ -48,7 +48,7 @@ class OptaxOptimizer:
         RefusedError
             If no transformation is made, it needs more than gradients, or a variant is asked for that optax does not let anybody make.
         """
-        if variant.settings or variant.decoupled or not variant.corrected:
+        if not variant.in_rate_alone:
             raise RefusedError("the settings of an optax transformation are not to be seen, so that no other one can be tried")
         with full_precision():
             params = {name: value.astype(np.float64) for name, value in start.items()}

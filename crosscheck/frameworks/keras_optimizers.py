@@ -47,7 +47,7 @@ class KerasOptimizer:
         RefusedError
             If no optimizer is made, or a variant of other settings is asked for.
         """
-        if variant.settings or variant.decoupled or not variant.corrected:
+        if not variant.in_rate_alone:
             raise RefusedError("Keras's optimizers have settings of another meaning than PyTorch's, by which the variants are named")
         with full_precision(), precision("float64"):
             # The names say whose a state is: "w0_momentum".

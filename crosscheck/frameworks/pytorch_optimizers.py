@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.frameworks import pytorch_noise
 from crosscheck.frameworks.pytorch import array, tensor
@@ -19,8 +20,8 @@ from crosscheck.trajectory import AS_IT_IS, Noise, Step, Variant
 
 NAME = f"PyTorch {torch.__version__}"
 
-_LONG_AGO = 1e9
-"""A number of steps after which no correction for the start is left."""
+_MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+"""What Adam keeps of a parameter beside the number of steps."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,11 @@ class TorchOptimizer:
         for name, param in params.items():
             param.grad = tensor(grads[name].astype(np.float64))
         mode = nullcontext() if noise is None else pytorch_noise.Noise(noise.scale, noise.seed * 1000 + number, noise.underflow)
+        roots = _Roots(*variant.roots[number]) if variant.roots else nullcontext()
         try:
-            with mode, torch.no_grad():
-                for group in optimizer.param_groups if variant.decoupled else []:
-                    for param in group["params"]:
-                        param.mul_(1 - group["lr"] * variant.decoupled)
-                optimizer.step()
-        except (TypeError, RuntimeError) as error:
+            with mode, roots, torch.no_grad():
+                _take(optimizer, list(params.values()), variant, number + 1)
+        except (TypeError, KeyError, RuntimeError) as error:
             raise RefusedError(f"torch.optim.{type(optimizer).__name__} does not step on gradients alone: {error}") from error
         kept: dict[str, dict[str, Any]] = {}
         for name, param in params.items():
@@ -96,10 +95,66 @@ def _prepare(optimizer: Any, variant: Variant, noise: Noise | None) -> None:
         group["lr"] = group["lr"] * variant.lr_factor
         if noise is not None:
             group.update({name: _rounded(value, noise.scale, generator) for name, value in group.items() if name != "params"})
-        if not variant.corrected:
-            for param in group["params"]:
-                zeros = {name: torch.zeros_like(param) for name in ("exp_avg", "exp_avg_sq")}
-                optimizer.state[param] = {"step": torch.tensor(_LONG_AGO), **zeros}
+
+
+def _take(optimizer: Any, params: list[torch.Tensor], variant: Variant, step: int) -> None:
+    """Take a step of the variant; the first one has the number 1."""
+    if variant.state == "lost":
+        optimizer.state.clear()
+    if not variant.shrunk_last:
+        _shrink(optimizer, variant)
+    for index, param in enumerate(params):
+        if variant.time is not None:
+            state = optimizer.state[param] or {name: torch.zeros_like(param) for name in _MOMENTS}
+            optimizer.state[param] = {**state, "step": torch.tensor(variant.time(step, index, len(params)) - 1.0)}
+    if variant.state == "shared":
+        _take_in_turn(optimizer, params)
+    else:
+        optimizer.step()
+    if variant.shrunk_last:
+        _shrink(optimizer, variant)
+
+
+def _shrink(optimizer: Any, variant: Variant) -> None:
+    for group in optimizer.param_groups if variant.decoupled else []:
+        for param in group["params"]:
+            param.mul_(1 - group["lr"] * variant.decoupled)
+
+
+def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
+    """Move one parameter after another, all of a shape with one and the same state but for the number of steps."""
+    grads = [param.grad for param in params]
+    for param in params:
+        param.grad = None
+    for param, grad in zip(params, grads, strict=True):
+        param.grad = grad
+        optimizer.step()
+        param.grad = None
+        kept = {name: value for name, value in optimizer.state[param].items() if name != "step"}
+        for other in params:
+            if other.shape == param.shape:
+                counted = {name: value for name, value in optimizer.state[other].items() if name == "step"} or {"step": torch.tensor(0.0)}
+                optimizer.state[other] = kept | (counted if "step" in optimizer.state[param] else {})
+
+
+class _Roots(TorchDispatchMode):
+    """While this is entered, every root is ``sqrt(x + inside) + outside``."""
+
+    def __init__(self, inside: float, outside: float) -> None:
+        super().__init__()
+        self._inside, self._outside = inside, outside
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation."""
+        if func not in (torch.ops.aten.sqrt.default, torch.ops.aten.sqrt_.default):
+            return func(*args, **(kwargs or {}))
+        root = torch.sqrt(args[0] + self._inside) + self._outside
+        return args[0].copy_(root) if func is torch.ops.aten.sqrt_.default else root
 
 
 def _rounded(value: Any, scale: float, generator: Any) -> Any:

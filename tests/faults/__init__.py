@@ -5,7 +5,22 @@ One module for each kind of layer. A new fault is one class with a docstring, de
 
 from __future__ import annotations
 
-from faults import activation, convolution, layer_memory, layer_precision, linear, loss, pooling, softmax, windows
+from faults import (
+    activation,
+    convolution,
+    data,
+    layer_memory,
+    layer_precision,
+    linear,
+    loss,
+    numerics,
+    optimizers,
+    pooling,
+    softmax,
+    state,
+    training,
+    windows,
+)
 from faults.fault import FAULTS, Fault, Host
 
 __all__ = [
@@ -14,11 +29,16 @@ __all__ = [
     "Host",
     "activation",
     "convolution",
+    "data",
     "layer_memory",
     "layer_precision",
     "linear",
     "loss",
+    "numerics",
+    "optimizers",
     "pooling",
     "softmax",
+    "state",
+    "training",
     "windows",
 ]

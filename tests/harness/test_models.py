@@ -154,12 +154,12 @@ FAULTS = {
         "(before - after) / lr: it is multiplied by the batch size, 4",
     ),
     "whole-one-parameter": Planted(
-        lambda: whole_pair(stepping(lambda _, grads: {"b1": 0 * grads["b1"]})), "step 1, first.bias", "every element is 0: it was never computed"
+        lambda: whole_pair(stepping(lambda _, grads: {"b1": 0 * grads["b1"]})), "step 1, first.bias", "the parameter is not updated"
     ),
     "whole-layer-frozen": Planted(
         lambda: whole_pair(stepping(lambda _, grads: {"W2": 0 * grads["W2"], "b2": 0 * grads["b2"]})),
         "step 1, second.weight",
-        "every element is 0: it was never computed",
+        "the parameter is not updated",
     ),
     "whole-pool-ties": Planted(
         lambda: whole_cnn_pair(of_class("pool", PoolAll), batches=one_value), "step 1, conv.weight", "tie rule of pool: every pixel that equals"
