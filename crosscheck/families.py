@@ -127,6 +127,11 @@ def large(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
     return 1000 * rng.standard_normal(shape)
 
 
+def offset(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers that differ by about 1 and have 1024 in common."""
+    return 1024 + rng.standard_normal(shape)
+
+
 def _scaled(exponent: int) -> Draw:
     def draw(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
         return rng.standard_normal(shape) * 2.0**exponent
@@ -145,10 +150,15 @@ FAMILIES: dict[str, Family] = {
         Family("large", "exponentials that overflow", large, normal),
         Family("tiny", "an epsilon that was added, an absolute threshold", _scaled(-62), _scaled(-62)),
         Family("huge", "squares and sums that overflow", _scaled(50), _scaled(50)),
+        Family("offset", "a variance by the difference of two large numbers", offset, normal),
         Family("fortran", "reshape that trusts the memory's order", normal, normal, _fortran),
         Family("strided", "views taken for contiguous arrays", normal, normal, _strided),
     )
 }
+
+
+EVALUATED = ("normal", "digits", "wide")
+"""The families on which a layer is judged in evaluation mode as well, where it is another one than in training."""
 
 
 def labels(rng: np.random.Generator, batch: int, classes: int) -> npt.NDArray[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
 from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Settings
+from crosscheck.checks.drawn_masks import masks_are_drawn
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
 from crosscheck.operation import RefusedError
@@ -216,6 +217,7 @@ CONTRACTS: dict[str, Contract] = {
         forward_leaves_gradients,
         backward_is_linear,
         modes_differ_only_where_they_should,
+        masks_are_drawn,
     )
 }
 

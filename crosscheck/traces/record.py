@@ -60,7 +60,7 @@ def _not_recordable(pair: Declaration, side: Side) -> str:
 
 def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, progress: Progress) -> None:
     assert isinstance(selection.pair, Pair)
-    prepared, recording = selection.pair.prepared, trace.recordings[-1]
+    prepared, recording = selection.pair.prepared.stateless, trace.recordings[-1]
     recording.elements, recording.labels = prepared.elements, prepared.labels
     reference = prepared.references[0]
     recording.modes = reference.modes
