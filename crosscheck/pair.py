@@ -38,11 +38,6 @@ class Pair(Declaration):
         einops patterns from the subject's layout to the reference's; empty where they are the same.
     sizes : mapping of str to int
         Of axes inside parentheses.
-    buffers : mapping of str to str
-        The same for running statistics: ``{"moving_mean": "running_mean"}``, the subject's attribute first. One of the same name and shape need not
-        be declared; what the subject does not show is not compared.
-    mask : str
-        The attribute in which a dropout leaves the mask that it drew, not zero where an element was kept; seen in its output if left out.
     param_shapes : mapping of str to tuple of int
         By the reference's names; needed where neither side has parameters of its own.
     name : str
@@ -63,14 +58,17 @@ class Pair(Declaration):
         Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason; after a colon one quantity may
         be named (``"values-*-ties:grad_input"``), and any other one still counts. One that passes is a mismatch, and so is one in which the
         subject raises or returns nothing, NaN, another shape or another precision.
+    buffers : mapping of str to str
+        Running statistics, as ``params``: ``{"mu": "running_mean"}``, the subject's attribute first. One of the same name and shape need not be
+        declared; what the subject does not show is skipped, with the reason.
+    mask : str
+        The attribute in which a dropout leaves the mask that it drew, not zero where an element was kept; seen in its output if left out.
     """
 
     subject: Any
     reference: Any = None
     shapes: Sequence[Shape] | Callable[[np.random.Generator], Shape] = ()
     params: Mapping[str, str] = field(default_factory=dict)
-    buffers: Mapping[str, str] = field(default_factory=dict)
-    mask: str = ""
     input: str = ""
     output: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -83,6 +81,8 @@ class Pair(Declaration):
     framework: str = ""
     fixed_batch: bool = False
     expected: Mapping[str, str] = field(default_factory=dict)
+    buffers: Mapping[str, str] = field(default_factory=dict)
+    mask: str = ""
 
     def __post_init__(self) -> None:
         self.validate()

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _DRAWN = 4
 """Shapes that are taken from a generator of them."""
 
+_BATCH = 8
+"""Of how many numbers a running statistic that a layer starts from is the mean or the variance."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -141,9 +144,9 @@ class Prepared:
 
 
 def _statistic(name: str, rng: np.random.Generator, family: Family, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return a running statistic such as inputs of a family have: a variance is a square."""
-    drawn = family.draw(rng, (1, *shape))[0]
-    return np.asarray(np.square(drawn) if name.endswith("var") else drawn)
+    """Return a running statistic such as batches of a family have."""
+    drawn = family.draw(rng, (_BATCH, *shape))
+    return np.asarray(drawn.var(axis=0) if name.endswith("var") else drawn.mean(axis=0))
 
 
 def prepare(pair: Pair) -> Prepared:

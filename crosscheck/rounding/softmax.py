@@ -87,7 +87,10 @@ class LogSoftmax:
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             rounded = law.p * law.weights + _underflow(arithmetic)
-            bounds["grad_input"] = Bound(g + rounded * g.sum(axis=-1, keepdims=True), 2 * law.roundings)
+            own = Bound(g + rounded * g.sum(axis=-1, keepdims=True), 2 * law.roundings)
+            # p is the exponential of the output, with whatever that one is off by.
+            through_p = law.p * np.abs(call.grad_output.sum(axis=-1, keepdims=True)) * arithmetic.error(by_parts)
+            bounds["grad_input"] = Bound(arithmetic.error(own) + through_p, 1.0)
         return bounds
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:

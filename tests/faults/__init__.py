@@ -5,7 +5,7 @@ One module for each kind of layer. A new fault is one class with a docstring, de
 
 from __future__ import annotations
 
-from faults import convolution
+from faults import convolution, dropout, normalisation
 from faults.fault import FAULTS, Fault, Host
 
-__all__ = ["FAULTS", "Fault", "Host", "convolution"]
+__all__ = ["FAULTS", "Fault", "Host", "convolution", "dropout", "normalisation"]
