@@ -38,6 +38,9 @@ def _strided(array: Array) -> Array:
     return view
 
 
+_BATCH = 8
+"""Of how many numbers a running statistic is the mean or the variance."""
+
 _ARRANGEMENTS = {"C": _contiguous, "F": _fortran, "strided": _strided}
 
 
@@ -84,6 +87,11 @@ class Family:
     def grad_output(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Return a random cotangent that suits the inputs of this family."""
         return self.arrange(self.cotangent(rng, shape).astype(dtype))
+
+    def statistic(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike, name: str) -> Array:
+        """Return a running statistic such as batches of this family have: a variance where its name ends so, else a mean."""
+        batch = self.draw(rng, (_BATCH, *shape))
+        return np.asarray(batch.var(axis=0) if name.endswith("var") else batch.mean(axis=0), dtype)
 
 
 def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:

@@ -15,8 +15,8 @@ from crosscheck.adapters.convention import Shape
 from crosscheck.layout import Layout, LayoutError, Parameter
 
 _SAME_NAME = (
-    {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f"},
-    {"bias", "biases", "b"},
+    {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f", "gamma"},
+    {"bias", "biases", "b", "beta"},
 )
 """Names in use for one and the same parameter."""
 

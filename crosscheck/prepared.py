@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.convention import Shape
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 _DRAWN = 4
 """Shapes that are taken from a generator of them."""
-
-_BATCH = 8
-"""Of how many numbers a running statistic that a layer starts from is the mean or the variance."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ class Prepared:
         x = family.input(for_input, shape, dtype)
         params = {name: for_params.standard_normal(size).astype(dtype) for name, size in self.param_shapes.items()}
         constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
-        buffers = {name: _statistic(name, for_buffers, family, size).astype(dtype) for name, size in self.buffers.items()}
+        buffers = {name: family.statistic(for_buffers, size, dtype, name) for name, size in self.buffers.items()}
         call = Call(x, params, None, constants, buffers)
         output = self.output_shape(call) if output is None else output
         return replace(call, grad_output=family.grad_output(for_cotangent, output, dtype))
@@ -141,12 +137,6 @@ class Prepared:
             return self.layer.vjp(replace(call, grad_output=None))["output"]
         whole = {} if self.dropped is None else {"mask": np.ones(call.x.shape, bool)}
         return self.references[0].oracle.vjp(replace(call, grad_output=None, constants={**call.constants, **whole}))["output"]
-
-
-def _statistic(name: str, rng: np.random.Generator, family: Family, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return a running statistic such as batches of a family have."""
-    drawn = family.draw(rng, (_BATCH, *shape))
-    return np.asarray(drawn.var(axis=0) if name.endswith("var") else drawn.mean(axis=0))
 
 
 def prepare(pair: Pair) -> Prepared:

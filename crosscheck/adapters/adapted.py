@@ -52,7 +52,8 @@ class AdaptedLayer:
         """Where the code stands that computes each quantity."""
         forward, backward = self.convention.sources["forward"], self.convention.sources["backward"]
         grads = {f"{parameter.name}.grad": backward for parameter in self.layout.params.values()}
-        return {"output": forward, "grad_input": backward, **grads}
+        kept = {buffer.name: forward for buffer in self.layout.buffers.values()}
+        return {"output": forward, **kept, "grad_input": backward, **grads}
 
     def vjp(self, call: Call) -> Results:
         """Return output and gradients.
@@ -147,7 +148,7 @@ class AdaptedLayer:
         mask = getattr(getattr(instance, "layer", instance), self.mask, None)
         own = np.shape(self.own_input(call))
         try:
-            left = np.broadcast_to(np.asarray(mask, dtype=call.x.dtype), own)
+            left = np.broadcast_to(np.array(mask, dtype=call.x.dtype) if mask is not None else np.empty(0), own)
         except (TypeError, ValueError) as error:
             what = "nothing" if mask is None else f"an array of shape {np.shape(mask)}"
             raise SubjectError(f"forward leaves {what} in {self.mask!r}, expected the mask that it drew, of the input's shape {own}") from error

@@ -166,8 +166,9 @@ def normalised_otherwise(failure: Failure) -> Iterator[Candidate]:
         return
     words = "the batch is normalised by its unbiased variance (divided by n - 1), where the biased one is due"
     yield from _changed(failure, _as(theory, _Unbiased), "unbiased variance", words)
-    running = replace(theory, training=False)
-    yield from _changed(failure, running, "running statistics in training", "training normalises by the running statistics", ("output",))
+    if theory.buffers.keys() | failure.call.buffers.keys() >= set(_STATISTICS):
+        running = replace(theory, training=False)
+        yield from _changed(failure, running, "running statistics in training", "training normalises by the running statistics", ("output",))
     yield from _over_other_axes(failure, theory)
     yield from _cancelled(failure, theory)
 

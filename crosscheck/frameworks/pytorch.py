@@ -136,7 +136,8 @@ def _refuse_random(module: nn.Module) -> None:
             where = f" in {type(module).__name__} ({name})" if name else ""
             raise TypeError(
                 f"torch.nn.{type(part).__name__}{where} draws a mask of its own in training, so that no subject can agree with it; "
-                "let both sides use the same mask, set p=0, or call eval() on the module"
+                "let both sides use the same mask, set p=0, or call eval() on the module; a torch.nn.Dropout that is a Pair's whole reference "
+                "gets the subject's mask"
             )
 
 
