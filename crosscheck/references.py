@@ -98,12 +98,12 @@ def resolved(reference: Any, framework: str = "") -> Reference:
         raise UnknownReferenceError(str(error)) from error
 
 
-def has_evaluation(reference: Any, framework: str = "") -> bool:
-    """Return whether a reference is in training and known in evaluation as well; one that cannot be used is none of these."""
+def in_training(reference: Any, framework: str = "") -> InTraining | None:
+    """Return what a reference is in both modes; None where there are none, it is not known in both, or it cannot be used at all."""
     try:
-        return resolved(reference, framework).training is not None
+        return resolved(reference, framework).training
     except UnknownReferenceError:
-        return False
+        return None
 
 
 def framework_of(thing: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from crosscheck.arithmetic import Arithmetic
-from crosscheck.checks.bench import Bench, DoesNotApplyError
+from crosscheck.checks.bench import Bench
 from crosscheck.drawing import Mask, mask_of
 from crosscheck.masks import MaskCount, all_alike
 from crosscheck.trace import Place
@@ -22,8 +22,7 @@ _MOST = 200
 
 def masks_are_drawn(bench: Bench) -> str:
     """Draw a mask of its own for each sample and each forward pass, which keeps elements with the probability that is declared."""
-    if bench.dropped is None:
-        raise DoesNotApplyError("the reference draws no mask")
+    assert bench.dropped is not None
     arithmetic, masks = Arithmetic(bench.call.x.dtype, bench.elements), _drawn(bench)
     if all_alike(np.stack(masks)[None], bench.dropped, arithmetic):
         return f"the same mask in each of {len(masks)} forward passes"

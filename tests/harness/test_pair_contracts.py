@@ -149,7 +149,6 @@ def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 ADDING = "declared_gradients_add_up"
-MASKS = "masks_are_drawn"
 NOT_ADDED = "float64: declared to accumulate, but not left as they are by a backward pass that adds zero: "
 
 
@@ -211,12 +210,12 @@ def test_cotangent_handed_on() -> None:
 
 
 def test_every_contract_has_an_offender() -> None:
-    """That of gradients that are declared to accumulate has its own, since it takes a declaration, and so has that of a dropout's masks."""
-    assert {contract for _, contract, _ in OFFENDERS} | {ADDING, MASKS} == set(CONTRACTS)
+    """That of gradients that are declared to accumulate has its own, since it takes a declaration."""
+    assert {contract for _, contract, _ in OFFENDERS} | {ADDING} == set(CONTRACTS)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name not in (ADDING, MASKS)])
+@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name != ADDING])
 def test_right_layer_keeps_it(contract: str, dtype: str) -> None:
     assert found(contract, ModesAlike(), dtypes=(dtype,)).verdict is Verdict.MATCH
 
