@@ -65,14 +65,16 @@ def mapped_buffers(
         if buffer.name not in expected:
             raise MappingError(f"buffers[{name!r}] names {buffer.name!r}, but the reference keeps: {', '.join(expected) or 'nothing'}")
     inferred, absent, taken = [], {}, {buffer.name for buffer in result.values()}
+    left = [name for name in own if name not in result]
     for theirs, shape in expected.items():
         if theirs in taken:
             continue
-        ways = [way for name in own if name not in result and same_statistic(name, theirs) for way in ways_of(name, own[name], theirs, shape)]
-        if len(ways) == 1:
+        ways = [way for name in left if same_statistic(name, theirs) for way in ways_of(name, own[name], theirs, shape)]
+        others = [other for other in expected if other != theirs and same_statistic(other, theirs)]
+        if len(ways) == 1 and not others:
             result[ways[0].name] = Parameter(theirs, Layout(ways[0].pattern))
             inferred.append(str(ways[0]))
         else:
-            found = "shows several" if ways else "shows none"
-            absent[theirs] = f"not compared: of {theirs} {shape} the subject {found} by name and shape; say buffers={{'ITS NAME': {theirs!r}}}"
+            which = "no one that is it" if ways else "none"
+            absent[theirs] = f"not compared: of {theirs} {shape} the subject shows {which} by name and shape; say buffers={{'ITS NAME': {theirs!r}}}"
     return result, inferred, absent

@@ -9,7 +9,8 @@ import numpy as np
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.failure import Failure
-from crosscheck.rounding import Scaling
+from crosscheck.operation import Rounding
+from crosscheck.rounding import Keeping, Scaling
 
 _ROUNDINGS = 4.0
 """Of a product with a quotient of the code's own numbers, each of which is rounded itself."""
@@ -18,7 +19,7 @@ _ROUNDINGS = 4.0
 def scaled_otherwise(failure: Failure) -> Iterator[Candidate]:
     """Scale what is kept by something else than 1 / (1 - p)."""
     mask, values = failure.call.constants.get("mask"), _values(failure)
-    theory = getattr(failure.oracle.rounding, "theory", failure.oracle.rounding)
+    theory = _theory(failure)
     if mask is None or values is None or not isinstance(theory, Scaling):
         return
     p, kept, masked = theory.p, 1 - theory.p, np.asarray(values * mask)
@@ -37,22 +38,36 @@ def scaled_otherwise(failure: Failure) -> Iterator[Candidate]:
 
 
 def masked_otherwise(failure: Failure) -> Iterator[Candidate]:
-    """Drop other elements on the way back than on the way forward, or some in evaluation."""
-    values, found = _values(failure), failure.found
-    theory = getattr(failure.oracle.rounding, "theory", failure.oracle.rounding)
-    if values is None or found.shape != values.shape or not np.isfinite(found).all():
+    """Drop other elements on the way back than on the way forward."""
+    values, theory = _values(failure), _theory(failure)
+    if values is None or not isinstance(theory, Scaling) or failure.quantity != "grad_input":
         return
-    dropped = (found == 0) & (values != 0)
-    if "mask" in failure.call.constants and isinstance(theory, Scaling) and failure.quantity == "grad_input":
-        if (dropped == (failure.expected == 0)).all():
-            return
-        words = f"the backward pass drops {int(dropped.sum())} elements, others than the {int((failure.expected == 0).sum())} of the forward pass"
-        yield _rounded("another mask in backward", words, np.where(dropped, 0, values / (1 - theory.p)))
-    elif getattr(failure.subject, "training", None) is False and dropped.any() and not dropped.all() and np.array_equal(failure.expected, values):
-        kept = np.where(dropped, 0, values).ravel()
-        factor = float(kept @ found.ravel().astype(np.float64)) / float(kept @ kept)
-        words = f"evaluation drops {int(dropped.sum())} of {dropped.size} elements and multiplies the others by {factor:g}: dropout is active"
-        yield _rounded("mask in evaluation", words, np.where(dropped, 0, values * factor))
+    dropped, right = (failure.found == 0) & (values != 0), failure.expected == 0
+    if (dropped == right).all():
+        return
+    words = f"the backward pass drops {int(dropped.sum())} elements, others than the {int(right.sum())} of the forward pass"
+    yield _rounded("another mask in backward", words, np.where(dropped, 0, values / (1 - theory.p)))
+
+
+def changed_in_evaluation(failure: Failure) -> Iterator[Candidate]:
+    """Drop or scale in evaluation."""
+    values, theory = _values(failure), _theory(failure)
+    if values is None or not isinstance(theory, Keeping):
+        return
+    kept, dropped = 1 - theory.p, (failure.found == 0) & (values != 0)
+    for factor in (kept, 1 / kept):
+        words = f"evaluation multiplies by {factor:g}, although what training kept is scaled already"
+        yield _rounded("scaled in evaluation", words, values * factor)
+    if dropped.any() and not dropped.all():
+        words = f"evaluation drops {int(dropped.sum())} of {dropped.size} elements"
+        for factor in (1.0, 1 / kept):
+            yield _rounded("mask in evaluation", words, np.where(dropped, 0, values * factor))
+
+
+def _theory(failure: Failure) -> Rounding:
+    """Return the error theory that is, or is inside, one of a framework's."""
+    theory: Rounding = getattr(failure.oracle.rounding, "theory", failure.oracle.rounding)
+    return theory
 
 
 def _values(failure: Failure) -> Array | None:
@@ -64,4 +79,4 @@ def _rounded(name: str, words: str, expected: Array) -> Candidate:
     return Candidate(name, words, expected, Bound(np.abs(expected), _ROUNDINGS))
 
 
-HYPOTHESES: tuple[Hypothesis, ...] = (scaled_otherwise, masked_otherwise)
+HYPOTHESES: tuple[Hypothesis, ...] = (scaled_otherwise, masked_otherwise, changed_in_evaluation)

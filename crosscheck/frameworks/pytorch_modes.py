@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from crosscheck.frameworks.pytorch import SharedDropout, has_modes, oracle
+from crosscheck.frameworks.pytorch import SharedDropout, oracle
 from crosscheck.operation import InTraining
 
 _KEEPING = nn.modules.batchnorm._NormBase
@@ -24,12 +24,19 @@ def in_training(reference: nn.Module | Callable[..., Any]) -> InTraining | None:
     TypeError
         If it can be no reference: it draws a mask inside.
     """
-    if not isinstance(reference, nn.Module) or not has_modes(reference) or not reference.training or isinstance(reference, nn.Sequential):
+    if not isinstance(reference, nn.Module) or isinstance(reference, nn.Sequential) or not any(map(_differs, reference.modules())):
         return None
     evaluation = oracle(copy.deepcopy(reference).eval())
     if isinstance(reference, nn.Dropout) and type(reference).forward is nn.Dropout.forward and 0 < reference.p < 1:
         return InTraining(oracle(SharedDropout(reference.p)), oracle(SharedDropout(reference.p).eval()), {}, reference.p)
     return InTraining(oracle(reference), evaluation, _running_statistics(reference))
+
+
+def _differs(module: nn.Module) -> bool:
+    """Return whether a module in training is another operation in evaluation: one that drops, or that has running statistics."""
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return bool(module.training and module.p > 0)
+    return bool(isinstance(module, _KEEPING) and module.training and module.running_mean is not None)
 
 
 def _running_statistics(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -55,6 +55,8 @@ def _not_recordable(pair: Declaration, side: Side) -> str:
         return f"{pair.title}: has {len(pair.prepared.references)} references, and a trace holds one; declare the pair with the one to record"
     if side == "subject" and not pair.prepared.references:
         return f"{pair.title}: has no reference that its trace could be compared with; 'crosscheck check' needs none"
+    if pair.prepared.dropped is not None:
+        return f"{pair.title}: draws its mask itself, which no trace can know: check it where its reference is installed"
     return ""
 
 

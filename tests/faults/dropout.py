@@ -87,7 +87,7 @@ class ActiveInEvaluation(Dropout):
         return True
 
 
-@planted(DROPOUT, at="output", cause="constant factor", hidden="training is right, and a class that wins still wins with all logits made smaller")
+@planted(DROPOUT, at="output", cause="scaled in evaluation", hidden="training is right, and with all logits made smaller the same class wins")
 class ScaledInEvaluation(Dropout):
     """Evaluation multiplies by the probability of being kept, although training has scaled already."""
 

@@ -164,6 +164,24 @@ def test_what_cannot_be_evaluated_is_skipped_with_its_reason(subject: Callable[.
     assert ("values", "output") in judged(result)
 
 
+class TwoNorms(nn.Module):  # type: ignore[misc]
+    """Two normalisations in a row, without parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.BatchNorm1d(4, affine=False), nn.BatchNorm1d(4, affine=False)
+
+    def forward(self, x: Any) -> Any:
+        return self.second(self.first(x))
+
+
+def test_a_statistic_that_could_be_either_is_neither() -> None:
+    """The subject's one running mean is not taken for that of the first normalisation."""
+    subject = BatchNorm(4)
+    subject.params = {}
+    assert Pair(subject, TwoNorms(), shapes=ROWS).prepared.layer.layout.buffers == {}
+
+
 def test_statistics_that_are_not_shown_are_skipped_one_by_one() -> None:
     judgements = [j for one in normalised(ShowsNothing()).results for _, j in one.judgements if j.place.quantity == "running_var"]
     assert judgements
@@ -256,6 +274,12 @@ def test_a_layer_of_functions_has_no_evaluation_mode() -> None:
     result = dropped(Functions(forward, lambda grad_output, mask: grad_output * mask, cache=True))
     assert result.verdict is Verdict.MATCH, result.first
     assert judged(result) == {("values", "output"), ("values", "grad_input")}
+
+
+def test_a_dropout_is_not_recorded() -> None:
+    pair = Pair(Dropout(0.3), nn.Dropout(0.3), shapes=IMAGES)
+    trace = record([Selection(pair, checks_of(pair), 0)], "reference", Settings(), lambda name: None)
+    assert trace.recordings[0].error.endswith("draws its mask itself, which no trace can know: check it where its reference is installed")
 
 
 PLANTED = """
