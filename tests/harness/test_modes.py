@@ -20,6 +20,8 @@ from crosscheck import Attributes, Functions, Pair, PairResult, Settings, Verdic
 from crosscheck.arithmetic import Array
 from crosscheck.checks import checks_of
 from crosscheck.declaration import PairError
+from crosscheck.selection import Selection
+from crosscheck.traces.record import record
 
 NORMALISED = nn.BatchNorm1d(4)
 ROWS = [(6, 4)]
