@@ -54,6 +54,8 @@ class Prepared:
         The shapes of the running statistics by the reference's names.
     no_evaluation : str
         Why the subject cannot be judged in evaluation mode; empty where it can.
+    evaluates : bool
+        Whether both sides are in evaluation mode, as :attr:`evaluating` puts them.
     """
 
     pair: Pair
@@ -67,6 +69,7 @@ class Prepared:
     derived: Sequence[Shape] = ()
     buffers: Mapping[str, Shape] = field(default_factory=dict)
     no_evaluation: str = ""
+    evaluates: bool = False
 
     def shapes_for(self, family: Family) -> list[Shape]:
         """Return the shapes that values are judged on: the declared ones, and on normal inputs those derived from them."""
@@ -84,15 +87,10 @@ class Prepared:
         return None if training is None else training.dropped
 
     @property
-    def evaluates(self) -> bool:
-        """Whether both sides are in evaluation mode, as :attr:`evaluating` puts them."""
-        return self.layer.training is False
-
-    @property
     def evaluating(self) -> Prepared:
         """The same pair with both sides in evaluation mode."""
         references = [reference.evaluating for reference in self.references]
-        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references)
+        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True)
 
     @property
     def stateless(self) -> Prepared:
