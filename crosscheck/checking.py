@@ -138,7 +138,8 @@ def _reproduction(pair: Declaration, result: CheckResult, settings: Settings) ->
         return None
     if not isinstance(pair, Pair) or not pair.prepared.references:
         return None
-    return reproduction(pair.prepared, result.given, result.divergence, settings)
+    prepared = pair.prepared.evaluating if result.given.evaluation else pair.prepared
+    return reproduction(prepared, result.given, result.divergence, settings)
 
 
 def check_pair(
@@ -196,7 +197,7 @@ def _expected_are_quantities(pair: Declaration) -> None:
     _ = pair.prepared
     if not isinstance(pair, Pair):
         return
-    known = ["output", "grad_input", *(f"{name}.grad" for name in pair.prepared.param_shapes)]
+    known = ["output", *pair.prepared.buffers, "grad_input", *(f"{name}.grad" for name in pair.prepared.param_shapes)]
     for pattern in pair.expected:
         if (quantity := pattern.partition(":")[2]) and quantity not in known:
             raise pair.error(f"expected names {pattern!r}, but there is no quantity {quantity!r}; there are {', '.join(known)}")

@@ -38,6 +38,9 @@ def _strided(array: Array) -> Array:
     return view
 
 
+_BATCH = 8
+"""Of how many numbers a running statistic is the mean or the variance."""
+
 _ARRANGEMENTS = {"C": _contiguous, "F": _fortran, "strided": _strided}
 
 
@@ -93,6 +96,11 @@ class Family:
         """Return a random cotangent that suits the inputs of this family."""
         return self.arrange(self.cotangent(rng, shape).astype(dtype))
 
+    def statistic(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike, name: str) -> Array:
+        """Return a running statistic such as batches of this family have: a variance where its name ends so, else a mean."""
+        batch = self.draw(rng, (_BATCH, *shape))
+        return np.asarray(batch.var(axis=0) if name.endswith("var") else batch.mean(axis=0), dtype)
+
 
 def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
     """Return strokes of a pen on a constant background of -0.5; along the last two axes, or the last one where there are no others."""
@@ -136,6 +144,11 @@ def large(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
     return 1000 * rng.standard_normal(shape)
 
 
+def offset(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers that differ by about 1 and have 1024 in common."""
+    return 1024 + rng.standard_normal(shape)
+
+
 def _scaled(exponent: int) -> Draw:
     def draw(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
         return rng.standard_normal(shape) * 2.0**exponent
@@ -154,10 +167,15 @@ FAMILIES: dict[str, Family] = {
         Family("large", "exponentials that overflow", large, normal),
         Family("tiny", "an epsilon that was added, an absolute threshold", _scaled(-62), _scaled(-62)),
         Family("huge", "squares and sums that overflow", _scaled(50), _scaled(50)),
+        Family("offset", "a variance by the difference of two large numbers", offset, normal),
         Family("fortran", "reshape that trusts the memory's order", normal, normal, _fortran),
         Family("strided", "views taken for contiguous arrays", normal, normal, _strided),
     )
 }
+
+
+EVALUATED = ("normal", "digits", "wide")
+"""The families on which a layer is judged in evaluation mode as well, where it is another one than in training."""
 
 
 def labels(rng: np.random.Generator, batch: int, classes: int) -> npt.NDArray[Any]:

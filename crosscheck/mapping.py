@@ -15,8 +15,8 @@ from crosscheck.adapters.convention import Shape
 from crosscheck.layout import Layout, LayoutError, Parameter
 
 _SAME_NAME = (
-    {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f"},
-    {"bias", "biases", "b"},
+    {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f", "gamma"},
+    {"bias", "biases", "b", "beta"},
 )
 """Names in use for one and the same parameter."""
 
@@ -45,8 +45,8 @@ class Way:
         return f"{self.name} is {self.declared}"
 
 
-def parse(name: str, declaration: str, sizes: Mapping[str, int]) -> Parameter:
-    """Return a declared parameter.
+def parse(name: str, declaration: str, sizes: Mapping[str, int], where: str = "params") -> Parameter:
+    """Return a declared parameter, or what else is declared as one, in an argument called ``where``.
 
     Raises
     ------
@@ -55,11 +55,11 @@ def parse(name: str, declaration: str, sizes: Mapping[str, int]) -> Parameter:
     """
     reference, colon, pattern = (part.strip() for part in str(declaration).partition(":"))
     if not isinstance(declaration, str) or "->" in reference or not reference or (colon and not pattern):
-        raise MappingError(f"params[{name!r}] is {declaration!r}, expected 'NAME' or 'NAME: PATTERN', such as 'weight: i o -> o i'")
+        raise MappingError(f"{where}[{name!r}] is {declaration!r}, expected 'NAME' or 'NAME: PATTERN', such as 'weight: i o -> o i'")
     try:
         return Parameter(reference, Layout(pattern, dict(sizes)))
     except LayoutError as error:
-        raise MappingError(f"params[{name!r}]: {error}") from error
+        raise MappingError(f"{where}[{name!r}]: {error}") from error
 
 
 def mapped(
@@ -118,9 +118,9 @@ def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -
         return
     (name, shape), *others = subject.items()
     for partner in reference:
-        orders = _orders(name, shape, partner, reference[partner]) if _may_be(name, partner, reference) else []
+        own = ways_of(name, shape, partner, reference[partner]) if _may_be(name, partner, reference) else []
         rest = {other: expected for other, expected in reference.items() if other != partner}
-        for way in orders:
+        for way in own:
             yield from ((way, *following) for following in _ways(dict(others), rest))
 
 
@@ -134,7 +134,7 @@ def _same_name(name: str, other: str) -> bool:
     return name == other or any(name in names and other in names for names in _SAME_NAME)
 
 
-def _orders(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
+def ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
     """Return the orders of the axes that give the expected shape.
 
     An axis of length 1 is in place anywhere, and may be missing on either side, as in a bias of shape ``(1, n)``.

@@ -25,6 +25,17 @@ from crosscheck.trace import Place
 Mask = npt.NDArray[Any]
 
 
+def all_alike(masks: Mask, p: float, arithmetic: Arithmetic) -> bool:
+    """Return whether the masks ``(passes, samples, ...)`` of all samples of a pass are the same, which chance does not explain."""
+    others = masks[:, 1:]
+    return bool((others == masks[:, :1]).all()) and _by_no_chance(others.size, p, arithmetic)
+
+
+def _by_no_chance(equal: int, p: float, arithmetic: Arithmetic) -> bool:
+    """Return whether so many elements of masks that are drawn one after the other are not equal by chance."""
+    return math.log(p**2 + (1 - p) ** 2) * equal < math.log(arithmetic.false_alarms / arithmetic.elements)
+
+
 @dataclass
 class MaskCount:
     """What one dropout drew so far.
@@ -47,7 +58,7 @@ class MaskCount:
         """Take in the mask of one step and say whether chance explains all of them."""
         self.drawn, self.kept = self.drawn + mask.size, self.kept + int(np.count_nonzero(mask))
         digest, q = hashlib.sha256(np.packbits(mask.astype(bool)).tobytes()).hexdigest(), 1 - self.p
-        repeated = digest == self.last and math.log(self.p**2 + q**2) * mask.size < math.log(arithmetic.false_alarms / arithmetic.elements)
+        repeated = digest == self.last and _by_no_chance(mask.size, self.p, arithmetic)
         self.last = digest
         spread = arithmetic.confidence**2
         allowed = spread / 6 + math.sqrt(spread**2 / 36 + spread * self.drawn * self.p * q)

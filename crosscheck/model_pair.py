@@ -233,6 +233,11 @@ def _bound(pair: ModelPair, declared: Declared, layouts: Any) -> Trained:
 
 def _prepare(pair: ModelPair) -> PreparedModel:
     reference = resolved_training(pair.reference, pair.loss, pair.settings, frozenset(pair.frozen), pair.framework)
+    for layer, kept in reference.architecture.buffers.items():
+        raise pair.error(
+            f"the reference's layer {layer} keeps {', '.join(kept)} from step to step, which a ModelPair does not give to the subject; check that "
+            f"layer by itself, Pair(layer, reference, shapes), running statistics and evaluation included, and leave it out of the two networks"
+        )
     declared = _made(pair, pair.dtypes[0])
     layouts, inferred = declared.layouts(reference.shapes)
     network = _bound(pair, declared, layouts)

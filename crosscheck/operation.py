@@ -112,6 +112,27 @@ class Oracle(Operation, Protocol):
         """Return what the operation decides at its kinks for an input, or None where it has none."""
 
 
+@dataclass(frozen=True)
+class InTraining:
+    """A reference in training that is another operation in evaluation.
+
+    Attributes
+    ----------
+    oracle : Oracle
+    evaluation : Oracle
+        The same in evaluation.
+    buffers : mapping of str to tuple of int
+        The shapes of the running statistics that training replaces and evaluation reads, by name.
+    dropped : float, optional
+        The probability with which a dropout drops; it gets the subject's mask.
+    """
+
+    oracle: Oracle
+    evaluation: Oracle
+    buffers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dropped: float | None = None
+
+
 class Rounding(Protocol):
     """The error theory of one kind of operation."""
 

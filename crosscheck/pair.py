@@ -58,6 +58,11 @@ class Pair(Declaration):
         Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason; after a colon one quantity may
         be named (``"values-*-ties:grad_input"``), and any other one still counts. One that passes is a mismatch, and so is one in which the
         subject raises or returns nothing, NaN, another shape or another precision.
+    buffers : mapping of str to str
+        Running statistics, as ``params``: ``{"mu": "running_mean"}``, the subject's attribute first. One of the same name and shape need not be
+        declared; what the subject does not show is skipped, with the reason.
+    mask : str
+        The attribute in which a dropout leaves the mask that it drew, not zero where an element was kept; seen in its output if left out.
     """
 
     subject: Any
@@ -76,6 +81,8 @@ class Pair(Declaration):
     framework: str = ""
     fixed_batch: bool = False
     expected: Mapping[str, str] = field(default_factory=dict)
+    buffers: Mapping[str, str] = field(default_factory=dict)
+    mask: str = ""
 
     def __post_init__(self) -> None:
         self.validate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,11 @@ import numpy as np
 from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.convention import Shape
 from crosscheck.adapters.recognise import recognise
-from crosscheck.arithmetic import Arithmetic
+from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.containment import SubjectError, contained
 from crosscheck.declaration import DTYPES
-from crosscheck.families import FAMILIES, Family, labels
+from crosscheck.families import EVALUATED, FAMILIES, Family, labels
+from crosscheck.keeping import kept_by, mapped_buffers
 from crosscheck.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.mapping import mapped
 from crosscheck.operation import Call, RefusedError
@@ -49,6 +50,12 @@ class Prepared:
         How many numbers all checks of the pair compare at most: N, of which each tolerance depends.
     derived : list of tuple of int
         Shapes with other batch sizes than the declared ones, on which a subject has to be right as well.
+    buffers : mapping of str to tuple of int
+        The shapes of the running statistics by the reference's names.
+    no_evaluation : str
+        Why the subject cannot be judged in evaluation mode; empty where it can.
+    evaluates : bool
+        Whether both sides are in evaluation mode, as :attr:`evaluating` puts them.
     """
 
     pair: Pair
@@ -60,6 +67,9 @@ class Prepared:
     inferred: list[str]
     elements: int
     derived: Sequence[Shape] = ()
+    buffers: Mapping[str, Shape] = field(default_factory=dict)
+    no_evaluation: str = ""
+    evaluates: bool = False
 
     def shapes_for(self, family: Family) -> list[Shape]:
         """Return the shapes that values are judged on: the declared ones, and on normal inputs those derived from them."""
@@ -69,6 +79,23 @@ class Prepared:
     def reference_names(self) -> list[str]:
         """What reports call the references."""
         return [reference.name for reference in self.references]
+
+    @property
+    def dropped(self) -> float | None:
+        """The probability with which the reference drops, where it is a dropout in training; the mask is the subject's."""
+        training = self.references[0].training if self.references else None
+        return None if training is None else training.dropped
+
+    @property
+    def evaluating(self) -> Prepared:
+        """The same pair with both sides in evaluation mode."""
+        references = [reference.evaluating for reference in self.references]
+        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True)
+
+    @property
+    def stateless(self) -> Prepared:
+        """The same pair without its running statistics: of a file that holds one mode there is no more."""
+        return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={})
 
     def arithmetic(self, dtype: str) -> Arithmetic:
         """Return the subject's arithmetic in a precision."""
@@ -89,18 +116,25 @@ class Prepared:
         """
         key = zlib.crc32(f"{self.pair.title} {family.name} {shape}".encode("utf-8", "surrogatepass"))
         # Independent streams, so that changing the input leaves the parameters as they are.
-        for_input, for_params, for_cotangent, for_labels = np.random.default_rng([seed, key]).spawn(4)
+        for_input, for_params, for_cotangent, for_labels, for_buffers = np.random.default_rng([seed, key]).spawn(5)
         x = family.input(for_input, shape, dtype)
         params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
         constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
-        call = Call(x, params, None, constants)
+        buffers = {name: family.statistic(for_buffers, size, dtype, name) for name, size in self.buffers.items()}
+        call = Call(x, params, None, constants, buffers)
         output = self.output_shape(call) if output is None else output
-        return Call(x, params, family.grad_output(for_cotangent, output, dtype), constants)
+        return replace(call, grad_output=family.grad_output(for_cotangent, output, dtype))
 
     def output_shape(self, call: Call) -> Shape:
         """Return the shape of the output: the reference's, or where there is none the subject's own."""
-        side = self.references[0].oracle if self.references else self.layer
-        return side.vjp(call)["output"].shape
+        return self.forward(call).shape
+
+    def forward(self, call: Call) -> Array:
+        """Return an output for a call: the reference's, of a dropout that keeps everything, or where there is none the subject's own."""
+        if not self.references:
+            return self.layer.vjp(replace(call, grad_output=None))["output"]
+        whole = {} if self.dropped is None else {"mask": np.ones(call.x.shape, bool)}
+        return self.references[0].oracle.vjp(replace(call, grad_output=None, constants={**call.constants, **whole}))["output"]
 
 
 def prepare(pair: Pair) -> Prepared:
@@ -113,13 +147,23 @@ def prepare(pair: Pair) -> Prepared:
     """
     given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
     references = [resolved(reference, pair.framework) for reference in given]
-    convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0)
-    convention.instance()  # whoever cannot be copied is better named now than in every check
+    training = references[0].training if references else None
+    statistics = dict(training.buffers) if training else {}
+    convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0, [*pair.buffers, *statistics])
+    probe = convention.instance()  # whoever cannot be copied is better named now than in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
     _expect_same_parameters(pair, references)
     params, inferred = mapped(own, expected, _declared(pair, own), pair.sizes)
-    layer = AdaptedLayer(convention, LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params), pair.reduction)
+    kept = {} if convention.one_sample else {name: shape for name, shape in kept_by(probe).items() if name not in own}
+    buffers, of_buffers, absent = mapped_buffers(kept, statistics, pair.buffers, pair.sizes)
+    layout = LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params, buffers)
+    mask = pair.mask or str(getattr(convention, "mask", ""))
+    if pair.mask and (training is None or training.dropped is None):
+        raise pair.error(f"mask is {pair.mask!r}, but the reference is no dropout that draws one, such as torch.nn.Dropout(0.5) in training")
+    layer = AdaptedLayer(
+        convention, layout, pair.reduction, None if training is None else True, mask if training and training.dropped else "", absent
+    )
     shapes = _shapes(pair)
     if unknown := [name for name in pair.param_shapes if name not in {p.name for p in params.values()}]:
         names = ", ".join(p.name for p in params.values()) or "none"
@@ -130,10 +174,26 @@ def prepare(pair: Pair) -> Prepared:
     takes_labels = pair.labels if pair.labels is not None else bool(references and references[0].labels)
     if takes_labels and any(len(shape) != 2 for shape in shapes):
         raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
-    draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1)
+    no_evaluation = _no_evaluation(references, probe, absent)
+    draft = Prepared(
+        pair, layer, references, shapes, param_shapes, takes_labels, [*inferred, *of_buffers], 1, buffers=statistics, no_evaluation=no_evaluation
+    )
     settled = references[0].elements if references else None
     draft = replace(draft, derived=_derived(draft))
     return replace(draft, elements=settled or _elements(draft))
+
+
+def _no_evaluation(references: Sequence[Reference], probe: Any, absent: Mapping[str, str]) -> str:
+    """Return why a subject cannot be judged in evaluation mode; empty where it can."""
+    if not references or any(reference.training is None for reference in references):
+        return "does not apply: a reference is not known in evaluation mode"
+    if absent:
+        return f"the running statistics that it starts from cannot be set; {next(iter(absent.values()))}"
+    with contained("changing the mode"):
+        knows = hasattr(probe, "switch") and probe.switch(False)
+    return (
+        "" if knows else "the subject has no evaluation mode that is known: train() and eval(), an attribute training, or forward(x, training=True)"
+    )
 
 
 def _derived(prepared: Prepared) -> list[Shape]:
@@ -156,7 +216,8 @@ def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: 
     if reference.elements is not None:
         return True
     try:
-        before, after = (reference.oracle.vjp(_zeros(prepared, shape))["output"].shape for shape in (declared, derived))
+        alone = replace(prepared, references=[reference])
+        before, after = (alone.output_shape(_zeros(prepared, shape)) for shape in (declared, derived))
         prepared.layer.layout.input.to_subject(np.zeros(derived))
         prepared.layer.layout.output.to_subject(np.zeros(after))
     except (RefusedError, LayoutError):
@@ -170,6 +231,9 @@ def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None
         one, two = references[0].shapes, other.shapes
         if one is not None and two is not None and dict(one) != dict(two):
             raise pair.error(f"the references have different parameters: {references[0].name} {_shown(one)}; {other.name} {_shown(two)}")
+        mine, theirs = (dict(reference.training.buffers) if reference.training else {} for reference in (references[0], other))
+        if mine != theirs:
+            raise pair.error(f"the references keep different statistics: {references[0].name} {_shown(mine)}; {other.name} {_shown(theirs)}")
 
 
 def _shown(shapes: Mapping[str, Shape]) -> str:
@@ -177,7 +241,7 @@ def _shown(shapes: Mapping[str, Shape]) -> str:
 
 
 def _patterns(pair: Pair) -> list[str]:
-    patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in pair.params.values())]
+    patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in [*pair.params.values(), *pair.buffers.values()])]
     return [pattern.replace("(", " ").replace(")", " ") for pattern in patterns]
 
 
@@ -238,7 +302,8 @@ def _shapes(pair: Pair) -> list[Shape]:
 def _elements(prepared: Prepared) -> int:
     """Return how many numbers the checks of a pair compare at most, and make sure that the patterns fit every input and output."""
     total, pair, layer = 0, prepared.pair, prepared.layer
-    sizes = sum(int(np.prod(size)) for size in prepared.param_shapes.values())
+    sizes = sum(int(np.prod(size)) for size in [*prepared.param_shapes.values(), *prepared.buffers.values()])
+    evaluated = 0 if prepared.no_evaluation else len(EVALUATED)
     for shape in [*prepared.shapes, *prepared.derived]:
         output = prepared.output_shape(_zeros(prepared, shape)) if prepared.references else shape
         batch = 1 if layer.convention.one_sample else shape[0]
@@ -246,7 +311,7 @@ def _elements(prepared: Prepared) -> int:
         if prepared.references and output:
             _expect_fit(pair, layer.layout.output, (batch if output[0] == shape[0] else output[0], *output[1:]), "output")
         families = sum(shape in prepared.shapes_for(family) for family in FAMILIES.values())
-        total += (int(np.prod(shape)) + int(np.prod(output)) + sizes) * families
+        total += (int(np.prod(shape)) + int(np.prod(output)) + sizes) * (families + evaluated)
     return total * len(DTYPES)
 
 

@@ -9,18 +9,21 @@ import dis
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crosscheck.adapters.convention import Shape
 from crosscheck.architecture import Architecture
 from crosscheck.freerun import MakeTraining
-from crosscheck.operation import Oracle
+from crosscheck.operation import InTraining, Oracle
 from crosscheck.trajectory import OptimizerOracle
 from crosscheck.update import SgdSettings
 
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 """The packages whose modules and functions are known, and the module of :mod:`crosscheck.frameworks` for each."""
+
+_IN_BOTH_MODES = frozenset({"torch"})
+"""The packages whose modules are known in training and in evaluation."""
 
 _PARTS = {"jaxlib": "jax", "optax": "jax"}
 """Packages that compute with a known one."""
@@ -47,6 +50,8 @@ class Reference:
         How many numbers its checks compare, where that was settled before.
     modes : bool
         Whether it is another operation in training than in evaluation, as a dropout is.
+    training : InTraining or None
+        What it is in both modes, where it has modes, trains, and is known in evaluation as well.
     """
 
     name: str
@@ -55,6 +60,13 @@ class Reference:
     labels: bool
     elements: int | None = None
     modes: bool = False
+    training: InTraining | None = None
+
+    @property
+    def evaluating(self) -> Reference:
+        """The same reference in evaluation, which it has to be known in."""
+        assert self.training is not None
+        return replace(self, oracle=self.training.evaluation, training=None)
 
 
 def resolved(reference: Any, framework: str = "") -> Reference:
@@ -79,9 +91,19 @@ def resolved(reference: Any, framework: str = "") -> Reference:
     module = _bridge(package)
     try:
         shapes, labels, modes = module.parameter_shapes(reference), module.takes_labels(reference), module.has_modes(reference)
-        return Reference(module.NAME, module.oracle(reference), shapes, labels, modes=modes)
+        training = _bridge(package, "_modes").in_training(reference) if package in _IN_BOTH_MODES else None
+        oracle = module.oracle(reference) if training is None else training.oracle
+        return Reference(module.NAME, oracle, shapes, labels, modes=modes, training=training)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
+
+
+def in_training(reference: Any, framework: str = "") -> InTraining | None:
+    """Return what a reference is in both modes; None where there are none, it is not known in both, or it cannot be used at all."""
+    try:
+        return resolved(reference, framework).training
+    except UnknownReferenceError:
+        return None
 
 
 def framework_of(thing: Any) -> str:

@@ -61,18 +61,20 @@ def reproduction(prepared: Prepared, given: Given, divergence: Divergence, setti
     """Return the smallest case found of a fault, as a script."""
     seconds = min(SECONDS, settings.timeout or SECONDS)
     small = shrink(prepared, given, divergence, settings.seed, seconds)
-    return Reproduction(script(prepared.pair, small), small.call.x.size, small)
+    return Reproduction(script(prepared.pair, small, given.evaluation), small.call.x.size, small)
 
 
-def script(pair: Declaration, small: Small) -> str:
+def script(pair: Declaration, small: Small, evaluation: bool = False) -> str:
     """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where nobody can say."""
     call = small.call
     arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
-    if call.params:
-        arguments += ["    params={", *(_assigned(f"        {name!r}: ", value) for name, value in call.params.items()), "    },"]
+    for argument, arrays in (("params", call.params), ("buffers", call.buffers)):
+        if arrays:
+            arguments += [f"    {argument}={{", *(_assigned(f"        {name!r}: ", value) for name, value in arrays.items()), "    },"]
     if call.grad_output is not None:
         arguments.append(_assigned("    grad_output=", call.grad_output))
     arguments += [_assigned(f"    {name}=", value) for name, value in call.constants.items()]
+    arguments += ["    evaluation=True,"] if evaluation else []
     strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
     imports = ["from crosscheck.families import arranged"] if strided else []
     imports += [f"from crosscheck.reproduction import {'load, ' if pair.origin else ''}reproduce"]
@@ -171,6 +173,8 @@ def reproduce(
     params: Mapping[str, Array] | None = None,
     grad_output: Array | None = None,
     labels: npt.NDArray[Any] | None = None,
+    buffers: Mapping[str, Array] | None = None,
+    evaluation: bool = False,
 ) -> NoReturn:
     """Judge one quantity of one call, say what was found, and end the program.
 
@@ -187,6 +191,10 @@ def reproduce(
         The cotangent.
     labels : array, optional
         Of a loss.
+    buffers : mapping of str to array
+        The running statistics that the call starts from, by the reference's names.
+    evaluation : bool
+        Whether it is judged in evaluation mode.
 
     Raises
     ------
@@ -194,10 +202,10 @@ def reproduce(
         With 1 where the fault is there, 0 where it is gone, 2 where it could not be checked.
     """
     constants = {} if labels is None else {"labels": labels}
-    call = Call(x, dict(params or {}), grad_output, constants)
+    call = Call(x, dict(params or {}), grad_output, constants, dict(buffers or {}))
     try:
         with contained("the check"), time_limit(Settings().timeout):
-            status, text = _judged(_ready(pair, call), call, quantity)
+            status, text = _judged(_ready(pair, call, evaluation), call, quantity)
     except PairError as error:
         status, text = NOT_CHECKED, f"not checked: {error}"
     except SubjectError as error:
@@ -209,21 +217,24 @@ def reproduce(
     _end(status, text)
 
 
-def _ready(pair: Declaration | None, call: Call) -> Prepared:
+def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
     """Return a pair made ready, once the call is known to be one of its own."""
     if not isinstance(pair, Pair):
         raise PairError(f"the pair is {pair!r}, expected a crosscheck.Pair: put it into the script")
     prepared = pair.prepared
     if not prepared.references:
         raise pair.error("has no reference to compare with")
-    if sorted(call.params) != sorted(prepared.param_shapes):
-        given, expected = (", ".join(sorted(names)) or "none" for names in (call.params, prepared.param_shapes))
-        raise pair.error(f"has the parameters {expected}; the script gives {given}: it was made for another version of the pair")
+    for what, names, own in (("parameters", call.params, prepared.param_shapes), ("running statistics", call.buffers, prepared.buffers)):
+        if sorted(names) != sorted(own):
+            given, expected = (", ".join(sorted(each)) or "none" for each in (names, own))
+            raise pair.error(f"has the {what} {expected}; the script gives {given}: it was made for another version of the pair")
     if prepared.labels != ("labels" in call.constants):
         raise pair.error("takes labels; the script gives none" if prepared.labels else "takes no labels; the script gives some")
     if call.x.dtype.name not in DTYPES:
         raise pair.error(f"x is {call.x.dtype}, expected {' or '.join(DTYPES)}")
-    return prepared
+    if evaluation and prepared.no_evaluation:
+        raise pair.error(f"cannot be judged in evaluation mode: {prepared.no_evaluation}")
+    return prepared.evaluating if evaluation else prepared
 
 
 def _judged(prepared: Prepared, call: Call, quantity: str) -> tuple[int, str]:

@@ -20,9 +20,9 @@ import reference.keras
 import reference.pytorch
 from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
-from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.arithmetic import Arithmetic
 from crosscheck.divergence import Divergence, examined
-from crosscheck.families import FAMILIES, Family
+from crosscheck.families import FAMILIES
 from crosscheck.frameworks.pytorch import oracle
 from crosscheck.isolated import LayerCheck, check_layer
 from crosscheck.judgement import Judgement
@@ -127,15 +127,9 @@ def call_of(run: Run) -> Call:
         parameter.name: parameter.layout.to_reference(for_weights.standard_normal(layer.params[name].shape).astype(run.dtype))
         for name, parameter in layout.params.items()
     }
-    buffers = {buffer.name: statistic(name, for_buffers, family, layer.buffers[name].shape, run.dtype) for name, buffer in layout.buffers.items()}
+    buffers = {buffer.name: family.statistic(for_buffers, layer.buffers[name].shape, run.dtype, name) for name, buffer in layout.buffers.items()}
     shape = reference_layer.vjp(Call(x, params, None, constants, buffers))["output"].shape
     return Call(x, params, family.grad_output(for_cotangent, shape, run.dtype), constants, buffers)
-
-
-def statistic(name: str, rng: np.random.Generator, family: Family, shape: tuple[int, ...], dtype: str) -> Array:
-    """Return a running statistic such as inputs of a family have: a variance is a square."""
-    drawn = family.draw(rng, (1, *shape))[0]
-    return np.asarray(np.square(drawn) if name.endswith("var") else drawn, dtype)
 
 
 @functools.cache

@@ -33,11 +33,17 @@ class AdaptedLayer:
         For a subject that takes one sample at a time the patterns are those of a batch of one.
     reduction : {"mean", "sum"}
         How the losses of single samples are put together.
+    training : bool, optional
+        The mode that the subject is put into; that which it is in if left out.
+    mask : str
+        The attribute in which a dropout leaves the mask that it drew; without one it is not read.
     """
 
     convention: Convention
     layout: LayerLayout
     reduction: Literal["mean", "sum"] = "mean"
+    training: bool | None = None
+    mask: str = ""
     absent: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, Array] = field(default_factory=dict, repr=False)
 
@@ -46,7 +52,8 @@ class AdaptedLayer:
         """Where the code stands that computes each quantity."""
         forward, backward = self.convention.sources["forward"], self.convention.sources["backward"]
         grads = {f"{parameter.name}.grad": backward for parameter in self.layout.params.values()}
-        return {"output": forward, "grad_input": backward, **grads}
+        kept = {buffer.name: forward for buffer in self.layout.buffers.values()}
+        return {"output": forward, **kept, "grad_input": backward, **grads}
 
     def vjp(self, call: Call) -> Results:
         """Return output and gradients.
@@ -106,9 +113,12 @@ class AdaptedLayer:
                 instance.load(self.own_params(call))
                 if self.layout.buffers:
                     cast("KeepingInstance", instance).load_buffers(self.own_buffers(call))
+            self.switch(instance)
             with contained("forward"):
                 output = instance.forward(self.own_input(call), self.own_constants(call))
             found["output"] = self.received("output", output, call)
+            if self.mask:
+                found["mask"] = self.mask_left(instance, call)
             if self.layout.buffers:
                 with contained("reading what the layer keeps"):
                     kept = cast("KeepingInstance", instance).buffers()
@@ -120,6 +130,29 @@ class AdaptedLayer:
         except SubjectError as error:
             raise SubjectError(error.reason, found) from error
         return found
+
+    def switch(self, instance: Any) -> None:
+        """Put an instance into the mode that is asked for, if it knows any."""
+        if self.training is not None and hasattr(instance, "switch"):
+            with contained("changing the mode"):
+                instance.switch(self.training)
+
+    def mask_left(self, instance: Any, call: Call) -> Array:
+        """Return the mask that a forward pass left in the layer, in the reference's layout: not zero where an element was kept.
+
+        Raises
+        ------
+        SubjectError
+            If there is none, or it fits no input.
+        """
+        mask = getattr(getattr(instance, "layer", instance), self.mask, None)
+        own = np.shape(self.own_input(call))
+        try:
+            left = np.broadcast_to(np.array(mask, dtype=call.x.dtype) if mask is not None else np.empty(0), own)
+        except (TypeError, ValueError) as error:
+            what = "nothing" if mask is None else f"an array of shape {np.shape(mask)}"
+            raise SubjectError(f"forward leaves {what} in {self.mask!r}, expected the mask that it drew, of the input's shape {own}") from error
+        return self._to_reference(left, self.layout.input)
 
     def _receive_grads(self, grads: Mapping[str, Any], call: Call, found: Results, looked_for: Callable[[str], str]) -> None:
         """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not.
@@ -192,12 +225,16 @@ class AdaptedLayer:
         # A copy: the subject may use its memory again.
         array = np.array(array)
         layout = self._layout_of(quantity)
-        if self.convention.one_sample and not layout.pattern and not quantity.endswith(".grad"):
-            return array[None] if array.ndim else array
         try:
-            return layout.to_reference(array) if array.ndim or layout.pattern else array
+            return layout.to_reference(array) if quantity.endswith(".grad") and array.ndim else self._to_reference(array, layout)
         except LayoutError as error:
             raise SubjectError(f"{quantity} has the shape {array.shape}: {error}") from error
+
+    def _to_reference(self, array: Array, layout: Layout) -> Array:
+        """Return something of the input's or the output's kind in the reference's layout; a single sample becomes a batch of one."""
+        if self.convention.one_sample and not layout.pattern:
+            return array[None] if array.ndim else array
+        return layout.to_reference(array) if array.ndim or layout.pattern else array
 
     def _layout_of(self, quantity: str) -> Layout:
         if quantity == "output":

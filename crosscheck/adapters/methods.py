@@ -103,8 +103,8 @@ class MethodsInstance:
             raise SubjectError(f"parameters that are set do not stay: {', '.join(lost)}")
 
     def buffers(self) -> Mapping[str, Any]:
-        """Return what the layer keeps from step to step, not copied: nothing that is known of."""
-        return {}
+        """Return everything that the layer may keep from step to step, not copied: its attributes."""
+        return getattr(self.layer, "__dict__", {})
 
     def load_buffers(self, buffers: Arrays) -> None:
         """Set what the layer keeps from step to step, in the arrays that are there where it fits."""
@@ -112,8 +112,12 @@ class MethodsInstance:
             self.put_buffer(name, value)
 
     def put_buffer(self, name: str, value: Array) -> None:
-        """Set one array that the layer keeps from step to step."""
-        raise SubjectError(f"{name} cannot be set: {type(self.layer).__name__} shows nothing that it keeps from step to step")
+        """Set one attribute that the layer keeps from step to step, or its numbers in the array that is there."""
+        existing: Any = getattr(self.layer, name, None)
+        if fits(existing, value):
+            existing[...] = value
+        else:
+            setattr(self.layer, name, value)
 
     def switch(self, training: bool) -> bool:
         """Turn training mode on or off and return whether there is such a thing."""

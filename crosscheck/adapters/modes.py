@@ -1,7 +1,7 @@
 """Training and evaluation mode: how a layer of somebody else's is told which one it is in.
 
 Three ways are known: methods ``train()`` and ``eval()``, an attribute ``training`` that is True or False, and an argument of the forward pass with
-True or False as its default, called ``training``, ``train`` or ``is_training``.
+True or False as its default, called ``training``, ``train``, ``is_training`` or ``train_flg``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_ARGUMENTS = ("training", "train", "is_training")
+_ARGUMENTS = ("training", "train", "is_training", "train_flg")
 
 
 @dataclass(frozen=True)

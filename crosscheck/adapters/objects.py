@@ -93,14 +93,19 @@ class _DictsInstance(MethodsInstance):
         getattr(self.layer, self._convention.params)[name] = value
 
     def buffers(self) -> Mapping[str, Any]:
-        """Return the dict of what the layer keeps from step to step."""
+        """Return the layer's attributes, and what is in its dict of what it keeps from step to step."""
+        return {**super().buffers(), **self._kept()}
+
+    def _kept(self) -> Mapping[str, Any]:
         found = getattr(self.layer, self._convention.buffers, {})
         return found if isinstance(found, Mapping) else {}
 
     def put_buffer(self, name: str, value: Array) -> None:
-        """Put one of them into the dict, or its numbers into the array that is there."""
-        store = getattr(self.layer, self._convention.buffers)
-        if fits(store.get(name), value):
+        """Put one of them into the dict, or its numbers into the array that is there; an attribute where the dict has none of this name."""
+        store: Any = self._kept()
+        if name not in store:
+            super().put_buffer(name, value)
+        elif fits(store[name], value):
             store[name][...] = value
         else:
             store[name] = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy as np
 from crosscheck.adapters.convention import Convention, ConventionError, expect_instance
 from crosscheck.adapters.methods import array_attributes
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
+from crosscheck.keeping import same_statistic
 from crosscheck.references import framework_of
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
 
 
-def recognise(subject: Any, params: Mapping[str, str], count: int = 0) -> Convention:
+def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Sequence[str] = ()) -> Convention:
     """Return the convention of a subject.
 
     Parameters
@@ -26,6 +27,8 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0) -> Conven
         The parameters that were declared, by the subject's names.
     count : int
         How many parameters the reference has: where fewer were declared and the subject has just as many arrays, those are the parameters.
+    kept : sequence of str
+        Names of running statistics, which are no parameters.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0) -> Conven
     if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
         convention: Convention = subject
         return convention
-    ways = _ways(subject, params, count)
+    ways = _ways(subject, params, count, kept)
     if len(ways) == 1:
         return next(iter(ways.values()))
     name = type(subject).__name__ if not callable(subject) or not hasattr(subject, "__name__") else subject.__name__
@@ -59,12 +62,12 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0) -> Conven
     )
 
 
-def _ways(subject: Any, declared: Mapping[str, str], count: int) -> dict[str, Convention]:
+def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str]) -> dict[str, Convention]:
     """Return the conventions that fit, by how one would write them."""
     if not callable(getattr(subject, "forward", None)):
         return {}
     ways: dict[str, Convention] = {}
-    arrays = _parameters(subject)
+    arrays = tuple(name for name in _parameters(subject) if not any(same_statistic(name, other) for other in kept))
     names = arrays if not declared or len(declared) < count == len(arrays) else tuple(declared)
     if callable(getattr(subject, "backprop", None)):
         ways[f"Updating(layer, params={names})"] = Updating(subject, names)

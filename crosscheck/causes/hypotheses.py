@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
+from crosscheck.causes import dropout, normalisation
 from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.causes.ties import tie_rule
 from crosscheck.failure import Failure
@@ -178,4 +179,6 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     border_lost,
     shifted,
     one_sample_only,
+    *normalisation.HYPOTHESES,
+    *dropout.HYPOTHESES,
 )

@@ -11,18 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.contracts import CONTRACTS, contract_check
+from crosscheck.checks.contracts import CONTRACTS, OF_DROPOUTS, contract_check
 from crosscheck.checks.differences import difference_check
 from crosscheck.checks.model_contracts import MODEL_CONTRACTS, model_contract_check
 from crosscheck.checks.models import freerun_check, lockstep_check
 from crosscheck.checks.updates import CONTRACTS as UPDATE_CONTRACTS
 from crosscheck.checks.updates import update_check, update_contract_check
-from crosscheck.checks.values import value_check
+from crosscheck.checks.values import evaluation_check, value_check
 from crosscheck.declaration import DTYPES, Declaration
-from crosscheck.families import FAMILIES
+from crosscheck.families import EVALUATED, FAMILIES
 from crosscheck.model_pair import ModelPair
 from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.pair import Pair
+from crosscheck.references import in_training
 
 __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
 
@@ -36,12 +37,18 @@ def checks_of(pair: Declaration) -> list[Check]:
 
 
 def _of_layer(pair: Pair) -> list[Check]:
-    """Return float64 first (is the mathematics right?), float32 after (are the numerics?), then the contracts."""
+    """Return float64 first (is the mathematics right?), float32 after (the numerics), evaluation where it is another mode, the contracts."""
+    training, contracts = None, [*CONTRACTS]
     if pair.reference is None:
         values = [difference_check(family) for family in FAMILIES]
     else:
         values = [value_check(dtype, family) for dtype, family in itertools.product(DTYPES, FAMILIES)]
-    return [*values, *(contract_check(name) for name in CONTRACTS)]
+        first = pair.reference[0] if isinstance(pair.reference, list | tuple) and pair.reference else pair.reference
+        training = in_training(first, pair.framework)
+    if training is not None:
+        values += [evaluation_check(dtype, family) for dtype, family in itertools.product(DTYPES, EVALUATED)]
+        contracts += [] if training.dropped is None else [*OF_DROPOUTS]
+    return [*values, *(contract_check(name) for name in contracts)]
 
 
 def _of_model(pair: ModelPair) -> list[Check]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.convention import Instance
 from crosscheck.arithmetic import Array
+from crosscheck.checks.repeating import Repeating
 from crosscheck.containment import as_array, contained
 from crosscheck.families import FAMILIES
 from crosscheck.operation import Call
@@ -44,6 +46,10 @@ class Bench:
         Whether the operation itself is another one in training than in evaluation.
     fixed_batch : bool
         Whether the subject is declared to take no other batch sizes.
+    dropped : float, optional
+        The probability with which a dropout drops. Its forward pass is made to draw the same numbers each time.
+    elements : int
+        How many numbers all checks of the pair compare.
     """
 
     layer: AdaptedLayer
@@ -54,12 +60,19 @@ class Bench:
     modes: bool = False
     fixed_batch: bool = False
     elsewhere: Call | None = None
+    dropped: float | None = None
+    elements: int = 1
+    _repeating: dict[int, Repeating] = field(default_factory=dict)
+    _forwards: int = 0
 
     def instance(self) -> Instance:
         """Return a fresh instance with the call's parameters."""
         with contained("setting the parameters"):
             instance = self.layer.convention.instance()
             instance.load(self.layer.own_params(self.call))
+        self.layer.switch(instance)
+        if self.dropped is not None:
+            self._repeating[id(instance)] = Repeating(instance)
         return instance
 
     def given(self, call: Call) -> Results:
@@ -70,6 +83,25 @@ class Bench:
 
     def forward(self, instance: Instance, given: Results) -> Results:
         """Run the forward pass."""
+        if self.dropped is not None:
+            if self._forwards and not self._repeats:
+                raise DoesNotApplyError("the subject draws other random numbers each time, from a generator that is not to be seen")
+            self._repeating[id(instance)].again()
+        self._forwards += 1
+        return self.drawing(instance, given)
+
+    @cached_property
+    def _repeats(self) -> bool:
+        """Whether random numbers can be repeated."""
+        outputs = []
+        for _ in range(2):
+            instance = self.instance()
+            self._repeating[id(instance)].again()
+            outputs.append(copies(self.drawing(instance, self.given(self.call))))
+        return not differing(*outputs)
+
+    def drawing(self, instance: Instance, given: Results) -> Results:
+        """Run the forward pass with whatever random numbers come next."""
         constants: dict[str, Any] = {name: value if value.ndim else int(value) for name, value in given.items() if name == "labels"}
         with contained("forward"):
             output = instance.forward(given["input"], constants)
@@ -139,8 +171,7 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     """Return the subject with calls of the shape with the most samples."""
     shape = max(prepared.shapes, key=lambda size: size[0])
     call = prepared.call(shape, FAMILIES["normal"], dtype, seed)
-    side = prepared.references[0].oracle if prepared.references else prepared.layer
-    output = side.vjp(replace(call, grad_output=None))["output"]
+    output = prepared.forward(call)
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
     # Other numbers: what is left over from one call must not be what the next one has to be.
     other = replace(prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape), params=call.params)
@@ -156,7 +187,7 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     if elsewhere is not None and prepared.layer.convention.one_sample:
         elsewhere = _first(elsewhere, 1)
     modes = any(reference.modes for reference in prepared.references)
-    return Bench(prepared.layer, call, other, smaller, rearranges, modes, prepared.pair.fixed_batch, elsewhere)
+    return Bench(prepared.layer, call, other, smaller, rearranges, modes, prepared.pair.fixed_batch, elsewhere, prepared.dropped, prepared.elements)
 
 
 def _first(call: Call, samples: int) -> Call:
@@ -164,4 +195,5 @@ def _first(call: Call, samples: int) -> Call:
     grad_output = call.grad_output
     if grad_output is not None and grad_output.ndim and len(grad_output) == len(call.x):
         grad_output = np.array(grad_output[:samples])
-    return Call(np.array(call.x[:samples]), call.params, grad_output, {name: value[:samples] for name, value in call.constants.items()})
+    constants = {name: value[:samples] for name, value in call.constants.items()}
+    return replace(call, x=np.array(call.x[:samples]), grad_output=grad_output, constants=constants)

@@ -51,11 +51,14 @@ class Given:
     quantity : str
         The one that is wrong.
     dtype : str
+    evaluation : bool
+        Whether it was computed in evaluation mode.
     """
 
     call: Call
     quantity: str
     dtype: str
+    evaluation: bool = False
 
 
 @dataclass

@@ -14,6 +14,7 @@ import numpy as np
 
 from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
 from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Settings
+from crosscheck.checks.drawn_masks import masks_are_drawn
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
 from crosscheck.operation import Call, RefusedError
@@ -260,16 +261,20 @@ CONTRACTS: dict[str, Contract] = {
     )
 }
 
+OF_DROPOUTS: dict[str, Contract] = {masks_are_drawn.__name__: masks_are_drawn}
+"""Those of layers whose reference drops at random."""
+
 
 def contract_check(name: str) -> Check:
     """Return the check of one contract."""
-    about = " ".join((CONTRACTS[name].__doc__ or "").split())
-    return Check(f"{CONTRACT}{name}", about, lambda prepared, settings: _run(prepared, settings, name))
+    contract = (CONTRACTS | OF_DROPOUTS)[name]
+    about = " ".join((contract.__doc__ or "").split())
+    return Check(f"{CONTRACT}{name}", about, lambda prepared, settings: _run(prepared, settings, name, contract))
 
 
-def _run(prepared: Prepared, settings: Settings, name: str) -> CheckResult:
+def _run(prepared: Prepared, settings: Settings, name: str, contract: Contract) -> CheckResult:
     dtypes = settings.precisions(prepared.pair.dtypes)
-    return kept(f"{CONTRACT}{name}", dtypes, lambda dtype: CONTRACTS[name](bench_of(prepared, dtype, settings.seed)))
+    return kept(f"{CONTRACT}{name}", dtypes, lambda dtype: contract(bench_of(prepared, dtype, settings.seed)))
 
 
 def kept(check: str, dtypes: Sequence[str], broken: Callable[[str], str]) -> CheckResult:

@@ -11,6 +11,7 @@ from crosscheck.causes.ties import OTHER_RULES, chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Settings
 from crosscheck.conventions import named
 from crosscheck.divergence import Divergence, examined
+from crosscheck.drawing import drawn
 from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
 from crosscheck.judgement import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
@@ -32,7 +33,23 @@ def value_check(dtype: str, family: str) -> Check:
 
 
 def _run(prepared: Prepared, settings: Settings, dtype: str, family: str) -> CheckResult:
-    name = value_name(dtype, family)
+    return _judged_on(prepared, settings, dtype, family, value_name(dtype, family))
+
+
+def evaluation_check(dtype: str, family: str) -> Check:
+    """Return the check of a precision on a family of inputs in evaluation mode."""
+    about = f"{dtype} output and gradients in evaluation mode on {family} inputs, by running statistics that are given and have to stay as they are"
+    return Check(f"evaluation-{dtype}-{family}", about, lambda prepared, settings: _run_evaluation(prepared, settings, dtype, family), dtype)
+
+
+def _run_evaluation(prepared: Prepared, settings: Settings, dtype: str, family: str) -> CheckResult:
+    name = f"evaluation-{dtype}-{family}"
+    if prepared.no_evaluation:
+        return CheckResult(name, Verdict.SKIPPED, prepared.no_evaluation)
+    return _judged_on(prepared.evaluating, settings, dtype, family, name)
+
+
+def _judged_on(prepared: Prepared, settings: Settings, dtype: str, family: str, name: str) -> CheckResult:
     if dtype not in prepared.pair.dtypes:
         return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
     result = CheckResult(name, Verdict.SKIPPED)
@@ -66,7 +83,7 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
             failure = check.failure(judgement)
             quantity = judgement.place.quantity
             result.divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, "")) if failure is None else examined(failure)
-            result.given = Given(_as_given(check, dtype), quantity, dtype)
+            result.given = Given(_as_given(check, dtype), quantity, dtype, prepared.evaluates)
     return check
 
 
@@ -74,7 +91,8 @@ def judged(prepared: Prepared, call: Call, dtype: str) -> tuple[LayerCheck, list
     """Return the judgements on one call: every reference heard, the conventions that were declared taken into account, no cause looked for."""
     arithmetic = prepared.arithmetic(dtype)
     arbiter, *others = prepared.references
-    check = check_layer(prepared.layer, arbiter.oracle, call, arithmetic, prepared.pair.title)
+    layer, call = (prepared.layer, call) if prepared.dropped is None else drawn(prepared.layer, call.astype(dtype))
+    check = check_layer(layer, arbiter.oracle, call, arithmetic, prepared.pair.title)
     judgements = []
     for found in check.judgements:
         judgement = _out_of_range(found, check)
@@ -87,7 +105,9 @@ def _as_given(check: LayerCheck, dtype: str) -> Call:
     """Return the call as the subject got it, made from the oracle's copy: the subject may have written to its own."""
     call, given = check.wide.astype(dtype), check.call
     grad_output = None if call.grad_output is None or given.grad_output is None else arranged(call.grad_output, memory_of(given.grad_output))
-    return replace(call, x=arranged(call.x, memory_of(given.x)), grad_output=grad_output)
+    # The mask is not given: whoever repeats the call draws one.
+    constants = {name: value for name, value in call.constants.items() if name != "mask"}
+    return replace(call, x=arranged(call.x, memory_of(given.x)), grad_output=grad_output, constants=constants)
 
 
 def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:

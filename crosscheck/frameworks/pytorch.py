@@ -29,6 +29,7 @@ from crosscheck.rounding import (
     Average,
     CrossEntropy,
     Elementwise,
+    Keeping,
     LeakyReLU,
     LogLikelihood,
     LogSoftmax,
@@ -136,7 +137,8 @@ def _refuse_random(module: nn.Module) -> None:
             where = f" in {type(module).__name__} ({name})" if name else ""
             raise TypeError(
                 f"torch.nn.{type(part).__name__}{where} draws a mask of its own in training, so that no subject can agree with it; "
-                "let both sides use the same mask, set p=0, or call eval() on the module"
+                "let both sides use the same mask, set p=0, or call eval() on the module; a torch.nn.Dropout that is a Pair's whole reference "
+                "gets the subject's mask"
             )
 
 
@@ -327,7 +329,7 @@ _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     nn.Softmax: lambda module: Softmax() if module.dim in (1, -1) else None,
     nn.CrossEntropyLoss: _cross_entropy,
     NegativeLogLikelihood: lambda module: LogLikelihood(),
-    SharedDropout: lambda module: Scaling(module.p) if module.training else Selection(),
+    SharedDropout: lambda module: Scaling(module.p) if module.training else Keeping(p=module.p),
     nn.BatchNorm1d: _normalization,
     nn.BatchNorm2d: _normalization,
     nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),

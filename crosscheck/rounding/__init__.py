@@ -6,7 +6,7 @@ from crosscheck.rounding.loss import NegativeLogLikelihood, SquaredError
 from crosscheck.rounding.measured import Measured
 from crosscheck.rounding.multilinear import Multilinear
 from crosscheck.rounding.normalization import Normalization
-from crosscheck.rounding.selection import Selection
+from crosscheck.rounding.selection import Keeping, Selection
 from crosscheck.rounding.softmax import CrossEntropy, LogLikelihood, LogSoftmax, Softmax
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Average",
     "CrossEntropy",
     "Elementwise",
+    "Keeping",
     "LeakyReLU",
     "LogLikelihood",
     "LogSoftmax",

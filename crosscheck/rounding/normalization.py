@@ -43,69 +43,84 @@ class Normalization:
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
         """Return the errors of the formulas in their usual orders; running statistics that are only read are exact."""
-        tracked = self._tracked(call, np.zeros_like(call.x), None, arithmetic)
+        tracked = self.tracked(call, arithmetic)
         return {name: tracked[name].bound if name in tracked else Bound.exact(value) for name, value in result.items()}
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the formulas when those of input and cotangent are all there are."""
-        tracked = self._tracked(call, error_x, error_grad_output, None)
+        tracked = self.tracked(call, None, error_x, error_grad_output)
         return {name: tracked[name].error if name in tracked else np.zeros_like(value) for name, value in result.items()}
 
-    def _tracked(self, call: Call, error_x: Array, error_grad_output: Array | None, arithmetic: Arithmetic | None) -> dict[str, Tracked]:
-        x = Tracked(call.x, error_x, arithmetic)
-        channel = _Channels.of_batch(x, self.eps) if self.training else self._running(call, x)
-        scale, bias = (_per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
-        results = {"output": channel.output(scale, bias)}
+    def tracked(
+        self, call: Call, arithmetic: Arithmetic | None, error_x: Array | None = None, error_grad_output: Array | None = None
+    ) -> dict[str, Tracked]:
+        """Return every quantity of a call but running statistics that are only read, with the errors that rounding explains, and those given."""
+        x = _with_error(call.x, error_x, arithmetic)
+        channel = self.channels(call, x)
+        scale, bias = (per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
+        results: dict[str, Tracked] = {"output": channel.output(scale, bias)}
         if self.training:
-            batch = {"running_mean": channel.mean, "running_var": channel.variance * (channel.count / max(channel.count - 1, 1))}
-            for name in call.buffers.keys() & batch.keys():
+            moved = self.moved(channel)
+            for name in call.buffers.keys() & moved.keys():
                 old = Tracked.exact(call.buffers[name], arithmetic)
-                results[name] = running_mean(1 - self.momentum, old, batch[name].reshape(-1))
+                results[name] = running_mean(1 - self.momentum, old, moved[name].reshape(-1))
         if call.grad_output is not None:
-            g = Tracked(call.grad_output, np.zeros_like(call.grad_output) if error_grad_output is None else error_grad_output, arithmetic)
-            total, projection = g.sum(channel.axes, keepdims=True), channel.projection(g)
-            through_statistics = (total, projection) if self.training else None
-            results["grad_input"] = channel.grad_input(g, scale, through_statistics)
-            results |= {"weight.grad": projection.reshape(-1), "bias.grad": total.reshape(-1)}
+            results |= self.gradients(channel, _with_error(call.grad_output, error_grad_output, arithmetic), scale)
         return results
 
-    def _running(self, call: Call, x: Tracked) -> _Channels:
+    def channels(self, call: Call, x: Tracked) -> Channels:
+        """Return the statistics that the input is normalised by."""
+        if self.training:
+            return self.of_batch(x, batch_axes(x))
         buffers = {**self.buffers, **call.buffers}
-        mean, variance = (_per_channel(buffers[name], x) for name in ("running_mean", "running_var"))
-        return _Channels(x, mean, variance, np.sqrt(variance + self.eps))
+        mean, variance = (per_channel(buffers[name], x) for name in ("running_mean", "running_var"))
+        return Channels(x, batch_axes(x), mean, variance, self.root(variance))
+
+    def of_batch(self, x: Tracked, axes: tuple[int, ...]) -> Channels:
+        """Return the statistics of the batch, over the axes given."""
+        mean = x.mean(axes, keepdims=True)
+        # An error d of the mean, which all differences share, adds d^2.
+        variance = np.square(x - mean.exactly).mean(axes, keepdims=True) + np.square(mean.deviation)
+        return Channels(x, axes, mean, variance, self.root(variance))
+
+    def root(self, variance: Operand) -> Operand:
+        """Return what is divided by."""
+        return np.sqrt(variance + self.eps)
+
+    def moved(self, channel: Channels) -> dict[str, Operand]:
+        """Return the statistics of the batch that enter the running ones."""
+        return {"running_mean": channel.mean, "running_var": channel.variance * (channel.count / max(channel.count - 1, 1))}
+
+    def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
+        """Return the gradients for a cotangent; in training they pass through the statistics as well."""
+        total, projection = g.sum(channel.axes, keepdims=True), channel.projection(g)
+        grad_input = channel.grad_input(g, scale, (total, projection) if self.training else None)
+        return {"grad_input": grad_input, "weight.grad": projection.reshape(-1), "bias.grad": total.reshape(-1)}
 
 
 @dataclass(frozen=True)
-class _Channels:
-    """An input and the statistics that it is normalised by, ``(1, channels, ...)``; ``root`` is the square root of the variance and eps."""
+class Channels:
+    """An input and the statistics over some axes that it is normalised by; ``root`` is the square root of the variance and eps."""
 
     x: Tracked
+    axes: tuple[int, ...]
     mean: Tracked
     variance: Tracked
     root: Tracked
 
-    @classmethod
-    def of_batch(cls, x: Tracked, eps: float) -> _Channels:
-        axes = _axes(x)
-        mean = x.mean(axes, keepdims=True)
-        # An error d of the mean, which all differences share, adds d^2.
-        variance = np.square(x - mean.exactly).mean(axes, keepdims=True) + np.square(mean.deviation)
-        return cls(x, mean, variance, np.sqrt(variance + eps))
-
-    @cached_property
-    def axes(self) -> tuple[int, ...]:
-        return _axes(self.x)
-
     @property
     def count(self) -> int:
+        """How many numbers share their statistics."""
         return math.prod(self.x.value.shape[axis] for axis in self.axes)
 
     @cached_property
     def inverse(self) -> Operand:
+        """1 / root."""
         return 1 / self.root
 
     @cached_property
     def normalised(self) -> Operand:
+        """(x - mean) / root."""
         return (self.x - self.mean) * self.inverse
 
     def output(self, scale: Tracked | None, bias: Tracked | None) -> Operand:
@@ -152,9 +167,15 @@ class _Channels:
         return direct + grad_variance * 2 * (self.x - self.mean) / self.count + grad_mean / self.count + by_root
 
 
-def _axes(x: Tracked) -> tuple[int, ...]:
+def batch_axes(x: Tracked) -> tuple[int, ...]:
+    """Return the axes of ``(batch, channels, ...)`` that are summed over: all but the channels."""
     return (0, *range(2, x.value.ndim))
 
 
-def _per_channel(value: Array, x: Tracked) -> Tracked:
+def per_channel(value: Array, x: Tracked) -> Tracked:
+    """Return one number for each channel in the shape that broadcasts over the input."""
     return Tracked.exact(value, x.arithmetic).reshape(1, -1, *[1] * (x.value.ndim - 2))
+
+
+def _with_error(value: Array, error: Array | None, arithmetic: Arithmetic | None) -> Tracked:
+    return Tracked.exact(value, arithmetic) if error is None else Tracked(value, error, arithmetic)

@@ -38,3 +38,16 @@ class Selection:
         """Return the errors of the elements that were picked: with its decisions held fixed, the operation is linear."""
         fixed = call if "decisions" in call.constants else call.decided(oracle.decisions(call.x))
         return oracle.vjp(replace(fixed, x=error_x, grad_output=error_grad_output))
+
+
+@dataclass(frozen=True)
+class Keeping(Selection):
+    """Dropout in evaluation: everything is kept.
+
+    Attributes
+    ----------
+    p : float
+        The probability of being dropped in training.
+    """
+
+    p: float = 0.0

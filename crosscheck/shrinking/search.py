@@ -129,7 +129,12 @@ class Search:
     def try_one(self, call: Call) -> bool:
         """Return whether a call shows the fault, and keep it if it is the smallest."""
         call = copied(call, self._memory)
-        key = (call.shapes(), numbers_of(call).tobytes(), tuple(value.tobytes() for value in call.constants.values()))
+        key = (
+            call.shapes(),
+            tuple(value.tobytes() for value in call.buffers.values()),
+            numbers_of(call).tobytes(),
+            tuple(value.tobytes() for value in call.constants.values()),
+        )
         if key not in self._known:
             self._known[key] = self._allowed(call) and self._shows(call)
         if self._known[key] and complexity(call) < complexity(self.best):

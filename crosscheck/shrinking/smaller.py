@@ -15,7 +15,7 @@ import numpy.typing as npt
 from crosscheck.adapters.convention import Shape
 from crosscheck.arithmetic import Array
 from crosscheck.families import arranged, memory_of
-from crosscheck.operation import Call
+from crosscheck.operation import Arrays, Call
 
 Axis = tuple[str | None, int]
 """An axis of a parameter, by its name, or of the input, None."""
@@ -39,7 +39,8 @@ def linked_axes(call: Call, fixed: Callable[[str, int], bool]) -> list[Linked]:
         Gets a parameter's name and a length, and says whether the length has to stay.
     """
     lengths: dict[int, list[Axis]] = {}
-    for name, shape in [(None, call.x.shape), *((name, value.shape) for name, value in call.params.items())]:
+    named = {**call.params, **call.buffers}
+    for name, shape in [(None, call.x.shape), *((name, value.shape) for name, value in named.items())]:
         for axis, length in enumerate(shape):
             lengths.setdefault(length, []).append((name, axis))
     free = {length: axes for length, axes in lengths.items() if length > 1 and not any(name is not None and fixed(name, length) for name, _ in axes)}
@@ -54,13 +55,16 @@ def input_axes(call: Call) -> list[Linked]:
 def window(call: Call, cuts: Mapping[Axis, slice], output_shape: Callable[[Call], Shape]) -> Call:
     """Return a call on a part of each array; labels outside the part become the nearest inside, and the cotangent is cut to fit the output."""
     x = call.x[tuple(cuts.get((None, axis), slice(None)) for axis in range(call.x.ndim))]
-    params = {name: value[tuple(cuts.get((name, axis), slice(None)) for axis in range(value.ndim))] for name, value in call.params.items()}
+
+    def cut(arrays: Arrays) -> dict[str, Array]:
+        return {name: value[tuple(cuts.get((name, axis), slice(None)) for axis in range(value.ndim))] for name, value in arrays.items()}
+
     constants = dict(call.constants)
     if "labels" in constants:
         labels = constants["labels"][cuts.get((None, 0), slice(None))]
         first = cuts.get((None, 1), slice(0, None)).start
         constants["labels"] = np.clip(labels - first, 0, x.shape[1] - 1)
-    smaller = Call(x, params, None, constants)
+    smaller = Call(x, cut(call.params), None, constants, cut(call.buffers))
     if call.grad_output is None:
         return smaller
     # Where input and output have an axis in common, above all the batch, the cotangent stays beside the numbers that it belongs to.
@@ -82,12 +86,12 @@ def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, in
 def copied(call: Call, memory: Sequence[str]) -> Call:
     """Return a call with arrays of its own, input and cotangent in memory as these two names say."""
     grad_output = None if call.grad_output is None else arranged(call.grad_output, memory[1])
-    params = {name: np.array(value, order="C") for name, value in call.params.items()}
-    return Call(arranged(call.x, memory[0]), params, grad_output, {name: value.copy() for name, value in call.constants.items()})
+    params, buffers = ({name: np.array(value, order="C") for name, value in arrays.items()} for arrays in (call.params, call.buffers))
+    return Call(arranged(call.x, memory[0]), params, grad_output, {name: value.copy() for name, value in call.constants.items()}, buffers)
 
 
 def numbers_of(call: Call) -> Array:
-    """Return all numbers of a call as one row: input, parameters, cotangent."""
+    """Return all numbers of a call as one row: input, parameters, cotangent; running statistics stay as they are."""
     return np.concatenate([np.ravel(array) for array in _arrays(call)])
 
 
@@ -97,7 +101,7 @@ def with_numbers(call: Call, numbers: Array) -> Call:
     parts = iter([part.reshape(array.shape) for part, array in zip(np.split(numbers, ends), _arrays(call), strict=True)])
     x = next(parts)
     params = {name: next(parts) for name in call.params}
-    return Call(x, params, None if call.grad_output is None else next(parts), call.constants)
+    return replace(call, x=x, params=params, grad_output=None if call.grad_output is None else next(parts))
 
 
 def _arrays(call: Call) -> list[Array]:

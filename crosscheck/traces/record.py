@@ -55,12 +55,14 @@ def _not_recordable(pair: Declaration, side: Side) -> str:
         return f"{pair.title}: has {len(pair.prepared.references)} references, and a trace holds one; declare the pair with the one to record"
     if side == "subject" and not pair.prepared.references:
         return f"{pair.title}: has no reference that its trace could be compared with; 'crosscheck check' needs none"
+    if pair.prepared.dropped is not None:
+        return f"{pair.title}: draws its mask itself, which no trace can know: check it where its reference is installed"
     return ""
 
 
 def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, progress: Progress) -> None:
     assert isinstance(selection.pair, Pair)
-    prepared, recording = selection.pair.prepared, trace.recordings[-1]
+    prepared, recording = selection.pair.prepared.stateless, trace.recordings[-1]
     recording.elements, recording.labels = prepared.elements, prepared.labels
     reference = prepared.references[0]
     recording.modes = reference.modes

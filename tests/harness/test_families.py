@@ -95,6 +95,13 @@ def test_fourth_powers_of_huge_numbers_overflow() -> None:
         assert np.isinf(huge**4).any()
 
 
+def test_offset_numbers_have_less_variance_than_rounding_leaves_of_their_squares() -> None:
+    """The mean of squares less the square of the mean keeps few digits of the variance in single precision."""
+    x = drawn("offset")
+    by_difference = np.square(x).mean() - np.square(x.mean())
+    assert abs(by_difference - x.astype("float64").var()) > 1e-3
+
+
 def test_memory() -> None:
     """The same numbers, laid out otherwise."""
     fortran, strided = drawn("fortran"), drawn("strided")
