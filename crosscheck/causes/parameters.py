@@ -1,0 +1,80 @@
+"""Parameters used wrongly: the bias left out, the weight turned, or as it is after its own update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from crosscheck.arithmetic import Array
+from crosscheck.causes.candidate import Candidate, moved, recomputed
+from crosscheck.failure import Failure
+from crosscheck.operation import Call
+
+
+def with_param(call: Call, name: str, value: Array) -> Call:
+    """Return a call in which one parameter is another one."""
+    return replace(call, params={**call.params, name: np.ascontiguousarray(value)})
+
+
+def weights(call: Call, ndim: int = 2) -> Iterator[tuple[str, Array]]:
+    """Yield name and value of the parameters with so many axes or more."""
+    yield from ((name, value) for name, value in call.params.items() if value.ndim >= ndim)
+
+
+def bias_left_out(failure: Failure) -> Iterator[Candidate]:
+    """Leave out the bias."""
+    for name, bias in failure.call.params.items():
+        if failure.quantity == "output" and name.endswith("bias") and bias.any():
+            without = with_param(replace(failure.call, grad_output=None), name, np.zeros_like(bias))
+            yield recomputed(failure, "bias left out", f"the {name} is not added", without)
+
+
+def weight_transposed(failure: Failure) -> Iterator[Candidate]:
+    """Exchange rows and columns of a square matrix or of square windows."""
+    for name, weight in weights(failure.call):
+        if weight.shape[-1] == weight.shape[-2] > 1:
+            words = f"the {name} is used with its last two axes exchanged"
+            yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, -1, -2)))
+
+
+def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
+    """Convolution in the mathematicians' sense, with the kernel turned by 180 degrees, where cross-correlation is due."""
+    words = "the kernel is turned by 180 degrees (convolution in place of cross-correlation)"
+    for name, weight in weights(failure.call, ndim=4):
+        if failure.quantity == f"{name}.grad":
+            yield moved(failure, "kernel flipped", words, lambda a: a[..., ::-1, ::-1])
+        else:
+            yield recomputed(failure, "kernel flipped", words, with_param(failure.call, name, weight[..., ::-1, ::-1]))
+
+
+def channels_of_weight_reversed(failure: Failure) -> Iterator[Candidate]:
+    """Read the channels in reverse order, as BGR for RGB."""
+    for name, weight in weights(failure.call, ndim=4):
+        if weight.shape[1] > 1 and failure.quantity != f"{name}.grad":
+            words = f"the input's channels meet those of the {name} in reverse order, as BGR for RGB"
+            yield recomputed(failure, "channels permuted", words, with_param(failure.call, name, weight[:, ::-1]))
+
+
+def updated_weight(failure: Failure) -> Iterator[Candidate]:
+    """Compute the input's gradient from the weight as it is after its update, W - rate dW, for the rate that fits best."""
+    call = failure.call
+    if failure.quantity != "grad_input" or call.grad_output is None or not call.params:
+        return
+    grads = {name: failure.oracle.vjp(call)[f"{name}.grad"] for name in call.params}
+    away = failure.oracle.vjp(replace(call, params={name: value - grads[name] for name, value in call.params.items()}))["grad_input"]
+    # The gradient of a layer that is linear in its weight moves along this line as the rate grows.
+    direction, found = failure.expected - away, failure.expected - failure.found.astype(np.float64)
+    energy = float((direction * direction).sum())
+    if not energy or not np.isfinite(energy) or np.count_nonzero(direction) < 2:
+        return
+    rate = float((direction * found).sum()) / energy
+    # People choose rates of few digits.
+    rate = short if abs((short := float(f"{rate:.2g}")) - rate) < 1e-3 * abs(rate) else rate
+    if rate:
+        after = {name: value - rate * grads[name] for name, value in call.params.items()}
+        words = (
+            f"it is computed from the parameters as they are after a step of {rate:.6g} down their gradients, where those of the forward pass are due"
+        )
+        yield recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True)

@@ -1,0 +1,106 @@
+"""A lower precision inside: float32 within float64, float16 within either.
+
+That an error is of the size of the lower precision's roundings proves nothing: a factor of 1 + 1e-9 is of that size, too. What proves it is that the
+lower precision's grid shows: in the results, in the inputs as they are used, or in a result that stays as it is while its inputs move less than the
+grid's width.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck.arithmetic import Arithmetic, Bound
+from crosscheck.causes.candidate import Candidate, recomputed
+from crosscheck.containment import SubjectError
+from crosscheck.failure import Failure
+from crosscheck.operation import Call
+
+_LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (np.float16,)}
+
+NAME = "lower precision"
+
+
+def lower_precision(failure: Failure) -> Iterator[Candidate]:
+    """Compute in a lower precision, or round what the layer is given to it."""
+    for lower in _LOWER.get(failure.arithmetic.dtype, ()):
+        yield from _rounded_inputs(failure, lower)
+        dtype = np.dtype(lower)
+        room = _room(failure, dtype)
+        if not (np.abs(failure.found - failure.expected) <= failure.arithmetic.tolerance(room)).all():
+            continue
+        held = _held(failure, dtype)
+        if held or _frozen(failure, dtype):
+            grid = (
+                f"each of its numbers is one that {dtype} can hold"
+                if held
+                else f"it does not change when its inputs move by less than {dtype} can show"
+            )
+            yield Candidate(NAME, f"computed in {dtype}: {grid}", failure.expected, room, shown=True)
+            return
+
+
+def _room(failure: Failure, lower: np.dtype[Any]) -> Bound:
+    """Return the bound of the right result were it computed in a lower precision and stored in it."""
+    low = Arithmetic(lower, failure.arithmetic.elements, failure.arithmetic.false_alarms)
+    # Two more roundings: what rounds nothing is rounded all the same where it is read and where it is stored.
+    tolerance = low.tolerance(Bound(failure.bound.terms, failure.bound.roundings + np.float64(2)))
+    return Bound(tolerance / (failure.arithmetic.unit * failure.arithmetic.sides), 1.0)
+
+
+def _rounded_inputs(failure: Failure, lower: type[np.floating[Any]]) -> Iterator[Candidate]:
+    """Yield what follows from rounding input, parameters and cotangent, one of them or several."""
+    call, name = failure.call, np.dtype(lower).name
+    with np.errstate(over="ignore"):
+        rounded = call.astype(lower).astype(np.float64)
+    if not rounded.finite():
+        return
+    given = {"the input": "x", "the parameters": "params", "the cotangent": "grad_output"}
+    changed = {words: part for words, part in given.items() if not _same(getattr(call, part), getattr(rounded, part))}
+    for count in range(1, len(changed) + 1):
+        for chosen in itertools.combinations(changed, count):
+            words = f"{' and '.join(chosen)} {'are' if count > 1 or 'the parameters' in chosen else 'is'} rounded to {name}"
+            parts = {changed[one]: getattr(rounded, changed[one]) for one in chosen}
+            yield recomputed(failure, NAME, words, replace(call, **parts))
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(np.array_equal(value, other[name]) for name, value in one.items())
+    return one is other
+
+
+def _held(failure: Failure, lower: np.dtype[Any]) -> bool:
+    """Return whether a lower precision holds each of the numbers that were found, some of them no zeros."""
+    with np.errstate(over="ignore"):
+        return bool(failure.found.any()) and np.array_equal(failure.found.astype(lower).astype(failure.found.dtype), failure.found)
+
+
+def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
+    """Return whether most of the numbers stay as they are, bit for bit, while the right ones move by more than rounding explains."""
+    dtype, call = failure.arithmetic.dtype, failure.call
+    # Between the units of both precisions: far more than the one rounds to, far less than the other one can show.
+    factor = 1 + math.sqrt(float(np.finfo(lower).eps) * float(np.finfo(dtype).eps))
+    nudged = _nudged(call, factor).astype(dtype)
+    right = failure.oracle.vjp(nudged.astype(np.float64)).get(failure.quantity)
+    try:
+        before, after = (failure.subject.vjp(one).get(failure.quantity) for one in (call.astype(dtype), nudged))
+    except SubjectError:
+        return False
+    if right is None or before is None or after is None or not before.shape == after.shape == right.shape:
+        return False
+    moves = np.abs(right - failure.expected) > failure.arithmetic.tolerance(failure.bound)
+    kept = (before == after) & moves
+    return bool(2 * np.count_nonzero(kept) > np.count_nonzero(moves) > 0)
+
+
+def _nudged(call: Call, factor: float) -> Call:
+    grad_output = None if call.grad_output is None else call.grad_output * factor
+    return replace(call, x=call.x * factor, params={name: value * factor for name, value in call.params.items()}, grad_output=grad_output)
