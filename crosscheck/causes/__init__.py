@@ -13,7 +13,7 @@ import numpy as np
 
 from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.causes.evidence import Cause, Evidence, Explanation
-from crosscheck.causes.hypotheses import HYPOTHESES, ON_TOP
+from crosscheck.causes.hypotheses import HYPOTHESES, ON_TOP, TOGETHER
 from crosscheck.causes.several import two_at_once
 from crosscheck.failure import Failure
 
@@ -32,7 +32,7 @@ def diagnose(failure: Failure) -> Cause | None:
     if failure.found.dtype != failure.arithmetic.dtype:
         return None
     explanations = Evidence(failure).explanations(HYPOTHESES)
-    return _first(explanations) if explanations else two_at_once(failure, HYPOTHESES, ON_TOP)
+    return _first(explanations) if explanations else two_at_once(failure, TOGETHER, ON_TOP)
 
 
 def _in_one_precision(failure: Failure) -> Failure:

@@ -11,12 +11,12 @@ from crosscheck.causes.derivatives import derivative_at_the_wrong_value, derivat
 from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, onehot_left_out, softmax_twice, wrong_axis
 from crosscheck.causes.moved import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
 from crosscheck.causes.parameters import bias_left_out, channels_of_weight_reversed, kernel_flipped, updated_weight, weight_transposed
-from crosscheck.causes.precision import lower_precision
+from crosscheck.causes.precision import inputs_rounded, lower_precision
 from crosscheck.causes.scale import constant_factor, not_computed
 from crosscheck.causes.ties import tie_rule
 from crosscheck.causes.windows import overwritten, padded_with_zero, padding_counted, windows_misplaced
 
-HYPOTHESES: tuple[Hypothesis, ...] = (
+TOGETHER: tuple[Hypothesis, ...] = (
     not_computed,
     constant_factor,
     tie_rule,
@@ -39,11 +39,18 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     flatten_order,
     axes_exchanged,
     channels_of_weight_reversed,
+)
+"""Those on top of which another one is looked for, where none explains a mismatch alone."""
+
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    *TOGETHER,
     channels_permuted,
     constant_in_logarithm,
+    inputs_rounded,
     lower_precision,
     updated_weight,
 )
+"""All of them."""
 
 ON_TOP: tuple[Hypothesis, ...] = (
     constant_factor,
@@ -59,4 +66,4 @@ ON_TOP: tuple[Hypothesis, ...] = (
     axes_exchanged,
     lower_precision,
 )
-"""Those that are also looked for on top of another one, where none explains a mismatch alone: what takes little time, and is made in many places."""
+"""Those that are looked for on top of another one: what takes little time, and is made in many places."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crosscheck.arithmetic import Bound
 from crosscheck.causes.candidate import Candidate, formula, recomputed
 from crosscheck.failure import Failure
 from crosscheck.operation import Call
@@ -72,10 +73,12 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
 
 def _back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:
     """Return a candidate of a call whose axes were exchanged with its own axes exchanged."""
-    limits = candidate.limits(failure)
-    shape = candidate.expected.shape
-    terms, roundings = (np.broadcast_to(np.asarray(part), shape).swapaxes(one, other) for part in (limits.terms, limits.roundings))
-    return replace(candidate, expected=candidate.expected.swapaxes(one, other), bound=replace(limits, terms=terms, roundings=roundings), call=None)
+
+    def bound() -> Bound:
+        limits, shape = candidate.limits(failure), candidate.expected.shape
+        return Bound(*(np.broadcast_to(np.asarray(part), shape).swapaxes(one, other) for part in (limits.terms, limits.roundings)))
+
+    return replace(candidate, expected=candidate.expected.swapaxes(one, other), bound=bound, call=None)
 
 
 def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:

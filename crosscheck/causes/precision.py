@@ -26,10 +26,22 @@ _LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): 
 NAME = "lower precision"
 
 
-def lower_precision(failure: Failure) -> Iterator[Candidate]:
-    """Compute in a lower precision, or round what the layer is given to it."""
+def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
+    """Round what the layer is given to a lower precision: input, parameters and cotangent, one of them or several."""
+    call, given = failure.call, {"the input": "x", "the parameters": "params", "the cotangent": "grad_output"}
     for lower in _LOWER.get(failure.arithmetic.dtype, ()):
-        yield from _rounded_inputs(failure, lower)
+        with np.errstate(over="ignore"):
+            rounded = call.astype(lower).astype(np.float64)
+        changed = {words: part for words, part in given.items() if not _same(getattr(call, part), getattr(rounded, part))}
+        for count in range(1, len(changed) + 1 if rounded.finite() else 0):
+            for chosen in itertools.combinations(changed, count):
+                words = f"{' and '.join(chosen)} {'are' if count > 1 or 'the parameters' in chosen else 'is'} rounded to {np.dtype(lower)}"
+                yield recomputed(failure, NAME, words, replace(call, **{changed[one]: getattr(rounded, changed[one]) for one in chosen}))
+
+
+def lower_precision(failure: Failure) -> Iterator[Candidate]:
+    """Compute in a lower precision."""
+    for lower in _LOWER.get(failure.arithmetic.dtype, ()):
         dtype = np.dtype(lower)
         room = _room(failure, dtype)
         if not (np.abs(failure.found - failure.expected) <= failure.arithmetic.tolerance(room)).all():
@@ -53,22 +65,6 @@ def _room(failure: Failure, lower: np.dtype[Any]) -> Bound:
     return Bound(tolerance / (failure.arithmetic.unit * failure.arithmetic.sides), 1.0)
 
 
-def _rounded_inputs(failure: Failure, lower: type[np.floating[Any]]) -> Iterator[Candidate]:
-    """Yield what follows from rounding input, parameters and cotangent, one of them or several."""
-    call, name = failure.call, np.dtype(lower).name
-    with np.errstate(over="ignore"):
-        rounded = call.astype(lower).astype(np.float64)
-    if not rounded.finite():
-        return
-    given = {"the input": "x", "the parameters": "params", "the cotangent": "grad_output"}
-    changed = {words: part for words, part in given.items() if not _same(getattr(call, part), getattr(rounded, part))}
-    for count in range(1, len(changed) + 1):
-        for chosen in itertools.combinations(changed, count):
-            words = f"{' and '.join(chosen)} {'are' if count > 1 or 'the parameters' in chosen else 'is'} rounded to {name}"
-            parts = {changed[one]: getattr(rounded, changed[one]) for one in chosen}
-            yield recomputed(failure, NAME, words, replace(call, **parts))
-
-
 def _same(one: object, other: object) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return np.array_equal(one, other)
@@ -84,14 +80,20 @@ def _held(failure: Failure, lower: np.dtype[Any]) -> bool:
 
 
 def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
-    """Return whether most of the numbers stay as they are, bit for bit, while the right ones move by more than rounding explains."""
+    """Return whether most of the numbers stay as they are, bit for bit, while input or cotangent moves, and with it the right numbers."""
     dtype, call = failure.arithmetic.dtype, failure.call
     # Between the units of both precisions: far more than the one rounds to, far less than the other one can show.
     factor = 1 + math.sqrt(float(np.finfo(lower).eps) * float(np.finfo(dtype).eps))
-    nudged = _nudged(call, factor).astype(dtype)
-    right = failure.oracle.vjp(nudged.astype(np.float64)).get(failure.quantity)
+    moves = [replace(call, x=call.x * factor)]
+    if call.grad_output is not None and failure.quantity != "output":
+        moves.append(replace(call, grad_output=call.grad_output * factor))
+    return any(_stays(failure, moved.astype(dtype)) for moved in moves)
+
+
+def _stays(failure: Failure, moved: Call) -> bool:
+    right = failure.oracle.vjp(moved.astype(np.float64)).get(failure.quantity)
     try:
-        before, after = (failure.subject.vjp(one).get(failure.quantity) for one in (call.astype(dtype), nudged))
+        before, after = (failure.subject.vjp(one).get(failure.quantity) for one in (failure.call.astype(moved.x.dtype), moved))
     except SubjectError:
         return False
     if right is None or before is None or after is None or not before.shape == after.shape == right.shape:
@@ -99,8 +101,3 @@ def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
     moves = np.abs(right - failure.expected) > failure.arithmetic.tolerance(failure.bound)
     kept = (before == after) & moves
     return bool(2 * np.count_nonzero(kept) > np.count_nonzero(moves) > 0)
-
-
-def _nudged(call: Call, factor: float) -> Call:
-    grad_output = None if call.grad_output is None else call.grad_output * factor
-    return replace(call, x=call.x * factor, params={name: value * factor for name, value in call.params.items()}, grad_output=grad_output)

@@ -42,7 +42,7 @@ def two_at_once(failure: Failure, hypotheses: Sequence[Hypothesis], on_top: Sequ
                 continue
             with np.errstate(all="ignore"):
                 changed = replace(failure, expected=first.expected, bound=first.limits(failure), call=first.call or failure.call, oracle=oracle)
-            found = Evidence(changed).explanations([other for other in on_top if other is not one])
+            found = Evidence(changed).explanations(on_top)
             if found and not found[0].candidate.fitted:
                 second = found[0].cause
                 return replace(second, name=f"{first.name} + {second.name}", words=f"two faults: {first.words}; and {second.words}")
