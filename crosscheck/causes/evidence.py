@@ -90,8 +90,11 @@ class Evidence:
         return min(away, max(away / _CLOSER, _ROOM * float(self.tolerance[self.exceeding].sum())))
 
     def candidates(self, hypothesis: Hypothesis) -> Iterator[Candidate]:
-        """Yield what a hypothesis offers, as far as the oracle answers: a recorded one refuses what it was not asked before."""
-        with suppress(RefusedError), np.errstate(all="ignore"):
+        """Yield what a hypothesis offers, as far as the oracle answers.
+
+        A recorded one refuses what it was not asked before, and slopes in the place of an oracle are those of one quantity alone.
+        """
+        with suppress(RefusedError, KeyError), np.errstate(all="ignore"):
             yield from hypothesis(self.failure)
 
     def explained(self, candidate: Candidate) -> Explanation | None:

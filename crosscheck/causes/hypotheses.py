@@ -10,7 +10,14 @@ from crosscheck.causes.candidate import Hypothesis
 from crosscheck.causes.derivatives import derivative_at_the_wrong_value, derivative_left_out
 from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, onehot_left_out, softmax_twice, wrong_axis
 from crosscheck.causes.moved import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
-from crosscheck.causes.parameters import bias_left_out, channels_of_weight_reversed, kernel_flipped, updated_weight, weight_transposed
+from crosscheck.causes.parameters import (
+    bias_along_another_axis,
+    bias_left_out,
+    channels_of_input_permuted,
+    kernel_flipped,
+    updated_weight,
+    weight_transposed,
+)
 from crosscheck.causes.precision import inputs_rounded, lower_precision
 from crosscheck.causes.scale import constant_factor, not_computed
 from crosscheck.causes.ties import tie_rule
@@ -23,6 +30,7 @@ TOGETHER: tuple[Hypothesis, ...] = (
     derivative_left_out,
     derivative_at_the_wrong_value,
     bias_left_out,
+    bias_along_another_axis,
     weight_transposed,
     kernel_flipped,
     label_off_by_one,
@@ -38,7 +46,7 @@ TOGETHER: tuple[Hypothesis, ...] = (
     shifted,
     flatten_order,
     axes_exchanged,
-    channels_of_weight_reversed,
+    channels_of_input_permuted,
 )
 """Those on top of which another one is looked for, where none explains a mismatch alone."""
 

@@ -46,7 +46,7 @@ def softmax_twice(failure: Failure) -> Iterator[Candidate]:
             p = softmax(Tracked.exact(call.x, failure.arithmetic))
             slope = (softmax(p) - law.onehot) * law.share
             yield formula(failure, name, words, p * (slope - (p * slope).sum(axis=-1, keepdims=True)))
-    elif _gives_probabilities(failure):
+    elif law is None and _gives_probabilities(failure):
         yield recomputed(failure, name, "softmax is applied twice", replace(call, x=failure.oracle.vjp(replace(call, grad_output=None))["output"]))
 
 
@@ -58,6 +58,12 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
         p = softmax(Tracked.exact(x, failure.arithmetic), axis=0)
         words = "softmax goes over the batch, where it has to go over the classes"
         yield formula(failure, name, words, law.loss(p) if failure.quantity == "output" else (p - law.onehot) * law.share)
+    if failure.quantity == "output" and x.ndim == 2 and x.shape[0] == x.shape[1] and _gives_probabilities(failure):
+        logits = Tracked.exact(x, failure.arithmetic)
+        for rows, which in ((True, "sums"), (False, "maxima and sums")):
+            raised = np.exp(logits - x.max(axis=1, keepdims=rows))
+            words = f"the {which} of the rows meet the columns: without keepdims=True they are aligned with the last axis"
+            yield formula(failure, name, words, raised / raised.sum(axis=1))
     output = failure.expected if call.grad_output is None else call.grad_output
     if call.params or call.constants or x.ndim < 2 or not x.shape == output.shape == failure.expected.shape:
         return
@@ -154,8 +160,9 @@ class _Law:
         onehot = np.asarray(np.arange(call.x.shape[-1]) == labels[:, None], dtype=np.float64)
         cotangent = 1.0 if call.grad_output is None or call.grad_output.size != 1 else float(call.grad_output.reshape(-1)[0])
         with np.errstate(all="ignore"):
-            for of_logits, p in ((True, softmax(call.x)), (False, call.x)):
-                total = float(-np.log((p * onehot).sum(axis=-1)).sum())
+            depths = call.x - call.x.max(axis=-1, keepdims=True)
+            for of_logits, logarithms in ((True, depths - np.log(np.exp(depths).sum(axis=-1, keepdims=True))), (False, np.log(call.x))):
+                total = -float(logarithms[onehot > 0].sum())
                 for scale in (1 / len(call.x), 1.0):
                     if _close(scale * total, right):
                         return cls(onehot, cotangent * scale, scale, of_logits)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
-from crosscheck.causes.candidate import Candidate, moved, recomputed
+from crosscheck.arithmetic import Array, Bound
+from crosscheck.causes.candidate import Candidate, formula, moved, recomputed
 from crosscheck.failure import Failure
 from crosscheck.operation import Call
+from crosscheck.tracked import Tracked
 
 
 def with_param(call: Call, name: str, value: Array) -> Call:
@@ -31,6 +32,31 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
             yield recomputed(failure, "bias left out", f"the {name} is not added", without)
 
 
+def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
+    """Add the bias along an axis of the same length, or sum its gradient over the wrong ones."""
+    call, cotangent = failure.call, failure.call.grad_output
+    for name, bias in call.params.items():
+        if not name.endswith("bias") or bias.ndim != 1 or len(bias) < 2:
+            continue
+        if failure.quantity == "output":
+            without = recomputed(failure, "wrong axis", "", with_param(replace(call, grad_output=None), name, np.zeros_like(bias)))
+            for axis in _axes_of_length(without.expected, len(bias)):
+                words = f"the {name} is added along axis {axis} of the output, where it belongs to axis 1"
+                along = bias.reshape([-1 if place == axis else 1 for place in range(without.expected.ndim)])
+                limits = without.limits(failure)
+                bound = Bound(limits.terms + np.abs(along), limits.roundings + np.float64(1))
+                yield Candidate("wrong axis", words, without.expected + along, bound)
+        elif failure.quantity == f"{name}.grad" and cotangent is not None:
+            for axis in _axes_of_length(cotangent, len(bias)):
+                others = tuple(place for place in range(cotangent.ndim) if place != axis)
+                words = f"the cotangent is summed over the axes {others}, where axis 1 has to be left"
+                yield formula(failure, "wrong axis", words, Tracked.exact(cotangent, failure.arithmetic).sum(axis=others))
+
+
+def _axes_of_length(array: Array, length: int) -> list[int]:
+    return [axis for axis, size in enumerate(array.shape) if size == length and axis != 1]
+
+
 def weight_transposed(failure: Failure) -> Iterator[Candidate]:
     """Exchange rows and columns of a square matrix or of square windows."""
     for name, weight in weights(failure.call):
@@ -49,12 +75,18 @@ def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
             yield recomputed(failure, "kernel flipped", words, with_param(failure.call, name, weight[..., ::-1, ::-1]))
 
 
-def channels_of_weight_reversed(failure: Failure) -> Iterator[Candidate]:
-    """Read the channels in reverse order, as BGR for RGB."""
-    for name, weight in weights(failure.call, ndim=4):
-        if weight.shape[1] > 1 and failure.quantity != f"{name}.grad":
-            words = f"the input's channels meet those of the {name} in reverse order, as BGR for RGB"
-            yield recomputed(failure, "channels permuted", words, with_param(failure.call, name, weight[:, ::-1]))
+def channels_of_input_permuted(failure: Failure) -> Iterator[Candidate]:
+    """Read the input's channels in reverse order, as BGR for RGB, or those of each group from all over."""
+    x, name = failure.call.x, "channels permuted"
+    if x.ndim != 4 or failure.quantity == "grad_input" or not any(weights(failure.call, ndim=4)):
+        return
+    channels = x.shape[1]
+    if channels > 1:
+        yield recomputed(failure, name, "the input's channels are read in reverse order, as BGR for RGB", replace(failure.call, x=x[:, ::-1].copy()))
+    for groups in (groups for groups in range(2, channels) if channels % groups == 0):
+        order = np.arange(channels).reshape(groups, -1).T.ravel()
+        words = f"the input's channels are read in the order {', '.join(map(str, order))}: interleaved, or no longer so"
+        yield recomputed(failure, name, words, replace(failure.call, x=x[:, order]))
 
 
 def updated_weight(failure: Failure) -> Iterator[Candidate]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,9 @@ from crosscheck.operation import Call
 _LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (np.float16,)}
 
 NAME = "lower precision"
+
+_WIDTHS = 64
+"""By how many widths of the lower precision's grid inputs are moved to see that the numbers can move at all."""
 
 
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
@@ -80,17 +83,22 @@ def _held(failure: Failure, lower: np.dtype[Any]) -> bool:
 
 
 def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
-    """Return whether most of the numbers stay as they are, bit for bit, while input or cotangent moves, and with it the right numbers."""
+    """Return whether the grid of a lower precision shows: numbers that stay as they are while input or cotangent moves by less than its width.
+
+    Numbers that stay when it moves by many widths as well are cut off, and show nothing.
+    """
     dtype, call = failure.arithmetic.dtype, failure.call
+    width = float(np.finfo(lower).eps)
     # Between the units of both precisions: far more than the one rounds to, far less than the other one can show.
-    factor = 1 + math.sqrt(float(np.finfo(lower).eps) * float(np.finfo(dtype).eps))
-    moves = [replace(call, x=call.x * factor)]
-    if call.grad_output is not None and failure.quantity != "output":
-        moves.append(replace(call, grad_output=call.grad_output * factor))
-    return any(_stays(failure, moved.astype(dtype)) for moved in moves)
+    less, more = 1 + math.sqrt(width * float(np.finfo(dtype).eps)), 1 + _WIDTHS * width
+    moves: list[Callable[[float], Call]] = [lambda factor: replace(call, x=call.x * factor).astype(dtype)]
+    if (grad_output := call.grad_output) is not None and failure.quantity != "output":
+        moves.append(lambda factor: replace(call, grad_output=grad_output * factor).astype(dtype))
+    return any(_stays(failure, move(less)) and not _stays(failure, move(more)) for move in moves)
 
 
 def _stays(failure: Failure, moved: Call) -> bool:
+    """Return whether most of the numbers stay as they are, bit for bit, of those that would have to move by more than rounding explains."""
     right = failure.oracle.vjp(moved.astype(np.float64)).get(failure.quantity)
     try:
         before, after = (failure.subject.vjp(one).get(failure.quantity) for one in (failure.call.astype(moved.x.dtype), moved))
