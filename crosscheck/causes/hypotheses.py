@@ -21,7 +21,7 @@ from crosscheck.causes.parameters import (
 from crosscheck.causes.precision import inputs_rounded, lower_precision
 from crosscheck.causes.scale import constant_factor, not_computed
 from crosscheck.causes.ties import tie_rule
-from crosscheck.causes.windows import overwritten, padded_with_zero, padding_counted, windows_misplaced
+from crosscheck.causes.windows import image_misplaced, overwritten, padded_with_zero, padding_counted, windows_misplaced
 
 TOGETHER: tuple[Hypothesis, ...] = (
     not_computed,
@@ -37,13 +37,14 @@ TOGETHER: tuple[Hypothesis, ...] = (
     onehot_left_out,
     softmax_twice,
     wrong_axis,
+    border_lost,
+    shifted,
     padded_with_zero,
     padding_counted,
     windows_misplaced,
+    image_misplaced,
     overwritten,
     one_sample_only,
-    border_lost,
-    shifted,
     flatten_order,
     axes_exchanged,
     channels_of_input_permuted,

@@ -69,6 +69,26 @@ def _other_borders(failure: Failure, layer: Convolution) -> Iterator[Candidate]:
         yield recomputed(failure, "padding", f"around the image stand {words}, where zeros are due", replace(call, x=padded), other)
 
 
+def image_misplaced(failure: Failure) -> Iterator[Candidate]:
+    """Put the right number of zeros around an image, but on the wrong sides."""
+    call, cotangent, x = failure.call, failure.call.grad_output, failure.call.x
+    if call.params or call.constants or x.ndim != 4 or failure.quantity not in ("output", "grad_input"):
+        return
+    around = failure.oracle.vjp(Call(np.ones_like(x)))["output"]
+    if around.ndim != 4 or around.shape[:2] != x.shape[:2] or around.size <= x.size or np.count_nonzero(around) != x.size or not around.size:
+        return
+    room = [larger - size for larger, size in zip(around.shape[2:], x.shape[2:], strict=True)]
+    for top, left in np.ndindex(room[0] + 1, room[1] + 1):
+        words = f"the image begins at row {top}, column {left}: the zeros stand on other sides"
+        if failure.quantity == "output":
+            output = np.zeros_like(around)
+            output[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
+            yield Candidate("padding", words, output, Bound.exact(output))
+        elif cotangent is not None:
+            kept = cotangent[:, :, top : top + x.shape[2], left : left + x.shape[3]]
+            yield Candidate("padding", words, kept, Bound.exact(kept))
+
+
 def overwritten(failure: Failure) -> Iterator[Candidate]:
     """Put the parts of overlapping windows down instead of adding them up, or keep the last position alone of a sum over positions."""
     call, name = failure.call, "overwritten"
