@@ -119,6 +119,11 @@ class Evidence:
             return float(np.abs(self.found - candidate.expected)[self.exceeding].sum()) < self._reach
 
     def explanations(self, hypotheses: Sequence[Hypothesis]) -> list[Explanation]:
-        """Return all explanations in the order of the hypotheses, those with a fitted number last."""
-        tested = (self.explained(candidate) for hypothesis in hypotheses for candidate in self.candidates(hypothesis))
-        return sorted((one for one in tested if one is not None), key=lambda one: one.candidate.fitted)
+        """Return all explanations: those with a fitted number last, then in the order of the hypotheses, of each one the closest first."""
+        tested = [
+            (place, explanation)
+            for place, hypothesis in enumerate(hypotheses)
+            for candidate in self.candidates(hypothesis)
+            if (explanation := self.explained(candidate)) is not None
+        ]
+        return [one for _, one in sorted(tested, key=lambda found: (found[1].candidate.fitted, found[0], found[1].cause.fraction_after))]

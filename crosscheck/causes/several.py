@@ -39,10 +39,12 @@ def two_at_once(failure: Failure, hypotheses: Sequence[Hypothesis], on_top: Sequ
                 continue
             with np.errstate(all="ignore"):
                 changed = replace(failure, expected=first.expected, bound=first.limits(failure), call=first.call or failure.call, oracle=oracle)
-            found = Evidence(changed).explanations(on_top)
-            if found and not found[0].candidate.fitted:
-                second = found[0].cause
-                return replace(second, name=f"{first.name} + {second.name}", words=f"two faults: {first.words}; and {second.words}")
+            for second in Evidence(changed).explanations(on_top):
+                # Against the right numbers, too: two that cancel each other explain nothing.
+                both = evidence.explained(replace(second.candidate, bound=second.candidate.limits(changed)))
+                if both is not None and not second.candidate.fitted:
+                    words = f"two faults: {first.words}; and {second.cause.words}"
+                    return replace(both.cause, name=f"{first.name} + {second.cause.name}", words=words)
     return None
 
 
