@@ -107,7 +107,9 @@ def _add(
     """Add a judgement to a result; the first mismatch with its cause and with what it was found on."""
     assert judgement is not None
     result.judgements.append((shape, judgement))
-    if judgement.verdict is Verdict.MISMATCH and result.divergence is None:
+    if judgement.verdict is Verdict.MISMATCH and result.divergence is not None:
+        result.unexamined += [] if failure is None else [failure]
+    elif judgement.verdict is Verdict.MISMATCH:
         quantity = judgement.place.quantity
         result.divergence = examined(failure) if failure else Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
         result.given = None if call is None else Given(call, quantity, DTYPE)

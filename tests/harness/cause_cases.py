@@ -97,7 +97,7 @@ def padded(above: int, below: int, mode: str = "constant") -> Change:
 def probabilities(x: Array, axis: int = 1) -> Array:
     """Return softmax along an axis."""
     raised = np.exp(x - x.max(axis=axis, keepdims=True))
-    return raised / raised.sum(axis=axis, keepdims=True)
+    return np.asarray(raised / raised.sum(axis=axis, keepdims=True))
 
 
 def one_hot(call: Call) -> npt.NDArray[np.bool_]:
