@@ -15,7 +15,6 @@ from crosscheck.arithmetic import Array
 from crosscheck.causes.candidate import Candidate, Hypothesis
 from crosscheck.failure import Failure
 from crosscheck.judgement import Kind, Verdict, judge
-from crosscheck.operation import RefusedError
 
 _CLOSER = 16
 """How many times closer than the right numbers."""
@@ -90,11 +89,12 @@ class Evidence:
         return min(away, max(away / _CLOSER, _ROOM * float(self.tolerance[self.exceeding].sum())))
 
     def candidates(self, hypothesis: Hypothesis) -> Iterator[Candidate]:
-        """Yield what a hypothesis offers, as far as the oracle answers.
+        """Yield what a hypothesis offers, as far as it gets.
 
-        A recorded one refuses what it was not asked before, and slopes in the place of an oracle are those of one quantity alone.
+        A recorded oracle refuses what it was not asked before; slopes in the place of one are those of a single quantity. Whatever else a
+        hypothesis may run into, it must not cost anybody the verdict.
         """
-        with suppress(RefusedError, KeyError), np.errstate(all="ignore"):
+        with suppress(ValueError, LookupError, ArithmeticError), np.errstate(all="ignore"):
             yield from hypothesis(self.failure)
 
     def explained(self, candidate: Candidate) -> Explanation | None:

@@ -18,6 +18,9 @@ _CALLS = 200
 _FEWEST = 4
 """How many numbers a quantity has to have at least: of so many pairs some one fits a single number by chance."""
 
+_MOST = 1 << 14
+"""And how many at most, for that takes time: in the checks of a layer numbers are few, and in a network the same layer can be checked alone."""
+
 
 def two_at_once(failure: Failure, hypotheses: Sequence[Hypothesis], on_top: Sequence[Hypothesis]) -> Cause | None:
     """Return the first two hypotheses that explain a mismatch together, in the order in which they were made; None where no two do.
@@ -30,7 +33,7 @@ def two_at_once(failure: Failure, hypotheses: Sequence[Hypothesis], on_top: Sequ
     on_top : sequence of Hypothesis
         The second, which gets the failure as it is when the first one is taken for right.
     """
-    if failure.found.size < _FEWEST:
+    if failure.found.size < _FEWEST or max(failure.found.size, failure.call.x.size) > _MOST:
         return None
     evidence, oracle = Evidence(failure), limited(failure.oracle, _CALLS)
     for one in hypotheses:
