@@ -39,7 +39,7 @@ def flatten_order(failure: Failure) -> Iterator[Candidate]:
             words = f"the columns stand as {other} groups of {one}, where {one} groups of {other} are due: another order of flattening"
             yield moved(failure, name, words, partial(_regrouped, groups=one))
     for parameter, weight in weights(failure.call):
-        if weight.ndim == 2 and failure.quantity == "output":
+        if weight.ndim == 2 and failure.quantity == "output" and not parameter.endswith("kernel"):
             for one, other in _factors(weight.shape[1]):
                 words = (
                     f"the columns of the {parameter} meet {other} groups of {one} inputs, where {one} groups of {other} are due: another flattening"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -60,19 +61,26 @@ def _axes_of_length(array: Array, length: int) -> list[int]:
 def weight_transposed(failure: Failure) -> Iterator[Candidate]:
     """Exchange rows and columns of a square matrix or of square windows."""
     for name, weight in weights(failure.call):
-        if weight.shape[-1] == weight.shape[-2] > 1:
-            words = f"the {name} is used with its last two axes exchanged"
-            yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, -1, -2)))
+        rows, columns = _window(name, weight)
+        if weight.shape[rows] == weight.shape[columns] > 1:
+            words = f"the {name} is used with its rows and columns exchanged"
+            yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, rows, columns)))
+
+
+def _window(name: str, weight: Array) -> tuple[int, int]:
+    """Return which axes of a parameter are rows and columns: the last two, but the first two of a Keras kernel, ``(rows, columns, in, out)``."""
+    return (0, 1) if name.endswith("kernel") else (weight.ndim - 2, weight.ndim - 1)
 
 
 def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
     """Convolution in the mathematicians' sense, with the kernel turned by 180 degrees, where cross-correlation is due."""
     words = "the kernel is turned by 180 degrees (convolution in place of cross-correlation)"
     for name, weight in weights(failure.call, ndim=4):
+        turned = partial(np.flip, axis=_window(name, weight))
         if failure.quantity == f"{name}.grad":
-            yield moved(failure, "kernel flipped", words, lambda a: a[..., ::-1, ::-1])
+            yield moved(failure, "kernel flipped", words, turned)
         else:
-            yield recomputed(failure, "kernel flipped", words, with_param(failure.call, name, weight[..., ::-1, ::-1]))
+            yield recomputed(failure, "kernel flipped", words, with_param(failure.call, name, turned(weight)))
 
 
 def channels_of_input_permuted(failure: Failure) -> Iterator[Candidate]:
