@@ -26,7 +26,7 @@ from crosscheck.probing import point_of, variable
 from crosscheck.quotients import Compared, Elements, QuotientOracle, Quotients, elements_of, lines
 from crosscheck.trace import Place
 
-_CALLS = 8
+_CALLS = 4
 """How often a hypothesis may have slopes measured again, for which each time the subject is run once for every element."""
 
 NO_REFERENCE = "no reference: only the gradients are checked against the output"
