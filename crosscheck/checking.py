@@ -56,12 +56,24 @@ class PairResult:
         return next((result for result in self.results if result.counted is Verdict.MISMATCH), None)
 
 
-def run_check(pair: Declaration, check: Check, settings: Settings) -> CheckResult:
-    """Run one check of a pair; whatever the subject does ends as a verdict, a mismatch of numbers with a small case where that is asked for."""
+def run_check(pair: Declaration, check: Check, settings: Settings, known: set[str] | None = None) -> CheckResult:
+    """Run one check of a pair; whatever the subject does ends as a verdict, a mismatch of numbers with a small case where that is asked for.
+
+    Parameters
+    ----------
+    pair : Declaration
+    check : Check
+    settings : Settings
+    known : set of str, optional
+        The quantities whose causes were looked for in checks before; those of the others that are wrong are looked for, too, and added. Without it
+        the first mismatch alone has its cause.
+    """
     expected, raised = pair.reason_expected(check.name), ""
     try:
         with own_surroundings(settings.seed) as printed, time_limit(settings.timeout):
             result = check.run(pair.prepared, settings)
+            if known is not None:
+                result.examine(known)
     except TimeLimitError:
         result = CheckResult(check.name, Verdict.UNDECIDED, f"did not end within {settings.timeout:g} s; a longer limit is set with --timeout")
     except SubjectError as error:
@@ -117,10 +129,11 @@ def run_checks(
         Gets each check before it is run.
     """
     shrunk: set[tuple[str, str]] = set()
+    known: set[str] = set()
     for check in checks:
         before(check)
         started = time.monotonic()
-        result = run_check(pair, check, replace(settings, shrink=False))
+        result = run_check(pair, check, replace(settings, shrink=False), known)
         if settings.shrink and result.given is not None and (fault := (result.given.quantity, result.given.dtype)) not in shrunk:
             shrunk.add(fault)
             try:

@@ -282,14 +282,30 @@ class QuotientOracle:
         """Return None: a subject shows no decisions."""
 
     def vjp(self, call: Call) -> dict[str, Any]:
-        """Return the gradient in question for another call; NaN where the subject gives no output for it."""
+        """Return the gradient in question for another call, NaN where the subject gives no output; without a cotangent its output.
+
+        Raises
+        ------
+        RefusedError
+            If the call has other shapes.
+        """
         point = self.quotients.point
+        if call.grad_output is None:
+            return self._forward(call)
+        if call.shapes() != point.call.shapes():
+            raise RefusedError("slopes were measured for other shapes")
         try:
             other = point_of(point.layer, call, point.arithmetic)
             values = [other.slope(Line(self.quantity, index)).value for index in self.elements.indices]
         except SubjectError:
             values = [math.nan] * len(self.elements.indices)
         return {self.quantity: np.array(values).reshape(self.elements.laid_out)}
+
+    def _forward(self, call: Call) -> dict[str, Any]:
+        try:
+            return dict(self.quotients.point.layer.vjp(call))
+        except SubjectError as error:
+            raise RefusedError(error.reason) from error
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,10 @@ def _one_element(array: Array, factor: float) -> Array:
     return array
 
 
+def _through_float32(array: Array) -> Array:
+    return array.astype(np.float32).astype(np.float64)
+
+
 def _label_off_by_one(call: Call) -> Call:
     return replace(call, constants={"labels": (call.constants["labels"] + 1) % call.x.shape[1]})
 
@@ -214,23 +218,25 @@ FAULTS: dict[str, Fault] = {
     "conv-relative-1e-9": Fault("conv2d-tutorial", scaled("weight.grad", 1 + 1e-9), ("weight.grad",), "constant factor"),
     "conv-relative-1e-3-float32": Fault("conv2d-tutorial", scaled("weight.grad", 1 + 1e-3), ("weight.grad",), "constant factor", dtype="float32"),
     "conv-one-element-1e-6": Fault("conv2d-tutorial", replaced("output", lambda a: _one_element(a, 1 + 1e-6)), ("output",)),
-    "conv-single-precision-inside": Fault("conv2d-channels", replaced("output", lambda a: a.astype(np.float32).astype(np.float64)), ("output",)),
+    "conv-single-precision-inside": Fault(
+        "conv2d-channels", replaced("output", lambda a: a.astype(np.float32).astype(np.float64)), ("output",), "lower precision"
+    ),
     "conv-wrong-dtype": Fault("conv2d-p1", replaced("output", lambda a: a.astype(np.float64)), ("output",), dtype="float32"),
     "conv-wrong-shape": Fault("conv2d-p1", replaced("grad_input", lambda a: a[..., :-1]), ("grad_input",)),
     "conv-nan": Fault("conv2d-p1", replaced("weight.grad", lambda a: _one_element(a, np.nan)), ("weight.grad",)),
     "conv-infinity": Fault("conv2d-p1", replaced("weight.grad", lambda a: _one_element(a, np.inf)), ("weight.grad",)),
     "conv-epsilon-added": Fault("conv2d-p1", replaced("grad_input", lambda a: a + 1e-30), ("grad_input",), family="tiny"),
-    "pool-overlap-overwritten": Fault("maxpool2d-3s1", _overlap_overwritten, ("grad_input",)),
-    "pool-padded-with-zero": Fault("maxpool2d-3s2p1", _padded_with_zero, ("output",)),
+    "pool-overlap-overwritten": Fault("maxpool2d-3s1", _overlap_overwritten, ("grad_input",), "overwritten"),
+    "pool-padded-with-zero": Fault("maxpool2d-3s2p1", _padded_with_zero, ("output",), "padded with zero"),
     "pool-one-ulp": Fault("maxpool2d-2", replaced("output", lambda a: np.nextafter(a, 2 * a)), ("output",)),
     "pool-last-row": Fault("maxpool2d-2", replaced("output", _last_row_lost), ("output",), "border lost"),
-    "conv-groups-interleaved": Fault("conv2d-g2", replaced("output", lambda a: a[:, [0, 3, 1, 4, 2, 5]]), ("output",)),
-    "conv-same-zeros-first": Fault("conv2d-same-s2-even", _zeros_first, ("output",)),
+    "conv-groups-interleaved": Fault("conv2d-g2", replaced("output", lambda a: a[:, [0, 3, 1, 4, 2, 5]]), ("output",), "channels permuted"),
+    "conv-same-zeros-first": Fault("conv2d-same-s2-even", _zeros_first, ("output",), "padding"),
     "average-sum-for-mean": Fault("avgpool2d-2", scaled("output", 4), ("output",), "constant factor"),
     "average-divided-twice": Fault("globalaveragepool2d", scaled("grad_input", 1 / 35), ("grad_input",), "constant factor"),
     "average-relative-4e-15": Fault("avgpool2d-2", scaled("output", 1 + 2.0**-48), ("output",), "constant factor"),
-    "average-padding-not-counted": Fault("avgpool2d-3s2p1", _padding_not_counted, ("output", "grad_input")),
-    "average-overlap-overwritten": Fault("avgpool2d-3s1", _average_overwritten, ("grad_input",)),
+    "average-padding-not-counted": Fault("avgpool2d-3s2p1", _padding_not_counted, ("output", "grad_input"), "padding counted"),
+    "average-overlap-overwritten": Fault("avgpool2d-3s1", _average_overwritten, ("grad_input",), "overwritten"),
     # No tie rule: an average has no winners.
     "average-gradient-of-maximum": Fault("avgpool2d-2", _gradient_of_maximum, ("grad_input",), family="ties"),
     "average-last-row": Fault("avgpool2d-3s1", replaced("output", _last_row_lost), ("output",), "border lost"),
@@ -239,11 +245,11 @@ FAULTS: dict[str, Fault] = {
     "relu-derivative-at-zero": Fault("relu-2d", _derivative_at_zero, ("grad_input",), "derivative at zero", family="kinks"),
     "relu-leaks": Fault("relu-4d", replaced("output", lambda a: np.where(a == 0, -1e-300, a)), ("output",)),
     "flatten-wrong-order": Fault(
-        "flatten", replaced("output", lambda a: a.reshape(-1, 3, 4, 5).transpose(0, 2, 3, 1).reshape(len(a), -1)), ("output",)
+        "flatten", replaced("output", lambda a: a.reshape(-1, 3, 4, 5).transpose(0, 2, 3, 1).reshape(len(a), -1)), ("output",), "flatten order"
     ),
     "linear-transposed": Fault("linear-square", recomputed("output", with_weight(lambda w: w.T)), ("output",), "transposed"),
     "linear-transposed-grad-input": Fault("linear-square", recomputed("grad_input", with_weight(lambda w: w.T)), ("grad_input",), "transposed"),
-    "linear-updated-weight": Fault("linear", _updated_weight_in_grad_input, ("grad_input",)),
+    "linear-updated-weight": Fault("linear", _updated_weight_in_grad_input, ("grad_input",), "updated weight"),
     "linear-bias-left-out": Fault(
         "linear",
         recomputed("output", lambda call: replace(call, params={**call.params, "bias": 0 * call.params["bias"]})),
@@ -251,10 +257,10 @@ FAULTS: dict[str, Fault] = {
         "bias left out",
     ),
     "linear-grad-doubled": Fault("linear", scaled("weight.grad", 2), ("weight.grad",), "constant factor"),
-    "loss-label-off-by-one": Fault("softmaxcrossentropy", recomputed("output", _label_off_by_one), ("output",)),
+    "loss-label-off-by-one": Fault("softmaxcrossentropy", recomputed("output", _label_off_by_one), ("output",), "label off by one"),
     "loss-sum-for-mean": Fault("softmaxcrossentropy", scaled("grad_input", 3), ("grad_input",), "constant factor"),
     "loss-no-shift": Fault("softmaxcrossentropy", _no_shift, ("output",), family="large"),
-    "loss-constant-in-logarithm": Fault("softmaxcrossentropy", _constant_in_logarithm, ("output",)),
-    "loss-softmax-twice": Fault("softmaxcrossentropy", _softmax_twice, ("output",)),
+    "loss-constant-in-logarithm": Fault("softmaxcrossentropy", _constant_in_logarithm, ("output",), "constant in the logarithm"),
+    "loss-softmax-twice": Fault("softmaxcrossentropy", _softmax_twice, ("output",), "softmax twice"),
     "loss-off-by-1e-9": Fault("softmaxcrossentropy", scaled("output", 1 + 1e-9), ("output",)),
 }

@@ -1,12 +1,17 @@
-"""What a hypothesis about a fault answers."""
+"""What a hypothesis about a fault answers, and the two usual ways to make it: from another call, or by moving the right numbers about."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from crosscheck.arithmetic import Array, Bound
 from crosscheck.failure import Failure
+from crosscheck.isolated import with_reading
+from crosscheck.operation import Call, Oracle
+from crosscheck.tracked import Tracked
 
 
 @dataclass(frozen=True)
@@ -20,18 +25,65 @@ class Candidate:
     words : str
         The fault as a sentence for the person who made it.
     expected : array
-    bound : Bound, optional
-        Where it differs from that of the right result.
+    bound : Bound or callable, optional
+        Where it differs from that of the right result. A callable, which returns it, is asked only where the numbers come close.
     fitted : bool
         Whether a number in it was chosen to come as close as possible to what was found.
+    call : Call, optional
+        What a right layer makes these numbers of, where that is another call than it was given: a second fault is then looked for in it.
+    shown : bool
+        Whether the hypothesis has seen the fault itself in the numbers that were found. Any other one has to differ from the right result where the
+        subject does.
     """
 
     name: str
     words: str
     expected: Array
-    bound: Bound | None = None
+    bound: Bound | Callable[[], Bound] | None = None
     fitted: bool = False
+    call: Call | None = None
+    shown: bool = False
+
+    def limits(self, failure: Failure) -> Bound:
+        """Return the bound of these numbers; the failure's own where they have none."""
+        bound = self.bound() if callable(self.bound) else self.bound
+        return failure.bound if bound is None else bound
 
 
 Hypothesis = Callable[[Failure], Iterator[Candidate]]
 """Yields what a right layer with one fault would have computed; nothing where the fault cannot be."""
+
+Move = Callable[[Array], Array]
+"""Puts the elements of an array into other places, or zero into some."""
+
+
+def recomputed(failure: Failure, name: str, words: str, call: Call, oracle: Oracle | None = None, fitted: bool = False) -> Candidate:
+    """Return what the operation itself, or another one, makes of a call, with the bound that belongs to that call."""
+    operation, quantity = oracle or failure.oracle, failure.quantity
+    result = operation.vjp(call)
+
+    def bound() -> Bound:
+        return as_read(failure, operation.rounding.bounds(operation, call, result, failure.arithmetic)[quantity])
+
+    return Candidate(name, words, result[quantity], bound, fitted, call if oracle is None else None)
+
+
+def moved(failure: Failure, name: str, words: str, move: Move) -> Candidate:
+    """Return a candidate that is the right result with its elements moved, their bounds with them."""
+
+    def bound() -> Bound:
+        terms = np.broadcast_to(np.asarray(failure.bound.terms), failure.expected.shape)
+        roundings = np.broadcast_to(np.asarray(failure.bound.roundings), failure.expected.shape)
+        return Bound(move(terms), move(roundings))
+
+    return Candidate(name, words, move(failure.expected), bound)
+
+
+def formula(failure: Failure, name: str, words: str, tracked: Tracked) -> Candidate:
+    """Return a candidate that a formula gives, with the errors of its own steps."""
+    return Candidate(name, words, tracked.value, lambda: as_read(failure, tracked.bound))
+
+
+def as_read(failure: Failure, bound: Bound) -> Bound:
+    """Return a bound to which the error of reading the subject's quantity is added."""
+    return with_reading(bound, failure.subject.reading(failure.quantity, failure.call, failure.found), failure.arithmetic)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crosscheck.divergence import Divergence
+from crosscheck.divergence import Divergence, examined
+from crosscheck.failure import Failure
 from crosscheck.judgement import Judgement, Verdict
 from crosscheck.operation import Call
 
@@ -76,6 +77,10 @@ class CheckResult:
         Each with the shape that it was made on.
     divergence : Divergence or None
         The first mismatch, examined.
+    unexamined : list of Failure
+        Other quantities that are wrong on the same call.
+    others : list of Divergence
+        Those of them that were examined.
     given : Given or None
         What it was found on.
     notes : list of str
@@ -91,11 +96,22 @@ class CheckResult:
     reason: str = ""
     judgements: list[tuple[str, Judgement]] = field(default_factory=list)
     divergence: Divergence | None = None
+    unexamined: list[Failure] = field(default_factory=list)
+    others: list[Divergence] = field(default_factory=list)
     given: Given | None = None
     notes: list[str] = field(default_factory=list)
     expected: str = ""
     reproduction: Reproduction | None = None
     dtype: str = ""
+
+    def examine(self, known: set[str]) -> None:
+        """Look for the causes of the other wrong quantities, unless they are known already, and add them to what is known."""
+        known |= set() if self.divergence is None else {self.divergence.judgement.place.quantity}
+        for failure in self.unexamined:
+            if failure.quantity not in known:
+                self.others.append(examined(failure))
+                known.add(failure.quantity)
+        self.unexamined.clear()
 
     def conclude(self) -> CheckResult:
         """Take the verdict from the judgements, and a reason from them where there is none yet; return the result itself."""

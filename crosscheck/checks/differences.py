@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.arithmetic import Array, Bound
+from crosscheck.causes.frugal import limited
 from crosscheck.checks.check import Check, CheckResult, Given, Settings
 from crosscheck.checks.values import shown
 from crosscheck.containment import SubjectError
@@ -24,6 +25,9 @@ from crosscheck.prepared import Prepared
 from crosscheck.probing import point_of, variable
 from crosscheck.quotients import Compared, Elements, QuotientOracle, Quotients, elements_of, lines
 from crosscheck.trace import Place
+
+_CALLS = 4
+"""How often a hypothesis may have slopes measured again, for which each time the subject is run once for every element."""
 
 NO_REFERENCE = "no reference: only the gradients are checked against the output"
 DTYPE = "float64"
@@ -103,7 +107,9 @@ def _add(
     """Add a judgement to a result; the first mismatch with its cause and with what it was found on."""
     assert judgement is not None
     result.judgements.append((shape, judgement))
-    if judgement.verdict is Verdict.MISMATCH and result.divergence is None:
+    if judgement.verdict is Verdict.MISMATCH and result.divergence is not None:
+        result.unexamined += [] if failure is None else [failure]
+    elif judgement.verdict is Verdict.MISMATCH:
         quantity = judgement.place.quantity
         result.divergence = examined(failure) if failure else Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
         result.given = None if call is None else Given(call, quantity, DTYPE)
@@ -163,7 +169,7 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> _Finding
         by_element = judge(place, Kind.ISOLATED, elements.found, elements.expected, elements.bound(arithmetic), arithmetic)
         if by_element.verdict is Verdict.MISMATCH:
             by_element = _located(by_element, elements, told)
-            bound, oracle = elements.bound(arithmetic), QuotientOracle(quotients, quantity, elements)
+            bound, oracle = elements.bound(arithmetic), limited(QuotientOracle(quotients, quantity, elements), _CALLS)
             failure = Failure(by_element, elements.found, elements.expected, bound, quotients.point.call, oracle, prepared.layer, arithmetic)
             return _Finding(by_element, note, failure)
         judgement = judgement if doubt else by_element

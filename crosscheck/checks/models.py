@@ -78,6 +78,8 @@ def _lockstep(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckR
     result = CheckResult(name, comparison.steps_verdict, divergence=comparison.first)
     result.judgements = [(shape, judgement) for key, series in comparison.record.series.items() for judgement in _telling(key, series)]
     result.notes = notes(comparison)
+    if isinstance(comparison, TrainingComparison):
+        result.others = [divergence for divergence in comparison.divergences.values() if divergence is not comparison.first]
     reasons = [judgement.reason for _, judgement in result.judgements if judgement.verdict is result.verdict and judgement.reason]
     result.reason = reasons[0] if reasons else ""
     if result.verdict is Verdict.SKIPPED:

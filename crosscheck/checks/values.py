@@ -77,10 +77,15 @@ def _undecided(prepared: Prepared, reason: str) -> Judgement:
 def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> LayerCheck:
     """Judge every quantity of one call and add what was found to a result, the first mismatch examined."""
     check, judgements = judged(prepared, call, dtype)
+    first_here = result.divergence is None
     for judgement in judgements:
         result.judgements.append((shape, judgement))
-        if judgement.verdict is Verdict.MISMATCH and result.divergence is None:
-            failure = check.failure(judgement)
+        if judgement.verdict is not Verdict.MISMATCH or not first_here:
+            continue
+        failure = check.failure(judgement)
+        if result.divergence is not None:
+            result.unexamined += [] if failure is None else [failure]
+        else:
             quantity = judgement.place.quantity
             result.divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, "")) if failure is None else examined(failure)
             result.given = Given(_as_given(check, dtype), quantity, dtype, prepared.evaluates)

@@ -83,6 +83,7 @@ def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: floa
         "notes": list(result.notes),
         "quantities": [{"shape": shape} | judgement_facts(judgement) for shape, judgement in result.judgements],
         "first_divergence": None if result.divergence is None else divergence_facts(result.divergence, reproduce),
+        "other_divergences": [divergence_facts(divergence, reproduce) for divergence in result.others],
         "reproduce": reproduce,
         "reproduction": None if small is None else {"input_elements": small.elements, "script": small.script, "file": ""},
         "seconds": round(seconds, 3),

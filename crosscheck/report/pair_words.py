@@ -52,9 +52,19 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
         for name in dict.fromkeys(quantity_name(pair, quantity) for quantity in check["quantities"] if quantity["verdict"] == "mismatch"):
             if check is not first or name != known:
                 where.setdefault(name, []).append(check["check"])
+    causes = dict(_causes(pair, wrong))
     for name, checks in where.items():
-        yield f"{name} in {len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {_first_three(checks)}"
+        why = f"; {causes[name]}" if name != known and name in causes else ""
+        yield f"{name} in {len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {_first_three(checks)}{why}"
     yield from folded((check["check"], check["reason"]) for check in wrong if check is not first and not check["quantities"])
+
+
+def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
+    """Yield each quantity whose cause is known, with the cause in words; where several checks show one, the first of them last."""
+    for check in reversed(list(checks)):
+        for found in [check["first_divergence"], *check.get("other_divergences", ())]:
+            if found and found["cause"] != "unknown":
+                yield quantity_name(pair, found), found["cause_in_words"]
 
 
 def folded(checks: Iterable[tuple[str, str]]) -> Iterator[str]:

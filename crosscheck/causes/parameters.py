@@ -1,0 +1,120 @@
+"""Parameters used wrongly: the bias left out, the weight turned, or as it is after its own update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from crosscheck.arithmetic import Array, Bound
+from crosscheck.causes.candidate import Candidate, formula, moved, recomputed
+from crosscheck.failure import Failure
+from crosscheck.operation import Call
+from crosscheck.tracked import Tracked
+
+
+def with_param(call: Call, name: str, value: Array) -> Call:
+    """Return a call in which one parameter is another one."""
+    return replace(call, params={**call.params, name: np.ascontiguousarray(value)})
+
+
+def weights(call: Call, ndim: int = 2) -> Iterator[tuple[str, Array]]:
+    """Yield name and value of the parameters with so many axes or more."""
+    yield from ((name, value) for name, value in call.params.items() if value.ndim >= ndim)
+
+
+def bias_left_out(failure: Failure) -> Iterator[Candidate]:
+    """Leave out the bias."""
+    for name, bias in failure.call.params.items():
+        if failure.quantity == "output" and name.endswith("bias") and bias.any():
+            without = with_param(replace(failure.call, grad_output=None), name, np.zeros_like(bias))
+            yield recomputed(failure, "bias left out", f"the {name} is not added", without)
+
+
+def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
+    """Add the bias along an axis of the same length, or sum its gradient over the wrong ones."""
+    call, cotangent = failure.call, failure.call.grad_output
+    for name, bias in call.params.items():
+        if not name.endswith("bias") or bias.ndim != 1 or len(bias) < 2:
+            continue
+        if failure.quantity == "output":
+            without = recomputed(failure, "wrong axis", "", with_param(replace(call, grad_output=None), name, np.zeros_like(bias)))
+            for axis in _axes_of_length(without.expected, len(bias)):
+                words = f"the {name} is added along axis {axis} of the output, where it belongs to axis 1"
+                along = bias.reshape([-1 if place == axis else 1 for place in range(without.expected.ndim)])
+                limits = without.limits(failure)
+                bound = Bound(limits.terms + np.abs(along), limits.roundings + np.float64(1))
+                yield Candidate("wrong axis", words, without.expected + along, bound)
+        elif failure.quantity == f"{name}.grad" and cotangent is not None:
+            for axis in _axes_of_length(cotangent, len(bias)):
+                others = tuple(place for place in range(cotangent.ndim) if place != axis)
+                words = f"the cotangent is summed over the axes {others}, where axis 1 has to be left"
+                yield formula(failure, "wrong axis", words, Tracked.exact(cotangent, failure.arithmetic).sum(axis=others))
+
+
+def _axes_of_length(array: Array, length: int) -> list[int]:
+    return [axis for axis, size in enumerate(array.shape) if size == length and axis != 1]
+
+
+def weight_transposed(failure: Failure) -> Iterator[Candidate]:
+    """Exchange rows and columns of a square matrix or of square windows."""
+    for name, weight in weights(failure.call):
+        rows, columns = _window(name, weight)
+        if weight.shape[rows] == weight.shape[columns] > 1:
+            words = f"the {name} is used with its rows and columns exchanged"
+            yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, rows, columns)))
+
+
+def _window(name: str, weight: Array) -> tuple[int, int]:
+    """Return which axes of a parameter are rows and columns: the last two, but the first two of a Keras kernel, ``(rows, columns, in, out)``."""
+    return (0, 1) if name.endswith("kernel") else (weight.ndim - 2, weight.ndim - 1)
+
+
+def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
+    """Convolution in the mathematicians' sense, with the kernel turned by 180 degrees, where cross-correlation is due."""
+    words = "the kernel is turned by 180 degrees (convolution in place of cross-correlation)"
+    for name, weight in weights(failure.call, ndim=4):
+        turned = partial(np.flip, axis=_window(name, weight))
+        if failure.quantity == f"{name}.grad":
+            yield moved(failure, "kernel flipped", words, turned)
+        else:
+            yield recomputed(failure, "kernel flipped", words, with_param(failure.call, name, turned(weight)))
+
+
+def channels_of_input_permuted(failure: Failure) -> Iterator[Candidate]:
+    """Read the input's channels in reverse order, as BGR for RGB, or those of each group from all over."""
+    x, name = failure.call.x, "channels permuted"
+    if x.ndim != 4 or failure.quantity == "grad_input" or not any(weights(failure.call, ndim=4)):
+        return
+    channels = x.shape[1]
+    if channels > 1:
+        yield recomputed(failure, name, "the input's channels are read in reverse order, as BGR for RGB", replace(failure.call, x=x[:, ::-1].copy()))
+    for groups in (groups for groups in range(2, channels) if channels % groups == 0):
+        order = np.arange(channels).reshape(groups, -1).T.ravel()
+        words = f"the input's channels are read in the order {', '.join(map(str, order))}: interleaved, or no longer so"
+        yield recomputed(failure, name, words, replace(failure.call, x=x[:, order]))
+
+
+def updated_weight(failure: Failure) -> Iterator[Candidate]:
+    """Compute the input's gradient from the weight as it is after its update, W - rate dW, for the rate that fits best."""
+    call = failure.call
+    if failure.quantity != "grad_input" or call.grad_output is None or not call.params:
+        return
+    grads = {name: failure.oracle.vjp(call)[f"{name}.grad"] for name in call.params}
+    away = failure.oracle.vjp(replace(call, params={name: value - grads[name] for name, value in call.params.items()}))["grad_input"]
+    # The gradient of a layer that is linear in its weight moves along this line as the rate grows.
+    direction, found = failure.expected - away, failure.expected - failure.found.astype(np.float64)
+    energy = float((direction * direction).sum())
+    if not energy or not np.isfinite(energy) or np.count_nonzero(direction) < 2:
+        return
+    rate = float((direction * found).sum()) / energy
+    # People choose rates of few digits.
+    rate = short if abs((short := float(f"{rate:.2g}")) - rate) < 1e-3 * abs(rate) else rate
+    if rate:
+        after = {name: value - rate * grads[name] for name, value in call.params.items()}
+        words = (
+            f"it is computed from the parameters as they are after a step of {rate:.6g} down their gradients, where those of the forward pass are due"
+        )
+        yield recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True)
