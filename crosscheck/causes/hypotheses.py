@@ -9,6 +9,7 @@ from __future__ import annotations
 from crosscheck.causes import dropout, normalisation
 from crosscheck.causes.candidate import Hypothesis
 from crosscheck.causes.derivatives import derivative_at_the_wrong_value, derivative_left_out
+from crosscheck.causes.grids import digits_cut_off
 from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, onehot_left_out, softmax_twice, wrong_axis
 from crosscheck.causes.moved import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
 from crosscheck.causes.parameters import (
@@ -58,6 +59,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     *TOGETHER,
     channels_permuted,
     constant_in_logarithm,
+    digits_cut_off,
     inputs_rounded,
     lower_precision,
     updated_weight,

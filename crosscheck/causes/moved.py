@@ -122,7 +122,7 @@ def _reordered(order: list[int], axis: int, ndim: int) -> tuple[str, str]:
     if across and order == [(place + step) % len(order) for place in range(len(order))]:
         return "shifted", f"the {what} are rotated by {step}: what leaves on one side comes in on the other"
     if across and order == list(range(len(order)))[::-1]:
-        return "kernel flipped", f"the {what} stand in reverse order"
+        return "mirrored", f"the {what} stand in reverse order"
     shown = ", ".join(map(str, order[:12])) + (", ..." if len(order) > 12 else "")
     return "channels permuted", f"the {what} (axis {axis}) stand in the order {shown}"
 

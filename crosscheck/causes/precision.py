@@ -17,11 +17,10 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Bound
 from crosscheck.causes.candidate import Candidate, recomputed
+from crosscheck.causes.grids import LOWER, digits_cut_off, held
 from crosscheck.containment import SubjectError
 from crosscheck.failure import Failure
 from crosscheck.operation import Call
-
-_LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (np.float16,)}
 
 NAME = "lower precision"
 
@@ -32,7 +31,7 @@ _WIDTHS = 64
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
     """Round what the layer is given to a lower precision: input, parameters and cotangent, one of them or several."""
     call, given = failure.call, {"the input": "x", "the parameters": "params", "the cotangent": "grad_output"}
-    for lower in _LOWER.get(failure.arithmetic.dtype, ()):
+    for lower in LOWER.get(failure.arithmetic.dtype, ()):
         with np.errstate(over="ignore"):
             rounded = call.astype(lower).astype(np.float64)
         changed = {words: part for words, part in given.items() if not _same(getattr(call, part), getattr(rounded, part))}
@@ -44,16 +43,19 @@ def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
 
 def lower_precision(failure: Failure) -> Iterator[Candidate]:
     """Compute in a lower precision."""
-    for lower in _LOWER.get(failure.arithmetic.dtype, ()):
+    if any(digits_cut_off(failure)):
+        # Numbers that lie equally far apart are those of no lower precision, although they do not move with their inputs either.
+        return
+    for lower in LOWER.get(failure.arithmetic.dtype, ()):
         dtype = np.dtype(lower)
         room = _room(failure, dtype)
         if not (np.abs(failure.found - failure.expected) <= failure.arithmetic.tolerance(room)).all():
             continue
-        held = _held(failure, dtype)
-        if held or _frozen(failure, dtype):
+        on_grid = held(failure, dtype)
+        if on_grid or _frozen(failure, dtype):
             grid = (
                 f"each of its numbers is one that {dtype} can hold"
-                if held
+                if on_grid
                 else f"it does not change when its inputs move by less than {dtype} can show"
             )
             yield Candidate(NAME, f"computed in {dtype}: {grid}", failure.expected, room, shown=True)
@@ -74,12 +76,6 @@ def _same(one: object, other: object) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return all(np.array_equal(value, other[name]) for name, value in one.items())
     return one is other
-
-
-def _held(failure: Failure, lower: np.dtype[Any]) -> bool:
-    """Return whether a lower precision holds each of the numbers that were found, some of them no zeros."""
-    with np.errstate(over="ignore"):
-        return bool(failure.found.any()) and np.array_equal(failure.found.astype(lower).astype(failure.found.dtype), failure.found)
 
 
 def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:

@@ -93,7 +93,7 @@ class Transposed(Scaling):
         return super().backward(grad_output.swapaxes(-1, -2))
 
 
-@planted(SCALING, at="output", hidden="an augmentation that is on in training alone is in no test")
+@planted(SCALING, at="output", cause="mirrored", hidden="an augmentation that is on in training alone is in no test")
 class Flipped(Scaling):
     """Every image is mirrored."""
 

@@ -24,7 +24,7 @@ def _root_mean_square(x: Any) -> Any:
 CONV = Host(
     "convolution of 10,000", Conv2d, lambda kind: Pair(kind(2, 3, (3, 3)), nn.Conv2d(2, 3, 3), shapes=[(5, 2, 8, 9)], params=PARAMS, name="numerics")
 )
-TANH = Host("tanh", Tanh, lambda kind: Pair(kind(), nn.Tanh(), shapes=[(5, 7)], name="tanh"))
+TANH = Host("tanh-rows", Tanh, lambda kind: Pair(kind(), nn.Tanh(), shapes=[(5, 7)], name="tanh"))
 RMS = Host("root mean square", RootMeanSquare, lambda kind: Pair(kind(), _root_mean_square, shapes=[(5, 8)], name="root mean square"))
 
 
@@ -62,7 +62,7 @@ class SingleInsideDouble(Conv2d):
         return np.asarray(single.astype(output.dtype))
 
 
-@planted(CONV, at="weight.grad", hidden="gradient checks are done in float64, which takes another way")
+@planted(CONV, at="weight.grad", cause="lower precision", hidden="gradient checks are done in float64, which takes another way")
 class HalfInsideSingle(Conv2d):
     """The weight's gradient is added up in half precision if it is in single."""
 
@@ -75,7 +75,7 @@ class HalfInsideSingle(Conv2d):
             return right.astype(np.float16).astype(np.float32)
 
 
-@planted(CONV, at="output", hidden="the sum of two is as right as each of them, to whoever sees the large one alone")
+@planted(CONV, at="output", cause="digits cut off", hidden="the sum of two is as right as each of them, to whoever sees the large one alone")
 class OffsetAndBack(Conv2d):
     """A large offset is added before the sum, to keep it positive, and taken off again: the last digits are lost."""
 
@@ -104,7 +104,7 @@ class SmallTermsDropped(Conv2d):
         return super().weight_gradient(np.where(np.abs(grad_output) < 1e-5, 0, grad_output))
 
 
-@planted(CONV, at="output", hidden="6 digits are what is printed")
+@planted(CONV, at="output", cause="digits cut off", hidden="6 digits are what is printed")
 class RoundedToSixDigits(Conv2d):
     """The output is rounded to 6 decimals."""
 
@@ -113,7 +113,7 @@ class RoundedToSixDigits(Conv2d):
         return np.round(super().forward(x), 6)
 
 
-@planted(CONV, at="bias.grad", hidden="a whole number is close to a large gradient")
+@planted(CONV, at="bias.grad", cause="digits cut off", hidden="a whole number is close to a large gradient")
 class WholeNumbers(Conv2d):
     """The bias's gradient is added up in an array of whole numbers."""
 
