@@ -20,7 +20,7 @@ from crosscheck.checks.bench import copies
 from crosscheck.checks.values import judged
 from crosscheck.containment import SubjectError, as_array, contained
 from crosscheck.declaration import Declaration
-from crosscheck.families import FAMILIES, Family, Shape
+from crosscheck.families import EVALUATED, FAMILIES, Family, Shape
 from crosscheck.frameworks.pytorch_optimizers import TorchOptimizer
 from crosscheck.freerun import Position
 from crosscheck.model_pair import Batch, ModelPair, PreparedModel, Trained
@@ -68,12 +68,21 @@ def compared(pair: Declaration, family: str, summed: bool, seed: int) -> Iterato
 
 def _compared(pair: Declaration, family: str, dtype: str, summed: bool, seed: int) -> Iterator[Compared]:
     if isinstance(pair, Pair):
-        for call in calls(pair.prepared, family, dtype, summed, seed):
-            yield from _layer(pair.prepared, call, dtype)
+        for prepared in in_modes(pair.prepared, family):
+            for call in calls(prepared, family, dtype, summed, seed):
+                yield from _layer(prepared, call, dtype)
     elif isinstance(pair, OptimizerPair):
         yield from _optimizer(pair.prepared, family, dtype, seed)
     elif isinstance(pair, ModelPair) and dtype in pair.prepared.dtypes:
         yield from _model(pair.prepared, dtype, seed)
+
+
+def in_modes(prepared: Prepared, family: str) -> Iterator[Prepared]:
+    """Yield a pair as it trains, and as it evaluates where the harness judges that, too."""
+    yield prepared
+    training = prepared.references[0].training if prepared.references else None
+    if training is not None and not prepared.no_evaluation and family in EVALUATED:
+        yield prepared.evaluating
 
 
 def calls(prepared: Prepared, family: str, dtype: str, summed: bool, seed: int) -> Iterator[Call]:
