@@ -34,7 +34,14 @@ NOT_ASKED = {
 def bench_of(case: str, dtype: str) -> Bench:
     """Return a layer that was never used, with weights from the table."""
     call, other, smaller = (call_of(Run(case, batch, "normal", dtype, seed)) for batch, seed in ((BATCH, 0), (BATCH, 1), (SMALLER, 0)))
-    return Bench(subject_of(case), call, replace(other, params=call.params), smaller, rearranges=case in ("flatten", "maxpool2d-1"))
+    return Bench(
+        subject_of(case),
+        call,
+        replace(other, params=call.params),
+        smaller,
+        rearranges=case in ("flatten", "maxpool2d-1"),
+        retrained=replace(call, params=other.params) if other.params else None,
+    )
 
 
 def has_params(case: str) -> bool:

@@ -285,7 +285,7 @@ def test_texts_are_escaped(found: dict[str, Facts]) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
-    "no such fault": (lambda state: ["--faults", "convolution-kernel-fliped"], "no fault of tests/faults has such a name; there are convolution-"),
+    "no such fault": (lambda state: ["--faults", "convolution-kernel-fliped"], "no fault of tests/faults has such a name; there are activation-"),
     "other suffix": (lambda state: ["--html", str(state.with_suffix(".txt"))], "has to end in .html"),
     "resumed from nothing": (lambda state: ["--resume"], "say --state FILE"),
     "state is there": (lambda state: ["--faults", BIAS, *QUICK, "--state", str(state)], "there is one already; add --resume"),

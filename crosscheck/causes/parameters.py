@@ -65,6 +65,10 @@ def weight_transposed(failure: Failure) -> Iterator[Candidate]:
         if weight.shape[rows] == weight.shape[columns] > 1:
             words = f"the {name} is used with its rows and columns exchanged"
             yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, rows, columns)))
+        into, out = (2, 3) if name.endswith("kernel") else (1, 0)
+        if weight.ndim == 4 and weight.shape[into] == weight.shape[out] > 1:
+            words = f"the {name} is used with its channels in and out exchanged"
+            yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, into, out)))
 
 
 def _window(name: str, weight: Array) -> tuple[int, int]:

@@ -38,6 +38,8 @@ class Bench:
         With the same parameters and the same shape, and other numbers.
     smaller : Call or None
         The same with fewer samples, where there can be fewer.
+    retrained : Call or None
+        The call with other parameters; None where there are none.
     elsewhere : Call or None
         Of another declared size than one of the batch, such as that of another image, where there is one.
     rearranges : bool
@@ -60,6 +62,7 @@ class Bench:
     modes: bool = False
     fixed_batch: bool = False
     elsewhere: Call | None = None
+    retrained: Call | None = None
     dropped: float | None = None
     elements: int = 1
     _repeating: dict[int, Repeating] = field(default_factory=dict)
@@ -174,7 +177,8 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     output = prepared.forward(call)
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
     # Other numbers: what is left over from one call must not be what the next one has to be.
-    other = replace(prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape), params=call.params)
+    second = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape)
+    other = replace(second, params=call.params)
     smaller = None
     if prepared.layer.convention.one_sample:
         call, other = _first(call, 1), _first(other, 1)
@@ -186,8 +190,19 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     elsewhere = None if size is None else replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params)
     if elsewhere is not None and prepared.layer.convention.one_sample:
         elsewhere = _first(elsewhere, 1)
-    modes = any(reference.modes for reference in prepared.references)
-    return Bench(prepared.layer, call, other, smaller, rearranges, modes, prepared.pair.fixed_batch, elsewhere, prepared.dropped, prepared.elements)
+    return Bench(
+        prepared.layer,
+        call,
+        other,
+        smaller,
+        rearranges,
+        modes=any(reference.modes for reference in prepared.references),
+        fixed_batch=prepared.pair.fixed_batch,
+        elsewhere=elsewhere,
+        retrained=replace(call, params=second.params) if second.params else None,
+        dropped=prepared.dropped,
+        elements=prepared.elements,
+    )
 
 
 def _first(call: Call, samples: int) -> Call:

@@ -138,6 +138,20 @@ def backward_uses_the_last_forward(bench: Bench) -> str:
     return ""
 
 
+def parameters_may_change(bench: Bench) -> str:
+    """After an update a layer computes with the parameters that are there, and with nothing that was made of those before."""
+    if bench.retrained is None:
+        raise DoesNotApplyError("there are no parameters")
+    instance, fresh = bench.instance(), bench.instance()
+    bench.both(instance, bench.given(bench.call))
+    with contained("setting the parameters"):
+        for one in (instance, fresh):
+            one.load(bench.layer.own_params(bench.retrained))
+    alone = copies(bench.both(fresh, bench.given(bench.retrained)))
+    changed = differing(alone, bench.both(instance, bench.given(bench.retrained)))
+    return f"not computed with the parameters that are there after an update: {changed}" if changed else ""
+
+
 def results_are_kept(bench: Bench) -> str:
     """What a call returned is not changed by the calls after it, be they of its shape or of a smaller batch."""
     for second in bench.others:
@@ -253,6 +267,7 @@ CONTRACTS: dict[str, Contract] = {
         smaller_batch_works,
         larger_batch_works,
         another_size_works,
+        parameters_may_change,
         backward_uses_the_last_forward,
         results_are_kept,
         instances_share_nothing,

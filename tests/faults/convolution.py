@@ -80,7 +80,7 @@ class ChannelsReversed(Conv2d):
         return super().weight()[:, ::-1]
 
 
-@planted(SQUARE, at="output", hidden="shapes fit wherever a layer has as many channels in as out, and no exception is raised")
+@planted(SQUARE, at="output", cause="transposed", hidden="shapes fit wherever a layer has as many channels in as out, and no exception is raised")
 class InputAndOutputChannelsExchanged(Conv2d):
     """The weight is read as (in, out) where it is stored as (out, in)."""
 

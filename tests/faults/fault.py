@@ -50,6 +50,8 @@ class Fault:
         The hypothesis that explains it; empty where there is none, and the cause has to stay unknown.
     hidden : str
         Why a loose check misses it.
+    missed : str
+        Why the harness does not see it yet; empty where it does, as it nearly always must.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Fault:
     at: str
     cause: str
     hidden: str
+    missed: str = ""
 
     def pair(self) -> Declaration:
         """Return the faulty implementation beside its reference, made anew."""
@@ -71,7 +74,7 @@ FAULTS: Mapping[str, Fault] = _planted
 """The catalogue, by name; complete once the package is imported."""
 
 
-def planted(host: Host, at: str, hidden: str, cause: str = "") -> Callable[[Kind], Kind]:
+def planted(host: Host, at: str, hidden: str, cause: str = "", missed: str = "") -> Callable[[Kind], Kind]:
     """Put a class with a mistake in it into the catalogue; its docstring is the mistake in words."""
 
     def register(kind: Kind) -> Kind:
@@ -80,7 +83,7 @@ def planted(host: Host, at: str, hidden: str, cause: str = "") -> Callable[[Kind
         if name in _planted:
             raise ValueError(f"{name} is in the catalogue already")
         words = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
-        _planted[name] = Fault(name, words, host, kind, at, cause, hidden)
+        _planted[name] = Fault(name, words, host, kind, at, cause, hidden, missed)
         return kind
 
     return register

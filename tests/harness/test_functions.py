@@ -87,11 +87,15 @@ def test_functions(case: str) -> None:
     assert result.verdict is Verdict.MATCH, (result.error, result.first)
 
 
+CALLED_AGAIN = ("same_call_same_answer", "smaller_batch_works", "larger_batch_works", "parameters_may_change")
+"""Contracts in which an instance is called more than once, and both times with all that it takes."""
+
+
 def test_configuration_that_is_written_to() -> None:
     """Each call gets a configuration of its own, so that the values match; that it counts is what a contract finds."""
     result = check(Pair(Functions(linear_conf, conf_backward, [{}]), nn.Linear(5, 3), SHAPES, SAME))
     wrong = {r.check for r in result.results if r.verdict is Verdict.MISMATCH}
-    assert wrong == {f"contract-{name}" for name in ("same_call_same_answer", "smaller_batch_works", "larger_batch_works")}
+    assert wrong == {f"contract-{name}" for name in CALLED_AGAIN}
 
 
 def test_extra_reaches_the_backward_pass() -> None:

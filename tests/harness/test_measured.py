@@ -293,7 +293,7 @@ def test_table_comes_first_and_subclasses_are_measured() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "words"),
-    [(nn.Dropout(), "set p=0"), (nn.Sequential(nn.Tanh(), nn.Dropout()), "set p=0"), (nn.LSTM(4, 2), "LSTM returned a tuple")],
+    [(nn.Sequential(nn.Tanh(), nn.Dropout()), "set p=0"), (nn.LSTM(4, 2), "LSTM returned a tuple")],
 )
 def test_reference_that_cannot_be_one_is_refused(reference: nn.Module, words: str) -> None:
     subject = elementwise(np.tanh, lambda g, x: g) if not isinstance(reference, nn.LSTM) else Functions(lambda x, a, b, c, d: (x, x), lambda g, c: g)

@@ -178,6 +178,24 @@ def test_gradients_that_add_up(layer: type[Scale]) -> None:
     assert found(ADDING, Dicts(layer(), accumulates=True)).verdict is Verdict.MATCH
 
 
+def test_weight_that_is_looked_at_once() -> None:
+    """What a layer makes of its weight at the first call must not outlive the weight."""
+
+    class LooksOnce(Scale):
+        kept: Array | None = None
+
+        def forward(self, x: Array) -> Array:
+            if self.kept is None:
+                self.kept = self.params["weight"].copy()
+            return np.asarray(super().forward(x) / self.params["weight"] * self.kept)
+
+    result = found("parameters_may_change", LooksOnce(), dtypes=("float64",))
+    assert (result.verdict, result.reason) == (
+        Verdict.MISMATCH,
+        "float64: not computed with the parameters that are there after an update: output",
+    )
+
+
 def test_functions_that_share_their_memory() -> None:
     """A cache that is a buffer of the module's is another call's by the time that backward gets it."""
     buffer = np.zeros((5, 3))
