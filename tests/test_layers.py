@@ -14,7 +14,12 @@ from crosscheck.report.message import message
 
 # A test that is run in another process judges its run anew, which takes long where programs are compiled: there a test judges a run as a whole.
 TESTS = [pytest.param(run, (q,), id=f"{run}-{q}") for run in RUNS if run.reference == "torch" for q in quantities_of(run.case)]
-TESTS += [pytest.param(run, quantities_of(run.case), id=str(run)) for run in RUNS if run.reference != "torch"]
+# With --dist loadgroup one process runs all tests of a program, and no other one compiles it.
+TESTS += [
+    pytest.param(run, quantities_of(run.case), id=str(run), marks=pytest.mark.xdist_group(f"{run.case}-{run.reference}"))
+    for run in RUNS
+    if run.reference != "torch"
+]
 
 
 @pytest.mark.parametrize(("run", "quantities"), TESTS)

@@ -34,7 +34,13 @@ ELEMENTS = 1_000_000
 """More numbers than the single steps compare."""
 
 
-@pytest.mark.parametrize(("run", "quantity"), [pytest.param(run, q, id=f"{run}-{q}") for run in RUNS for q in compared(run.case)])
+# With --dist loadgroup one process runs all tests of a case, and what it works out or compiles is worked out once.
+TESTS = [
+    pytest.param(run, q, id=f"{run}-{q}", marks=pytest.mark.xdist_group(f"{run.case}-{run.reference}")) for run in RUNS for q in compared(run.case)
+]
+
+
+@pytest.mark.parametrize(("run", "quantity"), TESTS)
 def test_optimizer(run: Run, quantity: str) -> None:
     """Parameter and state follow the reference's, or differ where the reference has another formula, for which it says why."""
     found = finding(run, quantity)
