@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scratch.keeping import kept
 from scratch.layer import Array, Layer
 from scratch.windows import Pair, Sides, Window, cropped, padded, pooling_window
 
@@ -89,8 +90,7 @@ class MaxPool2d(Layer):
             winners = ~self._losers
             share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
             for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), winners, strict=True):
-                # where, not a product: an infinite gradient must not turn the losers' zeros into NaN.
-                np.add(grad_pixel, np.where(wins, share, 0), out=grad_pixel)
+                np.add(grad_pixel, kept(share, wins), out=grad_pixel)
         return cropped(grad_padded, self._sides)
 
     def _give(self, grad_output: Array, pixels: Array) -> None:
