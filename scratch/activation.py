@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
+from scratch.keeping import kept
 from scratch.layer import Array, Layer
 
 
@@ -12,19 +14,19 @@ class ReLU(Layer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._input: Array | None = None
+        self._positive: npt.NDArray[np.bool_] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return ``max(x, 0)``, in the shape of ``x``."""
         self.check_floats(x)
-        self._input = x.copy()
-        return np.maximum(x, 0)
+        self._positive = ~(x <= 0)  # NaN, too: what is not a number must not become one
+        return kept(x, self._positive)
 
     def backward(self, grad_output: Array) -> Array:
         """Return ``grad_output`` where the input was positive and 0 elsewhere."""
-        self.check_grad_output(grad_output, None if self._input is None else self._input.shape)
-        assert self._input is not None
-        return np.where(self._input > 0, grad_output, 0)
+        self.check_grad_output(grad_output, None if self._positive is None else self._positive.shape)
+        assert self._positive is not None
+        return kept(grad_output, self._positive)
 
 
 class LeakyReLU(Layer):

@@ -7,6 +7,7 @@ From outside it is used like a layer. Inside it is a graph: each layer has a nam
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TypeAlias
 
 from scratch.layer import Array, Layer
@@ -29,6 +30,10 @@ class Composite(ABC):
     def backward(self, grad_output: Array) -> Array:
         """Return the gradient for the input of the last :meth:`forward`, given the gradient for its output."""
 
+    def backward_params(self, grad_output: Array) -> None:
+        """Leave the gradients of the parameters in ``grads``, as :meth:`backward` does, and that of the input aside."""
+        self.backward(grad_output)
+
     @abstractmethod
     def wire(self, graph: Graph, prefix: str, sources: tuple[str, ...]) -> tuple[str, ...]:
         """Add the layers to a graph.
@@ -48,9 +53,9 @@ class Composite(ABC):
             What is summed to make the output.
         """
 
-    @property
+    @cached_property
     def layers(self) -> dict[str, Layer]:
-        """The layers by name, those of blocks within included, in the order of the forward pass."""
+        """The layers by name, those of blocks within included, in the order of the forward pass; which they are is settled when it is first asked."""
         graph: Graph = {}
         self.wire(graph, "", (INPUT,))
         return {name: layer for name, (layer, _) in graph.items()}

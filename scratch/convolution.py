@@ -87,6 +87,7 @@ class Conv2d(Layer):
         self._window = Window(self.kernel_size, self.stride, self.padding, self.dilation)
         self._sides: Sides = ((0, 0), (0, 0))
         self._padded: Array | None = None
+        self._columns: Array | None = None
         self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
@@ -108,24 +109,23 @@ class Conv2d(Layer):
             raise ValueError(
                 f"Conv2d: the input has {x.shape[1]} channels (shape {x.shape}), the filters have {weight.shape[1]}{of_groups} (shape {weight.shape})"
             )
-        size = (x.shape[2], x.shape[3])
-        self._output_shape = (len(x), len(weight), *self._window.output_size(size))
-        self._sides = self._window.sides(size)
-        self._padded = padded(x, self._sides)  # a copy: x may change afterwards
+        self._sides, size = self._window.fitted((x.shape[2], x.shape[3]))
+        self._output_shape = (len(x), len(weight), *size)
+        around = padded(x, self._sides)
+        self._padded = around.copy() if around is x else around  # x may change afterwards
+        self._columns = None
         output = np.empty(self._output_shape, x.dtype)
         rows, filters = self._by_group(output), self._filters()
-        for images, columns in self._parts(self._padded, output):
+        for images, columns in self._parts(output.shape):
             np.matmul(filters, columns, out=rows[images])
-            if "bias" in self.params:
-                rows[images] += self.params["bias"].reshape(self.groups, -1, 1)
         return output
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient; leave those of weight and bias in ``grads``.
 
         With g for grad_output, and x and w as above: dL/dw[o,c,u,v] = sum over b,i,j of g[b,o,i,j] x[b,c_o+c,si+du-p,sj+dv-p], which is g times the
-        transposed columns; dL/dbias[o] = sum over b,i,j of g[b,o,i,j]; and dL/dx is the transposed filters times g, the gradient of each column,
-        every number of it added to the pixel that it was taken from.
+        transposed columns; dL/dbias[o] = sum over b,i,j of g[b,o,i,j], which is g times their row of ones; and dL/dx is the transposed filters times
+        g, the gradient of each column, every number of it added to the pixel that it was taken from.
 
         Parameters
         ----------
@@ -135,44 +135,68 @@ class Conv2d(Layer):
         -------
         array of shape (batch, in_channels, height, width)
         """
-        self.check_grad_output(grad_output, self._output_shape)
+        self.backward_params(grad_output)
         assert self._padded is not None
-        grad_output = np.ascontiguousarray(grad_output)  # sums are taken in one order, however it lies in memory
-        rows, filters = self._by_group(grad_output), self._filters()
-        grad_filters = np.zeros((self.groups, filters.shape[2], filters.shape[1]), grad_output.dtype)
-        grad_padded = np.zeros_like(self._padded)
-        channels = grad_padded.shape[1]
-        for images, columns in self._parts(self._padded, grad_output):
-            # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
-            grad_filters += (columns @ rows[images].transpose(0, 1, 3, 2)).sum(axis=0)
-            grad_columns = filters.transpose(0, 2, 1) @ rows[images]
+        channels, weight = self._padded.shape[1], self.params["weight"]
+        filters = weight.reshape(self.groups, len(weight) // self.groups, -1).transpose(0, 2, 1)
+        rows, grad_padded = self._by_group(np.ascontiguousarray(grad_output)), np.zeros_like(self._padded)
+        for images in self._slices(grad_output.shape):
+            grad_columns = filters @ rows[images]
             self._window.add(grad_padded[images], grad_columns.reshape(-1, channels, *self.kernel_size, *grad_output.shape[2:]))
-        self.grads["weight"] = grad_filters.transpose(0, 2, 1).reshape(self.params["weight"].shape)
-        if "bias" in self.params:
-            self.grads["bias"] = rows.sum(axis=(0, 3)).ravel()
         return cropped(grad_padded, self._sides)
 
-    def _filters(self) -> Array:
-        """Return the weights as matrices, ``(groups, filters of a group, taps)``."""
+    def backward_params(self, grad_output: Array) -> None:
+        """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
+        self.check_grad_output(grad_output, self._output_shape)
+        rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
+        # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
+        parts = [np.matmul(columns, rows[images].transpose(0, 1, 3, 2)) for images, columns in self._parts(grad_output.shape)]
+        grad = sum(part[0] if len(part) == 1 else part.sum(axis=0) for part in parts)
         weight = self.params["weight"]
-        return weight.reshape(self.groups, len(weight) // self.groups, -1)
+        self.grads["weight"] = grad[:, : weight[0].size].transpose(0, 2, 1).reshape(weight.shape)
+        if "bias" in self.params:
+            self.grads["bias"] = grad[:, -1].ravel()
+
+    def _filters(self) -> Array:
+        """Return weights and bias as matrices, ``(groups, filters of a group, taps + 1)``: the bias is one more tap, which always sees a 1."""
+        weight = self.params["weight"]
+        filters = weight.reshape(self.groups, len(weight) // self.groups, -1)
+        if "bias" not in self.params:
+            return filters
+        return np.concatenate([filters, self.params["bias"].reshape(self.groups, -1, 1)], axis=2)
 
     def _by_group(self, output: Array) -> Array:
         """Return an output, or its gradient, as matrices, ``(batch, groups, filters of a group, positions)``."""
         batch, channels, height, width = output.shape
         return output.reshape(batch, self.groups, channels // self.groups, height * width)
 
-    def _parts(self, images: Array, output: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield the batch in parts: which images, and their columns, ``(images, groups, taps, positions)``.
+    def _slices(self, output_shape: tuple[int, ...]) -> list[slice]:
+        """Return the batch in parts whose columns fit into the cache."""
+        taps = self.params["weight"][0].size * self.groups
+        count = max(1, COLUMNS // (taps * output_shape[2] * output_shape[3]))
+        return [slice(start, start + count) for start in range(0, max(1, output_shape[0]), count)]
+
+    def _parts(self, output_shape: tuple[int, ...]) -> Iterator[tuple[slice, Array]]:
+        """Yield which images are in each part of the batch, and their columns, ``(images, groups, taps + 1, positions)``.
 
         To gather the columns a second time for the backward pass is faster than to keep those of a whole batch.
         """
-        windows = self._window.over(images, output.shape[2:])
-        taps, positions = math.prod(windows.shape[1:4]) // self.groups, math.prod(windows.shape[4:])
-        count = max(1, COLUMNS // (self.groups * taps * positions))
-        for start in range(0, len(images), count):
-            part = slice(start, start + count)
-            yield part, windows[part].reshape(-1, self.groups, taps, positions)
+        slices = self._slices(output_shape)
+        if len(slices) == 1 and self._columns is not None:
+            yield slices[0], self._columns
+            return
+        assert self._padded is not None
+        windows, weight = self._window.over(self._padded, output_shape[2:]), self.params["weight"]
+        shape = (self.groups, *weight.shape[1:], *output_shape[2:])
+        taps = weight[0].size
+        for part in slices:
+            images = windows[part]
+            columns = np.empty((len(images), self.groups, taps + ("bias" in self.params), math.prod(output_shape[2:])), windows.dtype)
+            columns[:, :, :taps].reshape(-1, *shape)[...] = images.reshape(-1, *shape)
+            columns[:, :, taps:] = 1
+            if len(slices) == 1:
+                self._columns = columns
+            yield part, columns
 
 
 def _checked(weight: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scratch.keeping import kept
 from scratch.layer import Array, Layer
 
 Mask = npt.NDArray[np.bool_]
@@ -60,7 +61,7 @@ class Dropout(Layer):
             self.mask = None
             return x.copy()
         self.mask = self.rng.random(x.shape) >= self.p if mask is None else mask.copy()
-        return np.where(self.mask, x / (1 - self.p), 0)
+        return kept(x / (1 - self.p), self.mask)
 
     def _check_mask(self, mask: Mask, x: Array) -> None:
         if not self.training:
@@ -71,4 +72,4 @@ class Dropout(Layer):
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: y is linear in x, with derivative m / (1 - p); in evaluation, 1."""
         self.check_grad_output(grad_output, self._shape)
-        return grad_output.copy() if self.mask is None else np.where(self.mask, grad_output / (1 - self.p), 0)
+        return grad_output.copy() if self.mask is None else kept(grad_output / (1 - self.p), self.mask)

@@ -44,6 +44,13 @@ class Layer:
         """Return the gradient for the input of the last ``forward``, given the gradient for its output."""
         raise NotImplementedError
 
+    def backward_params(self, grad_output: Array) -> None:
+        """Leave the gradients of the parameters in ``grads``, as :meth:`backward` does.
+
+        Nobody needs the gradient for the images that a network is given. A layer that can leave it out defines this method anew.
+        """
+        self.backward(grad_output)
+
     def check_input(self, x: Array, axes: str) -> None:
         """Raise unless ``x`` is a floating-point array with these axes, of the dtype of the parameters.
 
@@ -61,25 +68,24 @@ class Layer:
         ValueError
             If the number of axes is another one.
         """
-        name = type(self).__name__
         self.check_floats(x)
         for parameter, value in self.params.items():
             if value.dtype != x.dtype:
                 raise TypeError(
-                    f"{name}: the input is {x.dtype}, {parameter} is {value.dtype}; build the layer with dtype={x.dtype.name!r} or convert the input"
+                    f"{type(self).__name__}: the input is {x.dtype}, {parameter} is {value.dtype}; "
+                    f"build the layer with dtype={x.dtype.name!r} or convert the input"
                 )
-        if x.ndim != len(axes.split()):
-            raise ValueError(f"{name}: the input has shape {x.shape}, expected ({', '.join(axes.split())})")
+        if x.ndim != axes.count(" ") + 1:
+            raise ValueError(f"{type(self).__name__}: the input has shape {x.shape}, expected ({', '.join(axes.split())})")
 
     def check_floats(self, x: Array) -> None:
         """Raise a TypeError unless ``x`` holds floats."""
-        if not np.issubdtype(x.dtype, np.floating):
+        if x.dtype.kind != "f":
             raise TypeError(f"{type(self).__name__}: the input is {x.dtype}, expected floats; convert it with x.astype(numpy.float64)")
 
     def check_grad_output(self, grad_output: Array, shape: tuple[int, ...] | None) -> None:
         """Raise unless a ``forward`` came before (``shape`` is then the shape of its output) and ``grad_output`` has that shape."""
-        name = type(self).__name__
         if shape is None:
-            raise RuntimeError(f"{name}: backward was called before forward; there is no input to differentiate at")
+            raise RuntimeError(f"{type(self).__name__}: backward was called before forward; there is no input to differentiate at")
         if grad_output.shape != shape:
-            raise ValueError(f"{name}: grad_output has shape {grad_output.shape}, expected {shape}, the shape of the last output")
+            raise ValueError(f"{type(self).__name__}: grad_output has shape {grad_output.shape}, expected {shape}, the shape of the last output")

@@ -37,7 +37,8 @@ class Linear(Layer):
         init: Initialiser = normal_over_fan_in,
     ) -> None:
         super().__init__()
-        self.params["weight"] = init((in_features, out_features), in_features, out_features, rng, dtype)
+        # In memory each output's weights lie side by side, as BLAS reads them fastest in both directions.
+        self.params["weight"] = np.asarray(init((in_features, out_features), in_features, out_features, rng, dtype), order="F")
         if bias:
             self.params["bias"] = np.zeros(out_features, dtype)
         self._input: Array | None = None
@@ -76,10 +77,15 @@ class Linear(Layer):
         -------
         array of shape (batch, in_features)
         """
-        weight = self.params["weight"]
-        self.check_grad_output(grad_output, None if self._input is None else (len(self._input), weight.shape[1]))
-        assert self._input is not None
-        self.grads["weight"] = self._input.T @ grad_output
+        self.backward_params(grad_output)
+        return grad_output @ self.params["weight"].T
+
+    def backward_params(self, grad_output: Array) -> None:
+        """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
+        x = self._input
+        self.check_grad_output(grad_output, None if x is None else (len(x), self.params["weight"].shape[1]))
+        assert x is not None
+        # Transposed twice, so that it lies in memory as the weight does. BLAS is slow at the outer product that it is for a single row.
+        self.grads["weight"] = (grad_output.T * x if len(x) == 1 else grad_output.T @ x).T
         if "bias" in self.params:
             self.grads["bias"] = grad_output.sum(axis=0)
-        return grad_output @ weight.T

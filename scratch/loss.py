@@ -48,7 +48,7 @@ class SoftmaxCrossEntropy:
         self._probabilities = exponentials / sums
         self._labels = labels.copy()
         losses = np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]
-        return np.asarray(losses.mean())
+        return np.asarray(losses.sum() / len(losses), logits.dtype)
 
     def backward(self) -> Array:
         """Return the gradient of the loss for the logits, ``(p - onehot(labels)) / batch``, of shape (batch, classes)."""
@@ -130,9 +130,9 @@ class MSELoss:
 
 def _check_labelled(loss: str, name: str, scores: Array, labels: Labels) -> None:
     """Raise a ValueError unless there are scores of shape (batch, classes) and a label of one of the classes for each row."""
-    if scores.ndim != 2 or not np.issubdtype(scores.dtype, np.floating):
+    if scores.ndim != 2 or scores.dtype.kind != "f":
         raise ValueError(f"{loss}: the {name} are {scores.dtype} of shape {scores.shape}, expected floats of shape (batch, classes)")
-    if labels.shape != scores.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+    if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(f"{loss}: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {scores.shape[:1]}")
     classes = scores.shape[1]
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):

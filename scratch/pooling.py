@@ -5,11 +5,12 @@ Ties are no rare accident: on MNIST, whose background is constant, most 2x2 wind
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from scratch.keeping import kept
 from scratch.layer import Array, Layer
 from scratch.windows import Pair, Sides, Window, cropped, padded, pooling_window
 
@@ -40,7 +41,8 @@ class MaxPool2d(Layer):
         if ties not in TIE_RULES:
             raise ValueError(f"ties={ties!r}: expected one of {', '.join(TIE_RULES)}")
         self.ties: TieRule = ties
-        self._winners: list[npt.NDArray[np.bool_]] = []
+        self._losers: npt.NDArray[np.bool_] | None = None
+        self._places: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None
         self._sides: Sides = ((0, 0), (0, 0))
         self._padded_shape: tuple[int, ...] = ()
         self._output_shape: tuple[int, ...] | None = None
@@ -58,26 +60,15 @@ class MaxPool2d(Layer):
             With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
-        size = (x.shape[2], x.shape[3])
-        self._sides = self._window.sides(size)
+        self._sides, size = self._window.fitted((x.shape[2], x.shape[3]))
         around = padded(x, self._sides, -np.inf)
-        pixels = self._window.pixels(around, self._window.output_size(size))
-        output = pixels[0].copy()
-        for pixel in pixels[1:]:
-            np.maximum(output, pixel, out=output)
-        self._winners = self._decide([pixel == output for pixel in pixels])
+        pixels = self._window.gathered(around, size)
+        output: Array = np.maximum.reduce(pixels)
+        self._losers = pixels != output
+        if around.shape != self._padded_shape:
+            self._places = None
         self._padded_shape, self._output_shape = around.shape, output.shape
         return output
-
-    def _decide(self, largest: list[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.bool_]]:
-        """Return which pixel of each window gets a gradient, of those that equal its maximum: an array for each pixel of a window."""
-        if self.ties in ("all", "split"):
-            return largest
-        undecided = np.ones_like(largest[0])
-        for wins in largest if self.ties == "first" else reversed(largest):
-            np.logical_and(wins, undecided, out=wins)
-            np.logical_xor(wins, undecided, out=undecided)
-        return largest
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: every window's gradient goes to its winner, and adds up where windows overlap.
@@ -91,9 +82,40 @@ class MaxPool2d(Layer):
         array of shape (batch, channels, height, width)
         """
         self.check_grad_output(grad_output, self._output_shape)
-        share = grad_output / sum(wins.astype(grad_output.dtype) for wins in self._winners) if self.ties == "split" else grad_output
+        assert self._losers is not None
         grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
-        for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), self._winners, strict=True):
-            # where, not a product: an infinite gradient must not turn the losers' zeros into NaN.
-            np.add(grad_pixel, np.where(wins, share, 0), out=grad_pixel)
+        if self.ties in ("first", "last"):
+            self._give(grad_output, grad_padded.reshape(-1))
+        else:
+            winners = ~self._losers
+            share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
+            for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), winners, strict=True):
+                np.add(grad_pixel, kept(share, wins), out=grad_pixel)
         return cropped(grad_padded, self._sides)
+
+    def _give(self, grad_output: Array, pixels: Array) -> None:
+        """Give each window's gradient to its only winner, which ``pixels`` has in one row with all others."""
+        if self._places is None:
+            self._places = self._window.places(self._padded_shape, grad_output.shape[2:])
+        starts, steps = self._places
+        places = steps.take(self._winner())
+        places += starts
+        if self._window.overlaps:
+            np.add.at(pixels, places, grad_output)
+        else:
+            pixels[places] = grad_output
+
+    def _winner(self) -> npt.NDArray[np.integer[Any]]:
+        """Return the number of the pixel that wins in each window.
+
+        The first winner's is the number of losers before it, ``l0 * (1 + l1 * (1 + l2 * ...))`` with l 1 for a loser and 0 for a winner; the last
+        one's is found from the other end.
+        """
+        assert self._losers is not None
+        count = len(self._losers)
+        losers = (self._losers if self.ties == "first" else self._losers[::-1]).view(np.uint8)
+        before = np.zeros(losers.shape[1:], np.min_scalar_type(count))
+        for loses in losers[-2::-1]:
+            before += 1
+            before *= loses
+        return before if self.ties == "first" else count - 1 - before

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from scratch.layer import Array
 
@@ -56,16 +58,19 @@ class Window:
         return (top, totals[0] - top), (left, totals[1] - left)
 
     def output_size(self, size: Pair) -> Pair:
-        """Return height and width of the output: ``(size + padding before and after - reach) // stride + 1``."""
-        sides = self.sides(size)
-        height, width = ((s + sum(p) - r) // t + 1 for s, p, r, t in zip(size, sides, self.reach, self.stride, strict=True))
-        if height < 1 or width < 1 or 0 in size:
-            spread = "" if self.dilation == (1, 1) else f", which dilation {self.dilation} spreads over {self.reach}"
-            raise ValueError(
-                f"an image of height and width {size} with padding {self.padding} is smaller than the window {self.kernel}{spread}; "
-                "take larger images, more padding or a smaller kernel"
-            )
-        return height, width
+        """Return height and width of the output: ``(size + padding before and after - reach) // stride + 1``.
+
+        Raises
+        ------
+        ValueError
+            If an image is smaller than the window.
+        """
+        return self.fitted(size)[1]
+
+    def fitted(self, size: Pair) -> tuple[Sides, Pair]:
+        """Return what :meth:`sides` and :meth:`output_size` do."""
+        # Images nearly always have the size of those before them, and small ones are done with sooner than their size is worked out.
+        return _fitted(self, size)
 
     def over(self, images: Array, output_size: tuple[int, ...]) -> Array:
         """Return a view of padded images, ``(batch, channels, kernel height, kernel width, output height, output width)``.
@@ -84,6 +89,32 @@ class Window:
         """Return such a view for each pixel of the windows, in row order: ``(batch, channels, output height, output width)``."""
         return [pixel for row in self.over(images, output_size).transpose(2, 3, 0, 1, 4, 5) for pixel in row]
 
+    def gathered(self, images: Array, output_size: tuple[int, ...]) -> Array:
+        """Return a copy of such views, one after another: ``(pixels of a window, batch, channels, output height, output width)``."""
+        view = self.over(images, output_size).transpose(2, 3, 0, 1, 4, 5)
+        return view.reshape(-1, *view.shape[2:])
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a pixel can belong to several windows."""
+        return any(reach > stride for reach, stride in zip(self.reach, self.stride, strict=True))
+
+    def places(self, shape: tuple[int, ...], output_size: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Return where pixels lie in padded images of this shape that are laid out in one row.
+
+        Returns
+        -------
+        array of shape (batch, channels, output height, output width)
+            The place of each window's first pixel.
+        array of shape (pixels of a window,)
+            How far each pixel of a window lies behind its first one.
+        """
+        batch, channels, height, width = shape
+        rows, columns = (np.arange(count) * stride for count, stride in zip(output_size, self.stride, strict=True))
+        down, right = (np.arange(count) * dilation for count, dilation in zip(self.kernel, self.dilation, strict=True))
+        images = np.arange(batch * channels).reshape(batch, channels, 1, 1) * (height * width)
+        return images + (rows[:, None] * width + columns), (down[:, None] * width + right).ravel()
+
     def add(self, images: Array, values: Array) -> None:
         """Add a number for each pixel of each window to padded images; ``values`` is shaped like the view of :meth:`over`.
 
@@ -100,6 +131,19 @@ class Window:
             np.add(columns, strip, out=columns)
 
 
+@lru_cache(maxsize=256)
+def _fitted(window: Window, size: Pair) -> tuple[Sides, Pair]:
+    sides = window.sides(size)
+    height, width = ((s + sum(p) - r) // t + 1 for s, p, r, t in zip(size, sides, window.reach, window.stride, strict=True))
+    if height < 1 or width < 1 or 0 in size:
+        spread = "" if window.dilation == (1, 1) else f", which dilation {window.dilation} spreads over {window.reach}"
+        raise ValueError(
+            f"an image of height and width {size} with padding {window.padding} is smaller than the window {window.kernel}{spread}; "
+            "take larger images, more padding or a smaller kernel"
+        )
+    return sides, (height, width)
+
+
 def _steps(pixel: int, count: int, stride: int, dilation: int) -> slice:
     """Return where this pixel of each of ``count`` windows lies along one axis of the image."""
     return slice(dilation * pixel, dilation * pixel + stride * (count - 1) + 1, stride)
@@ -114,7 +158,9 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
 
 
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
-    """Return a copy of images with this value around them."""
+    """Return images with this value around them: a copy, or the images themselves where nothing is to be added."""
+    if sides == ((0, 0), (0, 0)):
+        return np.ascontiguousarray(x)
     (top, bottom), (left, right) = sides
     batch, channels, height, width = x.shape
     result = np.full((batch, channels, top + height + bottom, left + width + right), value, x.dtype)

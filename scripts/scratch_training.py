@@ -58,7 +58,7 @@ class Training:
         """Do one step and return loss and accuracy on its batch."""
         output = self.model.forward(batch.x)
         loss = float(self.loss.forward(output, batch.labels))
-        self.model.backward(self.loss.backward())
+        self.model.backward_params(self.loss.backward())
         self.optimizer.step(self.model.grads)
         hits, p = int((output.argmax(axis=1) == batch.labels).sum()), self.progressed
         p.steps, p.images, p.hits, p.loss = p.steps + 1, p.images + len(batch.labels), p.hits + hits, p.loss + loss * len(batch.labels)
