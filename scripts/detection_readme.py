@@ -52,6 +52,8 @@ def paragraph(facts: Facts) -> str:
         "The rules people use do as follows, with the all-ones cotangent of `sum().backward()` and with a random one, on normal inputs alone, as is "
         "usual, and on all that crosscheck gives; a fault counts where the rule rejects it and accepts the right implementation:"
     )
+    missed = "; ".join(f"`{name}` ({facts['known_misses'].get(name, 'it is not known why')})" for name in facts["missed"])
+    misses = f"Missed are: {missed}." if missed else ""
     rules = dict.fromkeys(rival["rule"] for rival in facts["rivals"].values())
     rows = [
         "| rule | normal inputs, all ones | normal inputs, random | all inputs, all ones | all inputs, random | right quantities rejected |",
@@ -65,7 +67,7 @@ def paragraph(facts: Facts) -> str:
     parts = f"Once a part of the design is taken away, fewer are detected: {_parts(facts['ablation'])}." if facts["ablation"] else ""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     source = f"Measured with {versions}, seed {facts['seed']}; `{facts['command']}` measures it again."
-    return "\n\n".join([_wrapped(text), "\n".join(rows), *([_wrapped(parts)] if parts else []), _wrapped(source)])
+    return "\n\n".join([_wrapped(text), "\n".join(rows), *(_wrapped(part) for part in (misses, parts) if part), _wrapped(source)])
 
 
 def _wrapped(text: str) -> str:
