@@ -52,8 +52,7 @@ class AvgPool2d(Layer):
         """
         self.check_input(x, "batch channels height width")
         size = (x.shape[2], x.shape[3])
-        self._sides = self._window.sides(size)
-        output_size = self._window.output_size(size)
+        self._sides, output_size = self._window.fitted(size)
         around = padded(x, self._sides)
         counted = padded(np.ones((1, 1, *size), x.dtype), self._sides, float(self.count_padding))
         self._counts = sum(self._window.pixels(counted, output_size), np.zeros((), x.dtype))

@@ -111,8 +111,7 @@ class Conv2d(Layer):
             )
         self._sides, size = self._window.fitted((x.shape[2], x.shape[3]))
         self._output_shape = (len(x), len(weight), *size)
-        around = padded(x, self._sides)
-        self._padded = around.copy() if around is x else around  # x may change afterwards
+        self._padded = padded(x, self._sides)  # a copy: x may change afterwards
         self._columns = None
         output = np.empty(self._output_shape, x.dtype)
         rows, filters = self._by_group(output), self._filters()
@@ -135,11 +134,11 @@ class Conv2d(Layer):
         -------
         array of shape (batch, in_channels, height, width)
         """
+        grad_output = np.ascontiguousarray(grad_output)
         self.backward_params(grad_output)
         assert self._padded is not None
-        channels, weight = self._padded.shape[1], self.params["weight"]
-        filters = weight.reshape(self.groups, len(weight) // self.groups, -1).transpose(0, 2, 1)
-        rows, grad_padded = self._by_group(np.ascontiguousarray(grad_output)), np.zeros_like(self._padded)
+        channels, filters = self._padded.shape[1], self._taps().transpose(0, 2, 1)
+        rows, grad_padded = self._by_group(grad_output), np.zeros_like(self._padded)
         for images in self._slices(grad_output.shape):
             grad_columns = filters @ rows[images]
             self._window.add(grad_padded[images], grad_columns.reshape(-1, channels, *self.kernel_size, *grad_output.shape[2:]))
@@ -157,13 +156,16 @@ class Conv2d(Layer):
         if "bias" in self.params:
             self.grads["bias"] = grad[:, -1].ravel()
 
+    def _taps(self) -> Array:
+        """Return the weights as matrices, ``(groups, filters of a group, taps)``."""
+        weight = self.params["weight"]
+        return weight.reshape(self.groups, len(weight) // self.groups, -1)
+
     def _filters(self) -> Array:
         """Return weights and bias as matrices, ``(groups, filters of a group, taps + 1)``: the bias is one more tap, which always sees a 1."""
-        weight = self.params["weight"]
-        filters = weight.reshape(self.groups, len(weight) // self.groups, -1)
         if "bias" not in self.params:
-            return filters
-        return np.concatenate([filters, self.params["bias"].reshape(self.groups, -1, 1)], axis=2)
+            return self._taps()
+        return np.concatenate([self._taps(), self.params["bias"].reshape(self.groups, -1, 1)], axis=2)
 
     def _by_group(self, output: Array) -> Array:
         """Return an output, or its gradient, as matrices, ``(batch, groups, filters of a group, positions)``."""

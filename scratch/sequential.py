@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from scratch.composite import INPUT, Composite, Graph, Part, wired
 from scratch.layer import Array
 
@@ -64,13 +66,14 @@ class Sequential(Composite):
 
         In a convolution of images that gradient costs as much as all others together.
         """
-        parts = list(self.parts.values())
         # Of the parts that have to be reached, those before the first one with parameters have nothing to leave.
-        first = next((index for index in range(self._first_trained(), len(parts)) if parts[index].params), len(parts))
-        for part in reversed(parts[first + 1 :]):
+        parts = list(itertools.dropwhile(lambda part: not part.params, list(self.parts.values())[self._first_trained() :]))
+        if not parts:
+            return
+        first, *others = parts
+        for part in reversed(others):
             grad_output = part.backward(grad_output)
-        for part in parts[first : first + 1]:
-            part.backward_params(grad_output)
+        first.backward_params(grad_output)
 
     def _first_trained(self) -> int:
         """Return the index of the first part that the backward pass has to reach: all are reached if none is frozen."""

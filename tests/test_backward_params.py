@@ -42,12 +42,11 @@ def test_network(name: str) -> None:
     assert differing(network, np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)) == []
 
 
-@pytest.mark.parametrize("frozen", [("conv",), ("linear",), ("conv", "linear")])
-def test_frozen_layers(frozen: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("frozen", "left"), [(("conv",), []), (("linear",), []), (("conv", "linear"), ["nothing"])])
+def test_frozen_layers(frozen: tuple[str, ...], left: list[str]) -> None:
     """Of what is frozen nothing is left, of the rest everything."""
     network = NETWORKS["tutorial"].make(np.random.default_rng(0), np.float64)
     network.freeze(*frozen)
-    left = [] if len(frozen) < len(network.frozen | {"conv", "linear"}) else ["nothing"]
     assert differing(network, np.random.default_rng(0).standard_normal((2, 1, 28, 28))) == left
 
 
