@@ -109,10 +109,6 @@ def _one_element(array: Array, factor: float) -> Array:
     return array
 
 
-def _through_float32(array: Array) -> Array:
-    return array.astype(np.float32).astype(np.float64)
-
-
 def _label_off_by_one(call: Call) -> Call:
     return replace(call, constants={"labels": (call.constants["labels"] + 1) % call.x.shape[1]})
 

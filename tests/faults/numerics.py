@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from textbook.activation import Tanh
 from textbook.convolution import Conv2d
-from textbook.functions import RootMeanSquare, Tanh
+from textbook.root_mean_square import RootMeanSquare
 from torch import nn
 
 from crosscheck import Pair
@@ -209,7 +210,7 @@ class SlopeOfTheInput(Tanh):
 
     def backward(self, grad_output: Array) -> Array:
         """Return ``grad_output (1 - x²)``."""
-        return grad_output * self.slope(np.arctanh(np.clip(self._output, -1 + 1e-7, 1 - 1e-7)))
+        return np.asarray(grad_output * (1 - np.arctanh(np.clip(self._output, -1 + 1e-7, 1 - 1e-7)) ** 2))
 
 
 @planted(RMS, at="output", hidden="it is right to two digits in a thousand, as a game needs it")

@@ -34,10 +34,6 @@ class Outcome:
     checks: dict[str, str]
     words: str
 
-    def right(self, fault: Fault) -> bool:
-        """Return whether a fault was seen at its place and explained as far as it can be."""
-        return self.verdict is Verdict.MISMATCH and self.place == fault.at and self.cause == fault.cause
-
 
 def outcome_of(fault: Fault, seed: int = 0) -> Outcome:
     """Check a fault as anybody's code is checked."""

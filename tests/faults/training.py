@@ -6,7 +6,9 @@ from collections import OrderedDict
 from typing import Any, ClassVar
 
 import numpy as np
-from textbook.network import CrossEntropy, Dense, Labels, ReLU
+from textbook.linear import Linear
+from textbook.loss import Labels
+from textbook.network import CrossEntropy, ReLU
 from textbook.network import Network as Trained
 from torch import nn
 
@@ -25,7 +27,7 @@ def _reference() -> nn.Sequential:
 
 
 def _network(kind: Kind, dtype: str, momentum: float) -> Trained:
-    network = kind({"first": Dense(5, 4), "relu": ReLU(), "second": Dense(4, 4), "last": Dense(4, 4)}, dtype, LR, momentum)
+    network = kind({"first": Linear(5, 4), "relu": ReLU(), "second": Linear(4, 4), "last": Linear(4, 4)}, dtype, LR, momentum)
     assert isinstance(network, Trained)
     return network
 
@@ -63,7 +65,7 @@ WHOLE = Host("whole step", Trained, _seen_from_outside)
 WHOLE_MOMENTUM = Host("whole step with momentum", Trained, lambda kind: _seen_from_outside(kind, momentum=0.9))
 
 
-class _Accumulating(Dense):
+class _Accumulating(Linear):
     """Adds to the gradients that are there."""
 
     def backward(self, grad_output: Array) -> Array:
@@ -81,7 +83,7 @@ class GradientsNotCleared(Trained):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         for layer in self.layers.values():
-            if isinstance(layer, Dense):
+            if isinstance(layer, Linear):
                 layer.__class__ = _Accumulating
 
 
@@ -101,7 +103,7 @@ class UpdatesWithTheSum(Trained):
         super().move(name, param, self.sums[name])
 
 
-class _UpdatesFirst(Dense):
+class _UpdatesFirst(Linear):
     """Updates its weight before it passes the gradient on."""
 
     def backward(self, grad_output: Array) -> Array:
@@ -119,7 +121,7 @@ class UpdatedBeforePassedOn(Trained):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         for layer in self.layers.values():
-            if isinstance(layer, Dense):
+            if isinstance(layer, Linear):
                 layer.__class__ = _UpdatesFirst
 
     def update(self) -> None:

@@ -39,11 +39,6 @@ def sigmoid_by_tanh(x: Array) -> Array:
     return np.asarray((1 + np.tanh(x / 2)) / 2)
 
 
-def tanh_by_sigmoid(x: Array) -> Array:
-    """Return 2 s(2 x) - 1."""
-    return np.asarray(2 * cases.sigmoid(2 * x) - 1)
-
-
 def cdf(x: Array) -> Array:
     """Return the standard normal distribution."""
     return np.asarray((1 + cases.erf(x / math.sqrt(2))) / 2)

@@ -1,16 +1,14 @@
-"""A small network with its own training step: linear layers, ReLU, softmax with cross-entropy, gradient descent with momentum."""
+"""A network with its own training step, gradient descent with momentum; and the ReLU and the loss between its linear layers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from crosscheck.arithmetic import Array
-
-Labels = npt.NDArray[np.integer[Any]]
+from textbook.loss import Labels
 
 
 class Layer(Protocol):
@@ -24,24 +22,6 @@ class Layer(Protocol):
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient and leave those of the parameters."""
-
-
-class Dense:
-    """``y = x Wᵀ + b``, W ordered ``(outputs, inputs)``."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        self.params = {"weight": np.zeros((outputs, inputs)), "bias": np.zeros(outputs)}
-        self.grads: dict[str, Array] = {}
-
-    def forward(self, x: Array) -> Array:
-        """Return the output, ``(batch, outputs)``."""
-        self._x = x
-        return np.asarray(x @ self.params["weight"].T + self.params["bias"])
-
-    def backward(self, grad_output: Array) -> Array:
-        """Return ``grad_output W``; leave ``grad_outputᵀ x`` and the sum of grad_output over samples."""
-        self.grads = {"weight": grad_output.T @ self._x, "bias": grad_output.sum(axis=0)}
-        return np.asarray(grad_output @ self.params["weight"])
 
 
 class ReLU:
@@ -59,23 +39,6 @@ class ReLU:
     def backward(self, grad_output: Array) -> Array:
         """Return grad_output where the input was positive."""
         return np.where(self._positive, grad_output, 0)
-
-
-class Flatten:
-    """Each image as one row, channels slowest."""
-
-    def __init__(self) -> None:
-        self.params: dict[str, Array] = {}
-        self.grads: dict[str, Array] = {}
-
-    def forward(self, x: Array) -> Array:
-        """Return the rows."""
-        self._shape = x.shape
-        return x.reshape(len(x), -1)
-
-    def backward(self, grad_output: Array) -> Array:
-        """Return the rows as images."""
-        return grad_output.reshape(self._shape)
 
 
 class CrossEntropy:

@@ -1,31 +1,10 @@
-"""Functions in which numerical mistakes are made: the hyperbolic tangent and the division by the root mean square."""
+"""The division of each row by its root mean square."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from crosscheck.arithmetic import Array
-
-
-class Tanh:
-    """The hyperbolic tangent."""
-
-    def forward(self, x: Array) -> Array:
-        """Return ``tanh(x)``."""
-        self._output = self.value(x)
-        return self._output.copy()
-
-    def backward(self, grad_output: Array) -> Array:
-        """Return ``grad_output (1 - tanh(x)²)``."""
-        return grad_output * self.slope(self._output)
-
-    def value(self, x: Array) -> Array:
-        """Return the function."""
-        return np.asarray(np.tanh(x))
-
-    def slope(self, output: Array) -> Array:
-        """Return the derivative, from the function: ``(1 - y) (1 + y)``, in which nothing cancels twice."""
-        return (1 - output) * (1 + output)
 
 
 class RootMeanSquare:
