@@ -32,12 +32,11 @@ from typing import TYPE_CHECKING
 
 from coverage_matrix import Matrix, matrix
 from coverage_pages import facts_of, render, show
+from matrix_delivery import deliver
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from crosscheck.commands.output import terminal
 from crosscheck.files import NotWritableError
-from crosscheck.report.files import write_json, write_text
 from crosscheck.report.pair_files import expected_reports
 
 if TYPE_CHECKING:
@@ -121,14 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     command = shlex.join(["python", "scripts/coverage.py", *given])
     facts = facts_of(found, NAMES, {} if options.only else ELSEWHERE, command, time.monotonic() - started)
-    console = terminal()
-    if not console.is_terminal:
-        console.width = WIDTH
-    show(facts, console)
-    if options.html:
-        write_text(options.html, render(facts))
-    if options.json:
-        write_json(options.json, facts)
+    deliver(facts, show, render, options.html, options.json, WIDTH)
     return found.status
 
 

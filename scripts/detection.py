@@ -39,12 +39,11 @@ from detection_state import State, StateError, fingerprint, opened
 from detection_tasks import NoFaultError, Task, planned, run
 from detection_workers import results
 from interruption import between_steps
+from matrix_delivery import deliver
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crosscheck.commands.output import terminal
 from crosscheck.files import NotWritableError
-from crosscheck.report.files import write_json, write_text
 from crosscheck.report.findings import Facts
 from crosscheck.report.pair_files import expected_reports
 
@@ -166,14 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(facts: Facts, options: argparse.Namespace) -> None:
     from detection_pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
 
-    console = terminal()
-    if not console.is_terminal:
-        console.width = WIDTH
-    show(facts, console)
-    if options.html:
-        write_text(options.html, render(facts))
-    if options.json:
-        write_json(options.json, facts)
+    deliver(facts, show, render, options.html, options.json, WIDTH)
 
 
 def _refused(reason: str) -> int:
