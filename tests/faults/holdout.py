@@ -203,12 +203,7 @@ class TiesByColumn(MaxPool2d):
         return np.asarray(np.arange(windows.shape[-1]) == (u * width + v)[..., None], dtype=windows.dtype)
 
 
-@planted(
-    INDEXED,
-    at="grad_input",
-    missed="no check gives more numbers than the declared shapes have, and 16 bits count to 32,767",
-    hidden="inputs of up to 32,768 numbers are right",
-)
+@planted(INDEXED, at="contract-many_samples_work", hidden="inputs of up to 32,768 numbers are right")
 class IndexSixteenBits(IndexedMaxPool2d):
     """The winners' places are kept in sixteen bits to save memory."""
 
@@ -320,7 +315,7 @@ class CotangentMasked(ReLU):
         return grad_output
 
 
-@planted(RELU, at="output", missed="no family of inputs has infinities", hidden="finite numbers are right")
+@planted(RELU, at="contract-minus_infinity_is_no_nan", hidden="finite numbers are right")
 class ProductWithMask(ReLU):
     """x * (x > 0), which is not a number at minus infinity."""
 
@@ -478,12 +473,7 @@ class VarianceByDifference(BatchNorm):
         return np.asarray(np.square(x).mean(axis=self.axes(), keepdims=True) - np.square(mean))
 
 
-@planted(
-    ROWS,
-    at="grad_input",
-    missed="nothing is switched to evaluation between a forward pass and its backward pass",
-    hidden="right unless the mode changes between forward and backward",
-)
+@planted(ROWS, at="contract-backward_keeps_its_mode", hidden="right unless the mode changes between forward and backward")
 class ModeOfTheBackwardPass(BatchNorm):
     """The backward pass looks at the mode that holds when it runs, not at that of its forward pass."""
 
