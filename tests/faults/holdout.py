@@ -257,7 +257,7 @@ class OutputBufferReused(Linear):
         return self._buffer
 
 
-@planted(LINEAR, at="weight.grad", hidden="a thousandth of the weight")
+@planted(LINEAR, at="weight.grad", cause="weight decay", hidden="a thousandth of the weight")
 class PenaltyInTheGradient(Linear):
     """0.001 times the weight is added to its gradient, a penalty nobody declared (cs231n)."""
 
@@ -629,7 +629,7 @@ class MaskOfTheFirstStep(Trained):
         super().__init__({**layers, "relu": _StuckReLU()}, dtype, lr, momentum)
 
 
-@planted(NETWORK, at="first.weight", hidden="1 % a step")
+@planted(NETWORK, at="first.weight", cause="learning rate factor", hidden="1 % a step")
 class LearningRateDecays(Trained):
     """The learning rate shrinks by 1 % with each step, where none is declared to."""
 

@@ -26,41 +26,42 @@ def _reference() -> nn.Sequential:
     return nn.Sequential(OrderedDict(first=nn.Linear(5, 4), relu=nn.ReLU(), second=nn.Linear(4, 4), last=nn.Linear(4, 4)))
 
 
-def _network(kind: Kind, dtype: str, momentum: float) -> Trained:
-    network = kind({"first": Linear(5, 4), "relu": ReLU(), "second": Linear(4, 4), "last": Linear(4, 4)}, dtype, LR, momentum)
+def _network(kind: Kind, dtype: str, momentum: float, lr: float) -> Trained:
+    network = kind({"first": Linear(5, 4), "relu": ReLU(), "second": Linear(4, 4), "last": Linear(4, 4)}, dtype, lr, momentum)
     assert isinstance(network, Trained)
     return network
 
 
-def _listened(kind: Kind, momentum: float = 0.0, **settings: Any) -> ModelPair:
+def _listened(kind: Kind, momentum: float = 0.0, lr: float = LR, **settings: Any) -> ModelPair:
     """Return a network whose layers are listened to."""
 
     def make(dtype: str) -> Network:
-        network = _network(kind, dtype, momentum)
+        network = _network(kind, dtype, momentum, lr)
         parts = {name: Part(network.layers[name], {key: key for key in network.layers[name].params}) for name in NAMES}
         return Network(parts, network.train_step, network.loss, lambda: network.velocity)
 
-    return _pair(make, momentum=momentum, **settings)
+    return _pair(make, momentum=momentum, lr=lr, **settings)
 
 
-def _seen_from_outside(kind: Kind, momentum: float = 0.0, **settings: Any) -> ModelPair:
+def _seen_from_outside(kind: Kind, momentum: float = 0.0, lr: float = LR, **settings: Any) -> ModelPair:
     """Return a network that shows its loss and its parameters alone."""
 
     def make(dtype: str) -> WholeStep:
-        network = _network(kind, dtype, momentum)
+        network = _network(kind, dtype, momentum, lr)
         arrays = {f"{name}.{key}": value for name, layer in network.layers.items() for key, value in layer.params.items()}
         return WholeStep(network.train_step, arrays, {name: name for name in arrays}, predict=network.forward)
 
-    return _pair(make, momentum=momentum, **settings)
+    return _pair(make, momentum=momentum, lr=lr, **settings)
 
 
 def _pair(make: Any, **settings: Any) -> ModelPair:
-    usual: dict[str, Any] = {"lr": LR, "shape": (4, 5), "classes": 4, "steps": 6, "loss": nn.CrossEntropyLoss(), "name": "training"}
+    usual: dict[str, Any] = {"shape": (4, 5), "classes": 4, "steps": 6, "loss": nn.CrossEntropyLoss(), "name": "training"}
     return ModelPair(make, _reference(), **(usual | settings))
 
 
 NETWORK = Host("network", Trained, _listened)
 MOMENTUM = Host("network with momentum", Trained, lambda kind: _listened(kind, momentum=0.9))
+SLOWLY = Host("network in single precision", Trained, lambda kind: _listened(kind, dtypes=("float32",), lr=0.001))
 WHOLE = Host("whole step", Trained, _seen_from_outside)
 WHOLE_MOMENTUM = Host("whole step with momentum", Trained, lambda kind: _seen_from_outside(kind, momentum=0.9))
 
@@ -255,7 +256,7 @@ class ClippedByNorm(Trained):
         return super().direction(name, grad) * min(1, 0.1 / float(np.linalg.norm(grad)))
 
 
-@planted(NETWORK, at="first.weight", hidden="in the first step nothing has decayed")
+@planted(NETWORK, at="first.weight", cause="learning rate factor", hidden="in the first step nothing has decayed")
 class RateDecays(Trained):
     """The learning rate falls by a tenth after each step, which nobody asked for."""
 
@@ -265,13 +266,22 @@ class RateDecays(Trained):
         self.lr *= 0.9
 
 
-@planted(NETWORK, at="first.weight", hidden="a decay of 0.0005 changes the fifth digit of a step")
+@planted(NETWORK, at="first.weight", cause="weight decay", hidden="a decay of 0.0005 changes the fifth digit of a step")
 class DecayNobodyAskedFor(Trained):
     """Weight decay of 0.0005 is on by default."""
 
     def move(self, name: str, param: Array, grad: Array) -> None:
         """Move one parameter, with its decay."""
         super().move(name, param, grad + 0.0005 * param)
+
+
+@planted(SLOWLY, at="first.weight", hidden="a step moves each weight by half a unit in its last place more than it should")
+class DecayBelowRounding(Trained):
+    """Weight decay of 0.00005 is on by default, in a network that computes in single precision alone and learns slowly."""
+
+    def move(self, name: str, param: Array, grad: Array) -> None:
+        """Move one parameter, with its decay."""
+        super().move(name, param, grad + np.float32(0.00005) * param)
 
 
 @planted(NETWORK, at="first.weight", cause="stale gradient", hidden="training converges as well")
