@@ -44,6 +44,7 @@ def bench_of(case: str, dtype: str) -> Bench:
         rearranges=case in ("flatten", "maxpool2d-1"),
         retrained=replace(call, params=other.params) if other.params else None,
         reference=twin_of(case)[0],
+        drawn=lambda shape: replace(call_of(Run(case, shape[0], "normal", dtype, 0)), params=call.params),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.adapted import AdaptedLayer
-from crosscheck.adapters.convention import Instance
+from crosscheck.adapters.convention import Instance, Shape
 from crosscheck.arithmetic import Array
 from crosscheck.checks.repeating import Repeating
 from crosscheck.containment import as_array, contained
@@ -54,6 +54,8 @@ class Bench:
         How many numbers all checks of the pair compare.
     reference : Oracle, optional
         The arbiter, where it can be asked about any input.
+    drawn : callable, optional
+        Makes a call with the same parameters of an input's shape; there where the reference is.
     """
 
     layer: AdaptedLayer
@@ -68,6 +70,7 @@ class Bench:
     dropped: float | None = None
     elements: int = 1
     reference: Oracle | None = None
+    drawn: Callable[[Shape], Call] | None = None
     _repeating: dict[int, Repeating] = field(default_factory=dict)
     _forwards: int = 0
 
@@ -207,6 +210,7 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
         elements=prepared.elements,
         # A recording, which has settled how many numbers there are, answers what it was asked and nothing else.
         reference=next((reference.oracle for reference in prepared.references if reference.elements is None), None),
+        drawn=lambda size: replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.arithmetic import Arithmetic
 from crosscheck.checks.bench import Bench, DoesNotApplyError
 from crosscheck.checks.check import joined
 from crosscheck.drawing import drawn
@@ -43,7 +43,8 @@ def many_samples_work(bench: Bench) -> str:
     if not _quick(bench, samples / len(few.x)):
         raise DoesNotApplyError(f"the subject is too slow for {samples:,} samples: at its speed on {len(few.x)} they take over {_PATIENCE:g} s")
     wrong = {judgement.place.quantity for judgement in _judged(bench, few, oracle) if judgement.verdict is Verdict.MISMATCH}
-    larger = _larger(bench, samples, oracle)
+    assert bench.drawn is not None
+    larger = bench.drawn((samples, *few.x.shape[1:]))
     judgements = [judgement for judgement in _judged(bench, larger, oracle) if judgement.place.quantity not in wrong]
     verdict = joined([judgement.verdict for judgement in judgements])
     if verdict is Verdict.MATCH:
@@ -103,17 +104,3 @@ def _quick(bench: Bench, times: float) -> bool:
         if (time.perf_counter() - start) * times <= _PATIENCE:
             return True
     return False
-
-
-def _larger(bench: Bench, samples: int, oracle: Oracle) -> Call:
-    """Return a call with the same parameters and more samples, no two of which are alike."""
-    few, rng = bench.call, np.random.default_rng(0)
-    constants = {name: np.resize(value, (samples, *value.shape[1:])) for name, value in few.constants.items()}
-    call = replace(few, x=_normal(rng, (samples, *few.x.shape[1:]), few.x), grad_output=None, constants=constants)
-    whole = {} if bench.dropped is None else {"mask": np.ones(call.x.shape, bool)}
-    output = oracle.vjp(replace(call, constants={**constants, **whole}).astype(np.float64))["output"]
-    return replace(call, grad_output=_normal(rng, output.shape, few.x))
-
-
-def _normal(rng: np.random.Generator, shape: tuple[int, ...], like: Array) -> Array:
-    return np.asarray(rng.standard_normal(shape), like.dtype)
