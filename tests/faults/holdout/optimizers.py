@@ -7,7 +7,7 @@ from textbook.optimizers import SGD, Adadelta, Adam, AdamW
 
 from crosscheck.arithmetic import Array
 from faults.fault import planted
-from faults.optimizers import ADADELTA, ADAM, ADAM_OF_TWO, ADAM_UNSEEN, ADAMW, DAMPENED, MOMENTUM, PLAIN
+from faults.optimizers.hosts import ADADELTA, ADAM, ADAM_OF_TWO, ADAM_UNSEEN, ADAMW, DAMPENED, MOMENTUM, PLAIN
 
 
 @planted(ADAM_OF_TWO, at="second", cause="steps counted by parameter", hidden="right for a single parameter")

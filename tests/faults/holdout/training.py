@@ -12,8 +12,8 @@ from textbook.network import ReLU as Rectifier
 
 from crosscheck.arithmetic import Array
 from faults.fault import planted
-from faults.training import MOMENTUM as NETWORK_MOMENTUM
-from faults.training import NETWORK, WHOLE, WHOLE_MOMENTUM
+from faults.training.hosts import MOMENTUM as NETWORK_MOMENTUM
+from faults.training.hosts import NETWORK, WHOLE, WHOLE_MOMENTUM
 
 
 @planted(NETWORK, at="lockstep-float64", hidden="the loss goes down")
