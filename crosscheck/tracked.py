@@ -21,6 +21,7 @@ import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.repeats import independent
 from crosscheck.tracked_steps import STEPS, complementary_error_function, error_function, power
 
 Operand: TypeAlias = Any
@@ -100,9 +101,10 @@ class Tracked(NDArrayOperatorsMixin):
         """Return the sum over axes, whatever the order of its terms."""
         value = self.value.sum(axis=axis, keepdims=keepdims)
         error = self.error.sum(axis=axis, keepdims=keepdims)
-        terms = self.value.size // max(value.size, 1)
         if self.arithmetic is not None:
-            error = error + self.arithmetic.grow(float(max(terms - 1, 0))) * np.abs(self.value).sum(axis=axis, keepdims=keepdims)
+            axes = tuple(range(self.value.ndim)) if axis is None else tuple(np.atleast_1d(axis) % self.value.ndim)
+            roundings = independent(self.value, axes, self.arithmetic) - 1
+            error = error + self.arithmetic.grow(roundings).reshape(error.shape) * np.abs(self.value).sum(axis=axis, keepdims=keepdims)
         return self.made(value, error, roundings=0.0)
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mnist_files import SHIPPED, load
 from torch import nn
 
 import scratch
-from crosscheck import Pair, parametrize_with_checks
+from crosscheck import Pair, Verdict, parametrize_with_checks
+from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.objects import Dicts
+from crosscheck.arithmetic import Arithmetic
+from crosscheck.frameworks.pytorch import oracle
+from crosscheck.isolated import check_layer, quantities
+from crosscheck.operation import Call
 from crosscheck.parametrize import PairCheck
+from reference.pytorch import twin
 from scratch.normalisation import RunningVariance
 
 PAIRS = [
@@ -31,6 +39,21 @@ def test_running_statistics(convention: RunningVariance, expected: float) -> Non
     layer.forward(COLUMN)
     assert layer.buffers["running_mean"].tolist() == [1.25]
     assert layer.buffers["running_var"].tolist() == [expected]
+
+
+def test_digits_on_a_constant_background() -> None:
+    """Half of the pixels are one number, which PyTorch adds up one by one: its errors are larger than those of as many different numbers would be."""
+    images = (load(SHIPPED).train_images[:256, None] / 255 - 0.1307) / 0.3081  # as is usual: a background of -0.424
+    reference = oracle(nn.BatchNorm2d(1))
+    call = Call(
+        images,
+        {"weight": np.ones(1), "bias": np.zeros(1)},
+        np.random.default_rng(0).standard_normal(images.shape),
+        buffers={"running_mean": np.zeros(1), "running_var": np.ones(1)},
+    )
+    subject = AdaptedLayer(Dicts(scratch.BatchNorm2d(1)), twin(scratch.BatchNorm2d(1))[1])
+    judgements = check_layer(subject, reference, call, Arithmetic(np.dtype(np.float64), 10 * images.size), "norm").judgements
+    assert {judgement.place.quantity: judgement.verdict for judgement in judgements} == dict.fromkeys(quantities(call), Verdict.MATCH)
 
 
 def evaluating() -> scratch.BatchNorm1d:

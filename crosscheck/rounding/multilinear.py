@@ -13,6 +13,7 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Oracle
+from crosscheck.repeats import independent
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,25 @@ class Multilinear:
         key = call.shapes()
         if key not in self._counts:
             self._counts[key] = oracle.vjp(call.ones())
-        counts = self._counts[key]
-        return {quantity: Bound(terms, counts[quantity]) for quantity, terms in oracle.vjp(call.magnitudes()).items()}
+        counts, repeated = self._counts[key], self._repeated(call, arithmetic)
+        bounds = {quantity: Bound(terms, counts[quantity]) for quantity, terms in oracle.vjp(call.magnitudes()).items()}
+        for quantity, most in repeated.items():
+            count = bounds[quantity].roundings
+            bounds[quantity] = replace(bounds[quantity], roundings=np.maximum(count, np.minimum(most, (count / arithmetic.confidence) ** 2)))
+        return bounds
+
+    def _repeated(self, call: Call, arithmetic: Arithmetic) -> dict[str, float]:
+        """Return how many independent roundings the gradient of each parameter is worth at most, where its sums may have equal terms.
+
+        They have where the cotangent repeats itself, as behind a mean over an image, and the input, as on a constant background: equal products are
+        those of equal factors.
+        """
+        if call.grad_output is None or call.grad_output.ndim < 2 or not (by_cotangent := _repeats(call.grad_output, arithmetic)):
+            return {}
+        by_input = _repeats(call.x, arithmetic) if call.x.ndim > 1 else 0.0
+        of_products = min(by_cotangent, by_input)
+        most = {f"{name}.grad": by_cotangent if name in self.additive else of_products for name in call.params}
+        return {quantity: worth for quantity, worth in most.items() if worth}
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the exact first-order effect: each result is linear in the input and in the cotangent."""
@@ -47,3 +65,10 @@ class Multilinear:
         added = {f"{name}.grad" for name in self.additive} | {"grad_input"}  # neither depends on the input
         carried = {q: value if q in added else value + through_x[q] for q, value in through_cotangent.items() if q != "output"}
         return {"output": through_x["output"], **carried}
+
+
+def _repeats(array: Array, arithmetic: Arithmetic) -> float:
+    """Return how many independent roundings a sum over all axes but the channels is worth at most; 0 where no terms are equal."""
+    axes = (0, *range(2, array.ndim))
+    worth = float(independent(array, axes, arithmetic).max(initial=0.0))
+    return worth if worth > array.size // array.shape[1] else 0.0
