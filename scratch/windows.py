@@ -19,6 +19,9 @@ from scratch.layer import Array
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]
 """What is added to an image: ((top, bottom), (left, right))."""
+NOTHING: Sides = ((0, 0), (0, 0))
+PART = 2**19
+"""How many numbers of a batch are worked on at a time, so that they stay in the processor's cache: 2 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +102,25 @@ class Window:
         """Whether a pixel can belong to several windows."""
         return any(reach > stride for reach, stride in zip(self.reach, self.stride, strict=True))
 
-    def places(self, shape: tuple[int, ...], output_size: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    def places(self, shape: tuple[int, ...], output_size: tuple[int, ...], backwards: bool) -> tuple[npt.NDArray[np.intp], list[Any]]:
         """Return where pixels lie in padded images of this shape that are laid out in one row.
 
         Returns
         -------
         array of shape (batch, channels, output height, output width)
-            The place of each window's first pixel.
-        array of shape (pixels of a window,)
-            How far each pixel of a window lies behind its first one.
+            The place of each window's first pixel, of its last one where the windows are read ``backwards``.
+        list of integers
+            How far each pixel of a window lies behind the one before it, beginning with the last; in a type as narrow as their sums allow.
         """
         batch, channels, height, width = shape
         rows, columns = (np.arange(count) * stride for count, stride in zip(output_size, self.stride, strict=True))
         down, right = (np.arange(count) * dilation for count, dilation in zip(self.kernel, self.dilation, strict=True))
         images = np.arange(batch * channels).reshape(batch, channels, 1, 1) * (height * width)
-        return images + (rows[:, None] * width + columns), (down[:, None] * width + right).ravel()
+        pixels = (down[:, None] * width + right).ravel()
+        if backwards:
+            pixels = pixels[::-1]
+        behind = np.diff(pixels).astype(np.min_scalar_type(-pixels.max() - 1))
+        return images + (rows[:, None] * width + columns) + pixels[0], list(behind[::-1])
 
     def add(self, images: Array, values: Array) -> None:
         """Add a number for each pixel of each window to padded images; ``values`` is shaped like the view of :meth:`over`.
@@ -159,6 +166,8 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
 
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     """Return a copy of images with this value around them."""
+    if sides == NOTHING:
+        return x.copy()
     (top, bottom), (left, right) = sides
     batch, channels, height, width = x.shape
     result = np.full((batch, channels, top + height + bottom, left + width + right), value, x.dtype)
@@ -166,8 +175,16 @@ def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     return result
 
 
+def parts(batch: int, size: int, most: int) -> list[slice]:
+    """Return a batch, whose images take ``size`` numbers each, in parts that take at most so many, unless a single image takes more."""
+    count = max(1, most // max(1, size))
+    return [slice(start, min(start + count, batch)) for start in range(0, max(1, batch), count)]
+
+
 def cropped(x: Array, sides: Sides) -> Array:
     """Return images without what :func:`padded` added."""
+    if sides == NOTHING:
+        return x
     (top, bottom), (left, right) = sides
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 

@@ -1,0 +1,72 @@
+"""The windows of images as columns of matrices ("im2col"), which make a convolution a matrix product.
+
+A column holds the ``channels * kernel_height * kernel_width`` numbers that a filter sees at one position, its taps. To gather the columns is to copy
+each number as many times as there are windows that see it: memory is slower than arithmetic, so it is done for a part of the batch at a time, whose
+columns fit into the processor's cache, and the same memory is used from one batch to the next.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scratch.layer import Array
+from scratch.windows import PART, Window, parts
+
+KEPT = 2**22
+"""How many numbers the columns of a batch have at most if they are kept for the way back, 16 MiB in float32: more are sooner gathered anew."""
+
+
+class Columns:
+    """The columns of the batch at hand, part by part.
+
+    Parameters
+    ----------
+    window : Window
+    groups : int
+        Into how many groups the channels are divided, each with columns of its own.
+    ones : bool
+        Whether each column ends in a 1, which a bias is multiplied by.
+
+    Attributes
+    ----------
+    parts : list of slice
+        Which images are in each part.
+    """
+
+    def __init__(self, window: Window, groups: int, ones: bool) -> None:
+        self.parts: list[slice] = []
+        self._window, self._groups, self._ones = window, groups, ones
+        self._images: Array = np.empty(0)
+        self._output_size: tuple[int, ...] = ()
+        self._memory: Array = np.empty(0)
+        self._keeps = False
+        self._gathered: list[slice] = []
+
+    def turn_to(self, images: Array, output_size: tuple[int, ...]) -> None:
+        """Take padded images as the batch at hand; they must not change until the next batch."""
+        if images.shape != self._images.shape or images.dtype != self._images.dtype:
+            self._make_room(images, output_size)
+        self._images, self._gathered = images, []
+
+    def _make_room(self, images: Array, output_size: tuple[int, ...]) -> None:
+        """Divide a batch into parts, and allocate memory for one of them, or for all if that is not too much."""
+        taps = images.shape[1] // self._groups * math.prod(self._window.kernel)
+        shape = (self._groups, taps + self._ones, math.prod(output_size))
+        self.parts = parts(len(images), math.prod(shape), PART)
+        self._keeps = len(images) * math.prod(shape) <= KEPT
+        self._memory = np.ones((len(images) if self._keeps else self.parts[0].stop, *shape), images.dtype)
+        self._output_size = output_size
+
+    def of(self, part: slice) -> Array:
+        """Return the columns of one of the :attr:`parts`, ``(images, groups, taps, positions)``, to be used before the next part's are asked for."""
+        images = self._images[part]
+        columns = self._memory[part] if self._keeps else self._memory[: len(images)]
+        if part not in self._gathered:
+            windows = self._window.over(images, self._output_size)
+            by_group = (len(images), self._groups, -1, *windows.shape[2:])
+            taps = columns[:, :, :-1] if self._ones else columns
+            taps.reshape(by_group)[...] = windows.reshape(by_group)
+            self._gathered = [*self._gathered, part] if self._keeps else [part]
+        return columns
