@@ -8,11 +8,12 @@ columns fit into the processor's cache, and the same memory is used from one bat
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from scratch.layer import Array
-from scratch.windows import PART, Window, parts
+from scratch.windows import PART, Window, part_by_part, parts
 
 KEPT = 2**22
 """How many numbers the columns of a batch have at most if they are kept for the way back, 16 MiB in float32: more are sooner gathered anew."""
@@ -32,41 +33,50 @@ class Columns:
     Attributes
     ----------
     parts : list of slice
-        Which images are in each part.
+        Which images of the batch are in each part.
     """
 
     def __init__(self, window: Window, groups: int, ones: bool) -> None:
-        self.parts: list[slice] = []
         self._window, self._groups, self._ones = window, groups, ones
         self._images: Array = np.empty(0)
         self._output_size: tuple[int, ...] = ()
+        self.parts: list[slice] = []
         self._memory: Array = np.empty(0)
-        self._keeps = False
-        self._gathered: list[slice] = []
+        self._keeps = self._gathered = False
 
     def turn_to(self, images: Array, output_size: tuple[int, ...]) -> None:
         """Take padded images as the batch at hand; they must not change until the next batch."""
         if images.shape != self._images.shape or images.dtype != self._images.dtype:
             self._make_room(images, output_size)
-        self._images, self._gathered = images, []
+        self._images, self._gathered = images, False
 
     def _make_room(self, images: Array, output_size: tuple[int, ...]) -> None:
-        """Divide a batch into parts, and allocate memory for one of them, or for all if that is not too much."""
+        """Divide a batch into parts, and allocate memory for all of them, or for one if that would be too much."""
         taps = images.shape[1] // self._groups * math.prod(self._window.kernel)
         shape = (self._groups, taps + self._ones, math.prod(output_size))
         self.parts = parts(len(images), math.prod(shape), PART)
-        self._keeps = len(images) * math.prod(shape) <= KEPT
+        self._keeps = len(self.parts) == 1 or len(images) * math.prod(shape) <= KEPT
         self._memory = np.ones((len(images) if self._keeps else self.parts[0].stop, *shape), images.dtype)
         self._output_size = output_size
 
-    def of(self, part: slice) -> Array:
-        """Return the columns of one of the :attr:`parts`, ``(images, groups, taps, positions)``, to be used before the next part's are asked for."""
-        images = self._images[part]
-        columns = self._memory[part] if self._keeps else self._memory[: len(images)]
-        if part not in self._gathered:
-            windows = self._window.over(images, self._output_size)
-            by_group = (len(images), self._groups, -1, *windows.shape[2:])
-            taps = columns[:, :, :-1] if self._ones else columns
-            taps.reshape(by_group)[...] = windows.reshape(by_group)
-            self._gathered = [*self._gathered, part] if self._keeps else [part]
-        return columns
+    def beside(self, array: Array) -> Iterator[tuple[Array, Array]]:
+        """Yield the columns of each part of the batch, ``(images, groups, taps, positions)``, and the same part of an array.
+
+        Columns are to be used before the next ones are asked for.
+        """
+        if self._keeps:
+            divided = part_by_part(self.parts, self._images, array, self._memory)
+        else:
+            divided = [(images, own, self._memory[: len(images)]) for images, own in part_by_part(self.parts, self._images, array)]
+        for images, own, columns in divided:
+            if not self._gathered:
+                self._gather(images, columns)
+            yield columns, own
+        self._gathered = self._keeps
+
+    def _gather(self, images: Array, columns: Array) -> None:
+        """Write the columns of some images."""
+        windows = self._window.over(images, self._output_size)
+        by_group = (len(images), self._groups, -1, *windows.shape[2:])
+        taps = columns[:, :, :-1] if self._ones else columns
+        taps.reshape(by_group)[...] = windows.reshape(by_group)

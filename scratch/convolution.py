@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scratch.columns import Columns
 from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.layer import Array, Layer
-from scratch.windows import NOTHING, Pair, Sides, Window, cropped, padded, pair, whole
+from scratch.windows import NOTHING, Pair, Sides, Window, cropped, padded, pair, part_by_part, whole
 
 
 class Conv2d(Layer):
@@ -110,9 +110,9 @@ class Conv2d(Layer):
         self._columns.turn_to(around, size)
         self._padded_shape, self._output_shape = around.shape, (len(x), len(weight), *size)
         output = np.empty(self._output_shape, x.dtype)
-        rows, filters = self._by_group(output), self._filters()
-        for images in self._columns.parts:
-            np.matmul(filters, self._columns.of(images), out=rows[images])
+        filters = self._filters()
+        for columns, rows in self._columns.beside(self._by_group(output)):
+            np.matmul(filters, columns, out=rows)
         return output
 
     def backward(self, grad_output: Array) -> Array:
@@ -134,9 +134,9 @@ class Conv2d(Layer):
         self.backward_params(grad_output)
         filters, rows = self._taps().transpose(0, 2, 1), self._by_group(grad_output)
         grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
-        for images in self._columns.parts:
-            grad_columns = filters @ rows[images]
-            self._window.add(grad_padded[images], grad_columns.reshape(-1, grad_padded.shape[1], *self.kernel_size, *grad_output.shape[2:]))
+        for own_rows, own_padded in part_by_part(self._columns.parts, rows, grad_padded):
+            grad_columns = filters @ own_rows
+            self._window.add(own_padded, grad_columns.reshape(-1, grad_padded.shape[1], *self.kernel_size, *grad_output.shape[2:]))
         return cropped(grad_padded, self._sides)
 
     def backward_params(self, grad_output: Array) -> None:
@@ -144,7 +144,7 @@ class Conv2d(Layer):
         self.check_grad_output(grad_output, self._output_shape)
         rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
         # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
-        products = [np.matmul(self._columns.of(images), rows[images].transpose(0, 1, 3, 2)) for images in self._columns.parts]
+        products = [np.matmul(columns, own.transpose(0, 1, 3, 2)) for columns, own in self._columns.beside(rows)]
         grad = reduce(np.add, [product[0] if len(product) == 1 else product.sum(axis=0) for product in products])
         weight = self.params["weight"]
         self.grads["weight"] = grad[:, : weight[0].size].transpose(0, 2, 1).reshape(weight.shape)

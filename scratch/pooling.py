@@ -6,14 +6,14 @@ Ties are no rare accident: on MNIST, whose background is constant, most 2x2 wind
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from scratch.keeping import kept
 from scratch.layer import Array, Layer
-from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, parts, pooling_window
+from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, part_by_part, parts, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
 TIE_RULES: tuple[TieRule, ...] = ("first", "last", "all", "split")
@@ -64,11 +64,14 @@ class MaxPool2d(Layer):
         # Gathering copies: without padding the images are read as they are.
         around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
         output = np.empty(self._output_shape, x.dtype)
-        self._losers = []
-        for images in self._parts:
-            pixels = self._window.gathered(around[images], self._output_shape[2:])
-            self._losers.append(pixels != np.maximum.reduce(pixels, out=output[images]))
+        self._losers = [self._compete(*own) for own in part_by_part(self._parts, around, output)]
         return output
+
+    def _compete(self, images: Array, output: Array) -> npt.NDArray[np.bool_]:
+        """Write the maximum of each window to ``output`` and return which of its pixels are smaller, ``(pixels of a window, *output.shape)``."""
+        pixels = self._window.gathered(images, output.shape[2:])
+        losers: npt.NDArray[np.bool_] = pixels != np.maximum.reduce(pixels, out=output)
+        return losers
 
     def _fit(self, input_shape: tuple[int, ...]) -> None:
         """Work out what depends on nothing but the shape of the input, which is nearly always that of the input before."""
@@ -77,7 +80,11 @@ class MaxPool2d(Layer):
         (top, bottom), (left, right) = self._sides
         self._padded_shape = (batch, channels, top + height + bottom, left + width + right)
         self._parts = parts(batch, math.prod(self._padded_shape[1:]), PART)
-        self._starts, self._steps = self._window.places((self._parts[0].stop, *self._padded_shape[1:]), size, backwards=self.ties == "last")
+        starts, pixels = self._window.places((self._parts[0].stop, *self._padded_shape[1:]), size)
+        order = np.arange(len(pixels)) if self.ties == "first" else np.arange(len(pixels))[::-1]
+        self._starts = starts + pixels[order[0]]
+        steps = np.diff(pixels[order]).astype(np.min_scalar_type(-pixels.max() - 1))  # in as few bytes as the sum of all of them takes
+        self._steps = list(zip(order[:-1].tolist(), steps, strict=True))[::-1]
         self._input_shape, self._output_shape = input_shape, (batch, channels, *size)
 
     def backward(self, grad_output: Array) -> Array:
@@ -94,28 +101,26 @@ class MaxPool2d(Layer):
         self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
         grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
         give = self._give_one if self.ties in ("first", "last") else self._give_all
-        for images, losers in zip(self._parts, self._losers, strict=True):
-            give(grad_output[images], losers, grad_padded[images])
+        for losers, own in zip(self._losers, part_by_part(self._parts, grad_output, grad_padded), strict=True):
+            give(losers, *own)
         return cropped(grad_padded, self._sides)
 
-    def _give_one(self, grad_output: Array, losers: npt.NDArray[np.bool_], grad_padded: Array) -> None:
+    def _give_one(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
         """Give each window's gradient to its only winner.
 
         The first winner lies ``l0 * (d1 + l1 * (d2 + l2 * ...))`` behind the window's first pixel: l is 1 for a loser and 0 for a winner, and d how
         far each pixel lies behind the one before it. The last winner is the first one from the other end.
         """
-        if self.ties == "last":
-            losers = losers[::-1]
-        behind: Any = 0
-        for step, loses in zip(self._steps, losers[-2::-1].view(np.int8), strict=True):
-            behind = (behind + step) * loses
+        losers, behind = losers.view(np.int8), 0
+        for pixel, step in self._steps:
+            behind = (behind + step) * losers[pixel]
         pixels, places = grad_padded.reshape(-1), self._starts[: len(grad_output)] + behind
         if self._overlaps:
             np.add.at(pixels, places, grad_output)
         else:
             pixels[places] = grad_output
 
-    def _give_all(self, grad_output: Array, losers: npt.NDArray[np.bool_], grad_padded: Array) -> None:
+    def _give_all(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
         """Give each window's gradient to all of its winners, whole or in equal parts."""
         winners = ~losers
         share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output

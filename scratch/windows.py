@@ -102,25 +102,21 @@ class Window:
         """Whether a pixel can belong to several windows."""
         return any(reach > stride for reach, stride in zip(self.reach, self.stride, strict=True))
 
-    def places(self, shape: tuple[int, ...], output_size: tuple[int, ...], backwards: bool) -> tuple[npt.NDArray[np.intp], list[Any]]:
+    def places(self, shape: tuple[int, ...], output_size: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Return where pixels lie in padded images of this shape that are laid out in one row.
 
         Returns
         -------
         array of shape (batch, channels, output height, output width)
-            The place of each window's first pixel, of its last one where the windows are read ``backwards``.
-        list of integers
-            How far each pixel of a window lies behind the one before it, beginning with the last; in a type as narrow as their sums allow.
+            The place of each window's first pixel.
+        array of shape (pixels of a window,)
+            How far each pixel of a window lies behind its first one.
         """
         batch, channels, height, width = shape
         rows, columns = (np.arange(count) * stride for count, stride in zip(output_size, self.stride, strict=True))
         down, right = (np.arange(count) * dilation for count, dilation in zip(self.kernel, self.dilation, strict=True))
         images = np.arange(batch * channels).reshape(batch, channels, 1, 1) * (height * width)
-        pixels = (down[:, None] * width + right).ravel()
-        if backwards:
-            pixels = pixels[::-1]
-        behind = np.diff(pixels).astype(np.min_scalar_type(-pixels.max() - 1))
-        return images + (rows[:, None] * width + columns) + pixels[0], list(behind[::-1])
+        return images + (rows[:, None] * width + columns), (down[:, None] * width + right).ravel()
 
     def add(self, images: Array, values: Array) -> None:
         """Add a number for each pixel of each window to padded images; ``values`` is shaped like the view of :meth:`over`.
@@ -179,6 +175,11 @@ def parts(batch: int, size: int, most: int) -> list[slice]:
     """Return a batch, whose images take ``size`` numbers each, in parts that take at most so many, unless a single image takes more."""
     count = max(1, most // max(1, size))
     return [slice(start, min(start + count, batch)) for start in range(0, max(1, batch), count)]
+
+
+def part_by_part(divided: list[slice], *arrays: Array) -> list[tuple[Array, ...]]:
+    """Return what each part of a batch has of some arrays; all of them, as they are, if there is one part."""
+    return [arrays] if len(divided) == 1 else [tuple(array[part] for array in arrays) for part in divided]
 
 
 def cropped(x: Array, sides: Sides) -> Array:

@@ -69,8 +69,7 @@ BLACK = -0.5
 
 def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
     """Return images as ``(count, 1, 28, 28)`` floats from -0.5 to 0.5."""
-    x: Images = images[:, None].astype(dtype)
-    x /= 255
+    x: Images = np.divide(images[:, None], 255, dtype=dtype)
     x += BLACK
     return x
 
