@@ -77,6 +77,6 @@ class Columns:
     def _gather(self, images: Array, columns: Array) -> None:
         """Write the columns of some images."""
         windows = self._window.over(images, self._output_size)
-        by_group = (len(images), self._groups, -1, *windows.shape[2:])
+        by_group = (len(images), self._groups, images.shape[1] // self._groups, *windows.shape[2:])
         taps = columns[:, :, :-1] if self._ones else columns
         taps.reshape(by_group)[...] = windows.reshape(by_group)

@@ -95,7 +95,7 @@ class Window:
     def gathered(self, images: Array, output_size: tuple[int, ...]) -> Array:
         """Return a copy of such views, one after another: ``(pixels of a window, batch, channels, output height, output width)``."""
         view = self.over(images, output_size).transpose(2, 3, 0, 1, 4, 5)
-        return view.reshape(-1, *view.shape[2:])
+        return view.reshape(len(view) * view.shape[1], *view.shape[2:])
 
     @property
     def overlaps(self) -> bool:

@@ -135,6 +135,15 @@ def test_copied_layer_goes_on_alone(kind: Any, between: str) -> None:
     assert all(np.array_equal(other.grads[name], expected.grads[name]) for name in expected.grads)
 
 
+@pytest.mark.parametrize("kind", [lambda: scratch.Conv2d(2, 3, 3, rng=np.random.default_rng(0)), lambda: scratch.MaxPool2d(2)], ids=["conv", "pool"])
+def test_batch_without_images(kind: Any) -> None:
+    layer, x = kind(), np.zeros((0, 2, 6, 6))
+    output = layer.forward(x)
+    assert output.shape[0] == 0
+    assert layer.backward(output).shape == x.shape
+    assert not any(grad.any() for grad in layer.grads.values())
+
+
 def test_initializer_gets_what_it_needs() -> None:
     seen: list[Any] = []
 
