@@ -15,8 +15,8 @@ import numpy as np
 from scratch.layer import Array
 from scratch.windows import PART, Window, part_by_part, parts
 
-KEPT = 2**22
-"""How many numbers the columns of a batch have at most if they are kept for the way back, 16 MiB in float32: more are sooner gathered anew."""
+KEPT = 2**20
+"""How many numbers the columns of a batch have at most if they are kept for the way back, 4 MiB in float32: of more each part is gathered anew."""
 
 
 class Columns:
@@ -39,13 +39,14 @@ class Columns:
     def __init__(self, window: Window, groups: int, ones: bool) -> None:
         self._window, self._groups, self._ones = window, groups, ones
         self._images: Array = np.empty(0)
-        self._output_size: tuple[int, ...] = ()
+        self._shape: tuple[int, ...] = ()
+        self._strides: tuple[int, ...] = ()
         self.parts: list[slice] = []
         self._memory: Array = np.empty(0)
         self._keeps = self._gathered = False
 
     def turn_to(self, images: Array, output_size: tuple[int, ...]) -> None:
-        """Take padded images as the batch at hand; they must not change until the next batch."""
+        """Take padded images, in C order, as the batch at hand; they must not change until the next batch."""
         if images.shape != self._images.shape or images.dtype != self._images.dtype:
             self._make_room(images, output_size)
         self._images, self._gathered = images, False
@@ -57,7 +58,9 @@ class Columns:
         self.parts = parts(len(images), math.prod(shape), PART)
         self._keeps = len(self.parts) == 1 or len(images) * math.prod(shape) <= KEPT
         self._memory = np.ones((len(images) if self._keeps else self.parts[0].stop, *shape), images.dtype)
-        self._output_size = output_size
+        windows = self._window.over(images, output_size)
+        windows = windows.reshape(len(images), self._groups, images.shape[1] // self._groups, *windows.shape[2:])
+        self._shape, self._strides = windows.shape[1:], windows.strides
 
     def beside(self, array: Array) -> Iterator[tuple[Array, Array]]:
         """Yield the columns of each part of the batch, ``(images, groups, taps, positions)``, and the same part of an array.
@@ -76,7 +79,6 @@ class Columns:
 
     def _gather(self, images: Array, columns: Array) -> None:
         """Write the columns of some images."""
-        windows = self._window.over(images, self._output_size)
-        by_group = (len(images), self._groups, images.shape[1] // self._groups, *windows.shape[2:])
+        windows = np.ndarray((len(images), *self._shape), images.dtype, images, 0, self._strides)
         taps = columns[:, :, :-1] if self._ones else columns
-        taps.reshape(by_group)[...] = windows.reshape(by_group)
+        taps.reshape(windows.shape)[...] = windows

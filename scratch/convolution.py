@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scratch.columns import Columns
 from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.layer import Array, Layer
-from scratch.windows import NOTHING, Pair, Sides, Window, cropped, padded, pair, part_by_part, whole
+from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, part_by_part, whole
 
 
 class Conv2d(Layer):
@@ -82,9 +82,7 @@ class Conv2d(Layer):
             self.params["bias"] = np.zeros(channels_out, dtype)
         self._window = Window(self.kernel_size, self.stride, self.padding, self.dilation)
         self._columns = Columns(self._window, self.groups, ones=bias)
-        self._sides: Sides = NOTHING
-        self._padded_shape: tuple[int, ...] = ()
-        self._output_shape: tuple[int, ...] | None = None
+        self._input_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of ``x``.
@@ -99,21 +97,24 @@ class Conv2d(Layer):
             With ``output = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
-        weight = self.params["weight"]
-        if x.shape[1] != weight.shape[1] * self.groups:
-            of_groups = "" if self.groups == 1 else f" in each of {self.groups} groups"
-            raise ValueError(
-                f"Conv2d: the input has {x.shape[1]} channels (shape {x.shape}), the filters have {weight.shape[1]}{of_groups} (shape {weight.shape})"
-            )
-        self._sides, size = self._window.fitted(x.shape[2:])
-        around = padded(x, self._sides)  # a copy: x may change afterwards
-        self._columns.turn_to(around, size)
-        self._padded_shape, self._output_shape = around.shape, (len(x), len(weight), *size)
-        output = np.empty(self._output_shape, x.dtype)
-        filters = self._filters()
+        if x.shape != self._input_shape:
+            self._fit(x.shape)
+        self._columns.turn_to(padded(x, self._sides), self._output_shape[2:])  # a copy: x may change afterwards
+        output, filters = np.empty(self._output_shape, x.dtype), self._filters()
         for columns, rows in self._columns.beside(self._by_group(output)):
             np.matmul(filters, columns, out=rows)
         return output
+
+    def _fit(self, input_shape: tuple[int, ...]) -> None:
+        """Work out what depends on the shape of the input alone, which is nearly always that of the input before."""
+        weight, (batch, channels, height, width) = self.params["weight"], input_shape
+        if channels != weight.shape[1] * self.groups:
+            of_groups = "" if self.groups == 1 else f" in each of {self.groups} groups"
+            found = f"the input has {channels} channels (shape {input_shape})"
+            raise ValueError(f"Conv2d: {found}, the filters have {weight.shape[1]}{of_groups} (shape {weight.shape})")
+        self._sides, size = self._window.fitted((height, width))
+        self._padded_shape = padded_shape(input_shape, self._sides)
+        self._input_shape, self._output_shape = input_shape, (batch, len(weight), *size)
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient; leave those of weight and bias in ``grads``.
@@ -141,7 +142,7 @@ class Conv2d(Layer):
 
     def backward_params(self, grad_output: Array) -> None:
         """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
-        self.check_grad_output(grad_output, self._output_shape)
+        self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
         rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
         # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
         products = [np.matmul(columns, own.transpose(0, 1, 3, 2)) for columns, own in self._columns.beside(rows)]

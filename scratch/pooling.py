@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from scratch.keeping import kept
 from scratch.layer import Array, Layer
-from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, part_by_part, parts, pooling_window
+from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, part_by_part, parts, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
 TIE_RULES: tuple[TieRule, ...] = ("first", "last", "all", "split")
@@ -77,8 +77,7 @@ class MaxPool2d(Layer):
         """Work out what depends on nothing but the shape of the input, which is nearly always that of the input before."""
         batch, channels, height, width = input_shape
         self._sides, size = self._window.fitted((height, width))
-        (top, bottom), (left, right) = self._sides
-        self._padded_shape = (batch, channels, top + height + bottom, left + width + right)
+        self._padded_shape = padded_shape(input_shape, self._sides)
         self._parts = parts(batch, math.prod(self._padded_shape[1:]), PART)
         starts, pixels = self._window.places((self._parts[0].stop, *self._padded_shape[1:]), size)
         order = np.arange(len(pixels)) if self.ties == "first" else np.arange(len(pixels))[::-1]

@@ -164,11 +164,16 @@ def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     """Return a copy of images with this value around them."""
     if sides == NOTHING:
         return x.copy()
-    (top, bottom), (left, right) = sides
-    batch, channels, height, width = x.shape
-    result = np.full((batch, channels, top + height + bottom, left + width + right), value, x.dtype)
-    result[:, :, top : top + height, left : left + width] = x
+    (top, _), (left, _) = sides
+    result = np.full(padded_shape(x.shape, sides), value, x.dtype)
+    result[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
     return result
+
+
+def padded_shape(shape: tuple[int, ...], sides: Sides) -> tuple[int, ...]:
+    """Return the shape of images of this shape after :func:`padded`."""
+    batch, channels, height, width = shape
+    return batch, channels, height + sum(sides[0]), width + sum(sides[1])
 
 
 def parts(batch: int, size: int, most: int) -> list[slice]:
