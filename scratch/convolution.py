@@ -1,25 +1,21 @@
 """Two-dimensional convolution (cross-correlation, as everywhere in deep learning) as matrix products.
 
-Each window of the padded image becomes a column of ``channels * kernel_height * kernel_width`` numbers, its taps ("im2col"); the filters, flattened
-to rows, multiply all columns at once. The backward pass is two products with the roles exchanged. The batch is worked through in parts whose columns
-fit into the processor's cache: memory is slower than arithmetic.
+Each window of the padded image becomes a column of ``channels * kernel_height * kernel_width`` numbers, its taps; the filters, flattened to rows,
+multiply all columns at once. The backward pass is two products with the roles exchanged.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from functools import reduce
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from scratch.columns import Columns
 from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.layer import Array, Layer
-from scratch.windows import Pair, Sides, Window, cropped, padded, pair, whole
-
-COLUMNS = 2**19
-"""How many numbers the columns of one part of the batch have at most, unless a single image has more: 2 MiB in float32."""
+from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, part_by_part, whole
 
 
 class Conv2d(Layer):
@@ -85,10 +81,8 @@ class Conv2d(Layer):
         if bias:
             self.params["bias"] = np.zeros(channels_out, dtype)
         self._window = Window(self.kernel_size, self.stride, self.padding, self.dilation)
-        self._sides: Sides = ((0, 0), (0, 0))
-        self._padded: Array | None = None
-        self._columns: Array | None = None
-        self._output_shape: tuple[int, ...] | None = None
+        self._columns = Columns(self._window, self.groups, ones=bias)
+        self._input_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of ``x``.
@@ -103,21 +97,24 @@ class Conv2d(Layer):
             With ``output = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
-        weight = self.params["weight"]
-        if x.shape[1] != weight.shape[1] * self.groups:
-            of_groups = "" if self.groups == 1 else f" in each of {self.groups} groups"
-            raise ValueError(
-                f"Conv2d: the input has {x.shape[1]} channels (shape {x.shape}), the filters have {weight.shape[1]}{of_groups} (shape {weight.shape})"
-            )
-        self._sides, size = self._window.fitted((x.shape[2], x.shape[3]))
-        self._output_shape = (len(x), len(weight), *size)
-        self._padded = padded(x, self._sides)  # a copy: x may change afterwards
-        self._columns = None
-        output = np.empty(self._output_shape, x.dtype)
-        rows, filters = self._by_group(output), self._filters()
-        for images, columns in self._parts(output.shape):
-            np.matmul(filters, columns, out=rows[images])
+        if x.shape != self._input_shape:
+            self._fit(x.shape)
+        self._columns.turn_to(padded(x, self._sides), self._output_shape[2:])  # a copy: x may change afterwards
+        output, filters = np.empty(self._output_shape, x.dtype), self._filters()
+        for columns, rows in self._columns.beside(self._by_group(output)):
+            np.matmul(filters, columns, out=rows)
         return output
+
+    def _fit(self, input_shape: tuple[int, ...]) -> None:
+        """Work out what depends on the shape of the input alone, which is nearly always that of the input before."""
+        weight, (batch, channels, height, width) = self.params["weight"], input_shape
+        if channels != weight.shape[1] * self.groups:
+            of_groups = "" if self.groups == 1 else f" in each of {self.groups} groups"
+            found = f"the input has {channels} channels (shape {input_shape})"
+            raise ValueError(f"Conv2d: {found}, the filters have {weight.shape[1]}{of_groups} (shape {weight.shape})")
+        self._sides, size = self._window.fitted((height, width))
+        self._padded_shape = padded_shape(input_shape, self._sides)
+        self._input_shape, self._output_shape = input_shape, (batch, len(weight), *size)
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient; leave those of weight and bias in ``grads``.
@@ -136,21 +133,20 @@ class Conv2d(Layer):
         """
         grad_output = np.ascontiguousarray(grad_output)
         self.backward_params(grad_output)
-        assert self._padded is not None
-        channels, filters = self._padded.shape[1], self._taps().transpose(0, 2, 1)
-        rows, grad_padded = self._by_group(grad_output), np.zeros_like(self._padded)
-        for images in self._slices(grad_output.shape):
-            grad_columns = filters @ rows[images]
-            self._window.add(grad_padded[images], grad_columns.reshape(-1, channels, *self.kernel_size, *grad_output.shape[2:]))
+        filters, rows = self._taps().transpose(0, 2, 1), self._by_group(grad_output)
+        grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
+        for own_rows, own_padded in part_by_part(self._columns.parts, rows, grad_padded):
+            grad_columns = filters @ own_rows
+            self._window.add(own_padded, grad_columns.reshape(-1, grad_padded.shape[1], *self.kernel_size, *grad_output.shape[2:]))
         return cropped(grad_padded, self._sides)
 
     def backward_params(self, grad_output: Array) -> None:
         """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
-        self.check_grad_output(grad_output, self._output_shape)
+        self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
         rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
         # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
-        parts = [np.matmul(columns, rows[images].transpose(0, 1, 3, 2)) for images, columns in self._parts(grad_output.shape)]
-        grad = sum(part[0] if len(part) == 1 else part.sum(axis=0) for part in parts)
+        products = [np.matmul(columns, own.transpose(0, 1, 3, 2)) for columns, own in self._columns.beside(rows)]
+        grad = reduce(np.add, [product[0] if len(product) == 1 else product.sum(axis=0) for product in products])
         weight = self.params["weight"]
         self.grads["weight"] = grad[:, : weight[0].size].transpose(0, 2, 1).reshape(weight.shape)
         if "bias" in self.params:
@@ -171,34 +167,6 @@ class Conv2d(Layer):
         """Return an output, or its gradient, as matrices, ``(batch, groups, filters of a group, positions)``."""
         batch, channels, height, width = output.shape
         return output.reshape(batch, self.groups, channels // self.groups, height * width)
-
-    def _slices(self, output_shape: tuple[int, ...]) -> list[slice]:
-        """Return the batch in parts whose columns fit into the cache."""
-        taps = self.params["weight"][0].size * self.groups
-        count = max(1, COLUMNS // (taps * output_shape[2] * output_shape[3]))
-        return [slice(start, start + count) for start in range(0, max(1, output_shape[0]), count)]
-
-    def _parts(self, output_shape: tuple[int, ...]) -> Iterator[tuple[slice, Array]]:
-        """Yield which images are in each part of the batch, and their columns, ``(images, groups, taps + 1, positions)``.
-
-        To gather the columns a second time for the backward pass is faster than to keep those of a whole batch.
-        """
-        slices = self._slices(output_shape)
-        if len(slices) == 1 and self._columns is not None:
-            yield slices[0], self._columns
-            return
-        assert self._padded is not None
-        windows, weight = self._window.over(self._padded, output_shape[2:]), self.params["weight"]
-        shape = (self.groups, *weight.shape[1:], *output_shape[2:])
-        taps = weight[0].size
-        for part in slices:
-            images = windows[part]
-            columns = np.empty((len(images), self.groups, taps + ("bias" in self.params), math.prod(output_shape[2:])), windows.dtype)
-            columns[:, :, :taps].reshape(-1, *shape)[...] = images.reshape(-1, *shape)
-            columns[:, :, taps:] = 1
-            if len(slices) == 1:
-                self._columns = columns
-            yield part, columns
 
 
 def _checked(weight: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scratch.layer import Array
 
 Labels = npt.NDArray[np.integer[Any]]
+OneHot = npt.NDArray[np.bool_]
 
 
 class SoftmaxCrossEntropy:
@@ -25,7 +26,7 @@ class SoftmaxCrossEntropy:
 
     def __init__(self) -> None:
         self._probabilities: Array | None = None
-        self._labels: Labels | None = None
+        self._onehot: OneHot | None = None
 
     def forward(self, logits: Array, labels: Labels) -> Array:
         """Return the loss.
@@ -41,21 +42,19 @@ class SoftmaxCrossEntropy:
         array of shape ()
             In the dtype of the logits.
         """
-        _check_labelled("SoftmaxCrossEntropy", "logits", logits, labels)
+        self._onehot = _onehot("SoftmaxCrossEntropy", "logits", logits, labels)
         shifted = logits - logits.max(axis=1, keepdims=True)
         exponentials = np.exp(shifted)
         sums = exponentials.sum(axis=1, keepdims=True)
         self._probabilities = exponentials / sums
-        self._labels = labels.copy()
-        losses = np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]
+        losses = np.log(sums[:, 0]) - shifted[self._onehot]
         return np.asarray(losses.sum() / len(losses), logits.dtype)
 
     def backward(self) -> Array:
         """Return the gradient of the loss for the logits, ``(p - onehot(labels)) / batch``, of shape (batch, classes)."""
-        if self._probabilities is None or self._labels is None:
+        if self._probabilities is None or self._onehot is None:
             raise RuntimeError("SoftmaxCrossEntropy: backward was called before forward; there is no loss to differentiate")
-        grad = self._probabilities.copy()
-        grad[np.arange(len(grad)), self._labels] -= 1
+        grad: Array = self._probabilities - self._onehot
         grad /= len(grad)
         return grad
 
@@ -64,8 +63,8 @@ class NLLLoss:
     """The mean over the batch of the negative log-probability of the label, after :class:`~scratch.logsoftmax.LogSoftmax`."""
 
     def __init__(self) -> None:
-        self._log_probabilities: Array | None = None
-        self._labels: Labels | None = None
+        self._dtype: np.dtype[np.floating[Any]] | None = None
+        self._onehot: OneHot | None = None
 
     def forward(self, log_probabilities: Array, labels: Labels) -> Array:
         """Return the loss.
@@ -81,16 +80,15 @@ class NLLLoss:
         array of shape ()
             In the dtype of the log-probabilities.
         """
-        _check_labelled("NLLLoss", "log-probabilities", log_probabilities, labels)
-        self._log_probabilities, self._labels = log_probabilities.copy(), labels.copy()
-        return np.asarray(-log_probabilities[np.arange(len(labels)), labels].mean())
+        self._onehot, self._dtype = _onehot("NLLLoss", "log-probabilities", log_probabilities, labels), log_probabilities.dtype
+        return np.asarray(-log_probabilities[self._onehot].mean())
 
     def backward(self) -> Array:
         """Return the gradient of the loss for the log-probabilities, -1 / batch at the labels and 0 elsewhere, of shape (batch, classes)."""
-        if self._log_probabilities is None or self._labels is None:
+        if self._onehot is None:
             raise RuntimeError("NLLLoss: backward was called before forward; there is no loss to differentiate")
-        grad = np.zeros_like(self._log_probabilities)
-        grad[np.arange(len(grad)), self._labels] = -1 / len(grad)
+        grad: Array = np.zeros(self._onehot.shape, self._dtype)
+        grad[self._onehot] = -1 / len(grad)
         return grad
 
 
@@ -128,12 +126,14 @@ class MSELoss:
         return 2 * self._difference / self._difference.size
 
 
-def _check_labelled(loss: str, name: str, scores: Array, labels: Labels) -> None:
-    """Raise a ValueError unless there are scores of shape (batch, classes) and a label of one of the classes for each row."""
+def _onehot(loss: str, name: str, scores: Array, labels: Labels) -> OneHot:
+    """Return which class is each row's label, of shape (batch, classes); a ValueError unless each row of scores has a label among its classes."""
     if scores.ndim != 2 or scores.dtype.kind != "f":
         raise ValueError(f"{loss}: the {name} are {scores.dtype} of shape {scores.shape}, expected floats of shape (batch, classes)")
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(f"{loss}: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {scores.shape[:1]}")
     classes = scores.shape[1]
-    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+    onehot: OneHot = labels[:, None] == np.arange(classes)
+    if np.count_nonzero(onehot) != len(labels):  # a label that is no class leaves its row empty
         raise ValueError(f"{loss}: the labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
+    return onehot

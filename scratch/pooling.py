@@ -5,14 +5,15 @@ Ties are no rare accident: on MNIST, whose background is constant, most 2x2 wind
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from scratch.keeping import kept
 from scratch.layer import Array, Layer
-from scratch.windows import Pair, Sides, Window, cropped, padded, pooling_window
+from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, part_by_part, parts, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
 TIE_RULES: tuple[TieRule, ...] = ("first", "last", "all", "split")
@@ -41,11 +42,9 @@ class MaxPool2d(Layer):
         if ties not in TIE_RULES:
             raise ValueError(f"ties={ties!r}: expected one of {', '.join(TIE_RULES)}")
         self.ties: TieRule = ties
-        self._losers: npt.NDArray[np.bool_] | None = None
-        self._places: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None
-        self._sides: Sides = ((0, 0), (0, 0))
-        self._padded_shape: tuple[int, ...] = ()
-        self._output_shape: tuple[int, ...] | None = None
+        self._overlaps = self._window.overlaps
+        self._input_shape: tuple[int, ...] | None = None
+        self._losers: list[npt.NDArray[np.bool_]] = []
 
     def forward(self, x: Array) -> Array:
         """Return the maximum of each window.
@@ -60,16 +59,32 @@ class MaxPool2d(Layer):
             With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
-        self._sides, size = self._window.fitted((x.shape[2], x.shape[3]))
+        if x.shape != self._input_shape:
+            self._fit(x.shape)
         # Gathering copies: without padding the images are read as they are.
-        around = padded(x, self._sides, -np.inf) if any(map(any, self._sides)) else np.ascontiguousarray(x)
-        pixels = self._window.gathered(around, size)
-        output: Array = np.maximum.reduce(pixels)
-        self._losers = pixels != output
-        if around.shape != self._padded_shape:
-            self._places = None
-        self._padded_shape, self._output_shape = around.shape, output.shape
+        around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
+        output = np.empty(self._output_shape, x.dtype)
+        self._losers = [self._compete(*own) for own in part_by_part(self._parts, around, output)]
         return output
+
+    def _compete(self, images: Array, output: Array) -> npt.NDArray[np.bool_]:
+        """Write the maximum of each window to ``output`` and return which of its pixels are smaller, ``(pixels of a window, *output.shape)``."""
+        pixels = self._window.gathered(images, output.shape[2:])
+        losers: npt.NDArray[np.bool_] = pixels != np.maximum.reduce(pixels, out=output)
+        return losers
+
+    def _fit(self, input_shape: tuple[int, ...]) -> None:
+        """Work out what depends on nothing but the shape of the input, which is nearly always that of the input before."""
+        batch, channels, height, width = input_shape
+        self._sides, size = self._window.fitted((height, width))
+        self._padded_shape = padded_shape(input_shape, self._sides)
+        self._parts = parts(batch, math.prod(self._padded_shape[1:]), PART)
+        starts, pixels = self._window.places((self._parts[0].stop, *self._padded_shape[1:]), size)
+        order = np.arange(len(pixels)) if self.ties == "first" else np.arange(len(pixels))[::-1]
+        self._starts = starts + pixels[order[0]]
+        steps = np.diff(pixels[order]).astype(np.min_scalar_type(-pixels.max() - 1))  # in as few bytes as the sum of all of them takes
+        self._steps = list(zip(order[:-1].tolist(), steps, strict=True))[::-1]
+        self._input_shape, self._output_shape = input_shape, (batch, channels, *size)
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: every window's gradient goes to its winner, and adds up where windows overlap.
@@ -82,41 +97,31 @@ class MaxPool2d(Layer):
         -------
         array of shape (batch, channels, height, width)
         """
-        self.check_grad_output(grad_output, self._output_shape)
-        assert self._losers is not None
+        self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
         grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
-        if self.ties in ("first", "last"):
-            self._give(grad_output, grad_padded.reshape(-1))
-        else:
-            winners = ~self._losers
-            share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
-            for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), winners, strict=True):
-                np.add(grad_pixel, kept(share, wins), out=grad_pixel)
+        give = self._give_one if self.ties in ("first", "last") else self._give_all
+        for losers, own in zip(self._losers, part_by_part(self._parts, grad_output, grad_padded), strict=True):
+            give(losers, *own)
         return cropped(grad_padded, self._sides)
 
-    def _give(self, grad_output: Array, pixels: Array) -> None:
-        """Give each window's gradient to its only winner, which ``pixels`` has in one row with all others."""
-        if self._places is None:
-            self._places = self._window.places(self._padded_shape, grad_output.shape[2:])
-        starts, steps = self._places
-        places = steps.take(self._winner())
-        places += starts
-        if self._window.overlaps:
+    def _give_one(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
+        """Give each window's gradient to its only winner.
+
+        The first winner lies ``l0 * (d1 + l1 * (d2 + l2 * ...))`` behind the window's first pixel: l is 1 for a loser and 0 for a winner, and d how
+        far each pixel lies behind the one before it. The last winner is the first one from the other end.
+        """
+        losers, behind = losers.view(np.int8), 0
+        for pixel, step in self._steps:
+            behind = (behind + step) * losers[pixel]
+        pixels, places = grad_padded.reshape(-1), self._starts[: len(grad_output)] + behind
+        if self._overlaps:
             np.add.at(pixels, places, grad_output)
         else:
             pixels[places] = grad_output
 
-    def _winner(self) -> npt.NDArray[np.integer[Any]]:
-        """Return the number of the pixel that wins in each window.
-
-        The first winner's is the number of losers before it, ``l0 * (1 + l1 * (1 + l2 * ...))`` with l 1 for a loser and 0 for a winner; the last
-        one's is found from the other end.
-        """
-        assert self._losers is not None
-        count = len(self._losers)
-        losers = (self._losers if self.ties == "first" else self._losers[::-1]).view(np.uint8)
-        before = np.zeros(losers.shape[1:], np.min_scalar_type(count))
-        for loses in losers[-2::-1]:
-            before += 1
-            before *= loses
-        return before if self.ties == "first" else count - 1 - before
+    def _give_all(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
+        """Give each window's gradient to all of its winners, whole or in equal parts."""
+        winners = ~losers
+        share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
+        for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), winners, strict=True):
+            np.add(grad_pixel, kept(share, wins), out=grad_pixel)

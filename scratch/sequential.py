@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from scratch.composite import INPUT, Composite, Graph, Part, wired
 from scratch.layer import Array
 
@@ -67,13 +65,13 @@ class Sequential(Composite):
         In a convolution of images that gradient costs as much as all others together.
         """
         # Of the parts that have to be reached, those before the first one with parameters have nothing to leave.
-        parts = list(itertools.dropwhile(lambda part: not part.params, list(self.parts.values())[self._first_trained() :]))
-        if not parts:
-            return
-        first, *others = parts
-        for part in reversed(others):
+        parts = list(self.parts.values())[self._first_trained() :]
+        while parts and not parts[0].params:
+            parts.pop(0)
+        for part in parts[:0:-1]:
             grad_output = part.backward(grad_output)
-        first.backward_params(grad_output)
+        if parts:
+            parts[0].backward_params(grad_output)
 
     def _first_trained(self) -> int:
         """Return the index of the first part that the backward pass has to reach: all are reached if none is frozen."""
@@ -121,4 +119,6 @@ class Sequential(Composite):
         return self._without_frozen(super().grads)
 
     def _without_frozen(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        if not self.frozen:
+            return arrays
         return {key: value for key, value in arrays.items() if key.rpartition(".")[0] not in self.frozen}

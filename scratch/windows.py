@@ -19,6 +19,9 @@ from scratch.layer import Array
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]
 """What is added to an image: ((top, bottom), (left, right))."""
+NOTHING: Sides = ((0, 0), (0, 0))
+PART = 2**19
+"""How many numbers of a batch are worked on at a time, so that they stay in the processor's cache: 2 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Window:
     def gathered(self, images: Array, output_size: tuple[int, ...]) -> Array:
         """Return a copy of such views, one after another: ``(pixels of a window, batch, channels, output height, output width)``."""
         view = self.over(images, output_size).transpose(2, 3, 0, 1, 4, 5)
-        return view.reshape(-1, *view.shape[2:])
+        return view.reshape(len(view) * view.shape[1], *view.shape[2:])
 
     @property
     def overlaps(self) -> bool:
@@ -159,15 +162,35 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
 
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     """Return a copy of images with this value around them."""
-    (top, bottom), (left, right) = sides
-    batch, channels, height, width = x.shape
-    result = np.full((batch, channels, top + height + bottom, left + width + right), value, x.dtype)
-    result[:, :, top : top + height, left : left + width] = x
+    if sides == NOTHING:
+        return x.copy()
+    (top, _), (left, _) = sides
+    result = np.full(padded_shape(x.shape, sides), value, x.dtype)
+    result[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
     return result
+
+
+def padded_shape(shape: tuple[int, ...], sides: Sides) -> tuple[int, ...]:
+    """Return the shape of images of this shape after :func:`padded`."""
+    batch, channels, height, width = shape
+    return batch, channels, height + sum(sides[0]), width + sum(sides[1])
+
+
+def parts(batch: int, size: int, most: int) -> list[slice]:
+    """Return a batch, whose images take ``size`` numbers each, in parts that take at most so many, unless a single image takes more."""
+    count = max(1, most // max(1, size))
+    return [slice(start, min(start + count, batch)) for start in range(0, max(1, batch), count)]
+
+
+def part_by_part(divided: list[slice], *arrays: Array) -> list[tuple[Array, ...]]:
+    """Return what each part of a batch has of some arrays; all of them, as they are, if there is one part."""
+    return [arrays] if len(divided) == 1 else [tuple(array[part] for array in arrays) for part in divided]
 
 
 def cropped(x: Array, sides: Sides) -> Array:
     """Return images without what :func:`padded` added."""
+    if sides == NOTHING:
+        return x
     (top, bottom), (left, right) = sides
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 

@@ -69,7 +69,9 @@ BLACK = -0.5
 
 def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
     """Return images as ``(count, 1, 28, 28)`` floats from -0.5 to 0.5."""
-    return np.asarray(images[:, None].astype(dtype) / 255 + BLACK)
+    x: Images = np.divide(images[:, None], 255, dtype=dtype)
+    x += BLACK
+    return x
 
 
 def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: int = 0, augment: int | None = None) -> Iterator[Batch]:

@@ -60,10 +60,10 @@ class Training:
         loss = float(self.loss.forward(output, batch.labels))
         self.model.backward_params(self.loss.backward())
         self.optimizer.step(self.model.grads)
-        hits, p = int((output.argmax(axis=1) == batch.labels).sum()), self.progressed
-        p.steps, p.images, p.hits, p.loss = p.steps + 1, p.images + len(batch.labels), p.hits + hits, p.loss + loss * len(batch.labels)
+        images, hits, p = len(batch.labels), int(np.count_nonzero(output.argmax(axis=1) == batch.labels)), self.progressed
+        p.steps, p.images, p.hits, p.loss = p.steps + 1, p.images + images, p.hits + hits, p.loss + loss * images
         p.diverged = not math.isfinite(loss)
-        return loss, hits / len(batch.labels)
+        return loss, hits / images
 
     def end_epoch(self, epoch: int, digits: Digits, dtype: np.dtype[Any]) -> dict[str, float]:
         """Test the network, note the epoch and return it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 import scratch
 from crosscheck.families import arranged
 from crosscheck.frameworks.pytorch_same import SameConv2d
-from scratch import convolution
+from scratch import columns, pooling
 from scratch.windows import Window
 
 
@@ -81,16 +82,66 @@ def test_same_bits_however_the_numbers_lie_in_memory(options: dict[str, Any], me
     assert results(layer, arranged(x, memory), arranged(grad_output, memory)) == results(layer, x, grad_output)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "gathered-anew"])
 @pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
-def test_parts_of_a_batch_change_no_output(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_a_batch_change_no_output(options: dict[str, Any], kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the batch is worked through whole or image by image, outputs and input gradients have the same bits."""
     rng = np.random.default_rng(0)
-    layer = scratch.Conv2d(4, 4, 3, rng=rng, dtype=np.float32, **options)
     x = rng.standard_normal((5, 4, 9, 8)).astype(np.float32)
-    grad_output = rng.standard_normal(layer.forward(x).shape).astype(np.float32)
-    whole = results(layer, x, grad_output)[:2]
-    monkeypatch.setattr(convolution, "COLUMNS", 1)
-    assert results(layer, x, grad_output)[:2] == whole
+
+    def layer() -> scratch.Conv2d:
+        return scratch.Conv2d(4, 4, 3, rng=np.random.default_rng(0), dtype=np.float32, **options)
+
+    grad_output = rng.standard_normal(layer().forward(x).shape).astype(np.float32)
+    whole = results(layer(), x, grad_output)
+    monkeypatch.setattr(columns, "PART", 1)
+    parts = results(layer(), x, grad_output)
+    assert parts[:2] == whole[:2]
+    if not kept:
+        monkeypatch.setattr(columns, "KEPT", 0)
+        assert results(layer(), x, grad_output) == parts
+
+
+@pytest.mark.parametrize("ties", pooling.TIE_RULES)
+@pytest.mark.parametrize("options", [{}, {"stride": 1, "padding": 1}], ids=["apart", "overlapping"])
+def test_parts_of_a_batch_change_no_pooling(options: dict[str, Any], ties: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (5, 2, 7, 6)).astype(np.float32)
+    whole = scratch.MaxPool2d(2, ties=ties, **options)
+    output = whole.forward(x)
+    grad_output = rng.standard_normal(output.shape).astype(np.float32)
+    monkeypatch.setattr(pooling, "PART", 2 * x[0].size)
+    parts = scratch.MaxPool2d(2, ties=ties, **options)
+    assert np.array_equal(parts.forward(x), output)
+    assert np.array_equal(parts.backward(grad_output), whole.backward(grad_output))
+
+
+@pytest.mark.parametrize("between", ["before forward", "before backward"])
+@pytest.mark.parametrize("kind", [lambda: scratch.Conv2d(2, 3, 3, rng=np.random.default_rng(0)), lambda: scratch.MaxPool2d(2)], ids=["conv", "pool"])
+def test_copied_layer_goes_on_alone(kind: Any, between: str) -> None:
+    """A copy has memory of its own, and all of it: what it computes is what the original would have computed."""
+    rng, layer = np.random.default_rng(0), kind()
+    first, second, third = rng.standard_normal((3, 2, 2, 6, 6))
+    grad_output = rng.standard_normal(layer.forward(first).shape)
+    if between == "before backward":
+        layer.forward(second)
+    other = copy.deepcopy(layer)
+    if between == "before forward":
+        other.forward(second)
+    layer.forward(third)  # must not reach the copy
+    expected = kind()
+    expected.forward(second)
+    assert np.array_equal(other.backward(grad_output), expected.backward(grad_output))
+    assert all(np.array_equal(other.grads[name], expected.grads[name]) for name in expected.grads)
+
+
+@pytest.mark.parametrize("kind", [lambda: scratch.Conv2d(2, 3, 3, rng=np.random.default_rng(0)), lambda: scratch.MaxPool2d(2)], ids=["conv", "pool"])
+def test_batch_without_images(kind: Any) -> None:
+    layer, x = kind(), np.zeros((0, 2, 6, 6))
+    output = layer.forward(x)
+    assert output.shape[0] == 0
+    assert layer.backward(output).shape == x.shape
+    assert not any(grad.any() for grad in layer.grads.values())
 
 
 def test_initializer_gets_what_it_needs() -> None:
