@@ -34,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_compilation_cache_dir", own.name)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # XLA's own caches, of programs for GPUs, would make the folder's name a part of what a program is found by.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     config.stash[KEPT] = kept, own
 
 
