@@ -95,16 +95,17 @@ class Arithmetic:
         return np.asarray(np.minimum(roundings, self.confidence * np.sqrt(roundings)))
 
     def error(self, bound: Bound) -> Array:
-        """Return the largest error that rounding explains, divided by the unit roundoff: ``grow(n) * T``."""
-        return np.asarray(self.grow(bound.roundings) * bound.terms)
+        """Return the largest error that rounding explains, divided by the unit roundoff: ``grow(n) * T``, and what underflow takes.
+
+        Products that underflow lose up to the smallest subnormal number each, whatever T is. It is part of the error, and not of the last comparison
+        alone, because what a layer loses reaches all that come after it.
+        """
+        underflow = bound.roundings * (self.smallest / self.unit)
+        return np.asarray(self.grow(bound.roundings) * bound.terms + underflow)
 
     def tolerance(self, bound: Bound) -> Array:
-        """Return the largest difference between subject and oracle that rounding explains, in the unit of the quantity.
-
-        Products that underflow lose up to the smallest subnormal number each, whatever T is.
-        """
-        underflow = bound.roundings * self.smallest
-        return np.asarray(self.sides * (self.unit * self.error(bound) + underflow))
+        """Return the largest difference between subject and oracle that rounding explains, in the unit of the quantity."""
+        return np.asarray(self.sides * self.unit * self.error(bound))
 
 
 @cache

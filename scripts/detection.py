@@ -73,7 +73,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
         type=at_least(0),
         default=None,
         metavar="N",
-        help=f"compare about so many quantities of right implementations (default {QUANTITIES:,}; with --quick each implementation once)",
+        help=f"compare at least so many quantities of right implementations (default {QUANTITIES:,}; with --quick each implementation once)",
     )
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of every random number (default 0)")
     parser.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes at a time (default 1)")

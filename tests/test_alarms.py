@@ -48,7 +48,7 @@ def test_plan_is_the_same_each_time_and_does_nothing_twice(planted: LayerTask) -
     trials = [(chunk.environment, chunk.dtype, number) for chunk in plan for number in range(chunk.first, chunk.last)]
     assert len(set(trials)) == len(trials)
     assert {chunk.environment for chunk in plan} == {alarms.DEFAULT}  # neither way calls another BLAS by what the task says
-    assert 20_000 <= len(trials) * len(planted.ways) * planted.quantities < 20_100
+    assert 20_000 < len(trials) * len(planted.ways) * planted.quantities < 1.01 * alarms.PLANNED * 20_000
 
 
 def test_environments_have_trials_of_their_own() -> None:
@@ -85,6 +85,7 @@ ONCE_ALARMS = [
     pytest.param("gelu by tanh", "float32", 10_001, id="zero times a square that leaves the range"),
     pytest.param("squared error", "float32", 1075, id="product leaves the range before it is divided"),
     pytest.param("squared error", "float32", 1119, id="terms underflow that are divided one by one"),
+    pytest.param("network tutorial", "float32", 6, id="what underflows in one layer reaches the next"),
 ]
 
 

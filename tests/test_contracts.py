@@ -25,6 +25,8 @@ NOT_ASKED = {
     "another_size_works": "no two shapes were given that differ in more than the number of samples",
     "declared_gradients_add_up": "gradients are not declared to accumulate",
     "modes_differ_only_where_they_should": "the subject has no modes",
+    "backward_keeps_its_mode": "the subject has no modes",
+    "minus_infinity_is_no_nan": "the operation itself is not finite where its input is minus infinity",
     "output_is_its_own": "the operation only rearranges its input: a view of it is usual",
     "grad_input_is_its_own": "the operation only rearranges its input: a view of the cotangent is usual",
 }
@@ -41,6 +43,8 @@ def bench_of(case: str, dtype: str) -> Bench:
         smaller,
         rearranges=case in ("flatten", "maxpool2d-1"),
         retrained=replace(call, params=other.params) if other.params else None,
+        reference=twin_of(case)[0],
+        drawn=lambda shape: replace(call_of(Run(case, shape[0], "normal", dtype, 0)), params=call.params),
     )
 
 

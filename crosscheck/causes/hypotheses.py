@@ -10,7 +10,7 @@ from crosscheck.causes import dropout, normalisation
 from crosscheck.causes.candidate import Hypothesis
 from crosscheck.causes.derivatives import derivative_at_the_wrong_value, derivative_left_out
 from crosscheck.causes.grids import digits_cut_off
-from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, onehot_left_out, softmax_twice, wrong_axis
+from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, labels_smoothed, onehot_left_out, softmax_twice, wrong_axis
 from crosscheck.causes.moved import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
 from crosscheck.causes.parameters import (
     bias_along_another_axis,
@@ -20,6 +20,7 @@ from crosscheck.causes.parameters import (
     updated_weight,
     weight_transposed,
 )
+from crosscheck.causes.penalty import weight_decay
 from crosscheck.causes.precision import inputs_rounded, lower_precision
 from crosscheck.causes.scale import constant_factor, not_computed
 from crosscheck.causes.ties import tie_rule
@@ -58,6 +59,8 @@ TOGETHER: tuple[Hypothesis, ...] = (
 HYPOTHESES: tuple[Hypothesis, ...] = (
     *TOGETHER,
     channels_permuted,
+    weight_decay,
+    labels_smoothed,
     constant_in_logarithm,
     digits_cut_off,
     inputs_rounded,

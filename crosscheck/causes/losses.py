@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from crosscheck.arithmetic import Bound
 from crosscheck.causes.candidate import Candidate, formula, recomputed
+from crosscheck.causes.penalty import chosen_by_people, multiple_of
 from crosscheck.failure import Failure
 from crosscheck.operation import Call
 from crosscheck.tracked import Operand, Tracked
@@ -109,6 +110,24 @@ def _slope(law: _Law, p: Operand, safe: Operand) -> Operand:
     return p * (ratio - (p * ratio).sum(axis=-1, keepdims=True)) if law.of_logits else ratio
 
 
+def labels_smoothed(failure: Failure) -> Iterator[Candidate]:
+    """Take a part of the target from the label and share it among all classes."""
+    law = _Law.of(failure)
+    if law is None or not law.of_logits:
+        return
+    classes, x = failure.call.x.shape[-1], Tracked.exact(failure.call.x, failure.arithmetic)
+    if failure.quantity == "grad_input":
+        part = multiple_of((law.onehot - 1 / classes) * law.share, failure.found.astype(np.float64) - failure.expected)
+    else:
+        even = float(law.loss(softmax(failure.call.x), np.full_like(law.onehot, 1 / classes)))
+        part = float(failure.found.reshape(-1)[0] - failure.expected.reshape(-1)[0]) / (even - float(failure.expected.reshape(-1)[0]))
+    if not 0 < part <= 1 or not chosen_by_people(part):
+        return
+    p, target = softmax(x), law.onehot * (1 - part) + part / classes
+    words = f"labels are smoothed: {part:.6g} of each target is shared among the {classes} classes"
+    yield formula(failure, "labels smoothed", words, law.loss(p, target) if failure.quantity == "output" else (p - target) * law.share)
+
+
 def onehot_left_out(failure: Failure) -> Iterator[Candidate]:
     """Hand back the probabilities themselves, without the 1 that has to be subtracted at the label."""
     law = _Law.of(failure)
@@ -168,8 +187,10 @@ class _Law:
                         return cls(onehot, cotangent * scale, scale, of_logits)
         return None
 
-    def loss(self, p: Operand) -> Operand:
-        """Return the loss of probabilities, in the shape of a scalar."""
+    def loss(self, p: Operand, target: npt.NDArray[np.float64] | None = None) -> Operand:
+        """Return the loss of probabilities, in the shape of a scalar, for the labels or for a target that is shared among several classes."""
+        if target is not None:
+            return -1 * (np.log(p) * target).sum() * self.scale
         own = (p * self.onehot).sum(axis=-1)
         return -1 * np.log(own).sum() * self.scale
 

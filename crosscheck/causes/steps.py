@@ -12,6 +12,7 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.causes import Cause
+from crosscheck.causes.penalty import chosen_by_people, multiple_of
 from crosscheck.chain import StageRun, sources_of
 from crosscheck.failure import Failure
 from crosscheck.isolated import with_reading
@@ -149,3 +150,20 @@ def _other_updates(failure: UpdateFailure) -> Iterator[tuple[str, str, Update, U
     for factor, name, words in factors:
         if factor != 1.0:
             yield name, words, update_of(replace(settings, lr=factor * settings.lr)), updated
+    yield from _with_constants_of_their_own(update, updated)
+
+
+def _with_constants_of_their_own(update: Update, updated: UpdatedParameter) -> Iterator[tuple[str, str, Update, UpdatedParameter]]:
+    """Yield a learning rate or a weight decay that was not declared, if it is a number that people choose: any other would explain anything."""
+    settings = update.settings
+    before = updated.before.astype(np.float64)
+    right = update.update(before, updated.grad.astype(np.float64), {name: value.astype(np.float64) for name, value in updated.state.items()})[0]
+    moved = updated.after.astype(np.float64) - before
+    if (factor := multiple_of(right - before, moved)) and chosen_by_people(factor):
+        words = f"the step is {factor:.6g} times as long: the learning rate is not the one declared"
+        yield "learning rate factor", words, update_of(replace(settings, lr=factor * settings.lr)), updated
+    if isinstance(settings, SgdSettings) and not settings.weight_decay:
+        decay = multiple_of(-settings.lr * before, before + moved - right)
+        if decay > 0 and chosen_by_people(decay):
+            words = f"weight decay of {decay:.6g} is in it, which is not declared"
+            yield "weight decay", words, update_of(replace(settings, weight_decay=decay)), updated

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.adapted import AdaptedLayer
-from crosscheck.adapters.convention import Instance
+from crosscheck.adapters.convention import Instance, Shape
 from crosscheck.arithmetic import Array
 from crosscheck.checks.repeating import Repeating
 from crosscheck.containment import as_array, contained
 from crosscheck.families import FAMILIES
-from crosscheck.operation import Call
+from crosscheck.operation import Call, Oracle
 from crosscheck.prepared import Prepared
 
 Results = dict[str, Array]
@@ -52,6 +52,10 @@ class Bench:
         The probability with which a dropout drops. Its forward pass is made to draw the same numbers each time.
     elements : int
         How many numbers all checks of the pair compare.
+    reference : Oracle, optional
+        The arbiter, where it can be asked about any input.
+    drawn : callable, optional
+        Makes a call with the same parameters of an input's shape; there where the reference is.
     """
 
     layer: AdaptedLayer
@@ -65,6 +69,8 @@ class Bench:
     retrained: Call | None = None
     dropped: float | None = None
     elements: int = 1
+    reference: Oracle | None = None
+    drawn: Callable[[Shape], Call] | None = None
     _repeating: dict[int, Repeating] = field(default_factory=dict)
     _forwards: int = 0
 
@@ -202,6 +208,9 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
         retrained=replace(call, params=second.params) if second.params else None,
         dropped=prepared.dropped,
         elements=prepared.elements,
+        # A recording, which has settled how many numbers there are, answers what it was asked and nothing else.
+        reference=next((reference.oracle for reference in prepared.references if reference.elements is None), None),
+        drawn=lambda size: replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params),
     )
 
 

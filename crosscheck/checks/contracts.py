@@ -16,6 +16,7 @@ import numpy as np
 from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
 from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.checks.drawn_masks import masks_are_drawn
+from crosscheck.checks.unusual import many_samples_work, minus_infinity_is_no_nan
 from crosscheck.containment import SubjectError, contained
 from crosscheck.judgement import Verdict
 from crosscheck.operation import Call, RefusedError
@@ -240,15 +241,33 @@ def modes_differ_only_where_they_should(bench: Bench) -> str:
         raise DoesNotApplyError("the reference's own output depends on the mode")
     outputs = []
     for training in (True, False):
-        instance: Any = bench.instance()
-        switch = getattr(instance, "switch", None)
-        with contained("changing the mode"):
-            modes = switch is not None and switch(training)
-        if not modes:
-            raise DoesNotApplyError("the subject has no modes")
+        instance = bench.instance()
+        _switch(instance, training)
         outputs.append(bench.forward(instance, bench.given(bench.call)))
     changed = differing(*outputs)
     return "training and evaluation mode give different outputs" if changed else ""
+
+
+def backward_keeps_its_mode(bench: Bench) -> str:
+    """The backward pass differentiates the forward pass that was, in the mode that it was in, whatever the mode is by then."""
+    bench.keeps("cache", "backward gets what it needs as arguments")
+    found = []
+    for by_then in (True, False):
+        instance = bench.instance()
+        _switch(instance, True)
+        bench.forward(instance, bench.given(bench.call))
+        _switch(instance, by_then)
+        found.append(copies(bench.backward(instance, bench.given(bench.call))))
+    changed = differing(*found)
+    return f"changed by a switch to evaluation between forward and backward: {changed}" if changed else ""
+
+
+def _switch(instance: Any, training: bool) -> None:
+    switch = getattr(instance, "switch", None)
+    with contained("changing the mode"):
+        modes = switch is not None and switch(training)
+    if not modes:
+        raise DoesNotApplyError("the subject has no modes")
 
 
 Contract = Callable[[Bench], str]
@@ -266,6 +285,7 @@ CONTRACTS: dict[str, Contract] = {
         declared_gradients_add_up,
         smaller_batch_works,
         larger_batch_works,
+        many_samples_work,
         another_size_works,
         parameters_may_change,
         backward_uses_the_last_forward,
@@ -274,7 +294,9 @@ CONTRACTS: dict[str, Contract] = {
         random_generators_are_not_seeded,
         forward_leaves_gradients,
         backward_is_linear,
+        minus_infinity_is_no_nan,
         modes_differ_only_where_they_should,
+        backward_keeps_its_mode,
     )
 }
 

@@ -187,7 +187,7 @@ class CotangentUpsideDown(Conv2d):
         return super().weight_gradient(grad_output[:, :, ::-1])
 
 
-@planted(CONV, at="weight.grad", hidden="a decay of 1e-4 stays below a tolerance of 1e-3")
+@planted(CONV, at="weight.grad", cause="weight decay", hidden="a decay of 1e-4 stays below a tolerance of 1e-3")
 class WeightDecayInTheGradient(Conv2d):
     """The layer adds weight decay to its gradient, which the optimizer adds as well."""
 

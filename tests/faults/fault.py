@@ -38,7 +38,7 @@ class Fault:
     Attributes
     ----------
     name : str
-        ``"convolution-kernel-flipped"``: the module that it stands in and the class.
+        ``"convolution-kernel-flipped"``: the module or package that it stands in and the class.
     words : str
         The mistake in a sentence.
     host : Host
@@ -78,7 +78,7 @@ def planted(host: Host, at: str, hidden: str, cause: str = "", missed: str = "")
     """Put a class with a mistake in it into the catalogue; its docstring is the mistake in words."""
 
     def register(kind: Kind) -> Kind:
-        area = kind.__module__.rpartition(".")[2]
+        area = kind.__module__.split(".")[1]
         name = f"{area}-{re.sub('(?<!^)(?=[A-Z])', '-', kind.__name__).lower()}"
         if name in _planted:
             raise ValueError(f"{name} is in the catalogue already")

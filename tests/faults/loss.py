@@ -94,7 +94,12 @@ class OneHotLeftOut(CrossEntropy):
         return np.zeros_like(self._x)
 
 
-@planted(LOSS, at="grad_input", hidden="it differs from the right one by the smoothing alone, and the loss, which people look at, is right")
+@planted(
+    LOSS,
+    at="grad_input",
+    cause="labels smoothed",
+    hidden="it differs from the right one by the smoothing alone, and the loss, which people look at, is right",
+)
 class LabelsSmoothedInTheGradient(CrossEntropy):
     """Labels are smoothed by 0.1 in the gradient, but not in the loss."""
 

@@ -214,6 +214,20 @@ def gradient(case: str, change: Change, cause: str | None) -> Fault:
 
 LOSS = "softmaxcrossentropy"
 
+
+def _smoothed_loss(right: Result, call: Call, oracle: Oracle) -> Result:
+    """Return the loss with a fifth of each target shared among all classes."""
+    total = 0.0
+    for row, label in zip(np.log(probabilities(call.x)), call.constants["labels"], strict=True):
+        total -= 0.8 * row[label] + 0.2 * row.mean()
+    return {"output": np.asarray(total / len(call.x))}
+
+
+def _with_penalty(penalty: Callable[[Array], Array]) -> Change:
+    """Return a change of the weight gradient: the derivative of a penalty is in it."""
+    return lambda right, call, oracle: {"weight.grad": right["weight.grad"] + penalty(call.params["weight"])}
+
+
 CAUSES: dict[str, Fault] = {
     "sigmoid-of-input": backward("sigmoid", slope(lambda x, y: x * (1 - x)), "derivative at the wrong value"),
     "sigmoid-at-output": backward(
@@ -256,6 +270,16 @@ CAUSES: dict[str, Fault] = {
     "label-clipped": backward(LOSS, recomputed("grad_input", labels(lambda given, classes: np.minimum(given + 1, classes - 1))), "label off by one"),
     "label-of-last-sample": output(LOSS, recomputed("output", labels(_last_label_only)), None),
     "onehot-left-out": backward(LOSS, loss_gradient(lambda x, onehot: probabilities(x)), "one-hot left out"),
+    "labels-smoothed": output(LOSS, _smoothed_loss, "labels smoothed"),
+    "labels-smoothed-in-gradient": backward(
+        LOSS, loss_gradient(lambda x, onehot: probabilities(x) - 0.8 * onehot - 0.2 / x.shape[1]), "labels smoothed"
+    ),
+    "labels-smoothed-among-the-others": backward(
+        LOSS, loss_gradient(lambda x, onehot: probabilities(x) - 0.8 * onehot - 0.2 * (1 - onehot) / x.shape[1]), None
+    ),
+    "weight-decay-in-gradient": gradient("conv2d-channels", _with_penalty(lambda weight: 5e-4 * weight), "weight decay"),
+    "weight-decay-of-any-size": gradient("conv2d-channels", _with_penalty(lambda weight: weight / 7), "weight decay"),
+    "decay-by-sign": gradient("conv2d-channels", _with_penalty(lambda weight: 5e-4 * np.sign(weight)), None),
     "onehot-halved": backward(LOSS, loss_gradient(lambda x, onehot: probabilities(x) - onehot / 2), None),
     "softmax-twice-in-gradient": backward(LOSS, loss_gradient(lambda x, onehot: probabilities(probabilities(x)) - onehot), "softmax twice"),
     "softmax-over-batch": output(LOSS, loss(lambda x: probabilities(x, axis=0)), "wrong axis"),

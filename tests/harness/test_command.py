@@ -44,7 +44,7 @@ def test_right_layer_agrees(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     declare(folder, "PAIR = pair()")
     assert main(["check", "pairs.py"]) == 0
     out = capsys.readouterr().out
-    assert f"MATCH: rounding explains every difference of Scale; {CHECKS} checks, 138 quantities compared, 3 checks do not apply" in out
+    assert f"MATCH: rounding explains every difference of Scale; {CHECKS} checks, 138 quantities compared, 5 checks do not apply" in out
 
 
 def test_wrong_layer_differs_with_place_cause_and_script(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_list_runs_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("declaration", "status", "headline"),
     [
-        ("PAIR = pair(dtypes=('float64',))", 0, f"{len(FAMILIES) + 3} checks do not apply"),
+        ("PAIR = pair(dtypes=('float64',))", 0, f"{len(FAMILIES) + 5} checks do not apply"),
         ("PAIR = pair(params={'W': 'weight'})", 2, "UNDECIDED: no mismatch, but not everything could be judged; 1 could not be checked: Scale"),
         ("PAIR = pair(expected={'values-*': 'known'})", 1, "MISMATCH: 1 of 1 pair differs: Scale"),
         ("PAIR = pair(Negated, expected={'values-*': 'known'})", 2, "NOT CHECKED: nothing was compared"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,8 @@ from crosscheck.references import resolved
 
 DTYPES = ("float64", "float32")
 
+
+HOSTS = {fault.host.name: fault.host for fault in FAULTS.values()}
 
 OFFENDERS = [
     (WritesToInput, "inputs_are_left_alone", "written to: input"),
@@ -152,6 +155,7 @@ def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 ADDING = "declared_gradients_add_up"
 ANOTHER_SIZE = "another_size_works"
+INFINITY = "minus_infinity_is_no_nan"
 NOT_ADDED = "float64: declared to accumulate, but not left as they are by a backward pass that adds zero: "
 
 
@@ -237,9 +241,15 @@ def test_every_contract_has_an_offender() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name not in (ADDING, ANOTHER_SIZE)])
+@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name not in (ADDING, ANOTHER_SIZE, INFINITY)])
 def test_right_layer_keeps_it(contract: str, dtype: str) -> None:
     assert found(contract, ModesAlike(), dtypes=(dtype,)).verdict is Verdict.MATCH
+
+
+@pytest.mark.parametrize("host", ["relu", "sigmoid", "softmax", "cross-entropy", "maxpool"])
+def test_right_layer_beside_minus_infinity(host: str) -> None:
+    result = check(HOSTS[host].pair(HOSTS[host].right), only=lambda name: name == f"contract-{INFINITY}").results[0]
+    assert (result.verdict, result.reason) == (Verdict.MATCH, "")
 
 
 def test_right_layer_of_two_sizes() -> None:
@@ -263,16 +273,51 @@ def test_right_layers_of_every_convention(row: tuple[str, str, str], contract: s
     assert result.reason.startswith("does not apply: ") if result.verdict is Verdict.SKIPPED else result.reason == ""
 
 
+class Doubles(Scale):
+    """Wrong in its output, whatever the number of samples."""
+
+    def forward(self, x: Array) -> Array:
+        """Return twice the product."""
+        return 2 * super().forward(x)
+
+
+class DoublesAll(Doubles):
+    """Wrong in its gradients as well."""
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return twice the gradient for the input."""
+        return super().backward(2 * grad_output)
+
+
+def test_what_is_wrong_anyway_is_no_matter_of_many_samples() -> None:
+    assert found("many_samples_work", Doubles()).verdict is Verdict.MATCH
+    result = found("many_samples_work", DoublesAll())
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: a few samples are computed wrong already")
+
+
+class Slow(Scale):
+    """Takes a millisecond for a few samples, as loops do."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the product, late."""
+        time.sleep(1e-3)
+        return super().forward(x)
+
+
 SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
     ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "the subject takes one sample at a time"),
     (ANOTHER_SIZE, Scale, "no two shapes were given that differ in more than the number of samples"),
     (ADDING, Scale, "gradients are not declared to accumulate"),
     ("modes_differ_only_where_they_should", Scale, "the subject has no modes"),
+    ("backward_keeps_its_mode", Scale, "the subject has no modes"),
+    ("many_samples_work", lambda: Dicts(Scale(), one_sample=True), "the subject does not take a batch of any size"),
+    ("many_samples_work", Slow, "the subject is too slow for 21,846 samples: at its speed on 5 they take over 2 s"),
+    (INFINITY, Scale, "the operation itself is not finite where its input is minus infinity"),
     ("backward_twice_does_not_accumulate", lambda: Dicts(Accumulates(), accumulates=True), "gradients are declared to accumulate"),
 ]
 
 
-@pytest.mark.parametrize(("contract", "make", "reason"), SKIPPED, ids=["one-sample", "one-size", "replaces", "modes", "accumulates"])
+@pytest.mark.parametrize(("contract", "make", "reason"), SKIPPED, ids=[f"{contract}-{number}" for number, (contract, *_) in enumerate(SKIPPED)])
 def test_does_not_apply(contract: str, make: Callable[[], Any], reason: str) -> None:
     result = found(contract, make())
     assert (result.verdict, result.reason) == (Verdict.SKIPPED, f"does not apply: {reason}")

@@ -64,6 +64,10 @@ def recorded_both(folder: Path, expression: str, *options: str) -> None:
         assert main(["trace", "pairs.py", "--side", side, "--out", f"{side[0]}.safetensors", *options]) == 0
 
 
+ASKED = ("contract-many_samples_work", "contract-minus_infinity_is_no_nan")
+ASKED_NOTHING = "there is no reference that can be asked about other inputs than it was"
+
+
 @pytest.mark.parametrize("seed", ["0", "3"])
 @pytest.mark.parametrize("name", PAIRS)
 def test_recorded_reference_gives_the_same_verdicts(folder: Path, name: str, seed: str) -> None:
@@ -77,7 +81,9 @@ def test_recorded_reference_gives_the_same_verdicts(folder: Path, name: str, see
     beside = "def beside(path, kind=Scale, **rest):\n    return crosscheck.Pair(kind(), crosscheck.recorded(path), shapes=[(4, 3), (1, 3)], **rest)\n"
     (folder / "pairs.py").write_text(source.replace("PAIR =", f"{beside}PAIR ="))
     assert main(["check", "pairs.py", "--seed", seed, "--no-shrink", "--json", "in_place.json"]) == status
-    assert judged(facts(folder, "in_place.json")) == expected
+    in_place = judged(facts(folder, "in_place.json"))
+    assert [check for check in in_place if check[0] not in ASKED] == [check for check in expected if check[0] not in ASKED]
+    assert {check[2] for check in in_place if check[0] in ASKED} == {f"does not apply: {ASKED_NOTHING}"}
     assert main(["compare", "s.safetensors", "r.safetensors", "--json", "compared.json"]) == status
     assert judged(facts(folder, "compared.json")) == [check for check in expected if check[1] != "skipped" or check[0].startswith("contract")]
 
