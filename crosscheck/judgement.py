@@ -110,7 +110,8 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
     if subject.shape != oracle.shape or subject.dtype != arithmetic.dtype:
         return _of_another_kind(place, kind, subject, oracle, arithmetic)
     wide = subject.astype(np.float64, copy=False)
-    error = np.asarray(wide - oracle)
+    with np.errstate(invalid="ignore", over="ignore"):  # an infinity less another one
+        error = np.asarray(wide - oracle)
     np.abs(error, out=error)
     largest = error.max(initial=0.0)
     # One number that is not finite, on either side, makes its error so; which is looked at only where there is one.
