@@ -16,10 +16,10 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -106,8 +106,7 @@ def own_surroundings(seed: int) -> Iterator[Printed]:
         os.chdir(here)
 
 
-@contextmanager
-def contained(what: str) -> Iterator[None]:
+class contained:  # noqa: N801 - it reads as what it is
     """Turn whatever the subject raises in this block into a :class:`SubjectError`; its floating-point warnings are silenced.
 
     Parameters
@@ -115,19 +114,29 @@ def contained(what: str) -> Iterator[None]:
     what : str
         What was called, such as ``"forward"``.
     """
-    if time.monotonic() > _deadline.get():
-        raise TimeLimitError
-    running = _running.set(True)
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+
+    # No generator: a layer is called in five such blocks, and difference quotients call small ones some ten thousand times.
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        if time.monotonic() > _deadline.get():
+            raise TimeLimitError
+        # Within another such block the warnings are silent already.
+        self._silenced = None if _running.get() else ExitStack()
+        if self._silenced is not None:
+            self._silenced.enter_context(warnings.catch_warnings())
+            self._silenced.enter_context(np.errstate(all="ignore"))
             warnings.simplefilter("ignore")
-            yield
-    except (SubjectError, TimeLimitError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # whatever else it is, it is the subject's: sys.exit and a test framework's skip, too
-        raise SubjectError(f"{what} raised {said(error)}{where(error)}") from error
-    finally:
-        _running.reset(running)
+        self._before = _running.set(True)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _running.reset(self._before)
+        if self._silenced is not None:
+            self._silenced.close()
+        if error is not None and not isinstance(error, SubjectError | TimeLimitError | KeyboardInterrupt):
+            # Whatever else it is, it is the subject's: sys.exit and a test framework's skip, too.
+            raise SubjectError(f"{self._what} raised {said(error)}{where(error)}") from error
 
 
 def said(error: BaseException) -> str:
@@ -182,13 +191,16 @@ def time_limit(seconds: float) -> Iterator[None]:
         if _running.get() or time.monotonic() - started > 2 * seconds + 10:
             raise TimeLimitError
 
-    before, deadline = signal.signal(signal.SIGALRM, stop), _deadline.set(started + seconds)
+    before, deadline, running = signal.signal(signal.SIGALRM, stop), _deadline.set(started + seconds), _running.get()
     gc.callbacks.append(collects)
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
-        yield
+        with warnings.catch_warnings():
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        # It may have struck just before the block in which the subject runs was entered, which then was not left.
+        _running.set(running)
         gc.callbacks.remove(collects)
         signal.signal(signal.SIGALRM, before)
         _deadline.reset(deadline)

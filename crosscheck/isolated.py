@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -148,7 +147,7 @@ def check_layer(
     places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
 
     # A copy, made before the subject sees the arrays: it may write to them, and then they are put back as they were.
-    kept = copy.deepcopy(call)
+    kept = call.copied()
     context = context_of(oracle, kept, arithmetic)
     if not context.expected:
         judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=context.undecided) for place in places.values()]

@@ -107,12 +107,18 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
         ``mismatch`` where rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
         ``undecided`` where the oracle itself is not finite, the intermediate sums may have exceeded the subject's range, or no error is limited.
     """
-    if (plain := _before_numbers(place, kind, subject, oracle, bound.terms, arithmetic)) is not None:
+    if subject.shape != oracle.shape or subject.dtype != arithmetic.dtype:
+        return _of_another_kind(place, kind, subject, oracle, arithmetic)
+    wide = subject.astype(np.float64, copy=False)
+    with np.errstate(invalid="ignore", over="ignore"):  # an infinity less another one
+        error = np.asarray(wide - oracle)
+    np.abs(error, out=error)
+    largest = error.max(initial=0.0)
+    # One number that is not finite, on either side, makes its error so; which is looked at only where there is one.
+    if not math.isfinite(largest) and (plain := _not_numbers(place, kind, wide, oracle, bound.terms, arithmetic)) is not None:
         return plain
-    wide = subject.astype(np.float64)
-    error = np.abs(wide - oracle)
     # Where any error would be allowed, not even the same number is right.
-    if not error.any() and (not wide.size or np.isfinite(bound.terms).any()):
+    if not largest and (not wide.size or np.isfinite(bound.terms).any()):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     return _by_size(place, kind, wide, oracle, error, bound, arithmetic)
 
@@ -127,9 +133,11 @@ def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed:
     allowed : float
         In multiples of the unit roundoff.
     """
-    if (plain := _before_numbers(place, kind, subject, oracle, 0.0, arithmetic)) is not None:
+    if subject.shape != oracle.shape or subject.dtype != arithmetic.dtype:
+        return _of_another_kind(place, kind, subject, oracle, arithmetic)
+    wide = subject.astype(np.float64, copy=False)
+    if (plain := _not_numbers(place, kind, wide, oracle, 0.0, arithmetic)) is not None:
         return plain
-    wide = subject.astype(np.float64)
     error = np.abs(wide - oracle)
     norm, size = float(np.linalg.norm(error)), float(np.linalg.norm(oracle))
     if not norm:
@@ -145,15 +153,17 @@ def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed:
     return Judgement(place, kind, Verdict.MISMATCH, error.size, int(np.count_nonzero(error)), units, fraction, worst, reason)
 
 
-def _before_numbers(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array | float, arithmetic: Arithmetic) -> Judgement | None:
-    """Return the verdict where it is not one of numbers: another shape or precision, NaN or infinity on either side."""
+def _of_another_kind(place: Place, kind: Kind, subject: Array, oracle: Array, arithmetic: Arithmetic) -> Judgement:
+    """Return the verdict on an array of another shape or precision."""
     if subject.shape != oracle.shape:
         return Judgement(place, kind, Verdict.MISMATCH, reason=f"the shape is {subject.shape}, expected {oracle.shape}")
-    if subject.dtype != arithmetic.dtype:
-        return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, expected {arithmetic.dtype}")
+    return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, expected {arithmetic.dtype}")
+
+
+def _not_numbers(place: Place, kind: Kind, wide: Array, oracle: Array, terms: Array | float, arithmetic: Arithmetic) -> Judgement | None:
+    """Return the verdict where one side holds a NaN or an infinity; None where neither does."""
     if not np.isfinite(oracle).all():
-        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=NO_ORACLE)
-    wide = subject.astype(np.float64)
+        return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=NO_ORACLE)
     if not np.isfinite(wide).all():
         return _not_finite(place, kind, wide, oracle, np.broadcast_to(np.asarray(terms), wide.shape), arithmetic)
     return None
@@ -161,15 +171,19 @@ def _before_numbers(place: Place, kind: Kind, subject: Array, oracle: Array, ter
 
 def _by_size(place: Place, kind: Kind, wide: Array, oracle: Array, error: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
     """Return the verdict on finite errors, some of which are not zero."""
-    tolerance = np.broadcast_to(arithmetic.tolerance(bound), error.shape)
-    decided = int(np.count_nonzero(np.isfinite(tolerance)))
+    tolerance = arithmetic.tolerance(bound)
+    decided = wide.size
+    if not math.isfinite(tolerance.max()):
+        decided = int(np.count_nonzero(np.isfinite(np.broadcast_to(tolerance, error.shape))))
     if not decided:
         return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=UNLIMITED)
-    exceeding = int(np.count_nonzero(error > tolerance))
     fractions = fractions_of(error, tolerance)
-    # Of several infinite fractions the largest error is the most telling.
-    ranks = np.where(np.isinf(fractions), error, 0.0) if exceeding and np.isinf(fractions).any() else fractions
-    index = np.unravel_index(int(ranks.argmax()), error.shape)
+    index = np.unravel_index(int(fractions.argmax()), error.shape)
+    # An error that exceeds its tolerance is a fraction of at least 1 of it, however the quotient is rounded.
+    exceeding = 0 if fractions[index] < 1 else int(np.count_nonzero(error > tolerance))
+    if exceeding and math.isinf(fractions[index]):
+        # Of several infinite fractions the largest error is the most telling.
+        index = np.unravel_index(int(np.where(np.isinf(fractions), error, 0.0).argmax()), error.shape)
     verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
     units = _units(error, bound, index, arithmetic)
     return Judgement(place, kind, verdict, decided, exceeding, units, float(fractions[index]), _worst(wide, oracle, index))
@@ -178,13 +192,15 @@ def _by_size(place: Place, kind: Kind, wide: Array, oracle: Array, error: Array,
 def fractions_of(error: Array, tolerance: Array) -> Array:
     """Return errors as fractions of their tolerances: 0 where there is no error, infinite where there is one and nothing is tolerated."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.nan_to_num(error / tolerance, nan=0.0, posinf=np.inf)
+        # Of a number and a NaN, which is 0 of 0, this is the number.
+        return np.asarray(np.fmax(error / tolerance, 0.0))
 
 
 def _units(error: Array, bound: Bound, index: tuple[Any, ...], arithmetic: Arithmetic) -> float:
     """Return one element's error in error units; where its own unit is zero, in those of the largest T of the array; infinite where all are."""
-    terms = np.broadcast_to(np.asarray(bound.terms), error.shape)
-    unit = arithmetic.unit * float(terms[index]) or arithmetic.unit * float(terms.max())
+    terms = np.asarray(bound.terms)
+    own = terms if terms.shape == error.shape else np.broadcast_to(terms, error.shape)
+    unit = arithmetic.unit * float(own[index]) or arithmetic.unit * float(terms.max())
     return float(error[index]) / unit if unit else float("inf")
 
 
@@ -208,7 +224,9 @@ def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: 
 
 def equal(place: Place, kind: Kind, subject: Array, other: Array, arithmetic: Arithmetic) -> Judgement:
     """Compare two arrays of the subject that must hold the same numbers, bit for bit; NaN equals NaN."""
-    if subject.shape == other.shape and subject.dtype == other.dtype and np.array_equal(subject, other, equal_nan=True):
+    alike = subject.shape == other.shape and subject.dtype == other.dtype
+    # Where no NaN is, which is nearly always, the first comparison is enough.
+    if alike and ((subject == other).all() or np.array_equal(subject, other, equal_nan=True)):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     wide = other.astype(np.float64)
     if subject.shape == other.shape and subject.dtype != other.dtype:

@@ -54,6 +54,12 @@ class Call:
             {name: value.astype(dtype, copy=False) for name, value in self.buffers.items()},
         )
 
+    def copied(self) -> Call:
+        """Return the same call with copies of all arrays, each of which lies in memory as its original does."""
+        arrays = [{name: value.copy(order="K") for name, value in own.items()} for own in (self.params, self.buffers)]
+        constants = {name: value.copy(order="K") for name, value in self.constants.items()}
+        return Call(self.x.copy(order="K"), arrays[0], None if self.grad_output is None else self.grad_output.copy(order="K"), constants, arrays[1])
+
     def magnitudes(self) -> Call:
         """Return the same call on absolute values."""
         grad_output = None if self.grad_output is None else np.abs(self.grad_output)

@@ -133,18 +133,20 @@ class Tracked(NDArrayOperatorsMixin):
         """
         if self.arithmetic is not None:
             error = self._with_own(self.arithmetic, np.abs(value), error, roundings, lost)
-        # An infinite error times zero is no number: nothing is known about it.
-        return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error), self.arithmetic)
+        # An infinite error times zero is no number: nothing is known about it. The largest of numbers one of which is none is none either.
+        unknown = math.isnan(np.max(error, initial=0.0))
+        return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.arithmetic)
 
     @np.errstate(all="ignore")
     def _with_own(self, arithmetic: Arithmetic, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
         """Return an error with that of the step itself, of a result of this size; infinite where the result may be out of range."""
         moved = self.unit * error
         own = np.asarray(roundings) * (size + moved)
-        if np.any(lost):
-            own = own + np.where(size < moved + 2 * arithmetic.smallest_normal, lost, 0.0)
+        if np.any(lost) and (tiny := size < moved + 2 * arithmetic.smallest_normal).any():
+            own = own + np.where(tiny, lost, 0.0)
         total = np.asarray(error + own)
-        return np.where(size + self.unit * total > np.finfo(arithmetic.dtype).max, np.inf, total)
+        reach, largest = size + self.unit * total, np.finfo(arithmetic.dtype).max
+        return total if np.max(reach, initial=0.0) <= largest else np.where(reach > largest, np.inf, total)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Carry out one of NumPy's elementwise functions."""

@@ -31,8 +31,10 @@ def _subtract(a: Tracked, b: Tracked) -> Tracked:
 def _multiply(a: Tracked, b: Tracked) -> Tracked:
     error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
     # A product that is zero because a factor is exactly so stays zero, whatever the other one is off by.
-    zero = a.zero | b.zero
-    return a.made(a.value * b.value, np.where(zero, 0.0, error), ~(a.scales | b.scales), np.where(zero, 0.0, a.underflow))
+    zero, lost = a.zero | b.zero, np.asarray(a.underflow)
+    if zero.any():
+        error, lost = np.where(zero, 0.0, error), np.where(zero, 0.0, lost)
+    return a.made(a.value * b.value, error, ~(a.scales | b.scales), lost)
 
 
 def _divide(a: Tracked, b: Tracked) -> Tracked:

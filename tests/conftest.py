@@ -1,7 +1,54 @@
-"""One thread a worker: pytest-xdist runs one worker a core already."""
+"""What the workers of pytest-xdist share: a core each, so one thread, and the programs that JAX has compiled before.
+
+Most of what the tests of JAX and Keras take is compiling the same programs as in the run before. JAX can keep them in a folder; here that is one of
+pytest's own cache, which ``pytest --cache-clear`` empties.
+"""
 
 from __future__ import annotations
 
-import torch
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 
-torch.set_num_threads(1)
+import pytest
+
+KEPT = pytest.StashKey[tuple[Path, "tempfile.TemporaryDirectory[str]"]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare the frameworks in each process that runs tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and getattr(config.option, "numprocesses", None):
+        return  # this process hands out tests and runs none
+    import jax
+    import torch
+
+    torch.set_num_threads(1)
+    if (cache := getattr(config, "cache", None)) is None:
+        return
+    # A folder for each process, because JAX does not write its files at one go: another process would read half of one.
+    kept = cache.mkdir(f"jax-{jax.__version__}")
+    own = tempfile.TemporaryDirectory(prefix="jax-", dir=kept.parent)
+    _link(kept.iterdir(), Path(own.name))
+    jax.config.update("jax_compilation_cache_dir", own.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # XLA's own caches, of programs for GPUs, would make the folder's name a part of what a program is found by.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    config.stash[KEPT] = kept, own
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Keep what was compiled."""
+    if KEPT in config.stash:
+        kept, own = config.stash[KEPT]
+        _link(Path(own.name).iterdir(), kept)
+        own.cleanup()
+
+
+def _link(files: Iterable[Path], folder: Path) -> None:
+    """Make files appear in another folder as well; one of the same name holds the same program."""
+    for file in files:
+        with contextlib.suppress(FileExistsError):
+            (folder / file.name).hardlink_to(file)

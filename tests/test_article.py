@@ -16,6 +16,8 @@ from crosscheck.judgement import Kind, Verdict
 from crosscheck.operation import Call
 from crosscheck.training import TrainingComparison
 
+pytestmark = pytest.mark.xdist_group("article")  # one process with --dist loadgroup, which trains once
+
 STEPS = 12
 DTYPES = ("float64", "float32")
 WRONG = {("pool", "grad_input")}

@@ -23,6 +23,8 @@ from mnist_files import SHIPPED, Digits, load
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.layout import LayerLayout, Layout, Parameter
 
+pytestmark = pytest.mark.xdist_group("beside-keras")  # one process with --dist loadgroup, which trains once
+
 SMALL = ("--train-size", "150", "--epochs", "2")
 
 

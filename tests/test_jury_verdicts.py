@@ -26,6 +26,8 @@ from reference.pytorch import network
 from scratch.networks import tutorial
 from scratch.pooling import TieRule
 
+pytestmark = pytest.mark.xdist_group("jury-verdicts")  # one process with --dist loadgroup, which trains once
+
 STEPS = 2
 
 

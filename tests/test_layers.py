@@ -12,14 +12,17 @@ import scratch
 from crosscheck.judgement import Verdict
 from crosscheck.report.message import message
 
-# A test that is run in another process judges its run anew, which takes long where programs are compiled: there a test judges a run as a whole.
-TESTS = [pytest.param(run, (q,), id=f"{run}-{q}") for run in RUNS if run.reference == "torch" for q in quantities_of(run.case)]
-# With --dist loadgroup one process runs all tests of a program, and no other one compiles it.
-TESTS += [
-    pytest.param(run, quantities_of(run.case), id=str(run), marks=pytest.mark.xdist_group(f"{run.case}-{run.reference}"))
-    for run in RUNS
-    if run.reference != "torch"
+
+def in_one_process(run: Run) -> pytest.MarkDecorator:
+    """Return what lets one process run all tests of a layer beside a reference, with --dist loadgroup: each run is judged, each program made once."""
+    return pytest.mark.xdist_group(f"{run.case}-{run.reference}")
+
+
+TESTS = [
+    pytest.param(run, (q,), id=f"{run}-{q}", marks=in_one_process(run)) for run in RUNS if run.reference == "torch" for q in quantities_of(run.case)
 ]
+# Where programs are compiled a test judges a run as a whole.
+TESTS += [pytest.param(run, quantities_of(run.case), id=str(run), marks=in_one_process(run)) for run in RUNS if run.reference != "torch"]
 
 
 @pytest.mark.parametrize(("run", "quantities"), TESTS)

@@ -16,8 +16,15 @@ from crosscheck.training import TrainingComparison
 
 DTYPES = ("float64", "float32")
 RUNS = [(network, dtype) for network in NETWORKS for dtype in DTYPES]
+
+
+def in_one_process(network: str, dtype: str) -> pytest.MarkDecorator:
+    """Return what lets one process run all tests of a training, with --dist loadgroup, so that it is done once."""
+    return pytest.mark.xdist_group(f"{network}-{dtype}")
+
+
 TESTS = [
-    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}")
+    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}", marks=in_one_process(network, dtype))
     for network, dtype in RUNS
     for layer, quantity in quantities_of(network)
 ]
@@ -49,7 +56,7 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
     assert {count[Verdict.MATCH] for count in counts} == {expected}
 
 
-@pytest.mark.parametrize(("network", "dtype"), RUNS, ids=[f"{network}-{dtype}" for network, dtype in RUNS])
+@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
 def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     """The end of every whole step is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
     comparison = comparison_of(network, dtype)
@@ -58,7 +65,7 @@ def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     assert all(decision.admissible for decision in comparison.decisions.values()) or comparison.broken
 
 
-@pytest.mark.parametrize(("network", "dtype"), RUNS, ids=[f"{network}-{dtype}" for network, dtype in RUNS])
+@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
 def test_free_run(network: str, dtype: str) -> None:
     """Two trainings from the same weights stay as close as references with perturbed rounding, unless a layer is wrong."""
     comparison = comparison_of(network, dtype)

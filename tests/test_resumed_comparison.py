@@ -19,6 +19,8 @@ from checkpoints import KEY, AnyArrays, read_arrays, write_arrays
 from crosscheck.report import html as pages
 from crosscheck.training import TrainingComparison
 
+pytestmark = pytest.mark.xdist_group("resumed-comparison")  # one process with --dist loadgroup, in which each undisturbed run is done once
+
 SCRIPTS = Path(compare_training.__file__).parent
 STEPS = 14
 RUNS = {

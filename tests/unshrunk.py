@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import crosscheck
 from crosscheck import PairResult, Settings
 from crosscheck.declaration import Declaration
 
-UNSHRUNK = Settings(shrink=False)
 
-
-def check(pair: Declaration, settings: Settings = UNSHRUNK, only: Callable[[str], bool] | None = None) -> PairResult:
+def check(pair: Declaration, settings: Settings | None = None, only: Callable[[str], bool] | None = None) -> PairResult:
     """Run every check of a pair."""
-    return crosscheck.check(pair, settings, only)
+    return crosscheck.check(pair, replace(settings or Settings(), shrink=False), only)

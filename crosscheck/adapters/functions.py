@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, scaled
@@ -44,7 +45,7 @@ class Functions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", self._by_name())
         if not self.cache:
-            unknown = [name for name in _required(self.backward)[1:] if name not in _names(self.forward)]
+            unknown = [name for name in _required(self.backward)[1:] if name not in _names(_signature(self.forward))]
             if unknown:
                 raise ConventionError(
                     f"{_title(self.backward)} takes {unknown[0]!r}, which is no argument of {self.title}{inspect.signature(self.forward)}; "
@@ -53,7 +54,7 @@ class Functions:
 
     def _by_name(self) -> dict[str, Any]:
         """Return ``extra`` by the names of the arguments."""
-        names, required = _names(self.forward), _required(self.forward)
+        names, required = _names(_signature(self.forward)), _required(self.forward)
         shown = f"{self.title}{inspect.signature(self.forward)}"
         if not names:
             raise ConventionError(f"{shown} names no arguments, expected {self.title}(x, ...)")
@@ -70,10 +71,15 @@ class Functions:
             raise ConventionError(f"{shown} takes {len(required)} arguments, too few for x and the {len(values)} in extra")
         return dict(zip(required[len(required) - len(values) :], values, strict=True))
 
-    @property
+    @cached_property
     def params(self) -> list[str]:
         """The names of the parameters: the arguments after x that ``extra`` does not name and that have no default."""
         return [name for name in _required(self.forward)[1:] if name not in self.extra]
+
+    @cached_property
+    def signatures(self) -> tuple[inspect.Signature, inspect.Signature]:
+        """Those of both functions, read once: difference quotients call them some ten thousand times."""
+        return _signature(self.forward), _signature(self.backward)
 
     @property
     def shapes(self) -> Mapping[str, Shape | None]:
@@ -116,7 +122,7 @@ class _FunctionsInstance:
         convention = self._convention
         if constants:
             raise SubjectError(f"{convention.title} is given no {', '.join(constants)}: a loss is declared by LossFunction({convention.title})")
-        signature = _signature(convention.forward)
+        signature, _ = convention.signatures
         bound = inspect.BoundArguments(signature, {next(iter(signature.parameters)): x, **self._params, **self._extra})
         result = convention.forward(*bound.args, **bound.kwargs)
         # Backward may be handed what forward took from its default values.
@@ -136,8 +142,8 @@ class _FunctionsInstance:
         if convention.cache:
             result = convention.backward(grad_output, self._cache)
         else:
-            signature = _signature(convention.backward)
-            first, *others = _names(convention.backward)
+            _, signature = convention.signatures
+            first, *others = _names(signature)
             again = {name: self._given[name] for name in others if name in self._given}
             bound = inspect.BoundArguments(signature, {first: grad_output, **again})
             result = convention.backward(*bound.args, **bound.kwargs)
@@ -213,16 +219,16 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         raise ConventionError(f"the arguments of {_title(function)} cannot be read: {error}") from error
 
 
-def _names(function: Callable[..., Any]) -> list[str]:
+def _names(signature: inspect.Signature) -> list[str]:
     """Return the names of a function's arguments; ``*args`` and ``**kwargs`` have none that say what they are."""
     collective = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [name for name, parameter in _signature(function).parameters.items() if parameter.kind not in collective]
+    return [name for name, parameter in signature.parameters.items() if parameter.kind not in collective]
 
 
 def _required(function: Callable[..., Any]) -> list[str]:
     """Return the names of a function's arguments that have no default."""
-    parameters = _signature(function).parameters
-    return [name for name in _names(function) if parameters[name].default is inspect.Parameter.empty]
+    signature = _signature(function)
+    return [name for name in _names(signature) if signature.parameters[name].default is inspect.Parameter.empty]
 
 
 def _title(function: Callable[..., Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -221,13 +222,35 @@ class TorchOracle:
             if isinstance(self.reference, nn.LeakyReLU):
                 return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
+        if self._function is not None and set(params) == self._own_parameters:
+            return self._function(self.reference, x, params)
         # A leaf must not be written to, as a module with inplace=True does.
-        inputs = (x.clone(), *(self._tensor(value) for name, value in call.constants.items() if name == "mask" or _accepts_labels(self.reference)))
+        inputs = (x.clone(), *(self._tensor(value) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
         if not isinstance(self.reference, nn.Module):
             return applied(self.reference, inputs, params)
         # Copies of the buffers: each call starts from the same running means.
         buffers = {name: _as_wide(buffer.detach().clone(), x) for name, buffer in self.reference.named_buffers()}
-        return functional_call(self.reference, {**buffers, **given, **params}, inputs)
+        replaced = {**buffers, **given, **params}
+        return functional_call(self.reference, replaced, inputs) if replaced else self.reference(*inputs)
+
+    @cached_property
+    def _function(self) -> Callable[..., torch.Tensor] | None:
+        """What a module of this very kind, to which nobody hooked anything, does with parameters that are not its own; None for all others."""
+        module = self.reference
+        hooked = isinstance(module, nn.Module) and (module._forward_pre_hooks or module._forward_hooks or module._backward_hooks)
+        return None if hooked else _FUNCTIONS.get(type(module))
+
+    @cached_property
+    def _own_parameters(self) -> set[str]:
+        return set(parameter_shapes(self.reference) or ())
+
+    @cached_property
+    def _accepts_labels(self) -> bool:
+        """Whether the reference takes a second input: a function that is given labels does, and a module whose forward has two arguments."""
+        if not isinstance(self.reference, nn.Module):
+            return True
+        arguments = inspect.signature(self.reference.forward).parameters.values()
+        return sum(a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD for a in arguments) > 1
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return the sign of each element for a ReLU, leaky or not, the index of each window's winner within its plane for max pooling."""
@@ -240,16 +263,18 @@ class TorchOracle:
         return None
 
 
+_FUNCTIONS: Mapping[type, Callable[..., torch.Tensor]] = {
+    nn.Conv2d: lambda module, x, params: module._conv_forward(x, params["weight"], params.get("bias")),
+    nn.Linear: lambda module, x, params: nn.functional.linear(x, params["weight"], params.get("bias")),
+    nn.MaxPool2d: lambda module, x, params: module.forward(x),
+    nn.Flatten: lambda module, x, params: module.forward(x),
+}
+"""The functions of the modules that are asked most often; none writes to its input. For any module there is ``functional_call``, which puts the
+parameters into the module and takes them out again, at several times what a small layer itself takes."""
+
+
 def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return buffer.to(x.device, x.dtype if buffer.is_floating_point() else buffer.dtype)
-
-
-def _accepts_labels(reference: Reference) -> bool:
-    """Return whether a reference takes a second input: a function that is given labels does, and a module whose forward has two arguments."""
-    if not isinstance(reference, nn.Module):
-        return True
-    required = [p for p in inspect.signature(reference.forward).parameters.values() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return len(required) > 1
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -27,13 +27,13 @@ class Multilinear:
     """
 
     additive: tuple[str, ...] = ("bias",)
-    _counts: dict[Any, dict[str, Array]] = field(default_factory=dict, repr=False, compare=False)
+    _counts: dict[Any, dict[str, Array | float]] = field(default_factory=dict, repr=False, compare=False)
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
         """Return T from absolute values and n from ones; n depends on the shapes alone and is kept."""
         key = call.shapes()
         if key not in self._counts:
-            self._counts[key] = oracle.vjp(call.ones())
+            self._counts[key] = {quantity: _one_number(count) for quantity, count in oracle.vjp(call.ones()).items()}
         counts, repeated = self._counts[key], self._repeated(call, arithmetic)
         bounds = {quantity: Bound(terms, counts[quantity]) for quantity, terms in oracle.vjp(call.magnitudes()).items()}
         for quantity, most in repeated.items():
@@ -58,7 +58,9 @@ class Multilinear:
         """Return the exact first-order effect: each result is linear in the input and in the cotangent."""
         sizes = call.magnitudes()
         products = {name: np.zeros_like(value) if name in self.additive else value for name, value in sizes.params.items()}
-        through_x = oracle.vjp(replace(sizes, x=error_x, params=products))
+        # The batch itself has no errors, and its layer is often the largest.
+        nothing = {quantity: np.zeros_like(value) for quantity, value in result.items()}
+        through_x = oracle.vjp(replace(sizes, x=error_x, params=products)) if error_x.any() else nothing
         if error_grad_output is None:
             return {"output": through_x["output"]}
         through_cotangent = oracle.vjp(replace(sizes, grad_output=error_grad_output))
@@ -72,3 +74,8 @@ def _repeats(array: Array, arithmetic: Arithmetic) -> float:
     axes = (0, *range(2, array.ndim))
     worth = float(independent(array, axes, arithmetic).max(initial=0.0))
     return worth if worth > array.size // array.shape[1] else 0.0
+
+
+def _one_number(count: Array) -> Array | float:
+    """Return a count that is the same for all elements, as without a border, as the number that it is."""
+    return float(count.flat[0]) if count.size and (count == count.flat[0]).all() else count

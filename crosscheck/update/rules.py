@@ -27,11 +27,13 @@ def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> t
 
     The first buffer is the first gradient, not dampened.
     """
-    lr, momentum = constant(settings.lr, param), constant(settings.momentum, param)
-    slope, grad = grad, _decayed(settings.weight_decay, param, grad)
+    lr, slope = constant(settings.lr, param), grad
+    if not settings.momentum and not settings.weight_decay:
+        return param - lr * grad, {}
+    grad = _decayed(settings.weight_decay, param, grad)
     if not settings.momentum:
         return widest(param - lr * grad, param * (1 - lr * settings.weight_decay) - lr * slope), {}
-    buffer = grad
+    momentum, buffer = constant(settings.momentum, param), grad
     if "momentum" in state:
         fresh = (1 - constant(settings.dampening, param)) * grad if settings.dampening else grad
         buffer = momentum * state["momentum"] + fresh
