@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.findings import Facts
+from crosscheck.report.findings import Facts, counted
 from crosscheck.report.terminal import COLOURS
 
 REACHED = {True: ("reached", "match"), False: ("not reached", "mismatch"), None: ("not measured", "undecided")}
@@ -91,9 +91,8 @@ def _memory(facts: Facts) -> Sheet:
     rows: Rows = [(row["network"], str(row["batch"]), facts["sides"][row["side"]], figure(row["mebibytes"])) for row in facts["memory"]]
     if run := facts["memory_run"]:
         rows.append(("data of a run", "-", "bytes", figure(run["data_mebibytes"])))
-        rows += [
-            ("a run", "1", f"scratch, {steps:,} steps", figure(run[key])) for steps, key in ((1, "first_mebibytes"), (run["steps"], "mebibytes"))
-        ]
+        for steps, key in ((1, "first_mebibytes"), (run["steps"], "mebibytes")):
+            rows.append(("a run", "1", f"scratch, {counted(steps, 'step')}", figure(run[key])))
     return "peak memory beyond what is imported", ("network", "batch", "side", "MiB"), rows
 
 
@@ -131,7 +130,7 @@ def _growth(facts: Facts) -> Sheet:
 def _full(facts: Facts) -> Sheet:
     if (run := facts["full_run"]) is None:
         return "", (), []
-    names = {"plain": "scratch", "torch": "PyTorch", "checked": "scratch, every 100th step checked"}
+    names = {"scratch": "scratch", "torch": "PyTorch", "checked": "scratch, every 100th step checked"}
     rows: Rows = [(words, figure(run["seconds"][name]), figure(run["whole_seconds"][name])) for name, words in names.items()]
     seconds = "seconds" if run["steps"] == run["whole_steps"] else f"seconds of {run['whole_steps']:,}, at this rate"
     return "the tutorial's whole training, batch 1", ("", f"seconds of {run['steps']:,} steps", seconds), rows

@@ -27,8 +27,8 @@ def steps(facts: Facts) -> str:
             axes.set(title=f"threads: {count}", xlabel="images a step", xscale="log", yscale="log")
             axes.set_xticks(sorted({row["batch"] for row in rows}), [str(batch) for batch in sorted({row["batch"] for row in rows})])
             axes.minorticks_off()
-            axes.set_ylabel("microseconds an image")
             axes.legend()
+        figure.supylabel("microseconds an image", fontsize="medium")
 
     return drawn(draw, 8.5, 3.8)
 
@@ -46,5 +46,6 @@ def growth(facts: Facts) -> str:
             axes.set_xticks(sizes, [str(size) for size in sizes])
             axes.minorticks_off()
             axes.legend()
+        figure.supylabel("milliseconds a step", fontsize="medium")
 
     return drawn(draw, 8.5, 3.2)
