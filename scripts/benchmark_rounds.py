@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+WARMED = 10
+"""Of so many repetitions one is done untimed at the beginning of each turn; of fewer none."""
+
 Run = Callable[[int], object]
 """Does something so many times."""
 Tell = Callable[[str], None]
@@ -75,7 +78,8 @@ def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] =
         for number in range(pace.rounds):
             for name in list(runs) if number % 2 else reversed(list(runs)):
                 # Threads of the side before may still be waiting for work, and its data fill the caches.
-                runs[name](max(1, counts[name] // 10))
+                if counts[name] >= WARMED:
+                    runs[name](counts[name] // WARMED)
                 found[name].append(timed(runs[name], counts[name]))
     finally:
         if collecting:

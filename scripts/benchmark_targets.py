@@ -59,7 +59,8 @@ def _full(facts: Facts, what: str) -> list[float]:
 
 def _memory(facts: Facts) -> list[float]:
     run = facts["memory_run"]
-    return [] if run is None else [run["mebibytes"] / run["first_mebibytes"]]
+    # A process that had more memory before than it needs says nothing.
+    return [run["mebibytes"] / run["first_mebibytes"]] if run and run["first_mebibytes"] else []
 
 
 def _startup(facts: Facts) -> list[float]:
