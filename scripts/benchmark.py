@@ -70,9 +70,13 @@ WAYS = ("--json", "--html")
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line."""
     parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a look in under a minute: fewer batches, rounds and steps; no measurement")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a look in under a minute, no measurement: fewer batches, rounds and steps, and without torch.compile unless --sides names it",
+    )
     parser.add_argument("--only", type=_some_of(PARTS), default=list(PARTS), metavar="PART[,PART...]", help=f"some parts: {', '.join(PARTS)}")
-    parser.add_argument("--sides", type=_some_of(SIDES), default=list(SIDES), metavar="SIDE[,SIDE...]", help=f"some sides: {', '.join(SIDES)}")
+    parser.add_argument("--sides", type=_some_of(SIDES), default=None, metavar="SIDE[,SIDE...]", help=f"some sides: {', '.join(SIDES)}")
     parser.add_argument("--threads", type=at_least(1), default=None, metavar="N", help="with so many threads alone; with 1 and with all if left out")
     parser.add_argument("--full", action="store_true", help="do all 180,000 steps of the full run; needs --mnist")
     parser.add_argument(
@@ -102,7 +106,7 @@ def choice_of(options: argparse.Namespace) -> Choice:
     RefusedError, DataError
         If it cannot be measured.
     """
-    if "scratch" not in options.sides:
+    if options.sides is not None and "scratch" not in options.sides:
         raise RefusedError("--sides: scratch is what the others are compared with; name it, too")
     if options.threads is not None and options.threads > available():
         raise RefusedError(f"--threads {options.threads}: there are {available()} cores here; lower it")
@@ -118,8 +122,8 @@ def choice_of(options: argparse.Namespace) -> Choice:
     threads = every_thread() if options.threads is None else [options.threads]
     if options.quick:
         threads = threads[-1:]
-    # The slowest to compile is left out of a look, unless it was asked for by name.
-    sides = [side for side in options.sides if not (options.quick and side == "torch.compile" and len(options.sides) == len(SIDES))]
+    # What takes longest to get ready is left out of a look, unless it is asked for by name.
+    sides = options.sides or [side for side in SIDES if not (options.quick and side == "torch.compile")]
     return Choice(options.only, sides, threads, options.quick, folder, options.full)
 
 
