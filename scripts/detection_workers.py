@@ -29,7 +29,7 @@ _LOOK = 0.5
 """Seconds between two looks at whether anybody has run out of time or asked to stop."""
 
 
-def _begin() -> None:
+def begin() -> None:
     """Leave Ctrl-C, which a terminal sends to every process, to the one that waits for the others; end when that one has.
 
     Warnings would be written across the progress.
@@ -57,7 +57,7 @@ class _Worker(Generic[T]):
 
     def __init__(self, function: Callable[[T], Facts]) -> None:
         # A new process: a copy of one in which a framework runs its threads may stand still.
-        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
+        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin)
         self._function, self._pid = function, self.pool.submit(os.getpid)
 
     def start(self, task: T) -> Future[Facts]:

@@ -1,0 +1,74 @@
+"""A comparison as the main job makes one, of any scratch network beside PyTorch, for the parts of the benchmark that time its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+
+import numpy as np
+import torch
+from benchmark_rounds import Run
+from benchmark_sides import DTYPE, digits
+from mnist_batches import Images, Labels, scaled
+from subjects import Twins, layered
+
+import scratch
+from crosscheck.arithmetic import Arithmetic
+from crosscheck.judgement import Verdict
+from crosscheck.lockstep import elements_per_step
+from crosscheck.oracle_step import Start
+from crosscheck.training import TrainingComparison
+
+Batches = Iterator[tuple[Images, Labels]]
+Step = Callable[[Images, Labels], object]
+
+
+def beside_torch(model: scratch.Sequential, optimizer: scratch.Optimizer) -> Twins:
+    """Return a network and its references in PyTorch, which compute with one thread, as in the main job."""
+    torch.set_num_threads(1)
+    return layered(model, optimizer)
+
+
+def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingComparison:
+    """Return a comparison with one reference that is ready for its first step.
+
+    Parameters
+    ----------
+    twins : Twins
+    x, labels : array
+        A batch.
+    steps : int
+        About how many of them will be checked, on which each tolerance depends.
+    """
+    start = Start(twins.subject.params, buffers=twins.subject.buffers)
+    arithmetic = Arithmetic(DTYPE, steps * elements_per_step(twins.architecture, start, x, labels))
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, arithmetic, looks=1, perturbed=0)
+
+
+def endless(batch: int, size: int = 28, count: int = 8) -> Batches:
+    """Yield batches of digits over and over, as floats, enlarged or thinned out to so many pixels a side."""
+    found = []
+    for images, labels in digits(batch, count):
+        at = np.arange(size) * images.shape[1] // size
+        found.append((scaled(images[:, at][:, :, at], DTYPE), labels))
+    return cycle(found)
+
+
+def repeated(step: Step, batches: Batches) -> Run:
+    """Return what does a step on each of the next batches."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            step(*next(batches))
+
+    return run
+
+
+def complaint(comparison: TrainingComparison) -> str:
+    """Return what the comparison found that is no match, or nothing."""
+    verdict = comparison.steps_verdict
+    if verdict is Verdict.MATCH:
+        return ""
+    first = comparison.first
+    place = f", first at step {first.judgement.place.step}, {first.judgement.place.layer}.{first.judgement.place.quantity}" if first else ""
+    return f"{verdict.value} in {comparison.steps_checked:,} checked steps{place}"

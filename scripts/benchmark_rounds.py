@@ -1,0 +1,87 @@
+"""Timing side by side: all sides in one process, in turns, round by round, so that what slows the machine down slows all of them.
+
+A figure is the median over the rounds; how two sides compare is the median of the ratios that they had in each round, which a slow spell moves less.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+WARMED = 10
+"""Of so many repetitions one is done untimed at the beginning of each turn; of fewer none."""
+
+Run = Callable[[int], object]
+"""Does something so many times."""
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long to measure.
+
+    Attributes
+    ----------
+    rounds : int
+    seconds : float
+        That one side takes in a round, at least once what it does.
+    """
+
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one repetition, by side and round."""
+
+    rounds: Mapping[str, list[float]]
+
+    def milliseconds(self, side: str) -> float:
+        """Return the median over the rounds."""
+        return 1e3 * statistics.median(self.rounds[side])
+
+    def times(self, side: str, other: str) -> float:
+        """Return the median of how many times as long as another one a side took."""
+        return statistics.median(one / two for one, two in zip(self.rounds[side], self.rounds[other], strict=True))
+
+
+def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] = time.perf_counter) -> Times:
+    """Time several runs in turns; each round goes through them the other way round than the one before.
+
+    Parameters
+    ----------
+    runs : mapping of str to callable
+    pace : Pace
+    clock : callable
+        Returns seconds.
+    """
+
+    def timed(run: Run, repetitions: int) -> float:
+        before = clock()
+        run(repetitions)
+        return (clock() - before) / repetitions
+
+    counts = {}
+    for name, run in runs.items():
+        timed(run, 1)  # what is done only once, such as compiling, is no part of it
+        counts[name] = max(1, round(pace.seconds / max(timed(run, 1), 1e-7)))
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(pace.rounds):
+            for name in list(runs) if number % 2 else reversed(list(runs)):
+                # Threads of the side before may still be waiting for work, and its data fill the caches.
+                if counts[name] >= WARMED:
+                    runs[name](counts[name] // WARMED)
+                found[name].append(timed(runs[name], counts[name]))
+    finally:
+        if collecting:
+            gc.enable()
+    return Times(found)
