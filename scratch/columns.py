@@ -8,12 +8,13 @@ columns fit into the processor's cache, and the same memory is used from one bat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 
+from scratch.lanes import Result, lanes, side_by_side
 from scratch.layer import Array
-from scratch.windows import PART, Window, part_by_part, parts
+from scratch.windows import PART, Window, parts
 
 KEPT = 2**20
 """How many numbers the columns of a batch have at most if they are kept for the way back, 4 MiB in float32: of more each part is gathered anew."""
@@ -52,30 +53,49 @@ class Columns:
         self._images, self._gathered = images, False
 
     def _make_room(self, images: Array, output_size: tuple[int, ...]) -> None:
-        """Divide a batch into parts, and allocate memory for all of them, or for one if that would be too much."""
+        """Divide a batch into parts, and allocate memory for all of them, or for one in each lane if that would be too much."""
         taps = images.shape[1] // self._groups * math.prod(self._window.kernel)
         shape = (self._groups, taps + self._ones, math.prod(output_size))
         self.parts = parts(len(images), math.prod(shape), PART)
         self._keeps = len(self.parts) == 1 or len(images) * math.prod(shape) <= KEPT
-        self._memory = np.ones((len(images) if self._keeps else self.parts[0].stop, *shape), images.dtype)
+        room = (1, len(images)) if self._keeps else (lanes(), self.parts[0].stop)
+        self._memory = np.ones((*room, *shape), images.dtype)
         windows = self._window.over(images, output_size)
         windows = windows.reshape(len(images), self._groups, images.shape[1] // self._groups, *windows.shape[2:])
         self._shape, self._strides = windows.shape[1:], windows.strides
 
-    def beside(self, array: Array) -> Iterator[tuple[Array, Array]]:
-        """Yield the columns of each part of the batch, ``(images, groups, taps, positions)``, and the same part of an array.
+    def each(self, work: Callable[[Array, Array], Array], array: Array, threads: bool) -> list[Array]:
+        """Do some work on each part of the batch and return what came of it.
 
-        Columns are to be used before the next ones are asked for.
+        Parameters
+        ----------
+        work : callable
+            Gets the columns of a part, ``(images, groups, taps, positions)``, and the same part of an array.
+        array : array
+            As long as the batch.
+        threads : bool
+            Whether parts may be worked on side by side.
         """
-        if self._keeps:
-            divided = part_by_part(self.parts, self._images, array, self._memory)
-        else:
-            divided = [(images, own, self._memory[: len(images)]) for images, own in part_by_part(self.parts, self._images, array)]
-        for images, own, columns in divided:
-            if not self._gathered:
-                self._gather(images, columns)
-            yield columns, own
+
+        def on_part(lane: int, part: slice) -> Array:
+            images = self._images[part]
+            columns = self._memory[0, part] if self._keeps else self._memory[lane, : len(images)]
+            return self._worked(work, images, columns, array[part])
+
+        # A single part passes as it is, without slices.
+        alone = len(self.parts) == 1
+        results = [self._worked(work, self._images, self._memory[0], array)] if alone else self.each_part(on_part, threads)
         self._gathered = self._keeps
+        return results
+
+    def each_part(self, work: Callable[[int, slice], Result], threads: bool) -> list[Result]:
+        """Do some work on each part, which is given by its place in the batch and a lane, and return what came of it."""
+        return side_by_side(work, self.parts) if threads else [work(0, part) for part in self.parts]
+
+    def _worked(self, work: Callable[[Array, Array], Array], images: Array, columns: Array, own: Array) -> Array:
+        if not self._gathered:
+            self._gather(images, columns)
+        return work(columns, own)
 
     def _gather(self, images: Array, columns: Array) -> None:
         """Write the columns of some images."""

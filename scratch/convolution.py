@@ -6,6 +6,7 @@ multiply all columns at once. The backward pass is two products with the roles e
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Literal
 
@@ -14,8 +15,9 @@ import numpy.typing as npt
 
 from scratch.columns import Columns
 from scratch.initialisers import Initialiser, normal_over_fan_in
+from scratch.lanes import BLAS_ALONE
 from scratch.layer import Array, Layer
-from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, part_by_part, whole
+from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, whole
 
 
 class Conv2d(Layer):
@@ -101,8 +103,7 @@ class Conv2d(Layer):
             self._fit(x.shape)
         self._columns.turn_to(padded(x, self._sides), self._output_shape[2:])  # a copy: x may change afterwards
         output, filters = np.empty(self._output_shape, x.dtype), self._filters()
-        for columns, rows in self._columns.beside(self._by_group(output)):
-            np.matmul(filters, columns, out=rows)
+        self._columns.each(lambda columns, rows: np.matmul(filters, columns, out=rows), self._by_group(output), self._small_products)
         return output
 
     def _fit(self, input_shape: tuple[int, ...]) -> None:
@@ -115,6 +116,7 @@ class Conv2d(Layer):
         self._sides, size = self._window.fitted((height, width))
         self._padded_shape = padded_shape(input_shape, self._sides)
         self._input_shape, self._output_shape = input_shape, (batch, len(weight), *size)
+        self._small_products = math.prod(size) * weight.size // self.groups <= BLAS_ALONE
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient; leave those of weight and bias in ``grads``.
@@ -135,9 +137,12 @@ class Conv2d(Layer):
         self.backward_params(grad_output)
         filters, rows = self._taps().transpose(0, 2, 1), self._by_group(grad_output)
         grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
-        for own_rows, own_padded in part_by_part(self._columns.parts, rows, grad_padded):
-            grad_columns = filters @ own_rows
-            self._window.add(own_padded, grad_columns.reshape(-1, grad_padded.shape[1], *self.kernel_size, *grad_output.shape[2:]))
+
+        def add_up(lane: int, part: slice) -> None:
+            grad_columns = filters @ rows[part]
+            self._window.add(grad_padded[part], grad_columns.reshape(-1, grad_padded.shape[1], *self.kernel_size, *grad_output.shape[2:]))
+
+        self._columns.each_part(add_up, self._small_products)
         return cropped(grad_padded, self._sides)
 
     def backward_params(self, grad_output: Array) -> None:
@@ -145,7 +150,7 @@ class Conv2d(Layer):
         self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
         rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
         # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
-        products = [np.matmul(columns, own.transpose(0, 1, 3, 2)) for columns, own in self._columns.beside(rows)]
+        products = self._columns.each(lambda columns, own: np.matmul(columns, own.transpose(0, 1, 3, 2)), rows, self._small_products)
         grad = reduce(np.add, [product[0] if len(product) == 1 else product.sum(axis=0) for product in products])
         weight = self.params["weight"]
         self.grads["weight"] = grad[:, : weight[0].size].transpose(0, 2, 1).reshape(weight.shape)

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scratch.keeping import kept
+from scratch.lanes import side_by_side
 from scratch.layer import Array, Layer
-from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, part_by_part, parts, pooling_window
+from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, parts, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
 TIE_RULES: tuple[TieRule, ...] = ("first", "last", "all", "split")
@@ -64,7 +65,7 @@ class MaxPool2d(Layer):
         # Gathering copies: without padding the images are read as they are.
         around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
         output = np.empty(self._output_shape, x.dtype)
-        self._losers = [self._compete(*own) for own in part_by_part(self._parts, around, output)]
+        self._losers = side_by_side(lambda lane, part: self._compete(around[part], output[part]), self._parts)
         return output
 
     def _compete(self, images: Array, output: Array) -> npt.NDArray[np.bool_]:
@@ -100,8 +101,8 @@ class MaxPool2d(Layer):
         self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
         grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
         give = self._give_one if self.ties in ("first", "last") else self._give_all
-        for losers, own in zip(self._losers, part_by_part(self._parts, grad_output, grad_padded), strict=True):
-            give(losers, *own)
+        competed = list(zip(self._losers, self._parts, strict=True))
+        side_by_side(lambda lane, own: give(own[0], grad_output[own[1]], grad_padded[own[1]]), competed)
         return cropped(grad_padded, self._sides)
 
     def _give_one(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:

@@ -6,6 +6,7 @@ is a plain array of that view, as large as the output, and nothing is copied. La
 
 from __future__ import annotations
 
+import math
 import numbers
 from dataclasses import dataclass
 from functools import lru_cache
@@ -177,14 +178,13 @@ def padded_shape(shape: tuple[int, ...], sides: Sides) -> tuple[int, ...]:
 
 
 def parts(batch: int, size: int, most: int) -> list[slice]:
-    """Return a batch, whose images take ``size`` numbers each, in parts that take at most so many, unless a single image takes more."""
-    count = max(1, most // max(1, size))
-    return [slice(start, min(start + count, batch)) for start in range(0, max(1, batch), count)]
+    """Return a batch, whose images take ``size`` numbers each, in equal parts that take at most so many, unless a single image takes more.
 
-
-def part_by_part(divided: list[slice], *arrays: Array) -> list[tuple[Array, ...]]:
-    """Return what each part of a batch has of some arrays; all of them, as they are, if there is one part."""
-    return [arrays] if len(divided) == 1 else [tuple(array[part] for array in arrays) for part in divided]
+    The number of parts is even, but for a single one, so that two threads have the same to do.
+    """
+    count = math.ceil(batch * size / most)
+    own = max(1, math.ceil(batch / (count + count % 2) if count > 1 else batch))
+    return [slice(start, min(start + own, batch)) for start in range(0, max(1, batch), own)]
 
 
 def cropped(x: Array, sides: Sides) -> Array:

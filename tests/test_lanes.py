@@ -1,0 +1,113 @@
+"""Parts of a batch on several threads: the same bits as on one, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scratch
+from scratch import columns, lanes
+from scratch.layer import Array, Layer
+
+BATCHES = (60, 150, 600)
+"""Images of 20 by 20 with three channels. Columns are kept for the way back in the one, gathered anew in the next; a pool has parts in the last."""
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[int]:
+    """Let so many threads work at a time."""
+    count: int = request.param
+    for module in (lanes, columns):
+        monkeypatch.setattr(module, "lanes", lambda: count)
+    lanes._threads.cache_clear()
+    yield count
+    if count > 1:
+        lanes._threads().shutdown()
+    lanes._threads.cache_clear()
+
+
+LAYERS: dict[str, Callable[[], Layer]] = {
+    "convolution": lambda: scratch.Conv2d(3, 2, 3, padding=1, rng=np.random.default_rng(0), dtype=np.float32),
+    "convolution of groups": lambda: scratch.Conv2d(3, 6, 2, groups=3, bias=False, rng=np.random.default_rng(0), dtype=np.float32),
+    "pool": lambda: scratch.MaxPool2d(2),
+    "overlapping pool": lambda: scratch.MaxPool2d(3, 2, 1, ties="split"),
+}
+
+
+def results(layer: Layer, batch: int) -> list[Array]:
+    """Return everything that a layer computes, twice, the second time with what the first one has left."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(2):
+        output = layer.forward(rng.standard_normal((batch, 3, 20, 20)).astype(np.float32))
+        grad_input = layer.backward(rng.standard_normal(output.shape).astype(np.float32))
+        found += [output, grad_input, *(np.array(grad) for grad in layer.grads.values())]
+    return found
+
+
+ALONE = {(name, batch): results(make(), batch) for name, make in LAYERS.items() for batch in BATCHES}
+"""What one thread computes: here, where nobody has asked for more yet."""
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3], indirect=True)
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_threads_change_no_bit(name: str, batch: int, threads: int) -> None:
+    found = results(LAYERS[name](), batch)
+    assert [np.array_equal(mine, other) for mine, other in zip(found, ALONE[name, batch], strict=True)] == [True] * len(found)
+
+
+def test_batches_are_divided_in_every_way() -> None:
+    """Otherwise there would be nothing to share out."""
+    divided = {}
+    for name, batch in ALONE:
+        layer: Any = LAYERS[name]()
+        layer.forward(np.zeros((batch, 3, 20, 20), np.float32))
+        divided[name, batch] = (len(layer._parts), True) if "pool" in name else (len(layer._columns.parts), layer._columns._keeps)
+    assert {divided["convolution", batch] for batch in BATCHES} == {(2, True), (4, False), (14, False)}
+    assert divided["pool", 600][0] == divided["overlapping pool", 600][0] == 2
+
+
+@pytest.mark.parametrize("threads", [2, 3], indirect=True)
+def test_parts_are_shared_out_and_come_back_in_order(threads: int) -> None:
+    met = threading.Barrier(threads, timeout=10)  # nobody passes alone
+
+    def work(lane: int, part: int) -> tuple[int, int]:
+        if part < threads:
+            met.wait()
+        return lane, part
+
+    assert lanes.side_by_side(work, range(7)) == [(part % threads, part) for part in range(7)]
+
+
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_settings_of_the_caller_hold_in_each_thread(threads: int) -> None:
+    """An overflow that the caller has silenced stays silent, and one that is an error is one."""
+    largest = np.full(10, np.finfo(np.float32).max)
+    with np.errstate(over="ignore"):
+        assert np.isinf(lanes.side_by_side(lambda lane, part: largest * np.float32(2), range(2))).all()
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        lanes.side_by_side(lambda lane, part: largest * np.float32(1 + lane), range(2))
+
+
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_forked_process_has_threads_of_its_own(threads: int) -> None:
+    lanes.side_by_side(lambda lane, part: part, range(2))  # the parent's thread is there
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(_doubled, range(1)).get(timeout=20) == [0, 2, 4]
+
+
+def _doubled(_: int) -> list[int]:
+    return lanes.side_by_side(lambda lane, part: 2 * part, range(3))
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("1", 1), ("", 3), ("2", 2), ("64", 3), ("0", 1), ("dynamic", 3)])
+def test_as_many_threads_as_blas_is_given(asked: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    assert lanes.lanes.__wrapped__() == expected
