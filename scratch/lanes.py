@@ -1,4 +1,4 @@
-"""The parts of a batch side by side: while NumPy computes in one thread, another one can.
+"""The parts of a batch side by side, and matrix products that leave room for it: while NumPy computes in one thread, another one can.
 
 A batch is divided in the same way whatever the machine, and what the parts give is put together in their order, so that results do not depend on how
 many threads there are.
@@ -13,12 +13,19 @@ from contextvars import copy_context
 from functools import cache
 from typing import TypeVar
 
+import numpy as np
+
+from scratch.layer import Array
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 BLAS_ALONE = 2**18
 """Up to how many multiplications a matrix product is left to one thread by OpenBLAS. Larger ones it divides itself; two who divide are in each
-other's way."""
+other's way, and threads that BLAS has woken up go on looking for work for milliseconds."""
+
+WORTH_WAKING = 2**24
+"""From how many multiplications on BLAS is left to wake its threads up: some tenths of a millisecond."""
 
 
 @cache
@@ -49,6 +56,24 @@ def side_by_side(work: Callable[[int, Part], Result], parts: Sequence[Part]) -> 
     others = [_threads().submit(copy_context().run, drive, lane) for lane in range(1, count)]
     driven = [drive(0), *(other.result() for other in others)]
     return [driven[number % count][number // count] for number in range(len(parts))]
+
+
+def product(a: Array, b: Array) -> Array:
+    """Return the matrix product of ``a`` and ``b``; one of middling size in pieces, along the longer side, that BLAS leaves to one thread."""
+    (rows, inner), columns = a.shape, b.shape[1]
+    multiplications = rows * inner * columns
+    if multiplications <= BLAS_ALONE or multiplications > WORTH_WAKING:
+        whole: Array = a.dot(b)  # not @, which is five times as slow where there is a single row
+        return whole
+    output = np.empty((rows, columns), a.dtype)
+    step = max(1, BLAS_ALONE * max(rows, columns) // multiplications)
+    for start in range(0, max(rows, columns), step):
+        own = slice(start, start + step)
+        if rows > columns:
+            np.matmul(a[own], b, out=output[own])
+        else:
+            np.matmul(a, b[:, own], out=output[:, own])
+    return output
 
 
 @cache

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratch.initialisers import Initialiser, normal_over_fan_in
+from scratch.lanes import product
 from scratch.layer import Array, Layer
 
 
@@ -61,7 +62,7 @@ class Linear(Layer):
                 f"Linear: the input has {x.shape[1]} features (shape {x.shape}), the weight has {len(weight)} rows (shape {weight.shape})"
             )
         self._input = x.copy()
-        output: Array = x.dot(weight)
+        output = product(x, weight)
         if "bias" in self.params:
             output += self.params["bias"]
         return output
@@ -78,15 +79,14 @@ class Linear(Layer):
         array of shape (batch, in_features)
         """
         self.backward_params(grad_output)
-        grad_input: Array = grad_output.dot(self.params["weight"].T)
-        return grad_input
+        return product(grad_output, self.params["weight"].T)
 
     def backward_params(self, grad_output: Array) -> None:
         """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
         x = self._input
         self.check_grad_output(grad_output, None if x is None else (len(x), self.params["weight"].shape[1]))
         assert x is not None
-        # Transposed twice, so that it lies in memory as the weight does. Not with @, which is five times as slow where there is a single row.
-        self.grads["weight"] = grad_output.T.dot(x).T
+        # Transposed twice, so that it lies in memory as the weight does.
+        self.grads["weight"] = product(grad_output.T, x).T
         if "bias" in self.params:
             self.grads["bias"] = grad_output.sum(axis=0)

@@ -111,3 +111,22 @@ def test_as_many_threads_as_blas_is_given(asked: str, expected: int, monkeypatch
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
     assert lanes.lanes.__wrapped__() == expected
+
+
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(512, 1352, 10), (10, 512, 1352), (700, 100, 64), (64, 4500, 33), (2, 3, 4), (600, 600, 600)])
+def test_product_in_pieces(rows: int, inner: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers, whose sums are exact in any order; and no piece is large enough to wake BLAS's threads, if all of it is not."""
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-9, 10, (rows, inner)).astype(np.float64), rng.integers(-9, 10, (inner, columns)).astype(np.float64)
+    sizes, matmul = list[int](), np.matmul
+
+    def counted(x: Array, y: Array, out: Array) -> Array:
+        sizes.append(x.shape[0] * x.shape[1] * y.shape[1])
+        product: Array = matmul(x, y, out=out)
+        return product
+
+    monkeypatch.setattr(np, "matmul", counted)
+    assert np.array_equal(lanes.product(a, b), a.dot(b))
+    whole = rows * inner * columns
+    assert bool(sizes) == (lanes.BLAS_ALONE < whole <= lanes.WORTH_WAKING)
+    assert all(size <= lanes.BLAS_ALONE for size in sizes)
