@@ -41,13 +41,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmark_docs import PageError
 from benchmark_docs import write as write_page
 from benchmark_facts import facts_of, load
 from benchmark_plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
 from benchmark_sides import SIDES
 from benchmark_workers import Task, available, results
 from command_options import RefusedError, at_least, without
+from generated_text import PageError
 from interruption import between_steps
 from matrix_delivery import deliver
 from mnist_files import SHIPPED, DataError

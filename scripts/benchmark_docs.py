@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark_pages import REACHED, complaints, figure, tables
+from generated_text import PageError, put_between
 
-from crosscheck.files import whole
 from crosscheck.report.findings import Facts
 
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 """Lines of the page between which the figures stand."""
 BAR = r"\|"
-
-
-class PageError(ValueError):
-    """The figures cannot be put in their place; the message says why, and what to do."""
 
 
 def facts_in(path: Path) -> Facts:
@@ -61,21 +57,6 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', BAR) for cell in line)} |" for line in (headings, sides, *rows))
 
 
-def with_figures(page: str, facts: Facts) -> str:
-    """Return a page with the figures between its two lines.
-
-    Raises
-    ------
-    PageError
-        If these lines are not there once each, in this order.
-    """
-    before, begin, rest = page.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(f"{END}\n")
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise PageError(f"the page needs the line {BEGIN} and after it the line {END}, once each; between them the figures are put")
-    return f"{before}{begin}{measured(facts)}\n{end}{after}"
-
-
 def write(page: Path, source: Path) -> None:
     """Put the figures into the page.
 
@@ -83,10 +64,4 @@ def write(page: Path, source: Path) -> None:
     ------
     PageError
     """
-    facts = facts_in(source)
-    try:
-        text = with_figures(page.read_text(encoding="utf-8"), facts)
-        with whole(page) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PageError(f"{page}: cannot be read or written ({error.strerror or error})") from None
+    put_between(page, BEGIN, END, measured(facts_in(source)))

@@ -33,11 +33,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_options import at_least, without
-from detection_readme import ReadmeError
 from detection_readme import write as write_readme
 from detection_state import State, StateError, fingerprint, opened
 from detection_tasks import NoFaultError, Task, planned, run
 from detection_workers import results
+from generated_text import PageError
 from interruption import between_steps
 from matrix_delivery import deliver
 from rich.console import Console
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         expected_reports(options.html, options.json)
         facts, state = measured(options, shlex.join(["python", "scripts/detection.py", *without(given, *WAYS)]))
-    except (NotWritableError, StateError, ReadmeError, NoFaultError) as error:
+    except (NotWritableError, StateError, PageError, NoFaultError) as error:
         return _refused(str(error))
     except ModuleNotFoundError as error:
         return _refused(f"{error.name} is not installed, which the study needs: pip install -e '.[all]'")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crosscheck.files import whole
+from generated_text import PageError, put_between
+
 from crosscheck.report.findings import Facts, counted
 
 BEGIN, END = "<!-- detection: begin -->", "<!-- detection: end -->"
@@ -17,26 +18,22 @@ BEGIN, END = "<!-- detection: begin -->", "<!-- detection: end -->"
 _WIDTH = 150
 
 
-class ReadmeError(ValueError):
-    """The paragraph cannot be made or put in its place; the message says why, and what to do."""
-
-
 def facts_in(path: Path) -> Facts:
     """Return the facts of a study from its JSON.
 
     Raises
     ------
-    ReadmeError
+    PageError
         If it is none.
     """
     try:
         facts = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise ReadmeError(f"{path}: cannot be read as JSON ({error}); write it with scripts/detection.py --json {path}") from None
+        raise PageError(f"{path}: cannot be read as JSON ({error}); write it with scripts/detection.py --json {path}") from None
     try:
         _ = paragraph(facts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReadmeError(f"{path}: is not what scripts/detection.py --json writes ({error!r}); write it anew") from None
+        raise PageError(f"{path}: is not what scripts/detection.py --json writes ({error!r}); write it anew") from None
     found: Facts = facts
     return found
 
@@ -93,32 +90,11 @@ def _cell(text: str) -> str:
     return text.replace("|", r"\|")
 
 
-def with_paragraph(readme: str, facts: Mapping[str, Any]) -> str:
-    """Return a README with the paragraph between its two lines.
-
-    Raises
-    ------
-    ReadmeError
-        If these lines are not there once each, in this order.
-    """
-    before, begin, rest = readme.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(f"{END}\n")
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise ReadmeError(f"the README needs the line {BEGIN} and after it the line {END}, once each; between them the paragraph is put")
-    return f"{before}{begin}{paragraph(dict(facts))}\n{end}{after}"
-
-
-def write(readme: Path, source: Path) -> None:
+def write(page: Path, source: Path) -> None:
     """Put the paragraph into the README.
 
     Raises
     ------
-    ReadmeError
+    PageError
     """
-    facts = facts_in(source)
-    try:
-        text = with_paragraph(readme.read_text(encoding="utf-8"), facts)
-        with whole(readme) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ReadmeError(f"{readme}: cannot be read or written ({error.strerror or error})") from None
+    put_between(page, BEGIN, END, paragraph(facts_in(source)))

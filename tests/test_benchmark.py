@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from benchmark_checked import measured as checked_steps
-from benchmark_docs import BEGIN, END, PageError, facts_in, measured, with_figures
+from benchmark_docs import BEGIN, END, facts_in, measured
 from benchmark_facts import facts_of
 from benchmark_growth import exponent
 from benchmark_judge import Judge, wrong
@@ -30,6 +30,7 @@ from benchmark_sides import SIDES, MissingError, ScratchSide, Workload, digits, 
 from benchmark_steps import measured as training_steps
 from benchmark_targets import TARGETS, compared
 from benchmark_workers import Task, carried_out, results
+from generated_text import PageError, between
 from mnist_batches import Labels
 
 import scratch
@@ -355,16 +356,16 @@ def test_unknown_values(arguments: list[str], capsys: pytest.CaptureFixture[str]
 @MEASURES_ALL
 def test_figures_are_put_between_their_lines(found: list[tuple[Task, Facts]]) -> None:
     facts = facts_from(found)
-    once = with_figures(f"before\n{BEGIN}\nold figures\n{END}\nafter\n", facts)
+    once = between(f"before\n{BEGIN}\nold figures\n{END}\nafter\n", BEGIN, END, measured(facts))
     assert once == f"before\n{BEGIN}\n{measured(facts)}\n{END}\nafter\n"
     assert "| PyTorch's step over scratch's, tutorial, batch 1 | at least 4 times |" in once
-    assert with_figures(once, facts) == once
+    assert between(once, BEGIN, END, measured(facts)) == once
 
 
 @MEASURES_ALL
 def test_page_without_the_lines(found: list[tuple[Task, Facts]]) -> None:
     with pytest.raises(PageError, match="the page needs the line <!-- benchmark: begin -->"):
-        with_figures("text\n", facts_from(found))
+        between("text\n", BEGIN, END, measured(facts_from(found)))
 
 
 def test_page_has_its_place() -> None:
@@ -375,4 +376,4 @@ def test_page_has_its_place() -> None:
 @pytest.mark.skipif(not MEASURED.exists(), reason="docs/performance.json is not there")
 def test_page_says_what_was_measured() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert with_figures(page, facts_in(MEASURED)) == page
+    assert between(page, BEGIN, END, measured(facts_in(MEASURED))) == page

@@ -22,13 +22,14 @@ from detection_ablation import seen_by_rerun
 from detection_facts import facts_of
 from detection_inputs import TRAINING, compared
 from detection_pages import render
-from detection_readme import BEGIN, END, ReadmeError, facts_in, paragraph, with_paragraph
+from detection_readme import BEGIN, END, facts_in, paragraph
 from detection_rivals import RULES, Compared
 from detection_tasks import Task
 from detection_workers import results
 from faults import FAULTS, Fault
 from faults.convolution import CONV
 from faults.fault import _planted
+from generated_text import PageError, between
 from textbook.convolution import Conv2d
 
 from crosscheck.adapters.optimizers import UpdateFunction
@@ -311,15 +312,15 @@ def test_damaged_state(damage: Callable[[str], str], state: Path, tmp_path: Path
 
 def test_paragraph_is_put_between_its_lines(found: dict[str, Facts]) -> None:
     facts = study(found)
-    once = with_paragraph(f"before\n{BEGIN}\nold figures\n{END}\nafter\n", facts)
+    once = between(f"before\n{BEGIN}\nold figures\n{END}\nafter\n", BEGIN, END, paragraph(facts))
     assert once == f"before\n{BEGIN}\n{paragraph(facts)}\n{END}\nafter\n"
     assert "crosscheck detects 1 and shows 1 at the place" in once
-    assert with_paragraph(once, facts) == once
+    assert between(once, BEGIN, END, paragraph(facts)) == once
 
 
 def test_readme_without_the_lines(found: dict[str, Facts]) -> None:
-    with pytest.raises(ReadmeError, match="the README needs the line <!-- detection: begin -->"):
-        with_paragraph("text\n", study(found))
+    with pytest.raises(PageError, match="the page needs the line <!-- detection: begin -->"):
+        between("text\n", BEGIN, END, paragraph(study(found)))
 
 
 MEASURED, README = ROOT / "docs" / "detection.json", ROOT / "README.md"
@@ -331,4 +332,4 @@ UNMEASURED = not MEASURED.exists() and BEGIN not in README.read_text(encoding="u
 @pytest.mark.skipif(UNMEASURED, reason="neither docs/detection.json nor its place in README.md is there")
 def test_readme_says_what_was_measured() -> None:
     readme = README.read_text(encoding="utf-8")
-    assert with_paragraph(readme, facts_in(MEASURED)) == readme
+    assert between(readme, BEGIN, END, paragraph(facts_in(MEASURED))) == readme

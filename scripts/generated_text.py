@@ -1,0 +1,41 @@
+"""Text made from measured figures, between two lines of a page that people write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crosscheck.files import whole
+
+
+class PageError(ValueError):
+    """The text cannot be made or put in its place; the message says why, and what to do."""
+
+
+def between(page: str, begin: str, end: str, text: str) -> str:
+    """Return a page with a text between two of its lines, in place of what stood there.
+
+    Raises
+    ------
+    PageError
+        If these lines are not there once each, in this order.
+    """
+    before, found, rest = page.partition(f"{begin}\n")
+    _, ended, after = rest.partition(f"{end}\n")
+    if not found or not ended or begin in rest or end in before + after:
+        raise PageError(f"the page needs the line {begin} and after it the line {end}, once each; what is generated is put between them")
+    return f"{before}{begin}\n{text}\n{end}\n{after}"
+
+
+def put_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Put a text into the file of a page.
+
+    Raises
+    ------
+    PageError
+    """
+    try:
+        changed = between(page.read_text(encoding="utf-8"), begin, end, text)
+        with whole(page) as temporary:
+            temporary.write_text(changed, encoding="utf-8")
+    except OSError as error:
+        raise PageError(f"{page}: cannot be read or written ({error.strerror or error})") from None
