@@ -76,6 +76,11 @@ class Arithmetic:
         return float(np.finfo(self.dtype).smallest_subnormal)
 
     @cached_property
+    def underflow(self) -> float:
+        """The smallest subnormal number in multiples of the unit roundoff, as errors are: what a product may lose whose right result is subnormal."""
+        return self.smallest / self.unit
+
+    @cached_property
     def smallest_normal(self) -> float:
         """The smallest number with all its digits; below it, results may also be flushed to zero."""
         return float(np.finfo(self.dtype).smallest_normal)
@@ -100,8 +105,7 @@ class Arithmetic:
         Products that underflow lose up to the smallest subnormal number each, whatever T is. It is part of the error, and not of the last comparison
         alone, because what a layer loses reaches all that come after it.
         """
-        underflow = bound.roundings * (self.smallest / self.unit)
-        return np.asarray(self.grow(bound.roundings) * bound.terms + underflow)
+        return np.asarray(self.grow(bound.roundings) * bound.terms + bound.roundings * self.underflow)
 
     def tolerance(self, bound: Bound) -> Array:
         """Return the largest difference between subject and oracle that rounding explains, in the unit of the quantity."""

@@ -188,7 +188,7 @@ class Tracked(NDArrayOperatorsMixin):
     @property
     def underflow(self) -> float:
         """What a product loses whose right result is subnormal."""
-        return 0.0 if self.arithmetic is None else self.arithmetic.smallest / self.unit
+        return 0.0 if self.arithmetic is None else self.arithmetic.underflow
 
     @property
     def flushed(self) -> float:

@@ -117,7 +117,7 @@ def expected_of(oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays],
     See :mod:`crosscheck.rounding.measured` for how.
     """
     steps = oracle.run(start, grads, variant)
-    lost = arithmetic.smallest / arithmetic.unit
+    lost = arithmetic.underflow
     scales = [SCALES[run % 2] for run in range(RUNS)]
     runs = [oracle.run(start, grads, variant, Noise(scale, run, lost * scale)) for run, scale in enumerate(scales)]
     factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, RUNS)

@@ -74,7 +74,7 @@ class Measured:
         noisy = cast("NoisyOracle", oracle)
         scales = [SCALES[run % 2] for run in range(RUNS)]
         # What underflows loses the smallest subnormal number of the subject's precision, once the spread is scaled from epsilon to u.
-        lost, flushed = arithmetic.smallest / arithmetic.unit, arithmetic.smallest_normal / arithmetic.unit
+        lost, flushed = arithmetic.underflow, arithmetic.smallest_normal / arithmetic.unit
         runs = [noisy.noisy(call, scale, self.seed + run, lost * scale, flushed * scale) for run, scale in enumerate(scales)]
         again = oracle.vjp(call)
         if drawn := [name for name, value in result.items() if not np.array_equal(value, again[name], equal_nan=True)]:

@@ -59,7 +59,7 @@ class Softmax:
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             mean = (law.p * g).sum(axis=-1, keepdims=True)
-            rounded = law.p * law.weights + _underflow(arithmetic)
+            rounded = law.p * law.weights + arithmetic.underflow
             rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
             within = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
             # All p of a row are off by one factor, that of p and that of the mean.
@@ -93,7 +93,7 @@ class LogSoftmax:
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             total = g.sum(axis=-1, keepdims=True)
-            rounded = law.p * law.weights + _underflow(arithmetic)
+            rounded = law.p * law.weights + arithmetic.underflow
             bounds["grad_input"] = _both(arithmetic, Bound(g + rounded * total, 2 * law.roundings), Bound(law.p * law.shared * total, 1.0))
         return bounds
 
@@ -125,7 +125,7 @@ class CrossEntropy:
         within = Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))
         bounds = {"output": _both(arithmetic, within, by_parts)}
         if call.grad_output is not None:
-            rounded, scale = law.p * law.weights + _underflow(arithmetic), share * np.abs(call.grad_output)
+            rounded, scale = law.p * law.weights + arithmetic.underflow, share * np.abs(call.grad_output)
             through_sum = Bound(law.p * law.shared * scale, 1.0)
             bounds["grad_input"] = _both(arithmetic, Bound((rounded + onehot) * scale, 2 * law.roundings), through_sum)
         return bounds
@@ -171,11 +171,6 @@ class LogLikelihood:
 def _both(arithmetic: Arithmetic, one: Bound, other: Bound) -> Bound:
     """Return the bound of errors of two kinds that add up."""
     return Bound(arithmetic.error(one) + arithmetic.error(other), 1.0)
-
-
-def _underflow(arithmetic: Arithmetic) -> float:
-    """Return the smallest number in units of the roundoff: what a probability may lose when it underflows, before a cotangent makes it larger."""
-    return arithmetic.smallest / arithmetic.unit
 
 
 def _onehot(call: Call) -> npt.NDArray[np.float64]:
