@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import generated_text
 from benchmark_pages import REACHED, complaints, figure, tables
-from generated_text import PageError, put_between
 
 from crosscheck.report.findings import Facts
 
@@ -24,15 +23,7 @@ def facts_in(path: Path) -> Facts:
     PageError
         If it is none.
     """
-    try:
-        facts: Facts = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise PageError(f"{path}: cannot be read as JSON ({error}); write it with scripts/benchmark.py --json {path}") from None
-    try:
-        _ = measured(facts)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise PageError(f"{path}: is not what scripts/benchmark.py --json writes ({error!r}); write it anew") from None
-    return facts
+    return generated_text.facts_in(path, "scripts/benchmark.py", measured)
 
 
 def measured(facts: Facts) -> str:
@@ -64,4 +55,4 @@ def write(page: Path, source: Path) -> None:
     ------
     PageError
     """
-    put_between(page, BEGIN, END, measured(facts_in(source)))
+    generated_text.put_between(page, BEGIN, END, measured(facts_in(source)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from generated_text import PageError, put_between
+import generated_text
 
 from crosscheck.report.findings import Facts, counted
 
@@ -26,16 +25,7 @@ def facts_in(path: Path) -> Facts:
     PageError
         If it is none.
     """
-    try:
-        facts = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise PageError(f"{path}: cannot be read as JSON ({error}); write it with scripts/detection.py --json {path}") from None
-    try:
-        _ = paragraph(facts)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise PageError(f"{path}: is not what scripts/detection.py --json writes ({error!r}); write it anew") from None
-    found: Facts = facts
-    return found
+    return generated_text.facts_in(path, "scripts/detection.py", paragraph)
 
 
 def paragraph(facts: Facts) -> str:
@@ -97,4 +87,4 @@ def write(page: Path, source: Path) -> None:
     ------
     PageError
     """
-    put_between(page, BEGIN, END, paragraph(facts_in(source)))
+    generated_text.put_between(page, BEGIN, END, paragraph(facts_in(source)))

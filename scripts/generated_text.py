@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 from crosscheck.files import whole
+from crosscheck.report.findings import Facts
 
 
 class PageError(ValueError):
     """The text cannot be made or put in its place; the message says why, and what to do."""
+
+
+def facts_in(path: Path, script: str, text: Callable[[Facts], str]) -> Facts:
+    """Return the facts that a script has written as JSON.
+
+    Parameters
+    ----------
+    path : Path
+    script : str
+        Which one writes them with ``--json``, for the error.
+    text : callable
+        Makes the text of them, which shows whether they are what it takes.
+
+    Raises
+    ------
+    PageError
+        If they are not.
+    """
+    try:
+        facts: Facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise PageError(f"{path}: cannot be read as JSON ({error}); write it with {script} --json {path}") from None
+    try:
+        text(facts)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise PageError(f"{path}: is not what {script} --json writes ({error!r}); write it anew") from None
+    return facts
 
 
 def between(page: str, begin: str, end: str, text: str) -> str:
