@@ -159,11 +159,12 @@ def _update(architecture: Architecture, step: OracleStep, name: str, start: Star
         key = f"{name}.{parameter}"
         before, grad = stage.call.params[parameter], stage.result[f"{parameter}.grad"]
         state = {kept: value.astype(np.float64) for kept, value in start.state.get(key, {}).items()}
-        after, left = update.update(before, grad, state)
+        bounded = update.bounded(before, grad, state, arithmetic)
         moved = update.carried(before, grad, state, step.totals[index][f"{parameter}.grad"], start.state_errors.get(key, {}))
-        errors = {which: arithmetic.error(bound) + moved[which] for which, bound in update.bounds(before, grad, state, arithmetic).items()}
+        errors = {which: arithmetic.error(bound) + moved[which] for which, (_, bound) in bounded.items()}
+        after = bounded[PARAM][0]
         step.expected[name, parameter] = after, Bound(errors[PARAM], 1.0)
         if step.norms:
             step.norms[name, parameter] = float(np.linalg.norm(np.broadcast_to(errors[PARAM], after.shape)))
-        step.state[key] = left
-        step.state_errors[key] = {kept: errors[kept] for kept in left}
+        step.state[key] = {kept: bounded[kept][0] for kept in update.states}
+        step.state_errors[key] = {kept: errors[kept] for kept in update.states}

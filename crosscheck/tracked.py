@@ -52,17 +52,20 @@ class Tracked(NDArrayOperatorsMixin):
         Of the same shape, in multiples of the unit roundoff; infinite where nothing limits it.
     arithmetic : Arithmetic, optional
         Whose steps round; without it none does, and errors are but passed on, to first order.
+    errorless : bool
+        Whether it is known beforehand that no element has an error, so that none needs to be looked at.
     """
 
     value: Array
     error: Array
     arithmetic: Arithmetic | None = None
+    errorless: bool = False
 
     @classmethod
     def exact(cls, value: npt.ArrayLike, arithmetic: Arithmetic | None = None) -> Tracked:
         """Return numbers without an error."""
         wide = np.asarray(value, dtype=np.float64)
-        return cls(wide, np.zeros_like(wide), arithmetic)
+        return cls(wide, np.zeros_like(wide), arithmetic, errorless=True)
 
     def constant(self, number: float) -> Tracked:
         """Return a number of the code's own, as the precision of this one holds it.
@@ -133,6 +136,8 @@ class Tracked(NDArrayOperatorsMixin):
         """
         if self.arithmetic is not None:
             error = self._with_own(self.arithmetic, np.abs(value), error, roundings, lost)
+        elif error.shape != value.shape:
+            error = np.broadcast_to(error, value.shape)
         # An infinite error times zero is no number: nothing is known about it. The largest of numbers one of which is none is none either.
         unknown = math.isnan(np.max(error, initial=0.0))
         return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.arithmetic)
@@ -145,8 +150,10 @@ class Tracked(NDArrayOperatorsMixin):
         if np.any(lost) and (tiny := size < moved + 2 * arithmetic.smallest_normal).any():
             own = own + np.where(tiny, lost, 0.0)
         total = np.asarray(error + own)
-        reach, largest = size + self.unit * total, np.finfo(arithmetic.dtype).max
-        return total if np.max(reach, initial=0.0) <= largest else np.where(reach > largest, np.inf, total)
+        largest = np.finfo(arithmetic.dtype).max
+        if np.max(size, initial=0.0) + self.unit * np.max(total, initial=0.0) <= largest:
+            return total
+        return np.where(size + self.unit * total > largest, np.inf, total)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Carry out one of NumPy's elementwise functions."""
@@ -178,12 +185,14 @@ class Tracked(NDArrayOperatorsMixin):
     @property
     def zero(self) -> npt.NDArray[np.bool_]:
         """Where these are zero, exactly."""
-        return np.asarray((self.value == 0) & (self.error == 0))
+        zero = np.asarray(self.value == 0)
+        return zero if self.errorless else np.asarray(zero & (self.error == 0))
 
     @property
     def scales(self) -> npt.NDArray[np.bool_]:
         """Where these are exact powers of two or zeros, by which multiplying rounds nothing."""
-        return np.asarray((self.value.view(np.int64) & _MANTISSA == 0) & (self.error == 0))
+        power = np.asarray(self.value.view(np.int64) & _MANTISSA == 0)
+        return power if self.errorless else np.asarray(power & (self.error == 0))
 
     @property
     def underflow(self) -> float:

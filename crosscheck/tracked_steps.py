@@ -21,15 +21,24 @@ _ERROR_FUNCTION = 2.0 * ELEMENTARY
 
 
 def _add(a: Tracked, b: Tracked) -> Tracked:
-    return a.made(a.value + b.value, a.error + b.error, ~(a.zero | b.zero))
+    return a.made(a.value + b.value, _of_both(a, b), ~(a.zero | b.zero))
 
 
 def _subtract(a: Tracked, b: Tracked) -> Tracked:
-    return a.made(a.value - b.value, a.error + b.error, ~(a.zero | b.zero))
+    return a.made(a.value - b.value, _of_both(a, b), ~(a.zero | b.zero))
+
+
+def _of_both(a: Tracked, b: Tracked) -> Array:
+    """Return the errors of two numbers together."""
+    return b.error if a.errorless else a.error if b.errorless else np.asarray(a.error + b.error)
 
 
 def _multiply(a: Tracked, b: Tracked) -> Tracked:
-    error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
+    if a.errorless or b.errorless:
+        number, other = (a, b) if a.errorless else (b, a)
+        error = np.asarray(0.0 if other.errorless else np.abs(number.value) * other.error)
+    else:
+        error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
     # A product that is zero because a factor is exactly so stays zero, whatever the other one is off by.
     zero, lost = a.zero | b.zero, np.asarray(a.underflow)
     if zero.any():

@@ -55,15 +55,14 @@ def judge_update(
     found = {PARAM: updated.after, **updated.state_after}
     unkept = [name for name in update.states if name not in found]
     if reason := _why_undecided(update, updated):
-        decided: dict[str, Array] = {}
+        decided: dict[str, tuple[Array, Bound]] = {}
     else:
         before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
         state = {name: updated.state[name].astype(np.float64) for name in update.states if name in updated.state}
-        after, states = update.update(before, grad, state)
-        decided, bounds = {PARAM: after, **states}, update.bounds(before, grad, state, arithmetic)
+        decided = update.bounded(before, grad, state, arithmetic)
         if reading is not None:
             moved = update.carried(before, grad, state, arithmetic.error(reading), {})
-            bounds = {name: _moved(bound, moved[name], arithmetic) for name, bound in bounds.items()}
+            decided = {name: (value, _moved(bound, moved[name], arithmetic)) for name, (value, bound) in decided.items()}
     for name, own in places.items():
         if name in unkept:
             yield Judgement(own, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer keeps no {name}")
@@ -72,7 +71,7 @@ def judge_update(
         else:
             # A counter is a number, in whatever type.
             value = found[name].astype(arithmetic.dtype) if name in COUNTERS else found[name]
-            yield judge(own, Kind.UPDATE, value, decided[name], bounds[name], arithmetic)
+            yield judge(own, Kind.UPDATE, value, *decided[name], arithmetic)
 
 
 def _why_undecided(update: Update, updated: UpdatedParameter) -> str:

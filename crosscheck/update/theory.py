@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.operation import Arrays
-from crosscheck.tracked import Operand, Tracked
+from crosscheck.tracked import Tracked
 from crosscheck.update.rules import COUNTERS, RULES
 from crosscheck.update.settings import Settings
 
@@ -32,8 +31,8 @@ class Update(Protocol):
     def update(self, param: Array, grad: Array, state: Arrays) -> tuple[Array, dict[str, Array]]:
         """Return the parameter and its state after a step."""
 
-    def bounds(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
-        """Return the bound of the updated parameter, under ``""``, and of each state, that a right implementation keeps on exactly these numbers."""
+    def bounded(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, tuple[Array, Bound]]:
+        """Return the updated parameter, under ``""``, and each state, with the bound that a right implementation keeps on exactly these numbers."""
 
     def carried(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
         """Return how far parameter, under ``""``, and states move, to first order, when gradient and state before are off by these errors."""
@@ -56,22 +55,24 @@ class RuledUpdate:
             after, states = RULES[type(self.settings)](self.settings, param, grad, state)
         return np.asarray(after), {name: np.asarray(states[name]) for name in self.states}
 
-    def bounds(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
-        """Return the largest errors of the rule in its usual orders; a counter is exact."""
-        errors = self._errors(param, grad, state, np.zeros_like(grad), {}, arithmetic)
-        return {name: Bound(error, 0.0 if name in COUNTERS else 1.0) for name, error in errors.items()}
+    def bounded(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, tuple[Array, Bound]]:
+        """Return what :meth:`update` does with the largest errors of the rule in its usual orders; a counter is exact."""
+        tracked = self._tracked(param, Tracked.exact(grad, arithmetic), state, {})
+        return {name: (value, Bound(error, 0.0 if name in COUNTERS else 1.0)) for name, (value, error) in tracked.items()}
 
     def carried(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
         """Return what errors of the gradient and of the state come to; a state that none is given for has none."""
-        return self._errors(param, grad, state, error_grad, error_state, None)
+        return {name: error for name, (_, error) in self._tracked(param, Tracked(grad, error_grad), state, error_state).items()}
 
-    def _errors(
-        self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays, arithmetic: Arithmetic | None
-    ) -> dict[str, Array]:
-        tracked = {name: _tracked(name, value, error_state, arithmetic) for name, value in state.items()}
-        rule, slope = RULES[type(self.settings)], Tracked(grad, error_grad, arithmetic)
-        after, states = rule(self.settings, Tracked.exact(param, arithmetic), slope, tracked)
-        return {PARAM: after.error} | {name: np.zeros(()) if name in COUNTERS else states[name].error for name in self.states}
+    def _tracked(self, param: Array, grad: Tracked, state: Arrays, error_state: Arrays) -> dict[str, tuple[Array, Array]]:
+        """Return the results of the rule and their errors."""
+        kept = {name: value if name in COUNTERS else _with_error(value, error_state.get(name), grad.arithmetic) for name, value in state.items()}
+        after, states = RULES[type(self.settings)](self.settings, Tracked.exact(param, grad.arithmetic), grad, kept)
+        results = {PARAM: (after.value, after.error)}
+        for name in self.states:
+            left = states[name]
+            results[name] = (left, np.zeros(())) if name in COUNTERS else (left.value, left.error)
+        return results
 
 
 def update_of(settings: Settings) -> RuledUpdate:
@@ -79,5 +80,5 @@ def update_of(settings: Settings) -> RuledUpdate:
     return RuledUpdate(settings)
 
 
-def _tracked(name: str, value: Array, errors: Mapping[str, Array], arithmetic: Arithmetic | None) -> Operand:
-    return value if name in COUNTERS else Tracked(value, errors.get(name, np.zeros_like(value)), arithmetic)
+def _with_error(value: Array, error: Array | None, arithmetic: Arithmetic | None) -> Tracked:
+    return Tracked.exact(value, arithmetic) if error is None else Tracked(value, error, arithmetic)
