@@ -38,7 +38,8 @@ def independent(terms: Array, axes: tuple[int, ...], arithmetic: Arithmetic) -> 
     if most <= count:
         return np.full(shape, float(count))
     sums = terms.transpose(*others, *axes).reshape(-1, count)
-    if not any((_occurrences(own) > 1).any() for own in sums[:, :: max(1, count // _SAMPLE)]):
+    sample = np.sort(sums[:, :: max(1, count // _SAMPLE)], axis=1)
+    if not ((sample[:, 1:] == sample[:, :-1]) & (sample[:, 1:] != 0)).any():
         return np.full(shape, float(count))
     squares = np.array([np.square(_occurrences(own)).sum() for own in sums])
     return np.asarray(np.clip(squares, count, most).reshape(shape))
