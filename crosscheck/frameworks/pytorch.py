@@ -22,6 +22,7 @@ from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
 from crosscheck.frameworks.functions import applied, refusal, title
 from crosscheck.frameworks.pytorch_device import computing, device_of
+from crosscheck.frameworks.pytorch_kernels import Kernels, kernels_of
 from crosscheck.frameworks.pytorch_noise import Largest, Noise
 from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
@@ -165,8 +166,13 @@ class TorchOracle:
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
+        direct = self._kernels is not None and not (call.constants or call.buffers) and set(call.params) == self._own_parameters
+        return self._asked(self._by_kernels if direct else self._by_tape, call)
+
+    def _asked(self, way: Callable[[Call], dict[str, Array]], call: Call) -> dict[str, Array]:
+        """Return the answer to a call, found in some way; what PyTorch has against it is said in words."""
         try:
-            return self._vjp(call)
+            return way(call)
         except RefusedError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
@@ -185,15 +191,24 @@ class TorchOracle:
         """
         # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
         with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed):
-            return self.vjp(call)
+            return self._asked(self._by_tape, call)
 
     def largest(self, call: Call) -> float:
         """Return the largest absolute number that occurs on the way to the results."""
         with sdpa_kernel(SDPBackend.MATH), Largest() as largest:
-            self.vjp(call)
+            self._asked(self._by_tape, call)
         return float(largest.value)
 
-    def _vjp(self, call: Call) -> dict[str, Array]:
+    def _by_kernels(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients as the kernels give them, which read the call's own arrays and write to none."""
+        assert self._kernels is not None
+        x, params = self._lent(call.x), {name: self._lent(value) for name, value in call.params.items()}
+        with computing(self.device, x.dtype), torch.no_grad():
+            results = self._kernels(self.reference, x, params, None if call.grad_output is None else self._lent(call.grad_output))
+        return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
+
+    def _by_tape(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients by autograd."""
         x = self._tensor(call.x)
         with computing(self.device, x.dtype), torch.set_grad_enabled(call.grad_output is not None):
             x.requires_grad_(call.grad_output is not None)
@@ -213,6 +228,11 @@ class TorchOracle:
     def _tensor(self, value: npt.NDArray[Any]) -> torch.Tensor:
         return tensor(value, self.device)
 
+    def _lent(self, value: Array) -> torch.Tensor:
+        """Return a tensor that shares an array's memory where it can: nobody may write to it."""
+        usable = value.flags.c_contiguous and value.flags.writeable
+        return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
+
     def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], given: dict[str, torch.Tensor], call: Call) -> Any:
         """Return the output; the buffers that the call gives are changed in place."""
         if "decisions" in call.constants:
@@ -222,8 +242,6 @@ class TorchOracle:
             if isinstance(self.reference, nn.LeakyReLU):
                 return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
-        if self._function is not None and set(params) == self._own_parameters:
-            return self._function(self.reference, x, params)
         # A leaf must not be written to, as a module with inplace=True does.
         inputs = (x.clone(), *(self._tensor(value) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
         if not isinstance(self.reference, nn.Module):
@@ -234,11 +252,8 @@ class TorchOracle:
         return functional_call(self.reference, replaced, inputs) if replaced else self.reference(*inputs)
 
     @cached_property
-    def _function(self) -> Callable[..., torch.Tensor] | None:
-        """What a module of this very kind, to which nobody hooked anything, does with parameters that are not its own; None for all others."""
-        module = self.reference
-        hooked = isinstance(module, nn.Module) and (module._forward_pre_hooks or module._forward_hooks or module._backward_hooks)
-        return None if hooked else _FUNCTIONS.get(type(module))
+    def _kernels(self) -> Kernels | None:
+        return kernels_of(self.reference)
 
     @cached_property
     def _own_parameters(self) -> set[str]:
@@ -261,16 +276,6 @@ class TorchOracle:
             _, winners = nn.functional.max_pool2d(self._tensor(x), m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, return_indices=True)
             return cast("npt.NDArray[Any]", winners.cpu().numpy())
         return None
-
-
-_FUNCTIONS: Mapping[type, Callable[..., torch.Tensor]] = {
-    nn.Conv2d: lambda module, x, params: module._conv_forward(x, params["weight"], params.get("bias")),
-    nn.Linear: lambda module, x, params: nn.functional.linear(x, params["weight"], params.get("bias")),
-    nn.MaxPool2d: lambda module, x, params: module.forward(x),
-    nn.Flatten: lambda module, x, params: module.forward(x),
-}
-"""The functions of the modules that are asked most often; none writes to its input. For any module there is ``functional_call``, which puts the
-parameters into the module and takes them out again, at several times what a small layer itself takes."""
 
 
 def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,80 @@
+"""PyTorch's own kernels for the modules that are asked most often, called as autograd would call them.
+
+Autograd writes down what is to be done on the way back and looks it up again, which takes several times as long as a small layer itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+from torch.ops import aten
+
+Tensors: TypeAlias = Mapping[str, torch.Tensor]
+Results: TypeAlias = dict[str, torch.Tensor]
+Kernels: TypeAlias = Callable[[Any, torch.Tensor, Tensors, torch.Tensor | None], Results]
+"""Gets a module, an input, parameters in place of the module's own and a cotangent, if any; returns output and gradients by quantity, in tensors of
+their own. It writes to nothing that it is given."""
+
+
+def kernels_of(module: object) -> Kernels | None:
+    """Return the kernels of a module of just this kind, to which nobody hooked anything; None where it has to be called as it is."""
+    if not isinstance(module, nn.Module) or module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
+        return None
+    if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or isinstance(module.padding, str)):
+        return None
+    return _KERNELS.get(type(module))
+
+
+def _convolution(module: nn.Conv2d, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
+    weight, bias = params["weight"], params.get("bias")
+    results = {"output": module._conv_forward(x, weight, bias)}
+    if grad_output is None:
+        return results
+    sizes = None if bias is None else bias.shape
+    settings = (module.stride, module.padding, module.dilation, False, (0, 0), module.groups)
+    grads = aten.convolution_backward.default(grad_output, x, weight, sizes, *settings, (True, True, bias is not None))
+    return results | {name: grad for name, grad in zip(("grad_input", "weight.grad", "bias.grad"), grads, strict=True) if grad is not None}
+
+
+def _linear(module: nn.Linear, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
+    results = {"output": nn.functional.linear(x, params["weight"], params.get("bias"))}
+    if grad_output is None:
+        return results
+    inputs, cotangents = x.reshape(-1, x.shape[-1]), grad_output.reshape(-1, grad_output.shape[-1])
+    results |= {"grad_input": grad_output.matmul(params["weight"]), "weight.grad": cotangents.t().matmul(inputs)}
+    return results | ({"bias.grad": cotangents.sum(0)} if "bias" in params else {})
+
+
+def _max_pool(module: nn.MaxPool2d, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
+    kernel, stride, padding, dilation = (_pair(size) for size in (module.kernel_size, module.stride, module.padding, module.dilation))
+    settings = (kernel, stride, padding, dilation, module.ceil_mode)
+    output, winners = aten.max_pool2d_with_indices.default(x, *settings)
+    if grad_output is None:
+        return {"output": output}
+    return {"output": output, "grad_input": aten.max_pool2d_with_indices_backward.default(grad_output, x, *settings, winners)}
+
+
+def _flatten(module: nn.Flatten, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
+    results = {"output": module.forward(x).clone()}
+    return results if grad_output is None else results | {"grad_input": grad_output.reshape(x.shape).clone()}
+
+
+def _relu(module: nn.ReLU, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
+    output = x.relu()
+    return {"output": output} if grad_output is None else {"output": output, "grad_input": aten.threshold_backward.default(grad_output, output, 0)}
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else size
+
+
+_KERNELS: Mapping[type[nn.Module], Kernels] = {
+    nn.Conv2d: _convolution,
+    nn.Linear: _linear,
+    nn.MaxPool2d: _max_pool,
+    nn.Flatten: _flatten,
+    nn.ReLU: _relu,
+}
