@@ -109,7 +109,9 @@ class Arithmetic:
 
     def tolerance(self, bound: Bound) -> Array:
         """Return the largest difference between subject and oracle that rounding explains, in the unit of the quantity."""
-        return np.asarray(self.sides * self.unit * self.error(bound))
+        scale = self.sides * self.unit
+        # As ``scale * error(bound)``; the factors first, which are often single numbers.
+        return np.asarray(scale * self.grow(bound.roundings) * bound.terms + scale * self.underflow * bound.roundings)
 
 
 @cache

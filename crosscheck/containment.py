@@ -16,7 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -50,6 +50,9 @@ class SubjectError(Exception):
 
 _running: ContextVar[bool] = ContextVar("running", default=False)
 """Whether the subject's own code is running."""
+
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+"""Whether floating-point warnings are silenced already."""
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 """When the subject has to have ended, by the monotonic clock."""
@@ -106,6 +109,21 @@ def own_surroundings(seed: int) -> Iterator[Printed]:
         os.chdir(here)
 
 
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Silence the warnings of this block, those of floating-point operations as well.
+
+    Around several blocks in which the subject is called, so that each of them need not do it: they take most of their time for it.
+    """
+    before = _silent.set(True)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _silent.reset(before)
+
+
 class contained:  # noqa: N801 - it reads as what it is
     """Turn whatever the subject raises in this block into a :class:`SubjectError`; its floating-point warnings are silenced.
 
@@ -122,18 +140,15 @@ class contained:  # noqa: N801 - it reads as what it is
     def __enter__(self) -> None:
         if time.monotonic() > _deadline.get():
             raise TimeLimitError
-        # Within another such block the warnings are silent already.
-        self._silenced = None if _running.get() else ExitStack()
+        self._silenced = None if _silent.get() else silenced()
         if self._silenced is not None:
-            self._silenced.enter_context(warnings.catch_warnings())
-            self._silenced.enter_context(np.errstate(all="ignore"))
-            warnings.simplefilter("ignore")
+            self._silenced.__enter__()
         self._before = _running.set(True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _running.reset(self._before)
         if self._silenced is not None:
-            self._silenced.close()
+            self._silenced.__exit__(None, None, None)
         if error is not None and not isinstance(error, SubjectError | TimeLimitError | KeyboardInterrupt):
             # Whatever else it is, it is the subject's: sys.exit and a test framework's skip, too.
             raise SubjectError(f"{self._what} raised {said(error)}{where(error)}") from error

@@ -177,8 +177,12 @@ def _by_size(place: Place, kind: Kind, wide: Array, oracle: Array, error: Array,
         decided = int(np.count_nonzero(np.isfinite(np.broadcast_to(tolerance, error.shape))))
     if not decided:
         return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=UNLIMITED)
-    fractions = fractions_of(error, tolerance)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fractions: Array = np.asarray(error / tolerance)
     index = np.unravel_index(int(fractions.argmax()), error.shape)
+    if math.isnan(fractions[index]):  # no error where none is tolerated
+        fractions = fractions_of(error, tolerance)
+        index = np.unravel_index(int(fractions.argmax()), error.shape)
     # An error that exceeds its tolerance is a fraction of at least 1 of it, however the quotient is rounded.
     exceeding = 0 if fractions[index] < 1 else int(np.count_nonzero(error > tolerance))
     if exceeding and math.isinf(fractions[index]):

@@ -58,10 +58,14 @@ class Trace(Mapping[tuple[str, str], Array]):
         ValueError
             If the quantity was recorded before: a trace never loses what a side did.
         """
+        self.take(layer, quantity, np.array(value))
+
+    def take(self, layer: str, quantity: str, value: npt.NDArray[Any]) -> None:
+        """Append a quantity as :meth:`record` does, but the array itself, which nobody else may write to."""
         key = (layer, quantity)
         if key in self._arrays:
             raise ValueError(f"{Place(self.step, *key)} is recorded already; a layer that runs twice in a step needs two names")
-        self._arrays[key] = np.array(value)
+        self._arrays[key] = value
 
     def leave_out(self, layer: str, quantity: str, reason: str) -> None:
         """Say why a quantity that others have is missing here, so that no comparison passes over it in silence."""

@@ -19,7 +19,7 @@ from crosscheck.adapters.objects import Attributes, Dicts, Updating
 from crosscheck.adapters.recording import Method, all_wrapped, wrapped
 from crosscheck.adapters.training_step import TrainingStep, one_number, same_parameters
 from crosscheck.arithmetic import Array
-from crosscheck.containment import SubjectError, as_array, contained
+from crosscheck.containment import SubjectError, as_array, contained, silenced
 from crosscheck.layout import LayerLayout, Layout, LayoutError
 from crosscheck.operation import Constants
 from crosscheck.subject import Labels, Outcome, SubjectLayer, source
@@ -117,7 +117,7 @@ class ListenedNetwork:
                         own = same_parameters({ours: value}, {ours: self._shapes[name][ours]}, f"the {state} of {name}")[ours]
                         yield name, quantity, parameter.layout.to_reference(own)
                     else:
-                        yield name, quantity, np.asarray(value)
+                        yield name, quantity, np.array(value)
 
     def _masks(self) -> dict[str, Constants]:
         """Return the masks that dropouts drew in the step just done."""
@@ -166,9 +166,12 @@ class ListenedNetwork:
 
     def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
         """Do one training step while every layer called by it is listened to."""
-        trace = Trace(step)
+        with silenced():
+            return self._traced(Trace(step), x, labels)
+
+    def _traced(self, trace: Trace, x: Array, labels: Labels) -> Trace:
         for layer, name, value in (*self._parameters(), *self._state(), *self._buffers()):
-            trace.record(layer, f"{name}.before", value)
+            trace.take(layer, f"{name}.before", value)
         with contained("listening to the network"), self._listening(trace, x.dtype):
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if self._loss is None:
@@ -176,7 +179,7 @@ class ListenedNetwork:
         elif ("loss", "output") not in trace:
             raise SubjectError(_never_ran("loss"))
         for layer, name, value in (*self._parameters(), *self._state()):
-            trace.record(layer, name, value)
+            trace.take(layer, name, value)
         own = trace["loss", "output"].astype(x.dtype)
         if not np.array_equal(loss, own, equal_nan=True):
             raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
@@ -187,10 +190,10 @@ class ListenedNetwork:
         name = next(reversed(self.parts))
         if (name, "output") not in trace:
             raise SubjectError(_never_ran(name))
-        trace.record("loss", "input", trace[name, "output"])
-        trace.record("loss", "output", loss)
+        trace.take("loss", "input", trace[name, "output"])
+        trace.take("loss", "output", loss)
         if (name, "grad_output") in trace:
-            trace.record("loss", "grad_input", trace[name, "grad_output"])
+            trace.take("loss", "grad_input", trace[name, "grad_output"])
 
     @contextmanager
     def _listening(self, trace: Trace, dtype: np.dtype[Any]) -> Iterator[None]:
@@ -211,10 +214,10 @@ class ListenedNetwork:
             def forward(*given: Any, **named: Any) -> Any:
                 if (name, "input") in trace:
                     raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
-                trace.record(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
+                trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
                 output = method(*given, **named)
                 value = self._to_reference(name, "output", output, dtype)
-                trace.record(name, "output", one_number(value) if name == "loss" else value)
+                trace.take(name, "output", one_number(value) if name == "loss" else value)
                 self._record_kept(trace, name)
                 return output
 
@@ -226,10 +229,10 @@ class ListenedNetwork:
         """Record what a forward pass left in the layer: its running statistics, the mask that it drew."""
         part = self.parts.get(name)
         if isinstance(part, Dicts) and part.mask:
-            trace.record(name, "mask", self._mask(name, part))
+            trace.take(name, "mask", self._mask(name, part))
         if part is not None and self.layouts[name].buffers:
             for _, buffer, value in self._buffers(name):
-                trace.record(name, buffer, value)
+                trace.take(name, buffer, value)
 
     def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any]) -> Callable[[Method], Method]:
         def around(method: Method) -> Method:
@@ -238,7 +241,7 @@ class ListenedNetwork:
                     raise SubjectError(f"the training step ran {name} backward twice; a layer that runs twice in a step cannot be compared")
                 grad_output = _first(given, named)
                 if grad_output is not None and name != "loss":
-                    trace.record(name, "grad_output", self._to_reference(name, "output", grad_output, dtype))
+                    trace.take(name, "grad_output", self._to_reference(name, "output", grad_output, dtype))
                 ahead = self._read_ahead(part, grad_output) if isinstance(part, Updating) else None
                 grad_input = method(*given, **named)
                 self._record_gradients(trace, name, part, grad_input, part.live().stored() if ahead is None else ahead, dtype)
@@ -256,11 +259,11 @@ class ListenedNetwork:
             if "grad_input" in part.may_lack:
                 self.functions[name].absent["grad_input"] = NO_GRAD_INPUT
         else:
-            trace.record(name, "grad_input", self._to_reference(name, "input", grad_input, dtype))
+            trace.take(name, "grad_input", self._to_reference(name, "input", grad_input, dtype))
         for ours, parameter in self._layout(name).params.items():
             if f"{ours}.grad" in grads:
                 value = as_array(grads[f"{ours}.grad"], f"{name}'s gradient of {ours}", dtype)
-                trace.record(name, f"{parameter.name}.grad", _applied(parameter.layout, value, f"{name}'s gradient of {ours}"))
+                trace.take(name, f"{parameter.name}.grad", _applied(parameter.layout, value, f"{name}'s gradient of {ours}"))
 
     def _read_ahead(self, part: Updating, grad_output: Array) -> dict[str, Array]:
         """Return the gradients of a layer that stores none, read off a copy before the layer itself updates."""
@@ -273,9 +276,10 @@ class ListenedNetwork:
         return LayerLayout() if name == "loss" else self.layouts[name]
 
     def _to_reference(self, name: str, quantity: str, value: Any, dtype: np.dtype[Any]) -> Array:
+        """Return a copy of what a layer was given or gave, in the reference's layout."""
         array = as_array(value, f"{name}'s {quantity}", dtype)
         layout = self._layout(name).input if quantity == "input" else self._layout(name).output
-        return array[None] if self.one_sample and not layout.pattern and array.ndim else _applied(layout, array, f"{name}'s {quantity}")
+        return np.array(array[None]) if self.one_sample and not layout.pattern and array.ndim else _applied(layout, array, f"{name}'s {quantity}")
 
 
 def _applied(layout: Layout, array: Array, what: str) -> Array:

@@ -287,26 +287,26 @@ class TorchTraining:
 
     def _record(self, trace: Trace, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor], loss: torch.Tensor) -> None:
         for name, module in self.modules.items():
-            trace.record(name, "input", array(inputs[name]))
-            trace.record(name, "output", array(outputs[name]))
+            trace.take(name, "input", array(inputs[name]))
+            trace.take(name, "output", array(outputs[name]))
             for buffer, value in running_statistics(module).items():
-                trace.record(name, buffer, array(value))
+                trace.take(name, buffer, array(value))
         last = next(reversed(outputs.values()))
-        trace.record(LOSS, "input", array(last))
-        trace.record(LOSS, "output", array(loss))
+        trace.take(LOSS, "input", array(last))
+        trace.take(LOSS, "output", array(loss))
         if last.grad is not None:
-            trace.record(LOSS, "grad_input", array(last.grad))
+            trace.take(LOSS, "grad_input", array(last.grad))
         for name in reversed(self.modules):
             grad_output, grad_input = outputs[name].grad, inputs[name].grad
             if grad_output is None:
                 continue
-            trace.record(name, "grad_output", array(grad_output))
+            trace.take(name, "grad_output", array(grad_output))
             if grad_input is not None:
-                trace.record(name, "grad_input", array(grad_input))
+                trace.take(name, "grad_input", array(grad_input))
             for key, value in self._tensors.items():
                 layer, _, quantity = key.rpartition(".")
                 if layer == name and value.grad is not None:
-                    trace.record(name, f"{quantity}.grad", array(value.grad))
+                    trace.take(name, f"{quantity}.grad", array(value.grad))
 
 
 def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:

@@ -27,13 +27,13 @@ class Multilinear:
     """
 
     additive: tuple[str, ...] = ("bias",)
-    _counts: dict[Any, dict[str, Array | float]] = field(default_factory=dict, repr=False, compare=False)
+    _counts: dict[Any, dict[str, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
         """Return T from absolute values and n from ones; n depends on the shapes alone and is kept."""
         key = call.shapes()
         if key not in self._counts:
-            self._counts[key] = {quantity: _one_number(count) for quantity, count in oracle.vjp(call.ones()).items()}
+            self._counts[key] = {quantity: _condensed(count) for quantity, count in oracle.vjp(call.ones()).items()}
         counts, repeated = self._counts[key], self._repeated(call, arithmetic)
         bounds = {quantity: Bound(terms, counts[quantity]) for quantity, terms in oracle.vjp(call.magnitudes()).items()}
         for quantity, most in repeated.items():
@@ -76,6 +76,10 @@ def _repeats(array: Array, arithmetic: Arithmetic) -> float:
     return worth if worth > array.size // array.shape[1] else 0.0
 
 
-def _one_number(count: Array) -> Array | float:
-    """Return a count that is the same for all elements, as without a border, as the number that it is."""
-    return float(count.flat[0]) if count.size and (count == count.flat[0]).all() else count
+def _condensed(count: Array) -> Array:
+    """Return a count with a single place on each axis along which it is the same everywhere: that of samples, or all of them where no border is."""
+    for axis in range(count.ndim):
+        first = count[(slice(None),) * axis + (slice(0, 1),)]
+        if (count == first).all():
+            count = first
+    return count.reshape(()) if count.size == 1 else count
