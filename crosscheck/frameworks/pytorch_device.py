@@ -53,10 +53,13 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
     if device.type == "cpu" and dtype == torch.float64:
         yield
         return
-    before = torch.get_float32_matmul_precision()
-    settings = [(place, name, getattr(place, name), value) for place, name, value in _settings(tf32)]
+    before, wanted = torch.get_float32_matmul_precision(), "high" if tf32 else "highest"
+    settings = [(place, name, getattr(place, name), value) for place, name, value in _settings(device, tf32)]
+    if before == wanted and all(old == value for _, _, old, value in settings):
+        yield
+        return
     # The older setting comes first: it writes to some of the others, and CUDA refuses to multiply where the two contradict each other.
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.set_float32_matmul_precision(wanted)
     try:
         for place, name, _, value in settings:
             setattr(place, name, value)
@@ -67,8 +70,12 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
             setattr(place, name, value)
 
 
-def _settings(tf32: bool) -> Iterator[tuple[Any, str, Any]]:
-    """Yield each setting with the value that it is to have."""
+def _settings(device: torch.device, tf32: bool) -> Iterator[tuple[Any, str, Any]]:
+    """Yield each setting that a device depends on with the value that it is to have."""
+    if device.type == "cpu":
+        for place in (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
+            yield place, "fp32_precision", "ieee"
+        return
     yield backends.cudnn, "deterministic", True
     yield backends.cudnn, "benchmark", False
     if not hasattr(backends.cudnn, "conv"):  # before PyTorch 2.9
@@ -77,5 +84,3 @@ def _settings(tf32: bool) -> Iterator[tuple[Any, str, Any]]:
         return
     for place in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
         yield place, "fp32_precision", "tf32" if tf32 else "ieee"
-    for place in (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
-        yield place, "fp32_precision", "ieee"

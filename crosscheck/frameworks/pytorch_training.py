@@ -253,7 +253,8 @@ class TorchTraining:
         last = next(reversed(outputs.values()))
         loss: torch.Tensor = self.loss(last, labels)
         if self._optimizer is not None:
-            self._optimizer.zero_grad(set_to_none=True)
+            for value in self._tensors.values():
+                value.grad = None
             loss.backward()
         if self._jitter is not None:
             self._jitter.gradients(self._tensors)
