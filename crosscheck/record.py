@@ -66,7 +66,9 @@ class Record:
         """Take in the judgements of a step."""
         for judgement in judgements:
             key = (judgement.kind, judgement.place.layer, judgement.place.quantity)
-            self.series.setdefault(key, Series()).add(judgement)
+            if (series := self.series.get(key)) is None:
+                series = self.series[key] = Series()
+            series.add(judgement)
 
     def of(self, *kinds: Kind) -> Iterator[tuple[Key, Series]]:
         """Yield the series of some kinds, in order."""

@@ -59,7 +59,7 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
 
 @pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
 def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
-    """The end of every whole step is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
+    """Wherever a whole step was worked out, its end is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
     comparison = comparison_of(network, dtype)
     assert comparison.steps_checked == NETWORKS[network].steps
     assert not comparison.unexplained, message(comparison.first, "pytest tests/test_networks.py") if comparison.first else ""

@@ -101,6 +101,17 @@ def consequence_in_words(consequence: Facts) -> str:
     return f"{consequence['layer']}.{consequence['quantity']} is {off} at step {consequence['step']}; right on the values that it got"
 
 
+def ways_in_words(facts: Facts) -> str:
+    """Return in how many of the checked steps layers were judged isolated, and the whole step; nothing where it was all of them."""
+    steps = {
+        kind: max((sum(q["verdicts"].values()) for q in facts["quantities"] if q["kind"] == kind), default=0) for kind in ("isolated", "whole step")
+    }
+    if min(steps.values()) == facts["steps_checked"]:
+        return ""
+    counts = " and ".join(f"{kind} in {count:,}" for kind, count in steps.items())
+    return f"{counts} of {counted(facts['steps_checked'], 'checked step')}: while each layer is right in its step they say nothing new"
+
+
 def decision_in_words(decision: Facts) -> str:
     """Return how a layer's choices at kinks differ from the oracle's, and whether rounding explains it; None is a margin without limit."""
     margin = decision["largest_margin"]

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from crosscheck.report import plots
 from crosscheck.report.files import write_text
-from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, rows
+from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, rows, ways_in_words
 from crosscheck.report.pages import environment
 
 
@@ -28,6 +28,7 @@ def render(facts: Facts) -> str:
             table=_table(facts),
             beside=any(quantity["reference_fraction"] for quantity in facts["quantities"]),
             divergence=dict(rows(facts["first_divergence"])) if facts["first_divergence"] else {},
+            ways=ways_in_words(facts),
             decisions=[decision_in_words(decision) for decision in facts["decisions"]],
             consequences=[consequence_in_words(consequence) for consequence in facts["consequences"]],
         )

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, fraction_in_words, rows
+from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, fraction_in_words, rows, ways_in_words
 
 COLOURS = {"match": "green", "mismatch": "red", "undecided": "yellow", "skipped": "yellow"}
 
@@ -144,6 +144,8 @@ def _cell(quantity: Facts) -> Text:
 def _notes(facts: Facts) -> Iterator[RenderableType]:
     if (hidden := len(_names(facts)) - len(_shown(facts))) > 0:
         yield Text(f"{hidden:,} more quantities, all of them further from their tolerance, are in the report")
+    if ways := ways_in_words(facts):
+        yield Text(ways)
     wires = [q for q in facts["quantities"] if q["kind"] == "wire"]
     broken = [f"{q['layer']}.{q['quantity']}" for q in wires if "mismatch" in q["verdicts"]]
     checked = sum(sum(q["verdicts"].values()) for q in wires)

@@ -24,9 +24,16 @@ def test_copies() -> None:
     assert trace["relu", "output"].tolist() == [1, 1, 1]
 
 
+def test_taken_over() -> None:
+    """An array that was made for the trace is not copied again."""
+    trace, value = Trace(1), np.ones(3)
+    trace.take("relu", "output", value)
+    assert trace["relu", "output"] is value
+
+
 def test_recorded_twice() -> None:
     trace = Trace(7)
-    trace.record("conv", "output", np.ones(1))
+    trace.take("conv", "output", np.ones(1))
     with pytest.raises(ValueError, match=r"step 7, conv\.output is recorded already; a layer that runs twice in a step needs two names"):
         trace.record("conv", "output", np.zeros(1))
     assert trace["conv", "output"].tolist() == [1]

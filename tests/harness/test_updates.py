@@ -27,7 +27,7 @@ from update_cases import (
 
 from crosscheck.adapters.optimizers import UpdateFunction
 from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.judgement import Verdict
+from crosscheck.judgement import Kind, Verdict, judge
 from crosscheck.optimizer_pair import OptimizerPair
 from crosscheck.trace import Place
 from crosscheck.update import (
@@ -54,6 +54,21 @@ def test_torch_keeps_to_the_rule(form: str, family: str, dtype: str) -> None:
 def test_compiled_code_keeps_to_the_rule(form: str, family: str, dtype: str) -> None:
     """Other orders of the formulas, with every setting rounded to the precision of the arrays."""
     assert wrong(judged(FORMS[form], COMPILED[type(FORMS[form])], family, dtype)) == []
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_value_that_comes_with_a_bound_is_that_of_the_rule(form: str) -> None:
+    """Step after step, but for what rounding does: a power is taken as a product on one side."""
+    update, rng, arithmetic = update_of(FORMS[form]), np.random.default_rng(0), Arithmetic(np.dtype(np.float64), ELEMENTS)
+    param: Array = rng.standard_normal(SHAPE)
+    state: dict[str, Array] = {}
+    for _ in range(STEPS):
+        grad = rng.standard_normal(SHAPE)
+        bounded = update.bounded(param, grad, state, arithmetic)
+        param, state = update.update(param, grad, state)
+        assert list(bounded) == ["", *state]
+        judgements = [judge(Place(1, "", name), Kind.UPDATE, value, *bounded[name], arithmetic) for name, value in {"": param, **state}.items()]
+        assert wrong(judgements) == []
 
 
 @pytest.mark.parametrize("form", list(FORMS))

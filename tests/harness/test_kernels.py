@@ -1,0 +1,117 @@
+"""PyTorch's kernels called without a tape give what autograd gives with one, and write to nothing that they are given."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crosscheck.arithmetic import Array
+from crosscheck.frameworks import pytorch_kernels
+from crosscheck.frameworks.pytorch import oracle, parameter_shapes
+from crosscheck.frameworks.pytorch_kernels import kernels_of
+from crosscheck.operation import Call, RefusedError
+
+MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "conv": (nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0)), (2, 2, 7, 6)),
+    "conv without a bias": (nn.Conv2d(4, 6, 3, dilation=2, groups=2, bias=False), (2, 4, 9, 8)),
+    "linear": (nn.Linear(5, 4), (3, 5)),
+    "linear of several axes": (nn.Linear(5, 4, bias=False), (2, 3, 5)),
+    "max pool": (nn.MaxPool2d(2), (2, 3, 7, 6)),
+    "max pool of overlapping windows": (nn.MaxPool2d((3, 2), stride=1, padding=(1, 0), ceil_mode=True), (2, 3, 7, 6)),
+    "flatten": (nn.Flatten(), (2, 3, 4)),
+    "relu": (nn.ReLU(), (2, 3, 4)),
+}
+
+
+class Own(nn.Linear):  # type: ignore[misc]
+    """A layer of somebody's own."""
+
+
+def call_of(module: nn.Module, shape: tuple[int, ...], dtype: str) -> Call:
+    """Return a call of digits, some of which are equal and some zero."""
+    rng = np.random.default_rng(0)
+
+    def drawn(shape: tuple[int, ...]) -> Array:
+        return np.asarray(np.round(rng.standard_normal(shape), 1), dtype)
+
+    x, params = drawn(shape), {name: drawn(own) for name, own in (parameter_shapes(module) or {}).items()}
+    return Call(x, params, drawn(oracle(module).vjp(Call(x, params))["output"].shape))
+
+
+def hooked(module: nn.Module) -> nn.Module:
+    """Return a module of the same kind that has to be called as it is, because somebody wants to know about it."""
+    result = copy.deepcopy(module)
+    result.register_forward_hook(lambda *given: None)
+    return result
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", MODULES)
+def test_same_bits(name: str, dtype: str) -> None:
+    module, shape = MODULES[name]
+    call = call_of(module, shape, dtype)
+    assert kernels_of(module) is not None
+    assert kernels_of(hooked(module)) is None
+    found, taped = oracle(module).vjp(call), oracle(hooked(module)).vjp(call)
+    assert list(found) == list(taped)
+    assert [
+        quantity for quantity in found if found[quantity].dtype != taped[quantity].dtype or not np.array_equal(found[quantity], taped[quantity])
+    ] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_results_are_their_own(name: str) -> None:
+    """Who writes to a result, or to what was given, changes nothing on the other side."""
+    module, shape = MODULES[name]
+    call = call_of(module, shape, "float64")
+    before, found = call.copied(), oracle(module).vjp(call)
+    given = [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
+    kept = [before.x, *before.params.values(), *([] if before.grad_output is None else [before.grad_output])]
+    assert all(np.array_equal(one, other) for one, other in zip(given, kept, strict=True))
+    assert not any(np.shares_memory(one, other) for one in given for other in found.values())
+
+
+@pytest.mark.parametrize("name", ["linear", "max pool"])
+def test_arrays_that_cannot_be_lent(name: str) -> None:
+    """One that is read only, and one that lies otherwise in memory, are copied."""
+    module, shape = MODULES[name]
+    call = call_of(module, shape, "float64")
+    expected = oracle(module).vjp(call)
+    assert call.grad_output is not None
+    fixed, turned = call.x.copy(), np.asfortranarray(call.grad_output)
+    fixed.flags.writeable = False
+    found = oracle(module).vjp(Call(fixed, call.params, turned))
+    assert [quantity for quantity in expected if not np.array_equal(expected[quantity], found[quantity])] == []
+
+
+def test_kernels_that_give_something_else_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(module: nn.Linear, x: torch.Tensor, *rest: torch.Tensor) -> dict[str, torch.Tensor]:
+        results = pytorch_kernels._linear(module, x, *rest)
+        return results | {"grad_input": 2 * results["grad_input"]} if "grad_input" in results else results
+
+    monkeypatch.setitem(pytorch_kernels._KERNELS, nn.Linear, twice)
+    with pytest.raises(AssertionError):
+        test_same_bits("linear", "float64")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), id="circular"),
+        pytest.param(nn.Conv2d(1, 1, 3, padding="same"), id="same"),
+        pytest.param(nn.Sequential(nn.ReLU()), id="chain"),
+        pytest.param(Own(2, 2), id="subclass"),
+        pytest.param(torch.relu, id="function"),
+    ],
+)
+def test_others_are_called_as_they_are(module: object) -> None:
+    assert kernels_of(module) is None
+
+
+def test_what_does_not_fit_is_refused_in_words() -> None:
+    with pytest.raises(RefusedError, match=r"PyTorch .*'s Linear refuses an input of shape \(2, 6\)"):
+        oracle(nn.Linear(5, 4)).vjp(Call(np.zeros((2, 6)), {"weight": np.zeros((4, 5)), "bias": np.zeros(4)}, np.zeros((2, 4))))
