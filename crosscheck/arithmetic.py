@@ -111,7 +111,9 @@ class Arithmetic:
         """Return the largest difference between subject and oracle that rounding explains, in the unit of the quantity."""
         scale = self.sides * self.unit
         # As ``scale * error(bound)``; the factors first, which are often single numbers.
-        return np.asarray(scale * self.grow(bound.roundings) * bound.terms + scale * self.underflow * bound.roundings)
+        tolerance = np.asarray(scale * self.grow(bound.roundings) * bound.terms)
+        lost = scale * self.underflow * bound.roundings
+        return np.add(tolerance, lost, out=tolerance) if np.ndim(lost) == 0 and tolerance.ndim else np.asarray(tolerance + lost)
 
 
 @cache

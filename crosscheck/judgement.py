@@ -109,18 +109,19 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
     """
     if subject.shape != oracle.shape or subject.dtype != arithmetic.dtype:
         return _of_another_kind(place, kind, subject, oracle, arithmetic)
-    wide = subject.astype(np.float64, copy=False)
     with np.errstate(invalid="ignore", over="ignore"):  # an infinity less another one
-        error = np.asarray(wide - oracle)
+        error = np.asarray(subject - oracle)  # in float64, as the oracle's numbers are
     np.abs(error, out=error)
     largest = error.max(initial=0.0)
     # One number that is not finite, on either side, makes its error so; which is looked at only where there is one.
-    if not math.isfinite(largest) and (plain := _not_numbers(place, kind, wide, oracle, bound.terms, arithmetic)) is not None:
-        return plain
+    if not math.isfinite(largest):
+        wide = subject.astype(np.float64, copy=False)
+        if (plain := _not_numbers(place, kind, wide, oracle, bound.terms, arithmetic)) is not None:
+            return plain
     # Where any error would be allowed, not even the same number is right.
-    if not largest and (not wide.size or np.isfinite(bound.terms).any()):
+    if not largest and (not subject.size or np.isfinite(bound.terms).any()):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
-    return _by_size(place, kind, wide, oracle, error, bound, arithmetic)
+    return _by_size(place, kind, subject, oracle, error, bound, arithmetic)
 
 
 def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed: float, arithmetic: Arithmetic) -> Judgement:
@@ -169,14 +170,14 @@ def _not_numbers(place: Place, kind: Kind, wide: Array, oracle: Array, terms: Ar
     return None
 
 
-def _by_size(place: Place, kind: Kind, wide: Array, oracle: Array, error: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
+def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
     """Return the verdict on finite errors, some of which are not zero."""
     tolerance = arithmetic.tolerance(bound)
-    decided = wide.size
+    decided = subject.size
     if not math.isfinite(tolerance.max()):
         decided = int(np.count_nonzero(np.isfinite(np.broadcast_to(tolerance, error.shape))))
     if not decided:
-        return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=UNLIMITED)
+        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=UNLIMITED)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         fractions: Array = np.asarray(error / tolerance)
     index = np.unravel_index(int(fractions.argmax()), error.shape)
@@ -190,7 +191,7 @@ def _by_size(place: Place, kind: Kind, wide: Array, oracle: Array, error: Array,
         index = np.unravel_index(int(np.where(np.isinf(fractions), error, 0.0).argmax()), error.shape)
     verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
     units = _units(error, bound, index, arithmetic)
-    return Judgement(place, kind, verdict, decided, exceeding, units, float(fractions[index]), _worst(wide, oracle, index))
+    return Judgement(place, kind, verdict, decided, exceeding, units, float(fractions[index]), _worst(subject, oracle, index))
 
 
 def fractions_of(error: Array, tolerance: Array) -> Array:

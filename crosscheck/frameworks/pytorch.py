@@ -166,7 +166,8 @@ class TorchOracle:
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
-        direct = self._kernels is not None and not (call.constants or call.buffers) and set(call.params) == self._own_parameters
+        usual = not call.buffers and set(call.params) == self._own_parameters and set(call.constants) == self._labels
+        direct = usual and self._kernels is not None
         return self._asked(self._by_kernels if direct else self._by_tape, call)
 
     def _asked(self, way: Callable[[Call], dict[str, Array]], call: Call) -> dict[str, Array]:
@@ -202,9 +203,11 @@ class TorchOracle:
     def _by_kernels(self, call: Call) -> dict[str, Array]:
         """Return output and gradients as the kernels give them, which read the call's own arrays and write to none."""
         assert self._kernels is not None
-        x, params = self._lent(call.x), {name: self._lent(value) for name, value in call.params.items()}
+        x, given = self._lent(call.x), {name: self._lent(value) for name, value in (*call.params.items(), *call.constants.items())}
         with computing(self.device, x.dtype), torch.no_grad():
-            results = self._kernels(self.reference, x, params, None if call.grad_output is None else self._lent(call.grad_output))
+            results = self._kernels(self.reference, x, given, None if call.grad_output is None else self._lent(call.grad_output))
+        if results is None:
+            return self._by_tape(call)
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
 
     def _by_tape(self, call: Call) -> dict[str, Array]:
@@ -228,7 +231,7 @@ class TorchOracle:
     def _tensor(self, value: npt.NDArray[Any]) -> torch.Tensor:
         return tensor(value, self.device)
 
-    def _lent(self, value: Array) -> torch.Tensor:
+    def _lent(self, value: npt.NDArray[Any]) -> torch.Tensor:
         """Return a tensor that shares an array's memory where it can: nobody may write to it."""
         usable = value.flags.c_contiguous and value.flags.writeable
         return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
@@ -254,6 +257,11 @@ class TorchOracle:
     @cached_property
     def _kernels(self) -> Kernels | None:
         return kernels_of(self.reference)
+
+    @cached_property
+    def _labels(self) -> set[str]:
+        """The constant that a loss needs."""
+        return {"labels"} if takes_labels(self.reference) else set()
 
     @cached_property
     def _own_parameters(self) -> set[str]:

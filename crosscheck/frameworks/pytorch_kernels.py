@@ -14,9 +14,12 @@ from torch.ops import aten
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 Results: TypeAlias = dict[str, torch.Tensor]
-Kernels: TypeAlias = Callable[[Any, torch.Tensor, Tensors, torch.Tensor | None], Results]
-"""Gets a module, an input, parameters in place of the module's own and a cotangent, if any; returns output and gradients by quantity, in tensors of
-their own. It writes to nothing that it is given."""
+Kernels: TypeAlias = Callable[[Any, torch.Tensor, Tensors, torch.Tensor | None], Results | None]
+"""Gets a module, an input, what else the module takes (parameters in place of its own, the labels of a loss), and a cotangent, if any.
+
+It returns output and gradients by quantity, in tensors of their own, and writes to nothing that it is given; or None, for arrays that it leaves to
+others.
+"""
 
 
 def kernels_of(module: object) -> Kernels | None:
@@ -24,6 +27,8 @@ def kernels_of(module: object) -> Kernels | None:
     if not isinstance(module, nn.Module) or module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
         return None
     if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or isinstance(module.padding, str)):
+        return None
+    if isinstance(module, nn.CrossEntropyLoss) and (module.weight is not None or module.label_smoothing or module.reduction not in _REDUCTIONS):
         return None
     return _KERNELS.get(type(module))
 
@@ -62,9 +67,26 @@ def _flatten(module: nn.Flatten, x: torch.Tensor, params: Tensors, grad_output: 
     return results if grad_output is None else results | {"grad_input": grad_output.reshape(x.shape).clone()}
 
 
+def _cross_entropy(module: nn.CrossEntropyLoss, x: torch.Tensor, given: Tensors, grad_output: torch.Tensor | None) -> Results | None:
+    labels = given["labels"]
+    if x.dim() != 2 or labels.shape != x.shape[:1] or labels.is_floating_point():
+        return None
+    settings = (None, _REDUCTIONS[module.reduction], module.ignore_index)
+    logarithms = aten._log_softmax.default(x, 1, False)
+    output, count = aten.nll_loss_forward.default(logarithms, labels, *settings)
+    if grad_output is None:
+        return {"output": output}
+    grad = aten.nll_loss_backward.default(grad_output, logarithms, labels, *settings, count)
+    return {"output": output, "grad_input": aten._log_softmax_backward_data.default(grad, logarithms, 1, x.dtype)}
+
+
 def _relu(module: nn.ReLU, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
     output = x.relu()
     return {"output": output} if grad_output is None else {"output": output, "grad_input": aten.threshold_backward.default(grad_output, output, 0)}
+
+
+_REDUCTIONS = {"mean": 1, "sum": 2}
+"""PyTorch's own numbers of what a loss makes of a batch."""
 
 
 def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -77,4 +99,5 @@ _KERNELS: Mapping[type[nn.Module], Kernels] = {
     nn.MaxPool2d: _max_pool,
     nn.Flatten: _flatten,
     nn.ReLU: _relu,
+    nn.CrossEntropyLoss: _cross_entropy,
 }

@@ -11,7 +11,7 @@ from torch import nn
 
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks import pytorch_kernels
-from crosscheck.frameworks.pytorch import oracle, parameter_shapes
+from crosscheck.frameworks.pytorch import oracle, parameter_shapes, takes_labels
 from crosscheck.frameworks.pytorch_kernels import kernels_of
 from crosscheck.operation import Call, RefusedError
 
@@ -24,6 +24,9 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "max pool of overlapping windows": (nn.MaxPool2d((3, 2), stride=1, padding=(1, 0), ceil_mode=True), (2, 3, 7, 6)),
     "flatten": (nn.Flatten(), (2, 3, 4)),
     "relu": (nn.ReLU(), (2, 3, 4)),
+    "cross-entropy": (nn.CrossEntropyLoss(), (4, 3)),
+    "sum of cross-entropies": (nn.CrossEntropyLoss(reduction="sum"), (4, 3)),
+    "cross-entropy of pixels": (nn.CrossEntropyLoss(), (2, 3, 4, 4)),
 }
 
 
@@ -39,7 +42,8 @@ def call_of(module: nn.Module, shape: tuple[int, ...], dtype: str) -> Call:
         return np.asarray(np.round(rng.standard_normal(shape), 1), dtype)
 
     x, params = drawn(shape), {name: drawn(own) for name, own in (parameter_shapes(module) or {}).items()}
-    return Call(x, params, drawn(oracle(module).vjp(Call(x, params))["output"].shape))
+    labels = {"labels": rng.integers(shape[1], size=(shape[0], *shape[2:]))} if takes_labels(module) else {}
+    return Call(x, params, drawn(oracle(module).vjp(Call(x, params, constants=labels))["output"].shape), labels)
 
 
 def hooked(module: nn.Module) -> nn.Module:
@@ -63,14 +67,22 @@ def test_same_bits(name: str, dtype: str) -> None:
     ] == []
 
 
+@pytest.mark.parametrize("name", ["max pool", "max pool of overlapping windows", "relu", "cross-entropy"])
+def test_what_is_no_number_goes_the_same_way(name: str) -> None:
+    module, shape = MODULES[name]
+    call = call_of(module, shape, "float64")
+    call.x.flat[[3, 7, 8]] = [np.nan, np.inf, -np.inf]
+    found, taped = oracle(module).vjp(call), oracle(hooked(module)).vjp(call)
+    assert [quantity for quantity, value in found.items() if not np.array_equal(value, taped[quantity], equal_nan=True)] == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_results_are_their_own(name: str) -> None:
     """Who writes to a result, or to what was given, changes nothing on the other side."""
     module, shape = MODULES[name]
     call = call_of(module, shape, "float64")
     before, found = call.copied(), oracle(module).vjp(call)
-    given = [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
-    kept = [before.x, *before.params.values(), *([] if before.grad_output is None else [before.grad_output])]
+    given, kept = ([c.x, *c.params.values(), *c.constants.values(), np.asarray(c.grad_output)] for c in (call, before))
     assert all(np.array_equal(one, other) for one, other in zip(given, kept, strict=True))
     assert not any(np.shares_memory(one, other) for one in given for other in found.values())
 
@@ -105,6 +117,8 @@ def test_kernels_that_give_something_else_are_found(monkeypatch: pytest.MonkeyPa
         pytest.param(nn.Conv2d(1, 1, 3, padding="same"), id="same"),
         pytest.param(nn.Sequential(nn.ReLU()), id="chain"),
         pytest.param(Own(2, 2), id="subclass"),
+        pytest.param(nn.CrossEntropyLoss(label_smoothing=0.1), id="smoothed"),
+        pytest.param(nn.CrossEntropyLoss(reduction="none"), id="not reduced"),
         pytest.param(torch.relu, id="function"),
     ],
 )
