@@ -41,11 +41,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmark_docs import write as write_page
-from benchmark_facts import facts_of, load
-from benchmark_plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
-from benchmark_sides import SIDES
-from benchmark_workers import Task, available, results
+from benchmarking.docs import write as write_page
+from benchmarking.facts import facts_of, load
+from benchmarking.plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
+from benchmarking.sides import SIDES
+from benchmarking.workers import Task, available, results
 from command_options import RefusedError, at_least, without
 from generated_text import PageError
 from interruption import between_steps
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = None
     if found is None:
         return _told("interrupted; nothing was written, and nothing is kept", INTERRUPTED)
-    from benchmark_pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
+    from benchmarking.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
 
     facts = facts_of(found, choice, shlex.join(["python", "scripts/benchmark.py", *without(given, *WAYS)]), busy)
     deliver(facts, show, render, options.html, options.json, WIDTH)

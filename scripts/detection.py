@@ -33,10 +33,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_options import at_least, without
-from detection_readme import write as write_readme
-from detection_state import State, StateError, fingerprint, opened
-from detection_tasks import NoFaultError, Task, planned, run
-from detection_workers import results
+from detecting.readme import write as write_readme
+from detecting.state import State, StateError, fingerprint, opened
+from detecting.tasks import NoFaultError, Task, planned, run
+from detecting.workers import results
 from generated_text import PageError
 from interruption import between_steps
 from matrix_delivery import deliver
@@ -48,7 +48,7 @@ from crosscheck.report.findings import Facts
 from crosscheck.report.pair_files import expected_reports
 
 if TYPE_CHECKING:
-    from detection_alarms_found import Chunk
+    from detecting.alarms_found import Chunk
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS, README = ROOT / "tests", ROOT / "README.md"
@@ -100,8 +100,8 @@ def measured(options: argparse.Namespace, command: str) -> tuple[Facts | None, S
         If no fault has the name that was asked for.
     """
     # Frameworks are imported once the options are known to be right.
-    from detection_facts import facts_of, versions  # noqa: PLC0415
-    from detection_work import hosts_of, selected  # noqa: PLC0415
+    from detecting.facts import facts_of, versions  # noqa: PLC0415
+    from detecting.work import hosts_of, selected  # noqa: PLC0415
 
     faults = selected(options.faults)
     what = {"seed": options.seed, "quick": options.quick, "pattern": options.faults, "quantities": options.quantities}
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(facts: Facts, options: argparse.Namespace) -> None:
-    from detection_pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
+    from detecting.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
 
     deliver(facts, show, render, options.html, options.json, WIDTH)
 

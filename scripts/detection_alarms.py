@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import cattrs
 import threadpoolctl
-from detection_alarms_found import Chunk, Found, joined
+from detecting.alarms_found import Chunk, Found, joined
 
 if TYPE_CHECKING:
     from right_ways.task import Compared, Task, Trial

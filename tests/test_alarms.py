@@ -8,7 +8,7 @@ from dataclasses import replace
 import detection_alarms as alarms
 import numpy as np
 import pytest
-from detection_alarms_found import Chunk, Found, Reached, joined
+from detecting.alarms_found import Chunk, Found, Reached, joined
 from right_ways import linear
 from right_ways.layers import dense
 from right_ways.remembering import Remembering

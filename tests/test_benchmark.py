@@ -13,23 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import benchmark
-import benchmark_layers
-import benchmark_sides
 import numpy as np
 import numpy.typing as npt
 import pytest
-from benchmark_checked import measured as checked_steps
-from benchmark_docs import BEGIN, END, facts_in, measured
-from benchmark_facts import facts_of
-from benchmark_growth import exponent
-from benchmark_judge import Judge, wrong
-from benchmark_pages import render
-from benchmark_plan import PARTS, Choice, planned
-from benchmark_rounds import Pace, Tell, alternated
-from benchmark_sides import SIDES, MissingError, ScratchSide, Workload, digits, made
-from benchmark_steps import measured as training_steps
-from benchmark_targets import TARGETS, compared
-from benchmark_workers import Task, carried_out, results
+from benchmarking import layers, sides
+from benchmarking.checked import measured as checked_steps
+from benchmarking.docs import BEGIN, END, facts_in, measured
+from benchmarking.facts import facts_of
+from benchmarking.growth import exponent
+from benchmarking.judge import Judge, wrong
+from benchmarking.pages import render
+from benchmarking.plan import PARTS, Choice, planned
+from benchmarking.rounds import Pace, Tell, alternated
+from benchmarking.sides import SIDES, MissingError, ScratchSide, Workload, digits, made
+from benchmarking.steps import measured as training_steps
+from benchmarking.targets import TARGETS, compared
+from benchmarking.workers import Task, carried_out, results
 from generated_text import PageError, between
 from mnist_batches import Labels
 
@@ -66,7 +65,7 @@ def with_dropouts(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Seq
 @pytest.fixture(autouse=True)
 def _small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(NETWORKS["keras-mnist-cnn"], make=with_dropouts)
-    monkeypatch.setattr(benchmark_sides, "NETWORKS", {**NETWORKS, "with-dropouts": recipe})
+    monkeypatch.setattr(sides, "NETWORKS", {**NETWORKS, "with-dropouts": recipe})
 
 
 def silent(words: str) -> None:
@@ -83,14 +82,14 @@ MEASURES_ALL = pytest.mark.xdist_group("benchmark")
 """For tests that all want what every part found: one worker measures it."""
 
 SMALL_TASKS = [
-    Task("steps", "benchmark_steps.measured", 1, {"workloads": SMALL, "sides": ["scratch", "torch"], "pace": SHORT}),
-    Task("memory", "benchmark_memory.measured", 1, {"workload": SMALL[0], "side": "scratch", "steps": 2}),
-    Task("memory", "benchmark_memory.measured_run", 1, {"folder": str(ROOT / "data" / "mnist"), "steps": 3}),
-    Task("layers", "benchmark_layers.measured", 1, {"workloads": SMALL, "pace": SHORT}),
-    Task("checked", "benchmark_checked.measured", 1, {"workloads": SMALL, "pace": SHORT}),
-    Task("growth", "benchmark_growth.measured", 1, {"growths": {"batch": [1, 2]}, "pace": SHORT}),
-    Task("full", "benchmark_full.measured", 1, {"folder": str(ROOT / "data" / "mnist"), "steps": 3}),
-    Task("startup", "benchmark_startup.measured", 1, {"rounds": 1}),
+    Task("steps", "benchmarking.steps.measured", 1, {"workloads": SMALL, "sides": ["scratch", "torch"], "pace": SHORT}),
+    Task("memory", "benchmarking.memory.measured", 1, {"workload": SMALL[0], "side": "scratch", "steps": 2}),
+    Task("memory", "benchmarking.memory.measured_run", 1, {"folder": str(ROOT / "data" / "mnist"), "steps": 3}),
+    Task("layers", "benchmarking.layers.measured", 1, {"workloads": SMALL, "pace": SHORT}),
+    Task("checked", "benchmarking.checked.measured", 1, {"workloads": SMALL, "pace": SHORT}),
+    Task("growth", "benchmarking.growth.measured", 1, {"growths": {"batch": [1, 2]}, "pace": SHORT}),
+    Task("full", "benchmarking.full.measured", 1, {"folder": str(ROOT / "data" / "mnist"), "steps": 3}),
+    Task("startup", "benchmarking.startup.measured", 1, {"rounds": 1}),
 ]
 
 
@@ -184,8 +183,8 @@ PLANTED: dict[str, tuple[type[ScratchSide], Workload, str]] = {
 @pytest.mark.parametrize("name", PLANTED)
 def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, workload, words = PLANTED[name]
-    monkeypatch.setattr(benchmark_sides, kind.__name__, kind, raising=False)
-    monkeypatch.setitem(SIDES, "torch", ("benchmark_sides", kind.__name__, "planted"))
+    monkeypatch.setattr(sides, kind.__name__, kind, raising=False)
+    monkeypatch.setitem(SIDES, "torch", ("benchmarking.sides", kind.__name__, "planted"))
     facts = training_steps([{"network": workload.network, "batch": workload.batch}], ["scratch", "torch"], 1, SHORT, silent)
     assert [row["side"] for row in facts["training_step"]] == ["scratch"]
     assert [row["side"] for row in facts["wrong"]] == ["torch"]
@@ -196,7 +195,7 @@ def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.Monkey
 def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = scratch.MaxPool2d.backward
     monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
-    facts = benchmark_layers.measured(SMALL, 1, SHORT, silent)
+    facts = layers.measured(SMALL, 1, SHORT, silent)
     assert [row["words"].partition(":")[0] for row in facts["wrong"]] == ["step 1, pool.grad_input"]
     assert {row["layer"] for row in facts["layers"]} == {"conv", "flatten", "linear"}
 
@@ -243,8 +242,8 @@ def test_no_compiler_is_told_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> 
     def refused(workload: Workload) -> None:
         raise MissingError("torch.compile does not work here: no C++ compiler")
 
-    monkeypatch.setattr(benchmark_sides, "Refused", refused, raising=False)
-    monkeypatch.setitem(SIDES, "torch.compile", ("benchmark_sides", "Refused", "compiled"))
+    monkeypatch.setattr(sides, "Refused", refused, raising=False)
+    monkeypatch.setitem(SIDES, "torch.compile", ("benchmarking.sides", "Refused", "compiled"))
     facts = facts_from([(SMALL_TASKS[0], training_steps(SMALL, ["scratch", "torch.compile"], 1, SHORT, silent))])
     assert (facts["status"], [row["words"] for row in facts["missing"]]) == (0, ["torch.compile does not work here: no C++ compiler"])
 

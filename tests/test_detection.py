@@ -18,14 +18,14 @@ import model_pairs
 import numpy as np
 import pytest
 import torch
-from detection_ablation import seen_by_rerun
-from detection_facts import facts_of
-from detection_inputs import TRAINING, compared
-from detection_pages import render
-from detection_readme import BEGIN, END, facts_in, paragraph
-from detection_rivals import RULES, Compared
-from detection_tasks import Task
-from detection_workers import results
+from detecting.ablation import seen_by_rerun
+from detecting.facts import facts_of
+from detecting.inputs import TRAINING, compared
+from detecting.pages import render
+from detecting.readme import BEGIN, END, facts_in, paragraph
+from detecting.rivals import RULES, Compared
+from detecting.tasks import Task
+from detecting.workers import results
 from faults import FAULTS, Fault
 from faults.convolution import CONV
 from faults.fault import _planted

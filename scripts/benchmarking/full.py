@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from benchmark_comparison import beside_torch, comparison, complaint
-from benchmark_plan import EPOCHS, IMAGES_OF_MNIST
-from benchmark_rounds import Tell
-from benchmark_sides import DTYPE, Images, Workload, digits
-from benchmark_steps import JUDGED, judged
 from mnist_batches import Labels, scaled
 from mnist_files import Digits, load
 
+from benchmarking.comparison import beside_torch, comparison, complaint
+from benchmarking.plan import EPOCHS, IMAGES_OF_MNIST
+from benchmarking.rounds import Tell
+from benchmarking.sides import DTYPE, Images, Workload, digits
+from benchmarking.steps import JUDGED, judged
 from crosscheck.report.findings import Facts
 
 WHOLE = EPOCHS * IMAGES_OF_MNIST

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import matplotlib as mpl
-from benchmark_plan import TUTORIAL
 from matplotlib.figure import Figure
 
+from benchmarking.plan import TUTORIAL
 from crosscheck.report.findings import Facts
 from crosscheck.report.plots import drawn
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from detection_rivals import Compared
 
 from crosscheck.adapters.listening import ListenedNetwork
 from crosscheck.checks.bench import copies
@@ -28,6 +27,7 @@ from crosscheck.operation import Arrays, Call, RefusedError
 from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair, PreparedOptimizers
 from crosscheck.pair import Pair
 from crosscheck.prepared import Prepared
+from detecting.rivals import Compared
 
 TRAINING = "training"
 """What stands in the place of a family for a model, which is given batches."""

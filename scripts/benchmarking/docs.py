@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import generated_text
-from benchmark_pages import REACHED, complaints, figure, tables
 
+from benchmarking.pages import REACHED, complaints, figure, tables
 from crosscheck.report.findings import Facts
 
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from benchmark_comparison import beside_torch, comparison, complaint, endless, repeated
-from benchmark_rounds import Pace, Tell, alternated
-from benchmark_sides import DTYPE
 
 import scratch
+from benchmarking.comparison import beside_torch, comparison, complaint, endless, repeated
+from benchmarking.rounds import Pace, Tell, alternated
+from benchmarking.sides import DTYPE
 from crosscheck.report.findings import Facts
 from scratch.composite import Part
 from scratch.networks import CLASSES

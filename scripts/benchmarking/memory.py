@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark_rounds import Tell
-from benchmark_sides import DTYPE, SIDES, MissingError, Workload, digits, made
 from mnist_batches import Schedule, batches
 from mnist_files import load
 
+from benchmarking.rounds import Tell
+from benchmarking.sides import DTYPE, SIDES, MissingError, Workload, digits, made
 from crosscheck.report.findings import Facts
 
 STATUS = Path("/proc/self/status")

@@ -7,11 +7,11 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from benchmark_jax import IMAGES, KERNEL, flattened
-from benchmark_sides import DTYPE, EachStep, Images, Masks, Workload
 from mnist_batches import Labels, scaled
 
 import scratch
+from benchmarking.jax_side import IMAGES, KERNEL, flattened
+from benchmarking.sides import DTYPE, EachStep, Images, Masks, Workload
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks.keras import NAME  # before Keras itself, so that it finds its backend
 from crosscheck.layout import Layout
@@ -28,7 +28,7 @@ NAMES = {"weight": "kernel", "bias": "bias"}
 @singledispatch
 def counterpart(layer: object, seed: int) -> Any:
     """Return Keras' layer for one of scratch's."""
-    raise TypeError(f"the benchmark's side in Keras has no {type(layer).__name__}; add an entry to scripts/benchmark_keras.py")
+    raise TypeError(f"the benchmark's side in Keras has no {type(layer).__name__}; add an entry to scripts/benchmarking/keras_side.py")
 
 
 @counterpart.register
@@ -64,7 +64,9 @@ def _(layer: scratch.Linear, seed: int) -> Any:
 @singledispatch
 def optimizer(settings: object) -> Any:
     """Return Keras' optimizer with the settings of scratch's."""
-    raise TypeError(f"the benchmark's side in Keras has no optimizer for {type(settings).__name__}; add an entry to scripts/benchmark_keras.py")
+    raise TypeError(
+        f"the benchmark's side in Keras has no optimizer for {type(settings).__name__}; add an entry to scripts/benchmarking/keras_side.py"
+    )
 
 
 @optimizer.register

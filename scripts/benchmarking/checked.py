@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from benchmark_comparison import Step, beside_torch, comparison, complaint, endless, repeated
-from benchmark_rounds import Pace, Tell, alternated
-from benchmark_sides import DTYPE, Workload
 
+from benchmarking.comparison import Step, beside_torch, comparison, complaint, endless, repeated
+from benchmarking.rounds import Pace, Tell, alternated
+from benchmarking.sides import DTYPE, Workload
 from crosscheck.freerun import Position
 from crosscheck.report.findings import Facts
 

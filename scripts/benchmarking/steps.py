@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark_judge import Judge, wrong
-from benchmark_rounds import Pace, Run, Tell, alternated
-from benchmark_sides import SIDES, Images, MissingError, Side, Workload, applicable, digits, made
 from mnist_batches import Labels
 
+from benchmarking.judge import Judge, wrong
+from benchmarking.rounds import Pace, Run, Tell, alternated
+from benchmarking.sides import SIDES, Images, MissingError, Side, Workload, applicable, digits, made
 from crosscheck.report.findings import Facts
 
 BASE = "scratch"

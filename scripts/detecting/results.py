@@ -51,7 +51,7 @@ class RightOnes:
     largest : float, optional
         How near to its tolerance a quantity of a batch came, as a fraction of it; None where beyond all measure.
     rules : dict
-        For each rule of :mod:`detection_rivals`, how many quantities of a batch it was asked about, and how many of them it takes for wrong.
+        For each rule of :mod:`detecting.rivals`, how many quantities of a batch it was asked about, and how many of them it takes for wrong.
     """
 
     quantities: int = 0

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from crosscheck.report.findings import Facts
 
 if TYPE_CHECKING:
-    from detection_alarms_found import Chunk
     from faults import Fault, Host
+
+    from detecting.alarms_found import Chunk
 
 
 class NoFaultError(ValueError):
@@ -76,6 +77,6 @@ def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chu
 
 def run(task: Task) -> Facts:
     """Carry out a task and return its result."""
-    from detection_work import KINDS  # noqa: PLC0415 - frameworks are imported only by processes that compute
+    from detecting.work import KINDS  # noqa: PLC0415 - frameworks are imported only by processes that compute
 
     return KINDS[task.kind](task)

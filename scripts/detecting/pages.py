@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import detection_plots
 from coverage_pages import templates
 from markupsafe import Markup
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from crosscheck.report.findings import Facts
 from crosscheck.report.terminal import COLOURS
+from detecting import plots
 
 
 def share(alarms: int, quantities: int) -> str:
@@ -69,6 +69,6 @@ def _ablation(facts: Facts) -> Table:
 
 def render(facts: Facts) -> str:
     """Return the page."""
-    pictures = {"rules": Markup(detection_plots.rules(facts)), "families": Markup(detection_plots.families(facts))}  # noqa: S704 - texts are escaped there
+    pictures = {"rules": Markup(plots.rules(facts)), "families": Markup(plots.families(facts))}  # noqa: S704 - texts are escaped there
     rules = {rival["rule"]: rival["words"] for rival in facts["rivals"].values()}
     return templates().get_template("detection.html").render(facts=facts, pictures=pictures, rules=rules, share=share)

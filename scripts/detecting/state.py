@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import Clock, Interval
-from detection_results import NoResultError, result_of
 
 from crosscheck.files import expect_writable
 from crosscheck.report.files import write_json
 from crosscheck.report.findings import Facts
+from detecting.results import NoResultError, result_of
 
 FORMAT_VERSION = 1
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("crosscheck", "scripts", "scratch", "reference", "tests")
 _EVERY = Interval(seconds=5.0)
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from detection_inputs import all_ones
-
 from crosscheck.adapters.convention import Shape
 from crosscheck.checking import run_check
 from crosscheck.checks import Check, Settings, checks_of
@@ -24,6 +22,7 @@ from crosscheck.operation import Call
 from crosscheck.optimizer_pair import OptimizerPair
 from crosscheck.pair import Pair
 from crosscheck.prepared import Prepared
+from detecting.inputs import all_ones
 
 LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     **{f"without the family {name}": (f"*-{name}",) for name in FAMILIES},

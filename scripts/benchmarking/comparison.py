@@ -7,12 +7,12 @@ from itertools import cycle
 
 import numpy as np
 import torch
-from benchmark_rounds import Run
-from benchmark_sides import DTYPE, digits
 from mnist_batches import Images, Labels, scaled
 from subjects import Twins, layered
 
 import scratch
+from benchmarking.rounds import Run
+from benchmarking.sides import DTYPE, digits
 from crosscheck.arithmetic import Arithmetic
 from crosscheck.judgement import Verdict
 from crosscheck.lockstep import elements_per_step

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmark_rounds import Pace, Run, Tell, alternated
-
+from benchmarking.rounds import Pace, Run, Tell, alternated
 from crosscheck.report.findings import Facts
 
 COMMANDS = {"python": ["-c", "pass"], "import crosscheck": ["-c", "import crosscheck"], "crosscheck --help": ["-m", "crosscheck", "--help"]}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark_plots import growth, steps
 from coverage_pages import templates
 from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarking.plots import growth, steps
 from crosscheck.report.findings import Facts, counted
 from crosscheck.report.terminal import COLOURS
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark_sides import Workload, applicable
-from benchmark_workers import Task, available
+from benchmarking.sides import Workload, applicable
+from benchmarking.workers import Task, available
 
 PARTS = {
     "steps": "the training step of each side",
@@ -38,7 +38,7 @@ class Choice:
     parts : sequence of str
         Of :data:`PARTS`.
     sides : sequence of str
-        Of :data:`benchmark_sides.SIDES`.
+        Of :data:`benchmarking.sides.SIDES`.
     threads : sequence of int
         Each a setting.
     quick : bool
@@ -86,7 +86,7 @@ def _pace(choice: Choice) -> dict[str, Any]:
 def _steps(choice: Choice) -> list[Task]:
     workloads = [_workloads(TUTORIAL, 1, 32)] if choice.quick else [_workloads(TUTORIAL, *BATCHES), _workloads(CNN, CNN_BATCH)]
     return [
-        Task("steps", "benchmark_steps.measured", threads, {"workloads": own, "sides": list(choice.sides), "pace": _pace(choice)})
+        Task("steps", "benchmarking.steps.measured", threads, {"workloads": own, "sides": list(choice.sides), "pace": _pace(choice)})
         for threads in choice.threads
         for own in workloads
     ]
@@ -95,24 +95,24 @@ def _steps(choice: Choice) -> list[Task]:
 def _memory(choice: Choice) -> list[Task]:
     workloads = [] if choice.quick else [*_workloads(TUTORIAL, 1, CNN_BATCH), *_workloads(CNN, CNN_BATCH)]
     sides = [
-        Task("memory", "benchmark_memory.measured", choice.threads[-1], {"workload": workload, "side": side, "steps": 5})
+        Task("memory", "benchmarking.memory.measured", choice.threads[-1], {"workload": workload, "side": side, "steps": 5})
         for workload in workloads
         for side in choice.sides
         if applicable(side, Workload(**workload))
     ]
     run = {"folder": str(choice.folder), "steps": 300 if choice.quick else 10_000}
-    return [*sides, Task("memory", "benchmark_memory.measured_run", choice.threads[-1], run)]
+    return [*sides, Task("memory", "benchmarking.memory.measured_run", choice.threads[-1], run)]
 
 
 def _layers(choice: Choice) -> list[Task]:
     workloads = _workloads(TUTORIAL, 32) if choice.quick else [*_workloads(TUTORIAL, 1, 32), *_workloads(CNN, CNN_BATCH)]
     pace = {"rounds": 5, "seconds": 0.005} if choice.quick else {"rounds": 15, "seconds": 0.02}
-    return [Task("layers", "benchmark_layers.measured", choice.threads[-1], {"workloads": workloads, "pace": pace})]
+    return [Task("layers", "benchmarking.layers.measured", choice.threads[-1], {"workloads": workloads, "pace": pace})]
 
 
 def _checked(choice: Choice) -> list[Task]:
     workloads = _workloads(TUTORIAL, 1, 32) if choice.quick else _workloads(TUTORIAL, 1, 8, 32, 128)
-    return [Task("checked", "benchmark_checked.measured", choice.threads[-1], {"workloads": workloads, "pace": _pace(choice)})]
+    return [Task("checked", "benchmarking.checked.measured", choice.threads[-1], {"workloads": workloads, "pace": _pace(choice)})]
 
 
 def _growth(choice: Choice) -> list[Task]:
@@ -120,13 +120,13 @@ def _growth(choice: Choice) -> list[Task]:
     if choice.quick:
         sizes = {"batch": (1, 8)}
     pace = {"rounds": 3, "seconds": 0.02} if choice.quick else {"rounds": 7, "seconds": 0.05}
-    return [Task("growth", "benchmark_growth.measured", choice.threads[-1], {"growths": sizes, "pace": pace})]
+    return [Task("growth", "benchmarking.growth.measured", choice.threads[-1], {"growths": sizes, "pace": pace})]
 
 
 def _full(choice: Choice) -> list[Task]:
     steps = EPOCHS * IMAGES_OF_MNIST if choice.whole else 300 if choice.quick else STEPS
-    return [Task("full", "benchmark_full.measured", choice.threads[-1], {"folder": str(choice.folder), "steps": steps})]
+    return [Task("full", "benchmarking.full.measured", choice.threads[-1], {"folder": str(choice.folder), "steps": steps})]
 
 
 def _startup(choice: Choice) -> list[Task]:
-    return [Task("startup", "benchmark_startup.measured", choice.threads[-1], {"rounds": 3 if choice.quick else 11})]
+    return [Task("startup", "benchmarking.startup.measured", choice.threads[-1], {"rounds": 3 if choice.quick else 11})]

@@ -8,10 +8,6 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
-from detection_ablation import RERUNS, seen_by_rerun
-from detection_inputs import calls, compared, families_of
-from detection_rivals import GRADCHECK, RULES, Compared, right_gradients
-from detection_tasks import NoFaultError, Task
 from faults import FAULTS, Fault, Host
 from faults.outcome import first_outcome_of, outcome_of
 
@@ -22,6 +18,10 @@ from crosscheck.declaration import Declaration
 from crosscheck.judgement import Verdict
 from crosscheck.pair import Pair
 from crosscheck.report.findings import Facts
+from detecting.ablation import RERUNS, seen_by_rerun
+from detecting.inputs import calls, compared, families_of
+from detecting.rivals import GRADCHECK, RULES, Compared, right_gradients
+from detecting.tasks import NoFaultError, Task
 
 torch.set_num_threads(1)  # the arrays of a check are far too small for more
 

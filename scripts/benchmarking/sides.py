@@ -157,12 +157,12 @@ class ArticleSide(EachStep):
 
 
 SIDES: dict[str, tuple[str, str, str]] = {
-    "scratch": ("benchmark_sides", "ScratchSide", "scratch"),
-    "article": ("benchmark_sides", "ArticleSide", "the article's loops"),
-    "torch": ("benchmark_torch", "TorchSide", "PyTorch"),
-    "torch.compile": ("benchmark_torch", "CompiledSide", "PyTorch, compiled"),
-    "jax": ("benchmark_jax", "JaxSide", "JAX, jitted"),
-    "keras": ("benchmark_keras", "KerasSide", "Keras' fit, on JAX"),
+    "scratch": ("benchmarking.sides", "ScratchSide", "scratch"),
+    "article": ("benchmarking.sides", "ArticleSide", "the article's loops"),
+    "torch": ("benchmarking.torch_side", "TorchSide", "PyTorch"),
+    "torch.compile": ("benchmarking.torch_side", "CompiledSide", "PyTorch, compiled"),
+    "jax": ("benchmarking.jax_side", "JaxSide", "JAX, jitted"),
+    "keras": ("benchmarking.keras_side", "KerasSide", "Keras' fit, on JAX"),
 }
 """Each side: its module, its class, and what it is called in tables."""
 

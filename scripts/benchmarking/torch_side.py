@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark_sides import EachStep, Images, Masks, MissingError, Workload
 from mnist_batches import Labels
 from torch import nn
 
 import scratch
+from benchmarking.sides import EachStep, Images, Masks, MissingError, Workload
 from crosscheck.arithmetic import Array
 from reference import pytorch
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from benchmark_sides import DTYPE, Images, Side, Workload
 from mnist_batches import Labels, scaled
 from subjects import imported
 
 import scratch
+from benchmarking.sides import DTYPE, Images, Side, Workload
 from crosscheck.architecture import Architecture
 from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.causes.ties import ruled

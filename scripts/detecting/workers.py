@@ -18,9 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from detection_results import FAILED
-
 from crosscheck.report.findings import Facts
+from detecting.results import FAILED
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmark_sides import EachStep, Images, Masks, Workload
 from jax import lax
 from mnist_batches import Labels
 
 import scratch
+from benchmarking.sides import EachStep, Images, Masks, Workload
 from crosscheck.arithmetic import Array
 from crosscheck.frameworks.jax_updates import STEPS
 from crosscheck.layout import Layout
@@ -25,7 +25,7 @@ KERNEL, IMAGES = Layout("o i h w -> h w i o"), Layout("n h w c -> n c h w")
 @singledispatch
 def applied(layer: object, x: Any, params: dict[str, Any], key: Any) -> Any:
     """Return a layer's output, channels last."""
-    raise TypeError(f"the benchmark's side in JAX has no {type(layer).__name__}; add an entry to scripts/benchmark_jax.py")
+    raise TypeError(f"the benchmark's side in JAX has no {type(layer).__name__}; add an entry to scripts/benchmarking/jax_side.py")
 
 
 @applied.register

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from benchmark_plan import CNN, CNN_BATCH, TUTORIAL
-
+from benchmarking.plan import CNN, CNN_BATCH, TUTORIAL
 from crosscheck.report.findings import Facts
 
 

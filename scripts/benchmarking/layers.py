@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark_judge import wrong
-from benchmark_rounds import Pace, Run, Tell, alternated
-from benchmark_sides import DTYPE, Workload, digits
 from mnist_batches import scaled
 from torch import nn
 
 import scratch
+from benchmarking.judge import wrong
+from benchmarking.rounds import Pace, Run, Tell, alternated
+from benchmarking.sides import DTYPE, Workload, digits
 from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.isolated import context_of, quantities
 from crosscheck.judgement import Judgement, Kind, judge

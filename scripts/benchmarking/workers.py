@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmark_rounds import Tell
-from detection_workers import begin
+from detecting.workers import begin
 
+from benchmarking.rounds import Tell
 from crosscheck.report.findings import Facts
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

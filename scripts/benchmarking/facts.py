@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark_plan import PARTS, Choice
-from benchmark_sides import OPTIONAL, SIDES
-from benchmark_targets import compared
-from benchmark_workers import Task, available
-
+from benchmarking.plan import PARTS, Choice
+from benchmarking.sides import OPTIONAL, SIDES
+from benchmarking.targets import compared
+from benchmarking.workers import Task, available
 from crosscheck.report.findings import Facts, counted
 
 LISTS = ("training_step", "checked_step", "memory", "layers", "growth", "startup", "wrong", "missing")

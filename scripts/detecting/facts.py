@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from detection_ablation import ABLATIONS, LEFT_OUT, seen_without
-from detection_results import Ablated, Checked, RightOnes, Rivals, result_of
-from detection_rivals import GRADCHECK, GRADCHECK_WORDS, RULES
-from detection_work import COTANGENTS, hosts_of
 from faults import Fault
 
 from crosscheck.families import FAMILIES
 from crosscheck.judgement import Verdict
 from crosscheck.report.findings import Facts, counted
+from detecting.ablation import ABLATIONS, LEFT_OUT, seen_without
+from detecting.results import Ablated, Checked, RightOnes, Rivals, result_of
+from detecting.rivals import GRADCHECK, GRADCHECK_WORDS, RULES
+from detecting.work import COTANGENTS, hosts_of
 
 RIGHT_CAUSES, WRONG_CAUSES = 0.90, 0.02
 """The promise: the least part of the known causes that is named, and the largest part of all faults for which a wrong one is."""
