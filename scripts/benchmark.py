@@ -29,7 +29,7 @@ How to call it:
     python scripts/benchmark.py --quick                                       a look in under a minute
     python scripts/benchmark.py --only checked,startup                        some parts
     python scripts/benchmark.py --json benchmark.json --html benchmark.html   all of it: about a quarter of an hour
-    python scripts/benchmark.py --only full --full --mnist FOLDER             all 180,000 steps, on the four files of MNIST there
+    python scripts/benchmark.py --only full --full --download                 all 180,000 steps, on the whole of MNIST
     python scripts/benchmark.py --page docs/performance.json                  put the figures of an earlier run into docs/performance.md
 """
 
@@ -46,11 +46,11 @@ from benchmarking.facts import facts_of, load
 from benchmarking.plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
 from benchmarking.sides import SIDES
 from benchmarking.workers import Task, available, results
-from command_options import RefusedError, at_least, without
+from command_options import RefusedError, add_folder, at_least, data_folder, without
 from generated_text import PageError
 from interruption import between_steps
 from matrix_delivery import deliver
-from mnist_files import SHIPPED, DataError
+from mnist_files import DataError
 from mnist_files import load as load_digits
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -63,8 +63,6 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 CANNOT, INTERRUPTED = 2, 130
 WIDTH = 150
 """Columns of the tables where no terminal has a width of its own."""
-WAYS = ("--json", "--html")
-"""Options that make no difference to what is measured."""
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
@@ -78,10 +76,8 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_some_of(PARTS), default=list(PARTS), metavar="PART[,PART...]", help=f"some parts: {', '.join(PARTS)}")
     parser.add_argument("--sides", type=_some_of(SIDES), default=None, metavar="SIDE[,SIDE...]", help=f"some sides: {', '.join(SIDES)}")
     parser.add_argument("--threads", type=at_least(1), default=None, metavar="N", help="with so many threads alone; with 1 and with all if left out")
-    parser.add_argument("--full", action="store_true", help="do all 180,000 steps of the full run; needs --mnist")
-    parser.add_argument(
-        "--mnist", type=Path, default=None, metavar="FOLDER", help="the four MNIST files for the full run; the 1,000 that ship if left out"
-    )
+    parser.add_argument("--full", action="store_true", help="do all 180,000 steps of the full run; needs the whole of MNIST")
+    add_folder(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured for machines, too")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write it as a page with pictures, too")
     parser.add_argument("--page", type=Path, metavar="FILE", help="measure nothing: put the figures of this JSON into docs/performance.md")
@@ -110,15 +106,16 @@ def choice_of(options: argparse.Namespace) -> Choice:
         raise RefusedError("--sides: scratch is what the others are compared with; name it, too")
     if options.threads is not None and options.threads > available():
         raise RefusedError(f"--threads {options.threads}: there are {available()} cores here; lower it")
-    if options.full and options.mnist is None:
-        raise RefusedError("--full: the whole training is one on all of MNIST; say --mnist FOLDER, where its four files are")
+    given = options.download or options.data_dir is not None
+    if options.full and not given:
+        raise RefusedError("--full: the whole training is one on all of MNIST; say --download, or where its four files are with --data-dir")
     if options.full and options.quick:
         raise RefusedError("--full and --quick: the one is no look in under a minute; leave out the other")
-    folder = options.mnist or SHIPPED
-    if options.mnist is not None:
+    folder = data_folder(options, Console(stderr=True))
+    if given:
         there = len(load_digits(folder).train_images)
         if options.full and there != IMAGES_OF_MNIST:
-            raise RefusedError(f"--mnist {folder}: {there:,} training images, expected {IMAGES_OF_MNIST:,}; scripts/train.py --download fetches them")
+            raise RefusedError(f"--full: {folder} has {there:,} training images, expected {IMAGES_OF_MNIST:,}; get them with --download")
     threads = every_thread() if options.threads is None else [options.threads]
     if options.quick:
         threads = threads[-1:]
@@ -158,9 +155,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _told("interrupted; nothing was written, and nothing is kept", INTERRUPTED)
     from benchmarking.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
 
-    facts = facts_of(found, choice, shlex.join(["python", "scripts/benchmark.py", *without(given, *WAYS)]), busy)
+    facts = facts_of(found, choice, _command(given, options), busy)
     deliver(facts, show, render, options.html, options.json, WIDTH)
     return int(facts["status"])
+
+
+def _command(given: Sequence[str], options: argparse.Namespace) -> str:
+    """Return the command that measures the same elsewhere, where the images are in no folder yet."""
+    kept = without(given, "--json", "--html", "--data-dir", "--download")
+    elsewhere = ["--download"] if options.full else []
+    return shlex.join(["python", "scripts/benchmark.py", *kept, *elsewhere])
 
 
 def _told(words: str, status: int) -> int:

@@ -102,8 +102,13 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     images = parser.add_argument_group("the images")
     images.add_argument("--train-size", type=at_least(1), default=None, help="take the first so many training images; all there are if left out")
     images.add_argument("--test-size", type=at_least(1), default=None, help="take the first so many test images; all there are if left out")
-    images.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 that ship if left out")
-    images.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
+    add_folder(images)
+
+
+def add_folder(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say where the images are."""
+    parser.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 that ship if left out")
+    parser.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
 
 
 def add_schedule(parser: argparse._ArgumentGroup) -> None:

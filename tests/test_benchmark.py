@@ -213,13 +213,14 @@ def test_run(found: list[tuple[Task, Facts]], tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(benchmark, "planned", lambda choice: SMALL_TASKS)
     monkeypatch.setattr(benchmark, "results", lambda tasks, tell, stopped: iter(found))
     machine, page = tmp_path / "benchmark.json", tmp_path / "benchmark.html"
-    assert benchmark.main(["--quick", "--json", str(machine), "--html", str(page)]) == 0
+    assert benchmark.main(["--quick", "--data-dir", str(ROOT / "data" / "mnist"), "--json", str(machine), "--html", str(page)]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("RIGHT: every side that was timed agrees with the oracle; ")
     assert "a quick look, not a measurement" in shown.partition("\n")[0]
     facts = json.loads(machine.read_text(encoding="utf-8"))
     assert [set(row) for row in facts["training_step"]] == [{"network", "batch", "threads", "side", "milliseconds", "times_scratch"}] * 2
     assert facts["training_step"][0]["times_scratch"] == 1
+    assert facts["command"] == "python scripts/benchmark.py --quick"  # no folder of this machine
     assert {"batch", "times_sides", "quantities_per_second"} < set(facts["checked_step"][0])
     assert len(facts["targets"]) == len(TARGETS)
     assert all(facts[name] for name in ("memory", "memory_run", "layers", "growth", "full_run", "startup"))
@@ -328,10 +329,10 @@ def test_busy_machine_is_told(found: list[tuple[Task, Facts]]) -> None:
 REFUSED: dict[str, tuple[list[str], str]] = {
     "without scratch": (["--sides", "torch"], "scratch is what the others are compared with"),
     "more threads than cores": (["--threads", "9999"], "cores here; lower it"),
-    "whole run without images": (["--full"], "say --mnist FOLDER"),
-    "whole run on fewer images": (["--full", "--mnist", str(ROOT / "data" / "mnist")], "1,000 training images, expected 60,000"),
-    "whole run in a minute": (["--full", "--quick", "--mnist", "."], "leave out the other"),
-    "no such folder": (["--mnist", "no-such-folder"], "no-such-folder: no such folder"),
+    "whole run without images": (["--full"], "say --download"),
+    "whole run on fewer images": (["--full", "--data-dir", str(ROOT / "data" / "mnist")], "1,000 training images, expected 60,000"),
+    "whole run in a minute": (["--full", "--quick", "--data-dir", "."], "leave out the other"),
+    "no such folder": (["--data-dir", "no-such-folder"], "no-such-folder: no such folder"),
     "other suffix": (["--json", "figures.txt"], "has to end in .json"),
     "no JSON": (["--page", "no-such-file.json"], "write it with scripts/benchmark.py --json"),
     "other JSON": (["--page", str(ROOT / "docs" / "detection.json")], "is not what scripts/benchmark.py --json writes"),
