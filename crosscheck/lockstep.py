@@ -28,7 +28,7 @@ from crosscheck.operation import Call, Oracle
 from crosscheck.oracle_step import Start, oracle_step, stages_of
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Trace
-from crosscheck.update import UpdatedParameter, judge_update
+from crosscheck.update import UpdatedParameter, Updating, judge_updates
 
 Labels = npt.NDArray[np.integer[Any]]
 Layers = dict[str, SubjectLayer]
@@ -189,21 +189,28 @@ class _Links:
 
     def updates(self) -> Iterator[Judgement]:
         """Yield each updated parameter and each state of it, on the gradients and the state that were there."""
-        for name in self.architecture.names:
-            for parameter in self.architecture.params[name]:
-                yield from self._update(name, parameter)
+        keys = [(name, parameter) for name in self.architecture.names for parameter in self.architecture.params[name]]
+        asked = {key: updating for key in keys if (updating := self._updating(*key)) is not None}
+        judged = dict(zip(asked, judge_updates(self.architecture.update, list(asked.values()), self.arithmetic), strict=True))
+        for key in keys:
+            name, parameter = key
+            place, after = self.trace.place(*key), self.trace[key]
+            if name in self.architecture.frozen:
+                yield equal(place, Kind.UPDATE, after, self.trace[name, f"{parameter}.before"], self.arithmetic)
+            elif key not in judged:
+                yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
+            else:
+                yield from judged[key]
 
-    def _update(self, name: str, parameter: str) -> Iterator[Judgement]:
-        trace, place = self.trace, self.trace.place(name, parameter)
-        before, after, grad = trace[name, f"{parameter}.before"], trace[name, parameter], trace.get((name, f"{parameter}.grad"))
-        if name in self.architecture.frozen:
-            yield equal(place, Kind.UPDATE, after, before, self.arithmetic)
-        elif grad is None or name not in self.report.contexts:
-            yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
-        else:
-            updated = UpdatedParameter(before, grad, after, trace.state(name, parameter, before=True), trace.state(name, parameter))
-            reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
-            yield from judge_update(self.architecture.update, updated, place, self.arithmetic, reading)
+    def _updating(self, name: str, parameter: str) -> Updating | None:
+        """Return what is to be judged about an updated parameter; None for a frozen one, or one that has no gradient."""
+        trace, grad = self.trace, self.trace.get((name, f"{parameter}.grad"))
+        if name in self.architecture.frozen or grad is None or name not in self.report.contexts:
+            return None
+        states = trace.state(name, parameter, before=True), trace.state(name, parameter)
+        updated = UpdatedParameter(trace[name, f"{parameter}.before"], grad, trace[name, parameter], *states)
+        reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
+        return Updating(updated, trace.place(name, parameter), reading)
 
 
 def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, arithmetic: Arithmetic) -> tuple[Oracle, Call]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,6 @@ from crosscheck.jury import Juror
 from crosscheck.layout import LayerLayout
 from crosscheck.snapshot import Snapshot
 from crosscheck.subject import Labels, Subject
-from crosscheck.trace import Trace
 from crosscheck.update import SgdSettings
 from reference.copying import settings_of, sources_of
 from reference.counterpart import Counterpart, translated
@@ -77,7 +76,6 @@ class ScratchNetwork(ListenedNetwork):
         self, model: scratch.Sequential, loss: scratch.SoftmaxCrossEntropy, optimizer: Optimizer, layouts: Mapping[str, LayerLayout]
     ) -> None:
         self.model, self.loss, self.optimizer, self._lr = model, loss, optimizer, optimizer.lr
-        self._backward: Callable[[Array], object] = model.backward_params
         parts = {name: adapted(layer) for name, layer in model.layers.items()}
         super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.state, self._evaluate)
 
@@ -96,17 +94,9 @@ class ScratchNetwork(ListenedNetwork):
     def _train(self, x: Array, labels: Labels) -> Array:
         output = self.model.forward(x)
         loss = self.loss.forward(output, labels)
-        self._backward(self.loss.backward())
+        self.model.backward(self.loss.backward())
         self.optimizer.step(self.model.grads)
         return loss
-
-    def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
-        """Do one training step and return what happened in it, the gradient for the batch included, which training itself has no use for."""
-        self._backward = self.model.backward
-        try:
-            return super().traced_step(step, x, labels)
-        finally:
-            self._backward = self.model.backward_params
 
     def _evaluate(self, x: Array) -> Array:
         with evaluation(self.model):

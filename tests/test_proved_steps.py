@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from mnist_batches import batches
-from networks import NETWORKS, digits
+from networks import digits
 from subjects import Twins, layered
 from training_run import Plan, compared
 
@@ -92,23 +92,6 @@ def test_steps_with_a_missing_link() -> None:
         return without(trace, ("conv", "grad_input"))
 
     assert comparison_of(changed)[1] == list(range(1, STEPS + 1))
-
-
-@pytest.mark.parametrize("name", ["every-layer", "every-connection"])
-def test_step_that_is_traced_and_one_that_is_not_do_the_same(name: str) -> None:
-    """A step that nobody checks leaves out a gradient that no parameter depends on, and nothing else."""
-    weights = []
-    for traced in (False, True):
-        row = NETWORKS[name]
-        model = row.make(np.random.default_rng(0), np.float32)
-        subject = layered(model, row.optimizer(model.trainable_params)).subject
-        for number, batch in enumerate(batches(digits(), Plan(np.dtype(np.float32), row.batch_size, 3, 1, 0, 0), np.random.default_rng(0)), 1):
-            if traced:
-                subject.traced_step(number, batch.x, batch.labels)
-            else:
-                subject.step(batch.x, batch.labels)
-        weights.append(subject.params | subject.buffers)
-    assert [key for key in weights[0] if not np.array_equal(weights[0][key], weights[1][key])] == []
 
 
 @pytest.mark.parametrize(

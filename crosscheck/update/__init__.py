@@ -3,7 +3,7 @@
 An optimizer is one more pure function, ``update(param, grad, state) -> param, state``, for each parameter by itself.
 """
 
-from crosscheck.update.checking import UpdatedParameter, judge_update
+from crosscheck.update.checking import UpdatedParameter, Updating, judge_update, judge_updates
 from crosscheck.update.descent import implied_gradient
 from crosscheck.update.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from crosscheck.update.theory import PARAM, RuledUpdate, Update, update_of
@@ -18,7 +18,9 @@ __all__ = [
     "SgdSettings",
     "Update",
     "UpdatedParameter",
+    "Updating",
     "implied_gradient",
     "judge_update",
+    "judge_updates",
     "update_of",
 ]

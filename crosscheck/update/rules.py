@@ -1,8 +1,8 @@
 """The formulas of optimizers, for one parameter: each written once, for arrays and for tracked numbers.
 
 A rule gets the settings, the parameter, its gradient and its state by name, empty before the first step, and returns the parameter and the state
-after the step. It is PyTorch's formula, in PyTorch's order (``torch/optim``); where another order is as usual, a right implementation may follow
-either.
+after the step. It does the same to each element, and looks at no other: parameters may be put one behind another. It is PyTorch's formula, in
+PyTorch's order (``torch/optim``); where another order is as usual, a right implementation may follow either.
 """
 
 from __future__ import annotations
