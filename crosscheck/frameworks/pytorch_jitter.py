@@ -25,11 +25,28 @@ class _Perturb(torch.autograd.Function):
         return perturbed(grads[0], ctx.scale_grad, ctx.generator), None, None, None
 
 
+_STEPS = 1 << 16
+_STEP = math.sqrt(12 / (_STEPS**2 - 1))
+"""The distance of so many equally likely numbers, in even steps around 0, whose variance is 1."""
+
+
+def random_like(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return random numbers of mean 0 and variance 1 in units of :data:`_STEP`, uniform as rounding errors are, one for each element."""
+    # Sixteen bits are plenty for a random factor, and four of them come of one draw; drawn on the CPU, a seed means the same on every device.
+    count = value.numel()
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
+    return bits.view(torch.int16)[:count].view(value.shape).to(value).add_(0.5)
+
+
 def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
-    """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, uniform as rounding errors are, independent for each element."""
-    # Single precision is plenty for a random factor, and much faster to draw; drawn on the CPU, a seed means the same on every device.
-    uniform = torch.rand(value.shape, generator=generator, dtype=torch.float32)
-    return value * (uniform.to(value).sub_(0.5).mul_(scale * math.sqrt(12)).add_(1))
+    """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, independent for each element."""
+    return torch.addcmul(value, value, random_like(value, generator), value=scale * _STEP)
+
+
+def perturb(value: torch.Tensor, scale: float, generator: torch.Generator) -> None:
+    """Replace a tensor's numbers by perturbed ones."""
+    if scale:
+        value.addcmul_(value, random_like(value, generator), value=scale * _STEP)
 
 
 @dataclass(frozen=True)
@@ -59,11 +76,11 @@ class Jitter:
         for name, value in tensors.items():
             layer, _, quantity = name.rpartition(".")
             if value.grad is not None:
-                value.grad = perturbed(value.grad, self.noise.get((layer, f"{quantity}.grad"), 0.0), self.generator)
+                perturb(value.grad, self.noise.get((layer, f"{quantity}.grad"), 0.0), self.generator)
 
     def values(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Perturb parameters after an update, or what layers keep after a forward pass, in place."""
         with torch.no_grad():
             for name, value in tensors.items():
                 layer, _, quantity = name.rpartition(".")
-                value.copy_(perturbed(value, self.noise.get((layer, quantity), 0.0), self.generator))
+                perturb(value, self.noise.get((layer, quantity), 0.0), self.generator)
