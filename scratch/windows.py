@@ -6,7 +6,6 @@ is a plain array of that view, as large as the output, and nothing is copied. La
 
 from __future__ import annotations
 
-import math
 import numbers
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratch.layer import Array
+from scratch.memory import empty
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]
@@ -120,18 +120,24 @@ class Window:
         return images + (rows[:, None] * width + columns), (down[:, None] * width + right).ravel()
 
     def add(self, images: Array, values: Array) -> None:
-        """Add a number for each pixel of each window to padded images; ``values`` is shaped like the view of :meth:`over`.
+        """Add a number for each pixel of each window to padded images.
 
         Column by column of the windows: what belongs to one column is added up in a strip as wide as the output, whose rows then follow one another
         in memory as those of ``values`` do. Long runs of numbers are added faster than the short rows of an image.
+
+        Parameters
+        ----------
+        images : array of shape (..., height, width)
+            What is added to.
+        values : array of shape (kernel width, kernel height, ..., output height, output width)
         """
-        batch, channels, kernel_height, kernel_width, height, width = values.shape
-        for v in range(kernel_width):
-            strip = np.zeros((batch, channels, images.shape[2], width), images.dtype)
-            for u in range(kernel_height):
-                rows = strip[:, :, _steps(u, height, self.stride[0], self.dilation[0])]
-                np.add(rows, values[:, :, u, v], out=rows)
-            columns = images[:, :, :, _steps(v, width, self.stride[1], self.dilation[1])]
+        height, width = values.shape[-2:]
+        for v, of_column in enumerate(values):
+            strip = np.zeros((*images.shape[:-1], width), images.dtype)
+            for u, of_pixel in enumerate(of_column):
+                rows = strip[..., _steps(u, height, self.stride[0], self.dilation[0]), :]
+                np.add(rows, of_pixel, out=rows)
+            columns = images[..., _steps(v, width, self.stride[1], self.dilation[1])]
             np.add(columns, strip, out=columns)
 
 
@@ -164,9 +170,12 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     """Return a copy of images with this value around them."""
     if sides == NOTHING:
-        return x.copy()
+        result: Array = empty(x.shape, x.dtype)
+        result[...] = x
+        return result
     (top, _), (left, _) = sides
-    result = np.full(padded_shape(x.shape, sides), value, x.dtype)
+    result = empty(padded_shape(x.shape, sides), x.dtype)
+    result[...] = value
     result[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
     return result
 
@@ -175,16 +184,6 @@ def padded_shape(shape: tuple[int, ...], sides: Sides) -> tuple[int, ...]:
     """Return the shape of images of this shape after :func:`padded`."""
     batch, channels, height, width = shape
     return batch, channels, height + sum(sides[0]), width + sum(sides[1])
-
-
-def parts(batch: int, size: int, most: int) -> list[slice]:
-    """Return a batch, whose images take ``size`` numbers each, in equal parts that take at most so many, unless a single image takes more.
-
-    The number of parts is even, but for a single one, so that two threads have the same to do.
-    """
-    count = math.ceil(batch * size / most)
-    own = max(1, math.ceil(batch / (count + count % 2) if count > 1 else batch))
-    return [slice(start, min(start + own, batch)) for start in range(0, max(1, batch), own)]
 
 
 def cropped(x: Array, sides: Sides) -> Array:

@@ -1,0 +1,54 @@
+"""Memory for large arrays, used again as soon as nobody holds them any more.
+
+A large array that NumPy allocates is often made of pages that the system has to clear first, and that go back to it when the array is gone: a step
+that needs as much memory as the one before would pay for it anew. What is handed out here is like fresh memory to whoever asks: nobody else sees it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LARGE = 2**20
+"""From how many bytes on: smaller arrays get theirs from memory that the process has."""
+KEPT = 2**28
+"""How many bytes are kept for another time at most: some 256 MiB, what a step of a network of convolutions takes."""
+
+Block = npt.NDArray[np.uint8]
+
+
+class Blocks:
+    """Blocks of memory, those that were handed out last at the end."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self._lock = threading.Lock()
+        self._nobody = sys.getrefcount(np.empty(0, np.uint8)) + 1  # the list holds a block as well
+
+    def empty(self, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array of this shape and dtype, with anything in it, as :func:`numpy.empty` does."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if not LARGE <= size <= KEPT:
+            return np.empty(shape, dtype)
+        with self._lock:
+            return np.ndarray(shape, dtype, self._block(size))
+
+    def _block(self, size: int) -> Block:
+        """Return a block that nobody holds: an array that is made of one holds it, as does every view of that array."""
+        for place in range(len(self._blocks)):
+            if self._blocks[place].nbytes == size and sys.getrefcount(self._blocks[place]) == self._nobody:
+                self._blocks.append(self._blocks.pop(place))
+                return self._blocks[-1]
+        self._blocks.append(np.empty(size, np.uint8))
+        while sum(block.nbytes for block in self._blocks) > KEPT:
+            self._blocks.pop(0)  # whoever holds it may go on
+        return self._blocks[-1]
+
+
+empty = Blocks().empty
