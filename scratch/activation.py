@@ -21,7 +21,7 @@ class ReLU(Layer):
     def forward(self, x: Array) -> Array:
         """Return ``max(x, 0)``, in the shape of ``x``."""
         self.check_floats(x)
-        output, self._positive = empty(x.shape, x.dtype), empty(x.shape, np.bool_)
+        output, self._positive = empty(x.shape, x.dtype), empty(x.shape, np.dtype(np.bool_))
         elementwise(_rectify, np.asarray(x, order="C"), output, self._positive)
         return output
 

@@ -73,9 +73,9 @@ class AvgPool2d(Layer):
         """
         self.check_grad_output(grad_output, self._output_shape)
         assert self._counts is not None
-        share = grad_output / self._counts
+        share = (grad_output / self._counts)[:, :, None, None]
         grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
-        self._window.add(grad_padded, np.broadcast_to(share, (*self.kernel_size[::-1], *share.shape)))
+        self._window.add(grad_padded, np.broadcast_to(share, (*grad_output.shape[:2], *self.kernel_size, *grad_output.shape[2:])))
         return cropped(grad_padded, self._sides)
 
 

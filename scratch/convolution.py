@@ -17,6 +17,7 @@ from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.lanes import multiplied, multiply, side_by_side
 from scratch.layer import Array, Layer
 from scratch.memory import empty
+from scratch.spreading import add_back, phases
 from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, whole
 
 
@@ -134,18 +135,17 @@ class Conv2d(Layer):
         """
         grad_output = np.ascontiguousarray(grad_output)
         self.backward_params(grad_output)
-        rows, taps = self._by_group(grad_output), self._taps_by_column()
+        weight, batch = self.params["weight"], len(grad_output)
+        seen = phases(self._window, weight.reshape(self.groups, -1, *weight.shape[1:]))
+        own = grad_output.reshape(batch, self.groups, len(weight) // self.groups, *grad_output.shape[2:])
         grad_padded: Array = empty(self._padded_shape, grad_output.dtype)
-        channels, size = self.params["weight"].shape[1], grad_output.shape[2:]
-        grad_images = grad_padded.reshape(len(rows), self.groups, channels, *self._padded_shape[2:])
+        grad_images = grad_padded.reshape(batch, self.groups, weight.shape[1], *self._padded_shape[2:])
 
-        def add_up(lane: int, part: slice) -> None:
-            own = rows[part]
-            grad_columns = multiplied(taps, own).reshape(len(own), self.groups, *self.kernel_size[::-1], channels, *size)
+        def on_part(lane: int, part: slice) -> None:
             grad_images[part] = 0
-            self._window.add(grad_images[part], grad_columns.transpose(2, 3, 0, 1, 4, 5, 6))
+            add_back(grad_images[part], own[part], self._window, seen)
 
-        side_by_side(add_up, self._columns.parts)
+        side_by_side(on_part, self._columns.parts)
         return cropped(grad_padded, self._sides)
 
     def backward_params(self, grad_output: Array) -> None:
@@ -164,12 +164,6 @@ class Conv2d(Layer):
         """Return the weights as matrices, ``(groups, filters of a group, taps)``."""
         weight = self.params["weight"]
         return weight.reshape(self.groups, len(weight) // self.groups, -1)
-
-    def _taps_by_column(self) -> Array:
-        """Return the weights as matrices, ``(groups, taps, filters of a group)``, the taps in the order in which :meth:`Window.add` takes them."""
-        weight = self.params["weight"]
-        by_group = weight.reshape(self.groups, -1, *weight.shape[1:])  # groups, filters, channels, height, width
-        return by_group.transpose(0, 4, 3, 2, 1).reshape(self.groups, -1, by_group.shape[1])
 
     def _filters(self) -> Array:
         """Return weights and bias as matrices, ``(groups, filters of a group, taps + 1)``: the bias is one more tap, which always sees a 1."""

@@ -61,7 +61,7 @@ class Dropout(Layer):
         if not self.training:
             self.mask = None
             return x.copy()
-        self.mask = self.rng.random(out=empty(x.shape, np.float64)) >= self.p if mask is None else mask.copy()
+        self.mask = self.rng.random(out=empty(x.shape, np.dtype(np.float64))) >= self.p if mask is None else mask.copy()
         return kept(x, self.mask, 1 - self.p)
 
     def _check_mask(self, mask: Mask, x: Array) -> None:

@@ -31,7 +31,7 @@ TILE = 2**18
 """How many multiplications a tile of a larger product takes at most: its factors then stay in the first and second cache."""
 WIDE, TALL = 64, 4
 """Columns of a tile, which are whole vector registers, and rows that it has at least: with fewer it is slow."""
-PIECE = 2**17
+PIECE = 2**18
 """Elements of arrays that are worked on at a time, one by one: some of such pieces fit into the second cache."""
 WORTH_SHARING = 2**22
 """From how many multiplications on a product is shared out: some 80 microseconds, several times what it takes to hand work to a thread."""
@@ -99,7 +99,10 @@ def product(a: Array, b: Array) -> Array:
 
 def multiplied(a: Array, b: Array) -> Array:
     """Return what :func:`multiply` writes."""
-    output: Array = np.empty((*b.shape[:-2], a.shape[-2], b.shape[-1]), a.dtype)
+    if a.shape[-2] * a.shape[-1] * b.shape[-1] < BLAS_ALONE:
+        product: Array = np.matmul(a, b)
+        return product
+    output: Array = empty((*b.shape[:-2], a.shape[-2], b.shape[-1]), a.dtype)
     multiply(a, b, output)
     return output
 

@@ -43,12 +43,12 @@ class SoftmaxCrossEntropy:
             In the dtype of the logits.
         """
         self._onehot = _onehot("SoftmaxCrossEntropy", "logits", logits, labels)
-        shifted = logits - logits.max(axis=1, keepdims=True)
+        shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
         exponentials = np.exp(shifted)
-        sums = exponentials.sum(axis=1, keepdims=True)
+        sums = np.add.reduce(exponentials, axis=1, keepdims=True)
         self._probabilities = exponentials / sums
         losses = np.log(sums[:, 0]) - shifted[self._onehot]
-        return np.asarray(losses.sum() / len(losses), logits.dtype)
+        return np.asarray(np.add.reduce(losses) / len(losses), logits.dtype)
 
     def backward(self) -> Array:
         """Return the gradient of the loss for the logits, ``(p - onehot(labels)) / batch``, of shape (batch, classes)."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-LARGE = 2**20
+LARGE = 2**18
 """From how many bytes on: smaller arrays get theirs from memory that the process has."""
 KEPT = 2**28
 """How many bytes are kept for another time at most: some 256 MiB, what a step of a network of convolutions takes."""
@@ -31,13 +31,21 @@ class Blocks:
         self._lock = threading.Lock()
         self._nobody = sys.getrefcount(np.empty(0, np.uint8)) + 1  # the list holds a block as well
 
-    def empty(self, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return an array of this shape and dtype, with anything in it, as :func:`numpy.empty` does."""
-        size = math.prod(shape) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * dtype.itemsize
         if not LARGE <= size <= KEPT:
             return np.empty(shape, dtype)
         with self._lock:
             return np.ndarray(shape, dtype, self._block(size))
+
+    def copied(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a copy, in C order, as :meth:`numpy.ndarray.copy` does."""
+        if x.nbytes < LARGE:
+            return x.copy()
+        copy = self.empty(x.shape, x.dtype)
+        copy[...] = x
+        return copy
 
     def _block(self, size: int) -> Block:
         """Return a block that nobody holds: an array that is made of one holds it, as does every view of that array."""
@@ -51,4 +59,5 @@ class Blocks:
         return self._blocks[-1]
 
 
-empty = Blocks().empty
+_BLOCKS = Blocks()
+empty, copied = _BLOCKS.empty, _BLOCKS.copied

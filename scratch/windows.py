@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratch.layer import Array
-from scratch.memory import empty
+from scratch.memory import copied, empty
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]
@@ -120,24 +120,18 @@ class Window:
         return images + (rows[:, None] * width + columns), (down[:, None] * width + right).ravel()
 
     def add(self, images: Array, values: Array) -> None:
-        """Add a number for each pixel of each window to padded images.
+        """Add a number for each pixel of each window to padded images; ``values`` is shaped like the view of :meth:`over`.
 
         Column by column of the windows: what belongs to one column is added up in a strip as wide as the output, whose rows then follow one another
         in memory as those of ``values`` do. Long runs of numbers are added faster than the short rows of an image.
-
-        Parameters
-        ----------
-        images : array of shape (..., height, width)
-            What is added to.
-        values : array of shape (kernel width, kernel height, ..., output height, output width)
         """
-        height, width = values.shape[-2:]
-        for v, of_column in enumerate(values):
-            strip = np.zeros((*images.shape[:-1], width), images.dtype)
-            for u, of_pixel in enumerate(of_column):
-                rows = strip[..., _steps(u, height, self.stride[0], self.dilation[0]), :]
-                np.add(rows, of_pixel, out=rows)
-            columns = images[..., _steps(v, width, self.stride[1], self.dilation[1])]
+        batch, channels, kernel_height, kernel_width, height, width = values.shape
+        for v in range(kernel_width):
+            strip = np.zeros((batch, channels, images.shape[2], width), images.dtype)
+            for u in range(kernel_height):
+                rows = strip[:, :, steps(u, height, self.stride[0], self.dilation[0])]
+                np.add(rows, values[:, :, u, v], out=rows)
+            columns = images[:, :, :, steps(v, width, self.stride[1], self.dilation[1])]
             np.add(columns, strip, out=columns)
 
 
@@ -154,7 +148,7 @@ def _fitted(window: Window, size: Pair) -> tuple[Sides, Pair]:
     return sides, (height, width)
 
 
-def _steps(pixel: int, count: int, stride: int, dilation: int) -> slice:
+def steps(pixel: int, count: int, stride: int, dilation: int) -> slice:
     """Return where this pixel of each of ``count`` windows lies along one axis of the image."""
     return slice(dilation * pixel, dilation * pixel + stride * (count - 1) + 1, stride)
 
@@ -170,9 +164,7 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     """Return a copy of images with this value around them."""
     if sides == NOTHING:
-        result: Array = empty(x.shape, x.dtype)
-        result[...] = x
-        return result
+        return copied(x)
     (top, _), (left, _) = sides
     result = empty(padded_shape(x.shape, sides), x.dtype)
     result[...] = value

@@ -144,7 +144,7 @@ def test_product_in_tiles(rows: int, inner: int, columns: int, threads: int, mon
     a, b = rng.integers(-9, 10, (rows, inner)).astype(np.float64), rng.integers(-9, 10, (inner, columns)).astype(np.float64)
     sizes, matmul = list[int](), np.matmul
 
-    def counted(x: Array, y: Array, out: Array) -> Array:
+    def counted(x: Array, y: Array, out: Array | None = None) -> Array:
         sizes.append(x.shape[-2] * x.shape[-1] * y.shape[-1])
         product: Array = matmul(x, y, out=out)
         return product
