@@ -30,9 +30,9 @@ woken up go on looking for work for milliseconds."""
 TILE = 2**18
 """How many multiplications a tile of a larger product takes at most: its factors then stay in the first and second cache."""
 WIDE, TALL = 64, 4
-"""Columns of a tile, which are whole vector registers, and rows that it has at least: with fewer it is slow."""
+"""Columns and rows that a tile has at least, and whole multiples of, where the product has them: they fill vector registers."""
 PIECE = 2**18
-"""Elements of arrays that are worked on at a time, one by one: some of such pieces fit into the second cache."""
+"""How many elements of arrays are worked on at a time, where each is worked on alone: some tenths of a millisecond's work."""
 WORTH_SHARING = 2**22
 """From how many multiplications on a product is shared out: some 80 microseconds, several times what it takes to hand work to a thread."""
 
@@ -110,8 +110,8 @@ def multiplied(a: Array, b: Array) -> Array:
 def multiply(a: Array, b: Array, output: Array) -> None:
     """Write the matrix products of ``a`` and ``b``, or of stacks of them, to ``output``: large ones tile by tile, in one thread.
 
-    A tile of the output is a product that BLAS leaves to one thread, and whose share of ``a`` and ``b`` fits into the first cache: no slower than the
-    whole. A long sum is that of its halves.
+    A tile of the output is a product that BLAS leaves to one thread. It is no slower than the whole: what it takes of ``a`` and ``b`` stays in the
+    cache. A long sum is that of its halves.
     """
     (rows, inner), columns = a.shape[-2:], b.shape[-1]
     if rows * inner * columns < BLAS_ALONE:
@@ -121,10 +121,11 @@ def multiply(a: Array, b: Array, output: Array) -> None:
         multiply(a[..., :half], b[..., :half, :], output)
         output += multiplied(a[..., half:], b[..., half:, :])
     else:
-        width = min(WIDE, columns)
-        height = TILE // (inner * width)
-        for down, tall in _tiles(rows, height - height % TALL):
-            for across, wide in _tiles(columns, width):
+        tallest = TILE // (inner * min(WIDE, columns))
+        height = min(rows, tallest - tallest % TALL)
+        widest = TILE // (inner * height)
+        for down, tall in _tiles(rows, height):
+            for across, wide in _tiles(columns, min(columns, widest - widest % WIDE or columns)):
                 left = a[..., down, :].reshape(*a.shape[:-2], -1, 1, tall, inner)
                 right = b[..., across].reshape(*b.shape[:-1], -1, wide).swapaxes(-3, -2)[..., None, :, :, :]
                 own = output[..., down, across]

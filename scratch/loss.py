@@ -5,6 +5,7 @@ A loss has ``forward(output, expected)`` and ``backward()``, which starts the ba
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,14 @@ def _onehot(loss: str, name: str, scores: Array, labels: Labels) -> OneHot:
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(f"{loss}: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {scores.shape[:1]}")
     classes = scores.shape[1]
-    onehot: OneHot = labels[:, None] == np.arange(classes)
+    onehot: OneHot = labels[:, None] == _numbers(classes)
     if np.count_nonzero(onehot) != len(labels):  # a label that is no class leaves its row empty
         raise ValueError(f"{loss}: the labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
     return onehot
+
+
+@cache
+def _numbers(classes: int) -> Labels:
+    numbers = np.arange(classes)
+    numbers.flags.writeable = False  # every loss gets this one
+    return numbers

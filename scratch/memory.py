@@ -7,6 +7,7 @@ that needs as much memory as the one before would pay for it anew. What is hande
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-LARGE = 2**18
-"""From how many bytes on: smaller arrays get theirs from memory that the process has."""
+LARGE = 2**20
+"""From how many bytes on: smaller arrays get theirs from memory that the process has, and that is more likely to be in the cache."""
 KEPT = 2**28
 """How many bytes are kept for another time at most: some 256 MiB, what a step of a network of convolutions takes."""
 
@@ -28,8 +29,12 @@ class Blocks:
 
     def __init__(self) -> None:
         self._blocks: list[Block] = []
-        self._lock = threading.Lock()
+        self.unlock()
         self._nobody = sys.getrefcount(np.empty(0, np.uint8)) + 1  # the list holds a block as well
+
+    def unlock(self) -> None:
+        """Take a new lock: in a forked process, the thread that may have held the old one is not there to give it back."""
+        self._lock = threading.Lock()
 
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return an array of this shape and dtype, with anything in it, as :func:`numpy.empty` does."""
@@ -49,7 +54,7 @@ class Blocks:
 
     def _block(self, size: int) -> Block:
         """Return a block that nobody holds: an array that is made of one holds it, as does every view of that array."""
-        for place in range(len(self._blocks)):
+        for place in reversed(range(len(self._blocks))):  # what was used last is still in the cache
             if self._blocks[place].nbytes == size and sys.getrefcount(self._blocks[place]) == self._nobody:
                 self._blocks.append(self._blocks.pop(place))
                 return self._blocks[-1]
@@ -61,3 +66,6 @@ class Blocks:
 
 _BLOCKS = Blocks()
 empty, copied = _BLOCKS.empty, _BLOCKS.copied
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_BLOCKS.unlock)

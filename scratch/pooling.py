@@ -105,8 +105,9 @@ class MaxPool2d(Layer):
 
         def share_out(lane: int, own: tuple[npt.NDArray[np.bool_], slice]) -> None:
             losers, part = own
-            grad_padded[part] = 0
-            give(losers, grad_output[part], grad_padded[part])
+            images = grad_padded[part]
+            images.fill(0)
+            give(losers, grad_output[part], images)
 
         side_by_side(share_out, list(zip(self._losers, self._parts, strict=True)))
         return cropped(grad_padded, self._sides)
