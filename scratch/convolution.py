@@ -16,7 +16,7 @@ from scratch.columns import Columns
 from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.lanes import multiplied, multiply, side_by_side
 from scratch.layer import Array, Layer
-from scratch.memory import empty
+from scratch.memory import clear, empty
 from scratch.spreading import add_back, phases
 from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, whole
 
@@ -142,7 +142,7 @@ class Conv2d(Layer):
         grad_images = grad_padded.reshape(batch, self.groups, weight.shape[1], *self._padded_shape[2:])
 
         def on_part(lane: int, part: slice) -> None:
-            grad_images[part] = 0
+            clear(grad_images[part])
             add_back(grad_images[part], own[part], self._window, seen)
 
         side_by_side(on_part, self._columns.parts)

@@ -64,6 +64,11 @@ class Blocks:
         return self._blocks[-1]
 
 
+def clear(array: npt.NDArray[Any]) -> None:
+    """Write zeros to an array in C order: as bytes, which the system writes faster than NumPy writes numbers."""
+    array.view(np.uint8).fill(0)
+
+
 _BLOCKS = Blocks()
 empty, copied = _BLOCKS.empty, _BLOCKS.copied
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scratch.keeping import kept
 from scratch.lanes import parts, side_by_side
 from scratch.layer import Array, Layer
-from scratch.memory import empty
+from scratch.memory import clear, empty
 from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
@@ -106,7 +106,7 @@ class MaxPool2d(Layer):
         def share_out(lane: int, own: tuple[npt.NDArray[np.bool_], slice]) -> None:
             losers, part = own
             images = grad_padded[part]
-            images.fill(0)
+            clear(images)
             give(losers, grad_output[part], images)
 
         side_by_side(share_out, list(zip(self._losers, self._parts, strict=True)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratch.memory import KEPT, LARGE, Blocks
+from scratch.memory import KEPT, LARGE, Blocks, clear
 
 SHAPE = (LARGE // 4, 2)
 
@@ -57,3 +57,11 @@ def test_no_more_is_kept_than_is_told() -> None:
     assert len({address(array) for array in held}) == 6
     blocks.empty((KEPT + 1,), np.dtype(np.uint8))
     assert len(blocks._blocks) == 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_cleared_is_zero_and_nothing_else(dtype: type) -> None:
+    images: Any = np.full((4, 2, 3), np.nan, dtype)
+    clear(images[1:3])
+    assert (images[1:3] == 0).all()
+    assert np.isnan(images[[0, 3]]).all()
