@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from scratch.lanes import elementwise
 from scratch.layer import Array
 from scratch.optimizer import Optimizer
 
@@ -51,6 +52,9 @@ class Adadelta(Optimizer):
         if self.weight_decay:
             grad = grad + self.weight_decay * param
         square_avg, acc_delta = self.kept("square_avg", name, param), self.kept("acc_delta", name, param)
+        elementwise(self._move, param, grad, square_avg, acc_delta)
+
+    def _move(self, param: Array, grad: Array, square_avg: Array, acc_delta: Array) -> None:
         square_avg *= self.rho
         square_avg += (1 - self.rho) * grad**2
         delta = np.sqrt(acc_delta + self.eps) / np.sqrt(square_avg + self.eps) * grad

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratch.lanes import Result, lanes, side_by_side
+from scratch.lanes import Result, lanes, parts, side_by_side
 from scratch.layer import Array
-from scratch.windows import PART, Window, parts
+from scratch.windows import PART, Window
 
 KEPT = 2**20
 """How many numbers the columns of a batch have at most if they are kept for the way back, 4 MiB in float32: of more each part is gathered anew."""
@@ -64,7 +64,7 @@ class Columns:
         windows = windows.reshape(len(images), self._groups, images.shape[1] // self._groups, *windows.shape[2:])
         self._shape, self._strides = windows.shape[1:], windows.strides
 
-    def each(self, work: Callable[[Array, Array], Array], array: Array, threads: bool) -> list[Array]:
+    def each(self, work: Callable[[Array, Array], Result], array: Array) -> list[Result]:
         """Do some work on each part of the batch and return what came of it.
 
         Parameters
@@ -73,26 +73,20 @@ class Columns:
             Gets the columns of a part, ``(images, groups, taps, positions)``, and the same part of an array.
         array : array
             As long as the batch.
-        threads : bool
-            Whether parts may be worked on side by side.
         """
 
-        def on_part(lane: int, part: slice) -> Array:
+        def on_part(lane: int, part: slice) -> Result:
             images = self._images[part]
             columns = self._memory[0, part] if self._keeps else self._memory[lane, : len(images)]
             return self._worked(work, images, columns, array[part])
 
         # A single part passes as it is, without slices.
         alone = len(self.parts) == 1
-        results = [self._worked(work, self._images, self._memory[0], array)] if alone else self.each_part(on_part, threads)
+        results = [self._worked(work, self._images, self._memory[0], array)] if alone else side_by_side(on_part, self.parts)
         self._gathered = self._keeps
         return results
 
-    def each_part(self, work: Callable[[int, slice], Result], threads: bool) -> list[Result]:
-        """Do some work on each part, which is given by its place in the batch and a lane, and return what came of it."""
-        return side_by_side(work, self.parts) if threads else [work(0, part) for part in self.parts]
-
-    def _worked(self, work: Callable[[Array, Array], Array], images: Array, columns: Array, own: Array) -> Array:
+    def _worked(self, work: Callable[[Array, Array], Result], images: Array, columns: Array, own: Array) -> Result:
         if not self._gathered:
             self._gather(images, columns)
         return work(columns, own)

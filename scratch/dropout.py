@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from scratch.keeping import kept
 from scratch.layer import Array, Layer
+from scratch.memory import empty
 
 Mask = npt.NDArray[np.bool_]
 
@@ -60,8 +61,8 @@ class Dropout(Layer):
         if not self.training:
             self.mask = None
             return x.copy()
-        self.mask = self.rng.random(x.shape) >= self.p if mask is None else mask.copy()
-        return kept(x / (1 - self.p), self.mask)
+        self.mask = self.rng.random(out=empty(x.shape, np.dtype(np.float64))) >= self.p if mask is None else mask.copy()
+        return kept(x, self.mask, 1 - self.p)
 
     def _check_mask(self, mask: Mask, x: Array) -> None:
         if not self.training:
@@ -72,4 +73,4 @@ class Dropout(Layer):
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: y is linear in x, with derivative m / (1 - p); in evaluation, 1."""
         self.check_grad_output(grad_output, self._shape)
-        return grad_output.copy() if self.mask is None else kept(grad_output / (1 - self.p), self.mask)
+        return grad_output.copy() if self.mask is None else kept(grad_output, self.mask, 1 - self.p)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from scratch.initialisers import Initialiser, normal_over_fan_in
 from scratch.lanes import product
 from scratch.layer import Array, Layer
+from scratch.memory import copied
 
 
 class Linear(Layer):
@@ -61,7 +62,7 @@ class Linear(Layer):
             raise ValueError(
                 f"Linear: the input has {x.shape[1]} features (shape {x.shape}), the weight has {len(weight)} rows (shape {weight.shape})"
             )
-        self._input = x.copy()
+        self._input = copied(x)
         output = product(x, weight)
         if "bias" in self.params:
             output += self.params["bias"]
@@ -89,4 +90,4 @@ class Linear(Layer):
         # Transposed twice, so that it lies in memory as the weight does.
         self.grads["weight"] = product(grad_output.T, x).T
         if "bias" in self.params:
-            self.grads["bias"] = grad_output.sum(axis=0)
+            self.grads["bias"] = np.add.reduce(grad_output, axis=0)

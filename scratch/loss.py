@@ -5,6 +5,7 @@ A loss has ``forward(output, expected)`` and ``backward()``, which starts the ba
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,12 @@ class SoftmaxCrossEntropy:
             In the dtype of the logits.
         """
         self._onehot = _onehot("SoftmaxCrossEntropy", "logits", logits, labels)
-        shifted = logits - logits.max(axis=1, keepdims=True)
+        shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
         exponentials = np.exp(shifted)
-        sums = exponentials.sum(axis=1, keepdims=True)
+        sums = np.add.reduce(exponentials, axis=1, keepdims=True)
         self._probabilities = exponentials / sums
         losses = np.log(sums[:, 0]) - shifted[self._onehot]
-        return np.asarray(losses.sum() / len(losses), logits.dtype)
+        return np.asarray(np.add.reduce(losses) / len(losses), logits.dtype)
 
     def backward(self) -> Array:
         """Return the gradient of the loss for the logits, ``(p - onehot(labels)) / batch``, of shape (batch, classes)."""
@@ -133,7 +134,14 @@ def _onehot(loss: str, name: str, scores: Array, labels: Labels) -> OneHot:
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(f"{loss}: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {scores.shape[:1]}")
     classes = scores.shape[1]
-    onehot: OneHot = labels[:, None] == np.arange(classes)
+    onehot: OneHot = labels[:, None] == _numbers(classes)
     if np.count_nonzero(onehot) != len(labels):  # a label that is no class leaves its row empty
         raise ValueError(f"{loss}: the labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
     return onehot
+
+
+@cache
+def _numbers(classes: int) -> Labels:
+    numbers = np.arange(classes)
+    numbers.flags.writeable = False  # every loss gets this one
+    return numbers

@@ -70,7 +70,10 @@ class Optimizer(ABC):
 
     def kept(self, state: str, name: str, param: Array) -> Array:
         """Return a parameter's array of a state, to be changed in place; zeros at its first step."""
-        return self.state[state].setdefault(name, np.zeros_like(param))
+        arrays = self.state[state]
+        if name not in arrays:
+            arrays[name] = np.zeros_like(param)
+        return arrays[name]
 
     def check_at_least_zero(self, **settings: float) -> None:
         """Raise a ValueError that names the first setting that is negative or not finite."""

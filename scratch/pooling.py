@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scratch.keeping import kept
-from scratch.lanes import side_by_side
+from scratch.lanes import parts, side_by_side
 from scratch.layer import Array, Layer
-from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, parts, pooling_window
+from scratch.memory import clear, empty
+from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
 TIE_RULES: tuple[TieRule, ...] = ("first", "last", "all", "split")
@@ -64,7 +65,7 @@ class MaxPool2d(Layer):
             self._fit(x.shape)
         # Gathering copies: without padding the images are read as they are.
         around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
-        output = np.empty(self._output_shape, x.dtype)
+        output = empty(self._output_shape, x.dtype)
         self._losers = side_by_side(lambda lane, part: self._compete(around[part], output[part]), self._parts)
         return output
 
@@ -99,10 +100,16 @@ class MaxPool2d(Layer):
         array of shape (batch, channels, height, width)
         """
         self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
-        grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
+        grad_padded = empty(self._padded_shape, grad_output.dtype)
         give = self._give_one if self.ties in ("first", "last") else self._give_all
-        competed = list(zip(self._losers, self._parts, strict=True))
-        side_by_side(lambda lane, own: give(own[0], grad_output[own[1]], grad_padded[own[1]]), competed)
+
+        def share_out(lane: int, own: tuple[npt.NDArray[np.bool_], slice]) -> None:
+            losers, part = own
+            images = grad_padded[part]
+            clear(images)
+            give(losers, grad_output[part], images)
+
+        side_by_side(share_out, list(zip(self._losers, self._parts, strict=True)))
         return cropped(grad_padded, self._sides)
 
     def _give_one(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:

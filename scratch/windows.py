@@ -6,7 +6,6 @@ is a plain array of that view, as large as the output, and nothing is copied. La
 
 from __future__ import annotations
 
-import math
 import numbers
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratch.layer import Array
+from scratch.memory import copied, empty
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]
@@ -129,9 +129,9 @@ class Window:
         for v in range(kernel_width):
             strip = np.zeros((batch, channels, images.shape[2], width), images.dtype)
             for u in range(kernel_height):
-                rows = strip[:, :, _steps(u, height, self.stride[0], self.dilation[0])]
+                rows = strip[:, :, steps(u, height, self.stride[0], self.dilation[0])]
                 np.add(rows, values[:, :, u, v], out=rows)
-            columns = images[:, :, :, _steps(v, width, self.stride[1], self.dilation[1])]
+            columns = images[:, :, :, steps(v, width, self.stride[1], self.dilation[1])]
             np.add(columns, strip, out=columns)
 
 
@@ -148,7 +148,7 @@ def _fitted(window: Window, size: Pair) -> tuple[Sides, Pair]:
     return sides, (height, width)
 
 
-def _steps(pixel: int, count: int, stride: int, dilation: int) -> slice:
+def steps(pixel: int, count: int, stride: int, dilation: int) -> slice:
     """Return where this pixel of each of ``count`` windows lies along one axis of the image."""
     return slice(dilation * pixel, dilation * pixel + stride * (count - 1) + 1, stride)
 
@@ -164,9 +164,10 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     """Return a copy of images with this value around them."""
     if sides == NOTHING:
-        return x.copy()
+        return copied(x)
     (top, _), (left, _) = sides
-    result = np.full(padded_shape(x.shape, sides), value, x.dtype)
+    result = empty(padded_shape(x.shape, sides), x.dtype)
+    result[...] = value
     result[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
     return result
 
@@ -175,16 +176,6 @@ def padded_shape(shape: tuple[int, ...], sides: Sides) -> tuple[int, ...]:
     """Return the shape of images of this shape after :func:`padded`."""
     batch, channels, height, width = shape
     return batch, channels, height + sum(sides[0]), width + sum(sides[1])
-
-
-def parts(batch: int, size: int, most: int) -> list[slice]:
-    """Return a batch, whose images take ``size`` numbers each, in equal parts that take at most so many, unless a single image takes more.
-
-    The number of parts is even, but for a single one, so that two threads have the same to do.
-    """
-    count = math.ceil(batch * size / most)
-    own = max(1, math.ceil(batch / (count + count % 2) if count > 1 else batch))
-    return [slice(start, min(start + own, batch)) for start in range(0, max(1, batch), own)]
 
 
 def cropped(x: Array, sides: Sides) -> Array:

@@ -1,0 +1,81 @@
+"""The way back through a convolution, from the gradient of its output to that of its images.
+
+A pixel's gradient is the sum over all windows that see it, and over the filters. What the rows of the windows contribute is summed up by a matrix
+product: the gradient of the output is laid down once for each row of the windows, shifted to where that row lies, which moves whole images, long runs
+of memory. What is left to add, column by column of the windows, is strips as wide as the output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scratch.lanes import multiplied
+from scratch.layer import Array
+from scratch.memory import empty
+from scratch.windows import Window, steps
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The rows of the image that a stride leads to from one of the first ones: with a stride of 1 they are all rows.
+
+    Attributes
+    ----------
+    first : int
+        The first of these rows; each other one is ``stride`` further down.
+    shifts : list of int
+        For each row of the windows that lies on these rows: how many of them it is below the first one, in the uppermost windows.
+    filters : array of shape (groups, kernel width * channels, filters * len(shifts))
+        The weights of these rows.
+    """
+
+    first: int
+    shifts: list[int]
+    filters: Array
+
+
+def phases(window: Window, weight: Array) -> list[Phase]:
+    """Return the phases that windows see, with filters of shape (groups, filters, channels, kernel height, kernel width)."""
+    stride, down = window.stride[0], window.dilation[0] * np.arange(window.kernel[0])
+    found = []
+    for first in np.unique(down % stride).tolist():
+        seen = np.flatnonzero(down % stride == first)
+        taps = weight[:, :, :, seen].transpose(0, 4, 2, 1, 3)  # groups, kernel width, channels, filters, rows of the windows
+        found.append(Phase(first, (down[seen] // stride).tolist(), taps.reshape(len(taps), taps.shape[1] * taps.shape[2], -1)))
+    return found
+
+
+def add_back(images: Array, grad_output: Array, window: Window, phases: list[Phase]) -> None:
+    """Add to the gradient of padded images what a gradient of the output contributes.
+
+    Parameters
+    ----------
+    images : array of shape (batch, groups, channels, height, width)
+    grad_output : array of shape (batch, groups, filters, output height, output width)
+    window : Window
+    phases : list of Phase
+    """
+    batch, groups, channels = images.shape[:3]
+    height, width = grad_output.shape[3:]
+    for phase in phases:
+        tall = height + phase.shifts[-1]
+        laid = _laid(grad_output, phase.shifts, tall)
+        strips = multiplied(phase.filters, laid.reshape(batch, groups, phase.filters.shape[2], tall * width))
+        strips = strips.reshape(batch, groups, window.kernel[1], channels, tall, width)
+        rows = steps(0, tall, window.stride[0], 1)
+        for v in range(window.kernel[1]):
+            pixels = images[..., phase.first :, :][..., rows, steps(v, width, window.stride[1], window.dilation[1])]
+            np.add(pixels, strips[:, :, v], out=pixels)
+
+
+def _laid(grad_output: Array, shifts: list[int], tall: int) -> Array:
+    """Return the gradient of the output once for each shift, so many rows further down among ``tall`` ones, zeros above and below it."""
+    height = grad_output.shape[3]
+    laid: Array = empty((*grad_output.shape[:3], len(shifts), tall, grad_output.shape[4]), grad_output.dtype)
+    for number, shift in enumerate(shifts):
+        laid[:, :, :, number, :shift] = 0
+        laid[:, :, :, number, shift : shift + height] = grad_output
+        laid[:, :, :, number, shift + height :] = 0
+    return laid
