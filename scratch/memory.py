@@ -21,6 +21,9 @@ LARGE = 2**20
 KEPT = 2**28
 """How many bytes are kept for another time at most: some 256 MiB, what a step of a network of convolutions takes."""
 
+_COUNTED = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether an object knows how many hold it; where it does not, memory is always fresh."""
+
 Block = npt.NDArray[np.uint8]
 
 
@@ -39,7 +42,7 @@ class Blocks:
     def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Return an array of this shape and dtype, with anything in it, as :func:`numpy.empty` does."""
         size = math.prod(shape) * dtype.itemsize
-        if not LARGE <= size <= KEPT:
+        if not (LARGE <= size <= KEPT and _COUNTED):
             return np.empty(shape, dtype)
         with self._lock:
             return np.ndarray(shape, dtype, self._block(size))
