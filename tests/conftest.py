@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["everyday"]
+
 KEPT = pytest.StashKey[tuple[Path, "tempfile.TemporaryDirectory[str]"]]()
 
 

@@ -1,0 +1,153 @@
+"""A plugin of pytest: what runs every day, and what is left for ``pytest --whole``.
+
+Two marks say it, where the tests stand:
+
+- ``pairwise("run.case", "dtype")``: the test is a product of these factors, each a parameter or an attribute of one. Every day every two values of
+  two factors meet in a test that runs (:mod:`covering`).
+- ``whole("takes long; its like with fewer steps is ...")``: the test is dear. The reason says what shows the same every day.
+
+How many tests are left out is said at the end. Who names a test, a class or a function by its id gets all that is named. Nothing here depends on the
+order in which tests are run or on the process, so that the workers of pytest-xdist choose the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from covering import covering
+
+LEFT = pytest.StashKey[int]()
+"""How many tests were left out."""
+
+MARKS = (
+    "pairwise(*factors): the test is a product of factors, parameters or attributes of parameters, of which each pair of values is run every day",
+    "whole(reason): the test is run by pytest --whole; the reason says what shows the same every day",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the whole be asked for."""
+    parser.addoption("--whole", action="store_true", help="run every test, those too that are left out every day")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marks known, and take an id as pytest-xdist prints it: the group that it puts behind is no part of it."""
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+    config.args[:] = [re.sub(r"(::.*)@[^@\]]*$", r"\1", argument) for argument in config.args]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what is run."""
+    return "selection: the whole" if config.getoption("whole") else "selection: everyday; pytest --whole runs every test"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not for every day, unless it was named."""
+    left_out = dear(items) | spared(items)
+    if config.getoption("whole"):
+        return
+    names = [Name.of(argument, config.invocation_params.dir) for argument in config.args if "::" in argument]
+    left_out -= {item for item in left_out if any(name.means(item) for name in names)}
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+    config.stash[LEFT] = len(left_out)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let the process that handed out the tests know how many its worker left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = session.config.stash.get(LEFT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take over a worker's number: all choose alike."""
+    node.config.stash[LEFT] = getattr(node, "workeroutput", {}).get("left out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how much was left out, and how to run it."""
+    if left := config.stash.get(LEFT, 0):
+        terminalreporter.write_line(f"{left:,} tests left out of the everyday selection; pytest --whole runs them, and so does naming one by its id")
+
+
+def dear(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """Return the tests that are marked ``whole``.
+
+    Raises
+    ------
+    pytest.UsageError
+        If one is without a reason.
+    """
+    marked = {item: mark for item in items if (mark := item.get_closest_marker("whole"))}
+    for item, mark in marked.items():
+        if mark.kwargs or len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
+            raise pytest.UsageError(f"{item.nodeid}: the mark whole takes a reason, which says what shows the same every day")
+    return set(marked)
+
+
+def spared(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """Return the tests of products that bring no pair of values that others do not bring."""
+    products: dict[tuple[object, str], list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("pairwise"):
+            products[item.parent, item.originalname].append(item)
+    return {item for product in products.values() for item in _spared(product)}
+
+
+def _spared(product: list[pytest.Function]) -> list[pytest.Function]:
+    # In the order of the tables, whatever order the tests are to be run in.
+    rows = {item: factors(item) for item in sorted(product, key=lambda item: tuple(item.callspec.indices.values()))}
+    chosen = set(covering(list(dict.fromkeys(rows.values()))))
+    return [item for item, row in rows.items() if row not in chosen]
+
+
+def factors(item: pytest.Function) -> tuple[Hashable, ...]:
+    """Return the values of a test's factors."""
+    mark = item.get_closest_marker("pairwise")
+    assert mark is not None
+    return tuple(_value(item.callspec.params, *factor.partition(".")[::2]) for factor in mark.args)
+
+
+def _value(params: Mapping[str, Any], parameter: str, attribute: str) -> Hashable:
+    value: Hashable = attrgetter(attribute)(params[parameter]) if attribute else params[parameter]
+    return value
+
+
+@dataclass(frozen=True)
+class Name:
+    """What ``tests/test_one.py::Class::test_two[three]`` names.
+
+    Attributes
+    ----------
+    path : Path
+    names : tuple of str
+        Those of the class and the function; that of the function with the parameters' ids, or without for all of them.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, argument: str, folder: Path) -> Name:
+        """Read an argument of the command line that was given in a folder."""
+        start, bracket, parameters = argument.partition("[")
+        path, *names = start.split("::")
+        return cls((folder / path).resolve(), (*names[:-1], names[-1] + bracket + parameters))
+
+    def means(self, item: pytest.Item) -> bool:
+        """Return whether a test is among those that are named."""
+        chain = [node.name for node in item.listchain() if isinstance(node, pytest.Class | pytest.Item)]
+        plain = [*chain[:-1], getattr(item, "originalname", item.name)]
+        return item.path.resolve() == self.path and list(self.names) in (chain[: len(self.names)], plain[: len(self.names)])
