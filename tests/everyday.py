@@ -2,8 +2,9 @@
 
 Two marks say it, where the tests stand:
 
-- ``pairwise("run.case", "dtype")``: the test is a product of these factors, each a parameter or an attribute of one. Every day every two values of
-  two factors meet in a test that runs (:mod:`covering`).
+- ``pairwise("run.case", "run.family", "dtype")``: the test is a product of these factors, each a parameter, an attribute of one or a place in a tuple
+  (``"row.0"``). Every day every two values of two factors meet in a test that runs (:mod:`covering`).
+- ``each_choice("name", "family")``: the same for a product whose rows are dear: every day every value of each factor occurs.
 - ``whole("takes long; its like with fewer steps is ...")``: the test is dear. The reason says what shows the same every day.
 
 How many tests are left out is said at the end. Who names a test, a class or a function by its id gets all that is named. Nothing here depends on the
@@ -26,8 +27,12 @@ from covering import covering
 LEFT = pytest.StashKey[int]()
 """How many tests were left out."""
 
+STRENGTHS = {"pairwise": 2, "each_choice": 1}
+"""How many values of different factors have to meet, by the mark."""
+
 MARKS = (
-    "pairwise(*factors): the test is a product of factors, parameters or attributes of parameters, of which each pair of values is run every day",
+    "pairwise(*factors): the test is a product of factors, parameters or parts of parameters, of which each pair of values is run every day",
+    "each_choice(*factors): the same, of which each value is run every day",
     "whole(reason): the test is run by pytest --whole; the reason says what shows the same every day",
 )
 
@@ -98,31 +103,30 @@ def dear(items: Iterable[pytest.Item]) -> set[pytest.Item]:
 
 
 def spared(items: Iterable[pytest.Item]) -> set[pytest.Item]:
-    """Return the tests of products that bring no pair of values that others do not bring."""
+    """Return the tests of products that bring nothing that others do not bring."""
     products: dict[tuple[object, str], list[pytest.Function]] = defaultdict(list)
     for item in items:
-        if isinstance(item, pytest.Function) and item.get_closest_marker("pairwise"):
+        if isinstance(item, pytest.Function) and any(item.get_closest_marker(mark) for mark in STRENGTHS):
             products[item.parent, item.originalname].append(item)
-    return {item for product in products.values() for item in _spared(product)}
+    return {item for product in products.values() for mark, strength in STRENGTHS.items() for item in _spared(product, mark, strength)}
 
 
-def _spared(product: list[pytest.Function]) -> list[pytest.Function]:
+def _spared(product: list[pytest.Function], name: str, strength: int) -> list[pytest.Function]:
+    if (mark := product[0].get_closest_marker(name)) is None:
+        return []
     # In the order of the tables, whatever order the tests are to be run in.
-    rows = {item: factors(item) for item in sorted(product, key=lambda item: tuple(item.callspec.indices.values()))}
-    chosen = set(covering(list(dict.fromkeys(rows.values()))))
+    ordered = sorted(product, key=lambda item: tuple(item.callspec.indices.values()))
+    rows = {item: tuple(value(item.callspec.params, factor) for factor in mark.args) for item in ordered}
+    chosen = set(covering(list(dict.fromkeys(rows.values())), strength))
     return [item for item, row in rows.items() if row not in chosen]
 
 
-def factors(item: pytest.Function) -> tuple[Hashable, ...]:
-    """Return the values of a test's factors."""
-    mark = item.get_closest_marker("pairwise")
-    assert mark is not None
-    return tuple(_value(item.callspec.params, *factor.partition(".")[::2]) for factor in mark.args)
-
-
-def _value(params: Mapping[str, Any], parameter: str, attribute: str) -> Hashable:
-    value: Hashable = attrgetter(attribute)(params[parameter]) if attribute else params[parameter]
-    return value
+def value(params: Mapping[str, Any], factor: str) -> Hashable:
+    """Return the value of a factor: a parameter, or a part of it."""
+    parameter, _, part = factor.partition(".")
+    whole = params[parameter]
+    found: Hashable = whole[int(part)] if part.isdecimal() else attrgetter(part)(whole) if part else whole
+    return found
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import itertools
 
 import optimizer_runs
 import pytest
-from covering import Row, covering, pairs, uncovered
+from covering import Row, covering, meetings, uncovered
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_runs import RUNS
@@ -20,11 +20,12 @@ TABLES: dict[str, list[Row]] = {
 }
 
 
+@pytest.mark.parametrize("strength", [1, 2, 3])
 @pytest.mark.parametrize("table", TABLES)
-def test_every_pair_meets(table: str) -> None:
+def test_all_values_meet(table: str, strength: int) -> None:
     rows = TABLES[table]
-    chosen = covering(rows)
-    assert uncovered(rows, chosen) == set()
+    chosen = covering(rows, strength)
+    assert uncovered(rows, chosen, strength) == set()
     assert chosen == [row for row in rows if row in set(chosen)]
 
 
@@ -40,7 +41,7 @@ def test_row_left_out_is_seen(number: int) -> None:
     left_out = chosen.pop(number)
     missing = uncovered(PRODUCT, chosen)
     assert missing
-    assert missing <= set(pairs(left_out))
+    assert missing <= set(meetings(left_out))
 
 
 def test_as_few_rows_as_the_two_largest_factors_ask_for() -> None:
@@ -49,9 +50,14 @@ def test_as_few_rows_as_the_two_largest_factors_ask_for() -> None:
 
 
 def test_same_value_of_two_factors_is_not_the_same() -> None:
-    assert covering([(0, 1), (1, 0)]) == [(0, 1), (1, 0)]
+    assert covering([(0, 1), (1, 0)], 1) == [(0, 1), (1, 0)]
 
 
-def test_one_factor_is_refused() -> None:
-    with pytest.raises(ValueError, match="takes two factors or more"):
-        covering([("a",), ("b",)])
+def test_each_value_occurs_in_as_many_rows_as_the_largest_factor_has_values() -> None:
+    assert len(covering(PRODUCT, 1)) == 5
+
+
+def test_product_of_too_few_factors_is_refused() -> None:
+    """Every pair of two factors' values is the whole product."""
+    with pytest.raises(ValueError, match="of strength 2 takes 3 factors or more"):
+        covering([("a", "b"), ("b", "b")])

@@ -29,9 +29,14 @@ RUNS = [Run(*values) for values in itertools.product("ab", "xyz")]
 def test_product(run, dtype):
     pass
 
-@pytest.mark.pairwise("run.row", "run.family")
+@pytest.mark.each_choice("run.row", "run.family")
 @pytest.mark.parametrize(("run", "quantity"), [(run, quantity) for run in RUNS for quantity in ("output", "gradient")], ids=str)
 def test_quantities(run, quantity):
+    pass
+
+@pytest.mark.each_choice("row.0", "row.1")
+@pytest.mark.parametrize("row", itertools.product("ab", "xyz"), ids="-".join)
+def test_rows(row):
     pass
 
 class TestTraining:
@@ -46,11 +51,11 @@ class TestTraining:
 def test_steps(steps):
     pass
 """
-PRODUCT, QUANTITIES, OTHERS = 12, 12, 4
-COVERING = 6
-"""Rows that cover a product of 2, 3 and 2 values: as many as the two largest factors have pairs."""
+PRODUCT, QUANTITIES, ROWS, OTHERS = 12, 12, 6, 4
+EVERYDAY = 6 + 3 * 2 + 3 + 2
+"""Of the product as many as its two largest factors have pairs; all quantities of as many runs as the largest factor has values, and as many rows."""
 
-EVERYDAY, LEFT = COVERING + QUANTITIES + OTHERS - 2, PRODUCT - COVERING + 2
+LEFT = PRODUCT + QUANTITIES + ROWS + OTHERS - EVERYDAY
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_what_is_left_out_is_said(folder: pytest.Pytester) -> None:
 
 def test_whole_leaves_nothing_out(folder: pytest.Pytester) -> None:
     result = run(folder, "--whole")
-    result.assert_outcomes(passed=PRODUCT + QUANTITIES + OTHERS, deselected=0)
+    result.assert_outcomes(passed=EVERYDAY + LEFT, deselected=0)
     result.stdout.no_fnmatch_line("*left out*")
 
 
