@@ -5,7 +5,8 @@ Two marks say it, where the tests stand:
 - ``pairwise("run.case", "run.family", "dtype")``: the test is a product of these factors, each a parameter, an attribute of one or a place in a tuple
   (``"row.0"``). Every day every two values of two factors meet in a test that runs (:mod:`covering`).
 - ``each_choice("name", "family")``: the same for a product whose rows are dear: every day every value of each factor occurs.
-- ``whole("takes long; its like with fewer steps is ...")``: the test is dear. The reason says what shows the same every day.
+- ``whole("takes long; test_short shows the same in three steps")``: the test is dear. The reason says what shows the same every day. Of a table whose
+  rows are dear ``whole("...", everyday=("one row", "another"))`` names the ids of those that are run all the same.
 
 How many tests are left out is said at the end. Who names a test, a class or a function by its id gets all that is named. Nothing here depends on the
 order in which tests are run or on the process, so that the workers of pytest-xdist choose the same.
@@ -33,7 +34,7 @@ STRENGTHS = {"pairwise": 2, "each_choice": 1}
 MARKS = (
     "pairwise(*factors): the test is a product of factors, parameters or parts of parameters, of which each pair of values is run every day",
     "each_choice(*factors): the same, of which each value is run every day",
-    "whole(reason): the test is run by pytest --whole; the reason says what shows the same every day",
+    "whole(reason, everyday=()): the test is run by pytest --whole; the reason says what shows the same every day, rows with these ids included",
 )
 
 
@@ -61,6 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("whole"):
         return
     names = [Name.of(argument, config.invocation_params.dir) for argument in config.args if "::" in argument]
+    if not names and (unknown := unknown_rows(items)):
+        raise pytest.UsageError(f"the mark whole names rows for every day that are not there: {', '.join(unknown)}")
     left_out -= {item for item in left_out if any(name.means(item) for name in names)}
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
@@ -88,18 +91,35 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def dear(items: Iterable[pytest.Item]) -> set[pytest.Item]:
-    """Return the tests that are marked ``whole``.
+    """Return the tests that are marked ``whole``, but for the rows that are for every day.
 
     Raises
     ------
     pytest.UsageError
-        If one is without a reason.
+        If a mark is without a reason.
     """
     marked = {item: mark for item in items if (mark := item.get_closest_marker("whole"))}
     for item, mark in marked.items():
-        if mark.kwargs or len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
+        if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0] or mark.kwargs.keys() - {"everyday"}:
             raise pytest.UsageError(f"{item.nodeid}: the mark whole takes a reason, which says what shows the same every day")
-    return set(marked)
+    return {item for item, mark in marked.items() if row_of(item) not in mark.kwargs.get("everyday", ())}
+
+
+def unknown_rows(items: Iterable[pytest.Item]) -> list[str]:
+    """Return the rows that marks name for every day and that no test has: renamed rows must not vanish from every day in silence."""
+    rows: dict[tuple[object, str], set[str]] = defaultdict(set)
+    named: dict[tuple[object, str], set[str]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and (mark := item.get_closest_marker("whole")) and "everyday" in mark.kwargs:
+            rows[item.parent, item.originalname].add(row_of(item))
+            named[item.parent, item.originalname] = set(mark.kwargs["everyday"])
+    return [f"{function}[{row}]" for (parent, function), found in rows.items() for row in sorted(named[parent, function] - found)]
+
+
+def row_of(item: pytest.Item) -> str:
+    """Return the id of a test's parameters; empty where it has none."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.id if callspec is not None else ""
 
 
 def spared(items: Iterable[pytest.Item]) -> set[pytest.Item]:

@@ -126,6 +126,10 @@ RIGHT = [
 """What is compiled takes seconds, and is judged on the network that has everything."""
 
 
+@pytest.mark.whole(
+    "JAX and Keras compile a training with dropouts; scratch's and PyTorch's are judged by the same judge",
+    everyday=["tutorial-article", "with-dropouts-torch", "with-dropouts-scratch", "tutorial-torch", "tutorial-scratch"],
+)
 @pytest.mark.parametrize(("network", "name"), RIGHT)
 def test_sides_are_right(network: str, name: str) -> None:
     """The second step starts from what the first one left; dropouts are judged by the masks that the side drew."""

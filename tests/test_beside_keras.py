@@ -125,6 +125,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.whole("each trains in Keras; one fault shows that faults are seen", everyday=["wrong-scaling"])
 @pytest.mark.parametrize(("plant", "finding"), PLANTED.values(), ids=PLANTED)
 def test_planted(plant: Any, finding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first finding names the fault: a function that differs before it is trained, or learning that did."""

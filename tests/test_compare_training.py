@@ -318,6 +318,7 @@ def test_environment(runs: Callable[..., Run], case: Case) -> None:
     assert environment["data_sha256"] == mnist_files.load(mnist_files.SHIPPED).sha256
 
 
+@pytest.mark.whole("each page is drawn; one needs what all need", everyday=["momentum-batch4"])
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if case.drawn])
 def test_page_shows_the_verdict_and_needs_nothing_else(tmp_path: Path, case: Case) -> None:
     done = run(case.arguments, tmp_path, drawn=True)
@@ -507,6 +508,7 @@ def process(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(line, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
 
 
+@pytest.mark.whole("a process trains until it is interrupted; test_interrupted_while_training interrupts in this one")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a single process")
 @pytest.mark.usefixtures("interruptible")
 def test_interrupted_half_way(tmp_path: Path) -> None:

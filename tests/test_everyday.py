@@ -47,15 +47,21 @@ class TestTraining:
     def test_short(self):
         pass
 
+@pytest.mark.whole("each row is dear, and one shows what they show", everyday=["b-y"])
+@pytest.mark.parametrize("second", ["x", "y"])
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_dear(first, second):
+    pass
+
 @pytest.mark.parametrize("steps", [3, pytest.param(100, marks=pytest.mark.whole("takes long, and 3 shows the same"))])
 def test_steps(steps):
     pass
 """
-PRODUCT, QUANTITIES, ROWS, OTHERS = 12, 12, 6, 4
-EVERYDAY = 6 + 3 * 2 + 3 + 2
+PRODUCT, QUANTITIES, ROWS, DEAR, OTHERS = 12, 12, 6, 4, 4
+EVERYDAY = 6 + 3 * 2 + 3 + 1 + 2
 """Of the product as many as its two largest factors have pairs; all quantities of as many runs as the largest factor has values, and as many rows."""
 
-LEFT = PRODUCT + QUANTITIES + ROWS + OTHERS - EVERYDAY
+LEFT = PRODUCT + QUANTITIES + ROWS + DEAR + OTHERS - EVERYDAY
 
 
 @pytest.fixture
@@ -92,6 +98,7 @@ NAMED = {
     "test_it.py::TestTraining::test_long": 1,
     "test_it.py::TestTraining": 2,
     "test_it.py::test_product": PRODUCT,
+    "test_it.py::test_dear": DEAR,
     "test_it.py::test_steps[100]": 1,
     "test_it.py::test_steps[100]@group": 1,
     "test_it.py::test_product[a-x-double]": 1,
@@ -130,9 +137,24 @@ def ids(result: pytest.RunResult) -> list[str]:
     return re.findall(r"test_it\.py::\S+", "\n".join(line for line in result.outlines if "PASSED" in line))
 
 
-@pytest.mark.parametrize("mark", ["whole", "whole()", "whole('')", "whole(reason='because')"])
+@pytest.mark.parametrize("mark", ["whole", "whole()", "whole('')", "whole(reason='because')", "whole('because', every_day=['a'])"])
 def test_mark_without_a_reason_is_refused(folder: pytest.Pytester, mark: str) -> None:
     folder.makepyfile(f"import pytest\n@pytest.mark.{mark}\ndef test_dear(): pass")
     result = run(folder, "--whole")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*::test_dear: the mark whole takes a reason, which says what shows the same every day"])
+
+
+def test_row_for_every_day_that_is_not_there_is_refused(folder: pytest.Pytester) -> None:
+    """A row that is renamed does not vanish from every day in silence."""
+    folder.makepyfile(
+        """
+        import pytest
+        @pytest.mark.whole("the rows are alike", everyday=["renamed", "left"])
+        @pytest.mark.parametrize("row", ["left", "right"])
+        def test_rows(row): pass
+        """
+    )
+    result = run(folder)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*names rows for every day that are not there: test_rows*renamed*"])

@@ -142,6 +142,7 @@ def test_torch_is_the_only_framework(path: Path) -> None:
     assert imported(path) - sys.stdlib_module_names == {"crosscheck", "numpy", "torch"}
 
 
+@pytest.mark.whole("each starts a process; what an example says is shown by test_right and test_wrong", everyday=["article"])
 @pytest.mark.parametrize("path", EXAMPLES, ids=by_stem)
 def test_runs_anywhere(path: Path, tmp_path: Path) -> None:
     """An example needs nothing beside it: it is imported from another working directory, in an interpreter of its own."""

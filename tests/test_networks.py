@@ -41,6 +41,7 @@ def first_mismatch(comparison: TrainingComparison, layer: str, quantity: str) ->
     return comparison.divergences.get((layer, quantity)) or (Divergence(judgement) if judgement else None)
 
 
+@pytest.mark.each_choice("network", "dtype")
 @pytest.mark.parametrize(("network", "dtype", "layer", "quantity"), TESTS)
 def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: pytest.FixtureRequest) -> None:
     """A quantity is right in every step in the layer's own place, and in the first one on the reference's values."""
@@ -57,6 +58,7 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
     assert matches == {kind: 1 if kind is Kind.ISOLATED else expected for kind in matches}
 
 
+@pytest.mark.each_choice("network", "dtype")
 @pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
 def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     """The end of every whole step is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
@@ -66,6 +68,7 @@ def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     assert all(decision.admissible for decision in comparison.decisions.values()) or comparison.broken
 
 
+@pytest.mark.each_choice("network", "dtype")
 @pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
 def test_free_run(network: str, dtype: str) -> None:
     """Two trainings from the same weights stay as close as references with perturbed rounding, unless a layer is wrong."""

@@ -84,6 +84,7 @@ compare_training.main({[*arguments, *ALWAYS]!r})
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.whole("each starts a process; one kill shows what three do, and test_interrupted every moment", everyday=["momentum"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
     ("name", "write", "moment"),
@@ -115,6 +116,7 @@ def interrupted(folder: Path, name: str, steps: int) -> int:
         return compared(folder, [*RUNS[name], "--checkpoint", "run.safetensors"])
 
 
+@pytest.mark.each_choice("name", "steps")
 @pytest.mark.parametrize("steps", [1, 7, STEPS - 1, STEPS])
 @pytest.mark.parametrize("name", list(RUNS))
 def test_interrupted(undisturbed: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, steps: int) -> None:
@@ -214,6 +216,10 @@ FORGOTTEN: dict[Spoil, str] = {
 """Each with a run that it makes a difference to."""
 
 
+@pytest.mark.whole(
+    "each piece is left out of a run of its own; a few show that what is left out shows",
+    everyday=["noise_generator", "momentum_of_the_subject", "losses", "points_of_a_curve", "reference_fractions"],
+)
 @pytest.mark.parametrize(("name", "spoil"), [pytest.param(name, spoil, id=spoil.__name__) for spoil, name in FORGOTTEN.items()])
 def test_what_is_left_out_shows(undisturbed: Callable[[str], Path], tmp_path: Path, name: str, spoil: Spoil) -> None:
     """Each piece of the state is needed: without it the end is another one, and the tests above would fail."""

@@ -52,6 +52,7 @@ def cause(result: CheckResult) -> str:
     return result.divergence.cause.name if result.divergence.cause else ""
 
 
+@pytest.mark.each_choice("name", "family")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_layer_raises_no_alarm(name: str, family: str) -> None:
@@ -126,6 +127,10 @@ FAULTS: dict[str, tuple[str, Callable[..., Any], str, str]] = {
 }
 
 
+@pytest.mark.whole(
+    "the rows left out are as the others, smaller or in larger layers",
+    everyday=["missing-term", "sign", "transposed-weight", "bias-averaged", "shape", "dtype", "nan", "none", "raises"],
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found(fault: str) -> None:
     name, backward, quantity, expected = FAULTS[fault]
@@ -135,6 +140,7 @@ def test_fault_is_found(fault: str) -> None:
     assert (result.given.quantity, cause(result)) == (quantity, expected)
 
 
+@pytest.mark.whole("each scale is searched anew; two show it", everyday=["normal", "kinks"])
 @pytest.mark.parametrize("family", ["normal", "kinks", "wide", "large", "tiny", "huge"])
 def test_factor_is_found_on_every_scale(family: str) -> None:
     """The bound follows from the numbers: it is as narrow for small ones as for large ones."""

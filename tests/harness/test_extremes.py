@@ -118,6 +118,7 @@ UNREFERENCED: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.each_choice("name", "family")
 @pytest.mark.parametrize("family", ["kinks", "wide", "large", "tiny"])
 @pytest.mark.parametrize("name", UNREFERENCED)
 def test_right_layer_without_a_reference_where_it_saturates(name: str, family: str) -> None:

@@ -108,6 +108,10 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 }
 
 
+@pytest.mark.whole(
+    "each is compiled for every check; the rows show a function without and with parameters, and compiled already",
+    everyday=["tanh", "compiled", "parameters in order", "batch norm", "beside PyTorch"],
+)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str) -> None:
     result = check(RIGHT[name](), only=lambda check: check.startswith("values-"))

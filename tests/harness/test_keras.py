@@ -71,6 +71,10 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 }
 
 
+@pytest.mark.whole(
+    "each is compiled for every check; the rows show a layer, a function and a loss",
+    everyday=["function", "loss", "dense", "dense that is not built"],
+)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str) -> None:
     result = check(RIGHT[name](), only=lambda check: check.startswith("values-"))

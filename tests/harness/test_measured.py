@@ -186,6 +186,7 @@ OUT_OF_RANGE = {name: 3 if name.startswith("elu") else 2 for name in RIGHT}
 """Families on which exponentials or squares may leave the range; elu's exponential does so already on wide inputs, in a branch not taken."""
 
 
+@pytest.mark.each_choice("name", "dtype")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str, dtype: str) -> None:

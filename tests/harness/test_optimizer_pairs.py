@@ -109,6 +109,10 @@ RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
 }
 
 
+@pytest.mark.whole(
+    "each takes hundreds of perturbed runs; the rows show each adapter, and Adam's state is judged by test_fault_is_found_where_it_first_shows",
+    everyday=["sgd, holding", "sgd, function", "momentum, updater", "velocity, function", "decay, updater"],
+)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_optimizer_agrees(name: str) -> None:
     result = check(RIGHT[name]())
@@ -286,6 +290,7 @@ def test_references_that_disagree_leave_it_undecided() -> None:
     assert "convention" not in result.results[0].reason
 
 
+@pytest.mark.whole("the rows show one setting that differs, and one left out", everyday=["nesterov", "dampening"])
 @pytest.mark.parametrize(
     ("references", "convention"),
     [

@@ -74,6 +74,7 @@ def test_order_in_memory_is_kept(tmp_path: Path) -> None:
     assert not x.flags.c_contiguous
 
 
+@pytest.mark.whole("each fault is searched for long; one shows what becomes of numbers", everyday=["linear-row"])
 @pytest.mark.parametrize("fault", ["conv-sign", "conv-1e-9", "linear-row"])
 def test_most_numbers_become_plain(fault: str, tmp_path: Path) -> None:
     call = small_of(caught(LINES[fault], tmp_path / "layers.py")).call
@@ -310,6 +311,7 @@ def test_contract_has_no_numbers_to_make_small() -> None:
     assert result.reproduction is None
 
 
+@pytest.mark.whole("each fault is made small twice; one shows that seeds decide", everyday=["loss-sum"])
 @pytest.mark.parametrize("fault", ["conv-overwritten", "pool-ties", "loss-sum"])
 def test_same_seed_same_script(fault: str, tmp_path: Path) -> None:
     first, second = (caught(LINES[fault], tmp_path / "layers.py").reproduction for _ in range(2))
