@@ -185,6 +185,7 @@ PLANTED: dict[str, tuple[type[ScratchSide], Workload, str]] = {
 }
 
 
+@pytest.mark.whole("each side trains; one mistake shows it", everyday=["masks"])
 @pytest.mark.parametrize("name", PLANTED)
 def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, workload, words = PLANTED[name]
@@ -197,6 +198,7 @@ def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.Monkey
     assert facts_from([(SMALL_TASKS[0], facts)])["status"] == 1
 
 
+@pytest.mark.whole("judges a network of all layers; test_wrong_side_is_named_and_not_timed shows that what is wrong is not timed")
 def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = scratch.MaxPool2d.backward
     monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))

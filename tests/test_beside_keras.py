@@ -183,6 +183,7 @@ def test_where_the_loss_of_keras_clips_nothing_is_learned(from_logits: bool) -> 
     assert all(np.array_equal(before[name], after[name]) for name in before) is not from_logits
 
 
+@pytest.mark.whole("trains in Keras; what is clipped is shown by test_where_the_loss_of_keras_clips_nothing_is_learned")
 def test_from_logits_agrees_and_clips_nothing(tmp_path: Path) -> None:
     (one,) = facts_of(tmp_path, "--from-logits", "--dtype", "float64")["seeds"][0]["compared"]
     assert (one["label_clipped"], one["sure_clipped"]) == (0, 0)

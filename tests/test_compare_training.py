@@ -449,6 +449,7 @@ FROZEN = ("--subject", "article", "--freeze", "conv", "--steps", "3")
 """A run that would end in a match."""
 
 
+@pytest.mark.whole("draws a page for each interruption; one shows it", everyday=["0"])
 @pytest.mark.parametrize(
     "steps",
     [
@@ -472,6 +473,7 @@ def test_interrupted_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert f"interrupted after step {steps} of 3" in done.page.headline
 
 
+@pytest.mark.whole("draws a page for each interruption; test_interrupted_while_training shows one")
 def test_interrupted_while_testing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: TorchTraining, x: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -483,6 +485,7 @@ def test_interrupted_while_testing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.page.headline == done.report["headline"]
 
 
+@pytest.mark.whole("draws a page for each precision; one shows it", everyday=["float32-1e30"])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the numbers run away, and NumPy says so
 @pytest.mark.parametrize(("dtype", "rate"), [("float64", "1e300"), ("float32", "1e30")])
 def test_training_that_diverges(tmp_path: Path, dtype: str, rate: str) -> None:

@@ -89,10 +89,7 @@ def compared_with(
     return comparison
 
 
-@pytest.mark.whole(
-    "each framework compiles a training; that all follow is shown by the training of each in test_training_jury",
-    everyday=["momentum-warmup-cosine-float32"],
-)
+@pytest.mark.whole("each framework compiles a training; that each follows is shown by test_rate_that_changes_leads_where_it_does_in_pytorch")
 @pytest.mark.parametrize(
     ("optimizer", "references", "schedule", "dtype"),
     [

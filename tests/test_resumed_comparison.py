@@ -116,7 +116,9 @@ def interrupted(folder: Path, name: str, steps: int) -> int:
         return compared(folder, [*RUNS[name], "--checkpoint", "run.safetensors"])
 
 
-@pytest.mark.each_choice("name", "steps")
+@pytest.mark.whole(
+    "each trains twice; the rows show each run, and each moment", everyday=["momentum-1", "float32-every-third-13", "warmup-cosine-14", "augmented-7"]
+)
 @pytest.mark.parametrize("steps", [1, 7, STEPS - 1, STEPS])
 @pytest.mark.parametrize("name", list(RUNS))
 def test_interrupted(undisturbed: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, steps: int) -> None:
@@ -218,7 +220,7 @@ FORGOTTEN: dict[Spoil, str] = {
 
 @pytest.mark.whole(
     "each piece is left out of a run of its own; a few show that what is left out shows",
-    everyday=["noise_generator", "momentum_of_the_subject", "losses", "points_of_a_curve", "reference_fractions"],
+    everyday=["noise_generator", "losses", "reference_fractions"],
 )
 @pytest.mark.parametrize(("name", "spoil"), [pytest.param(name, spoil, id=spoil.__name__) for spoil, name in FORGOTTEN.items()])
 def test_what_is_left_out_shows(undisturbed: Callable[[str], Path], tmp_path: Path, name: str, spoil: Spoil) -> None:

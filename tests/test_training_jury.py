@@ -147,7 +147,10 @@ def test_training_goes_where_pytorch_goes(framework: str, case: str) -> None:
     assert apart(found, expected) == []
 
 
-@pytest.mark.whole("the rule of each framework is compiled; the rows show one optimizer in each", everyday=["jax-momentum", "keras-momentum"])
+@pytest.mark.whole(
+    "the rule of each optimizer is compiled; one shows it in each framework",
+    everyday=["jax-momentum", "keras-momentum"],
+)
 @pytest.mark.parametrize(("framework", "case"), [("jax", "momentum"), ("jax", "adamw"), ("keras", "momentum"), ("keras", "adadelta")])
 def test_rate_that_changes_leads_where_it_does_in_pytorch(framework: str, case: str) -> None:
     """Momentum included: what was gathered at one rate is applied at the next one."""
@@ -189,6 +192,7 @@ def test_trace_is_that_of_pytorch(case: str) -> None:
     assert apart({"/".join(key): value for key, value in found[-1].items()}, flat) == []
 
 
+@pytest.mark.whole("Keras compiles a prediction; its functions are those of JAX", everyday=["jax"])
 @pytest.mark.parametrize("framework", ["jax", "keras"])
 def test_prediction_is_that_of_pytorch(framework: str) -> None:
     x = batch(9)[0]

@@ -88,6 +88,7 @@ class WrongWhereLarge(Right):
         return super().forward(x) * (2 if x.size == 120 else 1)
 
 
+@pytest.mark.whole("searches for long what is not there; test_length_that_is_stored_stays keeps a size, too")
 def test_fault_that_needs_its_size_keeps_it() -> None:
     assert small_of(found(WrongWhereLarge())).call.x.shape == (3, 2, 4, 5)
 
