@@ -318,7 +318,7 @@ def test_environment(runs: Callable[..., Run], case: Case) -> None:
     assert environment["data_sha256"] == mnist_files.load(mnist_files.SHIPPED).sha256
 
 
-@pytest.mark.whole("each page is drawn; one needs what all need", everyday=["momentum-batch4"])
+@pytest.mark.whole("each draws a page; test_article_page_shows_place_and_cause draws one")
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if case.drawn])
 def test_page_shows_the_verdict_and_needs_nothing_else(tmp_path: Path, case: Case) -> None:
     done = run(case.arguments, tmp_path, drawn=True)
@@ -531,6 +531,7 @@ def test_interrupted_half_way(tmp_path: Path) -> None:
     assert errors == ""
 
 
+@pytest.mark.whole("starts a process; its status is what main returns, which the tests above look at")
 def test_exit_status_of_the_process(tmp_path: Path) -> None:
     with process("--subject", "article", "--steps", "1", folder=tmp_path) as started:
         text, errors = started.communicate(timeout=60)

@@ -115,7 +115,7 @@ def one_step_late(subject: ScratchNetwork, factor: float) -> None:
     subject.optimizer.lr, subject.late = getattr(subject, "late", subject.optimizer.lr), 0.1 * factor  # type: ignore[attr-defined]
 
 
-@pytest.mark.whole("Keras compiles each rate anew; the rows show it beside PyTorch and JAX", everyday=["never", "one-step-late", "never-jax"])
+@pytest.mark.whole("JAX and Keras compile a training; the rows show it beside PyTorch", everyday=["never", "one-step-late"])
 @pytest.mark.parametrize(
     ("follow", "framework", "quantity"),
     [

@@ -234,6 +234,7 @@ print(json.dumps([keras.backend.backend(), [name for name in known if name in sy
 """
 
 
+@pytest.mark.whole("a process imports Keras anew; test_other_backend_is_refused shows that it is looked at")
 def test_keras_finds_its_backend() -> None:
     result = subprocess.run([sys.executable, "-c", IN_A_FRESH_INTERPRETER], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own interpreter
     assert result.returncode == 0, result.stderr
