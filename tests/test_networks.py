@@ -18,13 +18,17 @@ DTYPES = ("float64", "float32")
 RUNS = [(network, dtype) for network in NETWORKS for dtype in DTYPES]
 
 
-def in_one_process(network: str, dtype: str) -> pytest.MarkDecorator:
-    """Return what lets one process run all tests of a training, with --dist loadgroup, so that it is done once."""
-    return pytest.mark.xdist_group(f"{network}-{dtype}")
+DEAR = {"every-layer": pytest.mark.whole("a hundred steps of nine layers; every-connection trains as well, and test_layers judges each layer")}
+
+
+def marks(network: str, dtype: str) -> list[pytest.MarkDecorator]:
+    """Return what lets one process run all tests of a training, with --dist loadgroup, so that it is done once; and whether it is for every day."""
+    together = pytest.mark.xdist_group(f"{network}-{dtype}")
+    return [together, DEAR[network]] if network in DEAR else [together]
 
 
 TESTS = [
-    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}", marks=in_one_process(network, dtype))
+    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}", marks=marks(network, dtype))
     for network, dtype in RUNS
     for layer, quantity in quantities_of(network)
 ]
@@ -59,7 +63,7 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
 
 
 @pytest.mark.each_choice("network", "dtype")
-@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
+@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=marks(*run)) for run in RUNS])
 def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     """The end of every whole step is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
     comparison = comparison_of(network, dtype)
@@ -69,7 +73,7 @@ def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
 
 
 @pytest.mark.each_choice("network", "dtype")
-@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
+@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=marks(*run)) for run in RUNS])
 def test_free_run(network: str, dtype: str) -> None:
     """Two trainings from the same weights stay as close as references with perturbed rounding, unless a layer is wrong."""
     comparison = comparison_of(network, dtype)

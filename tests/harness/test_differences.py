@@ -250,6 +250,7 @@ def test_complex_step_is_refused(name: str) -> None:
     assert "the complex step is of no use: " in result.notes[-1]
 
 
+@pytest.mark.whole("each is checked as a whole; the rows show a function, a kink and a choice", everyday=["tanh", "relu", "pool-first"])
 @pytest.mark.parametrize("name", ["linear", "tanh", "sigmoid", "relu", "pool-first", "deep", "cross-entropy"])
 def test_complex_step_is_used(name: str) -> None:
     assert found(pair_of(name)).notes[-1].endswith("judged by the complex step")
