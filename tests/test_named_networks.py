@@ -54,9 +54,7 @@ def test_same_seed_same_network(name: str) -> None:
 @pytest.mark.whole(
     "a hundred steps of 50 layers; the smaller networks learn in the same way", everyday=["tutorial", "lenet5", "keras-mnist-cnn", "batchnorm-cnn"]
 )
-@pytest.mark.whole(
-    "a hundred steps of 50 layers; the smaller networks learn in the same way", everyday=["tutorial", "lenet5", "keras-mnist-cnn", "batchnorm-cnn"]
-)
+@pytest.mark.whole("a hundred steps of 50 layers; the smaller networks learn in the same way", everyday=["tutorial", "lenet5", "batchnorm-cnn"])
 @named
 def test_learns(name: str) -> None:
     """A few steps of the optimizer on one batch bring its loss down by half."""

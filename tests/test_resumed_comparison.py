@@ -84,7 +84,7 @@ compare_training.main({[*arguments, *ALWAYS]!r})
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.mark.whole("each starts a process; one kill shows what three do, and test_interrupted every moment", everyday=["momentum"])
+@pytest.mark.whole("each starts a process; test_interrupted shows every moment, and test_train kills")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
     ("name", "write", "moment"),

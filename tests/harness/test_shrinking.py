@@ -68,6 +68,7 @@ def test_large_logits_are_kept(tmp_path: Path) -> None:
     assert np.abs(small_of(caught(LINES["loss-no-shift"], tmp_path / "layers.py")).call.x).max() > 700
 
 
+@pytest.mark.whole("searches for long; test_ties_are_kept and test_zeros_at_kinks_are_kept show that what matters is kept")
 def test_order_in_memory_is_kept(tmp_path: Path) -> None:
     x = small_of(caught(LINES["linear-fortran"], tmp_path / "layers.py")).call.x
     assert x.flags.f_contiguous
@@ -312,7 +313,7 @@ def test_contract_has_no_numbers_to_make_small() -> None:
     assert result.reproduction is None
 
 
-@pytest.mark.whole("each fault is made small twice; one shows that seeds decide", everyday=["loss-sum"])
+@pytest.mark.whole("each fault is made small twice; test_pairs.py shows that seeds decide")
 @pytest.mark.parametrize("fault", ["conv-overwritten", "pool-ties", "loss-sum"])
 def test_same_seed_same_script(fault: str, tmp_path: Path) -> None:
     first, second = (caught(LINES[fault], tmp_path / "layers.py").reproduction for _ in range(2))
