@@ -41,6 +41,7 @@ MARKS = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the whole be asked for."""
     parser.addoption("--whole", action="store_true", help="run every test, those too that are left out every day")
+    parser.addoption("--rest", action="store_true", help="run the tests alone that are left out every day: what remains after a run without options")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,7 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say what is run."""
-    return "selection: the whole" if config.getoption("whole") else "selection: everyday; pytest --whole runs every test"
+    if config.getoption("whole"):
+        return "selection: the whole"
+    return f"selection: {'what is not for every day' if config.getoption('rest') else 'everyday'}; pytest --whole runs every test"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,6 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     names = [Name.of(argument, config.invocation_params.dir) for argument in config.args if "::" in argument]
     if not names and (unknown := unknown_rows(items)):
         raise pytest.UsageError(f"the mark whole names rows for every day that are not there: {', '.join(unknown)}")
+    if config.getoption("rest"):
+        left_out = set(items) - left_out
     left_out -= {item for item in left_out if any(name.means(item) for name in names)}
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
@@ -87,7 +92,8 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how much was left out, and how to run it."""
     if left := config.stash.get(LEFT, 0):
-        terminalreporter.write_line(f"{left:,} tests left out of the everyday selection; pytest --whole runs them, and so does naming one by its id")
+        selection = "rest" if config.getoption("rest") else "everyday selection"
+        terminalreporter.write_line(f"{left:,} tests left out of the {selection}; pytest --whole runs them, and so does naming one by its id")
 
 
 def dear(items: Iterable[pytest.Item]) -> set[pytest.Item]:

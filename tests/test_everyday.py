@@ -90,6 +90,13 @@ def test_whole_leaves_nothing_out(folder: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*left out*")
 
 
+def test_rest_is_what_every_day_leaves_out(folder: pytest.Pytester) -> None:
+    result = run(folder, "--rest", "-v")
+    result.assert_outcomes(passed=LEFT, deselected=EVERYDAY)
+    assert set(ids(result)).isdisjoint(ids(run(folder, "-v")))
+    result.stdout.fnmatch_lines([f"{EVERYDAY} tests left out of the rest; pytest --whole runs them, *"])
+
+
 def test_file_is_run_as_every_day(folder: pytest.Pytester) -> None:
     run(folder, "test_it.py").assert_outcomes(passed=EVERYDAY, deselected=LEFT)
 
