@@ -143,8 +143,12 @@ def _why(error: BaseException, path: Path) -> str:
 @contextmanager
 def _folder_first(folder: Path) -> Iterator[None]:
     """Import from a folder first; modules of the same names that another folder's file brought in are imported anew."""
-    for name in [name for name, module in sys.modules.copy().items() if _from_elsewhere(name, module, folder)]:
-        del sys.modules[name]
+    there = {path.name for path in folder.iterdir()}
+    for name, module in sys.modules.copy().items():
+        top = name.partition(".")[0]
+        # There are thousands of modules: files are asked for where the folder has something of that name.
+        if not there.isdisjoint((top, f"{top}.py")) and _from_elsewhere(top, module, folder):
+            del sys.modules[name]
     importlib.invalidate_caches()
     sys.path.insert(0, str(folder))
     try:
@@ -154,9 +158,9 @@ def _folder_first(folder: Path) -> Iterator[None]:
             sys.path.remove(str(folder))
 
 
-def _from_elsewhere(name: str, module: Any, folder: Path) -> bool:
+def _from_elsewhere(top: str, module: Any, folder: Path) -> bool:
     """Return whether a module is somebody's own, not installed, and the folder has another one of its name."""
-    file, top = getattr(module, "__file__", None), name.partition(".")[0]
+    file = getattr(module, "__file__", None)
     if not file or top in ("__main__", "crosscheck") or not any(path.is_file() for path in (folder / f"{top}.py", folder / top / "__init__.py")):
         return False
     installed = any(Path(file).is_relative_to(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib"))

@@ -46,6 +46,9 @@ Twin = tuple[JaxOracle, LayerLayout]
 
 _FIRST = "channels_first"
 
+_UNDRAWN = {"kernel_initializer": "zeros"}
+"""The weights are the scratch layer's: to draw others takes a program for each shape, whose compilation takes longer than all that is asked of it."""
+
 
 class PaddedMaxPooling2D(keras.layers.MaxPooling2D):
     """Max pooling of images with a border of values that never win, which Keras itself has none of.
@@ -92,7 +95,7 @@ def _(layer: scratch.Conv2d) -> Twin:
     if layer.dilation != (1, 1) and layer.stride != (1, 1):
         # A setting that Keras's layer refuses, and its function does not.
         return replace(oracle(_dilated_and_strided(layer)), theory=Multilinear(), shapes=_shapes(layer, layout)), layout
-    options: Any = {"dilation_rate": layer.dilation, "groups": layer.groups, "use_bias": "bias" in layer.params, "data_format": _FIRST}
+    options: Any = {"dilation_rate": layer.dilation, "groups": layer.groups, "use_bias": "bias" in layer.params, "data_format": _FIRST, **_UNDRAWN}
     padding = [] if layer.padding == "same" else [keras.layers.ZeroPadding2D(layer.padding, data_format=_FIRST)]
     mode = "same" if layer.padding == "same" else "valid"
     convolution = keras.layers.Conv2D(channels_out, layer.kernel_size, layer.stride, mode, **options)
@@ -234,7 +237,7 @@ def _(layer: scratch.Flatten) -> Twin:
 @twin.register
 def _(layer: scratch.Linear) -> Twin:
     features_in, features_out = layer.params["weight"].shape
-    dense = keras.layers.Dense(features_out, use_bias="bias" in layer.params)
+    dense = keras.layers.Dense(features_out, use_bias="bias" in layer.params, **_UNDRAWN)
     dense.build((None, features_in))
     return oracle(dense), _kernel(layer, "")
 

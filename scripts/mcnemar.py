@@ -11,7 +11,6 @@ Dietterich: Approximate statistical tests for comparing supervised classificatio
 
 from __future__ import annotations
 
-import math
 from itertools import count
 
 
@@ -24,7 +23,11 @@ def p_value(first: int, second: int) -> float:
         Images that only the first side has right, and only the second.
     """
     throws = first + second
-    tail = sum(math.comb(throws, heads) for heads in range(min(first, second) + 1))
+    tail, ways = 0, 1
+    for heads in range(min(first, second) + 1):
+        tail += ways
+        # The ways to throw one head more follow from those to throw so many.
+        ways = ways * (throws - heads) // (heads + 1)
     return min(1.0, float(2 * tail / 2**throws))
 
 

@@ -6,13 +6,21 @@ pytest's own cache, which ``pytest --cache-clear`` empties.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+
+pytest_plugins = ["everyday"]
+
+TOGETHER = 16
+"""How many tests of one function are handed out at once."""
 
 KEPT = pytest.StashKey[tuple[Path, "tempfile.TemporaryDirectory[str]"]]()
 
@@ -25,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     import torch
 
     torch.set_num_threads(1)
+    # What was imported stays: to look through all of it for garbage again and again takes time, most of all when the process ends.
+    gc.freeze()
+    atexit.register(gc.freeze)
     if (cache := getattr(config, "cache", None)) is None:
         return
     # A folder for each process, because JAX does not write its files at one go: another process would read half of one.
@@ -37,6 +48,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # XLA's own caches, of programs for GPUs, would make the folder's name a part of what a program is found by.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     config.stash[KEPT] = kept, own
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hand out tests that belong to no group some at a time: whenever a test has ended, pytest-xdist looks at all groups that a worker was handed."""
+    numbers: Counter[str] = Counter()
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            function = f"{item.path.stem}-{item.name.partition('[')[0]}"
+            item.add_marker(pytest.mark.xdist_group(f"{function}-{numbers[function] // TOGETHER}"))
+            numbers[function] += 1
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -81,6 +81,8 @@ def in_this_process(tasks: Sequence[Task], tell: Tell, stopped: Callable[[], boo
 MEASURES_ALL = pytest.mark.xdist_group("benchmark")
 """For tests that all want what every part found: one worker measures it."""
 
+EVERY_PART = pytest.mark.whole("every part is measured for it; test_missing_framework shows what is said of one")
+
 SMALL_TASKS = [
     Task("steps", "benchmarking.steps.measured", 1, {"workloads": SMALL, "sides": ["scratch", "torch"], "pace": SHORT}),
     Task("memory", "benchmarking.memory.measured", 1, {"workload": SMALL[0], "side": "scratch", "steps": 2}),
@@ -125,6 +127,10 @@ RIGHT = [
 """What is compiled takes seconds, and is judged on the network that has everything."""
 
 
+@pytest.mark.whole(
+    "JAX and Keras compile a training with dropouts; scratch's and PyTorch's are judged by the same judge",
+    everyday=["tutorial-article", "with-dropouts-torch", "with-dropouts-scratch", "tutorial-torch", "tutorial-scratch"],
+)
 @pytest.mark.parametrize(("network", "name"), RIGHT)
 def test_sides_are_right(network: str, name: str) -> None:
     """The second step starts from what the first one left; dropouts are judged by the masks that the side drew."""
@@ -180,6 +186,7 @@ PLANTED: dict[str, tuple[type[ScratchSide], Workload, str]] = {
 }
 
 
+@pytest.mark.whole("each side trains; one mistake shows it", everyday=["masks"])
 @pytest.mark.parametrize("name", PLANTED)
 def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, workload, words = PLANTED[name]
@@ -192,6 +199,7 @@ def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.Monkey
     assert facts_from([(SMALL_TASKS[0], facts)])["status"] == 1
 
 
+@pytest.mark.whole("judges a network of all layers; test_wrong_side_is_named_and_not_timed shows that what is wrong is not timed")
 def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = scratch.MaxPool2d.backward
     monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
@@ -208,6 +216,7 @@ def test_checked_step_that_is_wrong_has_no_figure(monkeypatch: pytest.MonkeyPatc
     assert re.fullmatch(r"mismatch in \d+ checked steps, first at step 1, pool.grad_input", facts["wrong"][0]["words"])
 
 
+@EVERY_PART
 @MEASURES_ALL
 def test_run(found: list[tuple[Task, Facts]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(benchmark, "planned", lambda choice: SMALL_TASKS)
@@ -295,6 +304,7 @@ def test_exponent_of_a_power() -> None:
     assert round(exponent([1, 2, 4, 8], [3.0, 12.0, 48.0, 192.0]), 6) == 2
 
 
+@EVERY_PART
 @MEASURES_ALL
 def test_target_is_reached_by_the_worst_of_its_figures(found: list[tuple[Task, Facts]]) -> None:
     facts = facts_from(found)
@@ -311,6 +321,7 @@ def test_every_part_has_tasks(tmp_path: Path) -> None:
         assert list(dict.fromkeys(task.part for task in tasks)) == list(PARTS)
 
 
+@EVERY_PART
 @MEASURES_ALL
 def test_texts_are_escaped(found: list[tuple[Task, Facts]]) -> None:
     facts = facts_from([*found, (SMALL_TASKS[0], {"failed": "<script>alert(1)</script>"})])
@@ -320,6 +331,7 @@ def test_texts_are_escaped(found: list[tuple[Task, Facts]]) -> None:
     assert "&lt;script&gt;alert(1)" in page
 
 
+@EVERY_PART
 @MEASURES_ALL
 def test_busy_machine_is_told(found: list[tuple[Task, Facts]]) -> None:
     lines = [measured(facts_from(found, load)) for load in (0.1, 1.7)]
@@ -353,6 +365,7 @@ def test_unknown_values(arguments: list[str], capsys: pytest.CaptureFixture[str]
     assert arguments[0] in capsys.readouterr().err
 
 
+@EVERY_PART
 @MEASURES_ALL
 def test_figures_are_put_between_their_lines(found: list[tuple[Task, Facts]]) -> None:
     facts = facts_from(found)
@@ -362,6 +375,7 @@ def test_figures_are_put_between_their_lines(found: list[tuple[Task, Facts]]) ->
     assert between(once, BEGIN, END, measured(facts)) == once
 
 
+@EVERY_PART
 @MEASURES_ALL
 def test_page_without_the_lines(found: list[tuple[Task, Facts]]) -> None:
     with pytest.raises(PageError, match="the page needs the line <!-- benchmark: begin -->"):

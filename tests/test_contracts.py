@@ -5,6 +5,7 @@ Batch normalisation has its contracts in test_normalisation.py; what a dropout m
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
 from crosscheck.checks.bench import Bench, DoesNotApplyError
 from crosscheck.checks.contracts import CONTRACTS
+from crosscheck.operation import Call
 from scratch.normalisation import BatchNorm
 
 BATCH, SMALLER = 3, 2
@@ -33,9 +35,16 @@ NOT_ASKED = {
 """Contracts that say nothing about some layers, and why; any other reason fails."""
 
 
+@functools.cache
+def calls_of(case: str, dtype: str) -> tuple[Call, Call, Call]:
+    """Return a call, one with other numbers and a smaller one, for the benches of all contracts: a bench hands out copies."""
+    call, other, smaller = (call_of(Run(case, batch, "normal", dtype, seed)) for batch, seed in ((BATCH, 0), (BATCH, 1), (SMALLER, 0)))
+    return call, other, smaller
+
+
 def bench_of(case: str, dtype: str) -> Bench:
     """Return a layer that was never used, with weights from the table."""
-    call, other, smaller = (call_of(Run(case, batch, "normal", dtype, seed)) for batch, seed in ((BATCH, 0), (BATCH, 1), (SMALLER, 0)))
+    call, other, smaller = calls_of(case, dtype)
     return Bench(
         subject_of(case),
         call,
@@ -50,7 +59,7 @@ def bench_of(case: str, dtype: str) -> Bench:
 
 def has_params(case: str) -> bool:
     """Return whether a layer has parameters."""
-    return bool(call_of(Run(case, BATCH, "normal", "float64", 0)).params)
+    return bool(calls_of(case, "float64")[0].params)
 
 
 def broken_by(contract: str, bench: Bench) -> str:
@@ -61,6 +70,7 @@ def broken_by(contract: str, bench: Bench) -> str:
         return str(error)
 
 
+@pytest.mark.pairwise("case", "contract", "dtype")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("contract", CONTRACTS)
 @pytest.mark.parametrize("case", STATELESS)

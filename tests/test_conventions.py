@@ -28,6 +28,7 @@ def sections() -> dict[str, str]:
     return dict(zip(name_and_text[::2], name_and_text[1::2], strict=True))
 
 
+@pytest.mark.each_choice("framework", "convention")
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_page_is_what_is_measured(framework: str, convention: str) -> None:

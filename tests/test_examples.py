@@ -104,6 +104,20 @@ def test_every_wrong_version_has_its_row() -> None:
     assert set(WRONG) == {name for name in PAIRS if "wrong" in name}
 
 
+@pytest.mark.whole(
+    "each is checked as a whole; the rows show every file",
+    everyday=[
+        "article-pool (wrong: every maximum of a window gets its gradient)",
+        "attributes-relu (wrong: the mask is the gradient's sign)",
+        "attributes-affine (wrong: gradients pile up unasked)",
+        "functions_with_cache-relu (wrong: the derivative at zero is 1)",
+        "functions_with_cache-softmax loss (wrong: exponentials overflow)",
+        "one_sample_functions-dense (wrong: the sign)",
+        "params_grads_dicts-linear (wrong: the bias is not added)",
+        "accumulating_nhwc-dense (wrong: flattened channel by channel)",
+        "train_step-step (wrong: sum for mean)",
+    ],
+)
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong(name: str) -> None:
     """The first mismatch is where the mistake is, with the line of the code and the cause."""
@@ -142,6 +156,7 @@ def test_torch_is_the_only_framework(path: Path) -> None:
     assert imported(path) - sys.stdlib_module_names == {"crosscheck", "numpy", "torch"}
 
 
+@pytest.mark.whole("each starts a process; what an example says is shown by test_right and test_wrong", everyday=["article"])
 @pytest.mark.parametrize("path", EXAMPLES, ids=by_stem)
 def test_runs_anywhere(path: Path, tmp_path: Path) -> None:
     """An example needs nothing beside it: it is imported from another working directory, in an interpreter of its own."""

@@ -25,6 +25,7 @@ TESTS = [
 TESTS += [pytest.param(run, quantities_of(run.case), id=str(run), marks=in_one_process(run)) for run in RUNS if run.reference != "torch"]
 
 
+@pytest.mark.pairwise("run.case", "run.batch", "run.family", "run.dtype", "run.reference")
 @pytest.mark.parametrize(("run", "quantities"), TESTS)
 def test_layer(run: Run, quantities: tuple[str, ...], request: pytest.FixtureRequest) -> None:
     """Every quantity is within the tolerance that rounding explains, or what its row declares it to be."""

@@ -18,13 +18,17 @@ DTYPES = ("float64", "float32")
 RUNS = [(network, dtype) for network in NETWORKS for dtype in DTYPES]
 
 
-def in_one_process(network: str, dtype: str) -> pytest.MarkDecorator:
-    """Return what lets one process run all tests of a training, with --dist loadgroup, so that it is done once."""
-    return pytest.mark.xdist_group(f"{network}-{dtype}")
+DEAR = {"every-layer": pytest.mark.whole("a hundred steps of nine layers; every-connection trains as well, and test_layers judges each layer")}
+
+
+def marks(network: str, dtype: str) -> list[pytest.MarkDecorator]:
+    """Return what lets one process run all tests of a training, with --dist loadgroup, so that it is done once; and whether it is for every day."""
+    together = pytest.mark.xdist_group(f"{network}-{dtype}")
+    return [together, DEAR[network]] if network in DEAR else [together]
 
 
 TESTS = [
-    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}", marks=in_one_process(network, dtype))
+    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}", marks=marks(network, dtype))
     for network, dtype in RUNS
     for layer, quantity in quantities_of(network)
 ]
@@ -41,6 +45,7 @@ def first_mismatch(comparison: TrainingComparison, layer: str, quantity: str) ->
     return comparison.divergences.get((layer, quantity)) or (Divergence(judgement) if judgement else None)
 
 
+@pytest.mark.each_choice("network", "dtype")
 @pytest.mark.parametrize(("network", "dtype", "layer", "quantity"), TESTS)
 def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: pytest.FixtureRequest) -> None:
     """A quantity is right in every step in the layer's own place, and in the first one on the reference's values."""
@@ -57,7 +62,8 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
     assert matches == {kind: 1 if kind is Kind.ISOLATED else expected for kind in matches}
 
 
-@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
+@pytest.mark.each_choice("network", "dtype")
+@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=marks(*run)) for run in RUNS])
 def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     """Wherever a whole step was worked out, its end is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
     comparison = comparison_of(network, dtype)
@@ -66,7 +72,8 @@ def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     assert all(decision.admissible for decision in comparison.decisions.values()) or comparison.broken
 
 
-@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=in_one_process(*run)) for run in RUNS])
+@pytest.mark.each_choice("network", "dtype")
+@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=marks(*run)) for run in RUNS])
 def test_free_run(network: str, dtype: str) -> None:
     """Two trainings from the same weights stay as close as references with perturbed rounding, unless a layer is wrong."""
     comparison = comparison_of(network, dtype)

@@ -40,6 +40,7 @@ TESTS = [
 ]
 
 
+@pytest.mark.pairwise("run.case", "run.gradients", "run.dtype", "run.reference")
 @pytest.mark.parametrize(("run", "quantity"), TESTS)
 def test_optimizer(run: Run, quantity: str) -> None:
     """Parameter and state follow the reference's, or differ where the reference has another formula, for which it says why."""
@@ -71,6 +72,7 @@ def state_of(optimizer: scratch.Optimizer, param: str) -> dict[str, np.ndarray]:
     return {name: arrays[param].copy() for name, arrays in optimizer.state.items() if param in arrays}
 
 
+@pytest.mark.pairwise("case", "gradients", "dtype", "seed")
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("case", "gradients"), [(case, gradients) for case, row in OPTIMIZERS.items() for gradients in row.gradients])

@@ -62,6 +62,7 @@ def test_cause(fault: str) -> None:
     assert (found.cause.name if found.cause else None) == row.cause, found.cause
 
 
+@pytest.mark.each_choice("case", "size", "dtype")
 @pytest.mark.parametrize(("size", "dtype"), [(1e-9, "float64"), (0.3, "float64"), (0.01, "float32")])
 @pytest.mark.parametrize("case", LAYERS)
 def test_noise_has_no_cause(case: str, size: float, dtype: str) -> None:

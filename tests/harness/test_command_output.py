@@ -62,6 +62,7 @@ def test_full_disk_behind_standard_output(folder: Path) -> None:
         assert process.returncode == 1
 
 
+@pytest.mark.whole("each starts a process; one way to close shows it", everyday=["sys.stdout.close()"])
 @pytest.mark.parametrize("before", ["os.close(1)", "sys.stdout.close()", "sys.__stdout__.close()"])
 def test_output_that_the_file_closes(folder: Path, before: str) -> None:
     declare(folder, before)

@@ -52,6 +52,7 @@ def cause(result: CheckResult) -> str:
     return result.divergence.cause.name if result.divergence.cause else ""
 
 
+@pytest.mark.each_choice("name", "family")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_layer_raises_no_alarm(name: str, family: str) -> None:
@@ -126,6 +127,10 @@ FAULTS: dict[str, tuple[str, Callable[..., Any], str, str]] = {
 }
 
 
+@pytest.mark.whole(
+    "the rows left out are as the others, smaller or in larger layers",
+    everyday=["sign", "transposed-weight", "bias-averaged", "shape", "dtype", "nan", "none", "raises"],
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found(fault: str) -> None:
     name, backward, quantity, expected = FAULTS[fault]
@@ -135,6 +140,7 @@ def test_fault_is_found(fault: str) -> None:
     assert (result.given.quantity, cause(result)) == (quantity, expected)
 
 
+@pytest.mark.whole("each scale is searched anew; one shows it", everyday=["kinks"])
 @pytest.mark.parametrize("family", ["normal", "kinks", "wide", "large", "tiny", "huge"])
 def test_factor_is_found_on_every_scale(family: str) -> None:
     """The bound follows from the numbers: it is as narrow for small ones as for large ones."""
@@ -173,6 +179,7 @@ def test_relu_that_passes_what_is_negative() -> None:
     assert found(wrong.pair()).verdict == "mismatch"
 
 
+@pytest.mark.each_choice("value", "family")
 @pytest.mark.parametrize("value", [2.0, -1.0, 1.001])
 @pytest.mark.parametrize("family", ["ties", "kinks"])
 def test_gradient_outside_of_the_interval_at_a_kink(value: float, family: str) -> None:
@@ -243,6 +250,7 @@ def test_complex_step_is_refused(name: str) -> None:
     assert "the complex step is of no use: " in result.notes[-1]
 
 
+@pytest.mark.whole("each is checked as a whole; the rows show a function, a kink and a choice", everyday=["tanh", "relu", "pool-first"])
 @pytest.mark.parametrize("name", ["linear", "tanh", "sigmoid", "relu", "pool-first", "deep", "cross-entropy"])
 def test_complex_step_is_used(name: str) -> None:
     assert found(pair_of(name)).notes[-1].endswith("judged by the complex step")
@@ -287,6 +295,7 @@ def test_kink_close_by(distance: float, factor: float, verdict: str) -> None:
     assert verdicts(found(near.pair()))["grad_input"] == verdict
 
 
+@pytest.mark.whole("looks for a fault twice; test_reproduction.py and test_pairs.py show that seeds decide")
 def test_same_seed_same_result() -> None:
     first, second = (found(pair_of("linear-large"), seed=3) for _ in range(2))
     assert (first.judgements, first.notes) == (second.judgements, second.notes)

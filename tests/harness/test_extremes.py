@@ -105,6 +105,7 @@ def test_cross_entropy_whose_maximum_is_added_to_the_logarithm(seed: int, dtype:
     assert found.verdict is Verdict.MATCH
 
 
+@pytest.mark.whole("difference quotients of every logit; test_differences shows that constants are found")
 def test_constant_in_the_logarithm_is_found() -> None:
     pair = Pair(LossFunction(lambda x, labels: loss_by_parts(x, labels, 1e-8)), nn.CrossEntropyLoss(), shapes=[(3, 4)], labels=True)
     assert check(pair, only=lambda check: check == "values-float64-normal").verdict is Verdict.MISMATCH
@@ -118,6 +119,7 @@ UNREFERENCED: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.each_choice("name", "family")
 @pytest.mark.parametrize("family", ["kinks", "wide", "large", "tiny"])
 @pytest.mark.parametrize("name", UNREFERENCED)
 def test_right_layer_without_a_reference_where_it_saturates(name: str, family: str) -> None:
@@ -138,6 +140,7 @@ def test_relative_fault_without_a_reference_is_found(name: str) -> None:
     assert check(pair, only=lambda check: check == "differences-float64-normal").verdict is Verdict.MISMATCH
 
 
+@pytest.mark.whole("searches all that is small; the row shows the other answer", everyday=["normal-0: it was never computed"])
 @pytest.mark.parametrize(("family", "words"), [("tiny", "0 on these inputs: what is small is cut off"), ("normal", "0: it was never computed")])
 def test_zeros_are_put_down_to_a_threshold_where_it_could_be_one(family: str, words: str) -> None:
     """A gradient that is 0 where all of it is small need not be one that was never computed."""

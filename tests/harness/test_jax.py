@@ -108,6 +108,9 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 }
 
 
+@pytest.mark.whole(
+    "each is compiled for every check; the rows show a function without parameters, and one beside PyTorch", everyday=["tanh", "beside PyTorch"]
+)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str) -> None:
     result = check(RIGHT[name](), only=lambda check: check.startswith("values-"))
@@ -116,6 +119,7 @@ def test_right_formula_agrees_on_every_family(name: str) -> None:
     assert sum(found.verdict is Verdict.MATCH for found in result.results) >= 2 * (len(FAMILIES) - 2)
 
 
+@pytest.mark.whole("compiled with every hypothesis; test_layers.py plants faults beside JAX as well")
 @pytest.mark.parametrize(
     ("fault", "dtype", "quantity"),
     [
@@ -168,6 +172,9 @@ SAME: Mapping[str, tuple[Any, Any, tuple[int, ...], dict[str, tuple[int, ...]]]]
 }
 
 
+@pytest.mark.whole(
+    "each is compiled in two ways; the rows show a smooth function, a branch and a choice", everyday=["elu", "softmax", "overlapping pools"]
+)
 @pytest.mark.parametrize("name", SAME)
 def test_rounding_is_measured_as_in_pytorch(name: str) -> None:
     """Half to twice as much: the same function in other steps, each estimated from 32 runs."""
@@ -201,6 +208,7 @@ EXACT: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.whole("each is compiled; the rows show a choice, a move and a power of two", everyday=["mask", "doubling", "pooling"])
 @pytest.mark.parametrize("name", EXACT)
 def test_what_rounds_nothing_is_exact(name: str) -> None:
     rng = np.random.default_rng(1)
@@ -319,6 +327,7 @@ print(json.dumps([str(result.verdict), [name for name in known if name in before
 """
 
 
+@pytest.mark.whole("a process imports JAX anew; test_imports shows what the core imports")
 def test_reference_brings_its_own_framework_alone() -> None:
     result = subprocess.run([sys.executable, "-c", IN_A_FRESH_INTERPRETER], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own interpreter
     assert result.returncode == 0, result.stderr

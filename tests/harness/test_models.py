@@ -21,6 +21,7 @@ from crosscheck.model_pair import ModelPair
 PRECISIONS = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
+@pytest.mark.pairwise("name", "claim", "dtype")
 @PRECISIONS
 @pytest.mark.parametrize("claim", ["lockstep", "freerun"])
 @pytest.mark.parametrize("name", PAIRS)
@@ -169,6 +170,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.each_choice("fault", "dtype")
 @PRECISIONS
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_where_it_is(fault: str, dtype: str) -> None:

@@ -109,6 +109,10 @@ RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
 }
 
 
+@pytest.mark.whole(
+    "each takes hundreds of perturbed runs; the rows show each adapter, and test_updates judges every rule",
+    everyday=["sgd, holding", "sgd, function", "momentum, updater"],
+)
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_optimizer_agrees(name: str) -> None:
     result = check(RIGHT[name]())
@@ -164,6 +168,22 @@ def normal(pair: OptimizerPair | Pair, dtype: str = "float64") -> PairResult:
     return check(pair, only=lambda name: name == f"updates-{dtype}-normal")
 
 
+@pytest.mark.whole(
+    "Adam's take hundreds of perturbed runs; test_planted_updates finds them by theory",
+    everyday=[
+        "sign",
+        "times batch",
+        "relative",
+        "stale",
+        "accumulates",
+        "dampened",
+        "no momentum",
+        "nesterov",
+        "decay decoupled",
+        "velocity undeclared",
+        "state shared",
+    ],
+)
 @pytest.mark.parametrize(("place", "make", "cause"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
 def test_fault_is_found_where_it_first_shows(place: str, make: Callable[[], OptimizerPair], cause: str | None) -> None:
     first = normal(make()).first
@@ -286,6 +306,7 @@ def test_references_that_disagree_leave_it_undecided() -> None:
     assert "convention" not in result.results[0].reason
 
 
+@pytest.mark.whole("the rows show one setting that differs, and one left out", everyday=["nesterov", "dampening"])
 @pytest.mark.parametrize(
     ("references", "convention"),
     [

@@ -264,6 +264,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.pairwise("row.0", "row.1", "row.2", "contract")
 @pytest.mark.parametrize("contract", CONTRACTS)
 @pytest.mark.parametrize("row", ROWS, ids=["-".join(row) for row in ROWS])
 def test_right_layers_of_every_convention(row: tuple[str, str, str], contract: str) -> None:

@@ -30,6 +30,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.each_choice("row.0", "row.1", "row.2")
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 def test_right_layer(row: tuple[str, str, str]) -> None:
     result = check(pair_of(*row))
@@ -37,6 +38,7 @@ def test_right_layer(row: tuple[str, str, str]) -> None:
     assert {r.check for r in result.results if r.verdict is Verdict.MATCH} >= {f"values-{d}-{f}" for d in DTYPES for f in ("normal", "digits")}
 
 
+@pytest.mark.pairwise("row.0", "row.1", "row.2", "quantity", "dtype")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("row", "quantity"), FAULTS)
 def test_doubled_quantity(row: tuple[str, str, str], quantity: str, dtype: str) -> None:

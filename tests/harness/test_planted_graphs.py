@@ -153,6 +153,10 @@ def trained(
     return comparison
 
 
+@pytest.mark.whole(
+    "each is trained; the rows show a fault of the graph, of a statistic, of a mask and of a state",
+    everyday=["shortcut-forgotten", "biased-running-variance", "not-scaled", "second-moment"],
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_where_it_is(fault: str) -> None:
     comparison = trained(FAULTS[fault].plant)

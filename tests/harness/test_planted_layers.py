@@ -24,6 +24,7 @@ BATCH = 3
 RIGHT = [Run(case, BATCH, family, "float32", 0) for case, family in itertools.product(CASES, FAMILIES)]
 
 
+@pytest.mark.each_choice("run.case", "run.family")
 @pytest.mark.parametrize("run", RIGHT, ids=str)
 def test_right_implementation(run: Run) -> None:
     """PyTorch in single precision is a right implementation of every layer, whatever can be judged of it."""

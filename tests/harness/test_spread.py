@@ -56,6 +56,7 @@ def whole(dtype: str, seed: int = 0, trace: Trace | None = None) -> list[Judgeme
     return check_step(architecture, layers, trace or own, *rest).whole  # type: ignore[arg-type]
 
 
+@pytest.mark.each_choice("seed", "dtype")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("seed", range(4))
 def test_right_step_is_within_it(dtype: str, seed: int) -> None:

@@ -34,6 +34,7 @@ CASES = [
 ]
 
 
+@pytest.mark.pairwise("kind", "form", "family", "dtype")
 @pytest.mark.parametrize(("kind", "form", "family", "dtype"), CASES)
 def test_right_form_matches(kind: str, form: str, family: str, dtype: str) -> None:
     layer = cases.of_torch(LAYERS[kind].oracle()) if form == "PyTorch" else LAYERS[kind].right[form]
@@ -62,6 +63,7 @@ def largest(kind: str, family: str = "normal", dtype: str = "float32", shape: tu
     return {name: fraction for name, fraction in worst.items() if (kind, name) not in EXACT}
 
 
+@pytest.mark.each_choice("kind", "family")
 @pytest.mark.parametrize("family", ["normal", "wide", "digits", "kinks"])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_right_forms_match_on_many_seeds(kind: str, family: str) -> None:

@@ -56,6 +56,7 @@ def fraction(formula: Callable[[Any, Any], Any], a: Array, b: Array) -> float:
     return float((error / np.maximum(tolerance, SINGLE.smallest)).max(initial=0.0))
 
 
+@pytest.mark.each_choice("name", "family")
 @pytest.mark.parametrize("family", ["normal", "digits", "ties", "kinks", "wide", "tiny"])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_error_limits_what_rounding_does(name: str, family: str) -> None:

@@ -43,6 +43,7 @@ from crosscheck.update import (
 CASES = list(itertools.product(FORMS, GRADIENTS, DTYPES))
 
 
+@pytest.mark.pairwise("form", "family", "dtype")
 @pytest.mark.parametrize(("form", "family", "dtype"), CASES)
 def test_torch_keeps_to_the_rule(form: str, family: str, dtype: str) -> None:
     judgements = judged(FORMS[form], Torch(), family, dtype)
@@ -50,6 +51,7 @@ def test_torch_keeps_to_the_rule(form: str, family: str, dtype: str) -> None:
     assert wrong(judgements) == []
 
 
+@pytest.mark.pairwise("form", "family", "dtype")
 @pytest.mark.parametrize(("form", "family", "dtype"), CASES)
 def test_compiled_code_keeps_to_the_rule(form: str, family: str, dtype: str) -> None:
     """Other orders of the formulas, with every setting rounded to the precision of the arrays."""
@@ -184,6 +186,9 @@ def as_function(settings: Settings) -> UpdateFunction:
     return UpdateFunction(step)
 
 
+@pytest.mark.whole(
+    "each takes hundreds of perturbed runs; every form is judged by its theory in test_torch_keeps_to_the_rule", everyday=["sgd", "sgd-nesterov"]
+)
 @pytest.mark.parametrize("form", FORMS)
 def test_rule_agrees_with_torch_where_its_rounding_is_measured(form: str) -> None:
     settings = FORMS[form]
