@@ -54,7 +54,7 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
         yield
         return
     before, wanted = torch.get_float32_matmul_precision(), "high" if tf32 else "highest"
-    settings = [(place, name, getattr(place, name), value) for place, name, value in _settings(device, tf32)]
+    settings = [(place, name, getattr(place, name), value) for place, name, value in _settings(tf32)]
     if before == wanted and all(old == value for _, _, old, value in settings):
         yield
         return
@@ -70,12 +70,8 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
             setattr(place, name, value)
 
 
-def _settings(device: torch.device, tf32: bool) -> Iterator[tuple[Any, str, Any]]:
-    """Yield each setting that a device depends on with the value that it is to have."""
-    if device.type == "cpu":
-        for place in (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
-            yield place, "fp32_precision", "ieee"
-        return
+def _settings(tf32: bool) -> Iterator[tuple[Any, str, Any]]:
+    """Yield each setting with the value that it is to have."""
     yield backends.cudnn, "deterministic", True
     yield backends.cudnn, "benchmark", False
     if not hasattr(backends.cudnn, "conv"):  # before PyTorch 2.9
@@ -84,3 +80,5 @@ def _settings(device: torch.device, tf32: bool) -> Iterator[tuple[Any, str, Any]
         return
     for place in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
         yield place, "fp32_precision", "tf32" if tf32 else "ieee"
+    for place in (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
+        yield place, "fp32_precision", "ieee"
