@@ -277,7 +277,8 @@ class _Jitter:
         if self.scales is None:
             return value
         scale = jnp.stack([self.scales.get("/".join(place), jnp.zeros(())) for place in places]).max()
-        return value * (1 + (scale * self.numbers.deal(value.shape)).astype(value.dtype))
+        # Not a product with 1 + scale * xi, which itself rounds, below 1 otherwise than above: that would shrink all numbers step by step.
+        return value + value * (scale * self.numbers.deal(value.shape)).astype(value.dtype)
 
 
 class JaxTraining:

@@ -40,6 +40,7 @@ def random_like(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor
 
 def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
     """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, independent for each element."""
+    # As a sum: 1 + scale * xi itself rounds, below 1 otherwise than above, and would shrink all numbers step by step.
     return torch.addcmul(value, value, random_like(value, generator), value=scale * _STEP)
 
 

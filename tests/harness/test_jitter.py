@@ -1,4 +1,4 @@
-"""Perturbed rounding in PyTorch: random factors of mean 1 and the variance asked for, uniform, independent, the same from the same seed."""
+"""Perturbed rounding: random factors of mean 1 and the variance asked for, uniform, independent, the same from the same seed, however small."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable
 from statistics import NormalDist
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 
+from crosscheck.frameworks.jax_noise import Numbers
+from crosscheck.frameworks.jax_training import _Jitter
 from crosscheck.frameworks.pytorch_jitter import perturb, perturbed, random_like
 
 COUNT = 1 << 18
@@ -81,3 +85,35 @@ def test_in_place() -> None:
     perturb(value, 0.0, generator)
     perturb(value, SCALE, generator)
     assert torch.equal(value, expected)
+
+
+Way = Callable[[np.ndarray, float, np.ndarray], np.ndarray]
+"""Perturbs numbers by random ones of mean 0 and variance 1, at a scale."""
+
+
+def by_torch(value: np.ndarray, scale: float, xi: np.ndarray) -> np.ndarray:
+    return np.asarray(perturbed(torch.from_numpy(value), scale, seeded()))
+
+
+def by_jax(value: np.ndarray, scale: float, xi: np.ndarray) -> np.ndarray:
+    jitter = _Jitter({"layer/output": jnp.asarray(scale)}, Numbers(jnp.asarray(xi)))
+    return np.asarray(jitter.perturbed(jnp.asarray(value), ("layer", "output")))
+
+
+def drift(way: Way) -> float:
+    """Return how many standard deviations the mean change is from 0, of numbers that are perturbed by as much as their last digit is worth."""
+    rng = np.random.default_rng(0)
+    value, xi = rng.uniform(1, 2, COUNT), rng.uniform(-math.sqrt(3), math.sqrt(3), COUNT)
+    change = way(value, 2.0**-53 / math.sqrt(3), xi) - value
+    assert change.any()
+    return float(change.mean() / change.std() * math.sqrt(COUNT))
+
+
+@pytest.mark.parametrize("way", [by_torch, by_jax])
+def test_last_digit_is_moved_up_as_often_as_down(way: Way) -> None:
+    assert abs(drift(way)) < LIMIT
+
+
+def test_factor_that_rounds_is_found() -> None:
+    """Below 1 numbers lie twice as close as above: the factor itself is 1 or less."""
+    assert drift(lambda value, scale, xi: value * (1 + scale * xi)) < -LIMIT
