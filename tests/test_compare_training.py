@@ -451,14 +451,7 @@ FROZEN = ("--subject", "article", "--freeze", "conv", "--steps", "3")
 """A run that would end in a match."""
 
 
-@pytest.mark.whole("draws a page for each interruption; one shows it", everyday=["0"])
-@pytest.mark.parametrize(
-    "steps",
-    [
-        pytest.param(0),
-        pytest.param(2),
-    ],
-)
+@pytest.mark.parametrize("steps", [0, 2])
 def test_interrupted_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     whole = mnist_batches.batches
 
@@ -467,15 +460,15 @@ def test_interrupted_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(compare_training, "batches", interrupted)
-    done = run(FROZEN, tmp_path, drawn=True)
+    done = run(FROZEN, tmp_path)
     assert done.status == done.report["exit_status"] == 2
     assert done.report["interrupted"]
     assert done.report["verdict"] in {"undecided", "skipped"}
     assert done.report["steps_done"] == steps
-    assert f"interrupted after step {steps} of 3" in done.page.headline
+    assert f"interrupted after step {steps} of 3" in done.report["headline"]
 
 
-@pytest.mark.whole("draws a page for each interruption; test_interrupted_while_training shows one")
+@pytest.mark.whole("draws a page; test_interrupted_while_training shows the report, and test_report.py an interruption in it")
 def test_interrupted_while_testing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: TorchTraining, x: Any) -> NoReturn:
         raise KeyboardInterrupt
