@@ -54,6 +54,11 @@ class Run:
     dtype: str
     reference: str
 
+    @property
+    def twin(self) -> tuple[str, str]:
+        """Return the kind of optimizer and whose version of it is run: rows of a kind share the code that translates their settings."""
+        return OPTIMIZERS[self.case].kind.__name__, self.reference
+
     def __str__(self) -> str:
         return f"{self.case}-{self.gradients}-{self.dtype}-{self.reference}"
 

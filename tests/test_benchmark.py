@@ -208,6 +208,7 @@ def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {row["layer"] for row in facts["layers"]} == {"conv", "flatten", "linear"}
 
 
+@pytest.mark.whole("judges a network; test_wrong_side_is_named_and_not_timed shows that what is wrong has no figure")
 def test_checked_step_that_is_wrong_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     right = scratch.MaxPool2d.backward
     monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))

@@ -36,6 +36,8 @@ from training_run import Plan
 from crosscheck.frameworks.pytorch_training import TorchTraining
 from crosscheck.report import html as pages
 
+pytestmark = pytest.mark.xdist_group("compare-training")  # one process with --dist loadgroup, which does each tiny run once
+
 SCRIPT = Path(compare_training.__file__)
 STATUS = {"match": 0, "mismatch": 1, "undecided": 2, "skipped": 2}
 TINY = ("--test-size", "20", "--perturbed", "2")
@@ -449,14 +451,7 @@ FROZEN = ("--subject", "article", "--freeze", "conv", "--steps", "3")
 """A run that would end in a match."""
 
 
-@pytest.mark.whole("draws a page for each interruption; one shows it", everyday=["0"])
-@pytest.mark.parametrize(
-    "steps",
-    [
-        pytest.param(0),
-        pytest.param(2),
-    ],
-)
+@pytest.mark.parametrize("steps", [0, 2])
 def test_interrupted_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     whole = mnist_batches.batches
 
@@ -465,15 +460,15 @@ def test_interrupted_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(compare_training, "batches", interrupted)
-    done = run(FROZEN, tmp_path, drawn=True)
+    done = run(FROZEN, tmp_path)
     assert done.status == done.report["exit_status"] == 2
     assert done.report["interrupted"]
     assert done.report["verdict"] in {"undecided", "skipped"}
     assert done.report["steps_done"] == steps
-    assert f"interrupted after step {steps} of 3" in done.page.headline
+    assert f"interrupted after step {steps} of 3" in done.report["headline"]
 
 
-@pytest.mark.whole("draws a page for each interruption; test_interrupted_while_training shows one")
+@pytest.mark.whole("draws a page; test_interrupted_while_training shows the report, and test_report.py an interruption in it")
 def test_interrupted_while_testing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: TorchTraining, x: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -485,14 +480,14 @@ def test_interrupted_while_testing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.page.headline == done.report["headline"]
 
 
-@pytest.mark.whole("draws a page for each precision; one shows it", everyday=["float32-1e30"])
+@pytest.mark.whole("each trains until it diverges; one precision shows it", everyday=["float32-1e30"])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the numbers run away, and NumPy says so
 @pytest.mark.parametrize(("dtype", "rate"), [("float64", "1e300"), ("float32", "1e30")])
 def test_training_that_diverges(tmp_path: Path, dtype: str, rate: str) -> None:
-    done = run(["--steps", "20", "--lr", rate, "--dtype", dtype], tmp_path, drawn=True)
+    done = run(["--steps", "20", "--lr", rate, "--dtype", dtype], tmp_path)
     assert done.status == done.report["exit_status"] == STATUS[done.report["verdict"]]
     assert done.report["verdict"] != "match"
-    assert "the training diverged, lower --lr" in done.page.headline
+    assert "the training diverged, lower --lr" in done.report["headline"]
     assert done.report["steps_done"] < 20
 
 

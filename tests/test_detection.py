@@ -46,6 +46,8 @@ ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["--quick", "--quantities", "0"]
 NUMBERS = np.array([1.0, -2.0, 3.0], np.float32)
 
+pytestmark = pytest.mark.xdist_group("detection")  # one process with --dist loadgroup, which studies its fault once
+
 
 def in_this_process(
     function: Callable[[Task], Facts], tasks: Sequence[Task], jobs: int, limit: float, stopped: Callable[[], bool]
@@ -269,11 +271,11 @@ def test_rule(name: str) -> None:
 
 def test_processes_that_fail() -> None:
     """One that dies and one that never ends have that for a result; the tasks after them are carried out, with one thread each."""
-    found = dict(results(broken_tasks.carried_out, ["dies", "raises", "never ends", "is right"], jobs=1, limit=5))
+    found = dict(results(broken_tasks.carried_out, ["dies", "raises", "never ends", "is right"], jobs=1, limit=2))
     assert found == {
         "dies": {"failed": "its process died"},
         "raises": {"failed": "ValueError: in words"},
-        "never ends": {"failed": "did not end within 5 s"},
+        "never ends": {"failed": "did not end within 2 s"},
         "is right": {"threads": "1"},
     }
 

@@ -40,7 +40,7 @@ TESTS = [
 ]
 
 
-@pytest.mark.pairwise("run.case", "run.gradients", "run.dtype", "run.reference")
+@pytest.mark.each_choice("run.case", "run.gradients", "run.dtype", "run.twin")
 @pytest.mark.parametrize(("run", "quantity"), TESTS)
 def test_optimizer(run: Run, quantity: str) -> None:
     """Parameter and state follow the reference's, or differ where the reference has another formula, for which it says why."""

@@ -41,7 +41,7 @@ def test_tests_of_the_section(folder: Path, pytester: pytest.Pytester) -> None:
     """The test file finds the mistake, in all checks of values, and nowhere else."""
     for name, text in (("mine", PYTHON[0]), ("test_mine", PYTHON[2])):
         (pytester.path / f"{name}.py").write_text(text)
-    result = pytester.runpytest_subprocess("-p", "no:randomly", "--crosscheck-no-shrink", "--crosscheck-report", "report.html")
+    result = pytester.runpytest_inprocess("-p", "no:randomly", "--crosscheck-no-shrink", "--crosscheck-report", "report.html")
     assert result.parseoutcomes() == {"failed": 2 * len(FAMILIES), "passed": 17, "skipped": 5}
     assert "MISMATCH" in (pytester.path / "report.html").read_text()
 

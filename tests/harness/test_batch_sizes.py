@@ -69,7 +69,8 @@ def test_fault_of_other_batch_sizes(factors: Any, shape: str, quantity: str) -> 
 def test_subject_of_one_batch_size() -> None:
     """It says so, and is then tried on nothing else."""
     assert values(OfFour()).verdict is Verdict.MISMATCH
-    result = check(Pair(OfFour(), nn.Linear(5, 3), [(4, 5)], fixed_batch=True))
+    pair = Pair(OfFour(), nn.Linear(5, 3), [(4, 5)], fixed_batch=True)
+    result = check(pair, only=lambda name: name.endswith("-normal") or name.startswith("contract-"))
     assert result.verdict is Verdict.MATCH
     reasons = {r.check: r.reason for r in result.results}
     assert reasons["contract-smaller_batch_works"] == "does not apply: the subject is declared to take the declared batch sizes alone"

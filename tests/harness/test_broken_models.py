@@ -132,7 +132,7 @@ def test_subject_that_never_ends(shown: str) -> None:
     """The time limit ends it once; the check after it does not wait again."""
     pair = SHOWN[shown](at_step(2, sleeping))
     begin = time.monotonic()
-    result = check_pair(pair, Settings(timeout=0.5), lambda name: name.endswith("-float64"))
+    result = check_pair(pair, Settings(timeout=0.2), lambda name: name.endswith("-float64"))
     assert [r.verdict for r in result.results] == [Verdict.UNDECIDED, Verdict.UNDECIDED]
     assert "did not end" in result.results[0].reason
     assert "did not end" in result.results[1].reason

@@ -72,6 +72,7 @@ def test_noise_has_no_cause(case: str, size: float, dtype: str) -> None:
     assert diagnose(failed(case, quantity, off_by(size, quantity), dtype)) is None
 
 
+@pytest.mark.each_choice("case", "quantity")
 @pytest.mark.parametrize(("case", "quantity"), [(case, quantity) for case in LAYERS for quantity in quantities_of(case) if "running" not in quantity])
 def test_hypotheses_refuse_and_do_not_fail(case: str, quantity: str) -> None:
     """A hypothesis that does not apply says nothing, or is refused by the oracle; it never stumbles."""

@@ -55,6 +55,7 @@ def test_reader_that_has_gone_costs_neither_report_nor_verdict(folder: Path) -> 
     assert (folder / "r.html").is_file()
 
 
+@pytest.mark.whole("starts a process; test_reader_that_has_gone_costs_neither_report_nor_verdict shows an output that cannot be written")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_full_disk_behind_standard_output(folder: Path) -> None:
     with Path("/dev/full").open("wb") as full, started(stdout=full) as process:

@@ -23,7 +23,7 @@ from crosscheck.checking import run_check
 from crosscheck.checks import Check, CheckResult, checks_of
 from crosscheck.containment import SubjectError, as_array, contained, own_surroundings, time_limit
 
-SHORT = 0.3
+SHORT = 0.2
 NORMAL = "values-float64-normal"
 Behaviour = Callable[[Any], Any]
 """Gets the right answer and returns, or does, something else."""
@@ -170,6 +170,7 @@ def stubborn(value: Any) -> Any:
             time.sleep(3600)
 
 
+@pytest.mark.each_choice("behaviour", "where")
 @pytest.mark.parametrize("where", ["output", "grad_input"])
 @pytest.mark.parametrize("behaviour", [forever, asleep, stubborn])
 def test_never_ends(behaviour: Behaviour, where: str) -> None:
@@ -178,7 +179,7 @@ def test_never_ends(behaviour: Behaviour, where: str) -> None:
     result = found(where, behaviour, timeout=SHORT)
     assert time.monotonic() - started < 10
     assert result.verdict is Verdict.UNDECIDED
-    assert result.reason == "did not end within 0.3 s; a longer limit is set with --timeout"
+    assert result.reason == "did not end within 0.2 s; a longer limit is set with --timeout"
 
 
 def test_never_ends_while_it_is_copied() -> None:
@@ -189,7 +190,7 @@ def test_never_ends_while_it_is_copied() -> None:
 
     result = check(pair("", forever, subject=Slow("", forever)), Settings(timeout=SHORT))
     assert result.verdict is Verdict.UNDECIDED
-    assert result.error == "linear: making it ready did not end within 0.3 s"
+    assert result.error == "linear: making it ready did not end within 0.2 s"
 
 
 class Failing(Misbehaving):

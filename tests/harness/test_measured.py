@@ -207,6 +207,7 @@ def test_right_formula_agrees_on_every_family(name: str, dtype: str) -> None:
     assert sum(found.verdict is Verdict.MATCH for found in result.results) >= len(FAMILIES) - OUT_OF_RANGE[name]
 
 
+@pytest.mark.each_choice("fault", "dtype", "quantity")
 @pytest.mark.parametrize(
     ("fault", "dtype", "quantity"),
     [

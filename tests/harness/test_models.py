@@ -21,7 +21,7 @@ from crosscheck.model_pair import ModelPair
 PRECISIONS = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
-@pytest.mark.pairwise("name", "claim", "dtype")
+@pytest.mark.each_choice("name", "claim", "dtype")
 @PRECISIONS
 @pytest.mark.parametrize("claim", ["lockstep", "freerun"])
 @pytest.mark.parametrize("name", PAIRS)

@@ -38,6 +38,7 @@ def test_white_space_does_not_matter(pattern: str) -> None:
 def test_tests_of_a_nasty_pair(workers: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wrong layer raises with such a message, too: ids, reports and terminal hold none of it."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1])]))
+    pytester.syspathinsert(HERE)
     pytester.makepyfile(
         test_mine=f"""
 from crosscheck import parametrize_with_checks
@@ -53,7 +54,7 @@ def test_layers(pair, check):
 """
     )
     options = ["-p", "no:randomly", "-p", "no:cacheprovider", "-n", workers, "-k", "values-float64", "--crosscheck-report", "r.json"]
-    result = pytester.runpytest_subprocess(*options)
+    result = (pytester.runpytest_inprocess if workers == "0" else pytester.runpytest_subprocess)(*options)
     assert result.parseoutcomes()["failed"] == sum(check.name.startswith("values-float64") for check in checks_of(plain.pair()))
     assert not {"\x1b", "\x00"} & set(result.stdout.str())
     assert json.loads((pytester.path / "r.json").read_text())["pairs"][0]["name"] == SHOWN

@@ -110,8 +110,8 @@ RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
 
 
 @pytest.mark.whole(
-    "each takes hundreds of perturbed runs; the rows show each adapter, and test_updates judges every rule",
-    everyday=["sgd, holding", "sgd, function", "momentum, updater"],
+    "each takes hundreds of perturbed runs; the rows show two adapters, the faults below the third, and test_updates every rule",
+    everyday=["sgd, function", "momentum, updater"],
 )
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_optimizer_agrees(name: str) -> None:
@@ -289,7 +289,7 @@ def test_subject_that_breaks_gets_its_verdict_with_the_reason(function: Any, wor
 
 def test_subject_that_never_ends_is_undecided() -> None:
     pair = OptimizerPair(UpdateFunction(forever), SGD)
-    found = check(pair, Settings(timeout=0.5), only=lambda name: name == "updates-float64-normal").results[0]
+    found = check(pair, Settings(timeout=0.2), only=lambda name: name == "updates-float64-normal").results[0]
     assert (found.verdict, "did not end" in found.reason) == (Verdict.UNDECIDED, True)
 
 

@@ -228,7 +228,8 @@ def test_cotangent_handed_on() -> None:
             self.grads["weight"] = grad_output.sum(axis=0)
             return grad_output
 
-    result = check(Pair(Bias(), shift, [(5, 3)], {"weight": "weight"}, framework="torch"))
+    pair = Pair(Bias(), shift, [(5, 3)], {"weight": "weight"}, framework="torch")
+    result = check(pair, only=lambda name: name == "values-float64-normal" or name.startswith("contract-"))
     assert result.verdict is Verdict.MATCH
     reasons = {r.check: r.reason for r in result.results}
     assert reasons["contract-grad_input_is_its_own"].endswith("is the cotangent, number for number: a view of it is usual")

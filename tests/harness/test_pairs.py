@@ -385,7 +385,7 @@ def test_nothing_asked_is_no_match() -> None:
 
 def test_other_seed_other_numbers() -> None:
     """The seed reaches the checks."""
-    found = [check(linear_with({"output": 2.0}), Settings(seed=seed)).first for seed in (0, 0, 1)]
+    found = [check(linear_with({"output": 2.0}), Settings(seed=seed), only=lambda name: name == "values-float64-normal").first for seed in (0, 0, 1)]
     worst = [first.divergence.judgement.worst for first in found if first and first.divergence]
     assert worst[0] == worst[1]
     assert worst[0] != worst[2]

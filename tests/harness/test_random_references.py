@@ -34,6 +34,7 @@ def of_torch(x: Any, weight: Any, bias: Any) -> Any:
 
 def test_output_is_not_passed_over() -> None:
     """That rounding would decide everything is no excuse here."""
-    result = check(Pair(Linear(), of_torch, shapes=[(5, 3)], params={"weight": "weight", "bias": "bias"}))
+    pair = Pair(Linear(), of_torch, shapes=[(5, 3)], params={"weight": "weight", "bias": "bias"})
+    result = check(pair, only=lambda name: name.endswith("-normal") or name.startswith("contract-"))
     assert result.verdict is Verdict.UNDECIDED
     assert any("it draws random numbers itself" in one.reason for one in result.results)

@@ -33,6 +33,7 @@ from crosscheck.trace import Place
 from crosscheck.training import TrainingComparison
 
 STEPS = 3
+pytestmark = pytest.mark.xdist_group("report")  # one process with --dist loadgroup, which trains and draws once
 HOSTILE = "<script>alert(1)</script>\"'&<b onload=x>"
 
 
@@ -153,6 +154,12 @@ def test_texts_are_escaped(differing: TrainingComparison) -> None:
     assert page.text.count(HOSTILE) > 20
 
 
+@pytest.fixture(scope="module")
+def page(differing: TrainingComparison) -> str:
+    """Return the page of that run, drawn once."""
+    return render(collect(differing, run_facts()))
+
+
 @pytest.mark.whole("draws a page that is wrong on purpose; test_pair_report.py shows the same on a smaller one")
 def test_page_without_escaping_would_be_caught(differing: TrainingComparison, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parser above sees a tag that is one."""
@@ -163,11 +170,10 @@ def test_page_without_escaping_would_be_caught(differing: TrainingComparison, mo
     assert "onload" in page.attributes
 
 
-def test_page_needs_nothing_from_elsewhere(differing: TrainingComparison) -> None:
-    text = render(collect(differing, run_facts()))
-    assert not {"link", "img", "iframe", "object"} & Tags(text).tags
-    assert "@import" not in text
-    assert "url(http" not in text
+def test_page_needs_nothing_from_elsewhere(page: str) -> None:
+    assert not {"link", "img", "iframe", "object"} & Tags(page).tags
+    assert "@import" not in page
+    assert "url(http" not in page
 
 
 def test_markup_of_the_terminal_stays_text(differing: TrainingComparison) -> None:
@@ -176,15 +182,15 @@ def test_markup_of_the_terminal_stays_text(differing: TrainingComparison) -> Non
     assert "[bold red]x[/] --steps 1" in printed(facts)
 
 
-def test_the_three_forms_say_the_same(differing: TrainingComparison) -> None:
+def test_the_three_forms_say_the_same(differing: TrainingComparison, page: str) -> None:
     """Each row of a divergence stands in the terminal's text and in the page, word for word."""
     facts = collect(differing, run_facts())
-    terminal, page = printed(facts), Tags(render(facts)).text
+    terminal, shown = printed(facts), Tags(page).text
     found = [text for _, text in rows(facts["first_divergence"])] + [consequence_in_words(c) for c in facts["consequences"]]
     assert len(found) > 6
     for text in [facts["headline"], *found]:
         assert text in terminal
-        assert text in page
+        assert text in shown
 
 
 def test_divergence_reads_from_the_top_down(differing: TrainingComparison) -> None:

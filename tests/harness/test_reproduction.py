@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 import subprocess
@@ -41,6 +42,7 @@ def reproduction_of(fault: str, file: Path) -> Reproduction:
     return found
 
 
+@functools.cache
 def of_relu(name: str) -> tuple[crosscheck.Pair, Reproduction]:
     """Return a pair made in no file of its own, and a reproduction of its fault."""
     pair = crosscheck.Pair(Sign(), nn.ReLU(), [(2, 3)], name=name)
@@ -72,7 +74,7 @@ def run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.whole(
     "each fault is made small and its script run twice; the rows show each convention and each kind of layer",
-    everyday=["linear-row", "linear-writes", "relu-leaks", "loss-epsilon", "loss-of-one-gradient", "conv-functions-bias", "pool-ties"],
+    everyday=["linear-row", "linear-writes", "relu-leaks", "loss-epsilon", "conv-functions-bias"],
 )
 @pytest.mark.parametrize("fault", LINES)
 def test_script_tells_the_fault_from_its_repair(fault: str, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ class EndlessForOne(Right):
 
 
 def test_call_that_does_not_end_is_no_reproduction() -> None:
-    small = shrunk(EndlessForOne(), seconds=3)
+    small = shrunk(EndlessForOne(), seconds=2)
     assert 1 < small.call.x.size < 120
 
 
