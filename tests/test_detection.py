@@ -271,11 +271,11 @@ def test_rule(name: str) -> None:
 
 def test_processes_that_fail() -> None:
     """One that dies and one that never ends have that for a result; the tasks after them are carried out, with one thread each."""
-    found = dict(results(broken_tasks.carried_out, ["dies", "raises", "never ends", "is right"], jobs=1, limit=2))
+    found = dict(results(broken_tasks.carried_out, ["dies", "raises", "never ends", "is right"], jobs=1, limit=3))
     assert found == {
         "dies": {"failed": "its process died"},
         "raises": {"failed": "ValueError: in words"},
-        "never ends": {"failed": "did not end within 2 s"},
+        "never ends": {"failed": "did not end within 3 s"},
         "is right": {"threads": "1"},
     }
 
