@@ -7,7 +7,9 @@ of memory. What is left to add, column by column of the windows, is strips as wi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -38,12 +40,23 @@ class Phase:
 
 def phases(window: Window, weight: Array) -> list[Phase]:
     """Return the phases that windows see, with filters of shape (groups, filters, channels, kernel height, kernel width)."""
-    stride, down = window.stride[0], window.dilation[0] * np.arange(window.kernel[0])
     found = []
-    for first in np.unique(down % stride).tolist():
-        seen = np.flatnonzero(down % stride == first)
+    for first, shifts, seen in _rows(window):
         taps = weight[:, :, :, seen].transpose(0, 4, 2, 1, 3)  # groups, kernel width, channels, filters, rows of the windows
-        found.append(Phase(first, (down[seen] // stride).tolist(), taps.reshape(len(taps), taps.shape[1] * taps.shape[2], -1)))
+        found.append(Phase(first, shifts, taps.reshape(len(taps), taps.shape[1] * taps.shape[2], -1)))
+    return found
+
+
+@cache
+def _rows(window: Window) -> list[tuple[int, list[int], slice]]:
+    """Return, for each phase, its first row, its shifts, and which rows of the windows lie on it."""
+    height, stride, dilation = window.kernel[0], window.stride[0], window.dilation[0]
+    apart = stride // math.gcd(stride, dilation)  # so many rows of a window further down, the same phase comes again
+    found = []
+    for start in range(min(apart, height)):
+        seen = slice(start, height, apart)
+        down = range(0, dilation * height, dilation)[seen]
+        found.append((down[0] % stride, [row // stride for row in down], seen))
     return found
 
 
@@ -75,7 +88,10 @@ def _laid(grad_output: Array, shifts: list[int], tall: int) -> Array:
     height = grad_output.shape[3]
     laid: Array = empty((*grad_output.shape[:3], len(shifts), tall, grad_output.shape[4]), grad_output.dtype)
     for number, shift in enumerate(shifts):
-        laid[:, :, :, number, :shift] = 0
-        laid[:, :, :, number, shift : shift + height] = grad_output
-        laid[:, :, :, number, shift + height :] = 0
+        own = laid[:, :, :, number]
+        own[:, :, :, shift : shift + height] = grad_output
+        if shift:
+            own[:, :, :, :shift] = 0
+        if shift + height < tall:
+            own[:, :, :, shift + height :] = 0
     return laid
