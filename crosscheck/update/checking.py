@@ -73,7 +73,7 @@ def judge_updates(update: Update, asked: Sequence[Updating], arithmetic: Arithme
     alike: dict[Any, list[int]] = {}
     for index, one in enumerate(asked):
         if not reasons[index]:
-            alike.setdefault(_start(update, one.updated), []).append(index)
+            alike.setdefault(_start(update, one.updated) or (index,), []).append(index)
     decided: dict[int, Decided] = {}
     for group in alike.values():
         decided.update(zip(group, _together(update, [asked[index].updated for index in group], arithmetic), strict=True))
@@ -90,9 +90,16 @@ def judge_update(
 
 
 def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
-    """Return what parameters have in common that can be put one behind another: precision, and which states there are, counters with their values."""
-    counters = tuple(float(updated.state[name]) for name in update.states if name in COUNTERS and name in updated.state)
-    return updated.before.dtype, updated.grad.dtype, tuple(sorted(updated.state)), counters
+    """Return what parameters have in common that can be put one behind another: precision, and which states there are, counters with their values.
+
+    It is empty where an array has another shape than its parameter, which has to be seen as it is.
+    """
+    kept = {name: updated.state[name] for name in update.states if name in updated.state}
+    shapes = {array.shape for name, array in kept.items() if name not in COUNTERS} | {updated.grad.shape}
+    counters = [array for name, array in kept.items() if name in COUNTERS]
+    if shapes != {updated.before.shape} or any(counter.ndim for counter in counters):
+        return ()
+    return updated.before.dtype, updated.grad.dtype, tuple(kept), tuple(map(float, counters))
 
 
 def _together(update: Update, group: Sequence[UpdatedParameter], arithmetic: Arithmetic) -> list[Decided]:

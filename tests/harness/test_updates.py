@@ -27,7 +27,7 @@ from update_cases import (
 
 from crosscheck.adapters.optimizers import UpdateFunction
 from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.judgement import Kind, Verdict, judge
+from crosscheck.judgement import Judgement, Kind, Verdict, judge
 from crosscheck.optimizer_pair import OptimizerPair
 from crosscheck.trace import Place
 from crosscheck.update import (
@@ -35,8 +35,10 @@ from crosscheck.update import (
     Settings,
     SgdSettings,
     UpdatedParameter,
+    Updating,
     implied_gradient,
     judge_update,
+    judge_updates,
     update_of,
 )
 
@@ -71,6 +73,40 @@ def test_value_that_comes_with_a_bound_is_that_of_the_rule(form: str) -> None:
         assert list(bounded) == ["", *state]
         judgements = [judge(Place(1, "", name), Kind.UPDATE, value, *bounded[name], arithmetic) for name, value in {"": param, **state}.items()]
         assert wrong(judgements) == []
+
+
+def alone_and_together(asked: list[Updating], settings: Settings) -> tuple[list[list[Judgement]], list[list[Judgement]]]:
+    """Return the verdicts on parameters that are judged one by one, and all at once."""
+    update, arithmetic = update_of(settings), Arithmetic(np.dtype(np.float64), ELEMENTS)
+    alone = [list(judge_update(update, one.updated, one.place, arithmetic, one.reading)) for one in asked]
+    return alone, list(judge_updates(update, asked, arithmetic))
+
+
+def updating(name: str, shape: tuple[int, ...], grad: tuple[int, ...], settings: Settings, step: float = 3.0) -> Updating:
+    """Return a parameter that is a little off after a step, from which it kept what the optimizer keeps."""
+    rng = np.random.default_rng(len(name))
+    state = {kept: np.asarray(step) if kept == "step" else np.abs(rng.standard_normal(shape)) for kept in update_of(settings).states}
+    before, slope = rng.standard_normal(shape), rng.standard_normal(grad)
+    after, left = update_of(settings).update(before, slope, state)
+    return Updating(UpdatedParameter(before, slope, after.reshape(shape) * (1 + 2.0**-50), state, left), Place(1, "layer", name))
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_parameters_together_get_the_verdicts_that_each_gets_alone(form: str) -> None:
+    """Whatever their shapes, and where their counters differ."""
+    settings, rows = FORMS[form], [("a", (3, 4), 3.0), ("bc", (5,), 3.0), ("def", (), 3.0), ("g", (5,), 7.0)]
+    alone, together = alone_and_together([updating(name, shape, shape, settings, step) for name, shape, step in rows], settings)
+    assert together == alone
+    assert any(judgement.fraction > 0 for judgements in alone for judgement in judgements)
+
+
+def test_gradient_of_another_shape_is_not_hidden_among_others() -> None:
+    """Put one behind another, the numbers of a row and of a vector are the same."""
+    settings = SgdSettings(0.1)
+    asked = [updating("a", (4,), (1, 4), settings), updating("bc", (2, 2), (2, 2), settings)]
+    alone, together = alone_and_together(asked, settings)
+    assert together == alone
+    assert together[0][0].reason == "the shape is (4,), expected (1, 4)"
 
 
 @pytest.mark.parametrize("form", list(FORMS))
