@@ -105,15 +105,15 @@ class Arithmetic:
         Products that underflow lose up to the smallest subnormal number each, whatever T is. It is part of the error, and not of the last comparison
         alone, because what a layer loses reaches all that come after it.
         """
-        return np.asarray(self.grow(bound.roundings) * bound.terms + bound.roundings * self.underflow)
+        return self._error(bound, 1.0)
 
     def tolerance(self, bound: Bound) -> Array:
         """Return the largest difference between subject and oracle that rounding explains, in the unit of the quantity."""
-        scale = self.sides * self.unit
-        # As ``scale * error(bound)``; the factors first, which are often single numbers.
-        tolerance = np.asarray(scale * self.grow(bound.roundings) * bound.terms)
-        lost = scale * self.underflow * bound.roundings
-        return np.add(tolerance, lost, out=tolerance) if np.ndim(lost) == 0 and tolerance.ndim else np.asarray(tolerance + lost)
+        return self._error(bound, self.sides * self.unit)
+
+    def _error(self, bound: Bound, scale: float) -> Array:
+        """Return so many times the error; the factors first, which are often single numbers."""
+        return np.asarray(scale * self.grow(bound.roundings) * bound.terms + scale * self.underflow * bound.roundings)
 
 
 @cache

@@ -178,12 +178,8 @@ def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Arr
         decided = int(np.count_nonzero(np.isfinite(np.broadcast_to(tolerance, error.shape))))
     if not decided:
         return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=UNLIMITED)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        fractions: Array = np.asarray(error / tolerance)
+    fractions = fractions_of(error, tolerance)
     index = np.unravel_index(int(fractions.argmax()), error.shape)
-    if math.isnan(fractions[index]):  # no error where none is tolerated
-        fractions = fractions_of(error, tolerance)
-        index = np.unravel_index(int(fractions.argmax()), error.shape)
     # An error that exceeds its tolerance is a fraction of at least 1 of it, however the quotient is rounded.
     exceeding = 0 if fractions[index] < 1 else int(np.count_nonzero(error > tolerance))
     if exceeding and math.isinf(fractions[index]):
@@ -197,8 +193,9 @@ def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Arr
 def fractions_of(error: Array, tolerance: Array) -> Array:
     """Return errors as fractions of their tolerances: 0 where there is no error, infinite where there is one and nothing is tolerated."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        # Of a number and a NaN, which is 0 of 0, this is the number.
-        return np.asarray(np.fmax(error / tolerance, 0.0))
+        fractions = np.asarray(error / tolerance)
+    # A NaN is 0 of 0; where there is one, it is the largest number as well.
+    return np.where(np.isnan(fractions), 0.0, fractions) if math.isnan(fractions.max(initial=0.0)) else fractions
 
 
 def _units(error: Array, bound: Bound, index: tuple[Any, ...], arithmetic: Arithmetic) -> float:

@@ -91,13 +91,14 @@ class TrainingComparison(Comparison):
             What the learning rate of the settings is multiplied by in this step: every reference follows, and the subject is judged by it.
         """
         self.steps += 1
-        self._update = self.architecture.at_rate(lr_factor).update
+        architecture = self.architecture.at_rate(lr_factor)
+        self._update = architecture.update
         if check or self.free is None:
             trace = self.subject.traced_step(self.steps, x, labels)
             constants = {name: trace.constants(name) for name in self.architecture.names}
             outcome = Outcome(float(trace[LOSS, "output"]), trace[LOSS, "input"], constants)
-            architecture, layers = self.architecture.at_rate(lr_factor), dict(self.subject.layers)
-            report = check_step(architecture, layers, trace, x, labels, self.arithmetic, self._previous, _is_power_of_two(self.steps_checked + 1))
+            to_the_end = _is_power_of_two(self.steps_checked + 1)
+            report = check_step(architecture, dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous, to_the_end)
             self._earlier, self._previous = self._previous, trace
             self._measure_noise(report)
             if check:

@@ -61,9 +61,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not for every day, unless it was named."""
-    left_out = dear(items) | spared(items)
+    left_out = dear(items)
     if config.getoption("whole"):
         return
+    left_out |= spared(items)
     names = [Name.of(argument, config.invocation_params.dir) for argument in config.args if "::" in argument]
     if not names and (unknown := unknown_rows(items)):
         raise pytest.UsageError(f"the mark whole names rows for every day that are not there: {', '.join(unknown)}")
