@@ -22,7 +22,7 @@ from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
 from crosscheck.frameworks.functions import applied, refusal, title
 from crosscheck.frameworks.pytorch_device import computing, device_of
-from crosscheck.frameworks.pytorch_kernels import Kernels, kernels_of
+from crosscheck.frameworks.pytorch_kernels import Kernels, kernels_of, pair
 from crosscheck.frameworks.pytorch_noise import Largest, Noise
 from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
@@ -290,10 +290,6 @@ def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return buffer.to(x.device, x.dtype if buffer.is_floating_point() else buffer.dtype)
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
 _WITH_MODES = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
 
 
@@ -303,11 +299,11 @@ def has_modes(reference: nn.Module | Callable[..., Any]) -> bool:
 
 
 def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    if getattr(module, "ceil_mode", False) or _pair(getattr(module, "dilation", 1)) != (1, 1):
+    if getattr(module, "ceil_mode", False) or pair(getattr(module, "dilation", 1)) != (1, 1):
         return {}  # windows of another kind than hypotheses about them know
     names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
     found = {ours: getattr(module, theirs) for ours, theirs in names.items() if hasattr(module, theirs)}
-    return {name: _pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" is none of numbers
+    return {name: pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" is none of numbers
 
 
 def _is_loss(module: nn.Module) -> bool:
@@ -316,8 +312,8 @@ def _is_loss(module: nn.Module) -> bool:
 
 def _pooling(module: nn.Module) -> Rounding:
     assert isinstance(module, nn.MaxPool2d)
-    reach = [step * (size - 1) + 1 for step, size in zip(_pair(module.dilation), _pair(module.kernel_size), strict=True)]
-    return Selection(overlapping=any(length > step for length, step in zip(reach, _pair(module.stride), strict=True)))
+    reach = [step * (size - 1) + 1 for step, size in zip(pair(module.dilation), pair(module.kernel_size), strict=True)]
+    return Selection(overlapping=any(length > step for length, step in zip(reach, pair(module.stride), strict=True)))
 
 
 def _averaging(module: nn.Module) -> Rounding:

@@ -24,16 +24,22 @@ others.
 
 def kernels_of(module: object) -> Kernels | None:
     """Return the kernels of a module of just this kind, to which nobody hooked anything; None where it has to be called as it is."""
-    if not isinstance(module, nn.Module) or module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
+    if not isinstance(module, nn.Module) or "forward" in vars(module):  # somebody's own, in place of the kind's
+        return None
+    if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
         return None
     if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or isinstance(module.padding, str)):
+        return None
+    if isinstance(module, nn.MaxPool2d) and module.return_indices:
         return None
     if isinstance(module, nn.CrossEntropyLoss) and (module.weight is not None or module.label_smoothing or module.reduction not in _REDUCTIONS):
         return None
     return _KERNELS.get(type(module))
 
 
-def _convolution(module: nn.Conv2d, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
+def _convolution(module: nn.Conv2d, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results | None:
+    if x.dim() != 4:  # one image without a batch
+        return None
     weight, bias = params["weight"], params.get("bias")
     results = {"output": module._conv_forward(x, weight, bias)}
     if grad_output is None:
@@ -54,7 +60,7 @@ def _linear(module: nn.Linear, x: torch.Tensor, params: Tensors, grad_output: to
 
 
 def _max_pool(module: nn.MaxPool2d, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:
-    kernel, stride, padding, dilation = (_pair(size) for size in (module.kernel_size, module.stride, module.padding, module.dilation))
+    kernel, stride, padding, dilation = (pair(size) for size in (module.kernel_size, module.stride, module.padding, module.dilation))
     settings = (kernel, stride, padding, dilation, module.ceil_mode)
     output, winners = aten.max_pool2d_with_indices.default(x, *settings)
     if grad_output is None:
@@ -89,8 +95,9 @@ _REDUCTIONS = {"mean": 1, "sum": 2}
 """PyTorch's own numbers of what a loss makes of a batch."""
 
 
-def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else size
+def pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return a size in both directions, of one that may be given for both at once."""
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 _KERNELS: Mapping[type[nn.Module], Kernels] = {

@@ -18,6 +18,7 @@ from crosscheck.operation import Call, RefusedError
 MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "conv": (nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0)), (2, 2, 7, 6)),
     "conv without a bias": (nn.Conv2d(4, 6, 3, dilation=2, groups=2, bias=False), (2, 4, 9, 8)),
+    "conv of one image": (nn.Conv2d(2, 3, 3, padding=1), (2, 6, 6)),
     "linear": (nn.Linear(5, 4), (3, 5)),
     "linear of several axes": (nn.Linear(5, 4, bias=False), (2, 3, 5)),
     "max pool": (nn.MaxPool2d(2), (2, 3, 7, 6)),
@@ -28,6 +29,12 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "sum of cross-entropies": (nn.CrossEntropyLoss(reduction="sum"), (4, 3)),
     "cross-entropy of pixels": (nn.CrossEntropyLoss(), (2, 3, 4, 4)),
 }
+
+
+def replaced(module: nn.Module) -> nn.Module:
+    """Return a module with a forward of its own in place of that of its kind."""
+    module.forward = lambda x: 2 * x
+    return module
 
 
 class Own(nn.Linear):  # type: ignore[misc]
@@ -115,6 +122,8 @@ def test_kernels_that_give_something_else_are_found(monkeypatch: pytest.MonkeyPa
     [
         pytest.param(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), id="circular"),
         pytest.param(nn.Conv2d(1, 1, 3, padding="same"), id="same"),
+        pytest.param(nn.MaxPool2d(2, return_indices=True), id="two results"),
+        pytest.param(replaced(nn.ReLU()), id="replaced"),
         pytest.param(nn.Sequential(nn.ReLU()), id="chain"),
         pytest.param(Own(2, 2), id="subclass"),
         pytest.param(nn.CrossEntropyLoss(label_smoothing=0.1), id="smoothed"),
