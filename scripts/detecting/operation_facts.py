@@ -1,0 +1,254 @@
+"""The study of the test database as plain data: what was tried, judged and refused, every false alarm, every fault unseen, and what the rules say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cattrs import BaseValidationError, Converter
+
+from crosscheck.report.findings import Facts, counted
+
+STUDY = "operations"
+"""What its facts say that they are of."""
+
+LEAST_OPERATIONS, LEAST_FAMILIES, LEAST_SHARE, LEAST_FAULTS = 440, 4, 0.97, 300
+"""The promise: how many operations are tried; which part of them is judged in how many families; how many faults are planted."""
+
+WITNESSES = ("with the witness", "without it")
+
+OWN = "own kernel"
+
+
+class NoResultError(ValueError):
+    """Something is not the result of a task."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A false alarm, and all that it takes to see it again."""
+
+    operation: str
+    place: str
+    way: str
+    quantity: str
+    fraction: float | None
+    words: str
+
+    def __str__(self) -> str:
+        size = "without any tolerance" if self.fraction is None else f"at {self.fraction:.3g} of its tolerance"
+        return f"{self.operation}, {self.place}, {self.way}: {self.quantity} {size}{f', {self.words}' if self.words else ''}"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A fault that was planted, and who sees it."""
+
+    place: str
+    extent: str
+    size: float
+    has_to_be_seen: bool
+    times: float | None
+    seen: dict[str, bool]
+    rules: dict[str, bool]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was found of one operation; see :class:`detecting.operation_work.Trial`."""
+
+    refused: str = ""
+    samples: int = 0
+    families: dict[str, list[str]] = field(default_factory=dict)
+    made: dict[str, list[str]] = field(default_factory=dict)
+    ways: dict[str, dict[str, int]] = field(default_factory=dict)
+    impossible: dict[str, str] = field(default_factory=dict)
+    unjudged: dict[str, int] = field(default_factory=dict)
+    alarms: list[Alarm] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
+    rules: dict[str, tuple[int, int]] = field(default_factory=dict)
+    faults: list[Planted] = field(default_factory=list)
+    failed: str = ""
+
+    @property
+    def judged_families(self) -> list[str]:
+        """The families in which everything was judged, in one sample at least."""
+        return [family for family, reasons in self.families.items() if "" in reasons]
+
+
+_CONVERTER = Converter(forbid_extra_keys=True)
+
+
+def result_of(key: str, facts: Facts) -> Tried:
+    """Return what was found of an operation, made from plain data.
+
+    Raises
+    ------
+    NoResultError
+    """
+    try:
+        return _CONVERTER.structure(facts, Tried)
+    except BaseValidationError as error:
+        raise NoResultError(f"what is said to be the result of {key!r} is none ({error})") from error
+
+
+def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
+    """Return the study as plain data.
+
+    Parameters
+    ----------
+    results : mapping
+        By the name of the operation.
+    run : dict
+        What makes the run what it is.
+    command : str
+    """
+    found = {name: result_of(name, facts) for name, facts in results.items()}
+    tried = {name: one for name, one in found.items() if not one.refused and not one.failed}
+    families = list(dict.fromkeys(family for one in tried.values() for family in one.families))
+    enough = [name for name, one in tried.items() if len(one.judged_families) >= LEAST_FAMILIES]
+    facts: Facts = {
+        "study": STUDY,
+        "operations": len(found),
+        "tried": len(tried),
+        "refused": _named((name, one.refused) for name, one in found.items() if one.refused),
+        "failed": {name: one.failed for name, one in found.items() if one.failed},
+        "crashes": [f"{name}, {crash}" for name, one in tried.items() for crash in one.crashes],
+        "families": {family: sum(family in one.judged_families for one in tried.values()) for family in families},
+        "judged_in_enough": len(enough),
+        "judged_in_fewer": {name: _why_fewer(one) for name, one in tried.items() if name not in enough},
+        "unjudged": _summed(one.unjudged for one in tried.values()),
+        "ways": _ways(tried.values()),
+        "alarms": [str(alarm) for one in tried.values() for alarm in one.alarms],
+        "rules": _rules(tried.values()),
+        "faults": _faults(tried),
+        "table": [_row(name, one) for name, one in tried.items()],
+        "command": command,
+        **run,
+    }
+    facts["short"] = _short(facts)
+    facts["status"] = 1 if facts["short"] else 2 if facts["failed"] or facts["crashes"] else 0
+    facts["verdict"] = {0: "match", 1: "mismatch", 2: "undecided"}[facts["status"]]
+    facts["headline"] = _headline(facts)
+    return facts
+
+
+def _named(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names by their reason, the commonest reason first."""
+    named: dict[str, list[str]] = {}
+    for name, reason in pairs:
+        named.setdefault(reason, []).append(name)
+    return dict(sorted(named.items(), key=lambda item: -len(item[1])))
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total = Counter[str]()
+    for one in counts:
+        total.update(one)
+    return dict(total.most_common())
+
+
+def _why_fewer(one: Tried) -> dict[str, str]:
+    return {family: reasons[0] for family, reasons in one.families.items() if "" not in reasons and reasons}
+
+
+def _ways(tried: Iterable[Tried]) -> Facts:
+    ways: dict[str, Facts] = {}
+    for one in tried:
+        for way, counts in one.ways.items():
+            total = ways.setdefault(way, {"operations": 0, "other_operations": 0, "judged": 0, "other": 0, "unjudged": 0, "impossible": 0, "alarms": 0})
+            total["operations"] += bool(counts.get("judged"))
+            total["other_operations"] += bool(counts.get("other"))
+            for what in ("judged", "other", "unjudged", "impossible", "alarms"):
+                total[what] += counts.get(what, 0)
+    return ways
+
+
+def _rules(tried: Iterable[Tried]) -> Facts:
+    rules: dict[str, Facts] = {}
+    for one in tried:
+        for rule, (asked, wrong) in one.rules.items():
+            total = rules.setdefault(rule, {"quantities": 0, "alarms": 0, "operations": 0})
+            total["quantities"] += asked
+            total["alarms"] += wrong
+            total["operations"] += bool(wrong)
+    return rules
+
+
+def _faults(tried: Mapping[str, Tried]) -> Facts:
+    planted = [(name, fault) for name, one in tried.items() for fault in one.faults]
+    needed = [(name, fault) for name, fault in planted if fault.has_to_be_seen]
+    rules = dict.fromkeys(rule for _, fault in planted for rule in fault.rules)
+    return {
+        "planted": len(planted),
+        "have_to_be_seen": len(needed),
+        "seen": {which: sum(fault.seen[which] for _, fault in needed) for which in WITNESSES},
+        "seen_of_all": {which: sum(fault.seen[which] for _, fault in planted) for which in WITNESSES},
+        "rules": {rule: sum(fault.rules[rule] for _, fault in needed) for rule in rules},
+        "rules_of_all": {rule: sum(fault.rules[rule] for _, fault in planted) for rule in rules},
+        "by_size": {
+            f"{size:g}": {
+                "have_to_be_seen": sum(fault.size == size for _, fault in needed),
+                **{which: sum(fault.seen[which] for _, fault in needed if fault.size == size) for which in WITNESSES},
+                **{rule: sum(fault.rules[rule] for _, fault in needed if fault.size == size) for rule in rules},
+            }
+            for size in sorted({fault.size for _, fault in planted}, reverse=True)
+        },
+        "unseen": [
+            f"{name}, {fault.place}, {fault.extent}, {fault.size:g}: "
+            f"{'exact there' if fault.times is None else f'{fault.times:.3g} times the tolerance'}, not seen {which}"
+            for name, fault in needed
+            for which in WITNESSES
+            if not fault.seen[which]
+        ],
+    }
+
+
+def _row(name: str, one: Tried) -> Facts:
+    own = one.ways.get(OWN, {})
+    others = [counts for way, counts in one.ways.items() if way != OWN]
+    return {
+        "name": name,
+        "samples": one.samples,
+        "families": {family: "" in reasons for family, reasons in one.families.items()},
+        "weaker": [family for family, made in one.made.items() if any("weaker" in words for words in made)],
+        "quantities": own.get("judged", 0),
+        "others": sum(counts.get("judged", 0) for counts in others),
+        "other": sum(counts.get("other", 0) for counts in others),
+        "alarms": len(one.alarms),
+        "rules": {rule: wrong for rule, (_, wrong) in one.rules.items()},
+    }
+
+
+def _short(facts: Facts) -> list[str]:
+    """Return what falls short of the promise, in words."""
+    faults, tried, whole = facts["faults"], facts["tried"], not facts["quick"] and not facts["pattern"]
+    short = [f"false alarm: {alarm}" for alarm in facts["alarms"]] + [f"not seen: {fault}" for fault in faults["unseen"]]
+    if facts["judged_in_enough"] < LEAST_SHARE * tried:
+        names = ", ".join(facts["judged_in_fewer"])
+        short.append(f"judged in {LEAST_FAMILIES} families: {facts['judged_in_enough']} of {tried} operations; in fewer: {names}")
+    if whole and tried < LEAST_OPERATIONS:
+        short.append(f"{tried} operations were tried, at least {LEAST_OPERATIONS} have to be")
+    if whole and faults["planted"] < LEAST_FAULTS:
+        short.append(f"{faults['planted']} faults were planted, at least {LEAST_FAULTS} have to be")
+    return short
+
+
+def _headline(facts: Facts) -> str:
+    faults, ways = facts["faults"], facts["ways"]
+    quantities = sum(way["judged"] for way in ways.values())
+    word = {0: "KEPT", 1: "NOT KEPT", 2: "COULD NOT BE CHECKED"}[facts["status"]]
+    parts = [
+        f"{facts['tried']:,} of {counted(facts['operations'], 'operation')} tried, {facts['judged_in_enough']:,} judged in at least {LEAST_FAMILIES} families",
+        f"{counted(len(facts['alarms']), 'false alarm')} in {counted(quantities, 'quantity', 'quantities')}",
+        f"of {counted(faults['have_to_be_seen'], 'fault')} above four times the tolerance {faults['seen'][WITNESSES[0]]:,} seen with the witness, "
+        f"{faults['seen'][WITNESSES[1]]:,} without it",
+    ]
+    return f"{word}: {'; '.join(parts)}"
+
+
+def missing(results: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return the names of the operations that have no result."""
+    return [name for name in names if name not in results]
