@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from cattrs import BaseValidationError, Converter
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
 
 from crosscheck.report.findings import Facts, counted
-
-STUDY = "operations"
-"""What its facts say that they are of."""
+from detecting.operation_results import Tried
+from detecting.operation_tasks import STUDY
+from detecting.results import result_of
 
 LEAST_OPERATIONS, LEAST_FAMILIES, LEAST_SHARE, LEAST_FAULTS = 440, 4, 0.97, 300
 """The promise: how many operations are tried; which part of them is judged in how many families; how many faults are planted."""
@@ -22,76 +21,10 @@ WITNESSES = ("with the witness", "without it")
 OWN = "own kernel"
 
 
-class NoResultError(ValueError):
-    """Something is not the result of a task."""
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """A false alarm, and all that it takes to see it again."""
-
-    operation: str
-    place: str
-    way: str
-    quantity: str
-    fraction: float | None
-    words: str
-
-    def __str__(self) -> str:
-        size = "without any tolerance" if self.fraction is None else f"at {self.fraction:.3g} of its tolerance"
-        return f"{self.operation}, {self.place}, {self.way}: {self.quantity} {size}{f', {self.words}' if self.words else ''}"
-
-
-@dataclass(frozen=True)
-class Planted:
-    """A fault that was planted, and who sees it."""
-
-    place: str
-    extent: str
-    size: float
-    has_to_be_seen: bool
-    times: float | None
-    seen: dict[str, bool]
-    rules: dict[str, bool]
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What was found of one operation; see :class:`detecting.operation_work.Trial`."""
-
-    refused: str = ""
-    samples: int = 0
-    families: dict[str, list[str]] = field(default_factory=dict)
-    made: dict[str, list[str]] = field(default_factory=dict)
-    ways: dict[str, dict[str, int]] = field(default_factory=dict)
-    impossible: dict[str, str] = field(default_factory=dict)
-    unjudged: dict[str, int] = field(default_factory=dict)
-    alarms: list[Alarm] = field(default_factory=list)
-    crashes: list[str] = field(default_factory=list)
-    rules: dict[str, tuple[int, int]] = field(default_factory=dict)
-    faults: list[Planted] = field(default_factory=list)
-    failed: str = ""
-
-    @property
-    def judged_families(self) -> list[str]:
-        """The families in which everything was judged, in one sample at least."""
-        return [family for family, reasons in self.families.items() if "" in reasons]
-
-
-_CONVERTER = Converter(forbid_extra_keys=True)
-
-
-def result_of(key: str, facts: Facts) -> Tried:
-    """Return what was found of an operation, made from plain data.
-
-    Raises
-    ------
-    NoResultError
-    """
-    try:
-        return _CONVERTER.structure(facts, Tried)
-    except BaseValidationError as error:
-        raise NoResultError(f"what is said to be the result of {key!r} is none ({error})") from error
+def versions() -> dict[str, str]:
+    """Return the versions of what the study computes with."""
+    installed = [name for name in ("numpy", "torch", "jax") if find_spec(name) is not None]
+    return {"python": platform.python_version(), **{name: version(name) for name in installed}}
 
 
 def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
@@ -105,7 +38,7 @@ def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
         What makes the run what it is.
     command : str
     """
-    found = {name: result_of(name, facts) for name, facts in results.items()}
+    found = {name: result_of(f"operation:{name}", facts) for name, facts in results.items()}
     tried = {name: one for name, one in found.items() if not one.refused and not one.failed}
     families = list(dict.fromkeys(family for one in tried.values() for family in one.families))
     enough = [name for name, one in tried.items() if len(one.judged_families) >= LEAST_FAMILIES]
@@ -154,11 +87,17 @@ def _why_fewer(one: Tried) -> dict[str, str]:
     return {family: reasons[0] for family, reasons in one.families.items() if "" not in reasons and reasons}
 
 
+_COUNTS = ("judged", "other", "unjudged", "impossible", "alarms")
+"""What becomes of the quantities of one way of computing an operation."""
+
+
 def _ways(tried: Iterable[Tried]) -> Facts:
     ways: dict[str, Facts] = {}
     for one in tried:
         for way, counts in one.ways.items():
-            total = ways.setdefault(way, {"operations": 0, "other_operations": 0, "judged": 0, "other": 0, "unjudged": 0, "impossible": 0, "alarms": 0})
+            total = ways.setdefault(
+                way, {"operations": 0, "other_operations": 0, "judged": 0, "other": 0, "unjudged": 0, "impossible": 0, "alarms": 0}
+            )
             total["operations"] += bool(counts.get("judged"))
             total["other_operations"] += bool(counts.get("other"))
             for what in ("judged", "other", "unjudged", "impossible", "alarms"):
@@ -241,14 +180,10 @@ def _headline(facts: Facts) -> str:
     quantities = sum(way["judged"] for way in ways.values())
     word = {0: "KEPT", 1: "NOT KEPT", 2: "COULD NOT BE CHECKED"}[facts["status"]]
     parts = [
-        f"{facts['tried']:,} of {counted(facts['operations'], 'operation')} tried, {facts['judged_in_enough']:,} judged in at least {LEAST_FAMILIES} families",
+        f"{facts['tried']:,} of {counted(facts['operations'], 'operation')} tried",
+        f"{facts['judged_in_enough']:,} judged in at least {LEAST_FAMILIES} families",
         f"{counted(len(facts['alarms']), 'false alarm')} in {counted(quantities, 'quantity', 'quantities')}",
         f"of {counted(faults['have_to_be_seen'], 'fault')} above four times the tolerance {faults['seen'][WITNESSES[0]]:,} seen with the witness, "
         f"{faults['seen'][WITNESSES[1]]:,} without it",
     ]
     return f"{word}: {'; '.join(parts)}"
-
-
-def missing(results: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Return the names of the operations that have no result."""
-    return [name for name in names if name not in results]

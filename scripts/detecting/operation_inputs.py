@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ LEFT_OUT: Mapping[str, str] = {
     "strided": "the numbers are those of normal; another layout in memory is one of the subjects",
 }
 """Why each other family is not tried."""
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -150,9 +151,14 @@ def _single(numbers: Numbers) -> Array:
         return np.asarray(numbers, np.float32)
 
 
+DOMAINS: Mapping[str, tuple[float | None, float | None]] = dict.fromkeys(("polygamma", "special.polygamma"), (0.0, None))
+"""Where the database says nothing: at negative numbers polygamma has a pole at every integer, and PyTorch adds up as many terms as they are large."""
+
+
 def domain(operation: Operation) -> Callable[[Numbers], Numbers]:
     """Return what carries any numbers into the domain that the database gives for an operation, strictly inside."""
-    low, high = getattr(operation.info, "domain", (None, None))
+    interval: tuple[Any, Any] = DOMAINS.get(operation.info.name) or getattr(operation.info, "domain", (None, None))
+    low, high = interval
     if low is None and high is None:
         return lambda numbers: numbers
     if low is not None and high is not None:

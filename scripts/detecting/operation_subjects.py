@@ -101,7 +101,7 @@ def _array(tensor: torch.Tensor) -> Array:
     return array
 
 
-class TakenApart(TorchDispatchMode):
+class TakenApart(TorchDispatchMode):  # type: ignore[misc]
     """While this is entered, whatever PyTorch or the harness can take apart into elementary operations is; ``count`` says how often."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class TakenApart(TorchDispatchMode):
             self._within.pop()
 
 
-class Reversed(TorchDispatchMode):
+class Reversed(TorchDispatchMode):  # type: ignore[misc]
     """While this is entered, numbers are added up in the opposite order."""
 
     @classmethod
@@ -256,6 +256,10 @@ WAYS: Mapping[str, Callable[[Operation, Call], dict[str, Array]]] = {
 """Ways of computing an operation with PyTorch."""
 
 
+_READING_MEMORY = ("as_strided",)
+"""Operations that are defined by how their input lies in memory: in another layout they are other ones."""
+
+
 def subjects(operation: Operation) -> dict[str, Subject]:
     """Return every way of computing an operation, its own kernel first and JAX's last, where it has one."""
 
@@ -263,6 +267,8 @@ def subjects(operation: Operation) -> dict[str, Subject]:
         return Subject(lambda call: way(operation, call))
 
     found = {name: subject(way) for name, way in WAYS.items()}
+    if operation.info.name.startswith(_READING_MEMORY):
+        del found[AXES], found[MEMORY]
     if find_spec("jax") is not None:
         from detecting.operation_jax import by_jax, knows  # noqa: PLC0415 - it takes a second, and can be done without
 

@@ -87,7 +87,8 @@ class Trial:
             self.families[family].append(reasons[0] if reasons else "")
             self.unjudged.update(reasons)
             self._judge_all(operation, remembering, attempt, own, place)
-            self.grounds.append(Ground(place, remembering, attempt.call, {j.place.quantity: own.found[j.place.quantity] for j in own.judgements if j.verdict is Verdict.MATCH}))
+            right = [judgement.place.quantity for judgement in own.judgements if judgement.verdict is Verdict.MATCH]
+            self.grounds.append(Ground(place, remembering, attempt.call, {quantity: own.found[quantity] for quantity in right}))
 
     def _chosen(self, operation: Operation, remembering: Remembering, family: str, place: str) -> tuple[Attempt, LayerCheck] | None:
         """Return the first attempt at which all of the kernel's own quantities are judged, else the first, with what was found."""

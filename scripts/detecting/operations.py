@@ -1,7 +1,7 @@
 """PyTorch's own test database, OpInfo: each differentiable operation with sample inputs, as a function of arrays.
 
-The tensors of a sample that PyTorch differentiates by are the function's arguments, in order: the input ``x`` and ``a1``, ``a2`` and so on. All else is
-part of the function: numbers, indices, masks, options. What is a tensor of floats among it is rounded to single precision once, so that both sides
+The tensors of a sample that PyTorch differentiates by are the function's arguments, in order: the input ``x`` and ``a1``, ``a2`` and so on. All else
+is part of the function: numbers, indices, masks, options. What is a tensor of floats among it is rounded to single precision once, so that both sides
 compute with the same numbers, and converted to the precision of the input.
 
 The database belongs to PyTorch's tests. Importing it changes settings of the whole process, which is why only workers do.
@@ -10,7 +10,7 @@ The database belongs to PyTorch's tests. Importing it changes settings of the wh
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,15 +21,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from detecting.operation_tasks import NoDatabaseError
+
 MOST_NUMBERS = (1000, 20_000)
 """The largest sample that is taken, in numbers of all its tensors, and the largest where there is no other."""
 
 FEW = 4
 """A sample of fewer numbers is taken only where there is no other."""
-
-
-class NoDatabaseError(RuntimeError):
-    """The test database cannot be imported; the message says why, and what to do."""
 
 
 class NoSampleError(ValueError):
@@ -46,7 +44,9 @@ def database() -> dict[str, Any]:
     try:
         from torch.testing._internal.common_methods_invocations import op_db  # noqa: PLC0415 - it takes seconds and changes settings
     except ImportError as error:
-        raise NoDatabaseError(f"PyTorch's test database cannot be imported ({error}): pip install expecttest, beside a torch that has its tests") from None
+        raise NoDatabaseError(
+            f"PyTorch's test database cannot be imported ({error}): pip install expecttest, beside a torch that has its tests"
+        ) from None
     return {name_of(op): op for op in op_db if op.supports_autograd and torch.float64 in op.dtypes}
 
 
@@ -62,7 +62,7 @@ def tolerances(info: Any) -> dict[str, float]:
         if getattr(entry, "device_type", None) not in (None, "cpu"):
             continue
         for decorator in getattr(entry, "decorators", [entry]):
-            given = getattr(decorator, "d", {}).get(torch.float32)
+            given: Any = getattr(decorator, "d", {}).get(torch.float32)
             pairs = given._asdict() if hasattr(given, "_asdict") else {} if given is None else {"atol": given, "rtol": 0.0}
             found = {name: max(value, found.get(name, 0.0)) for name, value in pairs.items()} or found
     return found
@@ -145,7 +145,7 @@ class Operation:
         return joined(self.sample.output_process_fn_grad(result))
 
     @cached_property
-    def __name__(self) -> str:  # noqa: PLW3201 - reports call a function by it
+    def __name__(self) -> str:
         return self.name
 
 
@@ -167,8 +167,17 @@ def joined(result: Any) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.cat([value.reshape(-1) for value in parts])
 
 
+UNDEFINED: Mapping[str, str] = {
+    f"nn.functional.max_unpool{dims}d": "of numbers that go to one place any may be left there, as PyTorch says, and the database's samples have such"
+    for dims in (1, 2, 3)
+}
+"""Operations whose result is not defined on the database's samples, by name, each with the reason."""
+
+
 def operations(info: Any, seed: int = 0) -> list[Operation]:
-    """Return an operation with each of its samples that is taken: of those that can be the first, one from the middle and the last, each of another kind.
+    """Return an operation with each of its samples that is taken.
+
+    Of those that can be these are the first, one from the middle and the last, each of another kind; of large ones the first alone.
 
     Parameters
     ----------
@@ -181,6 +190,8 @@ def operations(info: Any, seed: int = 0) -> list[Operation]:
     NoSampleError
         If none can be.
     """
+    if name_of(info) in UNDEFINED:
+        raise NoSampleError(UNDEFINED[name_of(info)])
     samples = list(_samples(info, seed))
     for most in MOST_NUMBERS:
         found, reasons = [], list[str]()
@@ -196,6 +207,8 @@ def operations(info: Any, seed: int = 0) -> list[Operation]:
             break
     else:
         raise NoSampleError(max(reasons, key=reasons.count) if reasons else "the database has no sample of it")
+    if most > MOST_NUMBERS[0]:
+        return found[:1]
     found = [one for one in found if sum(array.size for array in one.arrays) >= FEW] or found
     others = [one for one in found[1:] if _kind(one) != _kind(found[0])]
     chosen = {id(one): one for one in (found[0], *others[len(others) // 2 :][:1], *others[-1:])}
@@ -262,7 +275,7 @@ def _expect_usable(operation: Operation) -> None:
             raise NoSampleError(f"PyTorch refuses it in {_of(dtype)}: {_first_line(error)}") from None
 
 
-class _NoRandomNumbers(TorchDispatchMode):
+class _NoRandomNumbers(TorchDispatchMode):  # type: ignore[misc]
     """While this is entered, an operation that draws random numbers is an error; the database hides them behind a seed that it sets each time."""
 
     @classmethod

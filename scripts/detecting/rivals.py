@@ -136,7 +136,9 @@ OPERATION_RULES: dict[str, Rule] = {
 }
 """The rules that people compare single operations by."""
 
-DATABASE_WORDS = "the largest tolerances that PyTorch's test database gives an operation on the CPU in float32, assert_close's defaults if it gives none"
+DATABASE_WORDS = (
+    "the largest tolerances that PyTorch's test database gives an operation on the CPU in float32, assert_close's defaults if it gives none"
+)
 
 
 def rule_of_database(tolerances: Mapping[str, float]) -> Rule:
