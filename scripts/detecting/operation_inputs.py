@@ -157,7 +157,7 @@ DOMAINS: Mapping[str, tuple[float | None, float | None]] = dict.fromkeys(("polyg
 
 def domain(operation: Operation) -> Callable[[Numbers], Numbers]:
     """Return what carries any numbers into the domain that the database gives for an operation, strictly inside."""
-    interval: tuple[Any, Any] = DOMAINS.get(operation.info.name) or getattr(operation.info, "domain", (None, None))
+    interval: Any = DOMAINS.get(operation.info.name) or getattr(operation.info, "domain", (None, None))
     low, high = interval
     if low is None and high is None:
         return lambda numbers: numbers

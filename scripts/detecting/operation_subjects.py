@@ -6,6 +6,7 @@ Where a way changes nothing for an operation its numbers are those of the kernel
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -218,8 +219,10 @@ def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def _without_onednn() -> Iterator[None]:
-    with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
-        yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it speaks of graphics cards that are not there
+        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            yield
 
 
 @contextmanager

@@ -28,6 +28,9 @@ from detecting.rivals import DATABASE, OPERATION_RULES, Compared, Rule, rule_of_
 ELEMENTS = 10_000_000
 """How many numbers a whole run compares, about: with it the chance of one false alarm in all of them is one in a million."""
 
+OUTSIDE = "no numbers of this family are in its domain: PyTorch's own result in float64 is refused or not finite"
+"""Why a family is not tried."""
+
 
 @dataclass
 class Trial:
@@ -77,13 +80,17 @@ class Trial:
         remembering = Remembering(oracle(operation))
         for family in FAMILIES:
             place = f"sample {number}, {family}"
-            chosen = self._chosen(operation, remembering, family, place)
+            try:
+                chosen = self._chosen(operation, remembering, family, place)
+            except Exception as error:  # noqa: BLE001 - whatever the harness raises is a result
+                self.crashes.append(f"{place}: {type(error).__name__}: {error}")
+                chosen = None
             if chosen is None:
-                self.families[family].append("no numbers of this family are in its domain: PyTorch's own result in float64 is refused or not finite")
+                self.families[family].append(OUTSIDE)
                 continue
             attempt, own = chosen
             self.made[family].append(attempt.words)
-            reasons = [judgement.reason or str(judgement.verdict) for judgement in own.judgements if not judged(judgement)]
+            reasons = [judgement.reason or str(judgement.verdict) for judgement in own.judgements if not judged(judgement, own)]
             self.families[family].append(reasons[0] if reasons else "")
             self.unjudged.update(reasons)
             self._judge_all(operation, remembering, attempt, own, place)
@@ -99,7 +106,7 @@ class Trial:
             if check is None:
                 continue
             first = first or (attempt, check)
-            if all(map(judged, check.judgements)):
+            if all(judged(judgement, check) for judgement in check.judgements):
                 return attempt, check
         return first
 
@@ -122,7 +129,7 @@ class Trial:
                 counts["impossible"] += len(missing)
                 continue
             for judgement in check.judgements:
-                if judged(judgement):
+                if judged(judgement, check):
                     self._count(judgement, way, check, own, f"{place} ({attempt.words})")
                 else:
                     counts["unjudged"] += 1
@@ -146,9 +153,9 @@ class Trial:
                 counts[1] += not rule.takes_for_right(compared)
 
 
-def judged(judgement: Judgement) -> bool:
-    """Return whether a quantity got a verdict."""
-    return judgement.verdict in (Verdict.MATCH, Verdict.MISMATCH)
+def judged(judgement: Judgement, check: LayerCheck) -> bool:
+    """Return whether a quantity that was computed got a verdict."""
+    return judgement.place.quantity in check.found and judgement.verdict in (Verdict.MATCH, Verdict.MISMATCH)
 
 
 def alarm(name: str, place: str, way: str, judgement: Judgement) -> Facts:
