@@ -13,7 +13,7 @@ from crosscheck.containment import SubjectError
 from crosscheck.failure import Failure
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
 from crosscheck.operation import Arrays, Call, Oracle, RefusedError
-from crosscheck.rounding.witness import Evidence, testimony_of
+from crosscheck.rounding.witness import Evidence, witness_errors
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Place
 
@@ -78,7 +78,7 @@ class LayerContext:
         """The errors of the witness by quantity; asked for only where theory alone does not say ``match``."""
         if self.given is not None or self.oracle is None or self.arithmetic is None:
             return self.given or {}
-        return testimony_of(self.oracle, self.call, self.expected, self.arithmetic)
+        return witness_errors(self.oracle, self.call, self.expected, self.arithmetic)
 
     @property
     def judged_whole(self) -> bool:

@@ -108,6 +108,11 @@ class Judgement:
     reason: str = ""
     heard: Heard | None = None
 
+    @property
+    def widened(self) -> bool:
+        """Whether the tolerance is not theory's alone."""
+        return self.heard is not None and self.heard.effect is Effect.WIDENED
+
 
 UNLIMITED = "no limit to its error: rounding alone decides what it is here, or numbers on the way may exceed the range"
 """Why a quantity with an unlimited error is undecided."""

@@ -46,10 +46,10 @@ class OwnWitness(Protocol):
     """An oracle that says itself how far its witness strays, such as one that was recorded."""
 
     def testimony(self, call: Call, arithmetic: Arithmetic) -> Arrays:
-        """Return what :func:`testimony_of` does for a call in the subject's precision."""
+        """Return what :func:`witness_errors` does for a call in the subject's precision."""
 
 
-def testimony_of(oracle: Oracle, call: Call, expected: Arrays, arithmetic: Arithmetic) -> dict[str, Array]:
+def witness_errors(oracle: Oracle, call: Call, expected: Arrays, arithmetic: Arithmetic) -> dict[str, Array]:
     """Return how far the witness strays from the oracle, by quantity: absolute errors in multiples of the unit roundoff, NaN where it is not finite.
 
     Parameters
@@ -98,7 +98,7 @@ class Evidence:
     bound : Bound
         Theory's.
     errors : array
-        The witness's, from :func:`testimony_of`.
+        The witness's, from :func:`witness_errors`.
     call : Call
     arithmetic : Arithmetic
         The subject's.
@@ -119,7 +119,8 @@ class Evidence:
         limit = np.broadcast_to(self.arithmetic.error(self.bound), self.expected.shape)
         limited = np.isfinite(limit)
         own = float(fractions_of(self.errors[limited], limit[limited]).max(initial=0.0))
-        if not np.isfinite(self.errors).all() or (own > 1 and self._lost_half(limited)):
+        judged = limited if limited.any() else ~limited
+        if not np.isfinite(self.errors).all() or ((own > 1 or not limited.any()) and self._lost_half(judged)):
             return self._unreliable(judgement, own), self.bound
         if not limited.all() and judgement.verdict is not Verdict.MISMATCH:
             return self._coarse(judgement, ~limited), self.bound
