@@ -54,7 +54,8 @@ def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
         "judged_in_fewer": {name: _why_fewer(one) for name, one in tried.items() if name not in enough},
         "unjudged": _summed(one.unjudged for one in tried.values()),
         "ways": _ways(tried.values()),
-        "alarms": [str(alarm) for one in tried.values() for alarm in one.alarms],
+        "named": named_differences(tried),
+        "alarms": [str(alarm) for one in tried.values() for alarm in one.alarms if not alarm.named],
         "rules": _rules(tried.values()),
         "faults": _faults(tried),
         "table": [_row(name, one) for name, one in tried.items()],
@@ -87,7 +88,17 @@ def _why_fewer(one: Tried) -> dict[str, str]:
     return {family: reasons[0] for family, reasons in one.families.items() if "" not in reasons and reasons}
 
 
-_COUNTS = ("judged", "other", "unjudged", "impossible", "alarms")
+def named_differences(tried: Mapping[str, Tried]) -> Facts:
+    """Return how many quantities of each operation differ as is known, by the reason."""
+    counts: dict[str, Counter[str]] = {}
+    for name, one in tried.items():
+        for alarm in one.alarms:
+            if alarm.named:
+                counts.setdefault(alarm.named, Counter())[name] += 1
+    return {reason: dict(names) for reason, names in counts.items()}
+
+
+_COUNTS = ("judged", "other", "widened", "unjudged", "impossible", "named", "alarms")
 """What becomes of the quantities of one way of computing an operation."""
 
 
@@ -95,12 +106,10 @@ def _ways(tried: Iterable[Tried]) -> Facts:
     ways: dict[str, Facts] = {}
     for one in tried:
         for way, counts in one.ways.items():
-            total = ways.setdefault(
-                way, {"operations": 0, "other_operations": 0, "judged": 0, "other": 0, "unjudged": 0, "impossible": 0, "alarms": 0}
-            )
+            total = ways.setdefault(way, dict.fromkeys(("operations", "other_operations", *_COUNTS), 0))
             total["operations"] += bool(counts.get("judged"))
             total["other_operations"] += bool(counts.get("other"))
-            for what in ("judged", "other", "unjudged", "impossible", "alarms"):
+            for what in _COUNTS:
                 total[what] += counts.get(what, 0)
     return ways
 
@@ -156,7 +165,7 @@ def _row(name: str, one: Tried) -> Facts:
         "quantities": own.get("judged", 0),
         "others": sum(counts.get("judged", 0) for counts in others),
         "other": sum(counts.get("other", 0) for counts in others),
-        "alarms": len(one.alarms),
+        "alarms": sum(not alarm.named for alarm in one.alarms),
         "rules": {rule: wrong for rule, (_, wrong) in one.rules.items()},
     }
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.arithmetic import Array
 from crosscheck.isolated import check_layer
-from crosscheck.judgement import Kind, Verdict, judge
-from crosscheck.operation import Call
+from crosscheck.judgement import Verdict
+from crosscheck.operation import Arrays, Call
 from crosscheck.report.findings import Facts
-from crosscheck.trace import Place
 from detecting.operation_remembered import Remembering
 from detecting.operation_subjects import Subject
 from detecting.rivals import Compared, Rule
@@ -32,6 +31,9 @@ ABOVE = 4.0
 
 SIZES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """Of the faults, relative to the number that is spoiled."""
+
+NOT_HEARD: Arrays = {}
+"""What a witness says that is not asked."""
 
 EXTENTS = ("the whole array", "one sample", "one element")
 
@@ -110,7 +112,6 @@ def planted(fault: RelativeFault, trial: Trial) -> Facts:
     bound = ground.oracle.rounding.bounds(ground.oracle, wide, exact, trial.arithmetic)[quantity]
     allowed = np.broadcast_to(trial.arithmetic.tolerance(bound), kernel.shape)
     added = np.abs(spoiled.astype(np.float64) - kernel)
-    alone = judge(Place(0, trial.name, quantity), Kind.ISOLATED, spoiled, exact[quantity], bound, trial.arithmetic)
     compared = Compared(quantity, spoiled, kernel, exact[quantity])
     return {
         "place": f"{ground.place}, {quantity}",
@@ -119,16 +120,17 @@ def planted(fault: RelativeFault, trial: Trial) -> Facts:
         "has_to_be_seen": bool((added > ABOVE * allowed).any()),
         "times": _finite(added, allowed),
         "seen": {
-            "with the witness": _verdict(ground, quantity, spoiled, trial.name, trial.arithmetic) is Verdict.MISMATCH,
-            "without it": alone.verdict is Verdict.MISMATCH,
+            "with the witness": _verdict(fault, trial) is Verdict.MISMATCH,
+            "without it": _verdict(fault, trial, NOT_HEARD) is Verdict.MISMATCH,
         },
         "rules": {name: _sees(rule, compared) for name, rule in trial.rules.items()},
     }
 
 
-def _verdict(ground: Ground, quantity: str, spoiled: Array, name: str, arithmetic: Arithmetic) -> Verdict:
-    subject = Subject(lambda call: {**ground.found, quantity: spoiled})
-    check = check_layer(subject, ground.oracle, ground.call, arithmetic, name, only=[quantity])
+def _verdict(fault: RelativeFault, trial: Trial, testimony: Arrays | None = None) -> Verdict:
+    ground = fault.ground
+    subject = Subject(lambda call: {**ground.found, fault.quantity: fault.spoiled})
+    check = check_layer(subject, ground.oracle, ground.call, trial.arithmetic, trial.name, only=[fault.quantity], testimony=testimony)
     return check.judgements[0].verdict
 
 

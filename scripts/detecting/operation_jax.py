@@ -1,7 +1,6 @@
 """JAX as a subject beside PyTorch's operations: an independent implementation of the same functions, in single precision.
 
-Each entry takes what PyTorch's operation takes. Where the two have different conventions the entry has a reason in :data:`CONVENTIONS`, and what it
-says is not held against either side.
+Each entry takes what PyTorch's operation takes. Where the two are known to differ :mod:`detecting.operation_differences` says why.
 """
 
 from __future__ import annotations
@@ -73,8 +72,8 @@ def _convolved(dims: int) -> Callable[..., Any]:
         return (value,) * dims if isinstance(value, int) else tuple(value) * (dims // len(value))
 
     def convolution(x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
-        if x.ndim != dims + 2:
-            raise SubjectError("JAX's version takes a batch")
+        if x.ndim == dims + 1:
+            return convolution(x[None], weight, bias, stride, padding, dilation, groups)[0]
         around: Any = {"valid": "VALID", "same": "SAME"}.get(padding) if isinstance(padding, str) else [(size, size) for size in one(padding)]
         out = jax.lax.conv_general_dilated(x, weight, one(stride), around, rhs_dilation=one(dilation), feature_group_count=groups)
         return out if bias is None else out + bias.reshape(-1, *[1] * dims)
@@ -105,9 +104,12 @@ def _vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *
     if dim is None:
         out = jnp.linalg.norm(x.ravel(), ord)
         return out.reshape([1] * x.ndim) if keepdim else out
-    if not isinstance(dim, int) and len(dim) != 1:
+    axis = dim if isinstance(dim, int) else dim[0] if len(dim) == 1 else tuple(dim)
+    if isinstance(axis, tuple) and ord == 2:  # which is a norm of matrices to JAX
+        return jnp.sqrt(jnp.square(x).sum(axis, keepdims=keepdim))
+    if isinstance(axis, tuple):
         raise SubjectError("JAX's version takes one axis")
-    return jnp.linalg.norm(x, ord, axis=dim if isinstance(dim, int) else dim[0], keepdims=keepdim)
+    return jnp.linalg.norm(x, ord, axis=axis, keepdims=keepdim)
 
 
 JAX: Mapping[str, Callable[..., Any]] = {
@@ -216,9 +218,6 @@ JAX: Mapping[str, Callable[..., Any]] = {
     "xlogy": jsp.special.xlogy,
 }
 """JAX's version of PyTorch's operations, by their names."""
-
-CONVENTIONS: Mapping[tuple[str, str], str] = {}
-"""By operation and quantity, what JAX means or computes otherwise on purpose."""
 
 
 def knows(operation: Operation) -> bool:

@@ -51,14 +51,24 @@ def sheets(facts: Facts) -> list[Sheet]:
 
 
 def _ways(facts: Facts) -> Sheet:
-    headings = ("computed by", "operations", "quantities judged", "with other bits than the kernel's", "not judged", "false alarms")
+    headings = (
+        "computed by",
+        "operations",
+        "quantities judged",
+        "with other bits than the kernel's",
+        "wider by the witness",
+        "not judged",
+        "false alarms",
+    )
     rows: Rows = [
         (
             way,
             f"{one['operations']:,}",
             f"{one['judged']:,}",
             "" if way == OWN else f"{one['other']:,} in {counted(one['other_operations'], 'operation')}",
+            f"{one['widened']:,}",
             f"{one['unjudged']:,}",
+            f"{one['named']:,}",
             f"{one['alarms']:,}",
         )
         for way, one in facts["ways"].items()
@@ -141,6 +151,7 @@ def page(facts: Facts) -> str:
     for sheet in sheets(facts):
         parts += [f"## {sheet[0][0].upper()}{sheet[0][1:]}", _markdown(sheet)]
     parts += ["## What is not judged", _list(_unjudged(facts)) or "Everything is."]
+    parts += ["## Where JAX is known to differ", _list(_named(facts)) or "Nowhere."]
     parts += ["## False alarms", _list(facts["alarms"]) or "None."]
     parts += ["## Faults above four times the tolerance that are not seen", _list(facts["faults"]["unseen"]) or "None."]
     parts += ["## Every operation", _wrapped(_TABLE), _markdown(table), _wrapped(_measured(facts))]
@@ -166,6 +177,11 @@ def _unjudged(facts: Facts) -> list[str]:
     lines = [f"{counted(count, 'quantity', 'quantities')}: {reason}" for reason, count in facts["unjudged"].items()]
     fewer = facts["judged_in_fewer"]
     return lines + [f"{name}: {'; '.join(f'{family}: {reason}' for family, reason in reasons.items())}" for name, reasons in fewer.items()]
+
+
+def _named(facts: Facts) -> list[str]:
+    """Return a line for each reason why JAX differs."""
+    return [f"{reason}: {', '.join(f'{name} ({count:,})' for name, count in names.items())}" for reason, names in facts["named"].items()]
 
 
 def _measured(facts: Facts) -> str:

@@ -15,7 +15,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A false alarm, and all that it takes to see it again."""
+    """Something right that is taken for wrong, and all that it takes to see it again; ``named`` says why, where the two differ on purpose."""
 
     operation: str
     place: str
@@ -23,6 +23,7 @@ class Alarm:
     quantity: str
     fraction: float | None
     words: str
+    named: str = ""
 
     def __str__(self) -> str:
         size = "without any tolerance" if self.fraction is None else f"at {self.fraction:.3g} of its tolerance"

@@ -17,10 +17,11 @@ from crosscheck.isolated import LayerCheck, check_layer
 from crosscheck.judgement import Judgement, Verdict
 from crosscheck.operation import Call
 from crosscheck.report.findings import Facts
+from detecting.operation_differences import difference
 from detecting.operation_faults import Ground, planned, planted
 from detecting.operation_inputs import FAMILIES, Attempt, attempts
 from detecting.operation_remembered import Remembering
-from detecting.operation_subjects import OWN, Subject, subjects
+from detecting.operation_subjects import JAX, OWN, Subject, subjects
 from detecting.operation_tasks import OperationTask
 from detecting.operations import NoSampleError, Operation, database, operations, tolerances
 from detecting.rivals import DATABASE, OPERATION_RULES, Compared, Rule, rule_of_database
@@ -130,20 +131,22 @@ class Trial:
                 continue
             for judgement in check.judgements:
                 if judged(judgement, check):
-                    self._count(judgement, way, check, own, f"{place} ({attempt.words})")
+                    self._count(judgement, way, check, own, attempt, place)
                 else:
                     counts["unjudged"] += 1
 
-    def _count(self, judgement: Judgement, way: str, check: LayerCheck, own: LayerCheck, place: str) -> None:
-        quantity, counts = judgement.place.quantity, self.ways[way]
+    def _count(self, judgement: Judgement, way: str, check: LayerCheck, own: LayerCheck, attempt: Attempt, place: str) -> None:
+        quantity, family, counts = judgement.place.quantity, place.rpartition(", ")[2], self.ways[way]
         found, kernel = check.found[quantity], own.found[quantity]
         counts["judged"] += 1
+        counts["widened"] += judgement.widened
         if way != OWN:
             counts["other"] += not np.array_equal(found, kernel, equal_nan=True)
             self._ask_rules(Compared(quantity, found, kernel, own.expected[quantity]))
         if judgement.verdict is Verdict.MISMATCH:
-            counts["alarms"] += 1
-            self.alarms.append(alarm(self.name, place, way, judgement))
+            named = difference(self.name, family, quantity) if way == JAX else ""
+            counts["named" if named else "alarms"] += 1
+            self.alarms.append(alarm(self.name, f"{place} ({attempt.words})", way, judgement) | {"named": named})
 
     def _ask_rules(self, compared: Compared) -> None:
         if np.isfinite(compared.reference).all():
