@@ -24,7 +24,7 @@ from detecting.operation_tasks import NoDatabaseError, NoOperationError, expect_
 from detecting.operation_work import tried
 from detecting.operations import NoSampleError, Operation, operations
 from detecting.rivals import DATABASE, OPERATION_RULES
-from generated_text import PageError
+from generated_text import PageError, between
 from torch import nn
 
 from crosscheck import families
@@ -274,6 +274,17 @@ def test_pages(found: dict[str, Facts], tmp_path: Path) -> None:
     assert text == page(study_facts)
     assert "| it takes sparse tensors: sparse.mm | 1 |" in text
     assert "| mm | 1 | normal ties wide large tiny offset | 18 |" in text
+
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURED = ROOT / "docs" / "operations.json"
+
+
+@pytest.mark.skipif(not MEASURED.exists(), reason="docs/operations.json is not there")
+def test_pages_say_what_was_measured() -> None:
+    readme, study_facts = (ROOT / "README.md").read_text(encoding="utf-8"), json.loads(MEASURED.read_text(encoding="utf-8"))
+    assert between(readme, BEGIN, END, paragraph(study_facts)) == readme
+    assert (ROOT / "docs" / "operations.md").read_text(encoding="utf-8") == page(study_facts)
 
 
 def test_figures_of_something_else(tmp_path: Path) -> None:

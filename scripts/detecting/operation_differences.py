@@ -1,7 +1,7 @@
 """Where JAX means something else than PyTorch, or loses digits that PyTorch keeps: each with the operations, the families and the reason.
 
-Every entry was looked into in double precision as well: conventions, and formulas that are wrong somewhere, differ there, too; digits that are lost in
-single precision are there. What the harness says about these is no false alarm; it is counted apart.
+Every entry was looked into in double precision as well: conventions, and formulas that are wrong somewhere, differ there, too; digits that are lost
+in single precision are there. What the harness says about these is no false alarm; it is counted apart.
 """
 
 from __future__ import annotations

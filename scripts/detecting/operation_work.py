@@ -138,13 +138,14 @@ class Trial:
     def _count(self, judgement: Judgement, way: str, check: LayerCheck, own: LayerCheck, attempt: Attempt, place: str) -> None:
         quantity, family, counts = judgement.place.quantity, place.rpartition(", ")[2], self.ways[way]
         found, kernel = check.found[quantity], own.found[quantity]
+        named = difference(self.name, family, quantity) if way == JAX and judgement.verdict is Verdict.MISMATCH else ""
         counts["judged"] += 1
         counts["widened"] += judgement.widened
         if way != OWN:
             counts["other"] += not np.array_equal(found, kernel, equal_nan=True)
+        if way != OWN and not named:
             self._ask_rules(Compared(quantity, found, kernel, own.expected[quantity]))
         if judgement.verdict is Verdict.MISMATCH:
-            named = difference(self.name, family, quantity) if way == JAX else ""
             counts["named" if named else "alarms"] += 1
             self.alarms.append(alarm(self.name, f"{place} ({attempt.words})", way, judgement) | {"named": named})
 
