@@ -138,6 +138,7 @@ def _faults(tried: Mapping[str, Tried]) -> Facts:
         "rules_of_all": {rule: sum(fault.rules[rule] for _, fault in planted) for rule in rules},
         "by_size": {
             f"{size:g}": {
+                "planted": sum(fault.size == size for _, fault in planted),
                 "have_to_be_seen": sum(fault.size == size for _, fault in needed),
                 **{which: sum(fault.seen[which] for _, fault in needed if fault.size == size) for which in WITNESSES},
                 **{rule: sum(fault.rules[rule] for _, fault in needed if fault.size == size) for rule in rules},

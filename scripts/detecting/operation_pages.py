@@ -81,7 +81,8 @@ def _rules(facts: Facts) -> Sheet:
     asked, alarms = sum(one["judged"] for one in ways), sum(one["alarms"] for one in ways)
     headings = ("rule", "right quantities rejected", "in operations", f"of {faults['have_to_be_seen']:,} faults seen")
     seen = faults["seen"][WITNESSES[0]]
-    rows: Rows = [("crosscheck", _part(alarms, asked), "", f"{seen:,}")]
+    accused = sum(bool(row["alarms"]) for row in facts["table"])
+    rows: Rows = [("crosscheck", _part(alarms, asked), f"{accused:,}", f"{seen:,}")]
     for rule, one in facts["rules"].items():
         rows.append((rule, _part(one["alarms"], one["quantities"]), f"{one['operations']:,}", f"{faults['rules'][rule]:,}"))
     return "beside the rules people use, on what is not computed by the operation's own kernel", headings, rows
@@ -89,8 +90,10 @@ def _rules(facts: Facts) -> Sheet:
 
 def _faults(facts: Facts) -> Sheet:
     rules = list(facts["faults"]["rules"])
-    headings = ("relative size", "have to be seen", *(f"crosscheck {which}" for which in WITNESSES), *rules)
-    rows: Rows = [(size, *(f"{one[what]:,}" for what in ("have_to_be_seen", *WITNESSES, *rules))) for size, one in facts["faults"]["by_size"].items()]
+    headings = ("relative size", "planted", "above", *(f"crosscheck {which}" for which in WITNESSES), *rules)
+    rows: Rows = [
+        (size, *(f"{one[what]:,}" for what in ("planted", "have_to_be_seen", *WITNESSES, *rules))) for size, one in facts["faults"]["by_size"].items()
+    ]
     return "planted faults above four times the tolerance that the theory has without a witness", headings, rows
 
 
@@ -121,7 +124,7 @@ def paragraph(facts: Facts) -> str:
         f"PyTorch's own test database has {counted(facts['operations'], 'operation')} that differentiate in double precision; "
         f"{facts['tried']:,} were tried in single precision beside their own float64, {facts['judged_in_enough']:,} of them judged in at least "
         f"{LEAST_FAMILIES} of {len(facts['families'])} families of inputs. In {asked:,} quantities computed in another way than by "
-        f"the operation's own kernel ({', '.join(way for way in ways if way != OWN)}; {other:,} of them with other bits) there were "
+        f"the operation's own kernel ({', '.join(way for way in ways if way != OWN)}; {other:,} have other bits) there were "
         f"{counted(alarms, 'false alarm') if alarms else 'no false alarms'}, in {ways[OWN]['judged']:,} of the kernels themselves "
         f"{ways[OWN]['alarms'] or 'none'}. Of {counted(faults['planted'], 'relative fault')} planted, "
         f"{faults['have_to_be_seen']:,} were above four times what the theory tolerates, and of these crosscheck sees "

@@ -28,10 +28,10 @@ from detecting.operations import Operation
 
 OWN = "own kernel"
 DECOMPOSED, REVERSED, AXES, MEMORY, PLAIN, THREADS = (
-    "taken apart",
+    "taken apart into steps",
     "sums the other way round",
     "axes in another order",
-    "channels last, strided",
+    "channels last or strided",
     "oneDNN off",
     "three threads",
 )
