@@ -300,6 +300,9 @@ CONTRACTS: dict[str, Contract] = {
     )
 }
 
+WARNINGS = (minus_infinity_is_no_nan.__name__, backward_keeps_its_mode.__name__)
+"""Those that right code of a common idiom breaks: ``x * (x > 0)``, and a mode that is read when backward runs."""
+
 OF_DROPOUTS: dict[str, Contract] = {masks_are_drawn.__name__: masks_are_drawn}
 """Those of layers whose reference drops at random."""
 
@@ -308,7 +311,7 @@ def contract_check(name: str) -> Check:
     """Return the check of one contract."""
     contract = (CONTRACTS | OF_DROPOUTS)[name]
     about = " ".join((contract.__doc__ or "").split())
-    return Check(f"{CONTRACT}{name}", about, lambda prepared, settings: _run(prepared, settings, name, contract))
+    return Check(f"{CONTRACT}{name}", about, lambda prepared, settings: _run(prepared, settings, name, contract), warns=name in WARNINGS)
 
 
 def _run(prepared: Prepared, settings: Settings, name: str, contract: Contract) -> CheckResult:

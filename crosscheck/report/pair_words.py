@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts, counted, rows
 from crosscheck.report.message import laid_out
-from crosscheck.report.pair_facts import first_mismatch
+from crosscheck.report.pair_facts import first_mismatch, warnings
 
 NO_REFERENCE = "no reference: gradients are judged by the output, the output by nothing"
 
@@ -95,6 +95,8 @@ def pair_line(pair: Facts) -> str:
     parts.append("beside " + " and ".join(pair["references"]) if pair["references"] else NO_REFERENCE)
     if pair.get("never_judged"):
         parts.append(f"never judged: {', '.join(pair['never_judged'])}")
+    if warned := warnings(pair):
+        parts.append(counted(len(warned), "warning"))
     return "; ".join(parts)
 
 
