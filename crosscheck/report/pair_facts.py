@@ -106,13 +106,24 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
         "references": [] if error else list(pair.prepared.reference_names),
         "inferred": [] if error else list(pair.prepared.inferred),
         "dtypes": list(pair.dtypes),
+        "deterministic": getattr(pair, "deterministic", True),
         "error": error,
     }
 
 
 def blank(name: str) -> Facts:
     """Return the facts of a pair of which nothing is known but its name."""
-    return {"name": name, "kind": "Pair", "file": "", "references": [], "inferred": [], "dtypes": [], "error": "", "checks": []}
+    return {
+        "name": name,
+        "kind": "Pair",
+        "file": "",
+        "references": [],
+        "inferred": [],
+        "dtypes": [],
+        "deterministic": True,
+        "error": "",
+        "checks": [],
+    }
 
 
 def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:

@@ -93,6 +93,8 @@ def pair_line(pair: Facts) -> str:
     compared = [quantity for quantity in quantities if quantity["verdict"] in ("match", "mismatch")]
     parts = [counted(len(pair["checks"]), "check"), f"{counted(len(compared), 'quantity', 'quantities')} compared"]
     parts.append("beside " + " and ".join(pair["references"]) if pair["references"] else NO_REFERENCE)
+    if not pair["deterministic"]:
+        parts.append("declared as not repeatable")
     if pair.get("never_judged"):
         parts.append(f"never judged: {', '.join(pair['never_judged'])}")
     if warned := warnings(pair):

@@ -107,7 +107,7 @@ def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str, s
     checks = [check_facts(check, result, reproduce, 0.0) for check, result in _results(subject, at, oracle, reference.recordings[beside].cases)]
     dtypes = list(dict.fromkeys(case.dtype for case in recording.cases))
     contracts = [one | {"counted": one["verdict"], "warning": False} if strict and one["warning"] else one for one in recording.contracts]
-    return facts | {"references": [oracle.name], "dtypes": dtypes, "checks": [*checks, *contracts]}
+    return facts | {"references": [oracle.name], "dtypes": dtypes, "deterministic": recording.deterministic, "checks": [*checks, *contracts]}
 
 
 def _results(subject: TraceFile, at: int, oracle: Recorded, theirs: list[Case]) -> Iterator[tuple[Check, CheckResult]]:

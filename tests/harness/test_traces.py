@@ -96,6 +96,12 @@ def test_warning_is_recorded_as_one(folder: Path, options: list[str], status: in
     assert facts(folder)["warnings"] == 1 - status
 
 
+def test_trace_says_what_is_not_repeatable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded_both(folder, "pair(deterministic=False)", "--only", "values-float64-normal")
+    assert main(["compare", "s.safetensors", "r.safetensors"]) == 0
+    assert "; declared as not repeatable" in " ".join(capsys.readouterr().out.split())
+
+
 def test_cause_is_found_in_a_trace(folder: Path) -> None:
     recorded_both(folder, "pair(Negated)")
     main(["compare", "s.safetensors", "r.safetensors", "--json", "r.json"])
