@@ -13,9 +13,20 @@ from typing import Any
 
 import torch
 
+from crosscheck.frameworks.pytorch_distances import (
+    distances,
+    distances_backward,
+    multi_margin_backward,
+    multilabel_margin_backward,
+    own_distances,
+    own_distances_backward,
+)
+from crosscheck.frameworks.pytorch_linear_algebra import matrix_exponential
+from crosscheck.frameworks.pytorch_sampling import grid_sample, grid_sample_backward
+
 
 def _count(x: torch.Tensor, dim: Any) -> int:
-    dims = range(x.dim()) if dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
+    dims = range(x.dim()) if not x.dim() or dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
     return math.prod(x.shape[d] for d in dims)
 
 
@@ -49,8 +60,11 @@ def _std(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
 
 def _vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
     dims = list(range(x.dim())) if dim is None else dim
+    if order == 0:
+        return (x != 0).to(x.abs().dtype).sum(dims, keepdim)
     if order == 2:
-        return (x * x).sum(dims, keepdim).sqrt()
+        sizes = x.abs()
+        return (sizes * sizes).sum(dims, keepdim).sqrt()
     if order == 1:
         return x.abs().sum(dims, keepdim)
     if math.isinf(order):
@@ -125,6 +139,8 @@ def _layer_norm_backward(
 
 
 def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+    if not x.numel():
+        return x.clone()
     exponentials = (x - x.amax(dim, keepdim=True)).exp()
     return exponentials / exponentials.sum(dim, keepdim=True)
 
@@ -134,6 +150,8 @@ def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any)
 
 
 def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+    if not x.numel():
+        return x.clone()
     depths = x - x.amax(dim, keepdim=True)
     return depths - depths.exp().sum(dim, keepdim=True).log()
 
@@ -156,6 +174,18 @@ def _tanh_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 STEPS: dict[str, Callable[..., Any]] = {
+    "_cdist_backward": distances_backward,
+    "_cdist_forward": distances,
+    "_efficientzerotensor": torch.zeros,
+    "_pdist_backward": own_distances_backward,
+    "_pdist_forward": own_distances,
+    "grid_sampler_2d": grid_sample,
+    "grid_sampler_2d_backward": grid_sample_backward,
+    "grid_sampler_3d": grid_sample,
+    "grid_sampler_3d_backward": grid_sample_backward,
+    "linalg_matrix_exp": matrix_exponential,
+    "multi_margin_loss_backward": multi_margin_backward,
+    "multilabel_margin_loss_backward": multilabel_margin_backward,
     "mean": _mean,
     "var": _var,
     "std": _std,
