@@ -2,7 +2,7 @@ r"""Interpolation in PyTorch: weights that are made of positions, which round.
 
 A sample at the position s between two numbers is :math:`(1 - \lambda) x_i + \lambda x_{i+1}` with :math:`\lambda = s - i`. The position rounds
 relative to itself, so that the weights are off by s roundings, and the result by :math:`s |x_{i+1} - x_i|` of them, however small the weight itself
-is. So the absolute terms are :math:`\sum_i (|w_i| + (1 + |s|) |\partial w_i / \partial s|) |x_i|`, one axis after the other, and the same matrices,
+is. So the absolute terms are :math:`\sum_i (|w_i| + (1 + |s|) |\partial w_i / \partial s|) |x_i|` for each axis, and the same matrices,
 transposed, give those of the backward pass.
 """
 
@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from crosscheck.frameworks.pytorch_linear_algebra import Perturbing
+
+_Sizes: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 _ROUNDINGS = 4
 """For each axis: the step from sample to sample, the position, the weight and the product with it."""
@@ -29,14 +31,20 @@ def interpolated(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...],
     result, backward = func(*args, **kwargs), name.endswith("_backward")
     few, many = (result, args[0]) if backward else (args[0], result)
     place = 3 if backward else 2
-    terms = args[0].abs()
-    for axis, sizes in enumerate(_matrices(name, few.shape[2:], many.shape[2:], bool(args[place]), (*args[place + 1 :], *kwargs.values()))):
-        matrix = sizes.to(terms.device)
-        terms = torch.tensordot(terms, matrix, dims=([2 + axis], [0 if backward else 1])).movedim(-1, 2 + axis)
-    return noise.by_terms(result, terms, math.sqrt(_ROUNDINGS * (result.dim() - 2)))
+    axes = _matrices(name, few.shape[2:], many.shape[2:], bool(args[place]), (*args[place + 1 :], *kwargs.values()))
+    # Without the error of any position, and with the errors of those of one axis after the other.
+    terms, moved = args[0].abs(), torch.zeros_like(args[0])
+    for axis, (weights, slopes) in enumerate(axes):
+        moved = _along(moved, weights, axis, backward) + _along(terms, slopes, axis, backward)
+        terms = _along(terms, weights, axis, backward)
+    return noise.by_terms(result, terms + moved, math.sqrt(_ROUNDINGS * (result.dim() - 2)))
 
 
-def _matrices(name: str, given: Sequence[int], wanted: Sequence[int], aligned: bool, scales: Sequence[Any]) -> list[torch.Tensor]:
+def _along(terms: torch.Tensor, matrix: torch.Tensor, axis: int, backward: bool) -> torch.Tensor:
+    return torch.tensordot(terms, matrix.to(terms.device), dims=([2 + axis], [0 if backward else 1])).movedim(-1, 2 + axis)
+
+
+def _matrices(name: str, given: Sequence[int], wanted: Sequence[int], aligned: bool, scales: Sequence[Any]) -> list[_Sizes]:
     flat = [one for scale in scales for one in (scale if isinstance(scale, list | tuple) else [scale])]
     flat += [None] * len(given)
     kind = "cubic" if "cubic" in name else "linear"
@@ -44,8 +52,8 @@ def _matrices(name: str, given: Sequence[int], wanted: Sequence[int], aligned: b
 
 
 @cache
-def _matrix(kind: str, smooth: bool, given: int, wanted: int, aligned: bool, scale: float | None) -> torch.Tensor:
-    """Return the sizes of the weights of each number in each sample, of shape ``(wanted, given)``."""
+def _matrix(kind: str, smooth: bool, given: int, wanted: int, aligned: bool, scale: float | None) -> _Sizes:
+    """Return the sizes of the weights of each number in each sample and of their errors, each of shape ``(wanted, given)``."""
     if aligned:
         step = (given - 1) / (wanted - 1) if wanted > 1 else 0.0
         positions = torch.arange(wanted, dtype=torch.float64) * step
@@ -66,9 +74,9 @@ def _matrix(kind: str, smooth: bool, given: int, wanted: int, aligned: bool, sca
         sizes[:, :margin], sizes[:, margin + given :] = 0.0, 0.0
         total = weights.sum(1, keepdim=True)
         weights, sizes = weights / total, sizes / total
-    full = weights.abs() + sizes
     places = torch.arange(-margin, given + margin).clamp(0, given - 1)
-    return torch.zeros(wanted, given, dtype=torch.float64).index_add_(1, places, full)
+    nothing = torch.zeros(wanted, given, dtype=torch.float64)
+    return nothing.index_add(1, places, weights.abs()), nothing.index_add(1, places, sizes)
 
 
 def _linear(distance: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,9 @@ A backward stable algorithm gives the exact result of a slightly perturbed input
 the input is perturbed, and the operation itself carries that to the result, with whatever condition number the matrix has. How large the
 perturbation of the element :math:`a_{ij}` of a matrix with n rows or columns is, in roundings, depends on the algorithm:
 
-- of an elimination, or where eigenvalues and singular values are sought, normwise: :math:`\|A\|_F / \sqrt{n}`, which is :math:`\sqrt{n}` times the
-  root mean square of the elements;
-- of a QR factorisation and of what is solved for, by columns: the norm of the column, over :math:`\sqrt{n}` likewise;
+- of an elimination, normwise: :math:`\|A\|_F / \sqrt{n}`, which is :math:`\sqrt{n}` times the root mean square of the elements;
+- where eigenvalues or singular values are sought, by many rotations, :math:`\|A\|_F`;
+- of a QR factorisation, by many reflections, the norm of the column; of what is solved for, that over :math:`\sqrt{n}`;
 - of a Cholesky factorisation :math:`\sqrt{a_{ii} a_{jj}}`;
 - of a substitution with a triangular factor by elements: :math:`\sqrt{n} |a_{ij}|`.
 """
@@ -36,6 +36,14 @@ def _normwise(a: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(a, dim=(-2, -1), keepdim=True) / math.sqrt(max(1, *a.shape[-2:]))
 
 
+def _by_rotations(a: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(a, dim=(-2, -1), keepdim=True)
+
+
+def _by_reflections(a: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(a, dim=-2, keepdim=True)
+
+
 def _by_columns(a: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(a, dim=-2, keepdim=True) / math.sqrt(max(1, a.shape[-2]))
 
@@ -56,25 +64,25 @@ def _by_whole(b: torch.Tensor) -> torch.Tensor:
 
 STABLE: Mapping[str, Mapping[int, Size]] = {
     "_linalg_det": {0: _normwise},
-    "_linalg_eigh": {0: _normwise},
+    "_linalg_eigh": {0: _by_rotations},
     "_linalg_slogdet": {0: _normwise},
     "_linalg_solve_ex": {0: _normwise, 1: _by_whole},
-    "_linalg_svd": {0: _normwise},
+    "_linalg_svd": {0: _by_rotations},
     "cholesky": {0: _by_diagonal},
     "cholesky_inverse": {0: _by_elements},
     "cholesky_solve": {0: _by_columns, 1: _by_elements},
-    "geqrf": {0: _by_columns},
+    "geqrf": {0: _by_reflections},
     "linalg_cholesky_ex": {0: _by_diagonal},
-    "linalg_eig": {0: _normwise},
+    "linalg_eig": {0: _by_rotations},
     "linalg_inv_ex": {0: _normwise},
     "linalg_ldl_factor_ex": {0: _normwise},
     "linalg_ldl_solve": {0: _by_elements, 2: _by_columns},
-    "linalg_lstsq": {0: _by_columns, 1: _by_whole},
+    "linalg_lstsq": {0: _by_reflections, 1: _by_whole},
     "linalg_lu": {0: _normwise},
     "linalg_lu_factor_ex": {0: _normwise},
     "linalg_lu_solve": {0: _by_elements, 2: _by_columns},
-    "linalg_pinv": {0: _normwise},
-    "linalg_qr": {0: _by_columns},
+    "linalg_pinv": {0: _by_rotations},
+    "linalg_qr": {0: _by_reflections},
     "linalg_solve_triangular": {0: _by_elements},
     "triangular_solve": {1: _by_elements},
 }

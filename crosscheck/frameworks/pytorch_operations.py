@@ -37,9 +37,9 @@ EXACT = _names(
 
 SUMS = _names(
     """
-    _embedding_bag_backward _embedding_bag_dense_backward _unsafe_index_put _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward
-    _upsample_nearest_exact3d_backward adaptive_max_pool2d_backward adaptive_max_pool3d_backward col2im cumsum embedding_dense_backward index_add
-    index_put max_pool2d_with_indices_backward max_pool3d_with_indices_backward put reflection_pad1d_backward reflection_pad2d_backward
+    _unsafe_index_put _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward _upsample_nearest_exact3d_backward
+    adaptive_max_pool2d_backward adaptive_max_pool3d_backward col2im cumsum embedding_dense_backward index_add index_put
+    max_pool2d_with_indices_backward max_pool3d_with_indices_backward put reflection_pad1d_backward reflection_pad2d_backward
     replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward scatter_add sum take_backward trace unfold_backward
     upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
     """
@@ -69,6 +69,11 @@ def _longest(offsets: Any, count: int) -> int:
     return max((after - before for before, after in itertools.pairwise(starts)), default=1)
 
 
+def _most(ids: Any) -> int:
+    """Return how often the commonest id occurs, with one more for the share that it has in its bag."""
+    return int(ids.bincount().max()) + 1 if ids.numel() else 1
+
+
 AVERAGES: dict[str, Callable[..., int]] = {
     "avg_pool2d": lambda x, kernel, *others: math.prod(_square(kernel, 2)),
     "avg_pool3d": lambda x, kernel, *others: math.prod(_square(kernel, 3)),
@@ -79,6 +84,8 @@ AVERAGES: dict[str, Callable[..., int]] = {
     "_adaptive_avg_pool3d": lambda x, size: _window(x.shape[-3:], size),
     "_adaptive_avg_pool3d_backward": lambda grad, x: _window(x.shape[-3:], grad.shape[-3:]),
     "_embedding_bag": lambda weight, ids, offsets, *others: 0 if len(others) > 1 and others[1] == 2 else _longest(offsets, len(ids)),
+    "_embedding_bag_backward": lambda grad, ids, *others: _most(ids),
+    "_embedding_bag_dense_backward": lambda grad, ids, *others: _most(ids),
     "cumprod": lambda x, dim, *others: x.shape[dim] if x.dim() else 1,
     "index_reduce": lambda x, dim, index, source, kind: 0 if kind.startswith("am") else len(index) + 1,
     "prod": lambda x, *dim: (x.shape[dim[0]] if x.dim() else 1) if dim and dim[0] is not None else x.numel(),
@@ -91,9 +98,9 @@ AVERAGES: dict[str, Callable[..., int]] = {
 
 FUNCTIONS = _names(
     """
-    acos acosh angle asin asinh atan atan2 atanh bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 cos cosh digamma erf erfc erfinv exp
-    exp2 float_power hypot igamma igammac lgamma log log10 log2 mvlgamma polygamma pow sigmoid sin sinh special_erfcx special_i0 special_i0e
-    special_i1 special_i1e special_log_ndtr special_ndtri special_zeta tan tanh zeta
+    acos acosh angle asin asinh atan atan2 atanh bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 cos cosh erf erfc erfinv exp exp2
+    float_power hypot igamma igammac log log10 log2 mvlgamma pow sigmoid sin sinh special_erfcx special_i0 special_i0e special_i1 special_i1e
+    special_log_ndtr special_ndtri tan tanh zeta
     """
 )
 """Elementary functions."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from crosscheck.arithmetic import ELEMENTARY
 from crosscheck.frameworks.pytorch_interpolation import INTERPOLATIONS, interpolated
 from crosscheck.frameworks.pytorch_linear_algebra import STABLE, Perturbing, of_perturbed, reflected
 
@@ -53,9 +54,18 @@ def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], 
     sizes = log_probs.abs().nan_to_num(0.0, 0.0, 0.0).amax(-1, keepdim=True).cumsum(0)
     given = [*args[:place], noise.by_terms(log_probs, sizes, 2), *args[place + 1 :]]
     if place:
-        given[6] = noise.relatively(args[6], math.sqrt(steps))
-    results = func(*given, **kwargs)
-    return tuple(noise.relatively(value, 1) for value in results) if isinstance(results, tuple) else noise.relatively(results, 1)
+        # Where no alignment leads the logarithm is minus infinity.
+        possible = args[6].isfinite()
+        given[6] = noise.relatively(args[6].where(possible, 0.0), math.sqrt(steps)).where(possible, args[6])
+        return noise.relatively(func(*given, **kwargs), 1)
+    loss, logarithms = func(*given, **kwargs)
+    return noise.relatively(loss, 1), logarithms
+
+
+def _of_rounded_arguments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Perturb a function that is found by recurrences and reflections: for arguments that are rounded, near a root of it, too."""
+    given = [noise.relatively(value, 2) for value in args]
+    return noise.relatively(func(*given, **kwargs), ELEMENTARY)
 
 
 RULES: dict[str, Rule] = {
@@ -65,6 +75,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("linalg_householder_product", "ormqr"), reflected),
     **dict.fromkeys(("fmod", "remainder"), _remainder),
     **dict.fromkeys(("_ctc_loss", "_ctc_loss_backward"), _alignments),
+    **dict.fromkeys(("digamma", "lgamma", "polygamma", "special_zeta"), _of_rounded_arguments),
     "logcumsumexp": _running_logarithm,
 }
 """By name."""

@@ -89,7 +89,8 @@ def _axis_taps(size: int, coordinate: torch.Tensor, mode: int, padding: int, ali
         position, turned = _folded(position, size, padding, aligned)
         factor = factor * turned
     start = position.round() if mode == _NEAREST else position.floor()
-    part = position - start
+    # Whole numbers do not round; far outside it does not matter where.
+    part, whole = position - start, start.nan_to_num(-1.0).clamp(-size - 4, 2 * size + 4).long()
     one, zero = torch.ones_like(part), torch.zeros_like(part)
     if mode == _NEAREST:
         offsets, weights, slopes = [0], [one], [zero]
@@ -101,11 +102,10 @@ def _axis_taps(size: int, coordinate: torch.Tensor, mode: int, padding: int, ali
         offsets, weights, slopes = [0, 1], [1 - part, part], [-one, one]
     taps = []
     for offset, weight, slope in zip(offsets, weights, slopes, strict=True):
-        index = start + offset
+        index = whole + offset
         if mode == _CUBIC:
-            index = _folded(index, size, padding, aligned)[0]
-        present = (index >= 0) & (index <= size - 1)
-        taps.append(_Tap(index.nan_to_num(-1.0).clamp(0, size - 1).round().long(), present, weight, slope * factor))
+            index = _folded(index.to(part.dtype), size, padding, aligned)[0].round().long()
+        taps.append(_Tap(index.clamp(0, size - 1), (index >= 0) & (index < size), weight, slope * factor))
     return taps
 
 
@@ -122,7 +122,7 @@ def _folded(position: torch.Tensor, size: int, padding: int, aligned: bool) -> t
         distance = (position - low).abs()
         rounds = (distance / span).floor()
         within = distance - rounds * span
-        even = rounds % 2 == 0
+        even = rounds.long() % 2 == 0
         turned = torch.where(position < low, -one, one) * torch.where(even, one, -one)
         position = torch.where(even, within + low, span - within + low)
     inside = (position > 0) & (position < size - 1)
