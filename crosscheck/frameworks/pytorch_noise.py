@@ -80,7 +80,7 @@ class Noise(TorchDispatchMode):
         kwargs = kwargs or {}
         if _is_random(func):
             raise RefusedError(f"it is random itself ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
-        exact = (name in EXACT and not _has_modulus(name, args)) or func.is_view
+        exact = _is_exact(func, name, args)
         if exact and name not in FILLS:
             return func(*args, **kwargs)
         if "out" in kwargs:
@@ -119,7 +119,7 @@ class Noise(TorchDispatchMode):
             return self._added(result, name, args, kwargs)
         if name in ("mul", "div", "true_divide"):
             return self._multiplied(result, args if name == "mul" else args[1:2])
-        roundings = 2 if _has_modulus(name, args) else 0 if name in EXACT else ELEMENTARY if name in FUNCTIONS else 1
+        roundings = 0 if _is_exact(func, name, args) else ELEMENTARY if name in FUNCTIONS else 2 if _is_complex(args[0]) else 1
         if name == "pow" and not isinstance(args[1], torch.Tensor):
             roundings = OF_POWERS.get(float(args[1]), roundings)
         if not roundings:
@@ -276,9 +276,11 @@ def _is_complex(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_complex()
 
 
-def _has_modulus(name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether an operation that is exact for real numbers finds the modulus of complex ones."""
-    return name in ("abs", "sgn") and _is_complex(args[0])
+def _is_exact(func: Any, name: str, args: tuple[Any, ...]) -> bool:
+    """Return whether an operation rounds nothing; the modulus of a complex number does, and what is rounded to decimals."""
+    if func._overloadname.startswith("decimals") or (name in ("abs", "sgn") and _is_complex(args[0])):
+        return False
+    return name in EXACT or bool(func.is_view)
 
 
 def _number_of(counts: Any, fewer: int) -> Any:
@@ -303,7 +305,7 @@ def _replaced(given: Any, tensor: Callable[[torch.Tensor], torch.Tensor], number
     def one(value: Any, factor: bool) -> Any:
         if isinstance(value, torch.Tensor):
             return tensor(value) if value.is_floating_point() or value.is_complex() else value
-        return number(value) if isinstance(value, float) or factor else value
+        return number(value) if factor else value
 
     if isinstance(given, dict):
         return {key: one(value, key in ("alpha", "beta")) for key, value in given.items()}

@@ -25,12 +25,12 @@ EXACT = _names(
     empty_strided eq expand eye fill fill_tensor flip floor floor_divide fmax fmin frac frexp full full_like gather ge gt hardshrink_backward
     hardtanh hardtanh_backward index index_select isfinite isinf isnan item kthvalue le lift lift_fresh linspace logical_and logical_not logical_or
     logical_xor lt lu_unpack masked_fill masked_scatter masked_scatter_backward masked_select max max_pool2d_with_indices max_pool3d_with_indices
-    maximum median min minimum mode nan_to_num nanmedian narrow_copy ne neg new_empty new_empty_strided new_full new_ones new_zeros nextafter
-    nonzero ones ones_like permute_copy pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d relu repeat replication_pad1d
-    replication_pad2d replication_pad3d resize resize_as roll round scalar_tensor scatter searchsorted select_scatter set set_data set_source sgn
-    sign slice_scatter softshrink_backward sort squeeze stack swapaxes swapdims t threshold threshold_backward topk transpose tril tril_indices triu
-    triu_indices trunc unfold unsafe_split unsafe_split_with_sizes unsqueeze upsample_nearest1d upsample_nearest2d upsample_nearest3d view_of where
-    zero zeros zeros_like
+    maximum median min minimum mode nan_to_num nanmedian narrow_copy ne neg new_empty new_empty_strided new_full new_ones new_zeros nonzero ones
+    ones_like permute_copy pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d relu repeat replication_pad1d replication_pad2d
+    replication_pad3d resize resize_as roll round scalar_tensor scatter searchsorted select_scatter set set_data set_source sgn sign slice_scatter
+    softshrink_backward sort squeeze stack swapaxes swapdims t threshold threshold_backward topk transpose tril tril_indices triu triu_indices trunc
+    unfold unsafe_split unsafe_split_with_sizes unsqueeze upsample_nearest1d upsample_nearest2d upsample_nearest3d view_of where zero zeros
+    zeros_like
     """
 )
 """Operations whose every result is one of the operands' numbers, a constant or a decision. Views are recognised by their signature."""
@@ -110,7 +110,7 @@ OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
 
 FILLS = _names(
     """
-    clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor where
+    clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor threshold where
     """
 )
 """Exact operations that may write a number of the code's into a result."""

@@ -44,7 +44,7 @@ def _running_logarithm(noise: Perturbing, func: Any, name: str, args: tuple[Any,
 def _remainder(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Perturb a remainder as what is left of a difference; where nothing is taken away nothing rounds."""
     result = func(*args, **kwargs)
-    return noise.by_terms(result, abs(args[0]) * (result != args[0]), math.sqrt(2))
+    return noise.by_terms(result, (abs(args[0]) + result.abs()) * (result != args[0]), math.sqrt(2))
 
 
 def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -64,7 +64,8 @@ def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], 
 
 def _of_rounded_arguments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Perturb a function that is found by recurrences and reflections: for arguments that are rounded, near a root of it, too."""
-    given = [noise.relatively(value, 2) for value in args]
+    # The order of a polygamma function, which comes first, is a whole number.
+    given = [*args[:-1], noise.relatively(args[-1], 2)] if name == "polygamma" else [noise.relatively(value, 2) for value in args]
     return noise.relatively(func(*given, **kwargs), ELEMENTARY)
 
 
