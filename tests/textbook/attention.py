@@ -30,6 +30,10 @@ class SelfAttention:
         exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
         return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
+    def scores(self, queries: Array, keys: Array) -> Array:
+        """Return the product of each query with each key."""
+        return np.asarray(queries @ keys.transpose(0, 1, 3, 2))
+
     def _split(self, x: Array) -> Array:
         """Return ``(batch, heads, time, size of a head)``."""
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(0, 2, 1, 3)
@@ -42,7 +46,7 @@ class SelfAttention:
         self._x = x
         self._q, self._k, self._v = map(self._split, np.split(x @ self.params["in_proj_weight"].T + self.params["in_proj_bias"], 3, axis=2))
         self._scale = x.dtype.type(1 / math.sqrt(self._q.shape[-1]))
-        scores = (self._q * self._scale) @ self._k.transpose(0, 1, 3, 2)
+        scores = self.scores(self._q * self._scale, self._k)
         if self.causal:
             scores = np.where(np.tri(scores.shape[-1], dtype=bool), scores, -np.inf).astype(x.dtype)
         self._p = self.softmax(scores)

@@ -244,11 +244,12 @@ class PairwiseDistance:
     def forward(self, x: Array) -> Array:
         """Return the distances of ``(batch, 2, size)``."""
         self._difference = x[:, 0] - x[:, 1] + x.dtype.type(self.eps)
-        self._norm = self.norm(self._difference)
+        self._norm = self.distance(x[:, 0], x[:, 1])
         return self._norm
 
-    def norm(self, difference: Array) -> Array:
+    def distance(self, a: Array, b: Array) -> Array:
         """Return the root of the sum of squares, whose largest is taken out: no square leaves the range."""
+        difference = a - b + a.dtype.type(self.eps)
         largest = np.abs(difference).max(axis=1, keepdims=True)
         shares = difference / np.where(largest > 0, largest, 1).astype(difference.dtype)
         return np.asarray(largest[:, 0] * np.sqrt(np.square(shares).sum(axis=1)))

@@ -1,4 +1,4 @@
-"""Recurrent layers over ``(batch, time, features)``, unrolled, with back-propagation through time; the output is all outputs, then the last states."""
+"""Recurrent layers over ``(batch, time, features)``, unrolled, back-propagated through time; they return all outputs, then the last states."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Recurrent:
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient, from the last step to the first."""
-        samples, time, _ = self._x.shape
+        time = self._x.shape[1]
         columns = np.split(grad_output, time + self.states, axis=1)
         outputs, grads = columns[:time], tuple(columns[time:])
         grad_input = np.zeros_like(self._x)

@@ -1,4 +1,4 @@
-"""Normalisation by the sample's own mean and variance, which are taken over some of its axes: layers, groups, instances; and by the root mean square."""
+"""Normalisation by a sample's own mean and variance, over some of its axes: layers, groups, instances; and by the root mean square."""
 
 from __future__ import annotations
 
@@ -78,10 +78,6 @@ class LayerNorm(Standardised):
         """Return a group for each position."""
         return x.reshape(*x.shape[: x.ndim - self.params["weight"].ndim], -1)
 
-    def forward(self, x: Array) -> Array:
-        """Return the normalised numbers; a group may span several axes."""
-        return super().forward(x)
-
     def affine(self, value: Array, x: Array) -> Array:
         """Return it as it is: it has the last axes."""
         return value
@@ -148,9 +144,13 @@ class RMSNorm:
         """Return the mean of the squares of each row."""
         return np.asarray(np.square(x).mean(axis=-1, keepdims=True))
 
+    def inverse_root(self, square: Array) -> Array:
+        """Return 1 / sqrt(v)."""
+        return np.asarray(1 / np.sqrt(square))
+
     def forward(self, x: Array) -> Array:
         """Return w x / rms."""
-        self._inverse = 1 / np.sqrt(self.mean_square(x) + x.dtype.type(self.eps))
+        self._inverse = self.inverse_root(self.mean_square(x) + x.dtype.type(self.eps))
         self._hat = x * self._inverse
         return self._hat * self.params["weight"]
 
@@ -177,7 +177,11 @@ class LocalResponseNorm:
     def _neighbours(self, values: Array, before: int) -> Array:
         """Return sums over neighbouring channels, so many of them before each one."""
         pad = [(0, 0), (before, self.size - 1 - before), *[(0, 0)] * (values.ndim - 2)]
-        return np.asarray(np.lib.stride_tricks.sliding_window_view(np.pad(values, pad), self.size, axis=1).sum(axis=-1))
+        return self.sums(np.pad(values, pad))
+
+    def sums(self, padded: Array) -> Array:
+        """Return the sum of each window of channels."""
+        return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, self.size, axis=1).sum(axis=-1))
 
     def forward(self, x: Array) -> Array:
         """Return the quotient."""
@@ -190,3 +194,24 @@ class LocalResponseNorm:
         power = self._base**-self.beta
         through = self._neighbours(grad_output * (self._x * power) / self._base, (self.size - 1) // 2)
         return np.asarray(grad_output * power - 2 * self.alpha * self.beta / self.size * self._x * through)
+
+
+class RowMean:
+    """The mean of each row."""
+
+    def forward(self, x: Array) -> Array:
+        """Return ``(batch,)``."""
+        self._shape = x.shape
+        return np.asarray(self.total(x) / self.count(x), dtype=x.dtype)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return each row's cotangent, divided by the number of columns."""
+        return np.repeat(grad_output[:, None] / grad_output.dtype.type(self._shape[1]), self._shape[1], axis=1)
+
+    def total(self, x: Array) -> Array:
+        """Return the sum of each row."""
+        return np.asarray(x.sum(axis=1))
+
+    def count(self, x: Array) -> Array:
+        """Return the number of columns."""
+        return np.asarray(x.shape[1], dtype=x.dtype)

@@ -67,10 +67,29 @@ SEQUENCE = (3, 5, 8)
 _ACTIVATIONS = [
     *(
         _plain(name, ROWS_OF_NUMBERS)
-        for name in (
-            "CELU ELU GELU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU ReLU ReLU6 SELU SiLU Sigmoid Softplus "
-            "Softshrink Softsign Tanh Tanhshrink"
-        ).split()
+        for name in [
+            "CELU",
+            "ELU",
+            "GELU",
+            "Hardshrink",
+            "Hardsigmoid",
+            "Hardswish",
+            "Hardtanh",
+            "LeakyReLU",
+            "LogSigmoid",
+            "Mish",
+            "PReLU",
+            "ReLU",
+            "ReLU6",
+            "SELU",
+            "SiLU",
+            "Sigmoid",
+            "Softplus",
+            "Softshrink",
+            "Softsign",
+            "Tanh",
+            "Tanhshrink",
+        ]
     ),
     _plain("CELU", ROWS_OF_NUMBERS, 0.7, how="alpha 0.7"),
     _plain("ELU", ROWS_OF_NUMBERS, 1.7, how="alpha 1.7"),
@@ -117,8 +136,18 @@ _POOLING = [
     _plain("LPPool1d", LINE, 2, 3),
     _plain("LPPool2d", PLANE, 2, (3, 2)),
     _plain("LPPool3d", SPACE, 2, 2),
-    Row("FractionalMaxPool2d", lambda: nn.FractionalMaxPool2d(2, output_ratio=0.6, _random_samples=numbers(2, 4, 2).sigmoid()), PLANE, fixed_batch=True),
-    Row("FractionalMaxPool3d", lambda: nn.FractionalMaxPool3d(2, output_ratio=0.6, _random_samples=numbers(2, 2, 3).sigmoid()), SPACE, fixed_batch=True),
+    Row(
+        "FractionalMaxPool2d",
+        lambda: nn.FractionalMaxPool2d(2, output_ratio=0.6, _random_samples=numbers(2, 4, 2).sigmoid()),
+        PLANE,
+        fixed_batch=True,
+    ),
+    Row(
+        "FractionalMaxPool3d",
+        lambda: nn.FractionalMaxPool3d(2, output_ratio=0.6, _random_samples=numbers(2, 2, 3).sigmoid()),
+        SPACE,
+        fixed_batch=True,
+    ),
     *(
         Row(f"MaxUnpool{axes}d", lambda axes=axes: Alone(getattr(nn, f"MaxUnpool{axes}d")(2), _pooled(axes)), shape)  # type: ignore[misc]
         for axes, shape in ((1, (3, 4, 8)), (2, (2, 3, 6, 4)), (3, (2, 2, 4, 4, 2)))
@@ -178,7 +207,11 @@ def _encoder(**options: Any) -> nn.Module:
 
 
 _TRANSFORMERS = [
-    Row("MultiheadAttention", lambda: Alone(nn.MultiheadAttention(8, 2, batch_first=True), lambda own, x: own(x, x, x, need_weights=False)[0]), SEQUENCE),
+    Row(
+        "MultiheadAttention",
+        lambda: Alone(nn.MultiheadAttention(8, 2, batch_first=True), lambda own, x: own(x, x, x, need_weights=False)[0]),
+        SEQUENCE,
+    ),
     Row(
         "MultiheadAttention",
         lambda: Alone(nn.MultiheadAttention(8, 2, batch_first=True), lambda own, x: own(x, x, x, attn_mask=_causal(5), need_weights=False)[0]),
@@ -293,7 +326,8 @@ _NO_LAYER = "holds or is the base of other modules and computes nothing itself"
 _WHOLE_INPUT = "its input is whole numbers, which a pair of one floating-point input does not have"
 LEFT_OUT: Mapping[str, str] = {
     **dict.fromkeys(
-        "Container Module ModuleDict ModuleList ParameterDict ParameterList RNNBase RNNCellBase Sequential DataParallel".split(), _NO_LAYER
+        ["Container", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "RNNBase", "RNNCellBase", "Sequential", "DataParallel"],
+        _NO_LAYER,
     ),
     **dict.fromkeys(["Embedding", "EmbeddingBag"], _WHOLE_INPUT),
     "NLLLoss2d": "the old name of NLLLoss, which warns and does nothing else",
@@ -307,7 +341,7 @@ LEFT_OUT: Mapping[str, str] = {
 
 IN_EVALUATION: Mapping[str, str] = {
     **dict.fromkeys(
-        "AlphaDropout Dropout Dropout1d Dropout2d Dropout3d FeatureAlphaDropout RReLU".split(),
+        ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout", "RReLU"],
         "draws random numbers in training; the mask of a plain Dropout is judged in tests of their own",
     ),
     "SyncBatchNorm": "trains on GPUs alone",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from textbook import attention, curves, distances, recurrent, spatial, standardised
 
-
 from crosscheck.arithmetic import Array
 from crosscheck.operation import Call
 from right_ways.modules import table
@@ -108,6 +107,10 @@ def way_of(make: Callable[[], Any]) -> Way:
         if names:
             layer.params.update({own: call.params[name].copy() for own, name in names.items()})
         output, grad_input = layer.forward(call.x), layer.backward(call.grad_output)
-        return {"output": np.asarray(output), "grad_input": np.asarray(grad_input), **{f"{name}.grad": layer.grads[own] for own, name in names.items()}}
+        return {
+            "output": np.asarray(output),
+            "grad_input": np.asarray(grad_input),
+            **{f"{name}.grad": layer.grads[own] for own, name in names.items()},
+        }
 
     return way
