@@ -56,6 +56,8 @@ class Prepared:
         Why the subject cannot be judged in evaluation mode; empty where it can.
     evaluates : bool
         Whether both sides are in evaluation mode, as :attr:`evaluating` puts them.
+    benches : dict
+        What contracts are tried on, by precision and seed, once it was drawn.
     """
 
     pair: Pair
@@ -70,6 +72,7 @@ class Prepared:
     buffers: Mapping[str, Shape] = field(default_factory=dict)
     no_evaluation: str = ""
     evaluates: bool = False
+    benches: dict[tuple[str, int], Any] = field(default_factory=dict, compare=False, repr=False)
 
     def shapes_for(self, family: Family) -> list[Shape]:
         """Return the shapes that values are judged on: the declared ones, and on normal inputs those derived from them."""
@@ -90,12 +93,12 @@ class Prepared:
     def evaluating(self) -> Prepared:
         """The same pair with both sides in evaluation mode."""
         references = [reference.evaluating for reference in self.references]
-        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True)
+        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True, benches={})
 
     @property
     def stateless(self) -> Prepared:
         """The same pair without its running statistics: of a file that holds one mode there is no more."""
-        return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={})
+        return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
 
     def arithmetic(self, dtype: str) -> Arithmetic:
         """Return the subject's arithmetic in a precision."""

@@ -49,7 +49,7 @@ class Rounding:
     flushed: Any = 0.0
 
 
-def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any) -> tuple[list[Any], Any]:
+def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any, infinite: bool = False) -> tuple[list[Any], Any]:
     """Return a program's results, every elementary one on the way perturbed, and the largest absolute number on the way.
 
     Parameters
@@ -60,13 +60,15 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
     rounding : Rounding
     numbers : array of shape (n,)
         Random, of mean 0 and variance 1; n is what :func:`count` says.
+    infinite : bool
+        Whether what it is given may be infinite, as a masked score is.
 
     Raises
     ------
     RefusedError
         If a primitive draws random numbers itself, or nothing is known of how it rounds.
     """
-    run = _Run(rounding, Numbers(numbers))
+    run = _Run(rounding, Numbers(numbers), infinite or _holds_infinity(program))
     results = run.closed(program, values)
     return results, run.largest()
 
@@ -97,7 +99,9 @@ class Numbers:
 class _Run:
     rounding: Rounding
     numbers: Numbers
+    infinite: bool = False
     seen: list[Any] = field(default_factory=list)
+    operands: Sequence[Any] = ()
 
     def largest(self) -> Any:
         # One reduction of everything: one for each result takes twice as long to compile as the perturbed program itself.
@@ -137,6 +141,7 @@ class _Run:
         results = list(results) if equation.primitive.multiple_results else [results]
         if name in EXACT or not any(_is_result(value) for value in results):
             return results
+        self.operands = [value for value in values if _is_result(value)]
         return [self._rounded(equation, name, values, value) for value in results]
 
     def _rounded(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
@@ -154,7 +159,7 @@ class _Run:
             if name == "integer_pow":
                 return self._scaled(result, OF_POWERS.get(equation.params["y"], ELEMENTARY))
             if name in FUNCTIONS:
-                return self._moved_from_zero(self._scaled(result, ELEMENTARY))
+                return self._moved_from_zero(self._scaled(result, ELEMENTARY), values[0])
         raise RefusedError(
             f"nothing is known of how JAX's {name} rounds in {result.dtype}; write it out in elementary operations, "
             "or give crosscheck.frameworks.jax.JaxOracle a rounding that is known"
@@ -168,7 +173,7 @@ class _Run:
 
         def step(carry: Any, given: Any) -> Any:
             own, row = given
-            results, largest = perturbed(params["jaxpr"], [*fixed, *carry, *row], self.rounding, own)
+            results, largest = perturbed(params["jaxpr"], [*fixed, *carry, *row], self.rounding, own, self.infinite)
             return results[:carried], (results[carried:], largest)
 
         carry, (stacked, largest) = lax.scan(step, start, (numbers, rows), length=params["length"], reverse=params["reverse"])
@@ -180,7 +185,7 @@ class _Run:
         numbers = [self.numbers.deal((count(branch),)) for branch in branches]
 
         def way(branch: core.ClosedJaxpr, own: Any) -> Any:
-            return lambda *given: perturbed(branch, given, self.rounding, own)
+            return lambda *given: perturbed(branch, given, self.rounding, own, self.infinite)
 
         results, largest = lax.switch(values[0], [way(branch, own) for branch, own in zip(branches, numbers, strict=True)], *values[1:])
         self.seen.append(largest[None])
@@ -215,9 +220,10 @@ class _Run:
         moved = jnp.abs(self._random(value) * size * roundings + value) * jnp.sign(value)
         return self._noted(jnp.where(jnp.isfinite(value), moved, value))
 
-    def _moved_from_zero(self, value: Any) -> Any:
-        """Perturb what an elementary function made of numbers at which it may underflow, 0 included."""
-        return value + jnp.copysign(jnp.abs(self._random(value)) * self.rounding.flushed, value)
+    def _moved_from_zero(self, value: Any, of: Any) -> Any:
+        """Perturb what an elementary function made of numbers at which it may underflow, 0 included; of an infinity it makes exactly 0."""
+        moved = value + jnp.copysign(jnp.abs(self._random(value)) * self.rounding.flushed, value)
+        return jnp.where(jnp.isinf(of), value, moved) if self.infinite and of.shape == value.shape else moved
 
     def _number(self, value: Any) -> Any:
         """Return a number of the code's own, rounded where float32 cannot represent it."""
@@ -234,8 +240,25 @@ class _Run:
         return self.numbers.deal(value.shape)
 
     def _noted(self, value: Any) -> Any:
-        self.seen.append(value.ravel())
+        counted = value
+        if self.infinite:
+            of_infinity = jnp.any(jnp.stack([jnp.isinf(operand).any() for operand in self.operands]))
+            counted = jnp.where(of_infinity & jnp.isinf(value), 0.0, value)
+        self.seen.append(counted.ravel())
         return value
+
+
+def _holds_infinity(program: Any) -> bool:
+    """Return whether a program has an infinite number of its own, the programs inside it included."""
+    closed = isinstance(program, core.ClosedJaxpr)
+    numbers = list(program.consts) if closed else []
+    inside = []
+    for equation in (program.jaxpr if closed else program).eqns:
+        numbers += [atom.val for atom in equation.invars if isinstance(atom, core.Literal)]
+        parts = [part for value in equation.params.values() for part in (value if isinstance(value, list | tuple) else [value])]
+        inside += [part for part in parts if isinstance(part, core.ClosedJaxpr | core.Jaxpr)]
+    known = [number for number in numbers if not isinstance(number, jax.core.Tracer) and np.asarray(number).dtype.kind == "f"]
+    return any(bool(np.isinf(number).any()) for number in known) or any(map(_holds_infinity, inside))
 
 
 def _is_result(value: Any) -> bool:

@@ -32,6 +32,8 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.arithmetic import ELEMENTARY
+from crosscheck.frameworks.pytorch_batched import NotBatchedError
+from crosscheck.frameworks.pytorch_jitter import STEP, random_like
 from crosscheck.frameworks.pytorch_operations import AVERAGES, EXACT, FILLS, FUNCTIONS, OF_POWERS, PRODUCTS, SUMS, is_known
 from crosscheck.frameworks.pytorch_steps import STEPS
 from crosscheck.operation import RefusedError
@@ -50,16 +52,20 @@ class Noise(TorchDispatchMode):
         What a result may lose besides, however small it is.
     flushed : float
         What an elementary function may lose: many give 0 where the right result is subnormal.
+    batch : int
+        So many runs are done at once, each with perturbations of its own; 0 for a single one.
 
     Raises
     ------
     RefusedError
         By an operation that is itself random: two runs of it are two results.
+    NotBatchedError
+        By a result that is the same in all runs of a batch.
     """
 
-    def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> None:
+    def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, batch: int = 0) -> None:
         super().__init__()
-        self._scale, self._underflow, self._flushed = scale, underflow, flushed
+        self._scale, self._underflow, self._flushed, self._batch = scale, underflow, flushed, batch
         self._generator = torch.Generator().manual_seed(seed)
         self._within: list[Any] = []
 
@@ -97,8 +103,7 @@ class Noise(TorchDispatchMode):
 
     def _pointwise(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb each result relative to itself."""
-        args, kwargs = tuple(self._rounded(value) for value in args), {key: self._rounded(value) for key, value in kwargs.items()}
-        result = func(*args, **kwargs)
+        result = self._of_rounded_numbers(func, args, kwargs)
         if name in ("add", "sub", "rsub"):
             return self._added(result, name, args, kwargs)
         if name in ("mul", "div", "true_divide"):
@@ -109,7 +114,7 @@ class Noise(TorchDispatchMode):
         if not roundings:
             return result
         result = _mapped(lambda value: self._scaled(value, roundings), result)
-        return _mapped(self._moved_from_zero, result) if name in FUNCTIONS else result
+        return _mapped(lambda value: self._moved_from_zero(value, args[0]), result) if name in FUNCTIONS else result
 
     def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._within.append(func)
@@ -174,29 +179,61 @@ class Noise(TorchDispatchMode):
         # An infinity, such as the logit of a position that is masked, stays what it is.
         return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
 
-    def _moved_from_zero(self, value: Any) -> Any:
-        """Perturb what an elementary function made of numbers at which it may underflow, 0 included."""
+    def _moved_from_zero(self, value: Any, of: Any) -> Any:
+        """Perturb what an elementary function made of numbers at which it may underflow, 0 included; of an infinity it makes exactly 0."""
         if not _is_result(value) or not value.numel() or float(value.abs().min()) * self._scale > self._flushed or not self._flushed:
             return value
-        return value + self._random(value).abs_().mul_(self._flushed).copysign_(value)
+        moved = value + self._random(value).abs_().mul_(self._flushed).copysign_(value)
+        return torch.where(of.isinf(), value, moved) if isinstance(of, torch.Tensor) and of.shape == value.shape else moved
 
     def _random(self, value: torch.Tensor) -> torch.Tensor:
-        # Drawn on the CPU: a seed means the same on every device.
-        return torch.randn(value.shape, generator=self._generator, dtype=torch.float64).to(value.device)
+        if self._batch and value.numel() % self._batch:
+            raise NotBatchedError(f"a tensor of shape {tuple(value.shape)} is the same in all {self._batch} runs")
+        return random_like(value, self._generator).mul_(STEP)
 
-    def _rounded(self, value: Any) -> Any:
-        """Return a number of the code's own, rounded if it has to be."""
-        if not isinstance(value, float) or ctypes.c_float(value).value == value or not math.isfinite(value):
+    def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return an operation's result, the numbers of the code's own that it takes rounded where they have to be."""
+        own = [value for value in (*args, *kwargs.values()) if _is_rounded(value)]
+        result = func(*args, **kwargs)
+        for number in own:
+            # To first order, so that each run of a batch has a number of its own.
+            other = number * (1 + self._scale)
+            moved = func(*(other if value is number else value for value in args), **{k: other if v is number else v for k, v in kwargs.items()})
+            result = _mapped_together(self._towards, result, moved)
+        return result
+
+    def _towards(self, value: Any, moved: Any) -> Any:
+        """Return a result moved at random as far as it moves with a number in the code."""
+        if not _is_result(value):
             return value
-        return value * (1 + self._scale * float(torch.randn((), generator=self._generator, dtype=torch.float64)))
+        runs = [axis for axis, length in enumerate(value.shape) if length == self._batch]
+        if not self._batch or len(runs) == 1:
+            xi = torch.randn([self._batch if axis in runs else 1 for axis in range(value.dim())], generator=self._generator, dtype=torch.float64)
+        else:
+            # Which axis are the runs is not to be seen: all move as far as is usual, one way or the other.
+            xi = torch.randint(0, 2, (), generator=self._generator, dtype=torch.float64).mul_(2).sub_(1)
+        return (moved - value).nan_to_num_(0.0, 0.0, 0.0).mul_(xi.to(value.device)).add_(value)
 
 
 class Largest(Noise):
-    """While this is entered, the largest number that PyTorch computes in float64 is noted; nothing is perturbed."""
+    """While this is entered, the largest number that PyTorch computes in float64 is noted; nothing is perturbed.
+
+    An infinity that comes of one that was given, as of a masked score, is right, and does not count.
+    """
 
     def __init__(self) -> None:
         super().__init__(0.0, 0)
-        self.value = 0.0
+        self.value = self.forward = 0.0
+        self._of_infinity = False
+
+    def mark(self) -> None:
+        """Note that what comes is the way back."""
+        self.forward = self.value
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation and note what it gives."""
+        self._of_infinity = any(_is_result(value) and bool(value.isinf().any()) for value in (*args, *(kwargs or {}).values()))
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
     def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
         return self._noted(value)
@@ -204,9 +241,13 @@ class Largest(Noise):
     def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
         return self._noted(value)
 
+    def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return func(*args, **kwargs)
+
     def _noted(self, value: Any) -> Any:
         if _is_result(value) and value.numel():
-            self.value = max(self.value, float(value.abs().nan_to_num(0.0).max()))
+            infinite = 0.0 if self._of_infinity else math.inf
+            self.value = max(self.value, float(value.abs().nan_to_num(0.0, infinite).max()))
         return value
 
 
@@ -230,6 +271,15 @@ def _is_result(value: Any) -> bool:
 def _rounds(factor: Any) -> bool:
     """Return whether multiplying by a number may round: not by zero or a power of two."""
     return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)
+
+
+def _is_rounded(value: Any) -> bool:
+    """Return whether something is a number in the code that float32 cannot represent."""
+    return isinstance(value, float) and math.isfinite(value) and ctypes.c_float(value).value != value
+
+
+def _mapped_together(function: Callable[[Any, Any], Any], result: Any, other: Any) -> Any:
+    return tuple(map(function, result, other)) if isinstance(result, tuple) else function(result, other)
 
 
 def _mapped(function: Callable[[Any], Any], result: Any) -> Any:
