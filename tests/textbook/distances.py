@@ -56,7 +56,7 @@ def _for(x: Array, fixed: Array) -> Array:
     return fixed[np.arange(len(x)) % len(fixed)].astype(x.dtype)
 
 
-class SquaredError(Beside):
+class SquaredDifference(Beside):
     """(x - y)**2."""
 
     def value(self, x: Array, y: Array) -> Array:
@@ -68,7 +68,7 @@ class SquaredError(Beside):
         return 2 * (x - y)
 
 
-class AbsoluteError(Beside):
+class AbsoluteDifference(Beside):
     """|x - y|."""
 
     def value(self, x: Array, y: Array) -> Array:

@@ -9,7 +9,7 @@ import torch
 from right_ways.modules.alone import Alone, beside, between, everything, numbers
 from textbook.attention import SelfAttention
 from textbook.convolution import Conv2d
-from textbook.distances import Beside, PairwiseDistance, SquaredError
+from textbook.distances import Beside, PairwiseDistance, SquaredDifference
 from textbook.linear import Linear
 from textbook.normalisation import BatchNorm
 from textbook.recurrent import LSTM
@@ -40,7 +40,7 @@ MEAN = Host(
     "mean of rows", RowMean, lambda kind: Pair(kind(), lambda x: torch.mean(x, 1), shapes=[(3, 2500)], framework="torch", name="mean of rows")
 )
 SQUARES = Host(
-    "squared error", SquaredError, lambda kind: Pair(kind(TARGET.numpy()), beside(nn.MSELoss(), TARGET), shapes=[(5, 7)], name="squared error")
+    "squared error", SquaredDifference, lambda kind: Pair(kind(TARGET.numpy()), beside(nn.MSELoss(), TARGET), shapes=[(5, 7)], name="squared error")
 )
 DISTANCE = Host("distance", PairwiseDistance, lambda kind: Pair(kind(), between(nn.PairwiseDistance()), shapes=[(4, 2, 6)], name="distance"))
 
@@ -197,7 +197,7 @@ class MeanMovedOnOneByOne(RowMean):
 
 
 @planted(SQUARES, at="output", cause="lower precision", hidden="a mean of 35 numbers is right to three digits, and a tolerance of 1e-2 passes")
-class LossesInHalf(SquaredError):
+class LossesByHalves(SquaredDifference):
     """The losses of single precision are stored in half precision before they are averaged."""
 
     def mean(self, losses: Array) -> Array:

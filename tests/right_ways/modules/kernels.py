@@ -16,7 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from crosscheck.arithmetic import Array
 from crosscheck.pair import Pair
-from right_ways.modules.table import Row
+from right_ways.modules.row import Row
 
 
 class Kernel:

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from crosscheck.families import Shape
-from right_ways.modules.alone import Alone, beside, between, everything, numbers, repeated, signs, whole
-
-
-@dataclass(frozen=True)
-class Row:
-    """A module and the shape of its input.
-
-    Attributes
-    ----------
-    of : str
-        Its name in ``torch.nn``.
-    make : callable
-        Makes the module, or one that calls it with a single tensor.
-    shape : tuple of int
-        Of the input, the batch first.
-    how : str
-        What tells the rows of one module apart.
-    labels : bool
-        Whether it is a loss that takes labels from whoever calls it.
-    fixed_batch : bool
-        Whether what is fixed is so for one size of a batch.
-    """
-
-    of: str
-    make: Callable[[], nn.Module]
-    shape: Shape
-    how: str = ""
-    labels: bool = False
-    fixed_batch: bool = False
-
-    @property
-    def name(self) -> str:
-        """The module and what tells its rows apart."""
-        return f"{self.of}, {self.how}" if self.how else self.of
+from right_ways.modules.alone import Alone, between, everything, numbers
+from right_ways.modules.losses import losses
+from right_ways.modules.row import Row
 
 
 def _plain(name: str, shape: Shape, *arguments: Any, how: str = "", **options: Any) -> Row:
@@ -53,11 +21,6 @@ def _plain(name: str, shape: Shape, *arguments: Any, how: str = "", **options: A
 
 def _evaluating(name: str, shape: Shape, *arguments: Any) -> Row:
     return Row(name, lambda: getattr(nn, name)(*arguments).eval(), shape, "evaluation")
-
-
-def _loss(name: str, *targets: torch.Tensor, how: str = "", shape: Shape = (5, 7), **options: Any) -> Row:
-    """Return a loss beside fixed targets."""
-    return Row(name, lambda: beside(getattr(nn, name)(**options), *targets), shape, how)
 
 
 LINE, PLANE, SPACE = (3, 4, 9), (2, 4, 7, 6), (2, 2, 5, 4, 6)
@@ -256,55 +219,6 @@ _LINEAR = [
     _evaluating("Dropout3d", SPACE),
 ]
 
-TARGET = numbers(5, 7)
-SHARE = numbers(5, 7).sigmoid()
-SIGNS = 2.0 * whole(2, 5, 7) - 1.0
-
-
-def _probabilities(own: Any, x: torch.Tensor) -> torch.Tensor:
-    """Return the binary cross-entropy of probabilities between a quarter and three quarters: its logarithm is cut off where they are 0 or 1."""
-    return own(0.25 + torch.sigmoid(x) / 2, repeated(SHARE, x))
-
-
-def _ctc(own: Any, x: torch.Tensor) -> torch.Tensor:
-    """Return the loss of ``(batch, time, classes)`` logits for three labels a sample."""
-    samples, time, _ = x.shape
-    labels = repeated(1 + whole(5, 4, 3), x)
-    lengths = torch.full((samples,), time), torch.full((samples,), labels.shape[1])
-    return own(x.log_softmax(-1).transpose(0, 1), labels, *lengths)
-
-
-_LOSSES = [
-    _loss("L1Loss", TARGET),
-    _loss("MSELoss", TARGET),
-    _loss("SmoothL1Loss", TARGET, beta=0.5),
-    _loss("HuberLoss", TARGET, delta=0.75),
-    _loss("KLDivLoss", SHARE, reduction="batchmean"),
-    _loss("PoissonNLLLoss", TARGET.abs(), how="of logarithms"),
-    _loss("GaussianNLLLoss", TARGET, 0.5 + SHARE),
-    _loss("BCEWithLogitsLoss", SHARE),
-    Row("BCELoss", lambda: Alone(nn.BCELoss(), _probabilities), (5, 7)),
-    _loss("SoftMarginLoss", SIGNS),
-    _loss("HingeEmbeddingLoss", SIGNS),
-    _loss("MultiLabelSoftMarginLoss", whole(2, 5, 7).float()),
-    _loss("MultiLabelMarginLoss", torch.tensor([[3, 0, -1, 1, 2, 4, 6], [1, -1, 0, 2, 3, 4, 5]]).repeat(3, 1)[:5]),
-    Row("CosineEmbeddingLoss", lambda: between(nn.CosineEmbeddingLoss(0.1), signs(5)), (5, 2, 6)),
-    Row("MarginRankingLoss", lambda: between(nn.MarginRankingLoss(0.5), signs(5, 6)), (5, 2, 6)),
-    Row("TripletMarginLoss", lambda: between(nn.TripletMarginLoss()), (5, 3, 6)),
-    Row("TripletMarginWithDistanceLoss", lambda: between(nn.TripletMarginWithDistanceLoss(distance_function=nn.CosineSimilarity(1))), (5, 3, 6)),
-    Row("CTCLoss", lambda: Alone(nn.CTCLoss(), _ctc), (4, 8, 6)),
-    Row("CrossEntropyLoss", nn.CrossEntropyLoss, (5, 7), labels=True),
-    Row("CrossEntropyLoss", lambda: beside(nn.CrossEntropyLoss(label_smoothing=0.1, weight=None), whole(7, 5)), (5, 7), "smoothed"),
-    Row("CrossEntropyLoss", lambda: beside(nn.CrossEntropyLoss(), whole(4, 3, 5)), (3, 4, 5), "of sequences"),
-    Row("NLLLoss", nn.NLLLoss, (5, 7), labels=True),
-    Row("MultiMarginLoss", nn.MultiMarginLoss, (5, 7), labels=True),
-    Row("LinearCrossEntropyLoss", lambda: beside(nn.LinearCrossEntropyLoss(6, 4), whole(4, 5)), (5, 6)),
-    Row(
-        "AdaptiveLogSoftmaxWithLoss",
-        lambda: Alone(nn.AdaptiveLogSoftmaxWithLoss(8, 10, [4, 7], 2.0), lambda own, x: own(x, repeated(whole(10, 6), x)).loss),
-        (6, 8),
-    ),
-]
 
 ROWS: Mapping[str, Row] = {
     row.name: row
@@ -317,7 +231,7 @@ ROWS: Mapping[str, Row] = {
         *_RECURRENT,
         *_TRANSFORMERS,
         *_LINEAR,
-        *_LOSSES,
+        *losses(),
     )
 }
 """By name."""
@@ -347,3 +261,11 @@ IN_EVALUATION: Mapping[str, str] = {
     "SyncBatchNorm": "trains on GPUs alone",
 }
 """Modules that have a row in evaluation alone, each with the reason."""
+
+REFUSED: Mapping[str, str] = {
+    "RReLU, evaluation": "it is random itself",
+    "CrossMapLRN2d": "refuses an input",
+    "CTCLoss": "out of range by theory",
+    **{f"AdaptiveMaxPool{axes}d": "refuses an input" for axes in (1, 2, 3)},
+}
+"""Rows that no check can judge yet, each with what is said of it: their operations cannot be perturbed, or hold infinities inside."""

@@ -10,7 +10,7 @@ from textbook import attention, curves, distances, recurrent, spatial, standardi
 
 from crosscheck.arithmetic import Array
 from crosscheck.operation import Call
-from right_ways.modules import table
+from right_ways.modules.losses import share, sides, target
 from right_ways.modules.table import ROWS
 from right_ways.task import Results, Way
 
@@ -28,7 +28,7 @@ def _beside(kind: Callable[..., Any], *targets: Any, **options: Any) -> Callable
     return lambda: kind(*(target.numpy() for target in targets), **options)
 
 
-TARGET, SHARE, SIGNS = table.TARGET, table.SHARE, table.SIGNS
+TARGET, SHARE, SIGNS = target(), share(), sides()
 
 WRITTEN: Mapping[str, Callable[[], Any]] = {
     "CELU": curves.CELU,
@@ -36,7 +36,6 @@ WRITTEN: Mapping[str, Callable[[], Any]] = {
     "ELU, alpha 1.7": lambda: curves.ELU(1.7),
     "GLU": curves.GLU,
     "Hardshrink": curves.Hardshrink,
-    "Hardsigmoid": curves.Hardsigmoid,
     "Hardswish": curves.Hardswish,
     "Hardtanh": curves.Hardtanh,
     "LogSigmoid": curves.LogSigmoid,
@@ -83,8 +82,8 @@ WRITTEN: Mapping[str, Callable[[], Any]] = {
     "PixelShuffle": lambda: spatial.PixelShuffle(2),
     "CosineSimilarity": distances.CosineSimilarity,
     "PairwiseDistance": distances.PairwiseDistance,
-    "L1Loss": _beside(distances.AbsoluteError, TARGET),
-    "MSELoss": _beside(distances.SquaredError, TARGET),
+    "L1Loss": _beside(distances.AbsoluteDifference, TARGET),
+    "MSELoss": _beside(distances.SquaredDifference, TARGET),
     "SmoothL1Loss": _beside(distances.SmoothL1, TARGET, beta=0.5),
     "HuberLoss": _beside(distances.Huber, TARGET, beta=0.75),
     "KLDivLoss": _beside(distances.KullbackLeibler, SHARE),
