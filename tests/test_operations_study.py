@@ -207,6 +207,7 @@ def test_samples_own_numbers_are_kept_where_others_are_refused() -> None:
 REFUSED: dict[str, tuple[Callable[..., Any], Any, str]] = {
     "random": (nn.functional.dropout, numbers(5), "it draws random numbers"),
     "sparse": (torch.sum, numbers(5, 5).detach().to_sparse().requires_grad_(), "it takes sparse tensors"),
+    "sparse on the way": (lambda x: x.to_sparse().to_dense(), numbers(5, 5), "it is sparse on the way"),
     "another precision": (lambda x: x.double(), numbers(5), "of numbers of float32 it makes numbers of float64"),
     "no gradient": (lambda x: x.detach(), numbers(5), "PyTorch does not differentiate it"),
     "whole numbers": (lambda x: x.long(), numbers(5), "none of its results is of floats"),

@@ -98,7 +98,7 @@ def by_autograd(
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    array: Array = np.array(tensor.detach().numpy())
+    array: Array = np.array(tensor.detach().numpy(force=True))
     return array
 
 
