@@ -154,7 +154,7 @@ def page(facts: Facts) -> str:
     for sheet in sheets(facts):
         parts += [f"## {sheet[0][0].upper()}{sheet[0][1:]}", _markdown(sheet)]
     parts += ["## What is not judged", _list(_unjudged(facts)) or "Everything is."]
-    parts += ["## Where JAX is known to differ", _list(_named(facts)) or "Nowhere."]
+    parts += ["## What is known to differ", _list(_named(facts)) or "Nothing."]
     parts += ["## False alarms", _list(facts["alarms"]) or "None."]
     parts += ["## Faults above four times the tolerance that are not seen", _list(facts["faults"]["unseen"]) or "None."]
     parts += ["## Every operation", _wrapped(_TABLE), _markdown(table), _wrapped(_measured(facts))]
@@ -183,7 +183,7 @@ def _unjudged(facts: Facts) -> list[str]:
 
 
 def _named(facts: Facts) -> list[str]:
-    """Return a line for each reason why JAX differs."""
+    """Return a line for each reason why another version differs."""
     return [f"{reason}: {', '.join(f'{name} ({count:,})' for name, count in names.items())}" for reason, names in facts["named"].items()]
 
 
