@@ -177,7 +177,7 @@ _TRANSFORMERS = [
     ),
     Row(
         "MultiheadAttention",
-        lambda: Alone(nn.MultiheadAttention(8, 2, batch_first=True), lambda own, x: own(x, x, x, attn_mask=_causal(5), need_weights=False)[0]),
+        lambda: Alone(nn.MultiheadAttention(8, 2, batch_first=True), lambda own, x: own(x, x, x, attn_mask=causal(5), need_weights=False)[0]),
         SEQUENCE,
         "causal",
     ),
@@ -190,7 +190,7 @@ _TRANSFORMERS = [
 ]
 
 
-def _causal(length: int) -> torch.Tensor:
+def causal(length: int) -> torch.Tensor:
     """Return a mask that hides what comes later."""
     return torch.ones(length, length, dtype=torch.bool).triu(1)
 
