@@ -15,8 +15,8 @@ from crosscheck.judgement import Judgement
 from crosscheck.lockstep import check_step, elements_per_step
 from crosscheck.oracle_step import Start
 from right_ways.task import Trial, drawn
-from scratch.networks import batchnorm_cnn
 from scratch.adam import Adam
+from scratch.networks import batchnorm_cnn
 
 _STEPS = 2
 """The second one starts from a state."""

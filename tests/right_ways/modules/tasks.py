@@ -39,8 +39,11 @@ USUAL = 8.0
 ACROSS_SAMPLES = frozenset({"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"})
 """Modules in which a sample's output depends on the other samples."""
 
-CANCELS_CHANNELS_LAST = frozenset({"GroupNorm"})
-"""Modules whose kernel loses digits where the channels of a place lie side by side: a variance in one pass."""
+WRONG_CHANNELS_LAST: Mapping[str, str] = {
+    "GroupNorm": "the variance is the mean of squares less the square of the mean, which cancels",
+    **dict.fromkeys(["InstanceNorm2d", "InstanceNorm3d"], "the gradient of a single image is wrong where its cotangent lies so"),
+}
+"""Modules whose own kernels are not right where the channels of a place lie side by side, each with the reason."""
 
 BY_ONEDNN = ("Conv", "Linear", "LSTM", "Multihead", "Transformer", "Bilinear")
 """How the names of modules begin that oneDNN computes in part."""
@@ -117,7 +120,7 @@ def _ways(row: Row, module: nn.Module) -> dict[str, Way]:
     ways = {
         "torch": own,
         "torch, last axes exchanged": _arranged(last_axes_exchanged, module),
-        "torch, channels last": _arranged(channels_last, module) if len(row.shape) in (4, 5) and row.of not in CANCELS_CHANNELS_LAST else None,
+        "torch, channels last": _arranged(channels_last, module) if len(row.shape) in (4, 5) and row.of not in WRONG_CHANNELS_LAST else None,
         "torch, no oneDNN": by_torch(module, mkldnn=False) if row.of.startswith(BY_ONEDNN) else None,
         "torch, samples backwards": _backwards(own) if of_samples else None,
         "torch, one by one": _one_by_one(own) if of_samples and row.of not in ACROSS_SAMPLES and not row.fixed_batch else None,
