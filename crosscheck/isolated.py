@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.containment import SubjectError
 from crosscheck.failure import Failure
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.operation import Call, Oracle, RefusedError
+from crosscheck.operation import Arrays, Call, Oracle, RefusedError
+from crosscheck.rounding.witness import Evidence, witness_errors
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Place
 
@@ -54,6 +56,12 @@ class LayerContext:
         By quantity; empty where the oracle could not be asked.
     undecided : str
         Why a quantity is not among those expected.
+    oracle : Oracle or None
+        Who was asked, and can be asked for its witness; None where there is no use in that.
+    arithmetic : Arithmetic or None
+        The layer's.
+    given : mapping of str to array, optional
+        The witness's errors by quantity, where another machine's are to be used.
     """
 
     call: Call
@@ -61,6 +69,16 @@ class LayerContext:
     expected: dict[str, Array] = field(default_factory=dict)
     bounds: dict[str, Bound] = field(default_factory=dict)
     undecided: str = ""
+    oracle: Oracle | None = None
+    arithmetic: Arithmetic | None = None
+    given: Arrays | None = None
+
+    @cached_property
+    def testimony(self) -> Arrays:
+        """The errors of the witness by quantity; asked for only where theory alone does not say ``match``."""
+        if self.given is not None or self.oracle is None or self.arithmetic is None:
+            return self.given or {}
+        return witness_errors(self.oracle, self.call, self.expected, self.arithmetic)
 
     @property
     def judged_whole(self) -> bool:
@@ -68,8 +86,19 @@ class LayerContext:
         return all(quantity in self.expected for quantity in quantities(self.call))
 
 
-def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic) -> LayerContext:
-    """Ask the oracle what a layer should make of a call; its output can be judged even where its cotangent cannot be used."""
+def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic, testimony: Arrays | None = None) -> LayerContext:
+    """Ask the oracle what a layer should make of a call; its output can be judged even where its cotangent cannot be used.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    call : Call
+        In the layer's precision.
+    arithmetic : Arithmetic
+        The layer's.
+    testimony : mapping of str to array, optional
+        The witness's errors by quantity, where it is not to be asked again; an empty one leaves theory alone.
+    """
     forward = replace(call, grad_output=None)
     if not forward.finite():
         return LayerContext(call, call, undecided="what it was given is not finite")
@@ -80,7 +109,7 @@ def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic) -> LayerConte
         bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
     except RefusedError as error:
         return LayerContext(call, wide, undecided=str(error))
-    return LayerContext(call, wide, expected, bounds, "its cotangent is not finite")
+    return LayerContext(call, wide, expected, bounds, "its cotangent is not finite", oracle, arithmetic, testimony)
 
 
 @dataclass(frozen=True)
@@ -100,6 +129,10 @@ class LayerCheck:
         By quantity; empty where the call itself was not finite or the oracle refused it.
     judgements : list of Judgement
         One for each quantity, in execution order; skipped ones with the reason.
+    judged_by : mapping of str to Bound
+        What each quantity was judged by in the end: with the error of reading it, and as far as the witness widened it.
+    testimony : mapping of str to array
+        The witness's errors by quantity; empty where it was not heard.
     """
 
     subject: SubjectLayer
@@ -111,6 +144,8 @@ class LayerCheck:
     expected: Mapping[str, Array]
     bounds: Mapping[str, Bound]
     judgements: list[Judgement]
+    judged_by: Mapping[str, Bound] = field(default_factory=dict)
+    testimony: Arrays = field(default_factory=dict)
 
     def failure(self, judgement: Judgement) -> Failure | None:
         """Return what a diagnosis of one of the judgements needs; None where the subject computed nothing to diagnose."""
@@ -118,12 +153,18 @@ class LayerCheck:
         found = self.found.get(quantity)
         if found is None:
             return None
-        bound = with_reading(self.bounds[quantity], self.subject.reading(quantity, self.call, found), self.arithmetic)
-        return Failure(judgement, found, self.expected[quantity], bound, self.wide, self.oracle, self.subject, self.arithmetic)
+        return Failure(judgement, found, self.expected[quantity], self.judged_by[quantity], self.wide, self.oracle, self.subject, self.arithmetic)
 
 
 def check_layer(
-    subject: SubjectLayer, oracle: Oracle, call: Call, arithmetic: Arithmetic, layer: str, step: int = 0, only: Iterable[str] | None = None
+    subject: SubjectLayer,
+    oracle: Oracle,
+    call: Call,
+    arithmetic: Arithmetic,
+    layer: str,
+    step: int = 0,
+    only: Iterable[str] | None = None,
+    testimony: Arrays | None = None,
 ) -> LayerCheck:
     """Judge every quantity of one layer for one call.
 
@@ -143,13 +184,15 @@ def check_layer(
         The training step, or 0.
     only : iterable of str, optional
         The quantities to judge; all of them if left out.
+    testimony : mapping of str to array, optional
+        The witness's errors by quantity, where it is not to be asked; an empty one leaves theory alone.
     """
     call = call.astype(arithmetic.dtype)
     places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
 
     # A copy, made before the subject sees the arrays: it may write to them, and then they are put back as they were.
     kept = call.copied()
-    context = context_of(oracle, kept, arithmetic)
+    context = context_of(oracle, kept, arithmetic, testimony)
     if not context.expected:
         judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=context.undecided) for place in places.values()]
         return LayerCheck(subject, oracle, arithmetic, call, context.wide, {}, {}, {}, judgements)
@@ -159,9 +202,11 @@ def check_layer(
     except SubjectError as error:
         found, reason = error.found, error.reason
     _put_back(call, kept)
-    judgements = [judge_one(place, Kind.ISOLATED, quantity, found.get(quantity), context, subject, arithmetic) for quantity, place in places.items()]
-    judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j in judgements]
-    return LayerCheck(subject, oracle, arithmetic, call, context.wide, found, context.expected, context.bounds, judgements)
+    judged = {name: judge_one(place, Kind.ISOLATED, name, found.get(name), context, subject, arithmetic) for name, place in places.items()}
+    judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j, _ in judged.values()]
+    by = {name: bound for name, (_, bound) in judged.items() if bound is not None}
+    heard = context.testimony if any(judgement.exceeding or judgement.heard for judgement in judgements) else {}
+    return LayerCheck(subject, oracle, arithmetic, call, context.wide, found, context.expected, context.bounds, judgements, by, heard)
 
 
 def _put_back(call: Call, kept: Call) -> None:
@@ -174,16 +219,23 @@ def _put_back(call: Call, kept: Call) -> None:
 
 def judge_one(
     place: Place, kind: Kind, quantity: str, found: Array | None, context: LayerContext, subject: SubjectLayer, arithmetic: Arithmetic
-) -> Judgement:
-    """Judge one quantity of a layer.
+) -> tuple[Judgement, Bound | None]:
+    """Judge one quantity of a layer, and return the bound that it was judged by as well, if there is one.
 
-    One that nobody can say anything about is undecided; one that is not there is skipped if the subject says why, and wrong if not.
+    One that nobody can say anything about is undecided; one that is not there is skipped if the subject says why, and wrong if not. Theory judges
+    first; the witness is heard where theory alone does not find every element right.
     """
     if quantity not in context.expected:
-        return Judgement(place, kind, Verdict.UNDECIDED, reason=context.undecided)
+        return Judgement(place, kind, Verdict.UNDECIDED, reason=context.undecided), None
     if found is None:
         if quantity in subject.absent:
-            return Judgement(place, kind, Verdict.SKIPPED, reason=subject.absent[quantity])
-        return Judgement(place, kind, Verdict.MISMATCH, reason=NOT_COMPUTED)
-    bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), arithmetic)
-    return judge(place, kind, found, context.expected[quantity], bound, arithmetic)
+            return Judgement(place, kind, Verdict.SKIPPED, reason=subject.absent[quantity]), None
+        return Judgement(place, kind, Verdict.MISMATCH, reason=NOT_COMPUTED), None
+    bound, expected = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), arithmetic), context.expected[quantity]
+    judgement = judge(place, kind, found, expected, bound, arithmetic)
+    if judgement.verdict is Verdict.MATCH and judgement.elements == found.size:
+        return judgement, bound
+    errors = context.testimony.get(quantity)
+    if errors is None or errors.shape != expected.shape:
+        return judgement, bound
+    return Evidence(found, expected, bound, errors, context.call, arithmetic).reconsider(judgement)

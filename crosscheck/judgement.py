@@ -46,6 +46,32 @@ class Worst:
     oracle: float
 
 
+class Effect(enum.StrEnum):
+    """What it changed to hear the witness, the reference in the subject's own precision."""
+
+    WIDENED = "widened"  # the tolerance
+    COARSE = "coarse"  # half of the digits were asked for, where theory asks for nothing
+    UNRELIABLE = "unreliable"  # nothing can be judged in this precision
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the witness had to say where theory alone did not say ``match``.
+
+    Attributes
+    ----------
+    effect : Effect
+    fraction : float
+        The subject's largest error as a fraction of what theory alone allows.
+    own : float
+        The same of the witness.
+    """
+
+    effect: Effect
+    fraction: float
+    own: float
+
+
 @dataclass(frozen=True)
 class Judgement:
     """The verdict on one quantity.
@@ -67,6 +93,8 @@ class Judgement:
         The element with the largest fraction, if any number differs.
     reason : str
         In words, where the verdict is not one of numbers: shapes that differ, a NaN, a quantity left out.
+    heard : Heard or None
+        What the witness changed, if it was heard and changed anything.
     """
 
     place: Place
@@ -78,6 +106,12 @@ class Judgement:
     fraction: float = 0.0
     worst: Worst | None = None
     reason: str = ""
+    heard: Heard | None = None
+
+    @property
+    def widened(self) -> bool:
+        """Whether the tolerance is not theory's alone."""
+        return self.heard is not None and self.heard.effect is Effect.WIDENED
 
 
 UNLIMITED = "no limit to its error: rounding alone decides what it is here, or numbers on the way may exceed the range"

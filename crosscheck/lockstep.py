@@ -157,7 +157,7 @@ class _Links:
 
     def _judge(self, name: str, quantity: str) -> Judgement:
         context, place = self.report.contexts[name], self.trace.place(name, quantity)
-        return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.arithmetic)
+        return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.arithmetic)[0]
 
     def _wire(self, name: str, quantity: str, sent: Sequence[Array | None]) -> Judgement:
         """Judge whether a layer received what others put out, their sum where it is wired to several."""

@@ -29,6 +29,8 @@ class Series:
         The first mismatch.
     reason : str
         Why it was skipped or undecided, the first time.
+    widened : int
+        How many steps match by a tolerance that the witness widened.
     """
 
     curve: Peaks = field(default_factory=Peaks)
@@ -37,11 +39,13 @@ class Series:
     worst: Judgement | None = None
     first: Judgement | None = None
     reason: str = ""
+    widened: int = 0
 
     def add(self, judgement: Judgement) -> None:
         """Take in one judgement."""
         self.counts[judgement.verdict] += 1
         self.elements += judgement.elements
+        self.widened += judgement.verdict is Verdict.MATCH and judgement.widened
         if judgement.verdict is Verdict.MISMATCH and self.first is None:
             self.first = judgement
         if judgement.verdict in (Verdict.SKIPPED, Verdict.UNDECIDED):
@@ -82,6 +86,11 @@ class Record:
     def compared(self) -> int:
         """How many quantities were compared with a result, match or mismatch."""
         return self.count(Verdict.MATCH) + self.count(Verdict.MISMATCH)
+
+    @property
+    def widened(self) -> int:
+        """How many quantities match by a tolerance that the witness widened."""
+        return sum(series.widened for series in self.series.values())
 
     @property
     def elements(self) -> int:

@@ -61,10 +61,11 @@ def reproduction(prepared: Prepared, given: Given, divergence: Divergence, setti
     """Return the smallest case found of a fault, as a script."""
     seconds = min(SECONDS, settings.timeout or SECONDS)
     small = shrink(prepared, given, divergence, settings.seed, seconds)
-    return Reproduction(script(prepared.pair, small, given.evaluation), small.call.x.size, small)
+    witness = judged(prepared, small.call.copied(), given.dtype)[0].testimony.get(given.quantity)
+    return Reproduction(script(prepared.pair, small, given.evaluation, witness), small.call.x.size, small)
 
 
-def script(pair: Declaration, small: Small, evaluation: bool = False) -> str:
+def script(pair: Declaration, small: Small, evaluation: bool = False, witness: Array | None = None) -> str:
     """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where nobody can say."""
     call = small.call
     arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
@@ -74,6 +75,7 @@ def script(pair: Declaration, small: Small, evaluation: bool = False) -> str:
     if call.grad_output is not None:
         arguments.append(_assigned("    grad_output=", call.grad_output))
     arguments += [_assigned(f"    {name}=", value) for name, value in call.constants.items()]
+    arguments += [] if witness is None else [_assigned("    witness=", witness)]
     arguments += ["    evaluation=True,"] if evaluation else []
     strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
     imports = ["from crosscheck.families import arranged"] if strided else []
@@ -175,6 +177,7 @@ def reproduce(
     labels: npt.NDArray[Any] | None = None,
     buffers: Mapping[str, Array] | None = None,
     evaluation: bool = False,
+    witness: Array | None = None,
 ) -> NoReturn:
     """Judge one quantity of one call, say what was found, and end the program.
 
@@ -195,6 +198,9 @@ def reproduce(
         The running statistics that the call starts from, by the reference's names.
     evaluation : bool
         Whether it is judged in evaluation mode.
+    witness : array, optional
+        How far the reference in the subject's own precision strayed where the fault was found, in unit roundoffs: it depends on the machine. It is
+        asked anew if left out.
 
     Raises
     ------
@@ -205,7 +211,7 @@ def reproduce(
     call = Call(x, dict(params or {}), grad_output, constants, dict(buffers or {}))
     try:
         with contained("the check"), time_limit(Settings().timeout):
-            status, text = _judged(_ready(pair, call, evaluation), call, quantity)
+            status, text = _judged(_ready(pair, call, evaluation), call, quantity, witness)
     except PairError as error:
         status, text = NOT_CHECKED, f"not checked: {error}"
     except SubjectError as error:
@@ -237,9 +243,10 @@ def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
     return prepared.evaluating if evaluation else prepared
 
 
-def _judged(prepared: Prepared, call: Call, quantity: str) -> tuple[int, str]:
+def _judged(prepared: Prepared, call: Call, quantity: str, witness: Array | None) -> tuple[int, str]:
     """Return how a script ends, and with which words."""
-    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name)[1]}
+    testimony = None if witness is None else {quantity: witness}
+    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name, testimony)[1]}
     if quantity not in found:
         raise prepared.pair.error(f"has no quantity {quantity!r}; there are {', '.join(found)}")
     judgement = found[quantity]

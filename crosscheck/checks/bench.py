@@ -207,8 +207,17 @@ def differing(one: Results, other: Results) -> str:
 
 
 def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
-    """Return the subject with calls of the shape with the most samples."""
-    shape = max(prepared.shapes, key=lambda size: size[0])
+    """Return the subject with calls of the shape with the most samples, each with arrays of its own; they are drawn once for all contracts."""
+    if (dtype, seed) not in prepared.benches:
+        prepared.benches[dtype, seed] = _drawn(prepared, dtype, seed)
+    bench: Bench = prepared.benches[dtype, seed]
+    smaller, elsewhere, retrained = (None if call is None else call.copied() for call in (bench.smaller, bench.elsewhere, bench.retrained))
+    own = replace(bench, call=bench.call.copied(), other=bench.other.copied(), smaller=smaller, elsewhere=elsewhere, retrained=retrained)
+    return replace(own, _repeating={}, _forwards=0)
+
+
+def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
+    shape = prepared.bench_shape
     call = prepared.call(shape, FAMILIES["normal"], dtype, seed)
     output = prepared.forward(call)
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))

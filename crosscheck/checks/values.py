@@ -15,7 +15,7 @@ from crosscheck.drawing import drawn
 from crosscheck.families import FAMILIES, arranged, memory_of
 from crosscheck.isolated import LayerCheck, check_layer
 from crosscheck.judgement import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
-from crosscheck.operation import Call, RefusedError
+from crosscheck.operation import Arrays, Call, RefusedError
 from crosscheck.prepared import Prepared
 from crosscheck.references import Reference
 from crosscheck.trace import Place
@@ -92,12 +92,21 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
     return check
 
 
-def judged(prepared: Prepared, call: Call, dtype: str) -> tuple[LayerCheck, list[Judgement]]:
-    """Return the judgements on one call: every reference heard, the conventions that were declared taken into account, no cause looked for."""
+def judged(prepared: Prepared, call: Call, dtype: str, testimony: Arrays | None = None) -> tuple[LayerCheck, list[Judgement]]:
+    """Return the judgements on one call: every reference heard, the conventions that were declared taken into account, no cause looked for.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    call : Call
+    dtype : str
+    testimony : mapping of str to array, optional
+        The witness's errors, where another machine's are to be used.
+    """
     arithmetic = prepared.arithmetic(dtype)
     arbiter, *others = prepared.references
     layer, call = (prepared.layer, call) if prepared.dropped is None else drawn(prepared.layer, call.astype(dtype))
-    check = check_layer(layer, arbiter.oracle, call, arithmetic, prepared.pair.title)
+    check = check_layer(layer, arbiter.oracle, call, arithmetic, prepared.pair.title, testimony=testimony)
     judgements = []
     for found in check.judgements:
         judgement = _out_of_range(found, check)
@@ -123,7 +132,8 @@ def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
     """
     quantity, found = judgement.place.quantity, check.found.get(judgement.place.quantity)
     read = found is not None and check.subject.reading(quantity, check.call, found) is not None
-    if judgement.verdict is Verdict.UNDECIDED and (judgement.reason in (NO_ORACLE, UNLIMITED) or (read and judgement.exceeding)):
+    beyond = judgement.heard is not None or judgement.reason in (NO_ORACLE, UNLIMITED) or (read and judgement.exceeding)
+    if judgement.verdict is Verdict.UNDECIDED and beyond:
         return replace(judgement, verdict=Verdict.SKIPPED, reason=f"{OUT_OF_RANGE}{judgement.reason}")
     return judgement
 

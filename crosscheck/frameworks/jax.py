@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -137,10 +137,11 @@ class JaxOracle:
         with self._computing(call):
             return _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
 
-    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
-        """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
+    def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
+        """Return what :meth:`vjp` does in so many runs at once, stacked along a new first axis.
 
-        The results of elementary functions are moved by ``flushed`` as well.
+        Every elementary result is perturbed at random by ``scale`` relative to itself, and by ``underflow``; those of elementary functions are moved
+        by ``flushed`` as well.
 
         Raises
         ------
@@ -149,14 +150,18 @@ class JaxOracle:
         """
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
-            drawn = np.random.default_rng(seed).standard_normal(numbers)
+            drawn = np.random.default_rng(seed).standard_normal((runs, numbers))
             return _named(call, run(drawn, (scale, underflow, flushed), _given(call))[0])
 
-    def largest(self, call: Call) -> float:
-        """Return the largest absolute number that occurs on the way to the results."""
+    def largest(self, call: Call) -> tuple[float, float]:
+        """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
+        forward = self._largest(replace(call, grad_output=None))
+        return forward, forward if call.grad_output is None else self._largest(call)
+
+    def _largest(self, call: Call) -> float:
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
-            return float(run(np.zeros(numbers), (0.0, 0.0, 0.0), _given(call))[1])
+            return float(run(np.zeros((1, numbers)), (0.0, 0.0, 0.0), _given(call))[1][0])
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return what the function decides at its kinks, if its kinks are known."""
@@ -294,14 +299,14 @@ def _compiled(program: _Program, kinds: _Given) -> Any:
 
 @lru_cache(maxsize=_KEPT)
 def _perturbed(program: _Program, kinds: _Given) -> tuple[int, Any]:
-    """Return how many random numbers it takes to perturb a program of these shapes, and the perturbed program."""
+    """Return how many random numbers it takes to perturb a program of these shapes, and the program that does so in several runs at once."""
     traced = jax.make_jaxpr(program.__call__)(kinds)
 
     def run(numbers: Any, rounding: Any, given: _Given) -> tuple[Any, Any]:
         results, largest = jax_noise.perturbed(traced, jax.tree.leaves(given), jax_noise.Rounding(*rounding), numbers)
         return tuple(results), largest
 
-    return jax_noise.count(traced), _jitted(run, kinds)
+    return jax_noise.count(traced), _jitted(jax.vmap(run, in_axes=(0, None, None)), kinds)
 
 
 def _jitted(function: Function, kinds: _Given) -> Any:

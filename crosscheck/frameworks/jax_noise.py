@@ -27,7 +27,11 @@ from jax.extend import core
 
 from crosscheck.arithmetic import ELEMENTARY
 from crosscheck.frameworks.jax_operations import ADDITIONS, CALLS, EXACT, FUNCTIONS, OF_POWERS, PRODUCTS, ROOTS, STEPS, SUMS, is_random
+from crosscheck.frameworks.jax_rules import COMPLEX, MODULI, RULES, bound
 from crosscheck.operation import RefusedError
+
+ROUNDS = 64
+"""How many rounds of a loop without a fixed number of them have random numbers of their own; after that they begin again."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Rounding:
     flushed: Any = 0.0
 
 
-def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any) -> tuple[list[Any], Any]:
+def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any, infinite: bool = False) -> tuple[list[Any], Any]:
     """Return a program's results, every elementary one on the way perturbed, and the largest absolute number on the way.
 
     Parameters
@@ -60,13 +64,15 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
     rounding : Rounding
     numbers : array of shape (n,)
         Random, of mean 0 and variance 1; n is what :func:`count` says.
+    infinite : bool
+        Whether what it is given may be infinite, as a masked score is.
 
     Raises
     ------
     RefusedError
         If a primitive draws random numbers itself, or nothing is known of how it rounds.
     """
-    run = _Run(rounding, Numbers(numbers))
+    run = _Run(rounding, Numbers(numbers), infinite or _holds_infinity(program))
     results = run.closed(program, values)
     return results, run.largest()
 
@@ -97,7 +103,9 @@ class Numbers:
 class _Run:
     rounding: Rounding
     numbers: Numbers
+    infinite: bool = False
     seen: list[Any] = field(default_factory=list)
+    operands: Sequence[Any] = ()
 
     def largest(self) -> Any:
         # One reduction of everything: one for each result takes twice as long to compile as the perturbed program itself.
@@ -125,36 +133,42 @@ class _Run:
         name = equation.primitive.name.replace("-", "_")
         if is_random(name):
             raise RefusedError(f"it is random itself ({name}), so that no two runs agree; give both sides the same mask, as an argument")
+        control = {"scan": self._scan, "cond": self._cond, "while": self._while, "custom_linear_solve": self._solve}
+        if name in control:
+            return control[name](equation.params, values)
         if name in CALLS:
             return self.closed(equation.params[CALLS[name]], values)
-        if name == "scan":
-            return self._scan(equation.params, values)
-        if name == "cond":
-            return self._cond(equation.params["branches"], values)
         if name in STEPS and _is_result(equation.outvars[0].aval):
             return self.closed(jax.make_jaxpr(STEPS[name])(*values), values)
-        results = equation.primitive.bind(*values, **equation.params)
-        results = list(results) if equation.primitive.multiple_results else [results]
-        if name in EXACT or not any(_is_result(value) for value in results):
-            return results
-        return [self._rounded(equation, name, values, value) for value in results]
+        self.operands = [value for value in values if _is_result(value)]
+        if name in RULES and any(_is_result(value) for value in values):
+            return RULES[name](self, equation, name, values)
+        return [self._rounded(equation, name, values, result) for result in bound(equation, values)]
 
     def _rounded(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
         """Perturb the result of one primitive in the way of its kind."""
-        if result.dtype == np.float64:
-            if name in SUMS or name in PRODUCTS:
-                return self._summed(equation, name, values, result)
-            if name in ADDITIONS:
-                return self._scaled(result, (values[0] != 0) & (values[1] != 0), underflow=False)
-            if name in ("mul", "div"):
-                factors = list(zip(equation.invars, values, strict=True))
-                return self._multiplied(result, factors if name == "mul" else factors[1:])
-            if name in ROOTS:
-                return self._scaled(result, 1)
-            if name == "integer_pow":
-                return self._scaled(result, OF_POWERS.get(equation.params["y"], ELEMENTARY))
-            if name in FUNCTIONS:
-                return self._moved_from_zero(self._scaled(result, ELEMENTARY))
+        modulus = name in MODULI and values[0].dtype == COMPLEX
+        if not _is_result(result) or (name in EXACT and not modulus):
+            return result
+        if name in SUMS or name in PRODUCTS:
+            return self._summed(equation, name, values, result)
+        return self._by_itself(equation, name, values, result, 2 if modulus else 1 if name in ROOTS else 0)
+
+    def _by_itself(self, equation: Any, name: str, values: list[Any], result: Any, roundings: int) -> Any:
+        """Perturb a result relative to itself."""
+        if result.dtype == COMPLEX and name in ADDITIONS:
+            return lax.complex(self._scaled(result.real, 1, underflow=False), self._scaled(result.imag, 1, underflow=False))
+        if roundings:
+            return self._scaled(result, roundings)
+        if name in ADDITIONS:
+            return self._scaled(result, (values[0] != 0) & (values[1] != 0), underflow=False)
+        if name in ("mul", "div"):
+            factors = list(zip(equation.invars, values, strict=True))
+            return self._multiplied(result, factors if name == "mul" else factors[1:])
+        if name == "integer_pow":
+            return self._scaled(result, OF_POWERS.get(equation.params["y"], ELEMENTARY))
+        if name in FUNCTIONS:
+            return self._moved_from_zero(self._scaled(result, ELEMENTARY), values[0])
         raise RefusedError(
             f"nothing is known of how JAX's {name} rounds in {result.dtype}; write it out in elementary operations, "
             "or give crosscheck.frameworks.jax.JaxOracle a rounding that is known"
@@ -168,19 +182,45 @@ class _Run:
 
         def step(carry: Any, given: Any) -> Any:
             own, row = given
-            results, largest = perturbed(params["jaxpr"], [*fixed, *carry, *row], self.rounding, own)
+            results, largest = perturbed(params["jaxpr"], [*fixed, *carry, *row], self.rounding, own, self.infinite)
             return results[:carried], (results[carried:], largest)
 
         carry, (stacked, largest) = lax.scan(step, start, (numbers, rows), length=params["length"], reverse=params["reverse"])
         self.seen.append(largest)
         return [*carry, *stacked]
 
-    def _cond(self, branches: Sequence[core.ClosedJaxpr], values: list[Any]) -> list[Any]:
+    def _while(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
+        """Carry out a loop whose condition ends it."""
+        of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
+        asked, fixed, start = values[:of_condition], values[of_condition : of_condition + of_body], values[of_condition + of_body :]
+        numbers = self.numbers.deal((ROUNDS, count(params["body_jaxpr"])))
+
+        def goes_on(state: Any) -> Any:
+            return _Run(Rounding(), Numbers()).closed(params["cond_jaxpr"], [*asked, *state[0]])[0]
+
+        def body(state: Any) -> Any:
+            carry, number, largest = state
+            results, own = perturbed(params["body_jaxpr"], [*fixed, *carry], self.rounding, numbers[number % ROUNDS], self.infinite)
+            return results, number + 1, jnp.maximum(largest, own)
+
+        carry, _, largest = lax.while_loop(goes_on, body, (start, 0, jnp.zeros((), np.float64)))
+        self.seen.append(largest[None])
+        return list(carry)
+
+    def _solve(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
+        """Carry out the program that solves a system of linear equations."""
+        lengths, programs = params["const_lengths"], params["jaxprs"]
+        start = lengths.matvec + lengths.vecmat
+        consts, sides = values[start : start + lengths.solve], values[sum(lengths) :]
+        return self.closed(programs.solve, [*consts, *sides])
+
+    def _cond(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
         """Carry out the branch that is taken."""
+        branches = params["branches"]
         numbers = [self.numbers.deal((count(branch),)) for branch in branches]
 
         def way(branch: core.ClosedJaxpr, own: Any) -> Any:
-            return lambda *given: perturbed(branch, given, self.rounding, own)
+            return lambda *given: perturbed(branch, given, self.rounding, own, self.infinite)
 
         results, largest = lax.switch(values[0], [way(branch, own) for branch, own in zip(branches, numbers, strict=True)], *values[1:])
         self.seen.append(largest[None])
@@ -195,10 +235,23 @@ class _Run:
             terms = [change(value) if _is_result(value) else value for value in values[: len(values) - len(fixed)]]
             return equation.primitive.bind(*terms, *fixed, **equation.params)
 
-        roundings = with_terms(lambda value: (value != 0).astype(np.float64)) - (1 if name in SUMS else 0)
-        noise = self._random(result) * jnp.sqrt(jnp.maximum(roundings, 0))
-        size = jnp.abs(with_terms(jnp.abs)) * self.rounding.scale + self.rounding.underflow
-        return self._noted(jnp.nan_to_num(noise * size, nan=0.0, posinf=0.0, neginf=0.0) + result)
+        counts = with_terms(lambda value: (value != 0).astype(value.dtype)).real
+        terms = with_terms(lambda value: jnp.abs(value).astype(value.dtype))
+        return self.by_terms(result, terms, jnp.maximum(counts - (1 if name in SUMS else 0), 0))
+
+    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Perturb a result by so many roundings of the absolute terms given; what is no result stays as it is."""
+        if not _is_result(value):
+            return value
+        size = jnp.sqrt(roundings) * (jnp.abs(terms) * self.rounding.scale + self.rounding.underflow)
+        noise = jnp.nan_to_num(self._random(value) * size, nan=0.0, posinf=0.0, neginf=0.0)
+        if value.dtype == COMPLEX:
+            noise = lax.complex(noise, jnp.nan_to_num(self._random(value) * size, nan=0.0, posinf=0.0, neginf=0.0))
+        return self._noted(noise + value)
+
+    def relatively(self, value: Any, roundings: Any) -> Any:
+        """Perturb a result by so many roundings relative to itself."""
+        return self._scaled(value, np.sqrt(roundings)) if _is_result(value) else value
 
     def _multiplied(self, result: Any, factors: Sequence[tuple[Any, Any]]) -> Any:
         """Perturb a product or a quotient; multiplying by a power of two that stands in the code, or by one, rounds nothing."""
@@ -211,20 +264,25 @@ class _Run:
         """Perturb relative to the result; as in rounding, zero stays zero, a sign a sign, and an infinity what it is."""
         if isinstance(roundings, bool | int) and not roundings:
             return self._noted(value)
+        if value.dtype == COMPLEX:
+            return self.by_terms(value, value, roundings**2)
         size = jnp.abs(value) * self.rounding.scale + (self.rounding.underflow if underflow else 0.0)
         moved = jnp.abs(self._random(value) * size * roundings + value) * jnp.sign(value)
         return self._noted(jnp.where(jnp.isfinite(value), moved, value))
 
-    def _moved_from_zero(self, value: Any) -> Any:
-        """Perturb what an elementary function made of numbers at which it may underflow, 0 included."""
-        return value + jnp.copysign(jnp.abs(self._random(value)) * self.rounding.flushed, value)
+    def _moved_from_zero(self, value: Any, of: Any) -> Any:
+        """Perturb what an elementary function made of numbers at which it may underflow, 0 included; of an infinity it makes exactly 0."""
+        if value.dtype == COMPLEX:
+            return value
+        moved = value + jnp.copysign(jnp.abs(self._random(value)) * self.rounding.flushed, value)
+        return jnp.where(jnp.isinf(of), value, moved) if self.infinite and of.shape == value.shape else moved
 
     def _number(self, value: Any) -> Any:
         """Return a number of the code's own, rounded where float32 cannot represent it."""
         given = np.asarray(value) if isinstance(value, int | float | np.ndarray | np.generic) else value
         if not _is_result(given):
             return value
-        narrow = given.astype(np.float32).astype(np.float64)
+        narrow = given.astype(np.complex64 if given.dtype == COMPLEX else np.float32).astype(given.dtype)
         rounds = (narrow != given) & np.isfinite(given)
         if isinstance(rounds, np.ndarray | np.generic) and not rounds.any():
             return given
@@ -234,8 +292,25 @@ class _Run:
         return self.numbers.deal(value.shape)
 
     def _noted(self, value: Any) -> Any:
-        self.seen.append(value.ravel())
+        counted = jnp.abs(value)
+        if self.infinite:
+            of_infinity = jnp.any(jnp.stack([jnp.zeros((), bool), *(jnp.isinf(operand).any() for operand in self.operands)]))
+            counted = jnp.where(of_infinity & jnp.isinf(value), 0.0, counted)
+        self.seen.append(counted.ravel())
         return value
+
+
+def _holds_infinity(program: Any) -> bool:
+    """Return whether a program has an infinite number of its own, the programs inside it included."""
+    closed = isinstance(program, core.ClosedJaxpr)
+    numbers = list(program.consts) if closed else []
+    inside = []
+    for equation in (program.jaxpr if closed else program).eqns:
+        numbers += [atom.val for atom in equation.invars if isinstance(atom, core.Literal)]
+        parts = [part for value in equation.params.values() for part in (value if isinstance(value, list | tuple) else [value])]
+        inside += [part for part in parts if isinstance(part, core.ClosedJaxpr | core.Jaxpr)]
+    known = [number for number in numbers if not isinstance(number, jax.core.Tracer) and np.asarray(number).dtype.kind == "f"]
+    return any(bool(np.isinf(number).any()) for number in known) or any(map(_holds_infinity, inside))
 
 
 def _is_result(value: Any) -> bool:
@@ -243,5 +318,7 @@ def _is_result(value: Any) -> bool:
 
 
 def _mantissa_rounds(factor: Any) -> bool:
-    """Return whether multiplying by a number may round: not by zero or a power of two."""
+    """Return whether multiplying by a number may round: not by zero or a power of two, real or imaginary."""
+    if np.iscomplexobj(factor):
+        return bool(factor.real and factor.imag) or _mantissa_rounds(factor.real) or _mantissa_rounds(factor.imag)
     return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)

@@ -20,9 +20,9 @@ EXACT = _names(
     """
     abs and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp clz complex concatenate conj convert_element_type copy copy_p cummax
     cummin device_put dynamic_slice dynamic_update_slice empty empty2 eq expand_dims floor gather ge gt imag iota is_finite le lt max min name ne
-    neg nextafter not optimization_barrier or pad population_count pvary real reduce_and reduce_max reduce_min reduce_or reduce_window_max
-    reduce_window_min reduce_xor rem reshape rev round scatter scatter_max scatter_min select_and_gather_add select_n sharding_constraint
-    shift_left shift_right_arithmetic shift_right_logical sign slice sort split squeeze stop_gradient tile top_k transpose xor zeros_like
+    neg not optimization_barrier or pad population_count pvary real reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_window_max
+    reduce_window_min reduce_xor reshape rev round scatter scatter_max scatter_min select_and_gather_add select_n sharding_constraint shift_left
+    shift_right_arithmetic shift_right_logical sign slice sort split squeeze stop_gradient tile top_k transpose xor zeros_like
     """
 )
 """Primitives whose every result is one of the operands' numbers, a constant or a decision."""
@@ -36,13 +36,12 @@ PRODUCTS = _names("conv_general_dilated dot_general")
 ADDITIONS = _names("add add_any sub")
 """Sums of two."""
 
-ROOTS = _names("cbrt rsqrt sqrt")
-"""Rounded once."""
+ROOTS = _names("cbrt nextafter rsqrt sqrt")
+"""Rounded once; the next number after one is another one in another precision."""
 
 FUNCTIONS = _names(
     """
-    acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cos cosh digamma erf erf_inv exp exp2 igamma igammac lgamma log logistic
-    polygamma pow sin sinh tan tanh
+    acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cos cosh erf erf_inv exp exp2 igamma igammac log logistic pow sin sinh tan tanh
     """
 )
 """Elementary functions."""

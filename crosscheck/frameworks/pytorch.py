@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
 from crosscheck.frameworks.functions import applied, refusal, title
+from crosscheck.frameworks.pytorch_batched import Recurrent, runs_at_once
 from crosscheck.frameworks.pytorch_device import computing, device_of
 from crosscheck.frameworks.pytorch_kernels import Kernels, kernels_of, pair
 from crosscheck.frameworks.pytorch_noise import Largest, Noise
@@ -48,6 +49,8 @@ from crosscheck.rounding import (
 from crosscheck.rounding import NegativeLogLikelihood as OfLogProbabilities
 
 NAME = f"PyTorch {torch.__version__}"
+
+Tensors: TypeAlias = dict[str, torch.Tensor]
 
 Reference: TypeAlias = nn.Module | Callable[..., Any]
 """What can be a reference: a module, or a function of tensors."""
@@ -84,6 +87,9 @@ class SharedDropout(nn.Module):
 
 
 CPU = torch.device("cpu")
+
+_REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What PyTorch raises when it cannot compute what it is asked for."""
 
 
 def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
@@ -176,7 +182,7 @@ class TorchOracle:
             return way(call)
         except RefusedError:
             raise
-        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+        except _REFUSALS as error:
             shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
             raise refusal(NAME, self.reference, shapes, error) from error
 
@@ -194,11 +200,26 @@ class TorchOracle:
         with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed):
             return self._asked(self._by_tape, call)
 
-    def largest(self, call: Call) -> float:
-        """Return the largest absolute number that occurs on the way to the results."""
+    def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
+        """Return what at least so many runs of :meth:`noisy` do, stacked along a new first axis: at once where that can be, else one by one."""
+        batch = 0 if "alone" in self._remembered else runs_at_once(call, runs)
+        if batch:
+            try:
+                with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent():
+                    return self._by_tape(call, batch)
+            except RefusedError:
+                raise
+            except (*_REFUSALS, AttributeError, KeyError):
+                # vmap has no rule for something; what is wrong with the call itself shows in a run alone.
+                self._remembered.add("alone")
+        results = [self.noisy(call, scale, seed + run, underflow, flushed) for run in range(runs)]
+        return {name: np.stack([result[name] for result in results]) for name in results[0]}
+
+    def largest(self, call: Call) -> tuple[float, float]:
+        """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
         with sdpa_kernel(SDPBackend.MATH), Largest() as largest:
-            self._asked(self._by_tape, call)
-        return float(largest.value)
+            self._asked(lambda call: self._by_tape(call, after_forward=largest.mark), call)
+        return largest.forward, largest.value
 
     def _by_kernels(self, call: Call) -> dict[str, Array]:
         """Return output and gradients as the kernels give them, which read the call's own arrays and write to none."""
@@ -210,23 +231,47 @@ class TorchOracle:
             return self._by_tape(call)
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
 
-    def _by_tape(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients by autograd."""
-        x = self._tensor(call.x)
-        with computing(self.device, x.dtype), torch.set_grad_enabled(call.grad_output is not None):
-            x.requires_grad_(call.grad_output is not None)
-            params = {name: self._tensor(value).requires_grad_(call.grad_output is not None) for name, value in call.params.items()}
-            buffers = {name: self._tensor(value) for name, value in call.buffers.items()}
+    def _by_tape(self, call: Call, runs: int = 0, after_forward: Callable[[], None] = lambda: None) -> dict[str, Array]:
+        """Return output and gradients by autograd; of so many runs at once, each array with the runs as its first axis.
+
+        Parameters
+        ----------
+        call : Call
+        runs : int
+            0 for a single one.
+        after_forward : callable
+            Called between the passes.
+        """
+        backward = call.grad_output is not None
+
+        def leaf(value: npt.NDArray[Any], grad: bool = backward) -> torch.Tensor:
+            own = self._tensor(value)
+            own = own.expand(runs, *own.shape).contiguous() if runs else own
+            return own.requires_grad_(grad)
+
+        def forward(
+            x: torch.Tensor, params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor]
+        ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
             output = self._apply(x, params, buffers, call)
             if not isinstance(output, torch.Tensor):
                 raise RefusedError(f"{title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
-            forward = {"output": array(output), **{name: array(value) for name, value in buffers.items()}}
-            if call.grad_output is None:
-                return forward
-            output.backward(self._tensor(call.grad_output))
+            return output, buffers
+
+        x = leaf(call.x)
+        with computing(self.device, x.dtype), torch.set_grad_enabled(backward):
+            params = {name: leaf(value) for name, value in call.params.items()}
+            # Copies of the buffers: each call starts from the same running means.
+            own = {name: leaf(array(_as_wide(buffer, x)), False) for name, buffer in self._own_buffers.items() if name not in call.buffers}
+            buffers = own | {name: leaf(value, False) for name, value in call.buffers.items()}
+            output, buffers = torch.vmap(forward)(x, params, buffers) if runs else forward(x, params, buffers)
+            after_forward()
+            result = {"output": array(output), **{name: array(buffers[name]) for name in call.buffers}}
+            if not backward:
+                return result
+            output.backward(leaf(cast("Array", call.grad_output), False))
         leaves = {"grad_input": x, **{f"{name}.grad": value for name, value in params.items()}}
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
-        return forward | grads
+        return result | grads
 
     def _tensor(self, value: npt.NDArray[Any]) -> torch.Tensor:
         return tensor(value, self.device)
@@ -236,8 +281,8 @@ class TorchOracle:
         usable = value.flags.c_contiguous and value.flags.writeable
         return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
 
-    def _apply(self, x: torch.Tensor, params: dict[str, torch.Tensor], given: dict[str, torch.Tensor], call: Call) -> Any:
-        """Return the output; the buffers that the call gives are changed in place."""
+    def _apply(self, x: torch.Tensor, params: Tensors, given: Tensors, call: Call) -> Any:
+        """Return the output; the buffers are changed in place."""
         if "decisions" in call.constants:
             decided = self._tensor(call.constants["decisions"])
             if isinstance(self.reference, nn.ReLU):
@@ -249,10 +294,17 @@ class TorchOracle:
         inputs = (x.clone(), *(self._tensor(value) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
         if not isinstance(self.reference, nn.Module):
             return applied(self.reference, inputs, params)
-        # Copies of the buffers: each call starts from the same running means.
-        buffers = {name: _as_wide(buffer.detach().clone(), x) for name, buffer in self.reference.named_buffers()}
-        replaced = {**buffers, **given, **params}
+        replaced = {**given, **params}
         return functional_call(self.reference, replaced, inputs) if replaced else self.reference(*inputs)
+
+    @cached_property
+    def _own_buffers(self) -> dict[str, torch.Tensor]:
+        return dict(self.reference.named_buffers()) if isinstance(self.reference, nn.Module) else {}
+
+    @cached_property
+    def _remembered(self) -> set[str]:
+        """What was found out about the reference: ``"alone"`` where its runs have to be done one by one."""
+        return set()
 
     @cached_property
     def _kernels(self) -> Kernels | None:
@@ -351,7 +403,12 @@ def _log_likelihood(module: nn.Module) -> Rounding | None:
 
 
 _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
+    nn.Conv1d: lambda module: Multilinear(),
     nn.Conv2d: lambda module: Multilinear(),
+    nn.Conv3d: lambda module: Multilinear(),
+    nn.ConvTranspose1d: lambda module: Multilinear(),
+    nn.ConvTranspose2d: lambda module: Multilinear(),
+    nn.ConvTranspose3d: lambda module: Multilinear(),
     SameConv2d: lambda module: Multilinear(),
     nn.Linear: lambda module: Multilinear(),
     nn.MaxPool2d: _pooling,
@@ -366,6 +423,7 @@ _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     SharedDropout: lambda module: Scaling(module.p) if module.training else Keeping(p=module.p),
     nn.BatchNorm1d: _normalization,
     nn.BatchNorm2d: _normalization,
+    nn.BatchNorm3d: _normalization,
     nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),
     nn.Sigmoid: lambda module: Elementwise(sigmoid),
     nn.Tanh: lambda module: Elementwise(tanh),

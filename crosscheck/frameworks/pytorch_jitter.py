@@ -26,12 +26,12 @@ class _Perturb(torch.autograd.Function):
 
 
 _STEPS = 1 << 16
-_STEP = math.sqrt(12 / (_STEPS**2 - 1))
+STEP = math.sqrt(12 / (_STEPS**2 - 1))
 """The distance of so many equally likely numbers, in even steps around 0, whose variance is 1."""
 
 
 def random_like(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return random numbers of mean 0 and variance 1 in units of :data:`_STEP`, uniform as rounding errors are, one for each element."""
+    """Return random numbers of mean 0 and variance 1 in units of :data:`STEP`, uniform as rounding errors are, one for each element."""
     # Sixteen bits are plenty for a random factor, and four of them come of one draw; drawn on the CPU, a seed means the same on every device.
     count = value.numel()
     bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
@@ -41,13 +41,13 @@ def random_like(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor
 def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
     """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, independent for each element."""
     # As a sum: 1 + scale * xi itself rounds, below 1 otherwise than above, and would shrink all numbers step by step.
-    return torch.addcmul(value, value, random_like(value, generator), value=scale * _STEP)
+    return torch.addcmul(value, value, random_like(value, generator), value=scale * STEP)
 
 
 def perturb(value: torch.Tensor, scale: float, generator: torch.Generator) -> None:
     """Replace a tensor's numbers by perturbed ones."""
     if scale:
-        value.addcmul_(value, random_like(value, generator), value=scale * _STEP)
+        value.addcmul_(value, random_like(value, generator), value=scale * STEP)
 
 
 @dataclass(frozen=True)

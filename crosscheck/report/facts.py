@@ -15,7 +15,7 @@ from crosscheck.curve import Means
 from crosscheck.judgement import Kind, Verdict
 from crosscheck.jury import Jury
 from crosscheck.record import Series
-from crosscheck.report.findings import Facts, divergence_facts, judgement_facts, number
+from crosscheck.report.findings import Facts, counted, divergence_facts, judgement_facts, number
 from crosscheck.training import LINKS, TrainingComparison
 
 SCHEMA_VERSION = 1
@@ -140,6 +140,8 @@ def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) ->
     """Return the report's first line: the verdict and what it rests on, anything left undone included."""
     first = comparison.first
     checked = f"{comparison.steps_checked:,} of {run.steps_asked:,} steps checked, {comparison.record.compared:,} quantities compared"
+    if widened := comparison.record.widened:
+        checked += f", {counted(widened, 'tolerance')} widened by the reference's own rounding error"
     undone = ""
     if run.interrupted:
         undone = f"interrupted after step {comparison.steps:,} of {run.steps_asked:,}; "
@@ -224,6 +226,7 @@ def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComp
         "quantity": quantity,
         "verdicts": {verdict.value: count for verdict, count in series.counts.items() if count},
         "elements": series.elements,
+        "widened": series.widened,
         "worst": None if worst is None else judgement_facts(worst),
         "reference_fraction": None if beside is None else number(beside),
         "reason": series.reason,

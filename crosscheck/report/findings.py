@@ -24,7 +24,7 @@ def counted(count: int, one: str, several: str = "") -> str:
 
 def judgement_facts(judgement: Judgement) -> Facts:
     """Return a judgement as data."""
-    worst = judgement.worst
+    worst, heard = judgement.worst, judgement.heard
     return {
         "step": judgement.place.step,
         "layer": judgement.place.layer,
@@ -37,6 +37,9 @@ def judgement_facts(judgement: Judgement) -> Facts:
         "exceeding": judgement.exceeding,
         "worst_element": None if worst is None else {"index": list(worst.index), "subject": number(worst.subject), "oracle": number(worst.oracle)},
         "reason": judgement.reason,
+        "witness": None
+        if heard is None
+        else {"effect": heard.effect.value, "fraction_by_theory": number(heard.fraction), "own_fraction_by_theory": number(heard.own)},
     }
 
 
@@ -71,6 +74,8 @@ def rows(first: Facts) -> Iterator[tuple[str, str]]:
         yield "size", size_in_words(first)
     if first["reason"]:
         yield "found", first["reason"]
+    if first.get("witness") and first["witness"]["effect"] == "widened":
+        yield "tolerance", f"widened: {witness_in_words(first)}"
     yield "likely cause", first["cause_in_words"]
     if worst := first["worst_element"]:
         yield "worst element", f"{worst['index']}: subject {_value(worst['subject'])}, oracle {_value(worst['oracle'])}"
@@ -83,6 +88,13 @@ def size_in_words(judgement: Facts) -> str:
     fraction = judgement["fraction_of_tolerance"]
     beyond = "none is tolerated" if fraction is None else f"{fraction_in_words(fraction, 3)} times the tolerance"
     return f"{judgement['error_units']:.3g} error units, {beyond}; {judgement['exceeding']:,} of {judgement['elements']:,} elements"
+
+
+def witness_in_words(judgement: Facts) -> str:
+    """Return why a tolerance was widened: where both sides stand beside what theory alone allows."""
+    fractions = [judgement["witness"][side] for side in ("own_fraction_by_theory", "fraction_by_theory")]
+    own, found = ("infinitely" if fraction is None else f"{fraction_in_words(fraction, 3)} times" for fraction in fractions)
+    return f"the reference itself, in the subject's precision, is off by {own} what theory allows, the subject by {found}"
 
 
 def fraction_in_words(fraction: float, digits: int = 2) -> str:

@@ -18,7 +18,7 @@ from crosscheck.checks.check import never_judged, overall
 from crosscheck.containment import printable
 from crosscheck.declaration import Declaration
 from crosscheck.files import shown
-from crosscheck.judgement import Verdict
+from crosscheck.judgement import Effect, Verdict
 from crosscheck.report.facts import EXIT_STATUS
 from crosscheck.report.findings import Facts, counted, divergence_facts, judgement_facts
 
@@ -217,6 +217,8 @@ def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
     expected = sum(bool(check["expected_difference"]) for check in checks)
     warned = sum(check["warning"] for check in checks)
     skipped = sum(check["verdict"] == Verdict.SKIPPED for check in checks)
+    if many := len(widened([quantity for check in checks for quantity in check["quantities"]])):
+        yield f"{counted(many, 'tolerance')} widened by the reference's own rounding error"
     for count, one, several in (
         (skipped, "does not apply", "do not apply"),
         (expected, "is expected to differ", "are expected to differ"),
@@ -226,6 +228,11 @@ def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
             yield f"{counted(count, 'check')} {one if count == 1 else several}"
     if warned:
         yield counted(warned, "warning")
+
+
+def widened(quantities: Iterable[Facts]) -> list[Facts]:
+    """Return the quantities that match by a tolerance that the witness widened."""
+    return [q for q in quantities if q["verdict"] == Verdict.MATCH and q.get("witness") and q["witness"]["effect"] == Effect.WIDENED]
 
 
 def _these(pairs: Sequence[Facts]) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts, fraction_in_words
 from crosscheck.report.pair_facts import first_mismatch, warnings
-from crosscheck.report.pair_words import check_rows, folded, mismatch_rows, pair_line, quantity_name, reproduce_rows
+from crosscheck.report.pair_words import check_rows, folded, mismatch_rows, pair_line, quantity_name, reproduce_rows, witness_rows
 from crosscheck.report.terminal import COLOURS, grid
 
 
@@ -40,6 +40,7 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
     rows += _passed_over(passed_over)
     if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:
         rows.append(("not applicable", f"{len(moot)} {'contract' if len(moot) == 1 else 'contracts'}: {', '.join(moot)}"))
+    rows += witness_rows(pair)
     if largest := largest_fraction(pair):
         rows.append(("largest error", largest))
     yield Padding(grid(row for row in rows if row[0] not in _TO_COPY), (0, 0, 0, 2))

@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from crosscheck.checks.check import CONTRACT
-from crosscheck.report.findings import Facts, counted, rows
+from crosscheck.judgement import Effect
+from crosscheck.report.findings import Facts, counted, rows, witness_in_words
 from crosscheck.report.message import laid_out
-from crosscheck.report.pair_facts import first_mismatch, warnings
+from crosscheck.report.pair_facts import first_mismatch, warnings, widened
 
 NO_REFERENCE = "no reference: gradients are judged by the output, the output by nothing"
 
@@ -65,6 +66,19 @@ def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
         for found in [check["first_divergence"], *check.get("other_divergences", ())]:
             if found and found["cause"] != "unknown":
                 yield quantity_name(pair, found), found["cause_in_words"]
+
+
+def witness_rows(pair: Facts) -> Iterator[tuple[str, str]]:
+    """Yield which tolerances are not theory's alone, and what was looked at coarsely because theory sets no limit to it."""
+    named = [(check, quantity) for check in pair["checks"] for quantity in check["quantities"] if quantity.get("witness")]
+    more = [(check, quantity) for check, quantity in named if widened([quantity])]
+    if more:
+        check, worst = max(more, key=lambda one: one[1]["witness"]["fraction_by_theory"])
+        where = f"{quantity_name(pair, worst)} in {check['check']}, {worst['shape']}"
+        yield "widened", f"{counted(len(more), 'tolerance')}, the most for {where}: {witness_in_words(worst)}"
+    coarse = [quantity for _, quantity in named if quantity["witness"]["effect"] == Effect.COARSE and quantity["verdict"] == "skipped"]
+    if coarse:
+        yield "coarse", f"{counted(len(coarse), 'quantity', 'quantities')} beyond the range of theory: finite and right to half of the digits"
 
 
 def folded(checks: Iterable[tuple[str, str]]) -> Iterator[str]:

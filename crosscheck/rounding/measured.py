@@ -43,14 +43,15 @@ _NONLINEAR = 10.0
 class NoisyOracle(Oracle, Protocol):
     """An oracle that can be run with its rounding enlarged."""
 
-    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
-        """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size; the seed decides which way.
+    def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
+        """Return what :meth:`vjp` does in at least so many runs, stacked along a new first axis, every elementary result perturbed at random.
 
-        Besides, each loses up to ``underflow``, and what an elementary function gives up to ``flushed``.
+        ``scale`` is the relative size, the seed decides which way. Besides, each result loses up to ``underflow``, and what an elementary function
+        gives up to ``flushed``.
         """
 
-    def largest(self, call: Call) -> float:
-        """Return the largest absolute number that occurs on the way to the results."""
+    def largest(self, call: Call) -> tuple[float, float]:
+        """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,21 @@ class Measured:
         no error is limited.
         """
         noisy = cast("NoisyOracle", oracle)
-        scales = [SCALES[run % 2] for run in range(RUNS)]
         # What underflows loses the smallest subnormal number of the subject's precision, once the spread is scaled from epsilon to u.
         lost, flushed = arithmetic.underflow, arithmetic.smallest_normal / arithmetic.unit
-        runs = [noisy.noisy(call, scale, self.seed + run, lost * scale, flushed * scale) for run, scale in enumerate(scales)]
+        halves = [
+            noisy.noisy_runs(call, scale, RUNS // len(SCALES), self.seed + RUNS * number, lost * scale, flushed * scale)
+            for number, scale in enumerate(SCALES)
+        ]
         again = oracle.vjp(call)
         if drawn := [name for name, value in result.items() if not np.array_equal(value, again[name], equal_nan=True)]:
             raise RefusedError(f"asked twice for one input, the reference gives two results ({drawn[0]}): it draws random numbers itself")
-        forward, both = noisy.largest(replace(call, grad_output=None)), noisy.largest(call)
-        factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, RUNS)
+        forward, both = noisy.largest(call)
+        scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half["output"]]
+        factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, len(scales))
         bounds = {}
         for name, value in result.items():
-            spread = yardstick(value, [run[name] for run in runs], scales)
+            spread = yardstick(value, np.concatenate([half[name] for half in halves]), scales)
             terms = np.maximum(factor * spread, _LOST * arithmetic.smallest_normal / arithmetic.unit) if spread.any() else spread
             in_range = (forward if name == "output" else both) < math.sqrt(float(np.finfo(arithmetic.dtype).max))
             bounds[name] = (Bound(terms, 1.0) if in_range else Bound(np.inf, 1.0)) if terms.any() else Bound.exact(value)
@@ -114,14 +118,14 @@ class Measured:
         return {name: np.maximum(np.abs(value), factor * _rms([run[name] for run in runs])) for name, value in together.items()}
 
 
-def yardstick(value: Array, runs: Sequence[Array], scales: Sequence[float]) -> npt.NDArray[np.float64]:
+def yardstick(value: Array, runs: Sequence[Array] | Array, scales: Sequence[float]) -> npt.NDArray[np.float64]:
     """Return the standard error of each element per unit roundoff; infinite where rounding decides what it is.
 
     Parameters
     ----------
     value : array
         The unperturbed result.
-    runs : sequence of array
+    runs : sequence of array, or an array with the runs as its first axis
         The perturbed results.
     scales : sequence of float
         Of each run's perturbation.

@@ -104,6 +104,10 @@ class Recorded:
         """
         return self._answers.expected(call)
 
+    def testimony(self, call: Call, arithmetic: Arithmetic) -> Arrays:
+        """Return how far the witness strayed when it was recorded; nothing where it was not asked."""
+        return self._answers.role(call, arithmetic, "witness")
+
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return None: decisions are not recorded."""
         return None
@@ -141,11 +145,17 @@ class _Answers:
 
     def bounds(self, call: Call, arithmetic: Arithmetic) -> dict[str, Bound]:
         """Return the bounds of a call in the subject's precision."""
+        terms, roundings = (self.role(call, arithmetic, role) for role in ("terms", "roundings"))
+        if not terms:
+            raise RefusedError("no tolerance was recorded for this input")
+        return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}
+
+    def role(self, call: Call, arithmetic: Arithmetic, role: str) -> dict[str, Array]:
+        """Return the arrays of one role that were recorded for a call in the subject's precision."""
         cases = self.trace.recordings[self.at].cases
-        for place in self._cases.get(digest(call.astype(np.float64)), []):
-            if cases[place].dtype == arithmetic.dtype:
-                return bounds(self.trace, self.at, place)
-        raise RefusedError("no tolerance was recorded for this input")
+        places = (place for place in self._cases.get(digest(call.astype(np.float64)), []) if cases[place].dtype == arithmetic.dtype)
+        place = next(places, None)
+        return {} if place is None else self.trace.role(self.at, place, role)
 
 
 @dataclass(frozen=True)
@@ -171,9 +181,3 @@ def given(trace: TraceFile, recording: int, case: int) -> Call | None:
     params = {name: arrays[f"params.{name}"] for name in trace.recordings[recording].params if f"params.{name}" in arrays}
     constants = {name.removeprefix("constants."): value for name, value in arrays.items() if name.startswith("constants.")}
     return Call(arrays["x"], params, arrays.get("grad_output"), constants)
-
-
-def bounds(trace: TraceFile, recording: int, case: int) -> dict[str, Bound]:
-    """Return the bounds of a case of a reference's trace."""
-    terms, roundings = trace.role(recording, case, "terms"), trace.role(recording, case, "roundings")
-    return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items() if quantity in roundings}

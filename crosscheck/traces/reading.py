@@ -138,7 +138,7 @@ def _expect_contract(contract: Any, name: str) -> None:
 
 def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
     """Make sure of the arrays of a case: complete, and tolerances that are some."""
-    roles = {role: trace.role(at, place, role) for role in ("expected", "found", *_BOUNDS)}
+    roles = {role: trace.role(at, place, role) for role in ("expected", "found", "witness", *_BOUNDS)}
     for together in _TOGETHER:
         for quantity in dict.fromkeys(name for role in together for name in roles[role]):
             missing = [role for role in together if quantity not in roles[role]]
@@ -148,6 +148,12 @@ def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
             name = key(at, place, role, quantity)
             _expect(quantity in roles[of], name, f"without {of}", "the array that it is the tolerance of")
             _expect_bound(value, name, roles[of][quantity].shape)
+    for quantity, value in roles["witness"].items():
+        name = key(at, place, "witness", quantity)
+        _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
+        right = roles["expected"].get(quantity)
+        _expect(right is None or value.shape == right.shape, name, f"of shape {value.shape}", "the shape of what is expected")
+        _expect(not bool((value < 0).any()), name, "negative", "numbers of at least 0, or NaN")
     for quantity, value in roles["expected"].items():
         _expect(value.dtype.kind == "f", key(at, place, "expected", quantity), value.dtype.name, "real numbers")
     for quantity, value in roles["found"].items():

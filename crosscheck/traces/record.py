@@ -100,7 +100,7 @@ def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iter
 
 
 def _record_reference(trace: TraceFile, prepared: Prepared, call: Call, settings: Settings) -> None:
-    """Add what the oracle computes in float64, and the bounds for the subject's precision."""
+    """Add what the oracle computes in float64, the bounds for the subject's precision, and how far the witness in that precision strays."""
     at, case = len(trace.recordings) - 1, trace.recordings[-1].cases[-1]
     place, oracle = len(trace.recordings[-1].cases) - 1, prepared.references[0].oracle
     context = context_of(oracle, call, prepared.arithmetic(case.dtype))
@@ -109,6 +109,9 @@ def _record_reference(trace: TraceFile, prepared: Prepared, call: Call, settings
         trace.put(at, place, "expected", quantity, value)
         trace.put(at, place, "terms", quantity, np.asarray(context.bounds[quantity].terms, np.float64))
         trace.put(at, place, "roundings", quantity, np.asarray(context.bounds[quantity].roundings, np.float64))
+    # What this machine's kernels make of the call in the subject's precision: another one's may do otherwise.
+    for quantity, errors in context.testimony.items():
+        trace.put(at, place, "witness", quantity, errors.astype(np.float64, copy=False))
 
 
 def _record_subject(trace: TraceFile, prepared: Prepared, call: Call, settings: Settings) -> None:

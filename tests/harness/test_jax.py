@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,9 @@ def test_fault_is_found(fault: str, dtype: str, quantity: str) -> None:
 def spreads(reference: Oracle, call: Call) -> dict[str, Array]:
     """Return how far rounding takes each element of a result, in roundings."""
     noisy: Any = reference
-    scales = [SCALES[run % 2] for run in range(RUNS)]
-    runs = [noisy.noisy(call, scale, run) for run, scale in enumerate(scales)]
-    return {name: yardstick(value, [run[name] for run in runs], scales) for name, value in reference.vjp(call).items()}
+    halves = [noisy.noisy_runs(call, scale, RUNS // 2, seed) for seed, scale in enumerate(SCALES)]
+    scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half["output"]]
+    return {name: yardstick(value, np.concatenate([half[name] for half in halves]), scales) for name, value in reference.vjp(call).items()}
 
 
 SAME: Mapping[str, tuple[Any, Any, tuple[int, ...], dict[str, tuple[int, ...]]]] = {
@@ -230,20 +231,21 @@ def test_numbers_that_the_reference_takes_for_zero() -> None:
 
 def test_same_seed_same_noise() -> None:
     call = Call(np.random.default_rng(0).standard_normal((5, 4)))
-    once, again, other = (JaxOracle(jnp.tanh).noisy(call, SCALES[0], seed)["output"] for seed in (1, 1, 2))
+    once, again, other = (JaxOracle(jnp.tanh).noisy_runs(call, SCALES[0], 2, seed)["output"] for seed in (1, 1, 2))
     assert np.array_equal(once, again)
     assert not np.array_equal(once, other)
 
 
 def test_largest_number_on_the_way() -> None:
     call = Call(np.array([1.0, 3.0]), {}, np.array([1.0, 1.0]))
-    assert JaxOracle(lambda x: x * 100.0 / 100.0).largest(call) == 300.0
+    assert JaxOracle(lambda x: x * 100.0 / 100.0).largest(call) == (300.0, 300.0)
+    assert JaxOracle(lambda x: x * x / 100.0).largest(replace(call, grad_output=np.array([1.0, 1000.0]))) == (9.0, 60.0)
 
 
 def test_without_perturbation_nothing_moves() -> None:
     call = Call(np.random.default_rng(0).standard_normal((5, 4)), {}, np.random.default_rng(1).standard_normal((5, 4)))
     reference = JaxOracle(recurrent)
-    expected, found = reference.vjp(call), reference.noisy(call, 0.0, 0)
+    expected, found = reference.vjp(call), {name: value[0] for name, value in reference.noisy_runs(call, 0.0, 1, 0).items()}
     own = {name: 64 * np.finfo(np.float64).eps * np.abs(value).max() for name, value in expected.items()}
     assert [name for name, value in found.items() if np.abs(value - expected[name]).max() > own[name]] == []
 
@@ -281,7 +283,7 @@ REFUSED = {
 def test_what_cannot_be_measured_is_refused(name: str) -> None:
     function, words = REFUSED[name]
     with pytest.raises(RefusedError) as error:
-        JaxOracle(function).noisy(Call(np.eye(3)), SCALES[0], 0)
+        JaxOracle(function).noisy_runs(Call(np.eye(3)), SCALES[0], 1, 0)
     assert words in str(error.value)
 
 

@@ -1,0 +1,94 @@
+r"""Distances between rows in PyTorch, and losses of margins, as elementary steps, forward and backward.
+
+.. math:: d = \Big(\sum_k |x_k - y_k|^p\Big)^{1/p}, \qquad
+    \frac{\partial d}{\partial x_k} = \operatorname{sgn}(x_k - y_k) \Big(\frac{|x_k - y_k|}{d}\Big)^{p-1}
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+
+def distances(x: torch.Tensor, y: torch.Tensor, order: float, mode: Any) -> torch.Tensor:
+    """Return the distances of each row of ``(..., n, k)`` from each row of ``(..., m, k)``, of shape ``(..., n, m)``."""
+    return _length(x.unsqueeze(-2) - y.unsqueeze(-3), order)
+
+
+def distances_backward(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the first rows."""
+    return (grad.unsqueeze(-1) * _slope(x.unsqueeze(-2) - y.unsqueeze(-3), distance, order)).sum(-2)
+
+
+def own_distances(x: torch.Tensor, order: float = 2.0) -> torch.Tensor:
+    """Return the distances between the rows of ``(n, k)``, each pair once."""
+    first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
+    return _length(x[first] - x[second], order)
+
+
+def own_distances_backward(grad: torch.Tensor, x: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the rows."""
+    first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
+    share = grad.unsqueeze(-1) * _slope(x[first] - x[second], distance, order)
+    return torch.zeros_like(x).index_add(0, first, share).index_add(0, second, -share)
+
+
+def _length(difference: torch.Tensor, order: float) -> torch.Tensor:
+    if order == 0:
+        return (difference != 0).to(difference.dtype).sum(-1)
+    if order == 1:
+        return difference.abs().sum(-1)
+    if order == 2:
+        return (difference * difference).sum(-1).sqrt()
+    if math.isinf(order):
+        return difference.abs().amax(-1)
+    return (difference.abs() ** order).sum(-1) ** (1 / order)
+
+
+def _slope(difference: torch.Tensor, distance: torch.Tensor, order: float) -> torch.Tensor:
+    size = difference.abs()
+    if order == 0:
+        return torch.zeros_like(difference)
+    if order == 1:
+        return difference.sgn()
+    if math.isinf(order):
+        return difference.sgn() * (size == size.amax(-1, keepdim=True))
+    whole = distance.unsqueeze(-1)
+    if order == 2:
+        return torch.where(whole == 0, 0.0, difference / whole)
+    return torch.where(whole == 0, 0.0, difference.sgn() * size ** (order - 1) / whole ** (order - 1))
+
+
+def multi_margin_backward(
+    grad: torch.Tensor, x: torch.Tensor, target: torch.Tensor, order: Any = 1, margin: Any = 1, weight: Any = None, reduction: int = 1
+) -> torch.Tensor:
+    """Return the gradient of ``sum_j max(0, margin - x[target] + x[j])^p / classes``."""
+    rows, target = x.reshape(-1, x.shape[-1] if x.dim() else 1), target.reshape(-1)
+    distance = margin - rows.gather(1, target.unsqueeze(1)) + rows
+    other = torch.arange(rows.shape[1], device=x.device) != target.unsqueeze(1)
+    slope = torch.where((distance > 0) & other, 2 * distance if order == 2 else torch.ones_like(distance), 0.0) / rows.shape[1]
+    if weight is not None:
+        slope = slope * weight[target].unsqueeze(1)
+    return _to_targets(grad, x, slope, target.unsqueeze(1), -slope.sum(1, keepdim=True), reduction)
+
+
+def multilabel_margin_backward(grad: torch.Tensor, x: torch.Tensor, target: torch.Tensor, reduction: int, is_target: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of ``sum_ij max(0, 1 - (x[target_j] - x[i])) / classes``, i no target, the targets those before the first -1."""
+    rows, target, is_target = (value.reshape(-1, x.shape[-1] if x.dim() else 1) for value in (x, target, is_target))
+    valid = (target >= 0).long().cumprod(1) > 0
+    picked = target.clamp(min=0)
+    distance = 1 - rows.gather(1, picked).unsqueeze(2) + rows.unsqueeze(1)
+    hit = (distance > 0) & valid.unsqueeze(2) & (is_target == 0).unsqueeze(1)
+    shares = hit.to(x.dtype) / rows.shape[1]
+    return _to_targets(grad, x, shares.sum(1), picked, -shares.sum(2), reduction)
+
+
+def _to_targets(grad: torch.Tensor, x: torch.Tensor, slope: torch.Tensor, target: torch.Tensor, own: torch.Tensor, reduction: int) -> torch.Tensor:
+    """Return the gradient of a loss whose slopes are given, those of the targets apart."""
+    slope = slope.scatter_add(1, target, own)
+    grad = grad.reshape(-1, 1) if grad.numel() > 1 or not reduction else grad.reshape(1, 1)
+    if reduction == 1:
+        slope = slope / slope.shape[0]
+    return (slope * grad).view(x.shape)

@@ -1,0 +1,186 @@
+r"""The witness: the reference in the subject's own precision. It is a right implementation that nobody here wrote, so it has to pass.
+
+Theory judges first. Where theory alone does not say ``match``, the witness is heard:
+
+1. Its error comes to more than half of a tolerance: theory is too tight there, as a fused kernel takes another route. Each sample is then allowed
+   twice the largest error that the witness has in it, but no element more than :data:`MOST` times what theory allows.
+2. Theory knows no limit, but the witness is finite, and the largest numbers given are too small for any product of them to leave the range. Then
+   the subject has to be finite, too, and right to half of its digits, as a norm. Such a coarse look can find a mismatch and never a match.
+3. The witness is not finite, or exceeds theory and has lost half of its digits: nothing can be judged in this precision.
+
+It may widen a tolerance and never decides alone: one run's error can be zero. In float64 the witness would be the oracle itself, so the reference in
+float32 stands for it, its error in units of its own roundoff; where that cannot be used, theory stands alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import Arithmetic, Array, Bound
+from crosscheck.judgement import UNLIMITED, Effect, Heard, Judgement, Verdict, fractions_of, judge, judge_norm
+from crosscheck.operation import Arrays, Call, Oracle, RefusedError
+
+ROOM = 2.0
+"""How many times the witness's largest error a subject may have: twice, because with once, 12 of 445 operations failed by their own rounding."""
+
+TIGHT = 0.5
+"""The fraction of a tolerance from which on the witness shows it to be too tight."""
+
+MOST = 64.0
+"""How many times what theory allows the witness may allow: one that is further off is no evidence of another route but of a fault."""
+
+SINGLE = np.dtype(np.float32)
+
+COARSE = "out of range by theory; finite and right to half of the digits, as the reference itself is in this precision"
+"""Why a quantity is undecided on which no more than a coarse look was possible."""
+
+_NOT_HALF = "not finite, or not even half of the digits are right, as they are of the reference itself in this precision"
+
+
+class OwnWitness(Protocol):
+    """An oracle that says itself how far its witness strays, such as one that was recorded."""
+
+    def testimony(self, call: Call, arithmetic: Arithmetic) -> Arrays:
+        """Return what :func:`witness_errors` does for a call in the subject's precision."""
+
+
+def witness_errors(oracle: Oracle, call: Call, expected: Arrays, arithmetic: Arithmetic) -> dict[str, Array]:
+    """Return how far the witness strays from the oracle, by quantity: absolute errors in multiples of the unit roundoff, NaN where it is not finite.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    call : Call
+        In the subject's precision.
+    expected : mapping of str to array
+        The oracle's results in float64.
+    arithmetic : Arithmetic
+        The subject's.
+    """
+    if hasattr(oracle, "testimony"):
+        return dict(cast("OwnWitness", oracle).testimony(call, arithmetic))
+    stands_for = arithmetic.dtype != witness_dtype(arithmetic)
+    narrow = call.astype(witness_dtype(arithmetic))
+    own = Arithmetic(narrow.x.dtype, arithmetic.elements)
+    # Where float32 stands for float64, what its shorter range loses is none of its rounding.
+    lost = 4 * own.smallest_normal if stands_for else 0.0
+    try:
+        with np.errstate(all="ignore"):
+            seen = oracle.vjp(narrow)
+            right = oracle.vjp(narrow.astype(np.float64)) if stands_for else expected
+    except (RefusedError, ArithmeticError, RuntimeError, TypeError, ValueError):
+        return {}
+    usable = {name: value for name, value in seen.items() if name in right and value.dtype == own.dtype and value.shape == right[name].shape}
+    with np.errstate(all="ignore"):
+        return {name: np.maximum(np.abs(value - right[name]) - lost, 0.0) / own.unit for name, value in usable.items()}
+
+
+def witness_dtype(arithmetic: Arithmetic) -> np.dtype[Any]:
+    """Return the precision of the witness: the subject's, or float32 where that is the oracle's."""
+    return SINGLE if arithmetic.sides > 1 else arithmetic.dtype
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a judgement by theory alone was made from, and what the witness has to say about it.
+
+    Attributes
+    ----------
+    found : array
+        The subject's.
+    expected : array
+        The oracle's.
+    bound : Bound
+        Theory's.
+    errors : array
+        The witness's, from :func:`witness_errors`.
+    call : Call
+    arithmetic : Arithmetic
+        The subject's.
+    """
+
+    found: Array
+    expected: Array
+    bound: Bound
+    errors: Array
+    call: Call
+    arithmetic: Arithmetic
+
+    def reconsider(self, judgement: Judgement) -> tuple[Judgement, Bound]:
+        """Return the judgement that stands once the witness was heard, and the bound that it was made by."""
+        alike = self.found.shape == self.expected.shape and self.found.dtype == self.arithmetic.dtype
+        if not self.found.size or not alike or not np.isfinite(self.expected).all():
+            return judgement, self.bound
+        limit = np.broadcast_to(self.arithmetic.error(self.bound), self.expected.shape)
+        limited = np.isfinite(limit)
+        own = float(fractions_of(self.errors[limited], limit[limited]).max(initial=0.0))
+        judged = limited if limited.any() else ~limited
+        if not np.isfinite(self.errors).all() or ((own > 1 or not limited.any()) and self._lost_half(judged)):
+            return self._unreliable(judgement, own), self.bound
+        if not limited.all() and judgement.verdict is not Verdict.MISMATCH:
+            return self._coarse(judgement, ~limited), self.bound
+        beyond = own <= TIGHT or judgement.fraction > MOST or not np.isfinite(self.found).all()
+        if judgement.verdict is Verdict.MATCH or beyond:
+            return judgement, self.bound
+        # What underflows is in the limit already.
+        terms = np.maximum(limit, np.minimum(ROOM * self._largest_by_sample(judgement.place.quantity), MOST * limit))
+        widened = Bound(terms, np.where(terms > 0, 1.0, 0.0))
+        again = judge(judgement.place, judgement.kind, self.found, self.expected, widened, self.arithmetic)
+        return replace(again, heard=Heard(Effect.WIDENED, judgement.fraction, own)), widened
+
+    def _unreliable(self, judgement: Judgement, own: float) -> Judgement:
+        """Return the judgement where the witness cannot be relied on: none, or theory's where it was of another precision."""
+        if self.arithmetic.sides > 1 or judgement.verdict is Verdict.MATCH:
+            return judgement
+        lost = "has lost half of its digits" if np.isfinite(self.errors).all() else "is not finite"
+        reason = f"nothing can be judged in {self.arithmetic.dtype}: the reference itself {lost} in it"
+        heard = Heard(Effect.UNRELIABLE, judgement.fraction, own)
+        return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, self.found.size, reason=reason, heard=heard)
+
+    def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_]) -> Judgement:
+        """Return a mismatch where not even half of the digits are right of what theory sets no limit to; else what was known before, or why."""
+        if self._may_leave_range or self._lost_half(unlimited):
+            undecided = judgement.verdict is Verdict.UNDECIDED and bool(unlimited.all())
+            return replace(judgement, reason=UNLIMITED) if undecided else judgement
+        heard = Heard(Effect.COARSE, math.inf, 0.0)
+        allowed = max(math.sqrt(self.arithmetic.unit) * float(np.linalg.norm(self.expected[unlimited])), self.arithmetic.smallest_normal)
+        in_units = allowed / (self.arithmetic.sides * self.arithmetic.unit)
+        # What theory has judged is taken out by an error of zero.
+        expected = np.where(unlimited, self.expected, self.found)
+        coarse = judge_norm(judgement.place, judgement.kind, self.found, expected, in_units, self.arithmetic)
+        if coarse.verdict is Verdict.MISMATCH:
+            return replace(coarse, reason=f"{_NOT_HALF}; {coarse.reason}", heard=heard)
+        return replace(judgement, reason=COARSE, heard=heard) if judgement.verdict is Verdict.UNDECIDED else judgement
+
+    def _lost_half(self, where: npt.NDArray[np.bool_]) -> bool:
+        """Return whether the witness has lost half of its digits of some elements, as a norm."""
+        unit = float(np.finfo(witness_dtype(self.arithmetic)).eps) / 2
+        return bool(unit * np.linalg.norm(self.errors[where]) > math.sqrt(unit) * np.linalg.norm(self.expected[where]))
+
+    @property
+    def _may_leave_range(self) -> bool:
+        """Whether products of what was given may leave the range: a right formula may then do so on its way."""
+        largest = [float(np.abs(value[np.isfinite(value)]).max(initial=0.0)) for value in (self.call.x, self.call.grad_output) if value is not None]
+        largest.append(max([1.0, *(float(np.abs(value).max(initial=0.0)) for value in self.call.params.values())]))
+        return math.prod(largest) >= math.sqrt(float(np.finfo(self.arithmetic.dtype).max))
+
+    def _largest_by_sample(self, quantity: str) -> Array:
+        """Return the witness's largest error in each element's own sample, so that one bad sample excuses no other.
+
+        A sample of few numbers may be right by luck: it is granted what the lower half of all samples stays below.
+        """
+        batch = self.call.x.shape[:1]
+        if quantity not in _BY_SAMPLE or not batch or self.errors.shape[:1] != batch:
+            return np.asarray(self.errors.max())
+        largest = self.errors.reshape(batch[0], -1).max(axis=1)
+        usual = np.sort(largest)[(batch[0] - 1) // 2]
+        return np.asarray(np.maximum(largest, usual)).reshape(-1, *[1] * (self.errors.ndim - 1))
+
+
+_BY_SAMPLE = ("output", "grad_input")
+"""Quantities whose first axis is the batch."""
