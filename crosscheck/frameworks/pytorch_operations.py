@@ -108,6 +108,9 @@ FUNCTIONS = _names(
 OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
 """Roundings of a power by its exponent, where that makes it a product, a root or a quotient."""
 
+ROUNDED = _names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
+"""Rounded once, relative to the result; the number after one is another one in another precision."""
+
 FILLS = _names(
     """
     clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor threshold where
@@ -119,5 +122,4 @@ FILLS = _names(
 @cache
 def is_known(name: str) -> bool:
     """Return whether it is said here what an operation is."""
-    arithmetic = {"add", "sub", "rsub", "mul", "div", "true_divide", "sqrt", "rsqrt", "reciprocal"}
-    return any(name in names for names in (EXACT, SUMS, PRODUCTS, AVERAGES, FUNCTIONS, arithmetic))
+    return any(name in names for names in (EXACT, SUMS, PRODUCTS, AVERAGES, FUNCTIONS, ROUNDED))
