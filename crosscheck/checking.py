@@ -93,6 +93,7 @@ def run_check(pair: Declaration, check: Check, settings: Settings, known: set[st
         result.reason = f"expected to differ ({expected}), but not in this way: {other}"
     else:
         result.expected = expected
+    result.warning = check.warns and not settings.strict and not expected and result.verdict is Verdict.MISMATCH
     if settings.shrink:
         result.reproduction = _reproduction(pair, result, settings)
     return result

@@ -70,6 +70,7 @@ def _add_check(commands: Any) -> None:
     check.add_argument("--list", action="store_true", help="list the checks that would be run, and run none")
     check.add_argument("--no-shrink", action="store_true", help="do not look for a small case that shows the same fault")
     check.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit")
+    _add_strict(check)
     _add_reports(check)
 
 
@@ -99,6 +100,7 @@ def _add_compare(commands: Any) -> None:
     )
     compare.add_argument("subject", type=Path, metavar="SUBJECT.safetensors", help="from 'crosscheck trace --side subject'")
     compare.add_argument("reference", type=Path, metavar="REFERENCE.safetensors", help="from 'crosscheck trace --side reference'")
+    _add_strict(compare)
     _add_reports(compare)
 
 
@@ -112,6 +114,12 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--dtype", choices=("float64", "float32"), action="append", default=[], help="only this precision; both if left out")
     command.add_argument("--seed", type=_whole, default=0, help="of inputs, weights and cotangents (default 0); the same seed gives the same result")
+
+
+def _add_strict(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--strict", action="store_true", help="let warnings count as mismatches; without it, a contract that right code breaks as well only warns"
+    )
 
 
 def _add_reports(command: argparse.ArgumentParser) -> None:

@@ -103,15 +103,13 @@ class Family:
 
 
 def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return strokes of a pen on a constant background of -0.5; along the last two axes, or the last one where there are no others."""
+    """Return strokes of a pen on a constant background of -0.5: along the last two axes, or the last one where there are at most two."""
     height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1])
-    images = np.full((*shape[:-2], height, width) if len(shape) > 2 else (shape[0], 1, width), -0.5)
-    for image in images.reshape(-1, height, width):
-        row, column = int(rng.integers(height)), int(rng.integers(width))
-        for _ in range(max(height, width)):
-            image[row, column] = rng.integers(1, 256) / 255 - 0.5
-            row = int(np.clip(row + rng.integers(-1, 2), 0, height - 1))
-            column = int(np.clip(column + rng.integers(-1, 2), 0, width - 1))
+    images = np.full(shape, -0.5).reshape(-1, height, width)
+    pens = rng.integers((height, width), size=(len(images), 2))
+    for _ in range(max(height, width)):
+        images[range(len(images)), *pens.T] = rng.integers(1, 256, len(images)) / 255 - 0.5
+        pens = np.clip(pens + rng.integers(-1, 2, pens.shape), 0, (height - 1, width - 1))
     return images.reshape(shape)
 
 

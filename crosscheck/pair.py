@@ -54,6 +54,9 @@ class Pair(Declaration):
         What the reference computes with, where that is not to be seen.
     fixed_batch : bool
         Whether the subject was written for the declared sizes of a batch alone; it is then tried on no other one.
+    deterministic : bool
+        Whether the subject gives the same bits each time. Say False for right code that does not, such as one that adds up in any order (atomics):
+        where contracts compare two runs of it, they then do so by tolerance.
     expected : mapping of str to str
         Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason; after a colon one quantity may
         be named (``"values-*-ties:grad_input"``), and any other one still counts. One that passes is a mismatch, and so is one in which the
@@ -80,6 +83,7 @@ class Pair(Declaration):
     labels: bool | None = None
     framework: str = ""
     fixed_batch: bool = False
+    deterministic: bool = True
     expected: Mapping[str, str] = field(default_factory=dict)
     buffers: Mapping[str, str] = field(default_factory=dict)
     mask: str = ""

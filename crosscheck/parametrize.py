@@ -53,7 +53,11 @@ class PairCheck:
         item = run.item
         assert item is not None
         seed = run.settings.seed
-        reproduce = f"pytest {shlex.quote(item.nodeid)}" + (f" --crosscheck-seed {seed}" if seed else "")
+        reproduce = (
+            f"pytest {shlex.quote(item.nodeid)}"
+            + (f" --crosscheck-seed {seed}" if seed else "")
+            + (" --crosscheck-strict" if run.settings.strict else "")
+        )
         outcome = self.outcome(pair, run.settings, reproduce)
         item.stash[OUTCOME] = outcome
         item.user_properties.extend(properties(outcome))
@@ -86,7 +90,7 @@ def properties(outcome: Outcome) -> list[tuple[str, object]]:
     if first:
         facts += [("crosscheck_quantity", first["quantity"]), ("crosscheck_error_units", first["error_units"]), ("crosscheck_cause", first["cause"])]
     if found["reason"]:
-        facts.append(("crosscheck_reason", found["reason"]))
+        facts.append(("crosscheck_warning" if found["warning"] else "crosscheck_reason", found["reason"]))
     return facts
 
 
@@ -95,11 +99,11 @@ def end(outcome: Outcome, name: str) -> None:
     found = outcome.check
     if found is None:
         pytest.fail(outcome.pair["error"], pytrace=False)
-    if found["verdict"] == "mismatch" and found["counted"] != "mismatch":
+    if found["verdict"] == "mismatch" and found["counted"] == "skipped":
         pytest.xfail(found["expected_difference"])
     if found["verdict"] == "skipped":
         pytest.skip(found["reason"])
-    if found["verdict"] != "match":
+    if found["counted"] != "match":
         pytest.fail(message(found, name), pytrace=False)
 
 

@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--crosscheck-timeout", type=_seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit"
     )
+    group.addoption("--crosscheck-strict", action="store_true", help="let warnings count as mismatches")
     group.addoption("--crosscheck-no-shrink", action="store_true", help="do not look for small cases that show the same fault")
 
 
@@ -113,7 +114,7 @@ class Run:
 
         option = self.config.getoption
         timeout, shrink = option("crosscheck_timeout"), not option("crosscheck_no_shrink")
-        return Settings(option("crosscheck_seed"), timeout, shrink, tuple(option("crosscheck_dtype")))
+        return Settings(option("crosscheck_seed"), timeout, shrink, tuple(option("crosscheck_dtype")), option("crosscheck_strict"))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -195,6 +196,7 @@ class Run:
         """Say the verdict."""
         if self.facts is None:
             return
+        from crosscheck.report.pair_facts import warnings
         from crosscheck.report.pair_words import summary_line
 
         colour = {"match": {"green": True}, "mismatch": {"red": True}}
@@ -203,6 +205,8 @@ class Run:
         for pair in self.facts["pairs"]:
             terminalreporter.write(f"{pair['verdict'].upper():<10}", **colour.get(pair["verdict"], {"yellow": True}))
             terminalreporter.write_line(f"{pair['name']}  {summary_line(pair)}")
+            for check in warnings(pair):
+                terminalreporter.write_line(f"WARNING   {pair['name']}  {check['check']}: {check['reason']}", yellow=True)
         if self.refused:
             terminalreporter.write_line(self.refused, red=True)
         if not self.paths:

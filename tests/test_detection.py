@@ -42,6 +42,7 @@ from crosscheck.optimizer_pair import OptimizerPair
 from crosscheck.report.findings import Facts
 
 BIAS = "convolution-bias-gradient-averaged"
+WARNED = "holdout-product-with-mask"
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["--quick", "--quantities", "0"]
 NUMBERS = np.array([1.0, -2.0, 3.0], np.float32)
@@ -120,6 +121,17 @@ def test_missed_fault_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
     assert shown.startswith("NOT KEPT: 0 of 1 fault detected")
     assert "  tiny-nothing: not detected (match)\n" in shown
     assert json.loads(machine.read_text(encoding="utf-8"))["missed"] == ["tiny-nothing"]
+
+
+def test_warning_is_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fault that only a warning tells is no mismatch, and not missed."""
+    machine = tmp_path / "detection.json"
+    assert detection.main(["--faults", WARNED, *QUICK, "--json", str(machine)]) == 0
+    assert capsys.readouterr().out.startswith("KEPT: 0 of 1 fault detected and 1 warning, 1 at the right place; ")
+    facts = json.loads(machine.read_text(encoding="utf-8"))
+    assert (facts["detected"], facts["warned"], facts["localised"], facts["missed"]) == (0, 1, 1, [])
+    assert (facts["catalogue"][0]["seen_by"], facts["catalogue"][0]["warned_by"]) == ([], ["contract-minus_infinity_is_no_nan"])
+    assert "crosscheck detects 0, warns of 1 and shows 1 at the place" in paragraph(facts)
 
 
 def test_interrupted_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,7 +168,7 @@ class AdaptedLayer:
         """
         failed = []
         for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
-            name = self._reference_name(quantity)
+            name = self.reference_name(quantity)
             if name in self.convention.may_lack and grads.get(quantity) is None:
                 self.absent[name] = NO_GRAD_INPUT
                 continue
@@ -181,7 +181,8 @@ class AdaptedLayer:
         if failed:
             raise failed[0]
 
-    def _reference_name(self, quantity: str) -> str:
+    def reference_name(self, quantity: str) -> str:
+        """Return the reference's name of a quantity that has the subject's."""
         name, _, suffix = quantity.rpartition(".")
         return f"{self.layout.params[name].name}.{suffix}" if suffix == "grad" else quantity
 

@@ -59,7 +59,7 @@ class MethodsInstance:
     def __init__(self, layer: Any, forward: str, backward: str) -> None:
         self.layer = layer
         self._forward, self._backward = forward, backward
-        self._modes = Modes()
+        self.modes = Modes()
 
     def params(self) -> dict[str, Any]:
         """Return the parameters as they are, not copied."""
@@ -121,12 +121,12 @@ class MethodsInstance:
 
     def switch(self, training: bool) -> bool:
         """Turn training mode on or off and return whether there is such a thing."""
-        self._modes = Modes.of(self.layer, method(self.layer, self._forward), training)
-        return self._modes.exist
+        self.modes = Modes.of(self.layer, method(self.layer, self._forward), training)
+        return self.modes.exist
 
     def forward(self, x: Array, constants: Constants) -> Any:
         """Run the forward pass, a loss's with the labels, a dropout's with its mask."""
-        return method(self.layer, self._forward)(x, *constants.values(), **self._modes.arguments)
+        return method(self.layer, self._forward)(x, *constants.values(), **self.modes.arguments)
 
     def grad_input(self, grad_output: Array) -> Any:
         """Run the backward pass; a loss's takes no cotangent, and what it returns is multiplied by it."""

@@ -11,12 +11,15 @@ import numpy as np
 
 from crosscheck.adapters.adapted import AdaptedLayer
 from crosscheck.adapters.convention import Instance, Shape
-from crosscheck.arithmetic import Array
+from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.checks.repeating import Repeating
 from crosscheck.containment import as_array, contained
 from crosscheck.families import FAMILIES
-from crosscheck.operation import Call, Oracle
+from crosscheck.isolated import context_of, with_reading
+from crosscheck.judgement import Kind, Verdict, judge
+from crosscheck.operation import Call, Oracle, RefusedError
 from crosscheck.prepared import Prepared
+from crosscheck.trace import Place
 
 Results = dict[str, Array]
 
@@ -48,6 +51,8 @@ class Bench:
         Whether the operation itself is another one in training than in evaluation.
     fixed_batch : bool
         Whether the subject is declared to take no other batch sizes.
+    deterministic : bool
+        Whether it is expected to give the same bits each time.
     dropped : float, optional
         The probability with which a dropout drops. Its forward pass is made to draw the same numbers each time.
     elements : int
@@ -65,6 +70,7 @@ class Bench:
     rearranges: bool = False
     modes: bool = False
     fixed_batch: bool = False
+    deterministic: bool = True
     elsewhere: Call | None = None
     retrained: Call | None = None
     dropped: float | None = None
@@ -128,6 +134,30 @@ class Bench:
         with contained("backward"):
             grads = backward(given["cotangent"])
         return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
+
+    def changed(self, call: Call, one: Results, other: Results) -> str:
+        """Return the names of a call's results that are not those of another run: bit for bit, if the subject is expected to repeat them."""
+        return differing(one, other) if self.deterministic else self.beyond_rounding(call, one, other)
+
+    def beyond_rounding(self, call: Call, one: Results, other: Results) -> str:
+        """Return the names of a call's results that two runs cannot both have right: that are further apart than twice the tolerance."""
+        if self.reference is None:
+            raise DoesNotApplyError("the subject is not repeatable, and there is no reference that says how far rounding leads")
+        arithmetic, layer = Arithmetic(call.x.dtype, self.elements), self.layer
+        context = context_of(self.reference, call, arithmetic)
+        if not context.bounds:
+            raise RefusedError(context.undecided)
+
+        def explained(name: str) -> bool:
+            quantity = layer.reference_name(name)
+            first, second = (layer.received(quantity, results.get(name), call) for results in (one, other))
+            bound = with_reading(context.bounds[quantity], layer.reading(quantity, call, second), arithmetic)
+            twice = Bound(2 * arithmetic.error(bound), 1.0)
+            return (
+                judge(Place(0, "layer", quantity), Kind.ISOLATED, second, first.astype(np.float64), twice, arithmetic).verdict is not Verdict.MISMATCH
+            )
+
+        return ", ".join(name for name in one if not explained(name))
 
     def both(self, instance: Instance, given: Results) -> Results:
         """Run both passes."""
@@ -213,6 +243,7 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
         rearranges,
         modes=any(reference.modes for reference in prepared.references),
         fixed_batch=prepared.pair.fixed_batch,
+        deterministic=prepared.pair.deterministic,
         elsewhere=elsewhere,
         retrained=replace(call, params=second.params) if second.params else None,
         dropped=prepared.dropped,

@@ -29,12 +29,15 @@ class Settings:
         Whether a mismatch is reduced to a small case.
     dtypes : tuple of str
         The precisions that are asked for; both if left empty.
+    strict : bool
+        Whether a warning counts as a mismatch.
     """
 
     seed: int = 0
     timeout: float = 60.0
     shrink: bool = True
     dtypes: tuple[str, ...] = ()
+    strict: bool = False
 
     def precisions(self, declared: Iterable[str]) -> list[str]:
         """Return those of the declared precisions that are asked for."""
@@ -89,6 +92,8 @@ class CheckResult:
         Why this check is known to fail; empty where it is not.
     reproduction : Reproduction or None
         The small case of a mismatch of numbers, if one was looked for.
+    warning : bool
+        Whether a mismatch is only a warning: see :attr:`Check.warns`.
     """
 
     check: str
@@ -103,6 +108,7 @@ class CheckResult:
     expected: str = ""
     reproduction: Reproduction | None = None
     dtype: str = ""
+    warning: bool = False
 
     def examine(self, known: set[str]) -> None:
         """Look for the causes of the other wrong quantities, unless they are known already, and add them to what is known."""
@@ -121,7 +127,9 @@ class CheckResult:
 
     @property
     def counted(self) -> Verdict:
-        """The verdict as it counts for the pair: a difference that was expected and is there does not."""
+        """The verdict as it counts for the pair: neither an expected difference nor a warning turns a match into a mismatch."""
+        if self.warning:
+            return Verdict.MATCH
         return Verdict.SKIPPED if self.expected and self.verdict is Verdict.MISMATCH else self.verdict
 
 
@@ -192,9 +200,12 @@ class Check:
         Gets a prepared pair and settings, returns a :class:`CheckResult`.
     dtype : str
         The precision that it is about; empty where it is about all of them.
+    warns : bool
+        Whether right code of a common idiom fails it: a mismatch is then only a warning, unless :attr:`Settings.strict` is set.
     """
 
     name: str
     about: str
     run: Callable[[Any, Settings], CheckResult]
     dtype: str = ""
+    warns: bool = False

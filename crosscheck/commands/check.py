@@ -39,7 +39,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             for check in selection.checks:
                 console.print(full_name(selection.pair, check), markup=False, soft_wrap=True)
         return 0
-    settings = Settings(options.seed, options.timeout, not options.no_shrink, tuple(options.dtype))
+    settings = Settings(options.seed, options.timeout, not options.no_shrink, tuple(options.dtype), options.strict)
     asked, left_out = (sum(counts) for counts in zip(*((len(s.checks), s.left_out) for s in selections), strict=True))
     outcome = PairRun(shlex.join(["crosscheck", *arguments]), options.seed, asked, left_out)
     started = time.monotonic()
@@ -86,4 +86,4 @@ def _checked(selections: Sequence[Selection], settings: Settings, outcome: PairR
 def _without_selection(options: argparse.Namespace) -> str:
     """Return the command line up to what selects the checks: for repeating a single one."""
     seed = [] if not options.seed else ["--seed", str(options.seed)]
-    return shlex.join(["crosscheck", "check", *map(str, options.files), *seed])
+    return shlex.join(["crosscheck", "check", *map(str, options.files), *seed, *(["--strict"] if options.strict else [])])

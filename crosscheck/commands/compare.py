@@ -23,7 +23,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     command = shlex.join(["crosscheck", *arguments])
     try:
         reports = expected_reports(options.html, options.json)
-        pairs, seed = compared(options.subject, options.reference, command)
+        pairs, seed = compared(options.subject, options.reference, command, options.strict)
     except (TraceFileError, NotWritableError) as error:
         raise RefusedError(str(error)) from None
     outcome = PairRun(command, seed, sum(len(pair["checks"]) for pair in pairs), seconds=time.monotonic() - started)

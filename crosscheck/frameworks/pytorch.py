@@ -423,6 +423,7 @@ _THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
     SharedDropout: lambda module: Scaling(module.p) if module.training else Keeping(p=module.p),
     nn.BatchNorm1d: _normalization,
     nn.BatchNorm2d: _normalization,
+    nn.BatchNorm3d: _normalization,
     nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),
     nn.Sigmoid: lambda module: Elementwise(sigmoid),
     nn.Tanh: lambda module: Elementwise(tanh),

@@ -2,6 +2,9 @@
 
 Products of float32 may be taken of fewer digits: ten bits of each factor (TF32) on CUDA, for convolutions unless somebody says otherwise, and seven
 (bfloat16) on some CPUs. No theory of float32's rounding explains what that leaves, so that it is off while a reference computes.
+
+Test suites of PyTorch extensions import ``torch.testing._internal``, which forbids to assign to a flag of ``torch.backends`` outside of PyTorch's
+own context managers. These take all flags of a part at once; the bracket inside them allows to assign to a few.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import backends
+from torch.backends import __allow_nonbracketed_mutation as assignable
 
 from crosscheck.frameworks.device import unusable
 
@@ -61,13 +65,15 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
     # The older setting comes first: it writes to some of the others, and CUDA refuses to multiply where the two contradict each other.
     torch.set_float32_matmul_precision(wanted)
     try:
-        for place, name, _, value in settings:
-            setattr(place, name, value)
+        with assignable():
+            for place, name, _, value in settings:
+                setattr(place, name, value)
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-        for place, name, value, _ in settings:
-            setattr(place, name, value)
+        with assignable():
+            for place, name, value, _ in settings:
+                setattr(place, name, value)
 
 
 def _settings(tf32: bool) -> Iterator[tuple[Any, str, Any]]:

@@ -180,8 +180,9 @@ def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
         grad_input = _of_one(slope, rows, inverse)
     else:
         grad_input = (slope - _mean(slope, [2, 3], True) - normalised * _mean(slope * normalised, [2, 3], True)) * inverse
-    results = (grad_input.reshape(x.shape), (given * normalised).sum([0, 3]).reshape(-1), given.sum([0, 3]).reshape(-1))
-    return tuple(result if wanted else None for result, wanted in zip(results, mask, strict=True))
+    # Only what is wanted: of many runs in one batch, a sum over the batch would be one over the runs.
+    grad_weight = (given * normalised).sum([0, 3]).reshape(-1) if mask[1] else None
+    return grad_input.reshape(x.shape) if mask[0] else None, grad_weight, given.sum([0, 3]).reshape(-1) if mask[2] else None
 
 
 def _softplus(x: torch.Tensor, beta: float = 1, threshold: float = 20) -> torch.Tensor:

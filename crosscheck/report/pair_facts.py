@@ -80,6 +80,7 @@ def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: floa
         "counted": result.counted.value,
         "reason": result.reason,
         "expected_difference": result.expected,
+        "warning": result.warning,
         "notes": list(result.notes),
         "quantities": [{"shape": shape} | judgement_facts(judgement) for shape, judgement in result.judgements],
         "first_divergence": None if result.divergence is None else divergence_facts(result.divergence, reproduce),
@@ -105,13 +106,24 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
         "references": [] if error else list(pair.prepared.reference_names),
         "inferred": [] if error else list(pair.prepared.inferred),
         "dtypes": list(pair.dtypes),
+        "deterministic": getattr(pair, "deterministic", True),
         "error": error,
     }
 
 
 def blank(name: str) -> Facts:
     """Return the facts of a pair of which nothing is known but its name."""
-    return {"name": name, "kind": "Pair", "file": "", "references": [], "inferred": [], "dtypes": [], "error": "", "checks": []}
+    return {
+        "name": name,
+        "kind": "Pair",
+        "file": "",
+        "references": [],
+        "inferred": [],
+        "dtypes": [],
+        "deterministic": True,
+        "error": "",
+        "checks": [],
+    }
 
 
 def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
@@ -133,6 +145,7 @@ def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
         "verdict": verdict.value,
         "exit_status": EXIT_STATUS[verdict],
         "headline": headline(judged, verdict, run, done),
+        "warnings": sum(len(warnings(pair)) for pair in judged),
         "pairs": judged,
         "checks_asked": run.asked,
         "checks_done": done,
@@ -172,6 +185,11 @@ def first_mismatch(pair: Facts) -> Facts | None:
     return next((check for check in pair["checks"] if check["counted"] == Verdict.MISMATCH), None)
 
 
+def warnings(pair: Facts) -> list[Facts]:
+    """Return the checks of a pair that are warnings."""
+    return [check for check in pair["checks"] if check["warning"]]
+
+
 def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) -> str:
     """Return the report's first line: the verdict and what it rests on, anything left undone or passed over included."""
     checks = [check for pair in pairs for check in pair["checks"]]
@@ -197,6 +215,7 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
 def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
     checks = list(checks)
     expected = sum(bool(check["expected_difference"]) for check in checks)
+    warned = sum(check["warning"] for check in checks)
     skipped = sum(check["verdict"] == Verdict.SKIPPED for check in checks)
     if many := len(widened([quantity for check in checks for quantity in check["quantities"]])):
         yield f"{counted(many, 'tolerance')} widened by the reference's own rounding error"
@@ -207,6 +226,8 @@ def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
     ):
         if count:
             yield f"{counted(count, 'check')} {one if count == 1 else several}"
+    if warned:
+        yield counted(warned, "warning")
 
 
 def widened(quantities: Iterable[Facts]) -> list[Facts]:

@@ -7,7 +7,7 @@ from typing import Any
 from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts
 from crosscheck.report.pages import environment
-from crosscheck.report.pair_facts import first_mismatch
+from crosscheck.report.pair_facts import first_mismatch, warnings
 from crosscheck.report.pair_matrix import matrix
 from crosscheck.report.pair_words import mismatch_rows, pair_line, witness_rows
 
@@ -24,6 +24,7 @@ def _described(pair: Facts) -> dict[str, Any]:
     contracts = [check for check in pair["checks"] if check["check"].startswith(CONTRACT)]
     remarks = [("inferred", text) for text in pair["inferred"]]
     remarks += witness_rows(pair)
+    remarks += [("warning", f"{check['check']}: {check['reason']}") for check in warnings(pair)]
     remarks += [("expected", f"{check['check']}: {check['expected_difference']}") for check in pair["checks"] if check["expected_difference"]]
     remarks += [
         (check["verdict"], f"{check['check']}: {check['reason']}")

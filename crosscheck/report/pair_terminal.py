@@ -10,7 +10,7 @@ from rich.text import Text
 
 from crosscheck.checks.check import CONTRACT
 from crosscheck.report.findings import Facts, fraction_in_words
-from crosscheck.report.pair_facts import first_mismatch
+from crosscheck.report.pair_facts import first_mismatch, warnings
 from crosscheck.report.pair_words import check_rows, folded, mismatch_rows, pair_line, quantity_name, reproduce_rows, witness_rows
 from crosscheck.report.terminal import COLOURS, grid
 
@@ -35,6 +35,7 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
     rows = [("inferred", text) for text in pair["inferred"]]
     if (first := first_mismatch(pair)) is not None:
         rows += mismatch_rows(pair, first)
+    rows += (("warning", text) for text in folded((check["check"], check["reason"]) for check in warnings(pair)))
     passed_over = [check for check in pair["checks"] if check["counted"] not in ("match", "mismatch") and not _is_moot(check)]
     rows += _passed_over(passed_over)
     if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:

@@ -9,7 +9,7 @@ from crosscheck.checks.check import CONTRACT
 from crosscheck.judgement import Effect
 from crosscheck.report.findings import Facts, counted, rows, witness_in_words
 from crosscheck.report.message import laid_out
-from crosscheck.report.pair_facts import first_mismatch, widened
+from crosscheck.report.pair_facts import first_mismatch, warnings, widened
 
 NO_REFERENCE = "no reference: gradients are judged by the output, the output by nothing"
 
@@ -107,8 +107,12 @@ def pair_line(pair: Facts) -> str:
     compared = [quantity for quantity in quantities if quantity["verdict"] in ("match", "mismatch")]
     parts = [counted(len(pair["checks"]), "check"), f"{counted(len(compared), 'quantity', 'quantities')} compared"]
     parts.append("beside " + " and ".join(pair["references"]) if pair["references"] else NO_REFERENCE)
+    if not pair["deterministic"]:
+        parts.append("declared as not repeatable")
     if pair.get("never_judged"):
         parts.append(f"never judged: {', '.join(pair['never_judged'])}")
+    if warned := warnings(pair):
+        parts.append(counted(len(warned), "warning"))
     return "; ".join(parts)
 
 

@@ -65,7 +65,7 @@ class RecordedLayer:
         return Bound(terms[quantity], self.trace.role(self.at, place, "reading_roundings")[quantity])
 
 
-def compared(subject_path: Path, reference_path: Path, reproduce: str) -> tuple[list[Facts], int]:
+def compared(subject_path: Path, reference_path: Path, reproduce: str, strict: bool = False) -> tuple[list[Facts], int]:
     """Return the facts of every pair in either trace, and the seed that both were recorded with.
 
     Parameters
@@ -73,6 +73,8 @@ def compared(subject_path: Path, reference_path: Path, reproduce: str) -> tuple[
     subject_path, reference_path : Path
     reproduce : str
         What to type to repeat the comparison.
+    strict : bool
+        Whether a warning counts as a mismatch.
 
     Raises
     ------
@@ -90,10 +92,10 @@ def compared(subject_path: Path, reference_path: Path, reproduce: str) -> tuple[
             f"{subject_path} was recorded with seed {subject.seed}, {reference_path} with seed {reference.seed}; record one of them again"
         )
     names = dict.fromkeys([*(r.name for r in subject.recordings), *(r.name for r in reference.recordings)])
-    return [_pair(name, subject, reference, reproduce) for name in names], subject.seed
+    return [_pair(name, subject, reference, reproduce, strict) for name in names], subject.seed
 
 
-def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str) -> Facts:
+def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str, strict: bool) -> Facts:
     facts = blank(name)
     at, beside = subject.find(name), reference.find(name)
     if at is None or beside is None:
@@ -104,7 +106,8 @@ def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str) -
     oracle = Recorded(reference, beside)
     checks = [check_facts(check, result, reproduce, 0.0) for check, result in _results(subject, at, oracle, reference.recordings[beside].cases)]
     dtypes = list(dict.fromkeys(case.dtype for case in recording.cases))
-    return facts | {"references": [oracle.name], "dtypes": dtypes, "checks": [*checks, *recording.contracts]}
+    contracts = [one | {"counted": one["verdict"], "warning": False} if strict and one["warning"] else one for one in recording.contracts]
+    return facts | {"references": [oracle.name], "dtypes": dtypes, "deterministic": recording.deterministic, "checks": [*checks, *contracts]}
 
 
 def _results(subject: TraceFile, at: int, oracle: Recorded, theirs: list[Case]) -> Iterator[tuple[Check, CheckResult]]:

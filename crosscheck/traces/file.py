@@ -78,6 +78,8 @@ class Recording:
         Whether it is a loss that takes labels.
     modes : bool
         Whether it is another operation in training than in evaluation.
+    deterministic : bool
+        Whether the subject is expected to give the same bits each time.
     settings : dict
         Whole-number settings of the operation, such as ``kernel``.
     cases : list of Case
@@ -93,6 +95,7 @@ class Recording:
     params: dict[str, list[int]] = field(default_factory=dict)
     labels: bool = False
     modes: bool = False
+    deterministic: bool = True
     settings: dict[str, list[int]] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
     contracts: list[dict[str, Any]] = field(default_factory=list)

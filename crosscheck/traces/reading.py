@@ -28,6 +28,7 @@ _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "counted": str,
     "reason": str,
     "expected_difference": str,
+    "warning": bool,
     "notes": list,
     "quantities": list,
     "first_divergence": (dict, type(None)),

@@ -65,7 +65,7 @@ def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, pro
     prepared, recording = selection.pair.prepared.stateless, trace.recordings[-1]
     recording.elements, recording.labels = prepared.elements, prepared.labels
     reference = prepared.references[0]
-    recording.modes = reference.modes
+    recording.modes, recording.deterministic = reference.modes, prepared.pair.deterministic
     recording.params = {name: list(shape) for name, shape in prepared.param_shapes.items()}
     recording.settings = {name: list(value) for name, value in reference.oracle.settings.items()}
     recording.title = prepared.layer.convention.title if trace.side == "subject" else reference.name

@@ -52,13 +52,14 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
     facts: Facts = {
         "faults": len(catalogue),
         "detected": sum(fault["detected"] for fault in catalogue),
+        "warned": sum(fault["warned"] for fault in catalogue),
         "localised": sum(fault["localised"] for fault in catalogue),
         "causes": _causes(catalogue),
         "false_alarms": _false_alarms(found),
         "rivals": _rivals(catalogue, [found[f"host-rivals:{name}"] for name in hosts], found),
         # Of a quick run nobody knows what the checks would have seen after the first that saw something.
         "ablation": {} if run["quick"] else {part: _ablation(part, catalogue) for part in ABLATIONS},
-        "missed": [fault["name"] for fault in catalogue if not fault["detected"]],
+        "missed": [fault["name"] for fault in catalogue if not fault["detected"] and not fault["warned"]],
         "known_misses": {fault.name: fault.missed for fault in faults if fault.missed},
         "short": [line for fault in catalogue for line in _short(fault)],
         "unjudged": [f"{key}: {one.failed}" for key, one in found.items() if one.failed and not key.startswith("fault")],
@@ -86,6 +87,7 @@ def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
     rivals: Rivals = found[f"fault-rivals:{fault.name}"]
     host: Rivals = found[f"host-rivals:{fault.host.name}"]
     detected = checked.verdict == Verdict.MISMATCH
+    warned = not detected and bool(checked.warned_by)
     without = {part: seen_without(part, checked.checks) for part in LEFT_OUT}
     # Where a pair has no such part, and where that could not be tried, the fault is seen as it was.
     without |= {part: detected if seen is None else seen for part, seen in ablated.seen.items()}
@@ -101,11 +103,13 @@ def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
         "cause": fault.cause,
         "found_cause": checked.cause,
         "detected": detected,
-        "localised": detected and checked.place == fault.at,
+        "warned": warned,
+        "localised": (detected or warned) and checked.place == fault.at,
         "diagnosis": _diagnosis(fault.cause, checked.cause),
         "found": checked.failed or checked.words,
         "verdict": checked.verdict or "failed",
         "seen_by": checked.seen_by,
+        "warned_by": checked.warned_by,
         "families": [family for family in FAMILIES if any(check.endswith(f"-{family}") for check in checked.seen_by)],
         "without": {part: without.get(part, detected) for part in ABLATIONS},
         "rivals": {f"{rule}, {cotangent}": _rival(rivals, host, rule, cotangent) for rule in WORDS for cotangent in COTANGENTS},
@@ -186,6 +190,7 @@ def _areas(catalogue: Sequence[Facts]) -> Facts:
         name: {
             "faults": len(own),
             "detected": sum(fault["detected"] for fault in own),
+            "warned": sum(fault["warned"] for fault in own),
             "localised": sum(fault["localised"] for fault in own),
             "causes": _causes(own),
         }
@@ -196,7 +201,7 @@ def _areas(catalogue: Sequence[Facts]) -> Facts:
 def _short(fault: Facts) -> list[str]:
     """Return what a fault falls short of, in words."""
     name = fault["name"]
-    if not fault["detected"]:
+    if not fault["detected"] and not fault["warned"]:
         why = f"as is known: {fault['missed']}" if fault["missed"] else f"{fault['verdict']}{': ' + fault['found'] if fault['found'] else ''}"
         return [f"{name}: not detected ({why})"]
     if fault["missed"]:
@@ -213,7 +218,7 @@ def _status(facts: Facts) -> int:
     causes, total = facts["causes"], facts["faults"]
     kept = (
         facts["missed"] == list(facts["known_misses"])
-        and facts["detected"] == facts["localised"]
+        and facts["detected"] + facts["warned"] == facts["localised"]
         and not facts["false_alarms"]["alarms"]
         and causes["right"] >= RIGHT_CAUSES * causes["known"]
         and causes["wrong"] <= WRONG_CAUSES * total
@@ -223,8 +228,9 @@ def _status(facts: Facts) -> int:
 
 def _headline(facts: Facts) -> str:
     causes, alarms, total = facts["causes"], facts["false_alarms"], facts["faults"]
+    warned = f" and {counted(facts['warned'], 'warning')}" if facts["warned"] else ""
     parts = [
-        f"{facts['detected']:,} of {counted(total, 'fault')} detected, {facts['localised']:,} at the right place",
+        f"{facts['detected']:,} of {counted(total, 'fault')} detected{warned}, {facts['localised']:,} at the right place",
         f"{causes['right']:,} of {counted(causes['known'], 'known cause')} named, {causes['wrong']:,} wrong",
         f"{counted(alarms['alarms'], 'false alarm')} in {counted(alarms['quantities'], 'quantity', 'quantities')} of right implementations",
     ]

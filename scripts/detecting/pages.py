@@ -39,10 +39,10 @@ def _table(title: str, first: str, *numbers: str) -> Table:
 
 
 def _areas(facts: Facts) -> Table:
-    table = _table("faults by area", "area", "faults", "detected", "at the\nright place", "known\ncauses", "named", "wrong")
+    table = _table("faults by area", "area", "faults", "detected", "warned\nof", "at the\nright place", "known\ncauses", "named", "wrong")
     for name, area in facts["areas"].items():
         causes = area["causes"]
-        numbers = area["faults"], area["detected"], area["localised"], causes["known"], causes["right"], causes["wrong"]
+        numbers = area["faults"], area["detected"], area["warned"], area["localised"], causes["known"], causes["right"], causes["wrong"]
         table.add_row(Text(name), *map(str, numbers))
     return table
 

@@ -31,8 +31,10 @@ def facts_in(path: Path) -> Facts:
 def paragraph(facts: Facts) -> str:
     """Return the figures of a study in Markdown."""
     causes, alarms, total = facts["causes"], facts["false_alarms"], facts["faults"]
+    warned = facts.get("warned", 0)  # none was, as long as every broken contract counted
+    seen = f"detects {facts['detected']:,}" + (f", warns of {warned:,}" if warned else "")
     text = (
-        f"Of {counted(total, 'fault')} that people really make, each planted in a right implementation, crosscheck detects {facts['detected']:,} "
+        f"Of {counted(total, 'fault')} that people really make, each planted in a right implementation, crosscheck {seen} "
         f"and shows {facts['localised']:,} at the place where they begin; of {causes['known']:,} whose cause is among its hypotheses it names "
         f"{causes['right']:,}, and {causes['wrong']:,} get a wrong one. In {alarms['quantities']:,} compared quantities of right implementations "
         f"there {'was' if alarms['alarms'] == 1 else 'were'} {counted(alarms['alarms'], 'false alarm') if alarms['alarms'] else 'no false alarms'}. "

@@ -31,6 +31,11 @@ class Checked:
         """The checks that see it."""
         return [check for check, verdict in self.checks.items() if verdict == Verdict.MISMATCH]
 
+    @property
+    def warned_by(self) -> list[str]:
+        """The checks that warn of it."""
+        return [check for check, verdict in self.checks.items() if verdict == "warning"]
+
 
 @dataclass(frozen=True)
 class RightOnes:

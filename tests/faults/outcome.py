@@ -19,11 +19,11 @@ class Outcome:
     ----------
     verdict : Verdict
     place : str
-        The first divergence, in the words of :attr:`Fault.at`; empty where there is none.
+        The first divergence, in the words of :attr:`Fault.at`, or else the first warning; empty where there is none.
     cause : str
         The name of the hypothesis; empty where it is unknown.
     checks : dict of str to str
-        The verdict of each check by name.
+        The verdict of each check by name, ``"warning"`` where it is one.
     words : str
         Why the pair could not be checked, or what was wrong, as a person gets to read it.
     """
@@ -54,8 +54,8 @@ def first_outcome_of(fault: Fault, seed: int = 0) -> Outcome:
 
 def as_outcome(result: PairResult) -> Outcome:
     """Return what was found about a pair in the words of the catalogue."""
-    checks = {one.check: str(one.verdict) for one in result.results}
-    first = result.first
+    checks = {one.check: "warning" if one.warning else str(one.verdict) for one in result.results}
+    first = result.first or next((one for one in result.results if one.warning), None)
     if first is None:
         return Outcome(result.verdict, "", "", checks, result.error)
     divergence = first.divergence

@@ -76,6 +76,16 @@ class WritesToInput(Scale):
         return result
 
 
+class ReadsItsMode(Scale):
+    """y = w * x, right, unless its mode is changed between forward and backward."""
+
+    training = True
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient, half of it in evaluation mode."""
+        return super().backward(grad_output) * (1 if self.training else 0.5)
+
+
 def pair(kind: type[Scale] = Scale, **declared: Any) -> Pair:
     """Return a pair of a layer and the reference."""
     return Pair(kind(), ScaleReference(), shapes=[(4, FEATURES), (1, FEATURES)], **declared)

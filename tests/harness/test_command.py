@@ -47,6 +47,46 @@ def test_right_layer_agrees(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert f"MATCH: rounding explains every difference of Scale; {CHECKS} checks, 138 quantities compared, 5 checks do not apply" in out
 
 
+WARNED = "contract-backward_keeps_its_mode: float64: changed by a switch to evaluation between forward and backward: grad_input"
+
+
+def test_warning_leaves_verdict_and_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is in the first line and below its pair; the page names it, and so do the facts."""
+    declare(folder, "PAIR = pair(ReadsItsMode)")
+    assert main(["check", "pairs.py", "--json", "r.json", "--html", "r.html"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    (headline,) = [line for line in lines if line.startswith("MATCH: rounding explains every difference of ReadsItsMode; ")]
+    assert headline.endswith(" do not apply, 1 warning")
+    assert any(line.split() == ["warning", *WARNED.split()] for line in lines)
+    (warning,) = [check for check in facts(folder)["pairs"][0]["checks"] if check["warning"]]
+    assert (warning["verdict"], warning["counted"], facts(folder)["warnings"]) == ("mismatch", "match", 1)
+    page = (folder / "r.html").read_text()
+    assert '<td>backward keeps its mode</td><td class="undecided">warning</td>' in page
+    assert f"<dt>warning</dt><dd>{WARNED}</dd>" in page
+
+
+def test_strict_lets_a_warning_count(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declare(folder, "PAIR = pair(ReadsItsMode)")
+    assert main(["check", "pairs.py", "--strict"]) == 1
+    out = capsys.readouterr().out
+    assert "MISMATCH: 1 of 1 pair differs: ReadsItsMode" in out
+    assert "crosscheck check pairs.py --strict --only ReadsItsMode/contract-backward_keeps_its_mode" in out
+    assert "warning" not in out
+
+
+def test_expected_difference_is_no_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    declare(folder, "PAIR = pair(ReadsItsMode, expected={'contract-backward_keeps_its_mode': 'of no use'})")
+    assert main(["check", "pairs.py", "--only", "contract-*"]) == 0
+    out = capsys.readouterr().out
+    assert "1 check is expected to differ" in out
+    assert "warning" not in out
+
+
+def test_difference_that_is_no_longer_there_is_no_warning(folder: Path) -> None:
+    declare(folder, "class Kept(Scale):\n    training = True\nPAIR = pair(Kept, expected={'contract-backward_keeps_its_mode': 'of no use'})")
+    assert main(["check", "pairs.py", "--only", "contract-*"]) == 1
+
+
 def test_wrong_layer_differs_with_place_cause_and_script(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declare(folder, "PAIRS = [pair(), pair(Negated)]")
     assert main(["check", "pairs.py"]) == 1

@@ -227,6 +227,32 @@ def test_settings_that_say_nothing_are_left_alone(careless: tuple[Any, ...]) -> 
         assert products() == careless
 
 
+def test_settings_that_may_not_be_assigned_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(torch.backends.disable_global_flags.__globals__, "__allow_nonbracketed_mutation_flag", False)
+    assert torch.backends.flags_frozen()
+    before = products()
+    with computing(device_of("cpu"), torch.float32):
+        assert products() == EXACT
+    assert products() == before != EXACT
+
+
+FROZEN = """
+import numpy as np, torch
+import torch.testing._internal.common_utils
+from crosscheck import Functions, Pair, Settings, check
+
+pair = Pair(Functions(lambda x: (np.tanh(x), np.tanh(x)), lambda d, y: d * (1 - y**2)), torch.tanh, [(3, 2)])
+print(torch.backends.flags_frozen(), check(pair, Settings(shrink=False), lambda name: name.endswith("-normal")).verdict)
+"""
+
+
+@pytest.mark.whole("takes long to import; test_settings_that_may_not_be_assigned_to shows the same")
+def test_pair_in_a_test_suite_of_extensions() -> None:
+    """What such suites import forbids to assign to settings."""
+    done = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.stdout.split() == ["True", "match"], done.stderr
+
+
 @pytest.mark.parametrize(("tf32", "expected"), [(False, "highest"), (True, "tensorfloat32")], ids=["exact", "tf32"])
 def test_jax_multiplies_as_asked(tf32: bool, expected: str) -> None:
     network = jax_training.JaxNetwork({}, in_jax.oracle(jax.numpy.sum), SgdSettings(0.1), tf32=tf32)

@@ -43,7 +43,7 @@ def test_cotangent_is_never_constant(name: str) -> None:
     assert len(np.unique(cotangent)) == cotangent.size
 
 
-@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 4, 4), (2, 1)])
+@pytest.mark.parametrize("shape", [(5,), (2, 5), (2, 3, 4, 4), (2, 1)])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_shapes(name: str, shape: tuple[int, ...]) -> None:
     """Layers of any rank can be asked."""
@@ -64,6 +64,11 @@ def test_digits_stand_on_their_background() -> None:
     assert np.count_nonzero(x == -0.5) > x.size / 3
     assert (x > -0.5).any(axis=(2, 3)).all()
     assert ((x >= -0.5) & (x <= 0.5)).all()
+
+
+def test_digits_along_one_axis() -> None:
+    x = FAMILIES["digits"].input(np.random.default_rng(0), (20,), "float64")
+    assert 0 < np.count_nonzero(x == -0.5) < x.size
 
 
 def test_kinks_hold_zeros_of_either_sign() -> None:

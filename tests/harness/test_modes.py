@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plain
 import pytest
 from model_pairs import attributes_pair
 from textbook.dropout import Dropout
@@ -322,3 +323,57 @@ def test_a_fault_in_evaluation_is_reproduced_by_its_script(tmp_path: Path, monke
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {paths}; exec(open('small.py').read())"]
     ran = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - written above
     assert (ran.returncode, ran.stderr) == (1, "")
+
+
+def told(layer: Any, x: Array, training: bool) -> Array:
+    """Keep the mode that a forward pass was told, for the backward pass."""
+    layer.training = training
+    return plain.Scale.forward(layer, x)
+
+
+ARGUMENTS: dict[str, Callable[..., Array]] = {
+    "training": lambda layer, x, training=True: told(layer, x, training),
+    "train": lambda layer, x, train=True: told(layer, x, train),
+    "is_training": lambda layer, x, is_training=True: told(layer, x, is_training),
+    "train_flg": lambda layer, x, train_flg=True: told(layer, x, train_flg),
+    "mode": lambda layer, x, mode="train": told(layer, x, mode == "train"),
+    "training=None": lambda layer, x, training=None: told(layer, x, layer.training if training is None else training),
+}
+
+
+def mode_of_backward(subject: Any) -> tuple[Verdict, bool]:
+    """Return what the contract finds, and whether that is a warning."""
+    result = check(plain.pair(subject), only=lambda name: name == "contract-backward_keeps_its_mode").results[0]
+    return result.verdict, result.warning
+
+
+@pytest.mark.parametrize("initial", [{}, {"training": True}], ids=["by forward alone", "from the beginning"])
+@pytest.mark.parametrize("argument", [name for name in ARGUMENTS if name != "training=None"])
+def test_a_mode_that_is_an_argument_cannot_change_before_backward(argument: str, initial: dict[str, bool]) -> None:
+    """However the layer keeps it for the backward pass."""
+    backward = plain.ReadsItsMode.backward
+    told_by_argument = type("Told", (plain.Scale,), {"forward": ARGUMENTS[argument], "backward": backward, **initial})
+    assert mode_of_backward(told_by_argument) == (Verdict.SKIPPED, False)
+
+
+class Switched(plain.ReadsItsMode):
+    """Has methods for its mode."""
+
+    def train(self) -> None:
+        self.training = True
+
+    def eval(self) -> None:
+        self.training = False
+
+
+STATES = {
+    "attribute": plain.ReadsItsMode,
+    "methods": Switched,
+    "methods beside an argument": type("Both", (Switched,), {"forward": ARGUMENTS["train_flg"]}),
+    "attribute beside an argument left open": type("Open", (plain.ReadsItsMode,), {"forward": ARGUMENTS["training=None"]}),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_mode_that_is_state_is_warned_of(state: str) -> None:
+    assert mode_of_backward(STATES[state]) == (Verdict.MISMATCH, True)

@@ -55,6 +55,7 @@ def made(**changes: Any) -> Facts:
         "counted": "match",
         "reason": "",
         "expected_difference": "",
+        "warning": False,
         "notes": [],
         "quantities": [],
         "first_divergence": None,

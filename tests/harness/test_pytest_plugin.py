@@ -21,7 +21,7 @@ SHARED = (plain, crosscheck.parametrize, crosscheck.report.pair_files)
 
 FILE = """
 from crosscheck import parametrize_with_checks
-from plain import Negated, Scale, WritesToInput, pair
+from plain import Negated, ReadsItsMode, Scale, WritesToInput, pair
 
 @parametrize_with_checks([{pairs}])
 def test_layers(pair, check):
@@ -88,6 +88,20 @@ def test_wrong_layer_fails_with_place_and_cause(suite: Any) -> None:
             "*reproduce*pytest 'test_mine.py::test_layers[[]Negated-values-float64-normal]'",
         ]
     )
+
+
+@pytest.mark.parametrize("options", [[], ["--crosscheck-strict"]], ids=["warned", "strict"])
+def test_broken_contract_that_only_warns(suite: Any, pytester: pytest.Pytester, options: list[str]) -> None:
+    """It passes, with a line in the summary, even where warnings are errors; strictly it fails."""
+    result = suite("pair(ReadsItsMode)", "-Werror", "--crosscheck-report", "r.json", *options)
+    assert result.ret == len(options)
+    assert outcomes(result).get("failed", 0) == len(options)
+    assert facts(pytester)["warnings"] == 1 - len(options)
+    warning = "*contract-backward_keeps_its_mode: float64: changed by a switch to evaluation between forward and backward: grad_input"
+    if options:
+        result.stdout.fnmatch_lines(["*reproduce*--crosscheck-strict"])
+    else:
+        result.stdout.fnmatch_lines(["MATCH: *, 1 warning", "MATCH *; 1 warning", f"WARNING   ReadsItsMode  {warning}"])
 
 
 def test_names_are_stable(suite: Any) -> None:

@@ -63,6 +63,7 @@ ENTRIES: dict[str, tuple[str, Change, str]] = {
     "contract": ("subject", lambda one: one.update(contracts=[3]), "recordings[0].contracts[0] is 3"),
     "contract-entry": ("subject", lambda one: one["contracts"][0].pop("notes"), "recordings[0].contracts[0]"),
     "contract-kind": ("subject", lambda one: one["contracts"][0].update(reason=None), "recordings[0].contracts[0].reason is None"),
+    "contract-warning": ("subject", lambda one: one["contracts"][0].update(warning="no"), "recordings[0].contracts[0].warning is no"),
     "contract-verdict": ("subject", lambda one: one["contracts"][0].update(counted="right"), "recordings[0].contracts[0].counted is right"),
 }
 

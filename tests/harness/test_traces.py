@@ -89,6 +89,19 @@ def test_recorded_reference_gives_the_same_verdicts(folder: Path, name: str, see
     assert judged(facts(folder, "compared.json")) == [check for check in expected if check[1] != "skipped" or check[0].startswith("contract")]
 
 
+@pytest.mark.parametrize(("options", "status"), [([], 0), (["--strict"], 1)], ids=["warned", "strict"])
+def test_warning_is_recorded_as_one(folder: Path, options: list[str], status: int) -> None:
+    recorded_both(folder, "pair(ReadsItsMode)", "--only", "values-float64-normal", "--only", "*mode")
+    assert main(["compare", "s.safetensors", "r.safetensors", "--json", "r.json", *options]) == status
+    assert facts(folder)["warnings"] == 1 - status
+
+
+def test_trace_says_what_is_not_repeatable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded_both(folder, "pair(deterministic=False)", "--only", "values-float64-normal")
+    assert main(["compare", "s.safetensors", "r.safetensors"]) == 0
+    assert "; declared as not repeatable" in " ".join(capsys.readouterr().out.split())
+
+
 def test_cause_is_found_in_a_trace(folder: Path) -> None:
     recorded_both(folder, "pair(Negated)")
     main(["compare", "s.safetensors", "r.safetensors", "--json", "r.json"])

@@ -73,6 +73,19 @@ class LogSoftmax(_Exponentials):
         return np.asarray(grad_output.sum(axis=1, keepdims=True))
 
 
+class LogSumExp(_Exponentials):
+    """The logarithm of the sum of the exponentials of each row."""
+
+    def forward(self, x: Array) -> Array:
+        """Return m + log of the sum of exp(x - m), m being the maximum, ``(batch,)``."""
+        self._x = x
+        return np.asarray(x.max(axis=1) + self.log_sums(self.shifted(x))[:, 0])
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return g p."""
+        return np.asarray(grad_output[:, None] * self.probabilities(self._x))
+
+
 class _Loss:
     """The mean of the samples' losses, and its gradient."""
 

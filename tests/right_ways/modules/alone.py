@@ -1,0 +1,69 @@
+"""A module as a function of one tensor: whatever else it takes is fixed, whatever else it returns is left out or put beside the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class Alone(nn.Module):
+    """A module that gets one tensor and returns one.
+
+    Parameters
+    ----------
+    own : torch.nn.Module
+        Its parameters have the prefix ``own.`` here.
+    call : callable
+        Gets the module and the tensor.
+    """
+
+    def __init__(self, own: nn.Module, call: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.own = own
+        self._call = call
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the module makes of the tensor."""
+        return self._call(self.own, x)
+
+
+def numbers(*shape: int, seed: int = 7) -> torch.Tensor:
+    """Return normal numbers of float32 for what is fixed: in float64 they are the same ones."""
+    return torch.from_numpy(np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32))
+
+
+def whole(below: int, *shape: int, seed: int = 7) -> torch.Tensor:
+    """Return whole numbers from 0 on, such as labels."""
+    return torch.from_numpy(np.random.default_rng([seed, *shape]).integers(0, below, shape))
+
+
+def signs(*shape: int) -> torch.Tensor:
+    """Return labels of -1 and 1."""
+    return 2.0 * whole(2, *shape) - 1.0
+
+
+def beside(own: nn.Module, *others: torch.Tensor) -> Alone:
+    """Return a loss whose targets are fixed; those of a larger batch repeat."""
+    return Alone(own, lambda own, x: own(x, *(repeated(other, x) for other in others)))
+
+
+def between(own: nn.Module, *others: torch.Tensor) -> Alone:
+    """Return a module of several tensors, which lie one after another along the input's second axis; further ones are fixed."""
+    return Alone(own, lambda own, x: own(*x.unbind(1), *(repeated(other, x) for other in others)))
+
+
+def repeated(fixed: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return what is fixed for each sample of an input, in its precision."""
+    enough = fixed[np.arange(len(x)) % len(fixed)]
+    return enough.to(x.dtype) if fixed.is_floating_point() else enough
+
+
+def everything(results: Any) -> torch.Tensor:
+    """Return all that a recurrent module returns as one array, a row for each sample: the outputs, then the last states."""
+    output, states = results
+    states = states if isinstance(states, tuple) else (states,)
+    return torch.cat([output.flatten(1), *(state.transpose(0, 1).flatten(1) for state in states)], dim=1)

@@ -1,0 +1,43 @@
+"""A row of the table of modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from crosscheck.families import Shape
+
+
+@dataclass(frozen=True)
+class Row:
+    """A module and the shape of its input.
+
+    Attributes
+    ----------
+    of : str
+        Its name in ``torch.nn``.
+    make : callable
+        Makes the module, or one that calls it with a single tensor.
+    shape : tuple of int
+        Of the input, the batch first.
+    how : str
+        What tells the rows of one module apart.
+    labels : bool
+        Whether it is a loss that takes labels from whoever calls it.
+    fixed_batch : bool
+        Whether what is fixed is so for one size of a batch.
+    """
+
+    of: str
+    make: Callable[[], nn.Module]
+    shape: Shape
+    how: str = ""
+    labels: bool = False
+    fixed_batch: bool = False
+
+    @property
+    def name(self) -> str:
+        """The module and what tells its rows apart."""
+        return f"{self.of}, {self.how}" if self.how else self.of

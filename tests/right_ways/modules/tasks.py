@@ -1,0 +1,152 @@
+"""Modules as tasks of the study of false alarms: PyTorch's own kernels in several ways, and the versions in NumPy, beside the module in float64."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from crosscheck.arithmetic import Array
+from crosscheck.families import Family, labels
+from crosscheck.frameworks.pytorch import oracle, parameter_shapes
+from crosscheck.operation import Call, Constants
+from right_ways.frameworks import by_torch
+from right_ways.modules.kernels import Kernel
+from right_ways.modules.row import Row
+from right_ways.modules.table import REFUSED, ROWS
+from right_ways.modules.written import WRITTEN, way_of
+from right_ways.task import LayerTask, Results, Way, nothing
+
+COSTS: Mapping[str, float] = {
+    "MultiheadAttention": 25.0,
+    "TransformerEncoderLayer": 60.0,
+    "TransformerDecoderLayer": 90.0,
+    "TransformerEncoder": 100.0,
+    "TransformerDecoder": 180.0,
+    "Transformer": 150.0,
+    "LSTM": 40.0,
+    "GRU": 40.0,
+    "RNN": 20.0,
+}
+"""How long a quantity takes, where that is far longer than for most modules."""
+
+USUAL = 8.0
+"""What one of most modules takes, in multiples of a layer's with a written theory."""
+
+ACROSS_SAMPLES = frozenset({"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"})
+"""Modules in which a sample's output depends on the other samples."""
+
+CANCELS_CHANNELS_LAST = frozenset({"GroupNorm"})
+"""Modules whose kernel loses digits where the channels of a place lie side by side: a variance in one pass."""
+
+BY_ONEDNN = ("Conv", "Linear", "LSTM", "Multihead", "Transformer", "Bilinear")
+"""How the names of modules begin that oneDNN computes in part."""
+
+
+def _arranged(arrange: Callable[[torch.Tensor], torch.Tensor], module: nn.Module) -> Way:
+    """Return a module's own kernels on tensors that lie in memory in another way."""
+
+    def way(call: Call) -> Results:
+        assert call.grad_output is not None
+        kernel = Kernel(module, arrange)
+        kernel.params = {name: np.array(value) for name, value in call.params.items()}
+        kernel.buffers = {name: np.array(value) for name, value in call.buffers.items()}
+        output = kernel.forward(call.x, *call.constants.values())
+        grad_input = kernel.backward(call.grad_output)
+        return {"output": output, **kernel.buffers, "grad_input": grad_input, **{f"{name}.grad": value for name, value in kernel.grads.items()}}
+
+    return way
+
+
+def last_axes_exchanged(x: torch.Tensor) -> torch.Tensor:
+    """Return a tensor whose last two axes have changed places in memory."""
+    return x.mT.contiguous().mT if x.ndim > 1 else x
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Return a tensor of images with the channels of a place side by side in memory."""
+    return x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d) if x.ndim in (4, 5) else x
+
+
+def _backwards(own: Way) -> Way:
+    """Return a way that is given the samples from the last to the first."""
+
+    def way(call: Call) -> Results:
+        assert call.grad_output is not None
+        results = own(Call(call.x[::-1].copy(), call.params, call.grad_output[::-1].copy(), call.constants, call.buffers))
+        return {name: value[::-1].copy() if name in ("output", "grad_input") else value for name, value in results.items()}
+
+    return way
+
+
+def _one_by_one(own: Way) -> Way:
+    """Return a way that is given one sample after another, and adds the parameters' gradients up."""
+
+    def way(call: Call) -> Results:
+        g = call.grad_output
+        assert g is not None
+        parts = [own(Call(call.x[i : i + 1], call.params, g[i : i + 1], call.constants, call.buffers)) for i in range(len(call.x))]
+        return {name: _put_together(name, [part[name] for part in parts]) for name in parts[0]}
+
+    return way
+
+
+def _put_together(name: str, parts: list[Array]) -> Array:
+    return np.concatenate(parts) if name in ("output", "grad_input") else np.add.accumulate(parts)[-1]
+
+
+def _quietly(own: Way) -> Way:
+    def way(call: Call) -> Results:
+        with warnings.catch_warnings(action="ignore"):
+            return own(call)
+
+    return way
+
+
+def _ways(row: Row, module: nn.Module) -> dict[str, Way]:
+    of_samples = _is_by_samples(row)
+    own = by_torch(module)
+    ways = {
+        "torch": own,
+        "torch, last axes exchanged": _arranged(last_axes_exchanged, module),
+        "torch, channels last": _arranged(channels_last, module) if len(row.shape) in (4, 5) and row.of not in CANCELS_CHANNELS_LAST else None,
+        "torch, no oneDNN": by_torch(module, mkldnn=False) if row.of.startswith(BY_ONEDNN) else None,
+        "torch, samples backwards": _backwards(own) if of_samples else None,
+        "torch, one by one": _one_by_one(own) if of_samples and row.of not in ACROSS_SAMPLES and not row.fixed_batch else None,
+        "numpy": way_of(WRITTEN[row.name]) if row.name in WRITTEN else None,
+    }
+    return {name: _quietly(way) for name, way in ways.items() if way is not None}
+
+
+def _is_by_samples(row: Row) -> bool:
+    """Return whether the order of the samples is that of the outputs and of nothing else."""
+    return not row.labels and not row.fixed_batch and not row.of.endswith("Loss")
+
+
+def _classes(rng: np.random.Generator, family: Family, x: Array) -> Constants:
+    return {"labels": labels(rng, *x.shape)}
+
+
+def task(row: Row) -> LayerTask:
+    """Return a row as a task."""
+    module = row.make()
+    running = {name: tuple(value.shape) for name, value in module.named_buffers() if name.startswith("running_")} if module.training else {}
+    return LayerTask(
+        f"module {row.name}",
+        lambda: oracle(module),
+        _ways(row, module),
+        [row.shape],
+        parameter_shapes(module) or {},
+        running,
+        _classes if row.labels else nothing,
+        cost=COSTS.get(row.of, USUAL),
+    )
+
+
+def tasks() -> Iterator[LayerTask]:
+    """Yield a task for each row of the table that can be judged."""
+    with warnings.catch_warnings(action="ignore"):
+        yield from (task(row) for name, row in ROWS.items() if name not in REFUSED)
