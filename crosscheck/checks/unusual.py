@@ -15,7 +15,7 @@ from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.checks.bench import Bench, DoesNotApplyError
 from crosscheck.checks.check import joined
 from crosscheck.drawing import drawn
-from crosscheck.isolated import check_layer
+from crosscheck.isolated import check_layer, quantities
 from crosscheck.judgement import Judgement, Verdict
 from crosscheck.operation import Call, Oracle
 
@@ -44,16 +44,19 @@ def many_samples_work(bench: Bench) -> str:
         raise DoesNotApplyError(f"the subject is too slow for {samples:,} samples: at its speed on {len(few.x)} they take over {_PATIENCE:g} s")
     assert bench.drawn is not None
     larger = bench.drawn((samples, *few.x.shape[1:]))
-    if not _far_off(bench, larger, oracle) - _far_off(bench, few, oracle):
+    already = _far_off(bench, few, oracle)
+    if already == set(quantities(few)):
+        raise DoesNotApplyError("a few samples are computed wrong already")
+    if not _far_off(bench, larger, oracle) - already:
         return ""
-    wrong = {judgement.place.quantity for judgement in _judged(bench, few, oracle) if judgement.verdict is Verdict.MISMATCH}
-    judgements = [judgement for judgement in _judged(bench, larger, oracle) if judgement.place.quantity not in wrong]
+    already |= {judgement.place.quantity for judgement in _judged(bench, few, oracle) if judgement.verdict is Verdict.MISMATCH}
+    judgements = [judgement for judgement in _judged(bench, larger, oracle) if judgement.place.quantity not in already]
     verdict = joined([judgement.verdict for judgement in judgements])
-    if verdict is Verdict.MATCH:
+    if verdict is Verdict.MATCH or not judgements:
         return ""
-    first = next((judgement for judgement in judgements if judgement.verdict is verdict), None)
-    if first is None or verdict is not Verdict.MISMATCH:
-        raise DoesNotApplyError(first.reason if first else "a few samples are computed wrong already")
+    first = next(judgement for judgement in judgements if judgement.verdict is verdict)
+    if verdict is not Verdict.MISMATCH:
+        raise DoesNotApplyError(first.reason)
     at = "" if first.worst is None else f" at {list(first.worst.index)}: {first.worst.subject:.9g}, the reference has {first.worst.oracle:.9g}"
     return f"wrong with {samples:,} samples, {larger.x.size:,} numbers: {first.place.quantity}{at or f': {first.reason}'}"
 
