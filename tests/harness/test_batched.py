@@ -20,7 +20,7 @@ from crosscheck.rounding.measured import _NONLINEAR, RUNS, SCALES, yardstick
 HALF = RUNS // 2
 
 
-class First(nn.Module):
+class First(nn.Module):  # type: ignore[misc]
     """A module with several results, of which the first is taken."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -31,7 +31,7 @@ class First(nn.Module):
         return self.module(x)[0]
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(nn.Module):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
