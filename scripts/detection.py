@@ -62,7 +62,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS, README, DOCUMENT = ROOT / "tests", ROOT / "README.md", ROOT / "docs" / "operations.md"
 CANNOT = 2
 _INTERRUPTED = 130
-QUANTITIES = 1_000_000
+QUANTITIES = 3_000_000
 WAYS = ("--jobs", "--state", "--resume", "--json", "--html")
 """Options that make no difference to what is measured."""
 WIDTH = 150

@@ -46,6 +46,10 @@ class RightOnes:
     ----------
     quantities : int
         That were compared.
+    measured : int
+        Those of them in a batch whose tolerance comes from measured rounding.
+    reasons : dict of str to int
+        Why others of a batch were not compared, and how often.
     alarms : list of str
         Everything that it takes for wrong.
     verdict : str
@@ -68,6 +72,8 @@ class RightOnes:
     ways: list[str] = field(default_factory=list)
     largest: float | None = 0.0
     rules: dict[str, tuple[int, int]] = field(default_factory=dict)
+    measured: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     failed: str = ""
 
 
