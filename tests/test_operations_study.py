@@ -274,6 +274,8 @@ def test_pages(found: dict[str, Facts], tmp_path: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert text == page(study_facts)
     assert "| it takes sparse tensors: sparse.mm | 1 |" in text
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
+    assert [{line.count("|") for line in lines} for lines in tables] == [{lines[0].count("|")} for lines in tables]
     assert "| mm | 1 | normal ties wide large tiny offset | 18 |" in text
 
 
