@@ -273,6 +273,7 @@ def test_pages(found: dict[str, Facts], tmp_path: Path) -> None:
     assert readme.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{paragraph(study_facts)}\n{END}\nafter\n"
     text = document.read_text(encoding="utf-8")
     assert text == page(study_facts)
+    assert "- exp: tiny: no limit\n" in page(facts({**found, "exp": found["exp"] | {"families": {"normal": [""], "tiny": ["no limit", "no limit"]}}}))
     assert "| it takes sparse tensors: sparse.mm | 1 |" in text
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
     assert [{line.count("|") for line in lines} for lines in tables] == [{lines[0].count("|")} for lines in tables]

@@ -119,8 +119,9 @@ def paragraph(facts: Facts) -> str:
         f"the operation's own kernel ({', '.join(way for way in ways if way != OWN)}; {other:,} have other bits) there were "
         f"{counted(alarms, 'false alarm') if alarms else 'no false alarms'}, in {ways[OWN]['judged']:,} of the kernels themselves "
         f"{ways[OWN]['alarms'] or 'none'}. Of {counted(faults['planted'], 'relative fault')} planted, "
-        f"{faults['have_to_be_seen']:,} were above four times what the theory tolerates, and of these crosscheck sees "
-        f"{faults['seen'][WITNESSES[0]]:,} with the witness and {faults['seen'][WITNESSES[1]]:,} without it. On the same quantities:"
+        f"{faults['have_to_be_seen']:,} were above four times what the theory alone tolerates. Of these crosscheck sees "
+        f"{faults['seen'][WITNESSES[0]]:,}, and {faults['seen'][WITNESSES[1]]:,} where the witness, the reference in single precision, is not heard. "
+        "On the same quantities:"
     )
     source = "[docs/operations.md](docs/operations.md) has every operation."
     return "\n\n".join([_wrapped(text), _markdown(_rules(facts)), _wrapped(f"{source} {_measured(facts)}")])
@@ -169,9 +170,15 @@ _TABLE = (
 
 
 def _unjudged(facts: Facts) -> list[str]:
+    """Return a line for each reason why quantities of operations' own kernels were not judged, and for each operation that misses a family."""
     lines = [f"{counted(count, 'quantity', 'quantities')}: {reason}" for reason, count in facts["unjudged"].items()]
-    fewer = facts["judged_in_fewer"]
-    return lines + [f"{name}: {'; '.join(f'{family}: {reason}' for family, reason in reasons.items())}" for name, reasons in fewer.items()]
+    for name, reasons in facts["not_judged"].items():
+        families: dict[str, list[str]] = {}
+        for family, reason in reasons.items():
+            families.setdefault(reason, []).append(family)
+        parts = [f"{', '.join(own)}: {reason}" for reason, own in families.items()]
+        lines.append(f"{name}: {'; '.join(parts)}")
+    return lines
 
 
 def _named(facts: Facts) -> list[str]:
