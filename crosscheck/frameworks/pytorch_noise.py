@@ -165,6 +165,10 @@ class Noise(TorchDispatchMode):
             return torch.view_as_complex(self._scaled(torch.view_as_real(result.resolve_conj()), 1))
         alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
         rounding = self._scaled(result, (args[0] != 0) * (args[1] != 0), underflow=False)
+        if name == "sub" and _is_repeated(args[1], result):
+            # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
+            # larger sum: its error then is of its own size, and another one beside each number.
+            rounding = self._jittered(rounding, args[1].expand_as(result), 1)
         if not _rounds(alpha):
             return rounding
         product = args[0 if name == "rsub" else 1] * alpha
@@ -337,6 +341,14 @@ def _is_exact(func: Any, name: str, args: tuple[Any, ...]) -> bool:
 def _number_of(counts: Any, fewer: int) -> Any:
     """Return the number of roundings of sums, from the number of terms."""
     return counts if counts is None else ((counts.real if _is_complex(counts) else counts) - fewer).clamp(min=0)
+
+
+def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
+    """Return whether an operand is laid beside several numbers each."""
+    if not isinstance(operand, torch.Tensor):
+        return False
+    spread = any(not step and length > 1 for step, length in zip(operand.stride(), operand.shape, strict=True))
+    return operand.is_floating_point() and (spread or operand.numel() < result.numel())
 
 
 def _rounds(factor: Any) -> bool:
