@@ -54,15 +54,22 @@ ELSEWHERE = 1_000_000
 CHUNK = 1500
 """Quantities of a chunk, about."""
 
+LONGEST = 60_000
+"""How long a chunk takes at most, about, in multiples of what a quantity of most layers does."""
+
 
 PLANNED = 1.05
 """Quantities that are planned for one that is to be compared: of some trials the results leave the range of numbers, and nothing is compared."""
 
 
+MEASURED = 1 / 3
+"""The share of what is compared whose tolerances come from measured rounding."""
+
+
 def chunks(quantities: int, only: str = "") -> list[Chunk]:
     """Return the work in which at least so many quantities are compared, always the same.
 
-    What takes longer is compared less often, so that no task takes most of the time.
+    What takes longer is compared less often, so that no task takes most of the time. A third of it has references whose rounding is measured.
 
     Parameters
     ----------
@@ -70,21 +77,22 @@ def chunks(quantities: int, only: str = "") -> list[Chunk]:
     only : str
         A pattern of the names of tasks; all of them if left empty.
     """
-    planned = [
-        (task, environment, _ways(task, environment))
-        for task in _tasks().values()
-        for environment in ENVIRONMENTS
-        if (not only or fnmatchcase(task.name, only)) and _ways(task, environment)
-    ]
+    chosen = [task for task in _tasks().values() if not only or fnmatchcase(task.name, only)]
+    measured, known = ([task for task in chosen if task.measured is kind] for kind in (True, False))
+    shares = [(measured, MEASURED), (known, 1 - MEASURED)] if measured and known else [(chosen, 1.0)]
+    return [chunk for tasks, share in shares for chunk in _shared_out(tasks, share * quantities)]
+
+
+def _shared_out(tasks: Sequence[Task], quantities: float) -> Iterator[Chunk]:
+    """Yield the work on some tasks in which so many quantities are compared."""
+    planned = [(task, environment, _ways(task, environment)) for task in tasks for environment in ENVIRONMENTS if _ways(task, environment)]
     total = sum(_weight(task, environment) for task, environment, _ in planned)
-    result: list[Chunk] = []
     for task, environment, ways in planned:
         each = len(ways) * task.quantities
         trials = math.ceil(PLANNED * quantities * _weight(task, environment) / total / each / len(_dtypes()))
-        start, size = list(ENVIRONMENTS).index(environment) * ELSEWHERE, max(1, CHUNK // each)
+        start, size = list(ENVIRONMENTS).index(environment) * ELSEWHERE, max(1, min(CHUNK // each, math.ceil(LONGEST / (each * task.cost))))
         parts = range(start, start + trials, size)
-        result += [Chunk(task.name, environment, dtype, first, min(first + size, start + trials)) for dtype in _dtypes() for first in parts]
-    return result
+        yield from (Chunk(task.name, environment, dtype, first, min(first + size, start + trials)) for dtype in _dtypes() for first in parts)
 
 
 def quick() -> list[Chunk]:
@@ -106,7 +114,7 @@ def run_here(chunk: Chunk) -> Found:
         for way in _ways(task, chunk.environment):
             again = f"{chunk.task}, {way}, {chunk.environment}, {chunk.dtype}, {trial.inputs}, seed {trial.seed}"
             for judgement in task.judged(way, trial):
-                found.add(judgement, f"{chunk.task}: {judgement.place.quantity}, {chunk.dtype}", f"{chunk.task}: {way}", again)
+                found.add(judgement, f"{chunk.task}: {judgement.place.quantity}, {chunk.dtype}", f"{chunk.task}: {way}", again, task.measured)
     return found
 
 
@@ -235,9 +243,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _words(found: Found) -> str:
     lines = [
-        f"{found.quantities:,} quantities compared, {found.elements:,} numbers, of {len(found.ways):,} right implementations; "
+        f"{found.quantities:,} quantities compared, {found.measured:,} of them beside references whose rounding is measured, {found.elements:,} "
+        f"numbers, of {len(found.ways):,} right implementations; "
         f"{found.undecided + found.skipped:,} not compared; {len(found.alarms):,} false alarms",
         *(f"false alarm: {alarm}" for alarm in found.alarms),
+        *(f"not compared, {count:,}: {reason}" for reason, count in sorted(found.reasons.items(), key=lambda item: -item[1])),
         *(f"never nearer to its tolerance than {fraction:.2g} of it: {key}" for key, fraction in found.loose.items()),
     ]
     return "\n".join(lines) + "\n"

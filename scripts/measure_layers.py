@@ -35,7 +35,7 @@ from crosscheck.judgement import Verdict
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(nn.Module):  # type: ignore[misc]
     """Attention of a sequence to itself: one input, one output."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class SelfAttention(nn.Module):
         return self.attention(x, x, x, need_weights=False)[0]
 
 
-class Outputs(nn.Module):
+class Outputs(nn.Module):  # type: ignore[misc]
     """The outputs of an LSTM at all times, without its last state."""
 
     def __init__(self) -> None:
@@ -154,7 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console, rows = Console(width=120), []
     with console.status("starting") as status:
         for name in [name for name in LAYERS if options.only in name]:
-            right, ratios, before = [], [], []
+            right: list[float] = []
+            ratios: list[float] = []
+            before: list[float] = []
             for run in range(options.runs):
                 status.update(f"{name}, run {run + 1} of {options.runs}")
                 right.append(measured(name, 1.0, ROOT, options.threads))

@@ -112,8 +112,12 @@ def comparison_of(network: str, dtype: str) -> TrainingComparison:
 
 @functools.cache
 def quantities_of(network: str) -> tuple[tuple[str, str], ...]:
+    """Return (layer, quantity) for everything that a step of a network of the table makes, wires included."""
+    return quantities_in(NETWORKS[network])
+
+
+def quantities_in(row: Network) -> tuple[tuple[str, str], ...]:
     """Return (layer, quantity) for everything that a step of a network makes, wires included."""
-    row = NETWORKS[network]
     model = row.make(np.random.default_rng(0), np.float64)
     kept = settings_of(row.optimizer(model.trainable_params)).states
     result = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -76,8 +77,12 @@ class Found:
     ----------
     quantities, elements : int
         Arrays that were compared and got a verdict, and the numbers in them.
+    measured : int
+        Those of them whose tolerance comes from measured rounding.
     undecided, skipped : int
         Arrays that got none, most of them because the operation itself leaves the range of numbers.
+    reasons : dict of str to int
+        Why they got none, and how often; numbers in a reason are left out.
     ways : dict of str to int
         How many quantities of each right implementation were compared.
     kernels : list of str
@@ -90,14 +95,16 @@ class Found:
 
     quantities: int = 0
     elements: int = 0
+    measured: int = 0
     undecided: int = 0
     skipped: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     ways: dict[str, int] = field(default_factory=dict)
     kernels: list[str] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
     reached: dict[str, Reached] = field(default_factory=dict)
 
-    def add(self, judgement: Judgement, key: str, way: str, again: str) -> None:
+    def add(self, judgement: Judgement, key: str, way: str, again: str, measured: bool = False) -> None:
         """Count one judgement.
 
         Parameters
@@ -109,13 +116,17 @@ class Found:
             The right implementation.
         again : str
             What it takes to see it again.
+        measured : bool
+            Whether the reference's rounding is measured.
         """
-        if judgement.verdict is Verdict.UNDECIDED:
-            self.undecided += 1
-        elif judgement.verdict is Verdict.SKIPPED:
-            self.skipped += 1
+        if judgement.verdict in (Verdict.UNDECIDED, Verdict.SKIPPED):
+            self.undecided += judgement.verdict is Verdict.UNDECIDED
+            self.skipped += judgement.verdict is Verdict.SKIPPED
+            reason = re.sub(r"\d[\d.,e+]*", "so many", judgement.reason)
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
         else:
             self.quantities += 1
+            self.measured += measured
             self.elements += judgement.elements
             self.ways[way] = self.ways.get(way, 0) + 1
             self.reached.setdefault(key, Reached()).add(judgement.fraction)
@@ -126,7 +137,8 @@ class Found:
         """Add what was found elsewhere."""
         self.quantities, self.elements = self.quantities + other.quantities, self.elements + other.elements
         self.undecided, self.skipped = self.undecided + other.undecided, self.skipped + other.skipped
-        self.ways = {way: self.ways.get(way, 0) + other.ways.get(way, 0) for way in {**self.ways, **other.ways}}
+        self.measured += other.measured
+        self.ways, self.reasons = _added(self.ways, other.ways), _added(self.reasons, other.reasons)
         self.kernels = sorted({*self.kernels, *other.kernels})
         self.alarms += other.alarms
         for key, reached in other.reached.items():
@@ -141,6 +153,10 @@ class Found:
     def always_equal(self) -> list[str]:
         """The quantities that were equal in every trial."""
         return sorted(key for key, one in self.reached.items() if not one.largest)
+
+
+def _added(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + two.get(key, 0) for key in {**one, **two}}
 
 
 def joined(parts: Iterable[Found]) -> Found:

@@ -6,7 +6,7 @@ Nothing in it depends on how long anything took or on how often the run was inte
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -145,12 +145,23 @@ def _false_alarms(found: Mapping[str, Any]) -> Facts:
     ways = {key for key in right if key.startswith("host:")} | {way for one in right.values() for way in one.ways}
     return {
         "quantities": sum(one.quantities for one in right.values()),
+        "measured": sum(one.measured for one in right.values()),
         "elements": sum(one.elements for one in right.values()),
         "implementations": len(ways),
         "alarms": len(alarms),
         "largest_fraction_of_tolerance": max((one.largest for one in right.values() if one.largest is not None), default=0.0),
         "found": alarms,
+        "not_compared": _reasons(right.values()),
     }
+
+
+def _reasons(right: Iterable[RightOnes]) -> dict[str, int]:
+    """Return why quantities were not compared and how often, the most frequent first."""
+    counts: dict[str, int] = {}
+    for one in right:
+        for reason, count in one.reasons.items():
+            counts[reason] = counts.get(reason, 0) + count
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[str, Any]) -> Facts:

@@ -10,6 +10,7 @@ from cattrs import BaseValidationError, Converter
 
 from crosscheck.judgement import Verdict
 from crosscheck.report.findings import Facts
+from detecting.operation_results import Named, Tried
 
 FAILED = "failed"
 """The key of a result that stands for none: why there is none."""
@@ -45,6 +46,10 @@ class RightOnes:
     ----------
     quantities : int
         That were compared.
+    measured : int
+        Those of them in a batch whose tolerance comes from measured rounding.
+    reasons : dict of str to int
+        Why others of a batch were not compared, and how often.
     alarms : list of str
         Everything that it takes for wrong.
     verdict : str
@@ -67,6 +72,8 @@ class RightOnes:
     ways: list[str] = field(default_factory=list)
     largest: float | None = 0.0
     rules: dict[str, tuple[int, int]] = field(default_factory=dict)
+    measured: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     failed: str = ""
 
 
@@ -105,6 +112,8 @@ KINDS: Mapping[str, type[Any]] = {
     "ablation": Ablated,
     "fault-rivals": Rivals,
     "host-rivals": Rivals,
+    "operation": Tried,
+    "operations": Named,
 }
 """By the kind of the task."""
 

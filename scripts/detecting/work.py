@@ -119,7 +119,8 @@ def _alarms(task: Task) -> Facts:
                 if rule.applies(as_given):
                     _count(rules[name], rule.takes_for_right(as_given))
     largest = max((reached.largest for reached in found.reached.values()), default=0.0)
-    counts = {"quantities": found.quantities, "elements": found.elements, "ways": list(found.ways)}
+    counts = {"quantities": found.quantities, "measured": found.measured, "elements": found.elements, "ways": list(found.ways)}
+    counts["reasons"] = found.reasons
     return {**counts, "alarms": found.alarms, "largest": largest if np.isfinite(largest) else None, "rules": rules}
 
 

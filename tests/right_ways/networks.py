@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
-from networks import NETWORKS, quantities_of
+from networks import NETWORKS, Network, quantities_in
 from subjects import layered
 
 from crosscheck.arithmetic import Arithmetic, Array
@@ -14,11 +15,16 @@ from crosscheck.judgement import Judgement
 from crosscheck.lockstep import check_step, elements_per_step
 from crosscheck.oracle_step import Start
 from right_ways.task import Trial, drawn
+from scratch.adam import Adam
+from scratch.networks import batchnorm_cnn
 
 _STEPS = 2
 """The second one starts from a state."""
 
 _CLASSES = 10
+
+ROWS: Mapping[str, Network] = {**NETWORKS, "batchnorm-cnn": Network(batchnorm_cnn, partial(Adam, lr=0.001), 4)}
+"""The networks of the table, and a convolutional one with batch normalisation."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +34,36 @@ class NetworkTask:
     Attributes
     ----------
     network : str
-        Of ``tests/networks.py``.
+        Of :data:`ROWS`.
+    images : bool
+        Whether it is shown digits.
     """
 
     network: str
+    images: bool = False
     ways: Sequence[str] = ("scratch",)
     sensitive: Sequence[str] = ("scratch",)
     cost: float = 1.0
+    measured: bool = False
 
     @property
     def quantities(self) -> int:
         """Links and ends of all steps, about two for everything that a step makes."""
-        return 2 * _STEPS * len(quantities_of(self.network))
+        return 2 * _STEPS * self._made
+
+    @cached_property
+    def _made(self) -> int:
+        return len(quantities_in(ROWS[self.network]))
 
     @property
     def name(self) -> str:
         """The network."""
-        return f"network {self.network}"
+        return f"network {self.network}{', digit images' if self.images else ''}"
 
     @np.errstate(all="ignore")
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
         """Return the verdict on every link and every end of each step."""
-        row, rng = NETWORKS[self.network], np.random.default_rng([trial.seed, *map(ord, self.network)])
+        row, rng = ROWS[self.network], np.random.default_rng([trial.seed, *map(ord, self.network)])
         model = row.make(rng, trial.dtype)
         twins = layered(model, row.optimizer(model.trainable_params))
         shape = (row.batch_size, 1, 28, 28)
@@ -65,8 +79,8 @@ class NetworkTask:
         return judgements
 
     def _batch(self, trial: Trial, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Array, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-        return drawn(trial)[0].input(rng, shape, trial.dtype), rng.integers(0, _CLASSES, shape[0])
+        return drawn(trial, self.images)[0].input(rng, shape, trial.dtype), rng.integers(0, _CLASSES, shape[0])
 
 
-TASKS = tuple(map(NetworkTask, NETWORKS))
+TASKS = tuple(NetworkTask(name, images) for images in (False, True) for name in ROWS)
 """All of them."""

@@ -82,6 +82,7 @@ class StepTask:
     form: str
     sensitive: Sequence[str] = ()
     cost: float = 1.0
+    measured: bool = False
 
     @property
     def quantities(self) -> int:
@@ -136,6 +137,7 @@ class RunTask:
     sensitive: Sequence[str] = ()
     quantities: int = 10
     cost: float = 40.0
+    measured: bool = False
 
     @property
     def name(self) -> str:

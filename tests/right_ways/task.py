@@ -19,6 +19,8 @@ from crosscheck.families import FAMILIES, Family, Shape, normal
 from crosscheck.isolated import LayerCheck, check_layer
 from crosscheck.judgement import Judgement
 from crosscheck.operation import Call, Constants, Oracle
+from crosscheck.rounding import Measured
+from right_ways.images import of_images, standardised
 from right_ways.remembering import Remembering
 
 Results = dict[str, Array]
@@ -81,22 +83,30 @@ class Task(Protocol):
     def cost(self) -> float:
         """About how long a quantity of it takes, in multiples of what one of most layers does."""
 
+    @property
+    def measured(self) -> bool:
+        """Whether its tolerances come from measured rounding."""
+
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
         """Return the verdict on every quantity that a way computes in a trial."""
 
 
-def drawn(trial: Trial) -> tuple[Family, float]:
-    """Return how the input and the cotangent of a trial are drawn, and the factor of its parameters.
+def drawn(trial: Trial, images: bool = False) -> tuple[Family, float]:
+    """Return how the input and the cotangent of a trial are drawn, and the factor of its parameters; of images the input is made of digits.
 
     A scale is that of the input, of the parameters, of the cotangent or of all three; the seed decides.
     """
     if trial.inputs in FAMILIES:
-        return FAMILIES[trial.inputs], 1.0
+        family = FAMILIES[trial.inputs]
+        return of_images(family) if images else family, 1.0
     factor = 10.0 ** SCALES[trial.inputs]
     of_input, of_params, of_cotangent = [(factor, 1.0, 1.0), (1.0, factor, 1.0), (1.0, 1.0, factor), (factor,) * 3][
         int(np.random.default_rng([trial.seed, SCALES[trial.inputs] + 30]).integers(4))
     ]
-    return Family(trial.inputs, "", lambda rng, shape: of_input * normal(rng, shape), lambda rng, shape: of_cotangent * normal(rng, shape)), of_params
+    numbers = standardised if images else normal
+    return Family(
+        trial.inputs, "", lambda rng, shape: of_input * numbers(rng, shape), lambda rng, shape: of_cotangent * normal(rng, shape)
+    ), of_params
 
 
 def nothing(rng: np.random.Generator, family: Family, x: Array) -> Constants:
@@ -154,6 +164,8 @@ class LayerTask:
         See :class:`Task`.
     kind : type
         The arithmetic of the ways.
+    images : bool
+        Whether the input is made of digits.
     """
 
     name: str
@@ -166,6 +178,7 @@ class LayerTask:
     sensitive: Sequence[str] = ()
     cost: float = 1.0
     kind: type[Arithmetic] = Arithmetic
+    images: bool = False
 
     @property
     def quantities(self) -> int:
@@ -181,6 +194,11 @@ class LayerTask:
     def oracle(self) -> Remembering:
         """The oracle, which is asked but once for all ways."""
         return Remembering(self.reference())
+
+    @cached_property
+    def measured(self) -> bool:
+        """Whether the reference's rounding is measured: nobody wrote its theory down."""
+        return isinstance(self.oracle.oracle.rounding, Measured)
 
     @cached_property
     def elements(self) -> int:
@@ -204,7 +222,7 @@ class LayerTask:
         """Return input, parameters, constants, buffers and cotangent of a trial, drawn but once for all ways."""
         if trial not in self._last:
             self._last.clear()
-            self._last[trial] = self._call(self.shapes[trial.seed % len(self.shapes)], *drawn(trial), trial.dtype, trial.seed)
+            self._last[trial] = self._call(self.shapes[trial.seed % len(self.shapes)], *drawn(trial, self.images), trial.dtype, trial.seed)
         return self._last[trial]
 
     def _call(self, shape: Shape, family: Family, of_params: float, dtype: str, seed: int) -> Call:

@@ -17,7 +17,7 @@ from right_ways.frameworks import by_torch
 from right_ways.modules.kernels import Kernel
 from right_ways.modules.row import Row
 from right_ways.modules.table import REFUSED, ROWS
-from right_ways.modules.written import WRITTEN, way_of
+from right_ways.modules.written import OF_ANY_SIZE, WRITTEN, way_of
 from right_ways.task import LayerTask, Results, Way, nothing
 
 COSTS: Mapping[str, float] = {
@@ -39,8 +39,11 @@ USUAL = 8.0
 ACROSS_SAMPLES = frozenset({"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"})
 """Modules in which a sample's output depends on the other samples."""
 
-CANCELS_CHANNELS_LAST = frozenset({"GroupNorm"})
-"""Modules whose kernel loses digits where the channels of a place lie side by side: a variance in one pass."""
+WRONG_CHANNELS_LAST: Mapping[str, str] = {
+    "GroupNorm": "the variance is the mean of squares less the square of the mean, which cancels",
+    **dict.fromkeys(["InstanceNorm2d", "InstanceNorm3d"], "the gradient of a single image is wrong where its cotangent lies so"),
+}
+"""Modules whose own kernels are not right where the channels of a place lie side by side, each with the reason."""
 
 BY_ONEDNN = ("Conv", "Linear", "LSTM", "Multihead", "Transformer", "Bilinear")
 """How the names of modules begin that oneDNN computes in part."""
@@ -106,17 +109,22 @@ def _quietly(own: Way) -> Way:
     return way
 
 
+def _written(row: Row) -> Way | None:
+    """Return the version in NumPy, which may be one for the table's own shape alone."""
+    return way_of(WRITTEN[row.name]) if row.name in WRITTEN and (row == ROWS[row.name] or row.name in OF_ANY_SIZE) else None
+
+
 def _ways(row: Row, module: nn.Module) -> dict[str, Way]:
     of_samples = _is_by_samples(row)
     own = by_torch(module)
     ways = {
         "torch": own,
         "torch, last axes exchanged": _arranged(last_axes_exchanged, module),
-        "torch, channels last": _arranged(channels_last, module) if len(row.shape) in (4, 5) and row.of not in CANCELS_CHANNELS_LAST else None,
+        "torch, channels last": _arranged(channels_last, module) if len(row.shape) in (4, 5) and row.of not in WRONG_CHANNELS_LAST else None,
         "torch, no oneDNN": by_torch(module, mkldnn=False) if row.of.startswith(BY_ONEDNN) else None,
         "torch, samples backwards": _backwards(own) if of_samples else None,
         "torch, one by one": _one_by_one(own) if of_samples and row.of not in ACROSS_SAMPLES and not row.fixed_batch else None,
-        "numpy": way_of(WRITTEN[row.name]) if row.name in WRITTEN else None,
+        "numpy": _written(row),
     }
     return {name: _quietly(way) for name, way in ways.items() if way is not None}
 
@@ -146,7 +154,7 @@ def task(row: Row) -> LayerTask:
     )
 
 
-def tasks() -> Iterator[LayerTask]:
-    """Yield a task for each row of the table that can be judged."""
+def tasks(rows: Mapping[str, Row]) -> Iterator[LayerTask]:
+    """Yield a task for each row that can be judged."""
     with warnings.catch_warnings(action="ignore"):
-        yield from (task(row) for name, row in ROWS.items() if name not in REFUSED)
+        yield from (task(row) for name, row in rows.items() if name not in REFUSED)

@@ -96,6 +96,13 @@ WRITTEN: Mapping[str, Callable[[], Any]] = {
 """What makes the version of a row, by the row's name."""
 
 
+_OF_ONE_SIZE = ("LayerNorm", "RMSNorm", "GRU", "LSTM", "RNN", "Multi", "Bilinear", "AvgPool", "AdaptiveAvg", "Upsampl")
+"""How the names of rows begin whose version is for the table's own shape."""
+
+OF_ANY_SIZE = frozenset(name for name in WRITTEN if not name.startswith(_OF_ONE_SIZE) and not name.partition(",")[0].endswith("Loss"))
+"""Rows whose version takes as many places as there are."""
+
+
 def way_of(make: Callable[[], Any]) -> Way:
     """Return a version as a pure function."""
 
