@@ -12,7 +12,7 @@ from crosscheck.checks import Settings
 from crosscheck.judgement import Verdict
 
 SINGLE = [name for name in FAULTS if name.startswith("single-")]
-FEW = ("single-softmax-unshifted", "single-layer-one-pass", "single-batch-statistics-in-half", "single-momentum-in-half")
+FEW = ("single-softmax-unshifted", "single-layer-one-pass", "single-products-added-up-in-half")
 
 
 def test_there_are_enough() -> None:
