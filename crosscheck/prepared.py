@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import zlib
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _DRAWN = 4
 """Shapes that are taken from a generator of them."""
+
+_BUDGET = 2**14
+"""Numbers of an input, up to which cases that are derived from a declared one have as many samples as that: what a check costs is then mostly what is
+asked for, on the declared shapes."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,12 @@ class Prepared:
     def shapes_for(self, family: Family) -> list[Shape]:
         """Return the shapes that values are judged on: the declared ones, and on normal inputs those derived from them."""
         return [*self.shapes, *(self.derived if family.name == "normal" else ())]
+
+    @property
+    def bench_shape(self) -> Shape:
+        """The shape that contracts are tried on: the declared one with the most samples, or some of them where the subject takes fewer."""
+        largest = max(self.shapes, key=lambda size: size[0])
+        return _affordable(largest) if self.derived else largest
 
     @property
     def reference_names(self) -> list[str]:
@@ -183,6 +194,9 @@ def prepare(pair: Pair) -> Prepared:
     )
     settled = references[0].elements if references else None
     draft = replace(draft, derived=_derived(draft))
+    if (tried := draft.bench_shape) not in shapes:
+        budget = f"contracts are tried on {tried[0]} samples, and so are batches that were not declared: {_BUDGET:,} numbers, or two samples"
+        draft = replace(draft, inferred=[*draft.inferred, budget])
     return replace(draft, elements=settled or _elements(draft))
 
 
@@ -207,8 +221,14 @@ def _derived(prepared: Prepared) -> list[Shape]:
     pair, first = prepared.pair, next((shape for shape in prepared.shapes if shape[0] > 2), None)
     if pair.fixed_batch or prepared.layer.convention.one_sample or first is None:
         return []
-    candidates = [(samples, *first[1:]) for samples in (1, first[0] - 1)]
+    candidates = [(samples, *first[1:]) for samples in (1, _affordable((first[0] - 1, *first[1:]))[0])]
     return [shape for shape in candidates if shape not in prepared.shapes and all(_scales(prepared, r, first, shape) for r in prepared.references)]
+
+
+def _affordable(shape: Shape) -> Shape:
+    """Return a shape with as many samples of it as the budget allows, at least two."""
+    samples = max(2, _BUDGET // max(1, math.prod(shape[1:])))
+    return (samples, *shape[1:]) if samples < shape[0] else shape
 
 
 def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:

@@ -20,7 +20,11 @@ How to call it::
     python scripts/detection.py --faults 'convolution-*'                     some faults
     python scripts/detection.py --jobs 2 --json detection.json --html detection.html --state state.json
                                                                              all of it: hours; after Ctrl-C the same with --resume goes on
-    python scripts/detection.py --readme docs/detection.json                 put the figures of an earlier run into README.md
+    python scripts/detection.py --operations --jobs 2 --json operations.json --state state.json
+                                                                             another study: PyTorch's own test database, each differentiable
+                                                                             operation computed in several ways, beside the rules people use
+    python scripts/detection.py --operations 'linalg.*'                      some of its operations; --quick takes ten
+    python scripts/detection.py --readme docs/detection.json                 put the figures of an earlier run, of either study, into README.md
 """
 
 from __future__ import annotations
@@ -30,14 +34,18 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from command_options import at_least, without
+from detecting.operation_tasks import QUICK, STUDY, NoDatabaseError, NoOperationError, OperationTask, expect_database
+from detecting.operation_tasks import planned as operation_tasks
+from detecting.operation_tasks import run as run_operation
 from detecting.readme import write as write_readme
+from detecting.results import result_of
 from detecting.state import State, StateError, fingerprint, opened
-from detecting.tasks import NoFaultError, Task, planned, run
+from detecting.tasks import NoFaultError, planned, run
 from detecting.workers import results
-from generated_text import PageError
+from generated_text import PageError, study_of
 from interruption import between_steps
 from matrix_delivery import deliver
 from rich.console import Console
@@ -51,7 +59,7 @@ if TYPE_CHECKING:
     from detecting.alarms_found import Chunk
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS, README = ROOT / "tests", ROOT / "README.md"
+TESTS, README, DOCUMENT = ROOT / "tests", ROOT / "README.md", ROOT / "docs" / "operations.md"
 CANNOT = 2
 _INTERRUPTED = 130
 QUANTITIES = 3_000_000
@@ -67,7 +75,18 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
         prog="detection.py", description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--faults", default="", metavar="PATTERN", help="only faults with such a name; * and ? stand for any letters")
-    parser.add_argument("--quick", action="store_true", help="no ablation, rivals on normal inputs alone, less right code: for CI")
+    parser.add_argument(
+        "--operations",
+        nargs="?",
+        const="*",
+        metavar="PATTERN",
+        help="the study of PyTorch's test database in place of that of the catalogue (needs expecttest); with a pattern only such operations",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="no ablation, rivals on normal inputs alone, less right code; ten operations of the test database: for CI",
+    )
     parser.add_argument(
         "--quantities",
         type=at_least(0),
@@ -86,6 +105,8 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quantities is None and not options.quick:
         options.quantities = QUANTITIES
+    if options.operations and (options.faults or options.html):
+        parser.error(f"--operations is another study, which has no {'--faults' if options.faults else '--html; --json and --readme make its page'}")
     return options
 
 
@@ -108,14 +129,56 @@ def measured(options: argparse.Namespace, command: str) -> tuple[Facts | None, S
     run_facts = {**what, "versions": versions(), "code": fingerprint()}
     state = opened(options.state, options.resume, run_facts)
     tasks = planned(faults, hosts_of(faults), _chunks(options.quantities), options.seed, options.quick)
-    with between_steps() as interruption:
-        try:
-            _carry_out(tasks, state, options, lambda: interruption.wanted)
-        finally:
-            state.save()
-    if any(task.key not in state.results for task in tasks):
+    if not _all_carried_out(run, tasks, state, options):
         return None, state
     return facts_of(faults, {task.key: state.results[task.key] for task in tasks}, run_facts, command), state
+
+
+def operations_measured(options: argparse.Namespace, command: str) -> tuple[Facts | None, State]:
+    """Do the same for the operations of PyTorch's test database.
+
+    Raises
+    ------
+    StateError, NotWritableError
+        If the state cannot be kept or gone on from.
+    NoOperationError
+        If no operation has the name that was asked for.
+    NoDatabaseError
+        If there is no database.
+    """
+    from detecting.operation_facts import facts_of, versions  # noqa: PLC0415
+
+    whole = options.operations == "*"
+    run_facts = {
+        "seed": options.seed,
+        "quick": options.quick,
+        "pattern": "" if whole else options.operations,
+        "versions": versions(),
+        "code": fingerprint(),
+    }
+    state = opened(options.state, options.resume, run_facts)
+    names: Sequence[str] = QUICK
+    if not options.quick:
+        naming = OperationTask("", options.seed)
+        if not _all_carried_out(run_operation, [naming], state, options):
+            return None, state
+        expect_database(state.results)
+        names = result_of(naming.key, state.results[naming.key]).names
+    tasks = operation_tasks(names, options.operations, options.seed)
+    if not _all_carried_out(run_operation, tasks, state, options):
+        return None, state
+    expect_database(state.results)
+    return facts_of({task.name: state.results[task.key] for task in tasks}, run_facts, command), state
+
+
+def _all_carried_out(function: Callable[[Any], Facts], tasks: Sequence[Any], state: State, options: argparse.Namespace) -> bool:
+    """Carry out what is not done yet, and return whether all of it is now."""
+    with between_steps() as interruption:
+        try:
+            _carry_out(function, tasks, state, options, lambda: interruption.wanted)
+        finally:
+            state.save()
+    return all(task.key in state.results for task in tasks)
 
 
 def _chunks(quantities: int | None) -> list[Chunk]:
@@ -127,13 +190,15 @@ def _chunks(quantities: int | None) -> list[Chunk]:
     return quick() if quantities is None else chunks(quantities)
 
 
-def _carry_out(tasks: Sequence[Task], state: State, options: argparse.Namespace, stopped: Callable[[], bool]) -> None:
+def _carry_out(
+    function: Callable[[Any], Facts], tasks: Sequence[Any], state: State, options: argparse.Namespace, stopped: Callable[[], bool]
+) -> None:
     """Do what is not done yet, and show on standard error how far that is and how long it will take."""
     left = [task for task in tasks if task.key not in state.results]
     parts = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*parts, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("beginning", total=len(tasks), completed=len(tasks) - len(left))
-        for task, result in results(run, left, options.jobs, options.limit, stopped):
+        for task, result in results(function, left, options.jobs, options.limit, stopped):
             state.add(task.key, result)
             progress.update(bar, description=task.key, advance=1)
 
@@ -146,11 +211,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.append(str(TESTS))  # where the catalogue is
     try:
         if options.readme:
-            write_readme(README, options.readme)
+            _write_pages(options.readme)
             return 0
         expected_reports(options.html, options.json)
-        facts, state = measured(options, shlex.join(["python", "scripts/detection.py", *without(given, *WAYS)]))
-    except (NotWritableError, StateError, PageError, NoFaultError) as error:
+        study = operations_measured if options.operations else measured
+        facts, state = study(options, shlex.join(["python", "scripts/detection.py", *without(given, *WAYS)]))
+    except (NotWritableError, StateError, PageError, NoFaultError, NoOperationError, NoDatabaseError) as error:
         return _refused(str(error))
     except ModuleNotFoundError as error:
         return _refused(f"{error.name} is not installed, which the study needs: pip install -e '.[all]'")
@@ -163,9 +229,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(facts: Facts, options: argparse.Namespace) -> None:
+    if options.operations:
+        show_operations(facts, options)
+        return
     from detecting.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
 
     deliver(facts, show, render, options.html, options.json, WIDTH)
+
+
+def _write_pages(source: Path) -> None:
+    """Put the figures of a study into README.md, and those of the test database into their page as well."""
+    if study_of(source) != STUDY:
+        write_readme(README, source)
+        return
+    from detecting.operation_pages import write  # noqa: PLC0415 - the other study needs none of it
+
+    write(README, DOCUMENT, source)
+
+
+def show_operations(facts: Facts, options: argparse.Namespace) -> None:
+    """Show the study of the test database, and write it where that was asked for."""
+    from detecting.operation_pages import page, show  # noqa: PLC0415
+
+    deliver(facts, show, page, None, options.json, WIDTH)
 
 
 def _refused(reason: str) -> int:

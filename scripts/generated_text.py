@@ -69,3 +69,26 @@ def put_between(page: Path, begin: str, end: str, text: str) -> None:
             temporary.write_text(changed, encoding="utf-8")
     except OSError as error:
         raise PageError(f"{page}: cannot be read or written ({error.strerror or error})") from None
+
+
+def write_page(page: Path, text: str) -> None:
+    """Write a page that is generated as a whole.
+
+    Raises
+    ------
+    PageError
+    """
+    try:
+        with whole(page) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PageError(f"{page}: cannot be written ({error.strerror or error})") from None
+
+
+def study_of(path: Path) -> str:
+    """Return what a JSON file says that it is a study of; empty where it does not say."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return str(facts.get("study", "")) if isinstance(facts, dict) else ""

@@ -7,6 +7,7 @@ place in this list.
 from __future__ import annotations
 
 from crosscheck.causes import dropout, normalisation
+from crosscheck.causes.cancellation import digits_cancel, nothing_left
 from crosscheck.causes.candidate import Hypothesis
 from crosscheck.causes.derivatives import derivative_at_the_wrong_value, derivative_left_out
 from crosscheck.causes.grids import digits_cut_off
@@ -57,6 +58,7 @@ TOGETHER: tuple[Hypothesis, ...] = (
 """Those on top of which another one is looked for, where none explains a mismatch alone."""
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
+    nothing_left,
     *TOGETHER,
     channels_permuted,
     weight_decay,
@@ -66,6 +68,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     inputs_rounded,
     lower_precision,
     updated_weight,
+    digits_cancel,
 )
 """All of them."""
 

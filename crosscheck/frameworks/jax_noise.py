@@ -251,7 +251,7 @@ class _Run:
 
     def relatively(self, value: Any, roundings: Any) -> Any:
         """Perturb a result by so many roundings relative to itself."""
-        return self._scaled(value, np.sqrt(roundings)) if _is_result(value) else value
+        return self._scaled(value, roundings**0.5) if _is_result(value) else value
 
     def _multiplied(self, result: Any, factors: Sequence[tuple[Any, Any]]) -> Any:
         """Perturb a product or a quotient; multiplying by a power of two that stands in the code, or by one, rounds nothing."""

@@ -87,7 +87,7 @@ class Noise(TorchDispatchMode):
         """Carry out one operation and return its perturbed result."""
         name, inplace = _name(func)
         kwargs = kwargs or {}
-        if _is_random(func) and not _evaluates(name, args):
+        if _is_random(func) and not _is_evaluated(name, args):
             raise RefusedError(f"it is random itself ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
         exact = _is_exact(func, name, args)
         if exact and name not in FILLS:
@@ -95,7 +95,8 @@ class Noise(TorchDispatchMode):
         if "out" in kwargs:
             target = kwargs.pop("out")
             with self:
-                return target.copy_(func.overloadpacket(*args, **kwargs))
+                result = func.overloadpacket(*args, **kwargs)
+            return target.resize_(result.shape).copy_(result)
         if inplace and not exact:
             functional = _out_of_place(func, name)
             if functional is not None:
@@ -313,9 +314,9 @@ def _is_random(func: Any) -> bool:
     return torch.Tag.nondeterministic_seeded in func.tags
 
 
-def _evaluates(name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether an operation that may draw numbers does not: a randomised leaky ReLU in evaluation, which its fifth argument says."""
-    return name == "rrelu_with_noise" and not any(args[4:5])
+def _is_evaluated(name: str, args: tuple[Any, ...]) -> bool:
+    """Return whether an operation that may draw random numbers draws none: the fifth argument says whether it is training."""
+    return name == "rrelu_with_noise" and not (len(args) > 4 and args[4])
 
 
 def _is_result(value: Any) -> bool:

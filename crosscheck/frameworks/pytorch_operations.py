@@ -26,11 +26,11 @@ EXACT = _names(
     hardtanh hardtanh_backward index index_select isfinite isinf isnan item kthvalue le lift lift_fresh linspace logical_and logical_not logical_or
     logical_xor lt lu_unpack masked_fill masked_scatter masked_scatter_backward masked_select max max_pool2d_with_indices max_pool3d_with_indices
     maximum median min minimum mode nan_to_num nanmedian narrow_copy ne neg new_empty new_empty_strided new_full new_ones new_zeros nonzero ones
-    ones_like permute_copy pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d relu repeat replication_pad1d replication_pad2d
-    replication_pad3d resize resize_as roll round scalar_tensor scatter searchsorted select_scatter set set_data set_source sgn sign slice_scatter
-    softshrink_backward sort squeeze stack swapaxes swapdims t threshold threshold_backward topk transpose tril tril_indices triu triu_indices trunc
-    unfold unsafe_split unsafe_split_with_sizes unsqueeze upsample_nearest1d upsample_nearest2d upsample_nearest3d view_of where zero zeros
-    zeros_like
+    ones_like permute_copy pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d reflection_pad3d relu repeat replication_pad1d
+    replication_pad2d replication_pad3d resize resize_as roll round scalar_tensor scatter searchsorted select_scatter set set_data set_source sgn
+    sign slice_scatter softshrink_backward sort squeeze stack swapaxes swapdims t threshold threshold_backward topk transpose tril tril_indices triu
+    triu_indices trunc unfold unsafe_split unsafe_split_with_sizes unsqueeze upsample_nearest1d upsample_nearest2d upsample_nearest3d view_of where
+    zero zeros zeros_like
     """
 )
 """Operations whose every result is one of the operands' numbers, a constant or a decision. Views are recognised by their signature."""
@@ -40,8 +40,8 @@ SUMS = _names(
     _unsafe_index_put _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward _upsample_nearest_exact3d_backward
     adaptive_max_pool2d_backward adaptive_max_pool3d_backward col2im cumsum embedding_dense_backward index_add index_put
     max_pool2d_with_indices_backward max_pool3d_with_indices_backward put reflection_pad1d_backward reflection_pad2d_backward
-    replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward scatter_add sum take_backward trace unfold_backward
-    upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
+    reflection_pad3d_backward replication_pad1d_backward replication_pad2d_backward replication_pad3d_backward scatter_add sum take_backward trace
+    unfold_backward upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
     """
 )
 """Sums of n numbers: n - 1 roundings, none where there is but one number."""
@@ -108,6 +108,9 @@ FUNCTIONS = _names(
 OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
 """Roundings of a power by its exponent, where that makes it a product, a root or a quotient."""
 
+ROUNDED = _names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
+"""Rounded once, relative to the result; the number after one is another one in another precision."""
+
 FILLS = _names(
     """
     clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor threshold where
@@ -119,5 +122,4 @@ FILLS = _names(
 @cache
 def is_known(name: str) -> bool:
     """Return whether it is said here what an operation is."""
-    arithmetic = {"add", "sub", "rsub", "mul", "div", "true_divide", "sqrt", "rsqrt", "reciprocal"}
-    return any(name in names for names in (EXACT, SUMS, PRODUCTS, AVERAGES, FUNCTIONS, arithmetic))
+    return any(name in names for names in (EXACT, SUMS, PRODUCTS, AVERAGES, FUNCTIONS, ROUNDED))

@@ -93,7 +93,11 @@ def _batch_norm(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     dims, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
     if training:
-        var, mean = _var_mean(x, dims, correction=0)
+        kept, (var, mean) = (mean, var), _var_mean(x, dims, correction=0)
+        if kept[0] is not None:
+            count = _count(x, dims)
+            kept[0].copy_(kept[0] * (1 - momentum) + mean * momentum)
+            kept[1].copy_(kept[1] * (1 - momentum) + var * (count / max(count - 1, 1)) * momentum)
     centred, inverse = x - mean.view(shape), (var + eps).rsqrt()
     output = centred * inverse.view(shape)
     output = output if weight is None else output * weight.view(shape)
@@ -176,8 +180,9 @@ def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
         grad_input = _of_one(slope, rows, inverse)
     else:
         grad_input = (slope - _mean(slope, [2, 3], True) - normalised * _mean(slope * normalised, [2, 3], True)) * inverse
-    results = (grad_input.reshape(x.shape), (given * normalised).sum([0, 3]).reshape(-1), given.sum([0, 3]).reshape(-1))
-    return tuple(result if wanted else None for result, wanted in zip(results, mask, strict=True))
+    # Only what is wanted: of many runs in one batch, a sum over the batch would be one over the runs.
+    grad_weight = (given * normalised).sum([0, 3]).reshape(-1) if mask[1] else None
+    return grad_input.reshape(x.shape) if mask[0] else None, grad_weight, given.sum([0, 3]).reshape(-1) if mask[2] else None
 
 
 def _softplus(x: torch.Tensor, beta: float = 1, threshold: float = 20) -> torch.Tensor:
@@ -195,8 +200,14 @@ def _elu(x: torch.Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) 
 
 
 def _elu_backward(grad: torch.Tensor, alpha: Any, scale: Any, input_scale: Any, of_result: bool, x: torch.Tensor) -> torch.Tensor:
-    below = (x + alpha * scale) * input_scale if of_result else (x.clamp(max=0) * input_scale).exp() * input_scale * alpha * scale
+    # By the result, as whoever has kept it does; far below zero its sum with alpha cancels.
+    below = x if of_result else ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale
+    below = (below + alpha * scale) * input_scale
     return torch.where(x > 0, grad * scale, grad * below)
+
+
+def _rrelu(x: torch.Tensor, noise: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Any = None) -> torch.Tensor:
+    return torch.where(x > 0, x, x * ((lower + upper) / 2))
 
 
 def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
@@ -267,6 +278,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "elu_backward": _elu_backward,
     "native_group_norm": _group_norm,
     "native_group_norm_backward": _group_norm_backward,
+    "rrelu_with_noise": _rrelu,
     "softplus": _softplus,
     "softplus_backward": _softplus_backward,
     "native_layer_norm": _layer_norm,

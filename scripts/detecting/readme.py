@@ -48,12 +48,12 @@ def paragraph(facts: Facts) -> str:
     rows = [
         "| rule | normal inputs, all ones | normal inputs, random | all inputs, all ones | all inputs, random | right quantities rejected |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
-        f"| crosscheck | | | | {facts['detected']:,} | {_percent(alarms['alarms'], alarms['quantities'])} |",
+        f"| crosscheck | | | | {facts['detected']:,} | {percent(alarms['alarms'], alarms['quantities'])} |",
     ]
     for rule in rules:
         ones, drawn = (facts["rivals"][f"{rule}, {cotangent}"] for cotangent in ("all-ones", "random"))
         counts = " | ".join(f"{one[what]:,}" for what in ("usual", "told_apart") for one in (ones, drawn))
-        rows.append(f"| {_cell(rule)} | {counts} | {_percent(drawn['alarms'], drawn['quantities'])} |")
+        rows.append(f"| {_cell(rule)} | {counts} | {percent(drawn['alarms'], drawn['quantities'])} |")
     parts = f"Once a part of the design is taken away, fewer are detected: {_parts(facts['ablation'])}." if facts["ablation"] else ""
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     source = f"Measured with {versions}, seed {facts['seed']}; `{facts['command']}` measures it again."
@@ -76,7 +76,7 @@ def _parts(ablation: Mapping[str, Any]) -> str:
     return "; ".join([*words, *(f"{part}, as many" for part, count in lost.items() if not count)])
 
 
-def _percent(alarms: int, quantities: int) -> str:
+def percent(alarms: int, quantities: int) -> str:
     """Return a part of a whole in percent, with two digits that tell it from none."""
     if not quantities:
         return "-"

@@ -10,6 +10,7 @@ from cattrs import BaseValidationError, Converter
 
 from crosscheck.judgement import Verdict
 from crosscheck.report.findings import Facts
+from detecting.operation_results import Named, Tried
 
 FAILED = "failed"
 """The key of a result that stands for none: why there is none."""
@@ -111,6 +112,8 @@ KINDS: Mapping[str, type[Any]] = {
     "ablation": Ablated,
     "fault-rivals": Rivals,
     "host-rivals": Rivals,
+    "operation": Tried,
+    "operations": Named,
 }
 """By the kind of the task."""
 

@@ -7,7 +7,7 @@ that is written to, is seen by a rule only if those values differ.
 Sources of the numbers: the defaults of ``numpy.testing.assert_allclose``, ``torch.testing.assert_close`` and ``torch.autograd.gradcheck``, which are
 called as they are; 1e-6 / 1e-6, Keras' ``run_layer_test``; 1e-3 / 1e-4, tinygrad's gradients; twice the reference's own error, the rule by which
 TorchDynamo's accuracy checks compare a compiled model; the relative root mean square at 1e-5, Polygraphy's default; a cosine of 0.999, usual for
-converted and quantised models.
+converted and quantised models. Single operations are compared by KernelBench's 1e-4 and 1e-2 and by the tolerances of PyTorch's own tests as well.
 """
 
 from __future__ import annotations
@@ -125,6 +125,30 @@ RULES: dict[str, Rule] = {
     "relative rmse 1e-5": Rule("root mean square of the difference at most 1e-5 of the reference's", _relative_rmse),
     "cosine 0.999": Rule("cosine of the angle between the two at least 0.999", _cosine),
 }
+
+DATABASE = "OpInfo's own tolerances"
+
+OPERATION_RULES: dict[str, Rule] = {
+    "assert_close": RULES["assert_close"],
+    "KernelBench 1e-4": Rule("allclose, 1e-4 relative + 1e-4 absolute: KernelBench in float32", _within(1e-4, 1e-4)),
+    "KernelBench 1e-2": Rule("allclose, 1e-2 relative + 1e-2 absolute: KernelBench before its version 0.2, and BackendBench", _within(1e-2, 1e-2)),
+    "twice the reference's error": RULES["twice the reference's error"],
+}
+"""The rules that people compare single operations by."""
+
+DATABASE_WORDS = (
+    "the largest tolerances that PyTorch's test database gives an operation on the CPU in float32, assert_close's defaults if it gives none"
+)
+
+
+def rule_of_database(tolerances: Mapping[str, float]) -> Rule:
+    """Return the comparison of PyTorch's own tests with the tolerances that they have for an operation."""
+
+    def check(found: Array, reference: Array) -> None:
+        torch.testing.assert_close(torch.from_numpy(np.array(found)), torch.from_numpy(np.array(reference)), **tolerances)
+
+    return Rule(DATABASE_WORDS, _asserts(check))
+
 
 GRADCHECK = "gradcheck"
 GRADCHECK_WORDS = (

@@ -183,7 +183,7 @@ class TanhDerivativeNotSquared(Tanh):
         return 1 - self._output
 
 
-@planted(TANH, at="output", hidden="between 0.001 and 300 it is right to a dozen digits")
+@planted(TANH, at="output", cause="cancellation", hidden="between 0.001 and 300 it is right to a dozen digits")
 class TanhByExponentials(Tanh):
     """The tangent is a quotient of sums of exponentials, which overflow, and cancel near zero."""
 

@@ -184,7 +184,7 @@ class Pade(Tanh):
         return np.clip(x * (27 + x**2) / (27 + 9 * x**2), -1, 1)
 
 
-@planted(TANH, at="output", hidden="for numbers of an ordinary size the digits that are lost are the last")
+@planted(TANH, at="output", cause="cancellation", hidden="for numbers of an ordinary size the digits that are lost are the last")
 class Cancellation(Tanh):
     """The function is ``(e^2x - 1) / (e^2x + 1)``, in which all digits of a small number cancel."""
 

@@ -228,12 +228,32 @@ def _with_penalty(penalty: Callable[[Array], Array]) -> Change:
     return lambda right, call, oracle: {"weight.grad": right["weight.grad"] + penalty(call.params["weight"])}
 
 
+def tanh_by_exponentials(right: Result, call: Call, oracle: Oracle) -> Result:
+    """Return a hyperbolic tangent whose digits cancel around zero."""
+    x = np.clip(call.x, -40, 40)
+    return {"output": (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))}
+
+
+def _off_by_a_part(right: Result, call: Call, oracle: Oracle) -> Result:
+    """Return a small hyperbolic tangent, each number of which is off by as many roundings of its own."""
+    return {"output": right["output"] * (1 + 1e-14 * np.sin(1e15 * call.x / np.abs(call.x).max()))}
+
+
 CAUSES: dict[str, Fault] = {
     "sigmoid-of-input": backward("sigmoid", slope(lambda x, y: x * (1 - x)), "derivative at the wrong value"),
     "sigmoid-at-output": backward(
         "sigmoid", recomputed("grad_input", lambda c: replace(c, x=1 / (1 + np.exp(-c.x)))), "derivative at the wrong value"
     ),
     "sigmoid-squared": backward("sigmoid", slope(lambda x, y: y * (1 - y) ** 2), None),
+    "tanh-by-exponentials": output("tanh", tanh_by_exponentials, "cancellation"),
+    "tanh-by-exponentials-wide": replace(output("tanh", tanh_by_exponentials, "cancellation"), family="wide"),
+    "tanh-by-exponentials-tiny": replace(output("tanh", tanh_by_exponentials, "cancellation"), family="tiny"),
+    "tanh-by-exponentials-single": replace(output("tanh", tanh_by_exponentials, "cancellation"), dtype="float32"),
+    "tanh-with-epsilon": replace(output("tanh", replaced("output", lambda a: a + 1e-16), None), family="wide"),
+    "tanh-with-epsilon-tiny": replace(output("tanh", replaced("output", lambda a: a + 1e-16), None), family="tiny"),
+    "tanh-off-by-a-part": output("tanh", _off_by_a_part, None),
+    "tanh-off-by-a-part-tiny": replace(output("tanh", _off_by_a_part, None), family="tiny"),
+    "tanh-cut-off": replace(output("tanh", replaced("output", lambda a: np.where(np.abs(a) < 1e-16, 0, a)), "not computed"), family="tiny"),
     "tanh-of-input": backward("tanh", slope(lambda x, y: 1 - x**2), "derivative at the wrong value"),
     "tanh-not-squared": backward("tanh", slope(lambda x, y: 1 - y), None),
     "tanh-left-out": backward("tanh", slope(lambda x, y: np.ones_like(x)), "derivative left out"),

@@ -264,18 +264,13 @@ def noise(x: Any) -> Any:
     return x * jax.random.uniform(jax.random.key(0), x.shape)
 
 
-def loop_without_an_end(x: Any) -> Any:
-    return lax.while_loop(lambda x: x.sum() < 100, lambda x: x * 1.1, jnp.exp(x))
-
-
-def factorised(x: Any) -> Any:
-    return jnp.linalg.cholesky(x)
+def products_in_windows(x: Any) -> Any:
+    return lax.reduce_window(x, 1.0, lax.mul, (2, 2), (1, 1), "VALID")
 
 
 REFUSED = {
     "random": (noise, "it is random itself (random_"),
-    "a loop of unknown length": (loop_without_an_end, "nothing is known of how JAX's while rounds in float64"),
-    "a factorisation": (factorised, "nothing is known of how JAX's cholesky rounds in float64"),
+    "another reduction": (products_in_windows, "nothing is known of how JAX's reduce_window rounds in float64"),
 }
 
 

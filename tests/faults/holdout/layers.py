@@ -130,7 +130,7 @@ class SlopeAtTheInput(Sigmoid):
         return x * (1 - x)
 
 
-@planted(TANH, at="output", hidden="right for inputs of usual size")
+@planted(TANH, at="output", cause="cancellation", hidden="right for inputs of usual size")
 class QuotientOfExponentials(Tanh):
     """(exp(2x) - 1) / (exp(2x) + 1), which is not a number for large inputs."""
 

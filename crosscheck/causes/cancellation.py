@@ -1,0 +1,90 @@
+"""Digits that cancel: numbers of one size are subtracted, and the small result keeps the roundings of the large ones.
+
+``(exp(x) - exp(-x)) / (exp(x) + exp(-x))`` is off by a rounding of numbers of size 1, however small ``tanh(x)`` is. That an error is so small proves
+nothing: an epsilon that is added may be as small, and so may a small part of each number. What proves it is an experiment. Where the input makes the
+result small, the error stays of that size, and it is another one as soon as the input moves a little, as roundings are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.arithmetic import ELEMENTARY, Array, Bound
+from crosscheck.causes.candidate import Candidate
+from crosscheck.causes.evidence import Evidence
+from crosscheck.causes.grids import digits_cut_off
+from crosscheck.failure import Failure
+from crosscheck.isolated import check_layer
+
+NAME = "cancellation"
+
+_ROUNDINGS = 2 * ELEMENTARY
+"""Of the large numbers: two elementary functions, whose results cancel."""
+
+_MOVES = tuple(1 + step / 61 for step in range(-8, 9))
+"""What the input is multiplied by: far more than rounding needs to be another one, far less than makes the mistake of a formula another one."""
+
+_SEEN = 2.0**10
+"""As how many roundings of the large numbers the result is looked at: so few that an error of its own size does not pass for one of them."""
+
+_LOST = 64
+"""Where the result is as few of them, its error hardly changes as the input moves."""
+
+_FAR = 128
+"""How many times the input is doubled or halved at most to get there."""
+
+_MUCH_LARGER = 64
+"""How many times larger than the result an input has to be whose digits are said to cancel: beside it the result cannot be made smaller."""
+
+
+def nothing_left(failure: Failure) -> Iterator[Candidate]:
+    """Keep no digit at all."""
+    if not failure.found.any():
+        yield from digits_cancel(failure)
+
+
+def digits_cancel(failure: Failure) -> Iterator[Candidate]:
+    """Keep the roundings of numbers that are larger than the result: of size 1, or as large as the input."""
+    arithmetic, expected, call = failure.arithmetic, failure.expected, failure.call
+    error, tolerance = np.abs(failure.found - expected), arithmetic.tolerance(failure.bound)
+    exceeding = error > tolerance
+    if any(Evidence(failure).explained(one) for one in digits_cut_off(failure)):
+        return
+    one = 1.0 if call.grad_output is None or failure.quantity == "output" else float(np.abs(call.grad_output).max(initial=0.0))
+    largest = one * float(np.abs(call.x).max(initial=0.0))
+    small = np.abs(expected[exceeding]).max(initial=0.0)
+    for size, least in ((one, 2), (largest, _MUCH_LARGER)):
+        room = tolerance + arithmetic.tolerance(Bound(size, _ROUNDINGS))
+        if small < size / least and (error <= room).all() and _are_roundings(failure, exceeding, size, made_small=size == one):
+            result = small if failure.judgement.worst is None else abs(failure.judgement.worst.oracle)
+            words = f"digits cancel: the error is a rounding of numbers of size {size:.3g}, while the result is {result:.2g}"
+            yield Candidate(NAME, words, expected, Bound(room / (arithmetic.unit * arithmetic.sides), 1.0), shown=True)
+            return
+
+
+def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float, made_small: bool) -> bool:
+    """Return whether errors are those of roundings of numbers of a size: as large, and others each time the input moves."""
+    arithmetic, quantity, errors = failure.arithmetic, failure.quantity, list[Array]()
+    unit = arithmetic.unit * size
+    x = failure.call.x * (_factor(failure, exceeding, _SEEN * unit) if made_small else 1.0)
+    for move in _MOVES:
+        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), arithmetic, "layer", only=[quantity], testimony={})
+        errors.append(checked.found[quantity] - checked.expected[quantity])
+        if not (np.abs(errors[-1]) <= arithmetic.tolerance(checked.bounds[quantity]) + arithmetic.tolerance(Bound(size, _ROUNDINGS))).all():
+            return False
+    seen = np.array(errors)[:, exceeding & (np.abs(checked.expected[quantity]) > _LOST * unit)]
+    return bool(np.abs(seen).max(initial=0.0) > unit / 8 and np.abs(np.diff(seen, axis=0)).mean() > np.abs(seen).mean() / 2)
+
+
+def _factor(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float) -> float:
+    """Return the power of two that the input has to be multiplied by for a result of about a size, which is taken to grow with the input."""
+    low, high = -_FAR, _FAR
+    while high - low > 1:
+        middle = (low + high) // 2
+        result = failure.oracle.vjp(replace(failure.call, x=failure.call.x * 2.0**middle))[failure.quantity]
+        low, high = (middle, high) if np.abs(result[exceeding]).max() < size else (low, middle)
+    return 2.0**high

@@ -1,0 +1,74 @@
+"""Where JAX means something else than PyTorch, or loses digits that PyTorch keeps: each with the operations, the families and the reason.
+
+Every entry was looked into in double precision as well: conventions, and formulas that are wrong somewhere, differ there, too; digits that are lost
+in single precision are there. What the harness says about these is no false alarm; it is counted apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is known of JAX's version of some operations.
+
+    Attributes
+    ----------
+    operations : tuple of str
+    reason : str
+    families : tuple of str
+        On which it shows; empty for all.
+    quantities : str
+        A pattern of the names of those in which it shows.
+    """
+
+    operations: tuple[str, ...]
+    reason: str
+    families: tuple[str, ...] = ()
+    quantities: str = "*"
+
+
+DIFFERENCES = (
+    Difference(("abs",), "convention: at 0 its derivative is 1, PyTorch's 0", ("ties",), "grad_input"),
+    Difference(("nn.functional.leaky_relu",), "convention: at 0 its derivative is that of the positive side", ("ties",), "grad_input"),
+    Difference(("clamp",), "convention: where a number equals the limit each of the two gets half of the gradient", ("ties",), "*grad*"),
+    Difference(
+        ("nn.functional.layer_norm",),
+        "jax.nn.standardize takes the mean of the squares less the square of the mean, which cancels far from 0",
+        ("offset",),
+    ),
+    Difference(
+        ("nn.functional.elu", "nn.functional.selu"),
+        "the derivative of expm1 is its result plus 1, which cancels far below 0",
+        ("wide", "large"),
+        "grad_input",
+    ),
+    Difference(
+        ("logaddexp",),
+        "its derivative is the exponential of an input less the result, which has lost the digits behind the point",
+        ("offset", "large", "wide"),
+        "*grad*",
+    ),
+    Difference(("erfinv",), "1 - x * x is formed, which cancels next to 1", ("wide", "large", "offset")),
+    Difference(("i0",), "its derivative is not 0 at 0: it is put together from two functions with a kink there", ("ties",), "grad_input"),
+    Difference(("digamma",), "its derivative, polygamma, is not the right one at negative numbers", quantities="grad_input"),
+    Difference(("lgamma",), "Lanczos' sum loses the digits of the result where it crosses 0"),
+    Difference(("sinc",), "the derivative near 0 divides by a square that has underflowed", ("tiny",), "grad_input"),
+    Difference(("hypot",), "squares of its inputs underflow", ("tiny",)),
+    Difference(
+        ("std", "var", "kron", "matmul", "mm", "bmm", "mv", "dot", "outer", "inner", "tensordot", "addmm", "mul", "linalg.vector_norm"),
+        "XLA takes subnormal numbers for 0, also on the way",
+        ("tiny",),
+    ),
+)
+"""Everything that is known."""
+
+
+def difference(operation: str, family: str, quantity: str) -> str:
+    """Return why JAX's version of an operation differs in a quantity on a family of inputs; empty where nothing is known of that."""
+    for one in DIFFERENCES:
+        if operation in one.operations and (not one.families or family in one.families) and fnmatchcase(quantity, one.quantities):
+            return one.reason
+    return ""
