@@ -25,7 +25,7 @@ from crosscheck.frameworks.functions import applied, refusal, title
 from crosscheck.frameworks.pytorch_batched import NotBatchedError, Recurrent, runs_at_once
 from crosscheck.frameworks.pytorch_device import computing, device_of
 from crosscheck.frameworks.pytorch_kernels import Kernels, kernels_of, pair
-from crosscheck.frameworks.pytorch_noise import Largest, Noise
+from crosscheck.frameworks.pytorch_noise import Largest, Noise, Terms
 from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
 from crosscheck.rounding import (
@@ -191,10 +191,12 @@ class TorchOracle:
             shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
             raise refusal(NAME, self.reference, shapes, error) from error
 
-    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
+    def noisy(
+        self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, terms: Terms | None = None
+    ) -> dict[str, Array]:
         """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
 
-        The results of elementary functions are moved by ``flushed`` as well.
+        The results of elementary functions are moved by ``flushed`` as well. ``terms`` are those of an earlier run on the same call.
 
         Raises
         ------
@@ -202,7 +204,7 @@ class TorchOracle:
             If the operation is itself random.
         """
         # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
-        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed):
+        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
             return self._asked(self._by_tape, call)
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
@@ -219,7 +221,8 @@ class TorchOracle:
             except (*_REFUSALS, AttributeError, KeyError):
                 # vmap has no rule for something; what is wrong with the call itself shows in a run alone.
                 self._remembered.add("alone")
-        results = [self.noisy(call, scale, seed + run, underflow, flushed) for run in range(runs)]
+        terms: Terms = {}
+        results = [self.noisy(call, scale, seed + run, underflow, flushed, terms) for run in range(runs)]
         return {name: np.stack([result[name] for result in results]) for name in results[0]}
 
     def _right_at_once(self, call: Call, batch: int) -> bool:
