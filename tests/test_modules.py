@@ -94,7 +94,8 @@ def test_version_in_numpy_matches(name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_module_that_cannot_be_judged_yet(name: str) -> None:
     result = checked(own_pair(ROWS[name]), "values-float64-normal")
-    assert [REFUSED[name] in one.reason for one in result.results] == [True]
+    assert any(REFUSED[name] in judgement.reason for one in result.results for _, judgement in one.judgements)
+    assert result.verdict is Verdict.UNDECIDED
 
 
 class Spoiled(Kernel):
@@ -106,7 +107,7 @@ class Spoiled(Kernel):
         return right
 
 
-@pytest.mark.parametrize("name", ["LSTM", "LayerNorm", "KLDivLoss", "ConvTranspose3d", "Upsample, bilinear"])
+@pytest.mark.parametrize("name", ["LSTM", "LayerNorm", "KLDivLoss", "ConvTranspose3d", "AvgPool1d"])
 def test_spoiled_kernels_do_not_match(name: str) -> None:
     row, module = ROWS[name], ROWS[name].make()
     pair = Pair(Spoiled(module), module.double(), shapes=[row.shape], params={name: name for name, _ in module.named_parameters()})

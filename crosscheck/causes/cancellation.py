@@ -72,7 +72,7 @@ def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: flo
     unit = arithmetic.unit * size
     x = failure.call.x * (_factor(failure, exceeding, _SEEN * unit) if made_small else 1.0)
     for move in _MOVES:
-        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), arithmetic, "layer", only=[quantity])
+        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), arithmetic, "layer", only=[quantity], testimony={})
         errors.append(checked.found[quantity] - checked.expected[quantity])
         if not (np.abs(errors[-1]) <= arithmetic.tolerance(checked.bounds[quantity]) + arithmetic.tolerance(Bound(size, _ROUNDINGS))).all():
             return False

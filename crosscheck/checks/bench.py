@@ -15,7 +15,7 @@ from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.checks.repeating import Repeating
 from crosscheck.containment import as_array, contained
 from crosscheck.families import FAMILIES
-from crosscheck.isolated import context_of, with_reading
+from crosscheck.isolated import context_of, judge_one
 from crosscheck.judgement import Kind, Verdict, judge
 from crosscheck.operation import Call, Oracle, RefusedError
 from crosscheck.prepared import Prepared
@@ -140,7 +140,7 @@ class Bench:
         return differing(one, other) if self.deterministic else self.beyond_rounding(call, one, other)
 
     def beyond_rounding(self, call: Call, one: Results, other: Results) -> str:
-        """Return the names of a call's results that two runs cannot both have right: that are further apart than twice the tolerance."""
+        """Return the names of a call's results that two runs cannot both have right: that are further apart than the tolerances of both."""
         if self.reference is None:
             raise DoesNotApplyError("the subject is not repeatable, and there is no reference that says how far rounding leads")
         arithmetic, layer = Arithmetic(call.x.dtype, self.elements), self.layer
@@ -150,12 +150,10 @@ class Bench:
 
         def explained(name: str) -> bool:
             quantity = layer.reference_name(name)
-            first, second = (layer.received(quantity, results.get(name), call) for results in (one, other))
-            bound = with_reading(context.bounds[quantity], layer.reading(quantity, call, second), arithmetic)
-            twice = Bound(2 * arithmetic.error(bound), 1.0)
-            return (
-                judge(Place(0, "layer", quantity), Kind.ISOLATED, second, first.astype(np.float64), twice, arithmetic).verdict is not Verdict.MISMATCH
-            )
+            place, both = Place(0, "layer", quantity), [layer.received(quantity, results.get(name), call) for results in (one, other)]
+            bounds = [judge_one(place, Kind.ISOLATED, quantity, value, context, layer, arithmetic)[1] for value in both]
+            room = Bound(np.asarray(sum(arithmetic.error(bound) for bound in bounds if bound is not None)), 1.0)
+            return judge(place, Kind.ISOLATED, both[1], both[0].astype(np.float64), room, arithmetic).verdict is not Verdict.MISMATCH
 
         return ", ".join(name for name in one if not explained(name))
 

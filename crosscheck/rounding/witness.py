@@ -148,7 +148,8 @@ class Evidence:
             undecided = judgement.verdict is Verdict.UNDECIDED and bool(unlimited.all())
             return replace(judgement, reason=UNLIMITED) if undecided else judgement
         heard = Heard(Effect.COARSE, math.inf, 0.0)
-        allowed = max(math.sqrt(self.arithmetic.unit) * float(np.linalg.norm(self.expected[unlimited])), self.arithmetic.smallest_normal)
+        # Of the whole: elements that nothing but rounding decides may be made of the oracle's own rounding, zero beside a number that is right.
+        allowed = max(math.sqrt(self.arithmetic.unit) * float(np.linalg.norm(self.expected)), self.arithmetic.smallest_normal)
         in_units = allowed / (self.arithmetic.sides * self.arithmetic.unit)
         # What theory has judged is taken out by an error of zero.
         expected = np.where(unlimited, self.expected, self.found)

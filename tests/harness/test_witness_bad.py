@@ -95,7 +95,7 @@ def constant_of_four_digits(x: torch.Tensor) -> torch.Tensor:
     return torch.sin((PI_OF_FOUR_DIGITS if x.dtype == torch.float32 else math.pi) * torch.tanh(x) / 4)
 
 
-class _BiasedBackwards(torch.autograd.Function):
+class _BiasedBackwards(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(x)

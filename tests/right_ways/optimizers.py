@@ -83,6 +83,7 @@ class StepTask:
     sensitive: Sequence[str] = ()
     cost: float = 1.0
     measured: bool = False
+    images: bool = False
 
     @property
     def quantities(self) -> int:
@@ -138,6 +139,7 @@ class RunTask:
     quantities: int = 10
     cost: float = 40.0
     measured: bool = False
+    images: bool = False
 
     @property
     def name(self) -> str:

@@ -87,6 +87,10 @@ class Task(Protocol):
     def measured(self) -> bool:
         """Whether its tolerances come from measured rounding."""
 
+    @property
+    def images(self) -> bool:
+        """Whether the input is made of digits."""
+
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
         """Return the verdict on every quantity that a way computes in a trial."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,18 @@ class Convolution:
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, ...], stride: int = 1, padding: int = 0) -> None:
         self.kernel, self.stride, self.padding = kernel, stride, padding
-        self.params = {"weight": np.zeros((outputs, inputs, *kernel)), "bias": np.zeros(outputs)}
+        self.params: dict[str, Array] = {"weight": np.zeros((outputs, inputs, *kernel)), "bias": np.zeros(outputs)}
         self.grads: dict[str, Array] = {}
+
+    def _kernel(self, offset: tuple[int, ...]) -> Array:
+        """Return the weights of an offset."""
+        found: Array = self.params["weight"][_at(offset)]
+        return found
 
     def _padded(self, x: Array) -> Array:
         return np.pad(x, [(0, 0), (0, 0), *[(self.padding, self.padding)] * len(self.kernel)])
 
-    def _offsets(self, places: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    def _offsets(self, places: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
         """Yield each offset in the kernel, and where it lies in the padded input for all places."""
         for offset in itertools.product(*map(range, self.kernel)):
             steps = (slice(start, start + self.stride * count, self.stride) for start, count in zip(offset, places, strict=True))
@@ -41,7 +47,7 @@ class Convolution:
         places = tuple((size - side) // self.stride + 1 for size, side in zip(self._x.shape[2:], self.kernel, strict=True))
         output = np.zeros((len(x), len(self.params["bias"]), *places), x.dtype)
         for offset, where in self._offsets(places):
-            output += np.einsum("nc...,fc->nf...", self._x[where], self.params["weight"][(..., *offset)])
+            output += np.einsum("nc...,fc->nf...", self._x[where], self._kernel(offset))
         return output + self.params["bias"].reshape(-1, *(1,) * len(places))
 
     def backward(self, grad_output: Array) -> Array:
@@ -49,12 +55,16 @@ class Convolution:
         places = grad_output.shape[2:]
         grad, weight = np.zeros_like(self._x), np.zeros_like(self.params["weight"])
         for offset, where in self._offsets(places):
-            kernel = self.params["weight"][(..., *offset)]
+            kernel = self._kernel(offset)
             grad[where] += np.einsum("nf...,fc->nc...", grad_output, kernel)
-            weight[(..., *offset)] = np.einsum("nfp,ncp->fc", _flat(grad_output), _flat(self._x[where]))
+            weight[_at(offset)] = np.einsum("nfp,ncp->fc", _flat(grad_output), _flat(self._x[where]))
         self.grads = {"weight": weight, "bias": _flat(grad_output).sum(axis=(0, 2))}
         inner = (slice(self.padding, self.padding + size) for size in self._shape[2:])
         return grad[(slice(None), slice(None), *inner)]
+
+
+def _at(offset: tuple[int, ...]) -> tuple[Any, ...]:
+    return (slice(None), slice(None), *offset)
 
 
 def _flat(x: Array) -> Array:
@@ -73,13 +83,17 @@ class TransposedConvolution:
 
     def __init__(self, inputs: int, outputs: int, kernel: tuple[int, ...], stride: int = 1, padding: int = 0, output_padding: int = 0) -> None:
         self.kernel, self.stride, self.padding, self.more = kernel, stride, padding, output_padding
-        self.params = {"weight": np.zeros((inputs, outputs, *kernel)), "bias": np.zeros(outputs)}
+        self.params: dict[str, Array] = {"weight": np.zeros((inputs, outputs, *kernel)), "bias": np.zeros(outputs)}
         self.grads: dict[str, Array] = {}
 
-    def _offsets(self, places: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    def _offsets(self, places: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...]]]:
         for offset in itertools.product(*map(range, self.kernel)):
             steps = (slice(start, start + self.stride * (count - 1) + 1, self.stride) for start, count in zip(offset, places, strict=True))
             yield offset, (slice(None), slice(None), *steps)
+
+    def _kernel(self, offset: tuple[int, ...]) -> Array:
+        found: Array = self.params["weight"][_at(offset)]
+        return found
 
     def _full(self, places: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(self.stride * (count - 1) + side + self.more for count, side in zip(places, self.kernel, strict=True))
@@ -93,7 +107,7 @@ class TransposedConvolution:
         sizes = self._full(x.shape[2:])
         output = np.zeros((len(x), len(self.params["bias"]), *sizes), x.dtype)
         for offset, where in self._offsets(x.shape[2:]):
-            output[where] += np.einsum("nc...,cf->nf...", x, self.params["weight"][(..., *offset)])
+            output[where] += np.einsum("nc...,cf->nf...", x, self._kernel(offset))
         return output[self._inner(sizes)] + self.params["bias"].reshape(-1, *(1,) * len(sizes))
 
     def backward(self, grad_output: Array) -> Array:
@@ -103,8 +117,8 @@ class TransposedConvolution:
         padded[self._inner(sizes)] = grad_output
         grad, weight = np.zeros_like(self._x), np.zeros_like(self.params["weight"])
         for offset, where in self._offsets(self._x.shape[2:]):
-            grad += np.einsum("nf...,cf->nc...", padded[where], self.params["weight"][(..., *offset)])
-            weight[(..., *offset)] = np.einsum("nfp,ncp->cf", _flat(padded[where]), _flat(self._x))
+            grad += np.einsum("nf...,cf->nc...", padded[where], self._kernel(offset))
+            weight[_at(offset)] = np.einsum("nfp,ncp->cf", _flat(padded[where]), _flat(self._x))
         self.grads = {"weight": weight, "bias": _flat(grad_output).sum(axis=(0, 2))}
         return grad
 
@@ -205,7 +219,7 @@ class PowerPooling:
         self._shape, count = x.shape, x.shape[-1] // self.kernel
         self._windows = x[..., : count * self.kernel].reshape(*x.shape[:-1], count, self.kernel)
         self._norms = np.sqrt(np.square(self._windows).sum(axis=-1))
-        return self._norms
+        return np.asarray(self._norms)
 
     def backward(self, grad_output: Array) -> Array:
         """Return each number over its window's norm, zero in a window of zeros."""

@@ -9,7 +9,7 @@ import torch
 from right_ways.modules.alone import beside, numbers
 from textbook.activation import Sigmoid
 from textbook.attention import SelfAttention
-from textbook.curves import ELU, LogSigmoid, Mish, SiLU, Softplus
+from textbook.curves import LogSigmoid, Mish, SiLU
 from textbook.distances import BinaryCrossEntropy
 from textbook.loss import CrossEntropy, LogSoftmax, LogSumExp, Softmax
 from torch import nn
@@ -32,8 +32,6 @@ def _curve(name: str, right: Any, module: nn.Module) -> Host:
 
 SILU = _curve("silu", SiLU, nn.SiLU())
 MISH = _curve("mish", Mish, nn.Mish())
-EXPONENTIAL = _curve("elu", ELU, nn.ELU())
-SOFTPLUS = _curve("softplus", Softplus, nn.Softplus())
 LOG_SIGMOID = _curve("log-sigmoid", LogSigmoid, nn.LogSigmoid())
 LOG_SUM = Host(
     "log-sum-exp", LogSumExp, lambda kind: Pair(kind(), lambda x: torch.logsumexp(x, 1), shapes=[(4, 6)], framework="torch", name="log-sum-exp")
@@ -152,14 +150,24 @@ class AttentionUnshifted(SelfAttention):
             return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
-@planted(SOFTPLUS, at="output", hidden="for a number above -10 no more than the last digits are lost, and large ones are passed on as they are")
-class SoftplusByItsFormula(Softplus):
-    """In single precision softplus is log(1 + exp(x)), in which a small exponential is lost beside the 1."""
+@planted(LOG_SIGMOID, at="output", hidden="the exponential of 88 is still a number of single precision, that of 709 one of double")
+class LogSigmoidByItsFormula(LogSigmoid):
+    """In single precision the result is -log(1 + exp(-x)), in which the exponential overflows."""
 
-    def softplus(self, x: Array) -> Array:
-        """Return the logarithm."""
+    def value(self, x: Array) -> Array:
+        """Return the logarithm, minus infinity where the exponential is infinite."""
         with np.errstate(over="ignore"):
-            return np.asarray(np.log(1 + np.exp(x))) if single(x) else super().softplus(x)
+            return -np.log(1 + np.exp(-x)) if single(x) else super().value(x)
+
+
+@planted(BINARY, at="output", hidden="the exponential of 88 is still a number of single precision, that of 709 one of double")
+class BinaryByItsFormula(BinaryCrossEntropy):
+    """In single precision the loss is log(1 + exp(x)) - x y, in which the exponential overflows."""
+
+    def value(self, x: Array, y: Array) -> Array:
+        """Return the difference, infinite where the exponential is."""
+        with np.errstate(over="ignore"):
+            return np.asarray(np.log(1 + np.exp(x)) - x * y) if single(x) else super().value(x, y)
 
 
 @planted(LOG_SIGMOID, at="output", hidden="a sigmoid below 1e-38 is rare among numbers of an ordinary size")
@@ -224,12 +232,3 @@ class MishByPowers(Mish):
         with np.errstate(over="ignore", invalid="ignore"):
             square = np.square(1 + np.exp(x))
             return np.asarray(x * ((square - 1) / (square + 1)))
-
-
-@planted(EXPONENTIAL, at="output", hidden="for numbers of an ordinary size the digits that are lost are the last")
-class ExponentialLessOne(ELU):
-    """In single precision the negative side is exp(x) - 1, in which all digits of a small number cancel."""
-
-    def value(self, x: Array) -> Array:
-        """Return the positive part or the difference."""
-        return np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1) if single(x) else super().value(x)

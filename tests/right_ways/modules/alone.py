@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 
-class Alone(nn.Module):
+class Alone(nn.Module):  # type: ignore[misc]
     """A module that gets one tensor and returns one.
 
     Parameters

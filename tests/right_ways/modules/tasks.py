@@ -20,21 +20,22 @@ from right_ways.modules.table import REFUSED, ROWS
 from right_ways.modules.written import OF_ANY_SIZE, WRITTEN, way_of
 from right_ways.task import LayerTask, Results, Way, nothing
 
-COSTS: Mapping[str, float] = {
-    "MultiheadAttention": 25.0,
-    "TransformerEncoderLayer": 60.0,
-    "TransformerDecoderLayer": 90.0,
-    "TransformerEncoder": 100.0,
-    "TransformerDecoder": 180.0,
-    "Transformer": 150.0,
-    "LSTM": 40.0,
-    "GRU": 40.0,
-    "RNN": 20.0,
+_COSTS: Mapping[float, str] = {
+    2.0: "BatchNorm1d BatchNorm3d Conv2d Conv3d ConvTranspose1d ConvTranspose3d Flatten LeakyReLU Linear MaxPool2d ReLU ZeroPad2d",
+    16.0: "CosineSimilarity Hardsigmoid HingeEmbeddingLoss InstanceNorm2d InstanceNorm3d L1Loss LPPool1d LPPool2d LPPool3d LinearCrossEntropyLoss "
+    "LocalResponseNorm LogSigmoid MSELoss Mish RMSNorm SELU SiLU TransformerEncoderLayer UpsamplingBilinear2d",
+    32.0: "Bilinear CELU CrossEntropyLoss GRUCell GroupNorm HuberLoss MaxUnpool1d MaxUnpool2d MaxUnpool3d MultiheadAttention RNN RNNCell RReLU "
+    "ReflectionPad3d SmoothL1Loss Upsample",
+    64.0: "BCELoss CosineEmbeddingLoss FractionalMaxPool2d FractionalMaxPool3d GRU KLDivLoss LSTMCell MarginRankingLoss PReLU PoissonNLLLoss",
+    128.0: "BCEWithLogitsLoss CTCLoss CrossMapLRN2d GaussianNLLLoss LSTM MultiMarginLoss TripletMarginLoss TripletMarginWithDistanceLoss",
+    256.0: "MultiLabelSoftMarginLoss SoftMarginLoss",
+    640.0: "AdaptiveLogSoftmaxWithLoss",
 }
-"""How long a quantity takes, where that is far longer than for most modules."""
+COSTS: Mapping[str, float] = {name: cost for cost, names in _COSTS.items() for name in names.split()}
+"""How long a quantity takes, in multiples of a layer's with a written theory; measured, and rounded to a power of two."""
 
-USUAL = 8.0
-"""What one of most modules takes, in multiples of a layer's with a written theory."""
+USUAL = 6.0
+"""What one of other modules takes."""
 
 ACROSS_SAMPLES = frozenset({"BatchNorm1d", "BatchNorm2d", "BatchNorm3d"})
 """Modules in which a sample's output depends on the other samples."""
