@@ -207,6 +207,7 @@ def test_samples_own_numbers_are_kept_where_others_are_refused() -> None:
 REFUSED: dict[str, tuple[Callable[..., Any], Any, str]] = {
     "random": (nn.functional.dropout, numbers(5), "it draws random numbers"),
     "sparse": (torch.sum, numbers(5, 5).detach().to_sparse().requires_grad_(), "it takes sparse tensors"),
+    "sparse on the way": (lambda x: x.to_sparse().to_dense(), numbers(5, 5), "it is sparse on the way"),
     "another precision": (lambda x: x.double(), numbers(5), "of numbers of float32 it makes numbers of float64"),
     "no gradient": (lambda x: x.detach(), numbers(5), "PyTorch does not differentiate it"),
     "whole numbers": (lambda x: x.long(), numbers(5), "none of its results is of floats"),
@@ -272,7 +273,10 @@ def test_pages(found: dict[str, Facts], tmp_path: Path) -> None:
     assert readme.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{paragraph(study_facts)}\n{END}\nafter\n"
     text = document.read_text(encoding="utf-8")
     assert text == page(study_facts)
+    assert "- exp: tiny: no limit\n" in page(facts({**found, "exp": found["exp"] | {"families": {"normal": [""], "tiny": ["no limit", "no limit"]}}}))
     assert "| it takes sparse tensors: sparse.mm | 1 |" in text
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
+    assert [{line.count("|") for line in lines} for lines in tables] == [{lines[0].count("|")} for lines in tables]
     assert "| mm | 1 | normal ties wide large tiny offset | 18 |" in text
 
 

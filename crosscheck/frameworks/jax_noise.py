@@ -106,6 +106,7 @@ class _Run:
     infinite: bool = False
     seen: list[Any] = field(default_factory=list)
     operands: Sequence[Any] = ()
+    repeated: dict[int, Any] = field(default_factory=dict)  # by identity: what was laid beside several numbers each, such as a mean
 
     def largest(self) -> Any:
         # One reduction of everything: one for each result takes twice as long to compile as the perturbed program itself.
@@ -143,7 +144,10 @@ class _Run:
         self.operands = [value for value in values if _is_result(value)]
         if name in RULES and any(_is_result(value) for value in values):
             return RULES[name](self, equation, name, values)
-        return [self._rounded(equation, name, values, result) for result in bound(equation, values)]
+        results = [self._rounded(equation, name, values, result) for result in bound(equation, values)]
+        if name == "broadcast_in_dim" and values[0].ndim and results[0].size > values[0].size:
+            self.repeated[id(results[0])] = results[0]
+        return results
 
     def _rounded(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
         """Perturb the result of one primitive in the way of its kind."""
@@ -161,7 +165,12 @@ class _Run:
         if roundings:
             return self._scaled(result, roundings)
         if name in ADDITIONS:
-            return self._scaled(result, (values[0] != 0) & (values[1] != 0), underflow=False)
+            rounded = self._scaled(result, (values[0] != 0) & (values[1] != 0), underflow=False)
+            # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
+            # larger sum: its error then is of its own size, and another one beside each number.
+            spread = not isinstance(equation.invars[1], core.Literal) and values[1].size < result.size
+            repeated = spread or id(values[1]) in self.repeated
+            return self.by_terms(rounded, values[1], 1) if name == "sub" and repeated else rounded
         if name in ("mul", "div"):
             factors = list(zip(equation.invars, values, strict=True))
             return self._multiplied(result, factors if name == "mul" else factors[1:])

@@ -139,7 +139,7 @@ def _multiplied_in_places(run: Perturbing, equation: Any, name: str, values: lis
 RULES: dict[str, Rule] = {
     **dict.fromkeys(STABLE, _of_perturbed),
     **dict.fromkeys(("cumprod", "reduce_prod"), _multiplied),
-    **dict.fromkeys(("digamma", "igamma_grad_a", "lgamma", "polygamma", "regularized_incomplete_beta", "zeta"), _of_rounded_arguments),
+    **dict.fromkeys(("digamma", "erf_inv", "igamma_grad_a", "lgamma", "polygamma", "regularized_incomplete_beta", "zeta"), _of_rounded_arguments),
     "cumlogsumexp": _running_logarithm,
     "fft": _transformed,
     "householder_product": _reflected,

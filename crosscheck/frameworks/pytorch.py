@@ -6,6 +6,7 @@ An entry of the table says which error theory a kind of module follows; the roun
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,10 +22,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
 from crosscheck.frameworks.functions import applied, refusal, title
-from crosscheck.frameworks.pytorch_batched import Recurrent, runs_at_once
+from crosscheck.frameworks.pytorch_batched import NotBatchedError, Recurrent, runs_at_once
 from crosscheck.frameworks.pytorch_device import computing, device_of
 from crosscheck.frameworks.pytorch_kernels import Kernels, kernels_of, pair
-from crosscheck.frameworks.pytorch_noise import Largest, Noise
+from crosscheck.frameworks.pytorch_noise import Largest, Noise, Terms
 from crosscheck.frameworks.pytorch_same import SameConv2d
 from crosscheck.operation import Call, Oracle, RefusedError, Rounding
 from crosscheck.rounding import (
@@ -92,14 +93,18 @@ _REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 """What PyTorch raises when it cannot compute what it is asked for."""
 
 
+_HALF = math.sqrt(np.finfo(np.float64).eps)
+"""Of the digits of double precision: two results that differ by more, as a norm, are no roundings of one."""
+
+
 def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
     """Return a tensor on a device with a copy of an array's numbers, so that neither side can write to the other's."""
     return torch.from_numpy(np.array(array, order="C")).to(device)
 
 
 def array(value: torch.Tensor) -> Array:
-    """Return a tensor's numbers as an array of its own."""
-    return cast("Array", value.detach().cpu().numpy().copy())
+    """Return a tensor's numbers as an array of its own; some zeros have no memory before they are asked for."""
+    return cast("Array", value.detach().cpu().numpy(force=True).copy())
 
 
 def oracle(reference: Reference, device: str = "cpu") -> Oracle:
@@ -186,10 +191,12 @@ class TorchOracle:
             shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
             raise refusal(NAME, self.reference, shapes, error) from error
 
-    def noisy(self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
+    def noisy(
+        self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, terms: Terms | None = None
+    ) -> dict[str, Array]:
         """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
 
-        The results of elementary functions are moved by ``flushed`` as well.
+        The results of elementary functions are moved by ``flushed`` as well. ``terms`` are those of an earlier run on the same call.
 
         Raises
         ------
@@ -197,7 +204,7 @@ class TorchOracle:
             If the operation is itself random.
         """
         # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
-        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed):
+        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
             return self._asked(self._by_tape, call)
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
@@ -205,6 +212,8 @@ class TorchOracle:
         batch = 0 if "alone" in self._remembered else runs_at_once(call, runs)
         if batch:
             try:
+                if not self._right_at_once(call, batch):
+                    raise NotBatchedError
                 with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent():
                     return self._by_tape(call, batch)
             except RefusedError:
@@ -212,8 +221,19 @@ class TorchOracle:
             except (*_REFUSALS, AttributeError, KeyError):
                 # vmap has no rule for something; what is wrong with the call itself shows in a run alone.
                 self._remembered.add("alone")
-        results = [self.noisy(call, scale, seed + run, underflow, flushed) for run in range(runs)]
+        terms: Terms = {}
+        results = [self.noisy(call, scale, seed + run, underflow, flushed, terms) for run in range(runs)]
         return {name: np.stack([result[name] for result in results]) for name in results[0]}
+
+    def _right_at_once(self, call: Call, batch: int) -> bool:
+        """Return whether many runs at once give what one does: of some operations vmap gets the gradient wrong. It is looked at once."""
+        if "at once" not in self._remembered:
+            with sdpa_kernel(SDPBackend.MATH), Recurrent():
+                alone, together = self._asked(self._by_tape, call), self._by_tape(call, batch)
+            with np.errstate(all="ignore"):
+                wrong = [name for name, value in alone.items() if np.linalg.norm(together[name][0] - value) > _HALF * np.linalg.norm(value)]
+            self._remembered.add("alone" if wrong else "at once")
+        return "alone" not in self._remembered
 
     def largest(self, call: Call) -> tuple[float, float]:
         """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
@@ -303,7 +323,7 @@ class TorchOracle:
 
     @cached_property
     def _remembered(self) -> set[str]:
-        """What was found out about the reference: ``"alone"`` where its runs have to be done one by one."""
+        """What was found out about the reference: ``"alone"`` where its runs have to be done one by one, ``"at once"`` where they need not."""
         return set()
 
     @cached_property

@@ -29,7 +29,7 @@ import ctypes
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch._decomp import decomposition_table
@@ -48,6 +48,9 @@ _ENDLESS = torch.finfo(torch.float64).max / 2
 """Beyond this a number is infinite or stands for one that is: where no logarithm is, PyTorch writes the least number there is."""
 
 
+Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
+
+
 class Noise(TorchDispatchMode):
     """While this is entered, whatever PyTorch computes in float64 is perturbed.
 
@@ -63,6 +66,9 @@ class Noise(TorchDispatchMode):
         What an elementary function may lose: many give 0 where the right result is subnormal.
     batch : int
         So many runs are done at once, each with perturbations of its own; 0 for a single one.
+    terms : dict, optional
+        Of each sum, in the order in which they come, its absolute terms: filled by the first of several runs on one call, and used by the others, as
+        perturbations are far too small to change them by anything that matters.
 
     Raises
     ------
@@ -72,11 +78,12 @@ class Noise(TorchDispatchMode):
         By a result that is the same in all runs of a batch.
     """
 
-    def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, batch: int = 0) -> None:
+    def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, batch: int = 0, terms: Terms | None = None) -> None:
         super().__init__()
         self._scale, self._underflow, self._flushed, self._batch = scale, underflow, flushed, batch
         self._generator = torch.Generator().manual_seed(seed)
         self._within: list[Any] = []
+        self._sums, self._terms = 0, {} if terms is None else terms
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -148,16 +155,25 @@ class Noise(TorchDispatchMode):
 
     def _summed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb sums by their absolute terms."""
-        result, terms = func(*args, **kwargs), func(*_sizes(args), **_sizes(kwargs))
-        if name in AVERAGES:
-            counts = _mapped(lambda value: float(AVERAGES[name](*args)), result)
-        else:
-            counts = _mapped(lambda value: _number_of(value, 1 if name in SUMS else 0), func(*_present(args), **_present(kwargs)))
+        result = func(*args, **kwargs)
+        self._sums += 1
+        # Where a run goes another way than the first did, its sums are others.
+        key = (self._sums, func, tuple(value.shape for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)))
+        if key not in self._terms:
+            self._terms[key] = self._terms_of(result, func, name, args, kwargs)
+        terms, counts = self._terms[key]
         if not isinstance(result, tuple):
             return self._jittered(result, terms, counts**0.5)
         return tuple(
             value if value is None else self._jittered(value, term, count**0.5) for value, term, count in zip(result, terms, counts, strict=True)
         )
+
+    def _terms_of(self, result: Any, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the absolute terms of a sum and how many roundings it has."""
+        terms = func(*_sizes(args), **_sizes(kwargs))
+        if name in AVERAGES:
+            return terms, _mapped(lambda value: float(AVERAGES[name](*args)), result)
+        return terms, _mapped(lambda value: _number_of(value, 1 if name in SUMS else 0), func(*_present(args), **_present(kwargs)))
 
     def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb a sum of two, and the product of the second with alpha; adding zero rounds nothing."""
@@ -165,6 +181,10 @@ class Noise(TorchDispatchMode):
             return torch.view_as_complex(self._scaled(torch.view_as_real(result.resolve_conj()), 1))
         alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
         rounding = self._scaled(result, (args[0] != 0) * (args[1] != 0), underflow=False)
+        if name == "sub" and _is_repeated(args[1], result):
+            # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
+            # larger sum: its error then is of its own size, and another one beside each number.
+            rounding = self._jittered(rounding, args[1].expand_as(result), 1)
         if not _rounds(alpha):
             return rounding
         product = args[0 if name == "rsub" else 1] * alpha
@@ -337,6 +357,14 @@ def _is_exact(func: Any, name: str, args: tuple[Any, ...]) -> bool:
 def _number_of(counts: Any, fewer: int) -> Any:
     """Return the number of roundings of sums, from the number of terms."""
     return counts if counts is None else ((counts.real if _is_complex(counts) else counts) - fewer).clamp(min=0)
+
+
+def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
+    """Return whether an operand is laid beside several numbers each."""
+    if not isinstance(operand, torch.Tensor):
+        return False
+    spread = any(not step and length > 1 for step, length in zip(operand.stride(), operand.shape, strict=True))
+    return operand.is_floating_point() and (spread or operand.numel() < result.numel())
 
 
 def _rounds(factor: Any) -> bool:

@@ -98,7 +98,7 @@ AVERAGES: dict[str, Callable[..., int]] = {
 
 FUNCTIONS = _names(
     """
-    acos acosh angle asin asinh atan atan2 atanh bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 cos cosh erf erfc erfinv exp exp2
+    acos acosh angle asin asinh atan atan2 atanh bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 cos cosh erf erfc exp exp2
     float_power hypot igamma igammac log log10 log2 mvlgamma pow sigmoid sin sinh special_erfcx special_i0 special_i0e special_i1 special_i1e
     special_log_ndtr special_ndtri tan tanh zeta
     """

@@ -63,7 +63,7 @@ def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], 
 
 
 def _of_rounded_arguments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a function that is found by recurrences and reflections: for arguments that are rounded, near a root of it, too."""
+    """Perturb a function that is found by recurrences, by reflections or of 1 less a square: for arguments that are rounded, near a root, too."""
     # The order of a polygamma function, which comes first, is a whole number.
     given = [*args[:-1], noise.relatively(args[-1], 2)] if name == "polygamma" else [noise.relatively(value, 2) for value in args]
     return noise.relatively(func(*given, **kwargs), ELEMENTARY)
@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("linalg_householder_product", "ormqr"), reflected),
     **dict.fromkeys(("fmod", "remainder"), _remainder),
     **dict.fromkeys(("_ctc_loss", "_ctc_loss_backward"), _alignments),
-    **dict.fromkeys(("digamma", "lgamma", "polygamma", "special_zeta"), _of_rounded_arguments),
+    **dict.fromkeys(("digamma", "erfinv", "lgamma", "polygamma", "special_zeta"), _of_rounded_arguments),
     "logcumsumexp": _running_logarithm,
 }
 """By name."""

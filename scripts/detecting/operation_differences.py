@@ -1,4 +1,4 @@
-"""Where JAX means something else than PyTorch, or loses digits that PyTorch keeps: each with the operations, the families and the reason.
+"""Where JAX, or PyTorch taken apart, computes something else than PyTorch's kernel, or loses digits that it keeps: each with the reason.
 
 Every entry was looked into in double precision as well: conventions, and formulas that are wrong somewhere, differ there, too; digits that are lost
 in single precision are there. What the harness says about these is no false alarm; it is counted apart.
@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from detecting.operation_subjects import DECOMPOSED, JAX
+
 
 @dataclass(frozen=True)
 class Difference:
-    """What is known of JAX's version of some operations.
+    """What is known of another version of some operations.
 
     Attributes
     ----------
@@ -22,12 +24,15 @@ class Difference:
         On which it shows; empty for all.
     quantities : str
         A pattern of the names of those in which it shows.
+    way : str
+        Which version; JAX's if left out.
     """
 
     operations: tuple[str, ...]
     reason: str
     families: tuple[str, ...] = ()
     quantities: str = "*"
+    way: str = JAX
 
 
 DIFFERENCES = (
@@ -62,13 +67,19 @@ DIFFERENCES = (
         "XLA takes subnormal numbers for 0, also on the way",
         ("tiny",),
     ),
+    Difference(
+        ("nn.functional.grid_sample",),
+        "bicubic, reflected: PyTorch's decomposition and its kernel sample at different places far outside the image",
+        ("wide", "large", "offset"),
+        way=DECOMPOSED,
+    ),
 )
 """Everything that is known."""
 
 
-def difference(operation: str, family: str, quantity: str) -> str:
-    """Return why JAX's version of an operation differs in a quantity on a family of inputs; empty where nothing is known of that."""
+def difference(way: str, operation: str, family: str, quantity: str) -> str:
+    """Return why a version of an operation differs in a quantity on a family of inputs; empty where nothing is known of that."""
     for one in DIFFERENCES:
-        if operation in one.operations and (not one.families or family in one.families) and fnmatchcase(quantity, one.quantities):
+        if way == one.way and operation in one.operations and (not one.families or family in one.families) and fnmatchcase(quantity, one.quantities):
             return one.reason
     return ""

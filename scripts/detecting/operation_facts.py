@@ -51,7 +51,8 @@ def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
         "crashes": [f"{name}, {crash}" for name, one in tried.items() for crash in one.crashes],
         "families": {family: sum(family in one.judged_families for one in tried.values()) for family in families},
         "judged_in_enough": len(enough),
-        "judged_in_fewer": {name: _why_fewer(one) for name, one in tried.items() if name not in enough},
+        "judged_in_fewer": [name for name in tried if name not in enough],
+        "not_judged": {name: reasons for name, one in tried.items() if (reasons := _not_judged(one))},
         "unjudged": _summed(one.unjudged for one in tried.values()),
         "ways": _ways(tried.values()),
         "named": named_differences(tried),
@@ -84,7 +85,8 @@ def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(total.most_common())
 
 
-def _why_fewer(one: Tried) -> dict[str, str]:
+def _not_judged(one: Tried) -> dict[str, str]:
+    """Return the families of which no sample was judged as a whole, each with the reason."""
     return {family: reasons[0] for family, reasons in one.families.items() if "" not in reasons and reasons}
 
 

@@ -51,15 +51,7 @@ def sheets(facts: Facts) -> list[Sheet]:
 
 
 def _ways(facts: Facts) -> Sheet:
-    headings = (
-        "computed by",
-        "operations",
-        "quantities judged",
-        "with other bits than the kernel's",
-        "wider by the witness",
-        "not judged",
-        "false alarms",
-    )
+    headings = ("computed by", "operations", "judged", "other bits", "wider by the witness", "not judged", "known to differ", "false alarms")
     rows: Rows = [
         (
             way,
@@ -73,7 +65,7 @@ def _ways(facts: Facts) -> Sheet:
         )
         for way, one in facts["ways"].items()
     ]
-    return "right implementations", headings, rows
+    return "right implementations: quantities by how they are computed, and how many have other bits than the kernel's", headings, rows
 
 
 def _rules(facts: Facts) -> Sheet:
@@ -127,8 +119,9 @@ def paragraph(facts: Facts) -> str:
         f"the operation's own kernel ({', '.join(way for way in ways if way != OWN)}; {other:,} have other bits) there were "
         f"{counted(alarms, 'false alarm') if alarms else 'no false alarms'}, in {ways[OWN]['judged']:,} of the kernels themselves "
         f"{ways[OWN]['alarms'] or 'none'}. Of {counted(faults['planted'], 'relative fault')} planted, "
-        f"{faults['have_to_be_seen']:,} were above four times what the theory tolerates, and of these crosscheck sees "
-        f"{faults['seen'][WITNESSES[0]]:,} with the witness and {faults['seen'][WITNESSES[1]]:,} without it. On the same quantities:"
+        f"{faults['have_to_be_seen']:,} were above four times what the theory alone tolerates. Of these crosscheck sees "
+        f"{faults['seen'][WITNESSES[0]]:,}, and {faults['seen'][WITNESSES[1]]:,} where the witness, the reference in single precision, is not heard. "
+        "On the same quantities:"
     )
     source = "[docs/operations.md](docs/operations.md) has every operation."
     return "\n\n".join([_wrapped(text), _markdown(_rules(facts)), _wrapped(f"{source} {_measured(facts)}")])
@@ -154,7 +147,7 @@ def page(facts: Facts) -> str:
     for sheet in sheets(facts):
         parts += [f"## {sheet[0][0].upper()}{sheet[0][1:]}", _markdown(sheet)]
     parts += ["## What is not judged", _list(_unjudged(facts)) or "Everything is."]
-    parts += ["## Where JAX is known to differ", _list(_named(facts)) or "Nowhere."]
+    parts += ["## What is known to differ", _list(_named(facts)) or "Nothing."]
     parts += ["## False alarms", _list(facts["alarms"]) or "None."]
     parts += ["## Faults above four times the tolerance that are not seen", _list(facts["faults"]["unseen"]) or "None."]
     parts += ["## Every operation", _wrapped(_TABLE), _markdown(table), _wrapped(_measured(facts))]
@@ -177,13 +170,19 @@ _TABLE = (
 
 
 def _unjudged(facts: Facts) -> list[str]:
+    """Return a line for each reason why quantities of operations' own kernels were not judged, and for each operation that misses a family."""
     lines = [f"{counted(count, 'quantity', 'quantities')}: {reason}" for reason, count in facts["unjudged"].items()]
-    fewer = facts["judged_in_fewer"]
-    return lines + [f"{name}: {'; '.join(f'{family}: {reason}' for family, reason in reasons.items())}" for name, reasons in fewer.items()]
+    for name, reasons in facts["not_judged"].items():
+        families: dict[str, list[str]] = {}
+        for family, reason in reasons.items():
+            families.setdefault(reason, []).append(family)
+        parts = [f"{', '.join(own)}: {reason}" for reason, own in families.items()]
+        lines.append(f"{name}: {'; '.join(parts)}")
+    return lines
 
 
 def _named(facts: Facts) -> list[str]:
-    """Return a line for each reason why JAX differs."""
+    """Return a line for each reason why another version differs."""
     return [f"{reason}: {', '.join(f'{name} ({count:,})' for name, count in names.items())}" for reason, names in facts["named"].items()]
 
 

@@ -98,7 +98,7 @@ def by_autograd(
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    array: Array = np.array(tensor.detach().numpy())
+    array: Array = np.array(tensor.detach().numpy(force=True))
     return array
 
 
@@ -152,7 +152,8 @@ def _turned(*axes: tuple[int, int]) -> Callable[..., tuple[Any, ...]]:
 
     def turn(*args: Any, **options: Any) -> tuple[Any, ...]:
         changed = dict(axes)
-        return tuple(value.flip(changed[number]) if number in changed else value for number, value in enumerate(args))
+        # Complex numbers may be conjugated on paper only, which a mode below autograd does not see to.
+        return tuple(value.resolve_conj().flip(changed[number]) if number in changed else value for number, value in enumerate(args))
 
     return turn
 

@@ -21,7 +21,7 @@ from detecting.operation_differences import difference
 from detecting.operation_faults import Ground, planned, planted
 from detecting.operation_inputs import FAMILIES, Attempt, attempts
 from detecting.operation_remembered import Remembering
-from detecting.operation_subjects import JAX, OWN, Subject, subjects
+from detecting.operation_subjects import OWN, Subject, subjects
 from detecting.operation_tasks import OperationTask
 from detecting.operations import NoSampleError, Operation, database, operations, tolerances
 from detecting.rivals import DATABASE, OPERATION_RULES, Compared, Rule, rule_of_database
@@ -138,7 +138,7 @@ class Trial:
     def _count(self, judgement: Judgement, way: str, check: LayerCheck, own: LayerCheck, attempt: Attempt, place: str) -> None:
         quantity, family, counts = judgement.place.quantity, place.rpartition(", ")[2], self.ways[way]
         found, kernel = check.found[quantity], own.found[quantity]
-        named = difference(self.name, family, quantity) if way == JAX and judgement.verdict is Verdict.MISMATCH else ""
+        named = difference(way, self.name, family, quantity) if judgement.verdict is Verdict.MISMATCH else ""
         counts["judged"] += 1
         counts["widened"] += judgement.widened
         if way != OWN:

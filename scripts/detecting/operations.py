@@ -260,7 +260,7 @@ def _expect_usable(operation: Operation) -> None:
     for dtype in (torch.float64, torch.float32):
         tensors = [torch.from_numpy(array).to(dtype, copy=True).requires_grad_() for array in operation.arrays]
         try:
-            with _NoRandomNumbers():
+            with _Refusing():
                 output = operation.applied([tensors[0].clone(), *tensors[1:]])
             if output.dtype != dtype:
                 raise NoSampleError(f"of numbers of {_of(dtype)} it makes numbers of {_of(output.dtype)}")
@@ -275,8 +275,8 @@ def _expect_usable(operation: Operation) -> None:
             raise NoSampleError(f"PyTorch refuses it in {_of(dtype)}: {_first_line(error)}") from None
 
 
-class _NoRandomNumbers(TorchDispatchMode):  # type: ignore[misc]
-    """While this is entered, an operation that draws random numbers is an error; the database hides them behind a seed that it sets each time."""
+class _Refusing(TorchDispatchMode):  # type: ignore[misc]
+    """While this is entered, what cannot be judged is an error: random numbers, which the database hides behind a seed of its own; sparse ones."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -285,7 +285,10 @@ class _NoRandomNumbers(TorchDispatchMode):  # type: ignore[misc]
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise NoSampleError("it draws random numbers")
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.layout != torch.strided:
+            raise NoSampleError("it is sparse on the way")
+        return result
 
 
 def _of(dtype: torch.dtype) -> str:

@@ -162,6 +162,7 @@ CASES: Mapping[str, Case] = {
     ),
     "eigenvalues, not symmetric": Case(lambda x: torch.linalg.eigvals(x).abs().sort(-1)[0], (3, 5, 5)),
     "pseudoinverse": Case(torch.linalg.pinv, (3, 6, 4), {"by equations": lambda x: torch.linalg.solve(x.mT @ x, x.mT)}, ("normal", "large")),
+    "least squares": Case(lambda x: torch.linalg.lstsq(x, SIDES.to(x.dtype).expand(3, 6, 3))[0], (3, 6, 4), families=("normal", "large", "offset")),
     "matrix exponential": Case(torch.linalg.matrix_exp, (3, 4, 4), families=("normal", "tiny")),
     "elimination": Case(lambda x: torch.linalg.lu(x)[2], (3, 5, 5), families=("normal", "large", "tiny", "offset")),
     "reflections": Case(lambda x: torch.linalg.householder_product(x, x[..., 0, :]), (3, 5, 4), families=("normal",)),
@@ -187,6 +188,7 @@ CASES: Mapping[str, Case] = {
     "elu": Case(F.elu, (3, 7)),
     "remainder": Case(lambda x: torch.remainder(x, 0.75), (3, 7), {"written out": lambda x: x - torch.floor(x / 0.75) * 0.75}),
     "digamma": Case(torch.digamma, (3, 7), families=("normal", "large", "offset")),
+    "inverse error function": Case(lambda x: torch.erfinv(torch.tanh(x)), (3, 7), families=("normal",)),
     "log gamma": Case(torch.lgamma, (3, 7), families=("normal", "wide", "large", "offset")),
     "square root of squares": Case(lambda x: torch.complex(x, 2 * x).abs(), (3, 7), {"hypot": lambda x: torch.hypot(x, 2 * x)}, SQUARES_IN_RANGE),
 }

@@ -56,6 +56,25 @@ class Scale:
         return grad_output * self.params["weight"]
 
 
+class RoughReference(ScaleReference):
+    """The same by a kernel of single precision that takes a worse way than theory knows of, as some machines' kernels do."""
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients."""
+        result = super().vjp(call)
+        if call.x.dtype == np.float32:
+            result["output"] *= np.float32(1 + 2.0**-23)
+        return result
+
+
+class Rough(Scale):
+    """y = w * x, right, and as far off as that kernel."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the product."""
+        return super().forward(x) * x.dtype.type(1 + (2.0**-23 if x.dtype == np.float32 else 0))
+
+
 class Negated(Scale):
     """y = w * x, the weight's gradient with the wrong sign."""
 

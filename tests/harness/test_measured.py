@@ -289,6 +289,26 @@ def test_what_rounding_alone_decides_is_undecided() -> None:
     assert judgement.verdict is Verdict.UNDECIDED
 
 
+def select_scatter(x: torch.Tensor, /, row: torch.Tensor) -> torch.Tensor:
+    """Return a function whose gradient by ``row`` PyTorch gets wrong under vmap."""
+    return 3 * x.select_scatter(row, 1, 0)
+
+
+def zero_gradient(x: torch.Tensor, /, row: torch.Tensor) -> torch.Tensor:
+    """Return a function whose gradient by ``x`` is zeros without memory."""
+    return x.sgn() + 3 * row
+
+
+@pytest.mark.parametrize("function", [select_scatter, zero_gradient])
+def test_gradients_of_runs_at_once(function: Callable[..., torch.Tensor]) -> None:
+    """Where vmap gets something wrong runs are done one by one, and the gradient has a limit to its error."""
+    rng = np.random.default_rng(0)
+    call = Call(rng.standard_normal((4, 3)), {"row": rng.standard_normal(4 if function is select_scatter else 3)}, rng.standard_normal((4, 3)))
+    context = context_of(oracle(function), call, Arithmetic(np.dtype(np.float32), 10))
+    assert [name for name, bound in context.bounds.items() if not np.isfinite(np.asarray(bound.terms)).all()] == []
+    assert set(context.expected) == {"output", "grad_input", "row.grad"}
+
+
 def test_unmoved_element_is_granted_what_is_usual() -> None:
     value = np.array([1.0, 2.0, 0.0])
     runs = [value + scale * np.array([1.0, 0.0, 0.0]) * (-1) ** run for run, scale in enumerate(SCALES * (RUNS // 2))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain import Rough, RoughReference
 from planted_lines import LINES, caught, repair
 from torch import nn
 
@@ -257,3 +259,23 @@ def test_script_of_what_could_not_be_made_smaller_does_not_claim_it() -> None:
     assert "smallest" not in text
     assert "before it was made smaller" not in text
     assert "nothing could be" in text
+
+
+class Rougher(Rough):
+    """Off by more than the witness excuses."""
+
+    def forward(self, x: Array) -> Array:
+        return super().forward(x) * x.dtype.type(1 + (2.0**-20 if x.dtype == np.float32 else 0))
+
+
+@pytest.mark.parametrize(("own", "ends"), [(1.0, 1), (20.0, 0)], ids=["as recorded", "another machine's"])
+def test_script_hears_the_witness_of_where_the_fault_was_found(own: float, ends: int) -> None:
+    pair = crosscheck.Pair(Rougher(), RoughReference(), shapes=[(2, 3)], dtypes=("float32",), name="rough")
+    found = run_check(pair, next(check for check in checks_of(pair) if check.name == "values-float32-normal"), crosscheck.Settings()).reproduction
+    assert found is not None
+    assert re.search(r"^    witness=np\.array\(", found.script, flags=re.MULTILINE)
+    call = found.small.call
+    witness = np.full(call.x.shape, own)
+    with pytest.raises(SystemExit) as end:
+        reproduce(pair, quantity="output", x=call.x, params=call.params, grad_output=call.grad_output, witness=witness * np.abs(call.x).max())
+    assert end.value.code == ends

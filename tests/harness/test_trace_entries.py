@@ -87,6 +87,9 @@ ARRAYS: dict[str, tuple[str, dict[str, Any], str]] = {
     "nan": ("reference", {"0__0__roundings__output": np.full((4, 3), np.nan)}, "0/0/roundings/output is negative or NaN"),
     "shape": ("reference", {"0__0__terms__output": np.ones((2, 5))}, "0/0/terms/output is of shape (2, 5), expected one that fits (4, 3)"),
     "larger": ("reference", {"0__0__terms__output": np.ones((2, 4, 3))}, "0/0/terms/output is of shape (2, 4, 3)"),
+    "witness-float32": ("reference", {"0__0__witness__output": np.ones((4, 3), np.float32)}, "0/0/witness/output is float32, expected float64"),
+    "witness-shape": ("reference", {"0__0__witness__output": np.ones((1, 3))}, "0/0/witness/output is of shape (1, 3), expected the shape of"),
+    "witness-negative": ("reference", {"0__0__witness__output": -np.ones((4, 3))}, "0/0/witness/output is negative"),
     "truth": ("subject", {"0__0__found__output": np.ones((4, 3), bool)}, "0/0/found/output is bool"),
     "half-a-reading": ("subject", {"0__0__reading_terms__output": np.ones((4, 3))}, "output is without reading_roundings"),
 }

@@ -289,3 +289,27 @@ def test_pair_without_a_reference_is_not_recorded(folder: Path, side: str, capsy
     declare(folder, "crosscheck.Pair(Scale(), None, shapes=[(4, 3)])")
     assert main(["trace", "pairs.py", "--side", side, "--out", "t.safetensors"]) == 2
     assert "reference" in capsys.readouterr().out
+
+
+ROUGH = "crosscheck.Pair(Rough(), {}, shapes=[(4, 3), (1, 3)], dtypes=('float32',))"
+
+
+@pytest.mark.parametrize("witness", ["recorded", "left out"])
+def test_the_witness_is_the_one_that_was_recorded(folder: Path, witness: str) -> None:
+    """What it says depends on the machine: a tolerance is as wide as where the reference was recorded, and theory's alone where nothing was."""
+    only = ["--only", "values-*"]
+    declare(folder, ROUGH.format("RoughReference()"))
+    assert main(["check", "pairs.py", *only, "--json", "beside.json"]) == 0
+    assert ", 22 tolerances widened by the reference's own rounding error" in facts(folder, "beside.json")["headline"]
+    assert main(["trace", "pairs.py", "--side", "reference", "--out", "r.safetensors"]) == 0
+    if witness == "left out":
+        with safe_open("r.safetensors", framework="numpy") as stream:
+            metadata = stream.metadata()
+        save_file({name: value for name, value in load_file("r.safetensors").items() if "/witness/" not in name}, "r.safetensors", metadata)
+    declare(folder, ROUGH.format("crosscheck.recorded('r.safetensors')"))
+    status = main(["check", "pairs.py", *only, "--no-shrink", "--json", "r.json"])
+    if witness == "recorded":
+        assert status == 0
+        assert judged(facts(folder)) == judged(facts(folder, "beside.json"))
+    else:
+        assert status == 1
