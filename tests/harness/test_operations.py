@@ -66,6 +66,7 @@ ROWS = [(name, way, family) for name, case in CASES.items() for way in (OWN, *ca
         "batched product-sum by sum-wide",
         "softplus-by logaddexp-large",
         "group norm-own kernel-offset",
+        "bag-own kernel-normal",
     ],
 )
 @pytest.mark.parametrize(("name", "way", "family"), ROWS, ids=["-".join(row) for row in ROWS])
