@@ -14,7 +14,9 @@ from right_ways.layers import dense
 from right_ways.remembering import Remembering
 from right_ways.task import INPUTS, LayerTask, Results
 
+from crosscheck.judgement import Judgement, Kind, Verdict
 from crosscheck.operation import Call
+from crosscheck.trace import Place
 
 
 def off_by_little(call: Call) -> Results:
@@ -122,3 +124,14 @@ def test_fractions_are_counted_by_decades() -> None:
 def test_tolerance_that_is_never_approached_is_named() -> None:
     found = Found(reached={"far": Reached(largest=9e-4), "near": Reached(largest=2e-3), "equal": Reached(equal=3)})
     assert (list(found.loose), found.always_equal) == (["far"], ["equal"])
+
+
+def test_reasons_are_counted_without_their_numbers() -> None:
+    found, place = Found(), Place(0, "layer", "output")
+    for reason in ("not finite in 3 elements of float32", "not finite in 1,204 elements of float32", ""):
+        verdict = Verdict.UNDECIDED if reason else Verdict.MATCH
+        found.add(Judgement(place, Kind.ISOLATED, verdict, 7, reason=reason), "key", "way", "again", measured=True)
+    assert found.reasons == {"not finite in so many elements of float32": 2}
+    assert (found.quantities, found.measured, found.undecided) == (1, 1, 2)
+    assert joined([found, found]).reasons == {"not finite in so many elements of float32": 4}
+    assert joined([found, found]).measured == 2

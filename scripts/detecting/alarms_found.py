@@ -122,7 +122,7 @@ class Found:
         if judgement.verdict in (Verdict.UNDECIDED, Verdict.SKIPPED):
             self.undecided += judgement.verdict is Verdict.UNDECIDED
             self.skipped += judgement.verdict is Verdict.SKIPPED
-            reason = re.sub(r"(?<![a-z])\d[\d.,e+]*", "so many", judgement.reason)
+            reason = re.sub(r"(?<![a-z\d])\d[\d.,e+]*", "so many", judgement.reason)
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
         else:
             self.quantities += 1

@@ -26,7 +26,7 @@ def show(facts: Facts, console: Console) -> None:
     lines = [*facts["short"], *(f"false alarm: {line}" for line in facts["false_alarms"]["found"])]
     for line in [*lines, *(f"could not be checked: {line}" for line in facts["unjudged"])]:
         console.print(Text(f"  {line}"), soft_wrap=True)
-    for table in (_areas, _rivals, *([_ablation] if facts["ablation"] else [])):
+    for table in (_areas, _right, _rivals, *([_ablation] if facts["ablation"] else [])):
         console.print(table(facts))
 
 
@@ -44,6 +44,18 @@ def _areas(facts: Facts) -> Table:
         causes = area["causes"]
         numbers = area["faults"], area["detected"], area["warned"], area["localised"], causes["known"], causes["right"], causes["wrong"]
         table.add_row(Text(name), *map(str, numbers))
+    return table
+
+
+def _right(facts: Facts) -> Table:
+    """Return what was compared of right implementations, and why the rest was not."""
+    own = facts["false_alarms"]
+    table = _table("right implementations", "what became of their quantities", "quantities")
+    table.add_row("compared", f"{own['quantities']:,}")
+    table.add_row("  beside a reference whose rounding is measured", f"{own['measured']:,}")
+    table.add_row("false alarms", f"{own['alarms']:,}")
+    for reason, count in own["not_compared"].items():
+        table.add_row(Text(f"not compared: {reason}"), f"{count:,}")
     return table
 
 

@@ -66,6 +66,7 @@ ROWS = [(name, way, family) for name, case in CASES.items() for way in (OWN, *ca
         "batched product-sum by sum-wide",
         "softplus-by logaddexp-large",
         "group norm-own kernel-offset",
+        "bag-own kernel-normal",
     ],
 )
 @pytest.mark.parametrize(("name", "way", "family"), ROWS, ids=["-".join(row) for row in ROWS])
@@ -193,6 +194,26 @@ def test_operation_written_in_python_is_seen_inside() -> None:
 def test_complex_numbers_stray_in_both_parts() -> None:
     moved = perturbed(torch.fft.fft, X) - torch.fft.fft(X)
     assert (bool(moved.real.any()), bool(moved.imag.any())) == (True, True)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_steps_of_sampling_compute_what_the_kernel_does(mode: str, padding: str, aligned: bool) -> None:
+    """Far outside, too: PyTorch's own decomposition reflects otherwise there."""
+    rng = np.random.default_rng(0)
+    x, grid = torch.from_numpy(rng.standard_normal((2, 3, 5, 4))), torch.from_numpy(2 * rng.standard_normal((2, 6, 7, 2)))
+    numbers = torch.from_numpy(rng.standard_normal((2, 3, 6, 7)))
+
+    def results() -> list[Any]:
+        given = (x.clone().requires_grad_(), grid.clone().requires_grad_())
+        output = F.grid_sample(given[0], given[1], mode=mode, padding_mode=padding, align_corners=aligned)
+        output.backward(numbers)
+        return [output.detach(), *(value.grad for value in given)]
+
+    with Noise(0.0, 0):
+        taken_apart = results()
+    assert max(float((one - other).abs().max()) for one, other in zip(results(), taken_apart, strict=True)) < SCALES[1]
 
 
 def test_modulus_rounds() -> None:
