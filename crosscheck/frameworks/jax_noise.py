@@ -113,32 +113,51 @@ class _Run:
         everything = jnp.concatenate([jnp.zeros(1, np.float64), *self.seen])
         return jnp.nan_to_num(jnp.abs(everything), nan=0.0, posinf=np.finfo(np.float64).max).max()
 
-    def closed(self, program: Any, values: Sequence[Any]) -> list[Any]:
-        """Carry out a program, with its constants where it holds any."""
+    def closed(self, program: Any, values: Sequence[Any], own: Sequence[bool] = ()) -> list[Any]:
+        """Carry out a program, with its constants where it holds any; ``own`` says which values are made of numbers in the code alone."""
         if isinstance(program, core.ClosedJaxpr):
-            return self._program(program.jaxpr, [self._number(value) for value in program.consts], values)
-        return self._program(program, [], values)
+            return self._program(program.jaxpr, program.consts, values, own)
+        return self._program(program, [], values, own)
 
-    def _program(self, program: Any, consts: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-        known = dict(zip((*program.constvars, *program.invars), (*consts, *values), strict=True))
+    def _program(self, program: Any, consts: Sequence[Any], values: Sequence[Any], own: Sequence[bool]) -> list[Any]:
+        given = list(zip(program.invars, values, own or [False] * len(values), strict=True))
+        # What is made of numbers in the code alone is computed as it stands, and rounded once, where it meets something else: an index stays whole.
+        fixed = dict(zip(program.constvars, consts, strict=True)) | {variable: value for variable, value, is_own in given if is_own}
+        known = {variable: value for variable, value, is_own in given if not is_own}
+
+        def is_fixed(atom: Any) -> bool:
+            return isinstance(atom, core.Literal) or atom in fixed
+
+        def as_it_stands(atom: Any) -> Any:
+            return np.asarray(atom.val, atom.aval.dtype) if isinstance(atom, core.Literal) else fixed[atom]
 
         def read(atom: Any) -> Any:
-            return self._number(atom.val) if isinstance(atom, core.Literal) else known[atom]
+            if isinstance(atom, core.Literal):
+                return self._number(atom.val)
+            if atom not in known:
+                known[atom] = self._number(fixed[atom])
+            return known[atom]
 
         for equation in program.eqns:
-            results = self._equation(equation, [read(atom) for atom in equation.invars])
+            atoms, name = equation.invars, _name(equation)
+            if all(map(is_fixed, atoms)) and not _draws(equation):
+                fixed.update(zip(equation.outvars, bound(equation, [as_it_stands(atom) for atom in atoms]), strict=True))
+                continue
+            if name in CALLS:
+                own = [is_fixed(atom) for atom in atoms]
+                passed = [as_it_stands(atom) if is_own else read(atom) for atom, is_own in zip(atoms, own, strict=True)]
+                results = self.closed(equation.params[CALLS[name]], passed, own)
+            else:
+                results = self._equation(equation, name, [read(atom) for atom in atoms])
             known.update(zip(equation.outvars, results, strict=True))
         return [read(atom) for atom in program.outvars]
 
-    def _equation(self, equation: Any, values: list[Any]) -> list[Any]:
-        name = equation.primitive.name.replace("-", "_")
+    def _equation(self, equation: Any, name: str, values: list[Any]) -> list[Any]:
         if is_random(name):
             raise RefusedError(f"it is random itself ({name}), so that no two runs agree; give both sides the same mask, as an argument")
         control = {"scan": self._scan, "cond": self._cond, "while": self._while, "custom_linear_solve": self._solve}
         if name in control:
             return control[name](equation.params, values)
-        if name in CALLS:
-            return self.closed(equation.params[CALLS[name]], values)
         if name in STEPS and _is_result(equation.outvars[0].aval):
             return self.closed(jax.make_jaxpr(STEPS[name])(*values), values)
         self.operands = [value for value in values if _is_result(value)]
@@ -199,20 +218,24 @@ class _Run:
         return [*carry, *stacked]
 
     def _while(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out a loop whose condition ends it."""
+        """Carry out a loop whose condition ends it: that of a loop without perturbations beside it, as one that converges would never end."""
         of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
         asked, fixed, start = values[:of_condition], values[of_condition : of_condition + of_body], values[of_condition + of_body :]
         numbers = self.numbers.deal((ROUNDS, count(params["body_jaxpr"])))
 
-        def goes_on(state: Any) -> Any:
-            return _Run(Rounding(), Numbers()).closed(params["cond_jaxpr"], [*asked, *state[0]])[0]
+        def goes_on(exact: Any) -> Any:
+            return _carried_out(params["cond_jaxpr"], [*asked, *exact])[0]
 
         def body(state: Any) -> Any:
-            carry, number, largest = state
+            exact, carry, number, largest = state
+            # Of many loops at once those that have ended stay as they are.
+            going = goes_on(exact)
+            after = _carried_out(params["body_jaxpr"], [*fixed, *exact])
             results, own = perturbed(params["body_jaxpr"], [*fixed, *carry], self.rounding, numbers[number % ROUNDS], self.infinite)
-            return results, number + 1, jnp.maximum(largest, own)
+            return _where(going, after, exact), _where(going, results, carry), number + 1, jnp.maximum(largest, own)
 
-        carry, _, largest = lax.while_loop(goes_on, body, (start, 0, jnp.zeros((), np.float64)))
+        beginning = (start, start, 0, jnp.zeros((), np.float64))
+        _, carry, _, largest = lax.while_loop(lambda state: goes_on(state[0]).any(), body, beginning)
         self.seen.append(largest[None])
         return list(carry)
 
@@ -292,7 +315,7 @@ class _Run:
         if not _is_result(given):
             return value
         narrow = given.astype(np.complex64 if given.dtype == COMPLEX else np.float32).astype(given.dtype)
-        rounds = (narrow != given) & np.isfinite(given)
+        rounds = (narrow != given) & (np if isinstance(given, np.ndarray | np.generic) else jnp).isfinite(given)
         if isinstance(rounds, np.ndarray | np.generic) and not rounds.any():
             return given
         return given * (1 + self.rounding.scale * self._random(given) * rounds)
@@ -309,6 +332,33 @@ class _Run:
         return value
 
 
+def _carried_out(program: core.ClosedJaxpr, values: Sequence[Any]) -> list[Any]:
+    """Return a program's results as they are."""
+    return list(jax.core.eval_jaxpr(program.jaxpr, program.consts, *values))
+
+
+def _where(condition: Any, values: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """Return one or the other of each, by a condition that may have fewer axes."""
+    axes = [tuple(range(condition.ndim, value.ndim)) for value in values]
+    return [jnp.where(jnp.expand_dims(condition, own), value, other) for own, value, other in zip(axes, values, others, strict=True)]
+
+
+def _name(equation: Any) -> str:
+    return str(equation.primitive.name.replace("-", "_"))
+
+
+def _inside(equation: Any) -> list[Any]:
+    """Return the programs that a primitive carries out."""
+    parts = [part for value in equation.params.values() for part in (value if isinstance(value, list | tuple) else [value])]
+    return [part for part in parts if isinstance(part, core.ClosedJaxpr | core.Jaxpr)]
+
+
+def _draws(equation: Any) -> bool:
+    """Return whether a primitive draws random numbers, or another one inside it does."""
+    programs = [getattr(program, "jaxpr", program) for program in _inside(equation)]
+    return is_random(_name(equation)) or any(_draws(own) for program in programs for own in program.eqns)
+
+
 def _holds_infinity(program: Any) -> bool:
     """Return whether a program has an infinite number of its own, the programs inside it included."""
     closed = isinstance(program, core.ClosedJaxpr)
@@ -316,8 +366,7 @@ def _holds_infinity(program: Any) -> bool:
     inside = []
     for equation in (program.jaxpr if closed else program).eqns:
         numbers += [atom.val for atom in equation.invars if isinstance(atom, core.Literal)]
-        parts = [part for value in equation.params.values() for part in (value if isinstance(value, list | tuple) else [value])]
-        inside += [part for part in parts if isinstance(part, core.ClosedJaxpr | core.Jaxpr)]
+        inside += _inside(equation)
     known = [number for number in numbers if not isinstance(number, jax.core.Tracer) and np.asarray(number).dtype.kind == "f"]
     return any(bool(np.isinf(number).any()) for number in known) or any(map(_holds_infinity, inside))
 

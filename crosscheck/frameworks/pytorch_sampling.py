@@ -17,6 +17,9 @@ import torch
 
 _NEAREST, _CUBIC = 1, 2
 _ZEROS, _BORDER = 0, 1
+_FAR = 2.0**31
+"""Further outside no sample is."""
+
 _A = -0.75
 """Of cubic convolution (Keys, 1981)."""
 
@@ -89,8 +92,8 @@ def _axis_taps(size: int, coordinate: torch.Tensor, mode: int, padding: int, ali
         position, turned = _folded(position, size, padding, aligned)
         factor = factor * turned
     start = position.round() if mode == _NEAREST else position.floor()
-    # Whole numbers do not round; far outside it does not matter where.
-    part, whole = position - start, start.nan_to_num(-1.0).clamp(-size - 4, 2 * size + 4).long()
+    # Whole numbers do not round; those of no number are outside.
+    part, whole = position - start, start.nan_to_num(-1.0).clamp(-_FAR, _FAR).long()
     one, zero = torch.ones_like(part), torch.zeros_like(part)
     if mode == _NEAREST:
         offsets, weights, slopes = [0], [one], [zero]

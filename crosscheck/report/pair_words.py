@@ -109,6 +109,8 @@ def pair_line(pair: Facts) -> str:
     parts.append("beside " + " and ".join(pair["references"]) if pair["references"] else NO_REFERENCE)
     if not pair["deterministic"]:
         parts.append("declared as not repeatable")
+    if more := widened(quantities):
+        parts.append(f"{counted(len(more), 'tolerance')} widened")
     if pair.get("never_judged"):
         parts.append(f"never judged: {', '.join(pair['never_judged'])}")
     if warned := warnings(pair):

@@ -70,14 +70,14 @@ def _ways(facts: Facts) -> Sheet:
 
 def _rules(facts: Facts) -> Sheet:
     faults, ways = facts["faults"], [one for way, one in facts["ways"].items() if way != OWN]
-    asked, alarms = sum(one["judged"] for one in ways), sum(one["alarms"] for one in ways)
+    asked, alarms = sum(one["other"] - one["named"] for one in ways), sum(one["alarms"] for one in ways)
     headings = ("rule", "right quantities rejected", "in operations", f"of {faults['have_to_be_seen']:,} faults seen")
     seen = faults["seen"][WITNESSES[0]]
     accused = sum(bool(row["alarms"]) for row in facts["table"])
     rows: Rows = [("crosscheck", _part(alarms, asked), f"{accused:,}", f"{seen:,}")]
     for rule, one in facts["rules"].items():
         rows.append((rule, _part(one["alarms"], one["quantities"]), f"{one['operations']:,}", f"{faults['rules'][rule]:,}"))
-    return "beside the rules people use, on what is not computed by the operation's own kernel", headings, rows
+    return "beside the rules people use, on the quantities that have other bits than the kernel's", headings, rows
 
 
 def _faults(facts: Facts) -> Sheet:
@@ -121,7 +121,7 @@ def paragraph(facts: Facts) -> str:
         f"{ways[OWN]['alarms'] or 'none'}. Of {counted(faults['planted'], 'relative fault')} planted, "
         f"{faults['have_to_be_seen']:,} were above four times what the theory alone tolerates. Of these crosscheck sees "
         f"{faults['seen'][WITNESSES[0]]:,}, and {faults['seen'][WITNESSES[1]]:,} where the witness, the reference in single precision, is not heard. "
-        "On the same quantities:"
+        "The rules people use, on the quantities with other bits and the same faults:"
     )
     source = "[docs/operations.md](docs/operations.md) has every operation."
     return "\n\n".join([_wrapped(text), _markdown(_rules(facts)), _wrapped(f"{source} {_measured(facts)}")])
@@ -165,7 +165,7 @@ _INTRODUCTION = (
 _TABLE = (
     "Families in which everything was judged, in one sample at least; with a star, weaker than in the harness. How many quantities of the "
     "operation's own kernel were judged, how many of all other ways of computing it, how many of these have other bits; false alarms of crosscheck, "
-    "and of the rules people use on the other ways."
+    "and of the rules people use on those that have other bits."
 )
 
 

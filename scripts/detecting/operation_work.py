@@ -58,7 +58,7 @@ class Trial:
     crashes : list of str
         What the harness itself raised.
     ruled : dict of str to list of int
-        How many quantities each rule was asked about, and how many it takes for wrong.
+        How many quantities with other bits than the kernel's each rule was asked about, and how many it takes for wrong.
     grounds : list of Ground
     """
 
@@ -141,10 +141,10 @@ class Trial:
         named = difference(way, self.name, family, quantity) if judgement.verdict is Verdict.MISMATCH else ""
         counts["judged"] += 1
         counts["widened"] += judgement.widened
-        if way != OWN:
-            counts["other"] += not np.array_equal(found, kernel, equal_nan=True)
-        if way != OWN and not named:
-            self._ask_rules(Compared(quantity, found, kernel, own.expected[quantity]))
+        if way != OWN and not np.array_equal(found, kernel, equal_nan=True):
+            counts["other"] += 1
+            if not named:
+                self._ask_rules(Compared(quantity, found, kernel, own.expected[quantity]))
         if judgement.verdict is Verdict.MISMATCH:
             counts["named" if named else "alarms"] += 1
             self.alarms.append(alarm(self.name, f"{place} ({attempt.words})", way, judgement) | {"named": named})

@@ -195,6 +195,26 @@ def test_complex_numbers_stray_in_both_parts() -> None:
     assert (bool(moved.real.any()), bool(moved.imag.any())) == (True, True)
 
 
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_steps_of_sampling_compute_what_the_kernel_does(mode: str, padding: str, aligned: bool) -> None:
+    """Far outside, too: PyTorch's own decomposition reflects otherwise there."""
+    rng = np.random.default_rng(0)
+    x, grid = torch.from_numpy(rng.standard_normal((2, 3, 5, 4))), torch.from_numpy(2 * rng.standard_normal((2, 6, 7, 2)))
+    numbers = torch.from_numpy(rng.standard_normal((2, 3, 6, 7)))
+
+    def results() -> list[Any]:
+        given = [x.clone().requires_grad_(), grid.clone().requires_grad_()]
+        output = F.grid_sample(*given, mode=mode, padding_mode=padding, align_corners=aligned)
+        output.backward(numbers)
+        return [output.detach(), *(value.grad for value in given)]
+
+    with Noise(0.0, 0):
+        taken_apart = results()
+    assert max(float((one - other).abs().max()) for one, other in zip(results(), taken_apart, strict=True)) < SCALES[1]
+
+
 def test_modulus_rounds() -> None:
     assert 0 < strayed(lambda x: torch.complex(x, x).abs(), X) < 20
 
