@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from crosscheck.arithmetic import Array
 from crosscheck.chain import Composite
 from crosscheck.frameworks.functions import applied, refusal, title
-from crosscheck.frameworks.pytorch_batched import NotBatchedError, Recurrent, runs_at_once
+from crosscheck.frameworks.pytorch_batched import NotBatchedError, Recurrent, quietly, runs_at_once
 from crosscheck.frameworks.pytorch_device import computing, device_of
 from crosscheck.frameworks.pytorch_kernels import Kernels, kernels_of, pair
 from crosscheck.frameworks.pytorch_noise import Largest, Noise, Terms
@@ -214,7 +214,7 @@ class TorchOracle:
             try:
                 if not self._right_at_once(call, batch):
                     raise NotBatchedError
-                with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent():
+                with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent(), quietly():
                     return self._by_tape(call, batch)
             except RefusedError:
                 raise
@@ -228,7 +228,7 @@ class TorchOracle:
     def _right_at_once(self, call: Call, batch: int) -> bool:
         """Return whether many runs at once give what one does: of some operations vmap gets the gradient wrong. It is looked at once."""
         if "at once" not in self._remembered:
-            with sdpa_kernel(SDPBackend.MATH), Recurrent():
+            with sdpa_kernel(SDPBackend.MATH), Recurrent(), quietly():
                 alone, together = self._asked(self._by_tape, call), self._by_tape(call, batch)
             with np.errstate(all="ignore"):
                 wrong = [name for name, value in alone.items() if np.linalg.norm(together[name][0] - value) > _HALF * np.linalg.norm(value)]

@@ -7,6 +7,9 @@ runs, a prime that no array given has as a factor. Then, and wherever ``vmap`` h
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -33,6 +36,14 @@ def runs_at_once(call: Call, least: int) -> int:
     lengths = {length for value in arrays for length in value.shape}
     prime = next((prime for prime in _PRIMES if prime >= least and all(length % prime for length in lengths if length)), 0)
     return prime if prime * max(value.size for value in arrays) <= LARGEST else 0
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep back warnings: ``vmap`` tells whoever uses it that it is slow where it has no rule; the reference's own come when it runs alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Recurrent(TorchFunctionMode):

@@ -66,6 +66,7 @@ ROWS = [(name, way, family) for name, case in CASES.items() for way in (OWN, *ca
         "batched product-sum by sum-wide",
         "softplus-by logaddexp-large",
         "group norm-own kernel-offset",
+        "bag-own kernel-normal",
     ],
 )
 @pytest.mark.parametrize(("name", "way", "family"), ROWS, ids=["-".join(row) for row in ROWS])
@@ -205,8 +206,8 @@ def test_steps_of_sampling_compute_what_the_kernel_does(mode: str, padding: str,
     numbers = torch.from_numpy(rng.standard_normal((2, 3, 6, 7)))
 
     def results() -> list[Any]:
-        given = [x.clone().requires_grad_(), grid.clone().requires_grad_()]
-        output = F.grid_sample(*given, mode=mode, padding_mode=padding, align_corners=aligned)
+        given = (x.clone().requires_grad_(), grid.clone().requires_grad_())
+        output = F.grid_sample(given[0], given[1], mode=mode, padding_mode=padding, align_corners=aligned)
         output.backward(numbers)
         return [output.detach(), *(value.grad for value in given)]
 
