@@ -73,7 +73,7 @@ def test_every_way_is_right(name: str, inputs: str, dtype: str) -> None:
     assert any(one.verdict is Verdict.MATCH for one in judged)
 
 
-FEW = ("LayerNorm", "Conv1d", "Softplus, beta 3", "BCEWithLogitsLoss", "MaxUnpool2d")
+FEW = ("LayerNorm", "Conv1d", "GLU", "AvgPool1d")
 
 
 @pytest.mark.whole("a pair goes through every check; test_every_way_is_right shows each module on one family of inputs", everyday=FEW)

@@ -165,10 +165,14 @@ class Evidence:
 
     @property
     def _may_leave_range(self) -> bool:
-        """Whether products of what was given may leave the range: a right formula may then do so on its way."""
-        largest = [float(np.abs(value[np.isfinite(value)]).max(initial=0.0)) for value in (self.call.x, self.call.grad_output) if value is not None]
+        """Whether products of what was given may leave the range, at either end: a right formula may then do so on its way.
+
+        Third powers are formed, too, as of a deviation in the usual gradient of a normalisation, ``-0.5 * (var + eps) ** -1.5``.
+        """
+        given = [self.call.x, *([] if self.call.grad_output is None else [self.call.grad_output])]
+        largest = [max(1.0, float(np.abs(value[np.isfinite(value)]).max(initial=0.0))) for value in given]
         largest.append(max([1.0, *(float(np.abs(value).max(initial=0.0)) for value in self.call.params.values())]))
-        return math.prod(largest) >= math.sqrt(float(np.finfo(self.arithmetic.dtype).max))
+        return math.prod(largest) >= math.cbrt(float(np.finfo(self.arithmetic.dtype).max))
 
     def _largest_by_sample(self, quantity: str) -> Array:
         """Return the witness's largest error in each element's own sample, so that one bad sample excuses no other.

@@ -194,3 +194,15 @@ def test_another_machines_witness_is_heard_in_its_place(testimony: Mapping[str, 
 
     check = check_layer(Spoiled(), Bounded(), Call(RIGHT).astype(np.float32), SINGLE, "layer", testimony=testimony)
     assert [judgement.verdict for judgement in check.judgements] == [verdict]
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(1e-20, Verdict.MATCH), (1.0, Verdict.MISMATCH)])
+def test_elements_that_rounding_decides_are_measured_by_the_whole(size: float, verdict: Verdict) -> None:
+    """The oracle's own rounding may make a zero of a tiny number, as of 1 - s for a saturated sigmoid: a subject that has it right is right."""
+    right, terms = RIGHT.copy(), np.full(RIGHT.shape, LIMIT)
+    right[0, :3], terms[0, :3] = 0.0, math.inf
+    found = (right + off(0.5)(np.zeros_like(right))).astype(np.float32)
+    found[0, :3] = size
+    evidence = Evidence(found, right, Bound(terms, 1.0), np.zeros_like(right), SMALL, SINGLE)
+    place = Place(0, "layer", "weight.grad")
+    assert evidence.reconsider(judge(place, Kind.ISOLATED, found, right, evidence.bound, SINGLE))[0].verdict is verdict
