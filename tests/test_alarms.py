@@ -97,7 +97,7 @@ ONCE_ALARMS = [
         id="variance made of the mean's own rounding",
         marks=pytest.mark.xfail(
             strict=True,
-            reason="a constant row beside an offset: the square of the mean's rounding beside epsilon is of second order, which small noise does not show",
+            reason="a constant row with an offset: the square of the mean's rounding beside epsilon is not linear in the noise",
         ),
     ),
     pytest.param("network tutorial", "float32", 6, id="what underflows in one layer reaches the next"),
