@@ -158,15 +158,21 @@ def _turned(*axes: tuple[int, int]) -> Callable[..., tuple[Any, ...]]:
     return turn
 
 
-def _all_turned(x: torch.Tensor, dim: Any = None, *others: Any, **options: Any) -> tuple[Any, ...]:
-    dims = range(x.dim()) if dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
-    turned = x.flip(list(dims)) if x.dim() else x
-    return (turned, *others) if dim is None and not others else (turned, dim, *others)
+def _all_turned(*args: Any, **options: Any) -> tuple[Any, ...]:
+    x, dim = args[0], args[1] if len(args) > 1 else options.get("dim")
+    return (x.flip(_dims(x, dim)), *args[1:])
 
 
-def _norm_turned(x: torch.Tensor, order: Any = 2, dim: Any = None, *others: Any, **options: Any) -> tuple[Any, ...]:
-    dims = list(range(x.dim())) if dim is None else dim
-    return (x.flip(dims) if x.dim() else x, order, dim, *others)
+def _norm_turned(*args: Any, **options: Any) -> tuple[Any, ...]:
+    x, dim = args[0], args[2] if len(args) > 2 else options.get("dim")
+    return (x.flip(_dims(x, dim)), *args[1:])
+
+
+def _dims(x: torch.Tensor, dim: Any) -> list[int]:
+    """Return the axes that are meant: all of them where none is named."""
+    if isinstance(dim, int) and not isinstance(dim, bool):
+        return [dim] if x.dim() else []
+    return list(dim if isinstance(dim, list | tuple) and dim and x.dim() else range(x.dim()))
 
 
 def _channels_turned(x: torch.Tensor, weight: torch.Tensor, *others: Any, **options: Any) -> tuple[Any, ...]:
