@@ -6,7 +6,8 @@ Theory judges first. Where theory alone does not say ``match``, the witness is h
    twice the largest error that the witness has in it, but no element more than :data:`MOST` times what theory allows.
 2. Theory knows no limit, but the witness is finite, and the largest numbers given are too small for any product of them to leave the range. Then
    the subject has to be finite, too, and right to half of its digits, as a norm. Such a coarse look can find a mismatch and never a match.
-3. The witness is not finite, or exceeds theory and has lost half of its digits: nothing can be judged in this precision.
+3. The witness is not finite, or exceeds theory and has lost half of its digits: nothing can be judged in this precision. Where that is so of some
+   samples alone, the others are judged.
 
 It may widen a tolerance and never decides alone: one run's error can be zero. In float64 the witness would be the oracle itself, so the reference in
 float32 stands for it, its error in units of its own roundoff; where that cannot be used, theory stands alone.
@@ -118,28 +119,40 @@ class Evidence:
             return judgement, self.bound
         limit = np.broadcast_to(self.arithmetic.error(self.bound), self.expected.shape)
         limited = np.isfinite(limit)
-        own = float(fractions_of(self.errors[limited], limit[limited]).max(initial=0.0))
-        judged = limited if limited.any() else ~limited
-        if not np.isfinite(self.errors).all() or ((own > 1 or not limited.any()) and self._lost_half(judged)):
-            return self._unreliable(judgement, own), self.bound
+        lost = self._lost(judgement.place.quantity, limit)
+        if lost.all() or (self.arithmetic.sides > 1 and lost.any()):
+            return self._unreliable(judgement), self.bound
+        own = float(fractions_of(self.errors, np.where(limited & ~lost, limit, np.inf)).max(initial=0.0))
         if not limited.all() and judgement.verdict is not Verdict.MISMATCH:
             return self._coarse(judgement, ~limited), self.bound
         beyond = own <= TIGHT or judgement.fraction > MOST or not np.isfinite(self.found).all()
-        if judgement.verdict is Verdict.MATCH or beyond:
+        if judgement.verdict is Verdict.MATCH or (beyond and not lost.any()):
             return judgement, self.bound
-        # What underflows is in the limit already.
+        # What underflows is in the limit already. Of a sample that the witness has lost nothing is known.
         terms = np.maximum(limit, np.minimum(ROOM * self._largest_by_sample(judgement.place.quantity), MOST * limit))
+        terms = np.where(lost, np.inf, terms)
         widened = Bound(terms, np.where(terms > 0, 1.0, 0.0))
         again = judge(judgement.place, judgement.kind, self.found, self.expected, widened, self.arithmetic)
         return replace(again, heard=Heard(Effect.WIDENED, judgement.fraction, own)), widened
 
-    def _unreliable(self, judgement: Judgement, own: float) -> Judgement:
+    def _lost(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
+        """Return in which samples the witness is not finite, or exceeds theory and has lost half of its digits, as a norm; one for each element."""
+        errors, expected, own = (self._samples(value, quantity) for value in (self.errors, self.expected, limit))
+        limited = np.isfinite(own)
+        beyond = (fractions_of(errors, np.where(limited, own, np.inf)) > 1).any(axis=1) | ~limited.any(axis=1)
+        # Where theory sets limits to some elements of a sample, those are the ones that count.
+        counted = limited | ~limited.any(axis=1, keepdims=True)
+        lost = np.linalg.norm(np.where(counted, errors, 0.0), axis=1) > _half(self._unit) * np.linalg.norm(np.where(counted, expected, 0.0), axis=1)
+        by_sample = ~np.isfinite(errors).all(axis=1) | (beyond & lost)
+        return np.broadcast_to(by_sample[:, None], errors.shape).reshape(self.errors.shape)
+
+    def _unreliable(self, judgement: Judgement) -> Judgement:
         """Return the judgement where the witness cannot be relied on: none, or theory's where it was of another precision."""
         if self.arithmetic.sides > 1 or judgement.verdict is Verdict.MATCH:
             return judgement
         lost = "has lost half of its digits" if np.isfinite(self.errors).all() else "is not finite"
         reason = f"nothing can be judged in {self.arithmetic.dtype}: the reference itself {lost} in it"
-        heard = Heard(Effect.UNRELIABLE, judgement.fraction, own)
+        heard = Heard(Effect.UNRELIABLE, judgement.fraction, math.inf)
         return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, self.found.size, reason=reason, heard=heard)
 
     def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_]) -> Judgement:
@@ -160,8 +173,12 @@ class Evidence:
 
     def _lost_half(self, where: npt.NDArray[np.bool_]) -> bool:
         """Return whether the witness has lost half of its digits of some elements, as a norm."""
-        unit = float(np.finfo(witness_dtype(self.arithmetic)).eps) / 2
-        return bool(unit * np.linalg.norm(self.errors[where]) > math.sqrt(unit) * np.linalg.norm(self.expected[where]))
+        return bool(np.linalg.norm(self.errors[where]) > _half(self._unit) * np.linalg.norm(self.expected[where]))
+
+    @property
+    def _unit(self) -> float:
+        """The unit roundoff of the witness."""
+        return float(np.finfo(witness_dtype(self.arithmetic)).eps) / 2
 
     @property
     def _may_leave_range(self) -> bool:
@@ -179,12 +196,20 @@ class Evidence:
 
         A sample of few numbers may be right by luck: it is granted what the lower half of all samples stays below.
         """
+        largest = self._samples(np.nan_to_num(self.errors, nan=0.0), quantity).max(axis=1)
+        usual = np.sort(largest)[(len(largest) - 1) // 2]
+        return np.asarray(np.maximum(largest, usual)).reshape(-1, *[1] * (self.errors.ndim - 1)) if len(largest) > 1 else largest[0]
+
+    def _samples(self, value: Array, quantity: str) -> Array:
+        """Return an array with one row for each sample; the gradient of a parameter is one."""
         batch = self.call.x.shape[:1]
-        if quantity not in _BY_SAMPLE or not batch or self.errors.shape[:1] != batch:
-            return np.asarray(self.errors.max())
-        largest = self.errors.reshape(batch[0], -1).max(axis=1)
-        usual = np.sort(largest)[(batch[0] - 1) // 2]
-        return np.asarray(np.maximum(largest, usual)).reshape(-1, *[1] * (self.errors.ndim - 1))
+        by_sample = quantity in _BY_SAMPLE and batch and value.shape[:1] == batch
+        return np.asarray(value).reshape(batch[0] if by_sample else 1, -1)
+
+
+def _half(unit: float) -> float:
+    """Return how many roundoffs of a number half of its digits are."""
+    return 1 / math.sqrt(unit)
 
 
 _BY_SAMPLE = ("output", "grad_input")

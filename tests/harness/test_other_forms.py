@@ -13,7 +13,7 @@ from unshrunk import check
 
 from crosscheck import Functions, Pair
 from crosscheck.arithmetic import Array
-from crosscheck.frameworks.keras import keras
+from crosscheck.frameworks import keras as bridge
 from crosscheck.judgement import Verdict
 
 EPSILON = 1e-3
@@ -30,7 +30,7 @@ def in_jax(x: jax.Array) -> jax.Array:
 
 
 def in_keras() -> Any:
-    layer = keras.layers.LayerNormalization(epsilon=EPSILON, center=False, scale=False)
+    layer = bridge.keras.layers.LayerNormalization(epsilon=EPSILON, center=False, scale=False)
     layer.build((None, 10, 32))
     return layer
 

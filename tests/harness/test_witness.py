@@ -73,7 +73,8 @@ class Case:
     reason: str = ""
 
 
-NAN: Array = np.where(np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) == 5, np.nan, errors(0.1))
+NAN: Array = np.where(np.arange(COLUMNS) == 5, np.nan, errors(0.1))
+NAN_IN_ONE: Array = np.where(np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) == 5, np.nan, errors(0.1))
 LOST: Array = np.full((ROWS, COLUMNS), 2.0**14)
 
 CASES = {
@@ -93,6 +94,8 @@ CASES = {
     "out of range, and wrong": Case(half_wrong, errors(0.4), Verdict.UNDECIDED, None, terms=math.inf, call=HUGE, reason=UNLIMITED),
     "out of range, and not finite": Case(nan_inside, errors(0.4), Verdict.UNDECIDED, None, terms=math.inf, call=HUGE, reason=UNLIMITED),
     "a witness that is not finite": Case(off(1.5), NAN, Verdict.UNDECIDED, Effect.UNRELIABLE, reason="the reference itself is not finite in it"),
+    "a witness that is not finite in one sample": Case(off(1.5, row=0), NAN_IN_ONE, Verdict.MATCH, Effect.WIDENED),
+    "a witness that is not finite in another sample": Case(off(1.5), NAN_IN_ONE, Verdict.MISMATCH, Effect.WIDENED),
     "a witness that lost half of its digits": Case(off(1.5), LOST, Verdict.UNDECIDED, Effect.UNRELIABLE, reason="lost half of its digits"),
     "no limit beside a lost witness": Case(half_wrong, LOST, Verdict.UNDECIDED, Effect.UNRELIABLE, terms=math.inf),
     "neither right nor finite": Case(nan_inside, errors(0.8), Verdict.MISMATCH, None),
