@@ -28,6 +28,10 @@ RUNS = 32
 """M. At one false alarm in 1e11 elements Student's quantile is 10.3 for 32 runs, 17.2 for half as many, 8.3 for twice as many; the normal
 distribution's, for infinitely many, is 6.8. More runs would cost more time than the sharper tolerance is worth."""
 
+OWN = 8
+"""Runs with noise of the size of the subject's own rounding. Where it strays far more than small noise does, it is what rounding in the subject's
+precision does: the variance of equal numbers about a thousand is the square of the mean's own error, which small noise hardly moves."""
+
 SCALES = (2.0**-40, 2.0**-46)
 """Epsilon of every other run. Where the answer is linear both show the same; where they do not, it is no error theory that decides."""
 
@@ -79,6 +83,9 @@ class Measured:
             noisy.noisy_runs(call, scale, RUNS // len(SCALES), self.seed + RUNS * number, lost * scale, flushed * scale)
             for number, scale in enumerate(SCALES)
         ]
+        # Noise of the subject's own size, where that is far larger, shows what is not linear in it.
+        unit = arithmetic.unit
+        own = noisy.noisy_runs(call, unit, OWN, self.seed + RUNS * len(SCALES), lost * unit, flushed * unit) if unit > SCALES[0] else {}
         again = oracle.vjp(call)
         forward, both = noisy.largest(call)
         scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half["output"]]
@@ -86,6 +93,10 @@ class Measured:
         bounds = {}
         for name, value in result.items():
             spread = yardstick(value, np.concatenate([half[name] for half in halves]), scales)
+            if own:
+                with np.errstate(invalid="ignore", over="ignore"):
+                    in_own_size = _rms((own[name] - value) / unit)
+                spread = np.where(in_own_size > _NONLINEAR * spread, in_own_size, spread)
             terms = np.maximum(factor * spread, _LOST * arithmetic.smallest_normal / arithmetic.unit) if spread.any() else spread
             in_range = (forward if name == "output" else both) < math.sqrt(float(np.finfo(arithmetic.dtype).max))
             bounds[name] = (Bound(terms, 1.0) if in_range else Bound(np.inf, 1.0)) if terms.any() else Bound.exact(value)
