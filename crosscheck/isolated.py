@@ -13,15 +13,11 @@ from crosscheck.containment import SubjectError
 from crosscheck.failure import Failure
 from crosscheck.judgement import Judgement, Kind, Verdict, judge
 from crosscheck.operation import Arrays, Call, Oracle, RefusedError
-from crosscheck.rounding.measured import at_full_size
 from crosscheck.rounding.witness import Evidence, witness_errors
 from crosscheck.subject import SubjectLayer
 from crosscheck.trace import Place
 
 NOT_COMPUTED = "the subject did not compute it"
-
-_HARDLY = 2.0**12
-"""How many times a tolerance an error may be for anything to be gained by looking whether rounding acts by its square: half of float32's digits."""
 
 
 def forward_quantities(call: Call) -> list[str]:
@@ -88,13 +84,6 @@ class LayerContext:
     def judged_whole(self) -> bool:
         """Whether every quantity of the layer could be worked out."""
         return all(quantity in self.expected for quantity in quantities(self.call))
-
-    @cached_property
-    def at_full_size(self) -> Mapping[str, Bound]:
-        """The bounds with rounding of its full size, where that is not what theory went by; asked for only where the witness does not help."""
-        if self.oracle is None or self.arithmetic is None or self.arithmetic.sides > 1:
-            return {}
-        return at_full_size(self.oracle, self.oracle.rounding, self.wide, self.expected, self.bounds, self.arithmetic)
 
 
 def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic, testimony: Arrays | None = None) -> LayerContext:
@@ -247,9 +236,6 @@ def judge_one(
     if judgement.verdict is Verdict.MATCH and judgement.elements == found.size:
         return judgement, bound
     errors = context.testimony.get(quantity)
-    if errors is not None and errors.shape == expected.shape:
-        judgement, bound = Evidence(found, expected, bound, errors, context.call, arithmetic).reconsider(judgement)
-    if judgement.verdict is Verdict.MISMATCH and 1 < judgement.fraction < _HARDLY and (wider := context.at_full_size.get(quantity)):
-        again = judge(place, kind, found, expected, with_reading(wider, subject.reading(quantity, context.call, found), arithmetic), arithmetic)
-        return (again, wider) if again.verdict is Verdict.MATCH else (judgement, bound)
-    return judgement, bound
+    if errors is None or errors.shape != expected.shape:
+        return judgement, bound
+    return Evidence(found, expected, bound, errors, context.call, arithmetic).reconsider(judgement)

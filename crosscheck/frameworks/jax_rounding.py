@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Oracle, Rounding
-from crosscheck.rounding.measured import at_full_size
 
 _NORMAL = float(np.finfo(np.float64).smallest_normal)
 """The smallest number that an oracle in float64 knows besides zero."""
@@ -36,10 +34,6 @@ class Flushing:
         bounds = self.theory.bounds(oracle, call, result, coarse)
         picked = not _subnormal(call)
         return {name: bound if picked and not np.any(bound.roundings) else _widened(bound, arithmetic) for name, bound in bounds.items()}
-
-    def at_full_size(self, oracle: Oracle, call: Call, result: Arrays, bounds: Mapping[str, Bound], arithmetic: Arithmetic) -> dict[str, Bound]:
-        """Return the theory's bounds with rounding of its full size."""
-        return at_full_size(oracle, self.theory, call, result, bounds, arithmetic)
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return what the theory does: errors are in units of the roundoff, far from the smallest numbers."""

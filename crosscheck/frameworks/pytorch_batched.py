@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from crosscheck.operation import Call
 
-_PRIMES = (17, 19, 23, 29, 31)
+_PRIMES = (11, 13, 17, 19, 23, 29, 31)
 _aten = torch.ops.aten
 
 LARGEST = 1 << 19

@@ -14,7 +14,7 @@ standard deviation, which a rounding error has half of or less: room for a right
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound, student_quantile
-from crosscheck.operation import Arrays, Call, Oracle, RefusedError, Rounding
+from crosscheck.operation import Arrays, Call, Oracle, RefusedError
 
 RUNS = 32
 """M. At one false alarm in 1e11 elements Student's quantile is 10.3 for 32 runs, 17.2 for half as many, 8.3 for twice as many; the normal
@@ -104,24 +104,6 @@ class Measured:
                 raise RefusedError(f"asked twice for one input, the reference gives two results ({name}): it draws random numbers itself")
         return bounds
 
-    def at_full_size(self, oracle: Oracle, call: Call, result: Arrays, bounds: Mapping[str, Bound], arithmetic: Arithmetic) -> dict[str, Bound]:
-        """Return the bounds with rounding as large as it is in the subject's precision, where results stray further by it than in proportion.
-
-        Rounding may act by its square: a constant row less its mean is nothing but rounding, and its square stands beside an epsilon. Perturbations
-        that are small enough for everything else do not show that.
-        """
-        runs = cast("NoisyOracle", oracle).noisy_runs(
-            call, arithmetic.unit, RUNS, self.seed + RUNS * len(SCALES), arithmetic.smallest, arithmetic.smallest_normal
-        )
-        factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, 2 * (len(runs["output"]) // 2))
-        wider = {}
-        for name, bound in bounds.items():
-            limit = np.broadcast_to(arithmetic.error(bound), result[name].shape)
-            with np.errstate(invalid="ignore", over="ignore"):
-                strays = factor * _rms((runs[name] - result[name]) / arithmetic.unit)
-            wider[name] = Bound(np.where(strays > _NONLINEAR * limit, strays, limit), np.where(limit > 0, 1.0, 0.0))
-        return wider
-
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return how far the results move when input and cotangent do, by the linear regime's finite differences.
 
@@ -145,17 +127,6 @@ class Measured:
         runs = [moved(pick=True) for _ in range(RUNS)]
         factor = student_quantile(Arithmetic.false_alarms / max(value.size for value in result.values()), RUNS)
         return {name: np.maximum(np.abs(value), factor * _rms([run[name] for run in runs])) for name, value in together.items()}
-
-
-def at_full_size(
-    oracle: Oracle, theory: Rounding, call: Call, result: Arrays, bounds: Mapping[str, Bound], arithmetic: Arithmetic
-) -> dict[str, Bound]:
-    """Return what :meth:`Measured.at_full_size` does; nothing by a theory that is written down, or where the reference is random."""
-    own = getattr(theory, "at_full_size", None)
-    try:
-        return {} if own is None else dict(own(oracle, call, result, bounds, arithmetic))
-    except RefusedError:
-        return {}
 
 
 def yardstick(value: Array, runs: Sequence[Array] | Array, scales: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Oracle, RefusedError, Rounding
-from crosscheck.rounding.measured import at_full_size
 
 
 @dataclass
@@ -65,10 +64,6 @@ class _RememberedRounding:
         own = self.owner.oracle
         found: dict[str, Bound] = self.owner._remembered("bounds", call, lambda: own.rounding.bounds(own, call, result, arithmetic))
         return found
-
-    def at_full_size(self, oracle: Oracle, call: Call, result: Arrays, bounds: Mapping[str, Bound], arithmetic: Arithmetic) -> dict[str, Bound]:
-        own = self.owner.oracle
-        return at_full_size(own, own.rounding, call, result, bounds, arithmetic)
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         own = self.owner.oracle

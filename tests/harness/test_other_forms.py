@@ -13,9 +13,12 @@ from unshrunk import check
 
 from crosscheck import Functions, Pair
 from crosscheck.arithmetic import Array
-from crosscheck.frameworks import keras as bridge
+from crosscheck.frameworks import keras as bridge  # before Keras itself, so that it finds its backend
 from crosscheck.judgement import Verdict
 
+import keras  # isort: skip
+
+assert bridge
 EPSILON = 1e-3
 
 
@@ -30,7 +33,7 @@ def in_jax(x: jax.Array) -> jax.Array:
 
 
 def in_keras() -> Any:
-    layer = bridge.keras.layers.LayerNormalization(epsilon=EPSILON, center=False, scale=False)
+    layer = keras.layers.LayerNormalization(epsilon=EPSILON, center=False, scale=False)
     layer.build((None, 10, 32))
     return layer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from crosscheck.arithmetic import Arithmetic, Array, Bound
 from crosscheck.operation import Arrays, Call, Oracle, Rounding
-from crosscheck.rounding.measured import at_full_size
 
 _KEPT = 8
 """Calls whose results are kept: as many as there are of one trial, the input's, those for its bounds and for the shape of its output."""
@@ -64,10 +63,6 @@ class _RememberingRounding:
         own = self.owner.oracle
         key = (_key(call), arithmetic.dtype.str, arithmetic.elements)
         return dict(self.owner.once(key, lambda: own.rounding.bounds(own, call, result, arithmetic)))
-
-    def at_full_size(self, oracle: Oracle, call: Call, result: Arrays, bounds: Mapping[str, Bound], arithmetic: Arithmetic) -> dict[str, Bound]:
-        own = self.owner.oracle
-        return at_full_size(own, own.rounding, call, result, bounds, arithmetic)
 
     def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         own = self.owner.oracle
