@@ -167,7 +167,8 @@ def _rms(arrays: Sequence[Array] | Array) -> npt.NDArray[np.float64]:
     largest = sizes.max(axis=0)
     counted = np.isfinite(largest) & (largest > 0)
     shares = np.where(counted, sizes, 0.0) / np.where(counted, largest, 1.0)
-    return np.asarray(np.where(counted, largest * np.sqrt(np.mean(np.square(shares), axis=0)), largest))
+    with np.errstate(invalid="ignore"):  # where it is infinite the product is not used
+        return np.asarray(np.where(counted, largest * np.sqrt(np.mean(np.square(shares), axis=0)), largest))
 
 
 def _decided_by_rounding(value: Array, by_scale: Sequence[Array]) -> npt.NDArray[np.bool_]:
