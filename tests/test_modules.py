@@ -60,11 +60,8 @@ def test_lazy_module_becomes_one_with_a_row(name: str) -> None:
 JUDGED = [name for name in ROWS if name not in REFUSED]
 FAR = ("wide", "offset")
 ALARMS = {
-    (
-        "TransformerEncoderLayer",
-        "wide",
-        "float64",
-    ): "1.8 tolerances in a sample that has hardly a digit left: its perturbed runs are not normally distributed"
+    ("TransformerEncoderLayer", "wide", "float64"): "1.8 tolerances in a sample that has hardly a digit left",
+    ("MultiheadAttention, causal", "wide", "float64"): "2.7 tolerances in one element of 192, of which no digit is left",
 }
 """False alarms that are known."""
 
