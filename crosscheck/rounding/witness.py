@@ -123,8 +123,9 @@ class Evidence:
         if lost.all() or (self.arithmetic.sides > 1 and lost.any()):
             return self._unreliable(judgement), self.bound
         own = float(fractions_of(self.errors, np.where(limited & ~lost, limit, np.inf)).max(initial=0.0))
-        if not limited.all() and judgement.verdict is not Verdict.MISMATCH:
-            return self._coarse(judgement, ~limited), self.bound
+        unlimited = ~limited & ~lost
+        if unlimited.any() and judgement.verdict is not Verdict.MISMATCH:
+            return self._coarse(judgement, unlimited, ~lost), self.bound
         beyond = own <= TIGHT or judgement.fraction > MOST or not np.isfinite(self.found).all()
         if judgement.verdict is Verdict.MATCH or (beyond and not lost.any()):
             return judgement, self.bound
@@ -155,18 +156,18 @@ class Evidence:
         heard = Heard(Effect.UNRELIABLE, judgement.fraction, math.inf)
         return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, self.found.size, reason=reason, heard=heard)
 
-    def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_]) -> Judgement:
+    def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Judgement:
         """Return a mismatch where not even half of the digits are right of what theory sets no limit to; else what was known before, or why."""
         if self._may_leave_range or self._lost_half(unlimited):
             undecided = judgement.verdict is Verdict.UNDECIDED and bool(unlimited.all())
             return replace(judgement, reason=UNLIMITED) if undecided else judgement
         heard = Heard(Effect.COARSE, math.inf, 0.0)
         # Of the whole: elements that nothing but rounding decides may be made of the oracle's own rounding, zero beside a number that is right.
-        allowed = max(math.sqrt(self.arithmetic.unit) * float(np.linalg.norm(self.expected)), self.arithmetic.smallest_normal)
+        allowed = max(math.sqrt(self.arithmetic.unit) * float(np.linalg.norm(self.expected[known])), self.arithmetic.smallest_normal)
         in_units = allowed / (self.arithmetic.sides * self.arithmetic.unit)
-        # What theory has judged is taken out by an error of zero.
-        expected = np.where(unlimited, self.expected, self.found)
-        coarse = judge_norm(judgement.place, judgement.kind, self.found, expected, in_units, self.arithmetic)
+        # What theory has judged, and what the witness has lost, is taken out by an error of zero.
+        found, expected = (np.where(unlimited, value, value.dtype.type(0)) for value in (self.found, self.expected))
+        coarse = judge_norm(judgement.place, judgement.kind, found, expected, in_units, self.arithmetic)
         if coarse.verdict is Verdict.MISMATCH:
             return replace(coarse, reason=f"{_NOT_HALF}; {coarse.reason}", heard=heard)
         return replace(judgement, reason=COARSE, heard=heard) if judgement.verdict is Verdict.UNDECIDED else judgement

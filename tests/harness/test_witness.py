@@ -97,6 +97,14 @@ CASES = {
     "a witness that is not finite in one sample": Case(off(1.5, row=0), NAN_IN_ONE, Verdict.MATCH, Effect.WIDENED),
     "a witness that is not finite in another sample": Case(off(1.5), NAN_IN_ONE, Verdict.MISMATCH, Effect.WIDENED),
     "a witness that lost half of its digits": Case(off(1.5), LOST, Verdict.UNDECIDED, Effect.UNRELIABLE, reason="lost half of its digits"),
+    "no limit, and lost where it is not finite": Case(
+        lambda right: np.where(np.arange(right.size).reshape(right.shape) == 5, np.inf, nearly_right(right)),
+        np.where(np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) == 5, np.inf, errors(0.4)),
+        Verdict.UNDECIDED,
+        Effect.COARSE,
+        terms=math.inf,
+        reason=COARSE,
+    ),
     "no limit beside a lost witness": Case(half_wrong, LOST, Verdict.UNDECIDED, Effect.UNRELIABLE, terms=math.inf),
     "neither right nor finite": Case(nan_inside, errors(0.8), Verdict.MISMATCH, None),
 }
