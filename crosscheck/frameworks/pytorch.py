@@ -269,9 +269,7 @@ class TorchOracle:
             own = own.expand(runs, *own.shape).contiguous() if runs else own
             return own.requires_grad_(grad)
 
-        def forward(
-            x: torch.Tensor, params: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor]
-        ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        def forward(x: torch.Tensor, params: Tensors, buffers: Tensors) -> tuple[torch.Tensor, Tensors]:
             output = self._apply(x, params, buffers, call)
             if not isinstance(output, torch.Tensor):
                 raise RefusedError(f"{title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")

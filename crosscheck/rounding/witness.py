@@ -159,7 +159,7 @@ class Evidence:
     def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Judgement:
         """Return a mismatch where not even half of the digits are right of what theory sets no limit to; else what was known before, or why."""
         if self._may_leave_range or self._lost_half(unlimited):
-            undecided = judgement.verdict is Verdict.UNDECIDED and bool(unlimited.all())
+            undecided = judgement.verdict is Verdict.UNDECIDED and bool((unlimited | ~known).all())
             return replace(judgement, reason=UNLIMITED) if undecided else judgement
         heard = Heard(Effect.COARSE, math.inf, 0.0)
         # Of the whole: elements that nothing but rounding decides may be made of the oracle's own rounding, zero beside a number that is right.
