@@ -10,7 +10,8 @@ Theory judges first. Where theory alone does not say ``match``, the witness is h
    samples alone, the others are judged.
 
 It may widen a tolerance and never decides alone: one run's error can be zero. In float64 the witness would be the oracle itself, so the reference in
-float32 stands for it, its error in units of its own roundoff; where that cannot be used, theory stands alone.
+float32 stands for it, its error in units of its own roundoff. Where that has lost half of its digits, theory says whether float64 has, too. If not,
+theory stands alone; if so, the third rule holds, but what exceeds :data:`MOST` times theory stays a mismatch.
 """
 
 from __future__ import annotations
@@ -119,8 +120,11 @@ class Evidence:
             return judgement, self.bound
         limit = np.broadcast_to(self.arithmetic.error(self.bound), self.expected.shape)
         limited = np.isfinite(limit)
-        lost = self._lost(judgement.place.quantity, limit)
-        if lost.all() or (self.arithmetic.sides > 1 and lost.any()):
+        blurred = self._blurred(judgement.place.quantity, limit)
+        lost = self._lost(judgement.place.quantity, limit, blurred)
+        if self._stands_for and (judgement.fraction > MOST or (lost & ~blurred).any()):
+            return judgement, self.bound
+        if lost.all():
             return self._unreliable(judgement), self.bound
         own = float(fractions_of(self.errors, np.where(limited & ~lost, limit, np.inf)).max(initial=0.0))
         unlimited = ~limited & ~lost
@@ -136,20 +140,36 @@ class Evidence:
         again = judge(judgement.place, judgement.kind, self.found, self.expected, widened, self.arithmetic)
         return replace(again, heard=Heard(Effect.WIDENED, judgement.fraction, own)), widened
 
-    def _lost(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
-        """Return in which samples the witness is not finite, or exceeds theory and has lost half of its digits, as a norm; one for each element."""
+    def _lost(self, quantity: str, limit: Array, blurred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return in which samples the witness is not finite, or exceeds theory and has lost half of its digits, as a norm; one for each element.
+
+        Of one in float32 the error no longer grows with its roundoff there, so that it need not exceed a theory that leaves float64 little.
+        """
         errors, expected, own = (self._samples(value, quantity) for value in (self.errors, self.expected, limit))
         limited = np.isfinite(own)
         beyond = (fractions_of(errors, np.where(limited, own, np.inf)) > 1).any(axis=1) | ~limited.any(axis=1)
         # Where theory sets limits to some elements of a sample, those are the ones that count.
         counted = limited | ~limited.any(axis=1, keepdims=True)
         lost = np.linalg.norm(np.where(counted, errors, 0.0), axis=1) > _half(self._unit) * np.linalg.norm(np.where(counted, expected, 0.0), axis=1)
+        if self._stands_for:
+            beyond |= self._samples(blurred, quantity)[:, 0]
         by_sample = ~np.isfinite(errors).all(axis=1) | (beyond & lost)
         return np.broadcast_to(by_sample[:, None], errors.shape).reshape(self.errors.shape)
 
+    def _blurred(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
+        """Return in which samples theory itself leaves less than half of the subject's digits, as a norm; one for each element."""
+        expected, own = (self._samples(value, quantity) for value in (self.expected, limit))
+        by_sample = np.linalg.norm(np.where(np.isfinite(own), own, 0.0), axis=1) > _half(self.arithmetic.unit) * np.linalg.norm(expected, axis=1)
+        return np.broadcast_to(by_sample[:, None], own.shape).reshape(self.expected.shape)
+
+    @property
+    def _stands_for(self) -> bool:
+        """Whether the witness is of a shorter precision than the subject."""
+        return self.arithmetic.sides > 1
+
     def _unreliable(self, judgement: Judgement) -> Judgement:
-        """Return the judgement where the witness cannot be relied on: none, or theory's where it was of another precision."""
-        if self.arithmetic.sides > 1 or judgement.verdict is Verdict.MATCH:
+        """Return what is left to say where nothing can be judged in the subject's precision."""
+        if judgement.verdict is Verdict.MATCH:
             return judgement
         lost = "has lost half of its digits" if np.isfinite(self.errors).all() else "is not finite"
         reason = f"nothing can be judged in {self.arithmetic.dtype}: the reference itself {lost} in it"

@@ -155,6 +155,32 @@ def test_beside_float64_theory_stands_alone_where_float32_cannot_stand_for_it(wi
     assert judgement.verdict is alone is Verdict.MISMATCH
 
 
+BLURRED = 2.0**28
+"""What theory allows, in float64's roundoffs, where it leaves less than half of the digits."""
+SATURATED = np.full((ROWS, COLUMNS), BLURRED / 4)
+"""The errors of a float32 that has lost its digits and is nevertheless within that theory, in its own roundoffs."""
+LOST_IN_ONE = np.where(np.arange(ROWS)[:, None] == 0, SATURATED, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "row", "witness", "verdict"),
+    [
+        (1.5, 0, SATURATED, Verdict.UNDECIDED),
+        (1.5, 0, LOST_IN_ONE, Verdict.MATCH),
+        (1.5, 2, LOST_IN_ONE, Verdict.MISMATCH),
+        (65.0, 0, SATURATED, Verdict.MISMATCH),
+    ],
+    ids=["all lost", "lost", "another lost", "beyond 64 times theory"],
+)
+def test_where_theory_leaves_float64_little_a_lost_sample_is_not_judged(fraction: float, row: int, witness: Array, verdict: Verdict) -> None:
+    found = RIGHT.copy()
+    found[row, 3] += fraction * BLURRED * DOUBLE.sides * 2.0**-53
+    bound = Bound(np.full(RIGHT.shape, BLURRED), 1.0)
+    judgement = judge(Place(0, "layer", "output"), Kind.ISOLATED, found, RIGHT, bound, DOUBLE)
+    assert judgement.verdict is Verdict.MISMATCH
+    assert Evidence(found, RIGHT, bound, witness, SMALL, DOUBLE).reconsider(judgement)[0].verdict is verdict
+
+
 @pytest.mark.parametrize("arithmetic", [SINGLE, DOUBLE], ids=["float32", "float64"])
 def test_the_witness_of_float64_is_float32_in_its_own_roundoffs(arithmetic: Arithmetic) -> None:
     """A function whose float32 is off by eight roundoffs testifies to eight roundoffs, of whichever precision the subject has."""
