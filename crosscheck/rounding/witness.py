@@ -121,9 +121,10 @@ class Evidence:
         limit = np.broadcast_to(self.arithmetic.error(self.bound), self.expected.shape)
         limited = np.isfinite(limit)
         blurred = self._blurred(judgement.place.quantity, limit)
-        lost = self._lost(judgement.place.quantity, limit, blurred)
-        if self._stands_for and (judgement.fraction > MOST or (lost & ~blurred).any()):
+        lost_samples = self._lost(judgement.place.quantity, limit, blurred)
+        if self._stands_for and (judgement.fraction > MOST or (lost_samples & ~blurred).any()):
             return judgement, self.bound
+        lost = np.repeat(lost_samples, limit.size // lost_samples.size).reshape(limit.shape)
         if lost.all():
             return self._unreliable(judgement), self.bound
         own = float(fractions_of(self.errors, np.where(limited & ~lost, limit, np.inf)).max(initial=0.0))
@@ -141,7 +142,7 @@ class Evidence:
         return replace(again, heard=Heard(Effect.WIDENED, judgement.fraction, own)), widened
 
     def _lost(self, quantity: str, limit: Array, blurred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return in which samples the witness is not finite, or exceeds theory and has lost half of its digits, as a norm; one for each element.
+        """Return in which samples the witness is not finite, or exceeds theory and has lost half of its digits, as a norm.
 
         Of one in float32 the error no longer grows with its roundoff there, so that it need not exceed a theory that leaves float64 little.
         """
@@ -152,15 +153,15 @@ class Evidence:
         counted = limited | ~limited.any(axis=1, keepdims=True)
         lost = np.linalg.norm(np.where(counted, errors, 0.0), axis=1) > _half(self._unit) * np.linalg.norm(np.where(counted, expected, 0.0), axis=1)
         if self._stands_for:
-            beyond |= self._samples(blurred, quantity)[:, 0]
-        by_sample = ~np.isfinite(errors).all(axis=1) | (beyond & lost)
-        return np.broadcast_to(by_sample[:, None], errors.shape).reshape(self.errors.shape)
+            beyond = beyond | blurred
+        return np.asarray(~np.isfinite(errors).all(axis=1) | (beyond & lost))
 
     def _blurred(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
-        """Return in which samples theory itself leaves less than half of the subject's digits, as a norm; one for each element."""
+        """Return in which samples theory itself leaves less than half of the subject's digits, as a norm."""
         expected, own = (self._samples(value, quantity) for value in (self.expected, limit))
-        by_sample = np.linalg.norm(np.where(np.isfinite(own), own, 0.0), axis=1) > _half(self.arithmetic.unit) * np.linalg.norm(expected, axis=1)
-        return np.broadcast_to(by_sample[:, None], own.shape).reshape(self.expected.shape)
+        return np.asarray(
+            np.linalg.norm(np.where(np.isfinite(own), own, 0.0), axis=1) > _half(self.arithmetic.unit) * np.linalg.norm(expected, axis=1)
+        )
 
     @property
     def _stands_for(self) -> bool:
