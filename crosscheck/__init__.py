@@ -1,37 +1,46 @@
 """crosscheck: says whether a hand-written neural network is right, where it is not, by how much, and most likely why.
 
-The core knows no framework: it compares arrays, whoever computed them. Every tolerance follows from the theory of rounding errors in
-:mod:`crosscheck.arithmetic`.
-
 Whoever has code to check begins with a pair: :class:`Pair` for a layer or a loss, with the adapters :class:`Dicts`, :class:`Attributes`,
 :class:`Updating` for objects, :class:`Functions` and :class:`LossFunction` for functions; :class:`OptimizerPair` with :class:`Holding`,
 :class:`Updater`, :class:`UpdateFunction`; :class:`ModelPair` with :class:`Network` or :class:`WholeStep`. :func:`check` returns the verdict,
-:func:`parametrize_with_checks` makes tests.
+:func:`parametrize_with_checks` makes tests. A small case that was saved as a script calls :func:`load` and :func:`reproduce`.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from crosscheck.adapters.functions import Functions, LossFunction
-    from crosscheck.adapters.network import Network, Part
-    from crosscheck.adapters.objects import Attributes, Dicts, Updating
-    from crosscheck.adapters.optimizers import Holding, UpdateFunction, Updater
-    from crosscheck.adapters.whole_step import WholeStep
-    from crosscheck.checking import PairResult
-    from crosscheck.checking import check_pair as check
-    from crosscheck.checks import Settings
-    from crosscheck.declaration import PairError
-    from crosscheck.judgement import Verdict
-    from crosscheck.model_pair import ModelPair
-    from crosscheck.optimizer_pair import OptimizerPair
-    from crosscheck.pair import Pair
-    from crosscheck.parametrize import parametrize_with_checks
-    from crosscheck.traces.oracle import recorded
+from crosscheck.core import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from crosscheck.adapters.functions import Functions as Functions
+    from crosscheck.adapters.functions import LossFunction as LossFunction
+    from crosscheck.adapters.network import Network as Network
+    from crosscheck.adapters.network import Part as Part
+    from crosscheck.adapters.objects import Attributes as Attributes
+    from crosscheck.adapters.objects import Dicts as Dicts
+    from crosscheck.adapters.objects import Updating as Updating
+    from crosscheck.adapters.optimizers import Holding as Holding
+    from crosscheck.adapters.optimizers import UpdateFunction as UpdateFunction
+    from crosscheck.adapters.optimizers import Updater as Updater
+    from crosscheck.adapters.train_step_opaque import WholeStep as WholeStep
+    from crosscheck.checks import Settings as Settings
+    from crosscheck.core.judge import Verdict as Verdict
+    from crosscheck.core.operation import PairError as PairError
+    from crosscheck.pairs.model_pair import ModelPair as ModelPair
+    from crosscheck.pairs.optimizer_pair import OptimizerPair as OptimizerPair
+    from crosscheck.pairs.pair import Pair as Pair
+    from crosscheck.references.recorded.oracle import recorded as recorded
+    from crosscheck.run.check import PairResult as PairResult
+    from crosscheck.run.check import check_pair
+    from crosscheck.run.pytest_parametrize import parametrize_with_checks as parametrize_with_checks
+    from crosscheck.shrinking.script import load as load
+    from crosscheck.shrinking.script import reproduce as reproduce
+
+    check = check_pair
 
 _HOMES = {
     "Attributes": "adapters.objects",
@@ -39,48 +48,28 @@ _HOMES = {
     "Functions": "adapters.functions",
     "Holding": "adapters.optimizers",
     "LossFunction": "adapters.functions",
-    "ModelPair": "model_pair",
+    "ModelPair": "pairs.model_pair",
     "Network": "adapters.network",
-    "OptimizerPair": "optimizer_pair",
-    "Pair": "pair",
-    "PairError": "declaration",
-    "PairResult": "checking",
+    "OptimizerPair": "pairs.optimizer_pair",
+    "Pair": "pairs.pair",
+    "PairError": "core.operation",
+    "PairResult": "run.check",
     "Part": "adapters.network",
     "Settings": "checks",
     "UpdateFunction": "adapters.optimizers",
     "Updater": "adapters.optimizers",
     "Updating": "adapters.objects",
-    "Verdict": "judgement",
-    "WholeStep": "adapters.whole_step",
-    "check": "checking:check_pair",
-    "parametrize_with_checks": "parametrize",
-    "recorded": "traces.oracle",
+    "Verdict": "core.judge",
+    "WholeStep": "adapters.train_step_opaque",
+    "check": "run.check:check_pair",
+    "load": "shrinking.script",
+    "parametrize_with_checks": "run.pytest_parametrize",
+    "recorded": "references.recorded.oracle",
+    "reproduce": "shrinking.script",
 }
-"""Where each public name is defined: it is imported when it is first asked for, so that a test run that checks no pair pays for nothing."""
+"""Where each public name is defined. It is imported on first use, so that a test run that checks no pair pays for nothing."""
 
-__all__ = [
-    "Attributes",
-    "Dicts",
-    "Functions",
-    "Holding",
-    "LossFunction",
-    "ModelPair",
-    "Network",
-    "OptimizerPair",
-    "Pair",
-    "PairError",
-    "PairResult",
-    "Part",
-    "Settings",
-    "UpdateFunction",
-    "Updater",
-    "Updating",
-    "Verdict",
-    "WholeStep",
-    "check",
-    "parametrize_with_checks",
-    "recorded",
-]
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - a list of strings, made of the one above
 
 
 def __getattr__(name: str) -> Any:
@@ -94,3 +83,16 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Moved(ModuleType):
+    """A module under the name that it had when a script was saved."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(_MOVED[self.__name__]), name)
+
+
+_MOVED = {f"{__name__}.reproduction": f"{__name__}.shrinking.script", f"{__name__}.families": f"{__name__}.core.inputs"}
+sys.modules.update({name: _Moved(name) for name in _MOVED})

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 import scratch
-from crosscheck.architecture import INPUT
-from crosscheck.freerun import Position
-from crosscheck.layout import LayerLayout, Layout, Parameter
-from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
+from crosscheck.core.training import Position
+from crosscheck.oracles.network import INPUT
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from scratch import composite
 from scratch.optimizer import Optimizer
 

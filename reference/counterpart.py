@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.architecture import Architecture
-from crosscheck.arithmetic import Array
-from crosscheck.freerun import Labels, MakeTraining, Position, Training
-from crosscheck.jury import Juror
-from crosscheck.layout import LayerLayout, Layout
-from crosscheck.operation import Arrays, Call, Constants, Oracle, Rounding
-from crosscheck.snapshot import Snapshot
-from crosscheck.subject import Outcome
-from crosscheck.trace import Trace
+from crosscheck.adapters.layout import LayerLayout, Layout
+from crosscheck.core.operation import Arrays, Call, Constants, Labels, Oracle, Rounding
+from crosscheck.core.precision import Array
+from crosscheck.core.subject import Outcome
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import MakeTraining, Position, Snapshot, Training
+from crosscheck.oracles.network import Architecture
+from crosscheck.training.jury import Juror
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Counterpart:
     place : str
         Where it computes, for reports.
     converted : frozenset of str
-        As for :class:`crosscheck.jury.Juror`.
+        As for :class:`crosscheck.training.jury.Juror`.
     """
 
     name: str

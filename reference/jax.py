@@ -17,10 +17,9 @@ import numpy as np
 from jax import lax
 
 import scratch
-from crosscheck.frameworks.jax import JaxOracle, sign_kinks, window_kinks
-from crosscheck.frameworks.jax_training import NAME, JaxNetwork
-from crosscheck.layout import LayerLayout
-from crosscheck.rounding import (
+from crosscheck.adapters.layout import LayerLayout
+from crosscheck.oracles.optimizers import Settings
+from crosscheck.oracles.theories import (
     GELU,
     Average,
     CrossEntropy,
@@ -36,7 +35,8 @@ from crosscheck.rounding import (
     sigmoid,
     tanh,
 )
-from crosscheck.update import Settings
+from crosscheck.references.jax.oracle import JaxOracle, sign_kinks, window_kinks
+from crosscheck.references.jax.training import NAME, JaxNetwork
 from reference.copying import same, windows_of
 from reference.counterpart import Counterpart
 from scratch.normalisation import BatchNorm
@@ -265,7 +265,7 @@ def counterpart(
     frozen : frozenset of str
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str, optional
-        The wiring, as for :class:`crosscheck.architecture.Architecture`; one layer after another if left out.
+        The wiring, as for :class:`crosscheck.oracles.network.Architecture`; one layer after another if left out.
     device : str
         Where it computes: ``"cuda:0"``.
     tf32 : bool

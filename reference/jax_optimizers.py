@@ -10,8 +10,8 @@ from typing import Any
 
 import optax
 
-from crosscheck.frameworks.jax_optimizers import OptaxOptimizer
-from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.references.jax.optimizers import OptaxOptimizer
 from reference.copying import settings_of
 from reference.optimizers import PARAM, OptimizerTwin
 

@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 
 import scratch
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks.jax import JaxOracle, window_kinks
-from crosscheck.frameworks.keras import oracle  # before Keras itself, so that it finds its backend
-from crosscheck.frameworks.keras_training import NAME, KerasNetwork
-from crosscheck.layout import LayerLayout, Layout, Parameter
-from crosscheck.operation import Call, Rounding
-from crosscheck.rounding import (
+from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
+from crosscheck.core.operation import Call, Rounding
+from crosscheck.core.precision import Array
+from crosscheck.oracles.optimizers import Settings
+from crosscheck.oracles.theories import (
     GELU,
     Average,
     Elementwise,
@@ -35,7 +33,9 @@ from crosscheck.rounding import (
     sigmoid,
     tanh,
 )
-from crosscheck.update import Settings
+from crosscheck.references.jax.oracle import JaxOracle, window_kinks
+from crosscheck.references.keras.oracle import oracle
+from crosscheck.references.keras.training import NAME, KerasNetwork
 from reference.copying import windows_of
 from reference.counterpart import Counterpart
 from scratch.normalisation import BatchNorm
@@ -299,7 +299,7 @@ def counterpart(
     frozen : frozenset of str
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str, optional
-        The wiring, as for :class:`crosscheck.architecture.Architecture`; one layer after another if left out.
+        The wiring, as for :class:`crosscheck.oracles.network.Architecture`; one layer after another if left out.
     device : str
         Where it computes: ``"cuda:0"``.
     tf32 : bool

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
-from crosscheck.frameworks.keras_optimizers import KerasOptimizer  # before Keras itself, so that it finds its backend
-from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.references.keras.optimizers import KerasOptimizer
 from reference.copying import settings_of
 from reference.optimizers import PARAM, OptimizerTwin
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from crosscheck.trajectory import OptimizerOracle
+from crosscheck.oracles.optimizers.runs import OptimizerOracle
 
 PARAM = "param"
 """The quantity that every optimizer changes, beside its states."""

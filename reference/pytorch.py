@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 import scratch
-from crosscheck.frameworks.pytorch import NegativeLogLikelihood, SharedDropout
-from crosscheck.frameworks.pytorch_same import SameConv2d
-from crosscheck.frameworks.pytorch_training import NAME, TorchNetwork, TorchTraining
-from crosscheck.frameworks.pytorch_training import optimizer as made_optimizer
-from crosscheck.freerun import Position
-from crosscheck.layout import LayerLayout, Layout, Parameter
-from crosscheck.update import Settings
+from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
+from crosscheck.core.training import Position
+from crosscheck.oracles.optimizers import Settings
+from crosscheck.references.pytorch.modules import SameConv2d
+from crosscheck.references.pytorch.oracle import NegativeLogLikelihood, SharedDropout
+from crosscheck.references.pytorch.training import NAME, TorchNetwork, TorchTraining
+from crosscheck.references.pytorch.training import optimizer as made_optimizer
 from reference import copying
 from reference.copying import same, settings_of
 from reference.counterpart import Counterpart
@@ -219,7 +219,7 @@ def counterpart(
     frozen : frozenset of str
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str, optional
-        The wiring, as for :class:`crosscheck.architecture.Architecture`; one layer after another if left out.
+        The wiring, as for :class:`crosscheck.oracles.network.Architecture`; one layer after another if left out.
     device : str
         Where it computes: ``"cuda:0"``.
     tf32 : bool

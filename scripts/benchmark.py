@@ -55,9 +55,9 @@ from mnist_files import load as load_digits
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from crosscheck.files import NotWritableError
-from crosscheck.report.findings import Facts
-from crosscheck.report.pair_files import expected_reports
+from crosscheck.core.files import NotWritableError
+from crosscheck.core.judge import Facts
+from crosscheck.report.write import expected_reports
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 CANNOT, INTERRUPTED = 2, 130

@@ -40,8 +40,8 @@ from mnist_batches import take
 from mnist_files import DataError, Digits, load
 from rich.console import Console
 
-from crosscheck.files import NotWritableError, expect_writable
-from crosscheck.report.files import write_json
+from crosscheck.core.files import NotWritableError, expect_writable
+from crosscheck.report.write import write_json
 
 AGREE, DIFFER, COULD_NOT_BE_COMPARED = 0, 1, 2
 QUOTED = "the tutorial reports 97.4 % of the test images after 3 epochs of all 60,000 (quoted, not checked)"

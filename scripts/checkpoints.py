@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from crosscheck.files import expect_writable, whole
+from crosscheck.core.files import expect_writable, whole
 
 FORMAT_VERSION = 1
 KEY = "crosscheck.checkpoint"

@@ -42,10 +42,10 @@ from mnist_files import DataError, load
 from rich.console import Console
 from subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
 
-from crosscheck.files import NotWritableError
-from crosscheck.frameworks.device import DeviceError
-from crosscheck.report.facts import RunFacts, collect
-from crosscheck.report.files import write_json
+from crosscheck.core.files import NotWritableError
+from crosscheck.references.device import DeviceError
+from crosscheck.report.write import write_json, write_text
+from crosscheck.training.facts import RunFacts, collect
 from scratch.networks import NETWORKS
 
 COULD_NOT_BE_CHECKED = 2
@@ -145,7 +145,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         from comparison_checkpoint import Keeper
         from training_run import Plan, compared, environment, limit_threads, test, train
 
-        from crosscheck.report.html import write_html
+        from crosscheck.report.html import render
         from crosscheck.report.terminal import show
 
         try:
@@ -197,7 +197,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     show(collected, console)
     with console.status("drawing the report"):
         write_json(options.out / "report.json", collected)
-        write_html(options.out / "report.html", collected)
+        write_text(options.out / "report.html", render(collected))
     console.print(f"\nreport: {options.out / 'report.html'} and report.json", markup=False)
     if facts.interrupted:
         console.print(how_to_go_on(options.checkpoint), markup=False)

@@ -17,14 +17,13 @@ from progress_lines import Averages
 from rich.console import Console
 from subjects import Resumable
 
-from crosscheck.comparison_state import ComparisonState
-from crosscheck.curve import Means, Peaks
-from crosscheck.record import Series
-from crosscheck.report.facts import RunFacts
-from crosscheck.report.findings import Facts
-from crosscheck.snapshot import AnyArray, Snapshot, joined, parted
-from crosscheck.trace import Place
-from crosscheck.training import TrainingComparison
+from crosscheck.core.judge import Facts
+from crosscheck.core.trace import Place
+from crosscheck.core.training import AnyArray, Snapshot, joined, parted
+from crosscheck.training.comparison import ComparisonState
+from crosscheck.training.facts import RunFacts
+from crosscheck.training.listened import TrainingComparison
+from crosscheck.training.record import Means, Peaks, Series
 
 
 @dataclass(frozen=True)

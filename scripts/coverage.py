@@ -36,8 +36,8 @@ from matrix_delivery import deliver
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from crosscheck.files import NotWritableError
-from crosscheck.report.pair_files import expected_reports
+from crosscheck.core.files import NotWritableError
+from crosscheck.report.write import expected_reports
 
 if TYPE_CHECKING:
     from coverage_rows import TableRow

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from crosscheck.judgement import Verdict
-from crosscheck.report.findings import counted, fraction_in_words
+from crosscheck.core.judge import Verdict
+from crosscheck.report.words import counted, fraction_in_words
 
 if TYPE_CHECKING:
     from findings import Finding

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.findings import Facts, fraction_in_words, number
-from crosscheck.report.pages import environment
+from crosscheck.core.judge import Facts, number
+from crosscheck.report.html import environment
 from crosscheck.report.terminal import COLOURS
+from crosscheck.report.words import fraction_in_words
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 

@@ -15,7 +15,9 @@ from coverage_matrix import Key
 from findings import Finding
 
 import scratch
-from crosscheck.frameworks import jax_optimizers, keras, pytorch
+from crosscheck.references.jax import optimizers as jax_optimizers
+from crosscheck.references.keras import oracle as keras
+from crosscheck.references.pytorch import oracle as pytorch
 
 torch.set_num_threads(1)  # the arrays of a check are far too small for more
 

@@ -51,9 +51,9 @@ from matrix_delivery import deliver
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crosscheck.files import NotWritableError
-from crosscheck.report.findings import Facts
-from crosscheck.report.pair_files import expected_reports
+from crosscheck.core.files import NotWritableError
+from crosscheck.core.judge import Facts
+from crosscheck.report.write import expected_reports
 
 if TYPE_CHECKING:
     from detecting.alarms_found import Chunk

@@ -140,7 +140,7 @@ def trials_of(chunk: Chunk) -> Iterator[Trial]:
     """Yield the trials: every other one is on a family of inputs, and those between them on a scale."""
     from right_ways.task import SCALES, Trial  # noqa: PLC0415 - as in _tasks
 
-    from crosscheck.families import FAMILIES  # noqa: PLC0415
+    from crosscheck.core.inputs import FAMILIES  # noqa: PLC0415
 
     for number in range(chunk.first, chunk.last):
         names = list(SCALES if number % 2 else FAMILIES)
@@ -221,7 +221,7 @@ def _weight(task: Task, environment: str) -> float:
 
 
 def _dtypes() -> Sequence[str]:
-    from crosscheck.declaration import DTYPES  # noqa: PLC0415
+    from crosscheck.core.operation import DTYPES  # noqa: PLC0415
 
     return DTYPES
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from crosscheck.files import whole
-from crosscheck.report.findings import Facts
+from crosscheck.core.files import whole
+from crosscheck.core.judge import Facts
 
 
 class PageError(ValueError):

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from mnist_files import Digits
 
 import scratch
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.frameworks.keras import NAME  # before Keras itself, so that it finds its backend
-from crosscheck.freerun import Position
-from crosscheck.layout import LayerLayout, Layout, Parameter
-from crosscheck.operation import Call
-from crosscheck.rounding import Softmax
+from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.training import Position
+from crosscheck.oracles.theories import Softmax
+from crosscheck.references.keras.oracle import NAME
 from reference.copying import to_scratch
 from reference.keras import twin
 from scratch.networks import CLASSES

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scratch_training import Training
 
 import scratch
-from crosscheck.arithmetic import Arithmetic, Array
+from crosscheck.core.precision import Arithmetic, Array
 
 __all__ = ["NAME", "beside"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosscheck.arithmetic import Arithmetic
+from crosscheck.core.precision import Arithmetic
 from scratch.networks import CLASSES
 
 DTYPES = ("float32", "float64")

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if file.resolve() == RIVALS:
                 continue
             for finding in sorted(findings(file.read_text(encoding="utf-8")), key=lambda finding: finding.line):
-                sys.stdout.write(f"{file}:{finding.line}: {finding.what}; take it from crosscheck.arithmetic, or compare exactly\n")
+                sys.stdout.write(f"{file}:{finding.line}: {finding.what}; take it from crosscheck.core.precision, or compare exactly\n")
                 found += 1
     return 1 if found else 0
 

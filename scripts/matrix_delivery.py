@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from crosscheck.commands.output import terminal
-from crosscheck.report.files import write_json, write_text
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
+from crosscheck.report.write import write_json, write_text
+from crosscheck.run.cli_output import terminal
 
 
 def deliver(

@@ -19,10 +19,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from crosscheck.checking import run_checks
 from crosscheck.checks import CheckResult, Settings, checks_of
-from crosscheck.declaration import Declaration
-from crosscheck.loading import declared
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.load import declared
+from crosscheck.run.check import run_checks
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "# --- adapting ---", "# --- end ---"

@@ -26,7 +26,7 @@ from typing import Any
 from convention_answers import QUESTIONS, UNKNOWN, Measured, Probe, answer, shown
 from rich.console import Console
 
-from crosscheck.conventions import CONVENTIONS
+from crosscheck.checks.conventions import CONVENTIONS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "conventions.md"
 FRAMEWORKS = {"PyTorch": "conventions_in_torch", "JAX": "conventions_in_jax", "Keras": "conventions_in_keras", "scratch": "conventions_in_scratch"}

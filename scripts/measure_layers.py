@@ -26,11 +26,11 @@ from rich.table import Table
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.checking import run_checks
+from crosscheck.causes.divergence import Divergence
 from crosscheck.checks import Settings, checks_of
-from crosscheck.divergence import Divergence
-from crosscheck.failure import Failure
-from crosscheck.judgement import Verdict
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.judge import Verdict
+from crosscheck.run.check import run_checks
 
 ROOT = Path(__file__).resolve().parent.parent
 

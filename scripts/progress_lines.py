@@ -8,8 +8,8 @@ from typing import Any
 
 from mnist_batches import Labels
 
-from crosscheck.report.findings import fraction_in_words
-from crosscheck.training import BothOutcomes
+from crosscheck.report.words import fraction_in_words
+from crosscheck.training.listened import BothOutcomes
 
 
 @dataclass

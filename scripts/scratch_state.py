@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from checkpoints import AnyArrays, Arrays, CheckpointError, read_arrays, write_arrays
 
-from crosscheck.snapshot import Snapshot
+from crosscheck.core.training import Snapshot
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from mnist_files import Digits
 from scratch_state import evaluation, restore, snapshot
 
 import scratch
-from crosscheck.snapshot import Snapshot
+from crosscheck.core.training import Snapshot
 
 
 @dataclass

@@ -20,8 +20,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import grimp
-
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "crosscheck"
 MOST_FLOORS = 8
@@ -33,8 +31,10 @@ Graph = Mapping[str, frozenset[str]]
 
 def modules() -> Graph:
     """Return the modules below the package, and what each imports of the others."""
+    import grimp  # noqa: PLC0415 - it comes with the rules for imports, and nothing else here needs it
+
     graph = grimp.build_graph(PACKAGE, cache_dir=None)
-    names = {name for name in graph.modules if name.count(".") > 0}
+    names = {name for name in graph.modules if "." in name and name != f"{PACKAGE}.__main__"}
     return {name: frozenset(graph.find_modules_directly_imported_by(name)) & names for name in names}
 
 
@@ -136,7 +136,7 @@ def check_of_a_layer() -> tuple[int, int]:
     return len(travel.passed), travel.moves.total()
 
 
-LAYER = '''
+LAYER = """
 import numpy as np
 from torch import nn
 import crosscheck
@@ -152,7 +152,7 @@ class Linear:
         return grad_output @ self.params["weight"]
 
 pair = crosscheck.Pair(Linear(), nn.Linear(3, 4), shapes=[(5, 3)])
-'''
+"""
 
 
 def checked_step() -> tuple[int, int]:
@@ -173,6 +173,11 @@ def lines(paths: Iterable[Path]) -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
+def write(line: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{line}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the structure, and say whether it holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -182,15 +187,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rooms = packages(graph)
     found = circles(graph) + [circle for circle in circles(rooms) if len(circle) > 1]
     stands = floors(rooms)
-    print(f"{len(graph)} modules and packages, {lines((ROOT / PACKAGE).rglob('*.py')):,} lines, {len(rooms)} names at the top,")
-    print(f"{max(floors(graph).values())} floors of modules, {max(stands.values())} of packages, {len(found)} circles")
+    write(f"{len(graph)} modules and packages, {lines((ROOT / PACKAGE).rglob('*.py')):,} lines, {len(rooms)} names at the top,")
+    write(f"{max(floors(graph).values())} floors of modules, {max(stands.values())} of packages, {len(found)} circles")
     for floor in range(1, max(stands.values()) + 1):
-        print(f"{floor:3} {' '.join(sorted(name for name, own in stands.items() if own == floor))}")
+        write(f"{floor:3} {', '.join(sorted(name for name, own in stands.items() if own == floor))}")
     for circle in found:
-        print("circle:", " ".join(circle))
+        write(f"circle: {', '.join(circle)}")
     if parsed.travel:
         for name, (passed, moves) in {"crosscheck check on one layer": check_of_a_layer(), "one checked step": checked_step()}.items():
-            print(f"{name}: {passed} modules, {moves:,} moves between them")
+            write(f"{name}: {passed} modules, {moves:,} moves between them")
     return 1 if found or max(stands.values()) > MOST_FLOORS else 0
 
 

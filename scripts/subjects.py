@@ -12,16 +12,16 @@ import numpy.typing as npt
 from scratch_state import evaluation, restore, snapshot
 
 import scratch
-from crosscheck.adapters.listening import ListenedNetwork
+from crosscheck.adapters.layout import LayerLayout
+from crosscheck.adapters.network_listened import ListenedNetwork
 from crosscheck.adapters.objects import Dicts, Updating
-from crosscheck.architecture import Architecture
-from crosscheck.arithmetic import Array
-from crosscheck.freerun import MakeTraining
-from crosscheck.jury import Juror
-from crosscheck.layout import LayerLayout
-from crosscheck.snapshot import Snapshot
-from crosscheck.subject import Labels, Subject
-from crosscheck.update import SgdSettings
+from crosscheck.core.operation import Labels
+from crosscheck.core.precision import Array
+from crosscheck.core.subject import Subject
+from crosscheck.core.training import MakeTraining, Snapshot
+from crosscheck.oracles.network import Architecture
+from crosscheck.oracles.optimizers import SgdSettings
+from crosscheck.training.jury import Juror
 from reference.copying import settings_of, sources_of
 from reference.counterpart import Counterpart, translated
 from scratch.article import ArticleCNN

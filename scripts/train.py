@@ -43,8 +43,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scratch_state import load_weights, save_weights
 from scratch_training import Training
 
-from crosscheck.files import NotWritableError, expect_writable
-from crosscheck.report.files import write_json
+from crosscheck.core.files import NotWritableError, expect_writable
+from crosscheck.report.write import write_json
 from scratch.networks import NETWORKS
 
 TRAINED, DIVERGED, COULD_NOT_BE_TRAINED = 0, 1, 2

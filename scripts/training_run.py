@@ -24,12 +24,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from subjects import Twins
 
 import crosscheck
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.jury import Jury
-from crosscheck.lockstep import elements_per_step
-from crosscheck.oracle_step import Start
-from crosscheck.report.facts import RunFacts, SideTest
-from crosscheck.training import TrainingComparison
+from crosscheck.core.precision import Arithmetic
+from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.training.facts import RunFacts, SideTest
+from crosscheck.training.jury import Jury
+from crosscheck.training.listened import TrainingComparison
 
 LINE_EVERY, LINES = 100, 500
 """A line, and a look at the free runs, each hundred steps; in a long run fewer, so that there are no more than so many of them."""

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 Tell = Callable[[str], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 
 def carried_out(task: str) -> Facts:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from findings import Declared
 
 import scratch
-from crosscheck.families import FAMILIES, Family, labels
-from crosscheck.judgement import Verdict
+from crosscheck.core.inputs import FAMILIES, Family, labels
+from crosscheck.core.judge import Verdict
 from scratch.layer import Array
 
 CLASSES = 10

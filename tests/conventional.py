@@ -14,13 +14,13 @@ import numpy as np
 from torch import nn
 
 from crosscheck.adapters.functions import Functions, LossFunction
+from crosscheck.adapters.layout import Layout
+from crosscheck.adapters.match_params import parse
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.layout import Layout
-from crosscheck.mapping import parse
-from crosscheck.operation import Call
-from crosscheck.pair import Pair
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.pairs.pair import Pair
+from crosscheck.references.pytorch.oracle import oracle
 
 Factors = Mapping[str, float]
 """What quantities are multiplied by, by the subject's names: the fault."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from crosscheck.judgement import Judgement, Verdict
+from crosscheck.core.judge import Judgement, Verdict
 
 FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "keras": "Keras"}
 """The references of both tables; JAX's optimizers are optax's."""

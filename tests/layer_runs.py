@@ -18,17 +18,17 @@ from findings import Declared, Finding, declared_for
 import reference.jax
 import reference.keras
 import reference.pytorch
-from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.layout import LayerLayout
 from crosscheck.adapters.objects import Dicts
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.divergence import Divergence, examined
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.isolated import LayerCheck, check_layer
-from crosscheck.judgement import Judgement
-from crosscheck.layout import LayerLayout
-from crosscheck.operation import Call, Oracle
-from crosscheck.subject import SubjectLayer
+from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.core.check_layer import LayerCheck, check_layer
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement
+from crosscheck.core.operation import Call, Oracle
+from crosscheck.core.precision import Arithmetic
+from crosscheck.core.subject import SubjectLayer
+from crosscheck.references.pytorch.oracle import oracle
 
 DTYPES = ("float64", "float32")
 

@@ -12,10 +12,10 @@ from torch import nn
 
 from crosscheck.adapters.network import Network, Part
 from crosscheck.adapters.objects import Attributes
-from crosscheck.adapters.whole_step import WholeStep
-from crosscheck.checking import run_check
+from crosscheck.adapters.train_step_opaque import WholeStep
 from crosscheck.checks import CheckResult, Settings, checks_of
-from crosscheck.model_pair import ModelPair
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.run.check import run_check
 
 LR = 0.05
 IMAGES = "n h w c -> n c h w"

@@ -15,8 +15,8 @@ from subjects import Twins, layered
 from training_run import Plan, compared
 
 import scratch
-from crosscheck.arithmetic import Array
-from crosscheck.training import TrainingComparison
+from crosscheck.core.precision import Array
+from crosscheck.training.listened import TrainingComparison
 from reference.copying import settings_of
 from scratch.initialisers import he_normal
 from scratch.networks import tutorial

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call
-from crosscheck.rounding import Multilinear
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.oracles.theories import Multilinear
 
 
 @dataclass(frozen=True)

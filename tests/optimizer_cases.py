@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import scratch
-from crosscheck.optimizer_pair import GRADIENTS
+from crosscheck.pairs.optimizer_pair import GRADIENTS
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,16 @@ import reference.jax_optimizers
 import reference.keras_optimizers
 import reference.pytorch
 import scratch
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.causes.updates import explained
-from crosscheck.divergence import Divergence
-from crosscheck.frameworks.pytorch_optimizers import TorchOptimizer
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.optimizer_pair import GRADIENTS
-from crosscheck.subject import source
-from crosscheck.trace import Place
-from crosscheck.trajectory import Expected, Step, expected_of, multiple, value_of
-from crosscheck.update.rules import COUNTERS
+from crosscheck.causes.divergence import Divergence
+from crosscheck.causes.optimizers import explained
+from crosscheck.core.guard import source
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers.rules import COUNTERS
+from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, multiple, value_of
+from crosscheck.pairs.optimizer_pair import GRADIENTS
+from crosscheck.references.pytorch.optimizers import TorchOptimizer
 from reference.copying import settings_of
 from reference.optimizers import COUNTER, PARAM, OptimizerTwin
 

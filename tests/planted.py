@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crosscheck.arithmetic import Array, Bound
-from crosscheck.causes.ties import pooled_gradient
-from crosscheck.operation import Call, Oracle
+from crosscheck.causes.tie_rules import pooled_gradient
+from crosscheck.core.operation import Call, Oracle
+from crosscheck.core.precision import Array, Bound
 
 Result = dict[str, Array]
 Change = Callable[[Result, Call, Oracle], Mapping[str, Array | None]]

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 import scratch
-from crosscheck.frameworks.pytorch import array, oracle, tensor
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
+from crosscheck.references.pytorch.oracle import array, oracle, tensor
 from reference.pytorch import twin
 from scratch.layer import Array
 

@@ -14,9 +14,9 @@ from right_ways.layers import dense
 from right_ways.remembering import Remembering
 from right_ways.task import INPUTS, LayerTask, Results
 
-from crosscheck.judgement import Judgement, Kind, Verdict
-from crosscheck.operation import Call
-from crosscheck.trace import Place
+from crosscheck.core.judge import Judgement, Kind, Verdict
+from crosscheck.core.operation import Call
+from crosscheck.core.trace import Place
 
 
 def off_by_little(call: Call) -> Results:

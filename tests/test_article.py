@@ -11,10 +11,10 @@ from networks import trained
 from subjects import Choice, chosen
 from training_run import Plan
 
-from crosscheck.arithmetic import Bound
-from crosscheck.judgement import Kind, Verdict
-from crosscheck.operation import Call
-from crosscheck.training import TrainingComparison
+from crosscheck.core.judge import Kind, Verdict
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Bound
+from crosscheck.training.listened import TrainingComparison
 
 pytestmark = pytest.mark.xdist_group("article")  # one process with --dist loadgroup, which trains once
 

@@ -60,7 +60,7 @@ def test_augmented_images_are_images(dtype: str) -> None:
 @pytest.mark.whole("each trains anew; with both references one is included", everyday=["torch,jax"])
 @pytest.mark.parametrize("references", ["torch", "torch,jax"])
 def test_all_sides_see_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, references: str) -> None:
-    monkeypatch.setattr(pages, "write_html", lambda path, facts: None)
+    monkeypatch.setattr(pages, "render", lambda facts: "")
     assert compare_training.main([*SMALL, "--steps", "6", "--perturbed", "2", "--reference", references, "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert (report["settings"]["augment"], report["steps_checked"]) == (True, 6)

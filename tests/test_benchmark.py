@@ -33,7 +33,7 @@ from generated_text import PageError, between
 from mnist_batches import Labels
 
 import scratch
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 from scratch.layer import Array
 from scratch.networks import NETWORKS
 

@@ -20,8 +20,8 @@ from keras_findings import Beside, Compared, Levels
 from mnist_batches import Schedule, batches, generators, scaled, take
 from mnist_files import SHIPPED, Digits, load
 
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.layout import LayerLayout, Layout, Parameter
+from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
+from crosscheck.core.precision import Arithmetic
 
 pytestmark = pytest.mark.xdist_group("beside-keras")  # one process with --dist loadgroup, which trains once
 
@@ -228,7 +228,7 @@ def test_misspelt(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) 
 
 
 def test_without_keras(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("keras", "keras_comparison", "keras_cnn", "crosscheck.frameworks.keras"):
+    for name in ("keras", "keras_comparison", "keras_cnn", "crosscheck.references.keras.oracle"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "keras", None)
     assert beside_keras.main(SMALL) == 2

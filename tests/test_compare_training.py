@@ -33,7 +33,7 @@ import pytest
 from compare_training import main
 from training_run import Plan
 
-from crosscheck.frameworks.pytorch_training import TorchTraining
+from crosscheck.references.pytorch.training import TorchTraining
 from crosscheck.report import html as pages
 
 pytestmark = pytest.mark.xdist_group("compare-training")  # one process with --dist loadgroup, which does each tiny run once
@@ -108,7 +108,7 @@ def run(arguments: Sequence[str], folder: Path, drawn: bool = False) -> Run:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(text), contextlib.redirect_stderr(errors):
         patch.setenv("COLUMNS", "500")
         if not drawn:
-            patch.setattr(pages, "write_html", lambda path, facts: None)
+            patch.setattr(pages, "render", lambda facts: "")
         status = main([*arguments, *TINY, "--out", str(folder)])
     return Run(status, text.getvalue(), errors.getvalue(), folder)
 

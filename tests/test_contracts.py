@@ -14,11 +14,11 @@ from cases import CASES
 from layer_runs import DTYPES, Run, call_of, made, subject_of, twin_of
 
 import scratch
-from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
 from crosscheck.checks.bench import Bench, DoesNotApplyError
 from crosscheck.checks.contracts import CONTRACTS
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
 from scratch.normalisation import BatchNorm
 
 BATCH, SMALLER = 3, 2

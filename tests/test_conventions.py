@@ -15,7 +15,7 @@ import pytest
 from convention_answers import QUESTIONS, UNKNOWN, Distribution, Measured, Probe, moments
 from measure_conventions import FRAMEWORKS, PAGE, find, main, page, probes_of, rows
 
-from crosscheck.conventions import CONVENTIONS, OF_CAUSES
+from crosscheck.checks.conventions import CONVENTIONS, OF_CAUSES
 
 ANSWERS = [(convention, name) for convention, question in QUESTIONS.items() for name in question.answers]
 FIRST, LAST = (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)

@@ -18,9 +18,9 @@ from coverage_rows import quantities, table
 from findings import Declared, Finding
 
 import scratch
-from crosscheck.families import FAMILIES
-from crosscheck.judgement import Judgement, Kind, Verdict
-from crosscheck.trace import Place
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement, Kind, Verdict
+from crosscheck.core.trace import Place
 
 COLUMNS = [("torch", "float64"), ("jax", "float64")]
 TABLES = (layer_runs.twin_of, layer_runs.judgements_of, optimizer_runs.twin_of, optimizer_runs.judgements_of)

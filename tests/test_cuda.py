@@ -12,10 +12,10 @@ import torch
 from compare_training import main
 from layer_runs import Run, call_of, elements, made, subject_of
 
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.isolated import check_layer
-from crosscheck.judgement import Verdict
+from crosscheck.core.check_layer import check_layer
+from crosscheck.core.judge import Verdict
+from crosscheck.core.precision import Arithmetic
+from crosscheck.references.pytorch.oracle import oracle
 from crosscheck.report import html as pages
 from reference.pytorch import twin
 
@@ -59,7 +59,7 @@ def test_layer(case: str, dtype: str, family: str) -> None:
 )
 def test_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, framework: str, network: str, dtype: str) -> None:
     """Every link of every step holds, end to end and beside references that train on the GPU."""
-    monkeypatch.setattr(pages, "write_html", lambda path, facts: None)
+    monkeypatch.setattr(pages, "render", lambda facts: "")
     small = ["--steps", "5", "--batch-size", "8", "--train-size", "40", "--test-size", "20", "--perturbed", "2"]
     status = main(["--device", "cuda", "--reference", framework, "--network", network, "--dtype", dtype, *small, "--out", str(tmp_path)])
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

@@ -33,13 +33,12 @@ from generated_text import PageError, between
 from textbook.convolution import Conv2d
 
 from crosscheck.adapters.optimizers import UpdateFunction
-from crosscheck.arithmetic import Array
-from crosscheck.checking import check_pair
 from crosscheck.checks import Settings
-from crosscheck.declaration import Declaration
-from crosscheck.judgement import Verdict
-from crosscheck.optimizer_pair import OptimizerPair
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts, Verdict
+from crosscheck.core.precision import Array
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.run.check import check_pair
 
 BIAS = "convolution-bias-gradient-averaged"
 WARNED = "holdout-product-with-mask"

@@ -14,7 +14,7 @@ from right_ways.modules.table import REFUSED, ROWS
 from right_ways.task import LayerTask, Trial
 from right_ways.tasks import on_images, tasks
 
-from crosscheck.judgement import Verdict
+from crosscheck.core.judge import Verdict
 
 NAMES = [task.name for task in (*LAYERS, *own.tasks())] + [f"network {name}" for name in networks.ROWS]
 SMALL = {"TransformerEncoder", "TransformerDecoder", "RMSNorm", "CrossEntropyLoss, of sequences", "FractionalMaxPool2d", "FractionalMaxPool3d"}

@@ -16,12 +16,12 @@ from torch import nn
 from training_run import Plan, compared
 
 import scratch
-from crosscheck.frameworks.pytorch import TorchOracle
-from crosscheck.frameworks.pytorch_training import TorchNetwork
-from crosscheck.judgement import Verdict
-from crosscheck.jury import SUBJECT, Juror
-from crosscheck.report.facts import disagreement
-from crosscheck.training import TrainingComparison
+from crosscheck.core.judge import Verdict
+from crosscheck.references.pytorch.oracle import TorchOracle
+from crosscheck.references.pytorch.training import TorchNetwork
+from crosscheck.training.facts import disagreement
+from crosscheck.training.jury import SUBJECT, Juror
+from crosscheck.training.listened import TrainingComparison
 from reference.pytorch import network
 from scratch.networks import tutorial
 from scratch.pooling import TieRule

@@ -9,8 +9,9 @@ from findings import FRAMEWORKS
 from layer_runs import REFERENCES, RUNS, Run, divergence, finding, made, named, quantities_of, scratch_check
 
 import scratch
-from crosscheck.judgement import Verdict
-from crosscheck.report.message import message
+from crosscheck.causes.divergence import divergence_facts
+from crosscheck.core.judge import Verdict
+from crosscheck.report.words import divergence_message
 
 
 def in_one_process(run: Run) -> pytest.MarkDecorator:
@@ -32,7 +33,7 @@ def test_layer(run: Run, quantities: tuple[str, ...], request: pytest.FixtureReq
     wrong = [found for found in (finding(run, quantity) for quantity in quantities) if found.wrong]
     if wrong:
         diagnosed = divergence(scratch_check(run), named(run)[wrong[0].quantity])
-        pytest.fail(f"{wrong[0].wrong}\n{message(diagnosed, f'pytest {request.node.nodeid!r}')}", pytrace=False)
+        pytest.fail(f"{wrong[0].wrong}\n{divergence_message(divergence_facts(diagnosed, f'pytest {request.node.nodeid!r}'))}", pytrace=False)
 
 
 @pytest.mark.parametrize("name", [name for name in scratch.__all__ if name != "Layer" and hasattr(getattr(scratch, name), "backward")])

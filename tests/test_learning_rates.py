@@ -21,11 +21,11 @@ from training_run import Plan, compared
 
 import reference.jax
 import scratch
-from crosscheck.frameworks.jax_training import JaxTraining
-from crosscheck.frameworks.pytorch_training import TorchTraining
-from crosscheck.judgement import Kind, Verdict
+from crosscheck.core.judge import Kind, Verdict
+from crosscheck.references.jax.training import JaxTraining
+from crosscheck.references.pytorch.training import TorchTraining
 from crosscheck.report import html as pages
-from crosscheck.training import TrainingComparison
+from crosscheck.training.listened import TrainingComparison
 from reference.copying import settings_of
 
 STEPS = 9
@@ -161,7 +161,7 @@ def test_jax_compiles_once_for_all_rates() -> None:
 )
 def test_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, subject: tuple[str, ...]) -> None:
     """The fault of the tutorial's code reaches nothing but the convolution, which is frozen here."""
-    monkeypatch.setattr(pages, "write_html", lambda path, facts: None)
+    monkeypatch.setattr(pages, "render", lambda facts: "")
     assert compare_training.main([*SMALL, *subject, "--schedule", "step", "--steps", "6", "--perturbed", "2", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["settings"]["schedule"] == "step"

@@ -18,9 +18,9 @@ from textbook.curves import CELU, Hardsigmoid
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.checking import PairResult, check_pair
 from crosscheck.checks import Settings
-from crosscheck.judgement import Verdict
+from crosscheck.core.judge import Verdict
+from crosscheck.run.check import PairResult, check_pair
 
 EXPORTED = [name for name in dir(nn) if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pytest
 from networks import NETWORKS, comparison_of, quantities_of
 
-from crosscheck.divergence import Divergence
-from crosscheck.judgement import Kind, Verdict
-from crosscheck.record import Series
-from crosscheck.report.message import message
-from crosscheck.training import TrainingComparison
+from crosscheck.causes.divergence import Divergence, divergence_facts
+from crosscheck.core.judge import Kind, Verdict
+from crosscheck.report.words import divergence_message
+from crosscheck.training.listened import TrainingComparison
+from crosscheck.training.record import Series
 
 DTYPES = ("float64", "float32")
 RUNS = [(network, dtype) for network in NETWORKS for dtype in DTYPES]
@@ -52,7 +52,7 @@ def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: 
     comparison = comparison_of(network, dtype)
     found = first_mismatch(comparison, layer, quantity)
     if found is not None:
-        pytest.fail(message(found, f'pytest "{request.node.nodeid}"'), pytrace=False)
+        pytest.fail(divergence_message(divergence_facts(found, f'pytest "{request.node.nodeid}"')), pytrace=False)
     matches = {kind: series.counts[Verdict.MATCH] for (kind, *place), series in comparison.record.series.items() if place == [layer, quantity]}
     matches.pop(Kind.WHOLE, None)
     # What the step before left can be compared from the second step on.
@@ -68,7 +68,7 @@ def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     """Wherever a whole step was worked out, its end is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
     comparison = comparison_of(network, dtype)
     assert comparison.steps_checked == NETWORKS[network].steps
-    assert not comparison.unexplained, message(comparison.first, "pytest tests/test_networks.py") if comparison.first else ""
+    assert not comparison.unexplained, str(comparison.first)
     assert all(decision.admissible for decision in comparison.decisions.values()) or comparison.broken
 
 

@@ -9,13 +9,13 @@ from torch import nn
 
 import scratch
 from crosscheck import Pair, Verdict, parametrize_with_checks
-from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.isolated import check_layer, quantities
-from crosscheck.operation import Call
-from crosscheck.parametrize import PairCheck
+from crosscheck.core.check_layer import check_layer, quantities
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic
+from crosscheck.references.pytorch.oracle import oracle
+from crosscheck.run.pytest_parametrize import PairCheck
 from reference.pytorch import twin
 from scratch.normalisation import RunningVariance
 

@@ -27,11 +27,10 @@ from detecting.rivals import DATABASE, OPERATION_RULES
 from generated_text import PageError, between
 from torch import nn
 
-from crosscheck import families
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.judgement import Verdict
-from crosscheck.operation import Call
-from crosscheck.report.findings import Facts
+from crosscheck.core import inputs
+from crosscheck.core.judge import Facts, Verdict
+from crosscheck.core.operation import Call
+from crosscheck.references.pytorch.oracle import oracle
 
 RUN: Facts = {"seed": 0, "quick": True, "pattern": "", "versions": {"torch": "2"}, "code": "0"}
 
@@ -97,7 +96,7 @@ def test_right_operations(found: dict[str, Facts]) -> None:
 
 
 def test_every_family_is_tried_or_has_a_reason() -> None:
-    assert {*FAMILIES, *LEFT_OUT} == set(families.FAMILIES)
+    assert {*FAMILIES, *LEFT_OUT} == set(inputs.FAMILIES)
 
 
 def test_planted_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,18 +12,19 @@ from optimizer_runs import DTYPES, REFERENCES, RUNS, SHAPES, Run, compared, dive
 
 import scratch
 from crosscheck.adapters.optimizers import Holding
-from crosscheck.arithmetic import Arithmetic
+from crosscheck.causes.divergence import Divergence, divergence_facts
 from crosscheck.checks import Settings
-from crosscheck.checks.updates import CONTRACTS, update_contract_check
-from crosscheck.divergence import Divergence
-from crosscheck.families import FAMILIES
-from crosscheck.judgement import Judgement, Verdict
-from crosscheck.optimizer_pair import OptimizerPair
-from crosscheck.report.message import message
-from crosscheck.subject import source
-from crosscheck.trace import Place
-from crosscheck.update import UpdatedParameter, judge_update, update_of
-from crosscheck.update.rules import COUNTERS
+from crosscheck.checks.optimizers import CONTRACTS, update_contract_check
+from crosscheck.core.guard import source
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.precision import Arithmetic
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers import UpdatedParameter, judge_update, update_of
+from crosscheck.oracles.optimizers.rules import COUNTERS
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.report.words import divergence_message
 from reference.copying import settings_of
 from reference.optimizers import PARAM
 from reference.pytorch import optimizer_twin
@@ -47,7 +48,7 @@ def test_optimizer(run: Run, quantity: str) -> None:
     found = finding(run, quantity)
     if found.wrong:
         command = f'pytest "tests/test_optimizers.py::test_optimizer[{found.run}]"'
-        pytest.fail(f"{found.wrong}\n{message(divergence(run, quantity), command)}", pytrace=False)
+        pytest.fail(f"{found.wrong}\n{divergence_message(divergence_facts(divergence(run, quantity), command))}", pytrace=False)
 
 
 @functools.cache
@@ -83,7 +84,8 @@ def test_single_steps(case: str, gradients: str, dtype: str, seed: int, request:
     assert kept == set(quantities_of(case))
     wrong = next((judgement for judgement in judgements if judgement.verdict is not Verdict.MATCH), None)
     if wrong is not None:
-        pytest.fail(message(Divergence(wrong, None, source(OPTIMIZERS[case].kind.step)), f'pytest "{request.node.nodeid}"'), pytrace=False)
+        found = divergence_facts(Divergence(wrong, None, source(OPTIMIZERS[case].kind.step)), f'pytest "{request.node.nodeid}"')
+        pytest.fail(divergence_message(found), pytrace=False)
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
@@ -91,7 +93,7 @@ def test_single_steps(case: str, gradients: str, dtype: str, seed: int, request:
 def test_contract(case: str, contract: str) -> None:
     """What no optimizer must do to parameters, gradients and other optimizers."""
     pair = OptimizerPair(Holding(functools.partial(made, case)), optimizer_twin(made(case, {})), name=case)
-    result = update_contract_check(contract).run(pair.prepared, Settings())
+    result = update_contract_check(contract).run(prepare(pair), Settings())
     assert (result.verdict, result.reason) == (Verdict.MATCH, "")
 
 

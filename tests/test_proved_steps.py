@@ -12,11 +12,11 @@ from subjects import Twins, layered
 from training_run import Plan, compared
 
 import scratch
-from crosscheck.adapters.adapted import NO_GRAD_INPUT
-from crosscheck.judgement import Kind, Verdict
-from crosscheck.report.findings import ways_in_words
-from crosscheck.trace import Trace
-from crosscheck.training import TrainingComparison
+from crosscheck.adapters.adapted_layer import NO_GRAD_INPUT
+from crosscheck.core.judge import Kind, Verdict
+from crosscheck.core.trace import Trace
+from crosscheck.report.words import ways_in_words
+from crosscheck.training.listened import TrainingComparison
 from scratch.networks import tutorial
 
 STEPS = 10

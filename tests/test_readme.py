@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crosscheck.command import main
-from crosscheck.families import FAMILIES
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.run.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## Your own code") : README.index("## How to read a verdict")]

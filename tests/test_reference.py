@@ -10,7 +10,7 @@ import torch
 from networks import NETWORKS
 
 import scratch
-from crosscheck.frameworks.pytorch_training import TorchTraining
+from crosscheck.references.pytorch.training import TorchTraining
 from reference.pytorch import from_scratch, optimizer_twin, to_scratch, twin
 from scratch import article
 

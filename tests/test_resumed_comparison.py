@@ -17,7 +17,7 @@ import pytest
 from checkpoints import KEY, AnyArrays, read_arrays, write_arrays
 
 from crosscheck.report import html as pages
-from crosscheck.training import TrainingComparison
+from crosscheck.training.listened import TrainingComparison
 
 pytestmark = pytest.mark.xdist_group("resumed-comparison")  # one process with --dist loadgroup, in which each undisturbed run is done once
 
@@ -38,7 +38,7 @@ def compared(folder: Path, arguments: Sequence[str]) -> int:
     """Call the command in a folder, without the page, which takes most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(pages, "write_html", lambda path, facts: None)
+        patch.setattr(pages, "render", lambda facts: "")
         return compare_training.main([*arguments, *ALWAYS])
 
 

@@ -11,7 +11,7 @@ from checkpoints import AnyArrays, Arrays, CheckpointError, Facts
 from scratch_state import evaluation, restore, snapshot, weights
 
 import scratch
-from crosscheck.snapshot import Snapshot
+from crosscheck.core.training import Snapshot
 from scratch.layer import Array, Layer
 
 

@@ -7,9 +7,9 @@ import warnings
 import pytest
 from faults import FAULTS
 
-from crosscheck.checking import check_pair
 from crosscheck.checks import Settings
-from crosscheck.judgement import Verdict
+from crosscheck.core.judge import Verdict
+from crosscheck.run.check import check_pair
 
 SINGLE = [name for name in FAULTS if name.startswith("single-")]
 FEW = ("single-softmax-unshifted", "single-layer-one-pass", "single-products-added-up-in-half")

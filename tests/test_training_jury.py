@@ -14,12 +14,12 @@ import reference.jax
 import reference.keras
 import reference.pytorch
 import scratch
-from crosscheck.frameworks.jax_training import JaxNetwork, layers_of
-from crosscheck.frameworks.keras_training import KerasNetwork
-from crosscheck.frameworks.pytorch_training import TorchNetwork
-from crosscheck.freerun import Position, Training
-from crosscheck.trace import Trace
-from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import Position, Training
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.references.jax.training import JaxNetwork, layers_of
+from crosscheck.references.keras.training import KerasNetwork
+from crosscheck.references.pytorch.training import TorchNetwork
 from reference import copying
 
 STEPS = 3

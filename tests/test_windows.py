@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import scratch
-from crosscheck.families import arranged
-from crosscheck.frameworks.pytorch_same import SameConv2d
+from crosscheck.core.inputs import arranged
+from crosscheck.references.pytorch.modules import SameConv2d
 from scratch import columns, pooling
 from scratch.windows import Window
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck.adapters.convention import Convention
 from crosscheck.adapters.functions import Functions, LossFunction
-from crosscheck.pair import Pair
+from crosscheck.pairs.pair import Pair
 
 Array = Any
 

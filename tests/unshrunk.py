@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import crosscheck
 from crosscheck import PairResult, Settings
-from crosscheck.declaration import Declaration
+from crosscheck.pairs.declaration import Declaration
 
 
 def check(pair: Declaration, settings: Settings | None = None, only: Callable[[str], bool] | None = None) -> PairResult:

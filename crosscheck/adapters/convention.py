@@ -1,7 +1,7 @@
 """What is common to all conventions: how a layer of somebody else's is made, given its parameters and called.
 
 An adapter describes a convention and makes instances of the subject. An instance is called the way its own program calls it: forward, then backward,
-with arrays in its own layout. :class:`~crosscheck.adapters.adapted.AdaptedLayer` turns any of them into one pure function.
+with arrays in its own layout. :class:`~crosscheck.adapters.adapted_layer.AdaptedLayer` turns any of them into one pure function.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from crosscheck.arithmetic import Array, Bound
-from crosscheck.containment import SubjectError, contained
-from crosscheck.operation import Arrays, Constants
-
-Shape = tuple[int, ...]
+from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.operation import Arrays, Constants, Shape
+from crosscheck.core.precision import Array, Bound
 
 
 class ConventionError(ValueError):

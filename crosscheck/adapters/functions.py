@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, scaled
-from crosscheck.arithmetic import Array, Bound
-from crosscheck.containment import SubjectError
-from crosscheck.operation import Arrays, Constants
-from crosscheck.subject import source
+from crosscheck.adapters.convention import ConventionError, Instance, copied, scaled
+from crosscheck.core.guard import SubjectError, source
+from crosscheck.core.operation import Arrays, Constants, Shape
+from crosscheck.core.precision import Array, Bound
 
 
 @dataclass(frozen=True)

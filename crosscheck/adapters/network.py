@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import ConventionError, Shape
-from crosscheck.adapters.listening import LayerObject, ListenedNetwork
+from crosscheck.adapters.convention import ConventionError
+from crosscheck.adapters.layout import LayerLayout, Layout
+from crosscheck.adapters.match_params import MappingError, mapped
+from crosscheck.adapters.network_listened import LayerObject, ListenedNetwork
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
 from crosscheck.adapters.recognise import recognise
-from crosscheck.arithmetic import Array
-from crosscheck.layout import LayerLayout, Layout
-from crosscheck.mapping import MappingError, mapped
+from crosscheck.core.operation import Shape
+from crosscheck.core.precision import Array
 
 
 @dataclass(frozen=True)

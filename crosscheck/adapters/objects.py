@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import ConventionError, Instance, Shape, copied, expect_instance, method
-from crosscheck.adapters.methods import MethodsInstance, ObjectConvention, arguments, array_attributes, fits, names_of, no_such_array
-from crosscheck.arithmetic import Array, Bound
-from crosscheck.containment import SubjectError
+from crosscheck.adapters.convention import ConventionError, Instance, copied, expect_instance, method
+from crosscheck.adapters.objects_base import MethodsInstance, ObjectConvention, arguments, array_attributes, fits, names_of, no_such_array
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.operation import Shape
+from crosscheck.core.precision import Array, Bound
 
 READING_RATE = 2.0**40
 """The learning rate that gradients are read off an update with.

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from crosscheck.adapters.convention import copied, method
-from crosscheck.arithmetic import Array
-from crosscheck.containment import SubjectError
-from crosscheck.subject import source
+from crosscheck.core.guard import SubjectError, source
+from crosscheck.core.precision import Array
 
 
 class Stepper(Protocol):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import Convention, ConventionError, expect_instance
-from crosscheck.adapters.methods import array_attributes
+from crosscheck.adapters.match_buffers import same_statistic
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
-from crosscheck.keeping import same_statistic
-from crosscheck.references import framework_of
+from crosscheck.adapters.objects_base import array_attributes
+from crosscheck.references.resolve import framework_of
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
 

@@ -12,10 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.causes.candidate import Candidate, Hypothesis
-from crosscheck.causes.evidence import Cause, Evidence, Explanation
+from crosscheck.causes.evidence import Cause, Evidence, Explanation, two_at_once
 from crosscheck.causes.hypotheses import HYPOTHESES, ON_TOP, TOGETHER
-from crosscheck.causes.several import two_at_once
-from crosscheck.failure import Failure
+from crosscheck.core.check_layer import Failure
 
 __all__ = ["HYPOTHESES", "Candidate", "Cause", "Hypothesis", "diagnose"]
 

@@ -13,12 +13,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import ELEMENTARY, Array, Bound
 from crosscheck.causes.candidate import Candidate
 from crosscheck.causes.evidence import Evidence
-from crosscheck.causes.grids import digits_cut_off
-from crosscheck.failure import Failure
-from crosscheck.isolated import check_layer
+from crosscheck.causes.precision import digits_cut_off
+from crosscheck.core.check_layer import Failure, check_layer
+from crosscheck.core.precision import ELEMENTARY, Array, Bound
 
 NAME = "cancellation"
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosscheck.arithmetic import Array, Bound
-from crosscheck.failure import Failure
-from crosscheck.isolated import with_reading
-from crosscheck.operation import Call, Oracle
-from crosscheck.tracked import Tracked
+from crosscheck.core.check_layer import Failure, with_reading
+from crosscheck.core.operation import Call, Oracle
+from crosscheck.core.precision import Array, Bound
+from crosscheck.oracles.running_error import Tracked
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes.candidate import Candidate, Hypothesis
-from crosscheck.failure import Failure
-from crosscheck.operation import Rounding
-from crosscheck.rounding import Keeping, Scaling
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.operation import Rounding
+from crosscheck.core.precision import Array, Bound
+from crosscheck.oracles.theories import Keeping, Scaling
 
 _ROUNDINGS = 4.0
 """Of a product with a quotient of the code's own numbers, each of which is rounded itself."""

@@ -6,13 +6,13 @@ place in this list.
 
 from __future__ import annotations
 
-from crosscheck.causes import dropout, normalisation
+from crosscheck.causes import dropout
+from crosscheck.causes import normalization as normalisation
+from crosscheck.causes.activations import derivative_at_the_wrong_value, derivative_left_out
 from crosscheck.causes.cancellation import digits_cancel, nothing_left
 from crosscheck.causes.candidate import Hypothesis
-from crosscheck.causes.derivatives import derivative_at_the_wrong_value, derivative_left_out
-from crosscheck.causes.grids import digits_cut_off
 from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, labels_smoothed, onehot_left_out, softmax_twice, wrong_axis
-from crosscheck.causes.moved import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
+from crosscheck.causes.misplaced import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
 from crosscheck.causes.parameters import (
     bias_along_another_axis,
     bias_left_out,
@@ -21,10 +21,9 @@ from crosscheck.causes.parameters import (
     updated_weight,
     weight_transposed,
 )
-from crosscheck.causes.penalty import weight_decay
-from crosscheck.causes.precision import inputs_rounded, lower_precision
-from crosscheck.causes.scale import constant_factor, not_computed
-from crosscheck.causes.ties import tie_rule
+from crosscheck.causes.precision import digits_cut_off, inputs_rounded, lower_precision
+from crosscheck.causes.scale import constant_factor, not_computed, weight_decay
+from crosscheck.causes.tie_rules import tie_rule
 from crosscheck.causes.windows import image_misplaced, overwritten, padded_with_zero, padding_counted, windows_misplaced
 
 TOGETHER: tuple[Hypothesis, ...] = (

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Bound
 from crosscheck.causes.candidate import Candidate, formula, recomputed
-from crosscheck.causes.penalty import chosen_by_people, multiple_of
-from crosscheck.failure import Failure
-from crosscheck.operation import Call
-from crosscheck.tracked import Operand, Tracked
+from crosscheck.causes.scale import chosen_by_people, multiple_of
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Bound
+from crosscheck.oracles.running_error import Operand, Tracked
 
 _CONSTANTS = (*(10.0**-power for power in range(15, 2, -1)), float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps))
 """What people add to a probability so that its logarithm is finite."""

@@ -8,11 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes.candidate import Candidate, formula, moved, recomputed
-from crosscheck.failure import Failure
-from crosscheck.operation import Call
-from crosscheck.tracked import Tracked
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound
+from crosscheck.oracles.running_error import Tracked
 
 
 def with_param(call: Call, name: str, value: Array) -> Call:

@@ -12,18 +12,19 @@ from typing import Any
 
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import CONTRACTS, OF_DROPOUTS, contract_check
-from crosscheck.checks.differences import difference_check
-from crosscheck.checks.model_contracts import MODEL_CONTRACTS, model_contract_check
+from crosscheck.checks.gradients import difference_check
 from crosscheck.checks.models import freerun_check, lockstep_check
-from crosscheck.checks.updates import CONTRACTS as UPDATE_CONTRACTS
-from crosscheck.checks.updates import update_check, update_contract_check
+from crosscheck.checks.models_contracts import MODEL_CONTRACTS, model_contract_check
+from crosscheck.checks.optimizers import CONTRACTS as UPDATE_CONTRACTS
+from crosscheck.checks.optimizers import update_check, update_contract_check
 from crosscheck.checks.values import evaluation_check, value_check
-from crosscheck.declaration import DTYPES, Declaration
-from crosscheck.families import EVALUATED, FAMILIES
-from crosscheck.model_pair import ModelPair
-from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair
-from crosscheck.pair import Pair
-from crosscheck.references import in_training
+from crosscheck.core.inputs import EVALUATED, FAMILIES
+from crosscheck.core.operation import DTYPES
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
+from crosscheck.pairs.pair import Pair
+from crosscheck.references.resolve import in_training
 
 __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.adapted import AdaptedLayer
-from crosscheck.adapters.convention import Instance, Shape
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.checks.repeating import Repeating
-from crosscheck.containment import as_array, contained
-from crosscheck.families import FAMILIES
-from crosscheck.isolated import context_of, judge_one
-from crosscheck.judgement import Kind, Verdict, judge
-from crosscheck.operation import Call, Oracle, RefusedError
-from crosscheck.prepared import Prepared
-from crosscheck.trace import Place
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.convention import Instance
+from crosscheck.core.check_layer import context_of, judge_one
+from crosscheck.core.guard import as_array, contained
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Kind, Verdict, judge
+from crosscheck.core.operation import Call, Oracle, RefusedError, Shape
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.trace import Place
+from crosscheck.pairs.prepare_layer import Prepared
 
 Results = dict[str, Array]
 
@@ -259,3 +260,45 @@ def _first(call: Call, samples: int) -> Call:
         grad_output = np.array(grad_output[:samples])
     constants = {name: value[:samples] for name, value in call.constants.items()}
     return replace(call, x=np.array(call.x[:samples]), grad_output=grad_output, constants=constants)
+
+
+_SEED = 0
+
+
+class Repeating:
+    """The generators of one instance of a layer, brought back to where they were.
+
+    Known are the layer's own, which it holds as attributes, and those that NumPy and Python keep for everybody.
+
+    Parameters
+    ----------
+    instance : object
+        As a convention makes it.
+    """
+
+    def __init__(self, instance: Any) -> None:
+        held = getattr(getattr(instance, "layer", instance), "__dict__", {})
+        self._own = [value for value in held.values() if isinstance(value, np.random.Generator | np.random.RandomState | random.Random)]
+        self._states = [copy.deepcopy(_state(generator)) for generator in self._own]
+
+    def again(self) -> None:
+        """Bring every generator back."""
+        np.random.seed(_SEED)  # noqa: NPY002 - the one that a layer may draw from
+        random.seed(_SEED)
+        for generator, state in zip(self._own, self._states, strict=True):
+            _set(generator, copy.deepcopy(state))
+
+
+def _state(generator: Any) -> Any:
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
+
+
+def _set(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    else:
+        generator.set_state(state)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crosscheck.divergence import Divergence, examined
-from crosscheck.failure import Failure
-from crosscheck.judgement import Judgement, Verdict
-from crosscheck.operation import Call
-
-if TYPE_CHECKING:
-    from crosscheck.reproduction import Reproduction
+from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.judge import CONTRACT, Judgement, Verdict
+from crosscheck.core.operation import Call
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,22 @@ class Given:
     quantity: str
     dtype: str
     evaluation: bool = False
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A small case of a fault.
+
+    Attributes
+    ----------
+    script : str
+        A Python program that shows it.
+    elements : int
+        Of its input.
+    """
+
+    script: str
+    elements: int
 
 
 @dataclass
@@ -139,10 +152,6 @@ def joined(verdicts: list[Verdict]) -> Verdict:
         if verdict in verdicts:
             return verdict
     return Verdict.SKIPPED
-
-
-CONTRACT = "contract-"
-"""How the names of checks begin that compare no value with anything."""
 
 
 NOT_TRIED = "could not be tried: "

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
-from crosscheck.checks.check import CONTRACT, NOT_TRIED, Check, CheckResult, Settings
-from crosscheck.checks.drawn_masks import masks_are_drawn
-from crosscheck.checks.unusual import many_samples_work, minus_infinity_is_no_nan
-from crosscheck.containment import SubjectError, contained
-from crosscheck.judgement import Verdict
-from crosscheck.operation import Call, RefusedError
-from crosscheck.prepared import Prepared
+from crosscheck.checks.check import NOT_TRIED, Check, CheckResult, Settings
+from crosscheck.checks.contracts_by_reference import many_samples_work, minus_infinity_is_no_nan
+from crosscheck.checks.contracts_dropout import masks_are_drawn
+from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.judge import CONTRACT, Verdict
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.pairs.prepare_layer import Prepared
 
 
 def inputs_are_left_alone(bench: Bench) -> str:

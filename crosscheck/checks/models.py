@@ -8,19 +8,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from crosscheck.adapters.listening import ListenedNetwork
+from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.comparison import Comparison
-from crosscheck.containment import SubjectError
-from crosscheck.divergence import Divergence
-from crosscheck.freerun import Look
-from crosscheck.judgement import Judgement, Kind, Verdict
-from crosscheck.model_pair import Batch, PreparedModel
-from crosscheck.record import Key, Series
-from crosscheck.report.findings import consequence_in_words, decision_in_words, judgement_facts, number
-from crosscheck.step_comparison import StepComparison
-from crosscheck.trace import Place
-from crosscheck.training import TrainingComparison
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, number
+from crosscheck.core.trace import Place
+from crosscheck.pairs.model_pair import Batch
+from crosscheck.pairs.prepare_model import PreparedModel
+from crosscheck.report.words import consequence_in_words, decision_in_words
+from crosscheck.training.comparison import Comparison
+from crosscheck.training.free_run import Look
+from crosscheck.training.listened import TrainingComparison
+from crosscheck.training.opaque import StepComparison
+from crosscheck.training.record import Key, Series
 
 LOOKS = 4
 """How often a free run is looked at, the last time at its end."""

@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.causes.ties import OTHER_RULES, chooses, pooled_gradient
+from crosscheck.adapters.dropout_mask import drawn
+from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.causes.tie_rules import OTHER_RULES, chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Settings
-from crosscheck.conventions import named
-from crosscheck.divergence import Divergence, examined
-from crosscheck.drawing import drawn
-from crosscheck.families import FAMILIES, arranged, memory_of
-from crosscheck.isolated import LayerCheck, check_layer
-from crosscheck.judgement import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
-from crosscheck.operation import Arrays, Call, RefusedError
-from crosscheck.prepared import Prepared
-from crosscheck.references import Reference
-from crosscheck.trace import Place
+from crosscheck.checks.conventions import named
+from crosscheck.core.check_layer import LayerCheck, check_layer
+from crosscheck.core.inputs import FAMILIES, arranged, memory_of
+from crosscheck.core.judge import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import Arrays, Call, RefusedError
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.references.resolve import Reference
 
 
 def value_name(dtype: str, family: str) -> str:

@@ -1,38 +1,52 @@
-"""The report as one self-contained HTML file: verdict first, then where, then why; every text in it escaped."""
+"""A report as one self-contained HTML file: verdict first, then where, then why; every text in it escaped."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+import jinja2
 from markupsafe import Markup
 
+from crosscheck.core.judge import CONTRACT, Facts
 from crosscheck.report import plots
-from crosscheck.report.files import write_text
-from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, rows, ways_in_words
-from crosscheck.report.pages import environment
+from crosscheck.report.matrix import matrix
+from crosscheck.report.words import (
+    consequence_in_words,
+    decision_in_words,
+    first_mismatch,
+    fraction_in_words,
+    mismatch_rows,
+    pair_line,
+    rows,
+    warnings,
+    ways_in_words,
+    witness_rows,
+)
 
 
 def render(facts: Facts) -> str:
-    """Return the page."""
+    """Return the page of a report, with the template of its kind."""
+    template, shown = _PAGES[facts["kind"]]
+    return environment().get_template(template).render(facts=facts, **shown(facts))
+
+
+def _training(facts: Facts) -> dict[str, Any]:
+    """Return what the page of a training comparison shows."""
     pictures: dict[str, Any] = {"losses": Markup(plots.losses(facts)), "errors": Markup(plots.errors(facts))}  # noqa: S704 - drawn here, from numbers
     pictures["filters"] = {name: Markup(plots.filters(facts, name)) for name in facts["weights"]}  # noqa: S704
     pictures["free_run"] = Markup(plots.free_run(facts)) if facts["free_run"]["looks"] else None  # noqa: S704
     pictures["digits"] = [Markup(plots.digit(image["pixels"])) for image in facts["test"]["differing_images"]]  # noqa: S704
-    return (
-        environment()
-        .get_template("training.html")
-        .render(
-            facts=facts,
-            pictures=pictures,
-            table=_table(facts),
-            beside=any(quantity["reference_fraction"] for quantity in facts["quantities"]),
-            divergence=dict(rows(facts["first_divergence"])) if facts["first_divergence"] else {},
-            ways=ways_in_words(facts),
-            decisions=[decision_in_words(decision) for decision in facts["decisions"]],
-            consequences=[consequence_in_words(consequence) for consequence in facts["consequences"]],
-        )
-    )
+    return {
+        "pictures": pictures,
+        "table": _table(facts),
+        "beside": any(quantity["reference_fraction"] for quantity in facts["quantities"]),
+        "divergence": dict(rows(facts["first_divergence"])) if facts["first_divergence"] else {},
+        "ways": ways_in_words(facts),
+        "decisions": [decision_in_words(decision) for decision in facts["decisions"]],
+        "consequences": [consequence_in_words(consequence) for consequence in facts["consequences"]],
+    }
 
 
 def _table(facts: Facts) -> list[dict[str, Any]]:
@@ -46,6 +60,50 @@ def _table(facts: Facts) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def write_html(path: Path, facts: Facts) -> None:
-    """Write the page."""
-    write_text(path, render(facts))
+@cache
+def environment() -> jinja2.Environment:
+    """Return what all pages are made with: autoescaping, and an error where a template names something that is not there."""
+    result = jinja2.Environment(
+        loader=jinja2.PackageLoader("crosscheck.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    result.filters["short"] = short
+    result.filters["thousands"] = lambda value: f"{value:,}"
+    return result
+
+
+def short(value: float | None) -> str:
+    """Return a number with three digits or as many as tell it from 1; JSON could not hold infinity."""
+    return "∞" if value is None else "0" if value == 0 else fraction_in_words(value, 3)
+
+
+def _pairs(facts: Facts) -> dict[str, Any]:
+    """Return what the page of checked pairs shows."""
+    return {"lines": [pair_line(pair) for pair in facts["pairs"]], "described": [_described(pair) for pair in facts["pairs"]]}
+
+
+def _described(pair: Facts) -> dict[str, Any]:
+    """Return what the page shows of a pair."""
+    first = first_mismatch(pair)
+    contracts = [check for check in pair["checks"] if check["check"].startswith(CONTRACT)]
+    remarks = [("inferred", text) for text in pair["inferred"]]
+    remarks += witness_rows(pair)
+    remarks += [("warning", f"{check['check']}: {check['reason']}") for check in warnings(pair)]
+    remarks += [("expected", f"{check['check']}: {check['expected_difference']}") for check in pair["checks"] if check["expected_difference"]]
+    remarks += [
+        (check["verdict"], f"{check['check']}: {check['reason']}")
+        for check in pair["checks"]
+        if check["verdict"] in ("skipped", "undecided") and check not in contracts
+    ]
+    remarks += [("note", f"{check['check']}: {note}") for check in pair["checks"] if check is not first for note in check["notes"]]
+    return {
+        "first": [] if first is None else list(mismatch_rows(pair, first)),
+        "script": first["reproduction"]["script"] if first and first["reproduction"] else "",
+        "matrix": matrix(pair),
+        "contracts": contracts,
+        "contracts_hold": all(check["verdict"] in ("match", "skipped") for check in contracts),
+        "remarks": remarks,
+    }
+
+
+_PAGES: dict[str, tuple[str, Callable[[Facts], dict[str, Any]]]] = {"pairs": ("pairs.html", _pairs), "training": ("training.html", _training)}
+"""By the kind of report: the template, and what it is given besides the facts."""

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 SUBJECT, REFERENCE, LIMIT = "#1f6fb2", "#d9822b", "#b3261e"
 STYLE: dict[str, Any] = {

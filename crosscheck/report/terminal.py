@@ -1,26 +1,45 @@
-"""The report as a text for the terminal: verdict, place, size, cause, worst element, and how to repeat just this."""
+"""A report as a text for the terminal: verdict, place, size, cause, worst element, and how to repeat just this."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.findings import Facts, consequence_in_words, decision_in_words, fraction_in_words, rows, ways_in_words
+from crosscheck.core.judge import CONTRACT, Facts
+from crosscheck.report.words import (
+    check_rows,
+    consequence_in_words,
+    decision_in_words,
+    first_mismatch,
+    folded,
+    fraction_in_words,
+    mismatch_rows,
+    pair_line,
+    quantity_name,
+    reproduce_rows,
+    rows,
+    warnings,
+    ways_in_words,
+    witness_rows,
+)
 
 COLOURS = {"match": "green", "mismatch": "red", "undecided": "yellow", "skipped": "yellow"}
 
 
 def show(facts: Facts, console: Console) -> None:
     """Print the report."""
-    console.print(Group(*_parts(facts)))
+    console.print(Text(facts["headline"], style=f"bold {COLOURS[facts['verdict']]}"), soft_wrap=True)
+    for part in _PARTS[facts["kind"]](facts):
+        # A line that is copied must not be broken: the terminal itself wraps it.
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def _parts(facts: Facts) -> Iterator[RenderableType]:
-    yield Text(facts["headline"], style=f"bold {COLOURS[facts['verdict']]}")
+def _training(facts: Facts) -> Iterator[RenderableType]:
     if facts["first_divergence"]:
         yield from _divergence(facts)
     yield Text()
@@ -171,3 +190,63 @@ def _notes(facts: Facts) -> Iterator[RenderableType]:
         if free["left_at"] is not None:
             text += f"; left the yardstick by step {free['left_at']:,}"
         yield Text(text, style="red" if free["left_at"] is not None else "")
+
+
+def _pairs(facts: Facts) -> Iterator[RenderableType]:
+    for pair in facts["pairs"]:
+        yield Text()
+        yield from _pair(pair)
+
+
+def _pair(pair: Facts) -> Iterator[RenderableType]:
+    verdict = Text(pair["verdict"].upper(), style=f"bold {COLOURS[pair['verdict']]}")
+    yield verdict + Text(f"  {pair['name']}", style="bold") + Text(f"  {pair_line(pair)}", style="not bold")
+    rows = [("inferred", text) for text in pair["inferred"]]
+    if (first := first_mismatch(pair)) is not None:
+        rows += mismatch_rows(pair, first)
+    rows += (("warning", text) for text in folded((check["check"], check["reason"]) for check in warnings(pair)))
+    passed_over = [check for check in pair["checks"] if check["counted"] not in ("match", "mismatch") and not _is_moot(check)]
+    rows += _passed_over(passed_over)
+    if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:
+        rows.append(("not applicable", f"{len(moot)} {'contract' if len(moot) == 1 else 'contracts'}: {', '.join(moot)}"))
+    rows += witness_rows(pair)
+    if largest := largest_fraction(pair):
+        rows.append(("largest error", largest))
+    yield Padding(grid(row for row in rows if row[0] not in _TO_COPY), (0, 0, 0, 2))
+    width = max((len(name) for name, _ in rows), default=0) + 2
+    yield from (Text(f"  {name:<{width}}", style="bold") + Text(text, style="not bold") for name, text in rows if name in _TO_COPY)
+
+
+_TO_COPY = ("reproduce", "small case")
+"""What is there to be copied as it stands: lines of their own."""
+
+
+def _is_moot(check: Facts) -> bool:
+    """Return whether a check is a contract that says nothing about this subject."""
+    return bool(check["check"].startswith(CONTRACT) and check["verdict"] == "skipped")
+
+
+def _passed_over(checks: Sequence[Facts]) -> Iterator[tuple[str, str]]:
+    """Yield why checks did not match, short: those of one reason together, and how to repeat the first of them."""
+    expected = [(check["check"], check["expected_difference"]) for check in checks if check["expected_difference"]]
+    skipped = [(check["check"], check["reason"]) for check in checks if check["verdict"] == "skipped" and not check["expected_difference"]]
+    undecided = [check for check in checks if check["verdict"] != "skipped" and not check["expected_difference"]]
+    reasons = {check["check"]: "; ".join(text for _, text in check_rows(check)) for check in undecided}
+    yield from (("expected", text) for text in folded(expected))
+    yield from (("skipped", text) for text in folded(skipped))
+    yield from (("undecided", text) for text in folded(reasons.items()))
+    first = {reasons[check["check"]]: check for check in reversed(undecided)}
+    yield from (row for check in undecided if first[reasons[check["check"]]] is check for row in reproduce_rows(check))
+
+
+def largest_fraction(pair: Facts) -> str:
+    """Return the largest error of those that rounding explains, in words; empty where nothing was compared or everything is equal."""
+    matching = [q for check in pair["checks"] for q in check["quantities"] if q["verdict"] == "match" and q["fraction_of_tolerance"]]
+    if not matching:
+        return ""
+    worst = max(matching, key=lambda quantity: quantity["fraction_of_tolerance"])
+    return f"{fraction_in_words(worst['fraction_of_tolerance'])} of its tolerance: {quantity_name(pair, worst)}, {worst['shape']}"
+
+
+_PARTS: dict[str, Callable[[Facts], Iterator[RenderableType]]] = {"pairs": _pairs, "training": _training}
+"""What follows the headline, by the kind of report."""

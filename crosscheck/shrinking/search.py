@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
 from crosscheck.checks.check import Given
 from crosscheck.checks.values import judged
-from crosscheck.containment import SubjectError, TimeLimitError, contained, time_limit
-from crosscheck.families import memory_of
-from crosscheck.judgement import Judgement, Verdict
-from crosscheck.operation import Call
-from crosscheck.prepared import Prepared
+from crosscheck.core.guard import SubjectError, TimeLimitError, contained, time_limit
+from crosscheck.core.inputs import memory_of
+from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.shrinking.smaller import complexity, copied, numbers_of
 
 EVALUATIONS = 1000

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.adapters.convention import Shape
-from crosscheck.arithmetic import Array
-from crosscheck.families import arranged, memory_of
-from crosscheck.operation import Arrays, Call
+from crosscheck.core.inputs import arranged, memory_of
+from crosscheck.core.operation import Arrays, Call, Shape
+from crosscheck.core.precision import Array
 
 Axis = tuple[str | None, int]
 """An axis of a parameter, by its name, or of the input, None."""

@@ -10,8 +10,8 @@ import numpy as np
 from benchmarking.comparison import Step, beside_torch, comparison, complaint, endless, repeated
 from benchmarking.rounds import Pace, Tell, alternated
 from benchmarking.sides import DTYPE, Workload
-from crosscheck.freerun import Position
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
+from crosscheck.core.training import Position
 
 STEPS = 1_000
 """About how many steps are checked, on which each tolerance depends a little."""

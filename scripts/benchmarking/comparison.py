@@ -13,11 +13,10 @@ from subjects import Twins, layered
 import scratch
 from benchmarking.rounds import Run
 from benchmarking.sides import DTYPE, digits
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.judgement import Verdict
-from crosscheck.lockstep import elements_per_step
-from crosscheck.oracle_step import Start
-from crosscheck.training import TrainingComparison
+from crosscheck.core.judge import Verdict
+from crosscheck.core.precision import Arithmetic
+from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.training.listened import TrainingComparison
 
 Batches = Iterator[tuple[Images, Labels]]
 Step = Callable[[Images, Labels], object]

@@ -8,7 +8,7 @@ from pathlib import Path
 import generated_text
 
 from benchmarking.pages import REACHED, complaints, figure, tables
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 """Lines of the page between which the figures stand."""

@@ -13,7 +13,8 @@ from benchmarking.plan import PARTS, Choice
 from benchmarking.sides import OPTIONAL, SIDES
 from benchmarking.targets import compared
 from benchmarking.workers import Task, available
-from crosscheck.report.findings import Facts, counted
+from crosscheck.core.judge import Facts
+from crosscheck.report.words import counted
 
 LISTS = ("training_step", "checked_step", "memory", "layers", "growth", "startup", "wrong", "missing")
 SINGLE = ("full_run", "memory_run")

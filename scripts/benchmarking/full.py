@@ -19,7 +19,7 @@ from benchmarking.plan import EPOCHS, IMAGES_OF_MNIST
 from benchmarking.rounds import Tell
 from benchmarking.sides import DTYPE, Images, Workload, digits
 from benchmarking.steps import JUDGED, judged
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 WHOLE = EPOCHS * IMAGES_OF_MNIST
 CHECK_EVERY = 100

@@ -15,7 +15,7 @@ import scratch
 from benchmarking.comparison import beside_torch, comparison, complaint, endless, repeated
 from benchmarking.rounds import Pace, Tell, alternated
 from benchmarking.sides import DTYPE
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 from scratch.composite import Part
 from scratch.networks import CLASSES
 

@@ -14,9 +14,9 @@ from mnist_batches import Labels
 
 import scratch
 from benchmarking.sides import EachStep, Images, Masks, Workload
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks.jax_updates import STEPS
-from crosscheck.layout import Layout
+from crosscheck.adapters.layout import Layout
+from crosscheck.core.precision import Array
+from crosscheck.references.jax.training import STEPS
 
 KERNEL, IMAGES = Layout("o i h w -> h w i o"), Layout("n h w c -> n c h w")
 """How scratch orders a kernel and JAX does, and how JAX orders images and scratch does."""

@@ -17,15 +17,15 @@ from subjects import imported
 
 import scratch
 from benchmarking.sides import DTYPE, Images, Side, Workload
-from crosscheck.architecture import Architecture
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.causes.ties import ruled
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.layout import LayerLayout
-from crosscheck.operation import Arrays
-from crosscheck.oracle_step import Start, oracle_step
-from crosscheck.report.findings import fraction_in_words
-from crosscheck.trace import Place
+from crosscheck.adapters.layout import LayerLayout
+from crosscheck.causes.tie_rules import ruled
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import Arrays
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.network import Architecture
+from crosscheck.oracles.step import Start, oracle_step
+from crosscheck.report.words import fraction_in_words
 
 Key = tuple[str, str]
 LOSS: Key = ("loss", "output")

@@ -12,10 +12,10 @@ from mnist_batches import Labels, scaled
 import scratch
 from benchmarking.jax_side import IMAGES, KERNEL, flattened
 from benchmarking.sides import DTYPE, EachStep, Images, Masks, Workload
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks.keras import NAME  # before Keras itself, so that it finds its backend
-from crosscheck.layout import Layout
-from crosscheck.update import AdadeltaSettings, SgdSettings
+from crosscheck.adapters.layout import Layout
+from crosscheck.core.precision import Array
+from crosscheck.oracles.optimizers import AdadeltaSettings, SgdSettings
+from crosscheck.references.keras.oracle import NAME
 
 import keras  # isort: skip
 

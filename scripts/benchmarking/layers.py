@@ -18,13 +18,12 @@ import scratch
 from benchmarking.judge import wrong
 from benchmarking.rounds import Pace, Run, Tell, alternated
 from benchmarking.sides import DTYPE, Workload, digits
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.isolated import context_of, quantities
-from crosscheck.judgement import Judgement, Kind, judge
-from crosscheck.layout import LayerLayout
-from crosscheck.operation import Call
-from crosscheck.report.findings import Facts
-from crosscheck.trace import Place
+from crosscheck.adapters.layout import LayerLayout
+from crosscheck.core.check_layer import context_of, quantities
+from crosscheck.core.judge import Facts, Judgement, Kind, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
 from reference import pytorch
 
 

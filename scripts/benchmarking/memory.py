@@ -14,7 +14,7 @@ from mnist_files import load
 
 from benchmarking.rounds import Tell
 from benchmarking.sides import DTYPE, SIDES, MissingError, Workload, digits, made
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 STATUS = Path("/proc/self/status")
 

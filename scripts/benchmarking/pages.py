@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarking.plots import growth, steps
-from crosscheck.report.findings import Facts, counted
+from crosscheck.core.judge import Facts
 from crosscheck.report.terminal import COLOURS
+from crosscheck.report.words import counted
 
 REACHED = {True: ("reached", "match"), False: ("not reached", "mismatch"), None: ("not measured", "undecided")}
 """A target's state in words, and the verdict whose colour it has."""

@@ -6,7 +6,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarking.plan import TUTORIAL
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 from crosscheck.report.plots import drawn
 
 

@@ -18,8 +18,8 @@ from mnist_files import SHIPPED, load
 from scratch_training import Training
 
 import scratch
-from crosscheck.arithmetic import Array
-from crosscheck.layout import Layout
+from crosscheck.adapters.layout import Layout
+from crosscheck.core.precision import Array
 from reference.copying import settings_of
 from scratch import article
 from scratch.networks import NETWORKS

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarking.rounds import Pace, Run, Tell, alternated
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 COMMANDS = {"python": ["-c", "pass"], "import crosscheck": ["-c", "import crosscheck"], "crosscheck --help": ["-m", "crosscheck", "--help"]}
 """What is started; the first one is what Python itself takes."""

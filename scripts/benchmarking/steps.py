@@ -10,7 +10,7 @@ from mnist_batches import Labels
 from benchmarking.judge import Judge, wrong
 from benchmarking.rounds import Pace, Run, Tell, alternated
 from benchmarking.sides import SIDES, Images, MissingError, Side, Workload, applicable, digits, made
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 BASE = "scratch"
 JUDGED = 2

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from benchmarking.plan import CNN, CNN_BATCH, TUTORIAL
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import nn
 
 import scratch
 from benchmarking.sides import EachStep, Images, Masks, MissingError, Workload
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from reference import pytorch
 
 

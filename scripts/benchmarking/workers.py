@@ -18,7 +18,7 @@ from typing import Any
 from detecting.workers import begin
 
 from benchmarking.rounds import Tell
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _LOOK = 0.2

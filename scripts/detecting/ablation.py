@@ -11,17 +11,17 @@ from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from crosscheck.adapters.convention import Shape
-from crosscheck.checking import run_check
 from crosscheck.checks import Check, Settings, checks_of
-from crosscheck.declaration import Declaration
-from crosscheck.families import FAMILIES, Family
-from crosscheck.judgement import Verdict
-from crosscheck.model_pair import ModelPair
-from crosscheck.operation import Call
-from crosscheck.optimizer_pair import OptimizerPair
-from crosscheck.pair import Pair
-from crosscheck.prepared import Prepared
+from crosscheck.core.inputs import FAMILIES, Family
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Call, Shape
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.run.check import run_check
 from detecting.inputs import all_ones
 
 LEFT_OUT: Mapping[str, tuple[str, ...]] = {
@@ -80,11 +80,11 @@ def _one_step(pair: Declaration) -> tuple[Declaration, list[Check]]:
 
 
 def _has_derived(pair: Declaration) -> bool:
-    return isinstance(pair, Pair) and bool(pair.prepared.derived)
+    return isinstance(pair, Pair) and bool(prepare(pair).derived)
 
 
 def _has_shapes(pair: Declaration) -> bool:
-    return isinstance(pair, Pair) and len(pair.prepared.shapes) > 1
+    return isinstance(pair, Pair) and len(prepare(pair).shapes) > 1
 
 
 MANY = "contract-many_samples_work"

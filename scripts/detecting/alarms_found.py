@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from crosscheck.judgement import Judgement, Verdict
+from crosscheck.core.judge import Judgement, Verdict
 
 DECADES = 7
 """Tenths, hundredths and so on of a tolerance that are told apart; whatever is nearer to right is counted together."""

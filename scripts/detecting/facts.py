@@ -12,9 +12,9 @@ from typing import Any
 
 from faults import Fault
 
-from crosscheck.families import FAMILIES
-from crosscheck.judgement import Verdict
-from crosscheck.report.findings import Facts, counted
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Facts, Verdict
+from crosscheck.report.words import counted
 from detecting.ablation import ABLATIONS, LEFT_OUT, seen_without
 from detecting.results import Ablated, Checked, RightOnes, Rivals, result_of
 from detecting.rivals import GRADCHECK, GRADCHECK_WORDS, RULES

@@ -14,19 +14,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from crosscheck.adapters.listening import ListenedNetwork
+from crosscheck.adapters.network_listened import ListenedNetwork
 from crosscheck.checks.bench import copies
 from crosscheck.checks.values import judged
-from crosscheck.containment import SubjectError, as_array, contained
-from crosscheck.declaration import Declaration
-from crosscheck.families import EVALUATED, FAMILIES, Family, Shape
-from crosscheck.frameworks.pytorch_optimizers import TorchOptimizer
-from crosscheck.freerun import Position
-from crosscheck.model_pair import Batch, ModelPair, PreparedModel, Trained
-from crosscheck.operation import Arrays, Call, RefusedError
-from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair, PreparedOptimizers
-from crosscheck.pair import Pair
-from crosscheck.prepared import Prepared
+from crosscheck.core.guard import SubjectError, as_array, contained
+from crosscheck.core.inputs import EVALUATED, FAMILIES, Family
+from crosscheck.core.operation import Arrays, Call, RefusedError, Shape
+from crosscheck.core.training import Position
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.model_pair import Batch, ModelPair
+from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepare_model import PreparedModel, Trained
+from crosscheck.pairs.prepare_optimizer import PreparedOptimizers
+from crosscheck.references.pytorch.optimizers import TorchOptimizer
 from detecting.rivals import Compared
 
 TRAINING = "training"
@@ -68,13 +71,13 @@ def compared(pair: Declaration, family: str, summed: bool, seed: int) -> Iterato
 
 def _compared(pair: Declaration, family: str, dtype: str, summed: bool, seed: int) -> Iterator[Compared]:
     if isinstance(pair, Pair):
-        for prepared in in_modes(pair.prepared, family):
+        for prepared in in_modes(prepare(pair), family):
             for call in calls(prepared, family, dtype, summed, seed):
                 yield from _layer(prepared, call, dtype)
     elif isinstance(pair, OptimizerPair):
-        yield from _optimizer(pair.prepared, family, dtype, seed)
-    elif isinstance(pair, ModelPair) and dtype in pair.prepared.dtypes:
-        yield from _model(pair.prepared, dtype, seed)
+        yield from _optimizer(prepare(pair), family, dtype, seed)
+    elif isinstance(pair, ModelPair) and dtype in prepare(pair).dtypes:
+        yield from _model(prepare(pair), dtype, seed)
 
 
 def in_modes(prepared: Prepared, family: str) -> Iterator[Prepared]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 
-from crosscheck.report.findings import Facts, counted
+from crosscheck.core.judge import Facts
+from crosscheck.report.words import counted
 from detecting.operation_results import Tried
 from detecting.operation_tasks import STUDY
 from detecting.results import result_of

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Array
-from crosscheck.isolated import check_layer
-from crosscheck.judgement import Verdict
-from crosscheck.operation import Arrays, Call
-from crosscheck.report.findings import Facts
+from crosscheck.core.check_layer import check_layer
+from crosscheck.core.judge import Facts, Verdict
+from crosscheck.core.operation import Arrays, Call
+from crosscheck.core.precision import Array
 from detecting.operation_remembered import Remembering
 from detecting.operation_subjects import Subject
 from detecting.rivals import Compared, Rule

@@ -15,17 +15,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Array
-from crosscheck.families import few_values
-from crosscheck.operation import Call, RefusedError
+from crosscheck.core.inputs import few_values
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.precision import Array
 from detecting.operations import Operation
 
 Numbers = npt.NDArray[np.float64]
 
 FAMILIES = ("normal", "ties", "wide", "large", "tiny", "offset")
-"""The families that are tried, by the names of :mod:`crosscheck.families`. The others would show nothing here: ``digits`` needs images, ``kinks`` is
-made of numbers that are subnormal in a product, ``huge`` leaves the range of nearly every operation, and ``fortran`` and ``strided`` are the numbers
-of ``normal`` in another layout, which is one of the subjects."""
+"""The families that are tried, by the names of :mod:`crosscheck.core.inputs`. The others would show nothing here: ``digits`` needs images, ``kinks``
+is made of numbers that are subnormal in a product, ``huge`` leaves the range of nearly every operation, and ``fortran`` and ``strided`` are the
+numbers of ``normal`` in another layout, which is one of the subjects."""
 
 LEFT_OUT: Mapping[str, str] = {
     "digits": "it is made of images with two axes, which few samples are",
@@ -60,7 +60,7 @@ class Strength:
 
 
 STRENGTHS = (Strength(20, 1000.0, 1024.0, -62), Strength(8, 64.0, 64.0, -24), Strength(3, 8.0, 8.0, -8))
-"""The first is that of :mod:`crosscheck.families`."""
+"""The first is that of :mod:`crosscheck.core.inputs`."""
 
 WEAKER = frozenset({"wide", "large", "tiny", "offset"})
 """The families that have a strength."""

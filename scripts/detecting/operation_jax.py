@@ -15,9 +15,9 @@ import torch
 from jax import nn as jnn
 from jax import scipy as jsp
 
-from crosscheck.arithmetic import Array
-from crosscheck.containment import SubjectError
-from crosscheck.operation import Call
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
 from detecting.operations import Operation
 
 

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.findings import Facts, counted
+from crosscheck.core.judge import Facts
 from crosscheck.report.terminal import COLOURS
+from crosscheck.report.words import counted
 from detecting.operation_facts import LEAST_FAMILIES, OWN, WITNESSES
 from detecting.readme import percent
 

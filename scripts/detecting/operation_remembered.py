@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.operation import Arrays, Call, Oracle, RefusedError, Rounding
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
+from crosscheck.core.precision import Arithmetic, Array, Bound
 
 
 @dataclass

@@ -19,11 +19,11 @@ from torch._decomp import decomposition_table
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crosscheck.arithmetic import Array, Bound
-from crosscheck.containment import SubjectError
-from crosscheck.frameworks.pytorch_operations import is_known
-from crosscheck.frameworks.pytorch_steps import STEPS
-from crosscheck.operation import Call
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound
+from crosscheck.references.pytorch.noise.fused import STEPS
+from crosscheck.references.pytorch.noise.table import is_known
 from detecting.operations import Operation
 
 OWN = "own kernel"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 STUDY = "operations"
 """What the facts of this study say that they are of."""

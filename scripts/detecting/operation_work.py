@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.isolated import LayerCheck, check_layer
-from crosscheck.judgement import Judgement, Verdict
-from crosscheck.operation import Call
-from crosscheck.report.findings import Facts
+from crosscheck.core.check_layer import LayerCheck, check_layer
+from crosscheck.core.judge import Facts, Judgement, Verdict
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic
+from crosscheck.references.pytorch.oracle import oracle
 from detecting.operation_differences import difference
 from detecting.operation_faults import Ground, planned, planted
 from detecting.operation_inputs import FAMILIES, Attempt, attempts

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 from crosscheck.report.terminal import COLOURS
 from detecting import plots
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 from crosscheck.report.plots import drawn
 
 SEEN, ALWAYS, MISSED = "#1a7f37", "#d8b365", "#f0f0f0"

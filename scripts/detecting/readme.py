@@ -10,7 +10,8 @@ from typing import Any
 
 import generated_text
 
-from crosscheck.report.findings import Facts, counted
+from crosscheck.core.judge import Facts
+from crosscheck.report.words import counted
 
 BEGIN, END = "<!-- detection: begin -->", "<!-- detection: end -->"
 """Lines of the README between which the paragraph stands."""

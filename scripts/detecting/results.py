@@ -8,8 +8,7 @@ from typing import Any
 
 from cattrs import BaseValidationError, Converter
 
-from crosscheck.judgement import Verdict
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts, Verdict
 from detecting.operation_results import Named, Tried
 
 FAILED = "failed"

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from crosscheck.adapters.adapted import AdaptedLayer
-from crosscheck.arithmetic import Array
-from crosscheck.containment import SubjectError
-from crosscheck.families import arranged, memory_of
-from crosscheck.operation import Call
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.inputs import arranged, memory_of
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 from checkpoints import Clock, Interval
 
-from crosscheck.files import expect_writable
-from crosscheck.report.files import write_json
-from crosscheck.report.findings import Facts
+from crosscheck.core.files import expect_writable
+from crosscheck.core.judge import Facts
+from crosscheck.report.write import write_json
 from detecting.results import NoResultError, result_of
 
 FORMAT_VERSION = 1

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 
 if TYPE_CHECKING:
     from faults import Fault, Host

@@ -11,13 +11,13 @@ import torch
 from faults import FAULTS, Fault, Host
 from faults.outcome import first_outcome_of, outcome_of
 
-from crosscheck.checking import check_pair
 from crosscheck.checks import Settings
-from crosscheck.containment import own_surroundings
-from crosscheck.declaration import Declaration
-from crosscheck.judgement import Verdict
-from crosscheck.pair import Pair
-from crosscheck.report.findings import Facts
+from crosscheck.core.guard import own_surroundings
+from crosscheck.core.judge import Facts, Verdict
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.run.check import check_pair
 from detecting.ablation import RERUNS, seen_by_rerun
 from detecting.inputs import calls, compared, families_of
 from detecting.rivals import GRADCHECK, RULES, Compared, right_gradients
@@ -100,9 +100,9 @@ def _answers(pair: Declaration, family: str, summed: bool, seed: int) -> Iterato
 def _gradchecks(pair: Declaration, family: str, summed: bool, task: Task) -> Iterator[bool]:
     """Yield whether gradcheck takes each call of a layer for right; of an optimizer and a model it is not asked."""
     if isinstance(pair, Pair) and "float64" in pair.dtypes:
-        found = sorted(calls(pair.prepared, family, "float64", summed, task.seed), key=lambda call: call.x.size)
+        found = sorted(calls(prepare(pair), family, "float64", summed, task.seed), key=lambda call: call.x.size)
         for call in found[: 1 if task.quick else None]:
-            yield right_gradients(pair.prepared.layer, call, summed, fast=task.quick or family != "normal")
+            yield right_gradients(prepare(pair).layer, call, summed, fast=task.quick or family != "normal")
 
 
 def _alarms(task: Task) -> Facts:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from crosscheck.report.findings import Facts
+from crosscheck.core.judge import Facts
 from detecting.results import FAILED
 
 T = TypeVar("T")

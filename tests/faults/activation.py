@@ -7,7 +7,7 @@ from textbook.activation import GELU, LeakyReLU, ReLU, Sigmoid, Tanh, TanhGELU
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 SHAPES = [(4, 3, 4, 5)]

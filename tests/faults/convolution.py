@@ -7,7 +7,7 @@ from textbook.convolution import Conv2d, GroupedConv2d, MatrixConv2d
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 SAME = {"weight": "weight", "bias": "bias"}

@@ -9,7 +9,7 @@ import torch
 from textbook.scaling import DEVIATIONS, MEANS, Scaling
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 

@@ -7,7 +7,7 @@ from textbook.dropout import Dropout, Mask
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 DROPOUT = Host("dropout", Dropout, lambda kind: Pair(kind(0.3), nn.Dropout(0.3), shapes=[(5, 3, 4, 5)], name="dropout"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crosscheck.declaration import Declaration
+from crosscheck.pairs.declaration import Declaration
 
 Kind = type[Any]
 

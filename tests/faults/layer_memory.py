@@ -16,7 +16,7 @@ from textbook.pooling import AvgPool2d, IndexedMaxPool2d, MaxPool2d
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.activation import RELU
 from faults.convolution import CONV
 from faults.fault import Host, planted

@@ -11,7 +11,7 @@ from textbook.scale import Scale
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.activation import APPROXIMATE, RELU
 from faults.convolution import CONV
 from faults.fault import Host, planted

@@ -7,7 +7,7 @@ from textbook.linear import Flatten, Linear
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.convolution import SAME
 from faults.fault import Host, planted
 

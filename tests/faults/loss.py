@@ -10,7 +10,7 @@ from textbook.loss import MSE, NLL, CrossEntropy, Labels, one_hot
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 

@@ -7,7 +7,7 @@ from textbook.normalisation import BatchNorm
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 ROWS = Host("batch norm of rows", BatchNorm, lambda kind: Pair(kind(4), nn.BatchNorm1d(4), shapes=[(6, 4)], name="batchnorm1d"))

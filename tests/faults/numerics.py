@@ -12,7 +12,7 @@ from textbook.root_mean_square import RootMeanSquare
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, Kind, planted
 
 PARAMS = {"weight": "weight", "bias": "bias"}

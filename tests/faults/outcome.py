@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crosscheck.checking import PairResult, check_pair, run_checks, why_not
 from crosscheck.checks import Settings, checks_of
-from crosscheck.judgement import Verdict
-from crosscheck.model_pair import ModelPair
+from crosscheck.core.judge import Verdict
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.run.check import PairResult, check_pair, run_checks, why_not
 from faults.fault import Fault
 
 

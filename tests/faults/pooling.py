@@ -8,7 +8,7 @@ from textbook.pooling import AvgPool2d, MaxPool2d
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 POOL = Host("maxpool", MaxPool2d, lambda kind: Pair(kind((2, 2), 2), nn.MaxPool2d(2), shapes=[(4, 2, 7, 6)], name="maxpool"))

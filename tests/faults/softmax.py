@@ -7,7 +7,7 @@ from textbook.loss import LogSoftmax, Softmax
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 SOFTMAX = Host("softmax", Softmax, lambda kind: Pair(kind(), nn.Softmax(dim=1), shapes=[(4, 6)], name="softmax"))

@@ -9,7 +9,7 @@ from textbook.convolution import Conv2d
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 
 PARAMS = {"weight": "weight", "bias": "bias"}

@@ -8,7 +8,7 @@ from textbook.convolution import Conv2d
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.convolution import CONV, SAME
 from faults.fault import Host, planted
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from planted import Change, Fault, Result, recomputed, replaced, with_weight
 
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call, Oracle
+from crosscheck.core.operation import Call, Oracle
+from crosscheck.core.precision import Array
 
 Place = tuple[slice, slice]
 

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 import crosscheck
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 
 def _windows(x: Array, kernel: tuple[int, ...], stride: int) -> Any:

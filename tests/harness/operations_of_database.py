@@ -19,9 +19,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._pytree import tree_leaves
 
-from crosscheck.frameworks.pytorch_noise import Noise
-from crosscheck.frameworks.pytorch_operations import is_known
-from crosscheck.operation import RefusedError
+from crosscheck.core.operation import RefusedError
+from crosscheck.references.pytorch.noise.perturbed import Noise
+from crosscheck.references.pytorch.noise.table import is_known
 
 SAMPLES, NUMBERS = 8, 9000
 """How many samples of each operation are tried, and how large they are at most."""

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import Shape
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call
-from crosscheck.pair import Pair
-from crosscheck.rounding import Multilinear
+from crosscheck.core.operation import Call, Shape
+from crosscheck.core.precision import Array
+from crosscheck.oracles.theories import Multilinear
+from crosscheck.pairs.pair import Pair
 
 FEATURES = 3
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from crosscheck.checking import run_check
 from crosscheck.checks import CheckResult, Settings, checks_of
-from crosscheck.loading import find
+from crosscheck.pairs.load import find
+from crosscheck.run.check import run_check
 
 SOURCE = Path(__file__).with_name("hand_written_layers.py")
 

@@ -15,8 +15,9 @@ from unshrunk import check
 from crosscheck import Attributes, Dicts, Functions, Pair, Updating, Verdict
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.recognise import recognise
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare import prepare
 
 LINEAR = Kernel(LAYERS["linear"])
 SHAPES = [(3, 5)]
@@ -281,7 +282,7 @@ def test_output_is_kept_as_it_was_returned(one_sample: bool) -> None:
             return super().backward(grad_output)
 
     kernel = Kernel(LAYERS["relu"], one_sample=one_sample)
-    found = Pair(Dicts(Reusing(kernel), one_sample=one_sample), nn.ReLU(), [(2, 3, 4)]).prepared.layer
+    found = prepare(Pair(Dicts(Reusing(kernel), one_sample=one_sample), nn.ReLU(), [(2, 3, 4)])).layer
     result = found.vjp(Call(np.ones((2, 3, 4)), {}, np.ones((2, 3, 4))))
     assert result["output"].all()
 

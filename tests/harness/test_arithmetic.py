@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from crosscheck.arithmetic import Arithmetic, Bound
+from crosscheck.core.precision import Arithmetic, Bound
 
 SINGLE = Arithmetic(np.dtype(np.float32), 1000)
 DOUBLE = Arithmetic(np.dtype(np.float64), 1000)

@@ -10,9 +10,10 @@ import pytest
 from torch import nn
 
 from crosscheck import Pair, Verdict, check
-from crosscheck.arithmetic import Array
 from crosscheck.checks import CheckResult
-from crosscheck.families import FAMILIES
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare import prepare
 
 
 class Linear:
@@ -87,7 +88,7 @@ def test_subject_of_one_batch_size() -> None:
 )
 def test_shapes_that_are_derived(reference: nn.Module, shapes: Any, derived: list[tuple[int, ...]]) -> None:
     """They are those of normal inputs alone."""
-    prepared = Pair(Linear(), reference, shapes).prepared
+    prepared = prepare(Pair(Linear(), reference, shapes))
     assert prepared.shapes_for(FAMILIES["normal"]) == [*shapes, *derived]
     assert prepared.shapes_for(FAMILIES["ties"]) == shapes
 
@@ -105,4 +106,4 @@ def test_shape_that_the_reference_refuses() -> None:
 
         backward = forward
 
-    assert Pair(Norm(), nn.BatchNorm1d(5), [(4, 5)], {"weight": "weight", "bias": "bias"}).prepared.derived == [(3, 5)]
+    assert prepare(Pair(Norm(), nn.BatchNorm1d(5), [(4, 5)], {"weight": "weight", "bias": "bias"})).derived == [(3, 5)]

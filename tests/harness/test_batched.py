@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks.pytorch import TorchOracle, oracle
-from crosscheck.frameworks.pytorch_batched import runs_at_once
-from crosscheck.operation import Call
-from crosscheck.rounding.measured import _NONLINEAR, RUNS, SCALES, yardstick
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.oracles.theories.measured import _NONLINEAR, RUNS, SCALES, yardstick
+from crosscheck.references.pytorch.noise.batched import runs_at_once
+from crosscheck.references.pytorch.oracle import TorchOracle, oracle
 
 HALF = RUNS // 2
 

@@ -16,12 +16,12 @@ from torch import nn
 
 from crosscheck.adapters.network import Network, Part
 from crosscheck.adapters.objects import Attributes
-from crosscheck.adapters.whole_step import WholeStep
-from crosscheck.checking import check_pair
+from crosscheck.adapters.train_step_opaque import WholeStep
 from crosscheck.checks import Settings
-from crosscheck.declaration import PairError
-from crosscheck.judgement import Verdict
-from crosscheck.model_pair import ModelPair
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import PairError
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.run.check import check_pair
 
 
 def at_step(number: int, what: Callable[[Any], Any]) -> Plant:

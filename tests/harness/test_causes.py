@@ -11,13 +11,13 @@ from cause_cases import CAUSES
 from layer_runs import Run, check, divergence, quantities_of, twin_of
 from planted import Change, Planted
 
-from crosscheck.arithmetic import Array, Bound
 from crosscheck.causes import HYPOTHESES, Cause, diagnose
+from crosscheck.causes.budget import limited
 from crosscheck.causes.candidate import Candidate
 from crosscheck.causes.evidence import Evidence
-from crosscheck.causes.frugal import limited
-from crosscheck.failure import Failure
-from crosscheck.operation import Call, RefusedError
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.precision import Array, Bound
 
 LAYERS = [
     *(

@@ -13,8 +13,8 @@ import plain
 import pytest
 
 from crosscheck.checks import checks_of
-from crosscheck.command import main
-from crosscheck.families import FAMILIES
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.run.cli import main
 
 HERE = Path(__file__).parent
 CHECKS = len(checks_of(plain.pair()))
@@ -244,7 +244,7 @@ def test_help_teaches(command: list[str], taught: str, capsys: pytest.CaptureFix
 def test_help_imports_no_framework_and_nothing_that_it_does_not_need() -> None:
     """Asking for help loads neither a framework nor what only a run uses."""
     code = (
-        "import sys; from crosscheck.command import main\n"
+        "import sys; from crosscheck.run.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print([name for name in ('torch', 'numpy', 'matplotlib', 'rich', 'jinja2', 'hypothesis') if name in sys.modules])"
     )
@@ -268,7 +268,7 @@ def test_what_nobody_foresaw_is_one_line_and_no_difference(folder: Path, capsys:
     def fails(*arguments: object) -> None:
         raise RuntimeError("two\nlines\x1b")
 
-    monkeypatch.setattr("crosscheck.commands.check.collect", fails)
+    monkeypatch.setattr("crosscheck.run.cli_check.collect", fails)
     declare(folder, "PAIR = pair()")
     assert main(["check", "pairs.py"]) == 2
     err = capsys.readouterr().err

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from crosscheck.command import main
-from crosscheck.files import NotWritableError
-from crosscheck.report import pair_files
-from crosscheck.report.files import write_text
+from crosscheck.core.files import NotWritableError
+from crosscheck.report import write as pair_files
+from crosscheck.report.write import write_text
+from crosscheck.run.cli import main
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -141,7 +141,7 @@ def test_two_reports_in_one_file_are_refused(folder: Path) -> None:
         pair_files.expect_reports_writable([Path("a.json"), Path("link.html")])
 
 
-@pytest.mark.parametrize("step", ["crosscheck.commands.delivery.write", "crosscheck.commands.delivery.show"], ids=["writing", "showing"])
+@pytest.mark.parametrize("step", ["crosscheck.run.cli_output.write", "crosscheck.run.cli_output.show"], ids=["writing", "showing"])
 def test_interrupted_report_keeps_the_verdict(folder: Path, step: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt

@@ -19,9 +19,9 @@ from torch import nn
 from unshrunk import check
 
 from crosscheck import Dicts, Pair, PairResult, Settings, Verdict
-from crosscheck.checking import run_check
 from crosscheck.checks import Check, CheckResult, checks_of
-from crosscheck.containment import SubjectError, as_array, contained, own_surroundings, time_limit
+from crosscheck.core.guard import SubjectError, as_array, contained, own_surroundings, time_limit
+from crosscheck.run.check import run_check
 
 SHORT = 0.2
 NORMAL = "values-float64-normal"

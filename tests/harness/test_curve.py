@@ -9,10 +9,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from crosscheck.curve import AVERAGED, KEPT, Means, Peaks
-from crosscheck.judgement import Judgement, Kind, Verdict
-from crosscheck.record import Record
-from crosscheck.trace import Place
+from crosscheck.core.judge import Judgement, Kind, Verdict
+from crosscheck.core.trace import Place
+from crosscheck.training.record import AVERAGED, KEPT, Means, Peaks, Record
 
 LONG = 50 * KEPT + 17
 

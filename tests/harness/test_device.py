@@ -17,18 +17,21 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks import jax as in_jax
-from crosscheck.frameworks import jax_training, pytorch, pytorch_snapshot, pytorch_training
-from crosscheck.frameworks.device import DeviceError
-from crosscheck.frameworks.pytorch import SharedDropout, TorchOracle, oracle
-from crosscheck.frameworks.pytorch_device import computing, device_of
-from crosscheck.frameworks.pytorch_training import TorchNetwork
-from crosscheck.freerun import Position
-from crosscheck.operation import Call, RefusedError
-from crosscheck.rounding import Measured
-from crosscheck.trace import Trace
-from crosscheck.update import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.precision import Array
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import Position
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.oracles.theories import Measured
+from crosscheck.references.device import DeviceError
+from crosscheck.references.jax import oracle as in_jax
+from crosscheck.references.jax import training as jax_training
+from crosscheck.references.pytorch import oracle as pytorch
+from crosscheck.references.pytorch import training as pytorch_snapshot
+from crosscheck.references.pytorch import training as pytorch_training
+from crosscheck.references.pytorch.device import computing, device_of
+from crosscheck.references.pytorch.oracle import SharedDropout, TorchOracle, oracle
+from crosscheck.references.pytorch.training import TorchNetwork
 
 META = torch.device("meta")
 CPU = torch.device("cpu")
@@ -125,11 +128,11 @@ def test_training_stays_on_its_device(settings: Settings, noise: Any) -> None:
 
 ON_THE_SECOND = """
 import jax, numpy as np
-from crosscheck.frameworks.jax import JaxOracle
-from crosscheck.frameworks.jax_training import JaxNetwork
-from crosscheck.freerun import Position
-from crosscheck.operation import Call
-from crosscheck.update import SgdSettings
+from crosscheck.references.jax.oracle import JaxOracle
+from crosscheck.references.jax.training import JaxNetwork
+from crosscheck.core.training import Position
+from crosscheck.core.operation import Call
+from crosscheck.oracles.optimizers import SgdSettings
 
 layer = JaxOracle(lambda x, weight: x @ weight, shapes={"weight": (3, 2)})
 loss = JaxOracle(lambda x, labels: -jax.nn.log_softmax(x)[jax.numpy.arange(len(labels)), labels].mean(), labels=True)

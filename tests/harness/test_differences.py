@@ -24,12 +24,13 @@ from unreferenced import (
 )
 
 from crosscheck.adapters.functions import Functions, LossFunction
-from crosscheck.checking import check_pair
 from crosscheck.checks import CheckResult, Settings
-from crosscheck.checks.differences import NO_REFERENCE
-from crosscheck.differences import steps
-from crosscheck.families import FAMILIES
-from crosscheck.pair import Pair
+from crosscheck.checks.gradients import NO_REFERENCE
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.references.slopes.differences import steps
+from crosscheck.run.check import check_pair
 
 UNTOLD = {("sqrt", "tiny"): "the error of the quotient exceeds the gradient"}
 """Right layers of which difference quotients can tell nothing: a square below a constant that is 1e30 times as large."""
@@ -199,7 +200,7 @@ def test_gradient_outside_of_the_interval_at_a_kink(value: float, family: str) -
 
 def test_kinks_are_counted() -> None:
     pair = pair_of("relu")
-    zeros = np.count_nonzero(pair.prepared.call((3, 7), FAMILIES["ties"], "float64", 0).x == 0)
+    zeros = np.count_nonzero(prepare(pair).call((3, 7), FAMILIES["ties"], "float64", 0).x == 0)
     assert f"; {zeros} at a kink" in found(pair, "ties").notes[0]
 
 
@@ -302,7 +303,7 @@ def test_smallest_factor(precise: bool, factor: float) -> None:
 )
 def test_kink_close_by(distance: float, factor: float, verdict: str) -> None:
     """Quotients over steps that reach across it contradict those over smaller ones, and are left out: the bound stays narrow."""
-    here = pair_of("relu").prepared.call((3, 7), FAMILIES["normal"], "float64", 0).x
+    here = prepare(pair_of("relu")).call((3, 7), FAMILIES["normal"], "float64", 0).x
     near = elementwise(lambda x: np.maximum(x, here - distance), lambda x: (x > here - distance) * factor)
     assert verdicts(found(near.pair()))["grad_input"] == verdict
 

@@ -11,14 +11,14 @@ from test_measured import by_jacobian, elementwise, gelu_slope, normal_cdf, sigm
 from torch import nn
 
 from crosscheck import Functions, LossFunction, Pair, Verdict, check
-from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.checks import Settings
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.isolated import context_of
-from crosscheck.judgement import Kind, judge
-from crosscheck.operation import Call
-from crosscheck.rounding.measured import RUNS, SCALES, yardstick
-from crosscheck.trace import Place
+from crosscheck.core.check_layer import context_of
+from crosscheck.core.judge import Kind, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
+from crosscheck.references.pytorch.oracle import oracle
 
 
 def nan_where_large(grad: Array, x: Array) -> Array:

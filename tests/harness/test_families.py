@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crosscheck.arithmetic import Array
-from crosscheck.families import FAMILIES, labels
+from crosscheck.core.inputs import FAMILIES, labels
+from crosscheck.core.precision import Array
 
 SHAPE = (3, 2, 8, 6)
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from crosscheck.arithmetic import Arithmetic, Array, student_quantile
-from crosscheck.freerun import FreeRun, Labels, Position, Training
-from crosscheck.judgement import Verdict
-from crosscheck.operation import Constants
-from crosscheck.snapshot import Snapshot
-from crosscheck.subject import Outcome
-from crosscheck.trace import Trace
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Constants, Labels
+from crosscheck.core.precision import Arithmetic, Array, student_quantile
+from crosscheck.core.subject import Outcome
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import Position, Snapshot, Training
+from crosscheck.training.free_run import FreeRun
 
 RUNS = 4
 T_OF_4_AT_5_PERCENT = 2.776  # from printed tables, as the others below

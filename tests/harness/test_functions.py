@@ -12,7 +12,7 @@ from unshrunk import check
 
 from crosscheck import Functions, LossFunction, Pair, Verdict
 from crosscheck.adapters.convention import ConventionError
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 SHAPES = [(3, 5)]
 

@@ -13,10 +13,9 @@ import pytest
 import crosscheck
 
 ROOT = Path(__file__).parents[2]
+BRIDGES = tuple(f"crosscheck.references.{name}" for name in ("pytorch", "jax", "keras"))
 FRAMEWORKS = ("torch", "jax", "keras", "tensorflow")
-CORE = sorted(
-    module.name for module in pkgutil.walk_packages(crosscheck.__path__, "crosscheck.") if not module.name.startswith("crosscheck.frameworks")
-)
+CORE = sorted(module.name for module in pkgutil.walk_packages(crosscheck.__path__, "crosscheck.") if not module.name.startswith(BRIDGES))
 REFUSING = f"""
 import importlib, json, sys
 
@@ -48,7 +47,7 @@ def test_core_needs_no_framework() -> None:
 
 def test_bridge_needs_its_framework() -> None:
     """The refusal works: otherwise the test above shows nothing."""
-    result = imported("crosscheck.frameworks.pytorch")
+    result = imported("crosscheck.references.pytorch.oracle")
     assert result.returncode == 1
     assert "ImportError: torch is not installed" in result.stderr
 

@@ -22,15 +22,15 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from unshrunk import check
 
 from crosscheck import Functions, LossFunction, Pair, Verdict
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks import pytorch
-from crosscheck.frameworks.jax import JaxOracle, oracle
-from crosscheck.isolated import context_of
-from crosscheck.operation import Call, Oracle, RefusedError
-from crosscheck.references import UnknownReferenceError, framework_of, resolved
-from crosscheck.rounding import Multilinear
-from crosscheck.rounding.measured import RUNS, SCALES, yardstick
+from crosscheck.core.check_layer import context_of
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.operation import Call, Oracle, RefusedError
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.oracles.theories import Multilinear
+from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
+from crosscheck.references.jax.oracle import JaxOracle, oracle
+from crosscheck.references.pytorch import oracle as pytorch
+from crosscheck.references.resolve import UnknownReferenceError, framework_of, resolved
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks.jax import JaxOracle
-from crosscheck.isolated import context_of
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.operation import Call
-from crosscheck.trace import Place
+from crosscheck.core.check_layer import context_of
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.references.jax.oracle import JaxOracle
 
 SINGLE = Arithmetic(np.dtype(np.float32), 100_000)
 FAULT = 1e-3

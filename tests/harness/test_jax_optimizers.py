@@ -13,10 +13,10 @@ from test_optimizer_pairs import BOTH, holding
 from unshrunk import check
 
 from crosscheck import Verdict
-from crosscheck.frameworks.jax_optimizers import OptaxOptimizer
-from crosscheck.operation import RefusedError
-from crosscheck.optimizer_pair import OptimizerPair
-from crosscheck.trajectory import Variant
+from crosscheck.core.operation import RefusedError
+from crosscheck.oracles.optimizers.runs import Variant
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.references.jax.optimizers import OptaxOptimizer
 
 RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
     "sgd": lambda: OptimizerPair(holding(), lambda params: optax.sgd(0.1)),

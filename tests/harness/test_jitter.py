@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from crosscheck.frameworks.jax_noise import Numbers
-from crosscheck.frameworks.jax_training import _Jitter
-from crosscheck.frameworks.pytorch_jitter import perturb, perturbed, random_like
+from crosscheck.references.jax.noise.perturbed import Numbers
+from crosscheck.references.jax.training import _Jitter
+from crosscheck.references.pytorch.jitter import perturb, perturbed, random_like
 
 COUNT = 1 << 18
 SCALE = 2.0**-20

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.judgement import Judgement, Kind, Verdict, equal, judge
-from crosscheck.trace import Place
+from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.trace import Place
 
 PLACE = Place(3, "conv", "output")
 ARITHMETIC = Arithmetic(np.dtype(np.float32), 1000)

@@ -15,12 +15,12 @@ import test_measured as measured
 from unshrunk import check
 
 from crosscheck import Functions, LossFunction, Pair, Verdict
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks import keras as bridge  # before Keras itself, so that it finds its backend
-from crosscheck.frameworks.keras import names_of, oracle
-from crosscheck.operation import Call, RefusedError
-from crosscheck.references import framework_of
-from crosscheck.rounding import CrossEntropy, Measured, Multilinear, Selection, Softmax
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax
+from crosscheck.references.keras import oracle as bridge
+from crosscheck.references.keras.oracle import names_of, oracle
+from crosscheck.references.resolve import framework_of
 
 import keras  # isort: skip
 
@@ -228,7 +228,7 @@ def test_framework_of_a_thing(thing: Any) -> None:
 IN_A_FRESH_INTERPRETER = """
 import json, os, sys
 os.environ.pop("KERAS_BACKEND", None)
-import crosscheck.frameworks.keras, keras
+import crosscheck.references.keras.oracle, keras
 known = ("jax", "keras", "tensorflow", "torch")
 print(json.dumps([keras.backend.backend(), [name for name in known if name in sys.modules]]))
 """

@@ -10,9 +10,9 @@ from test_optimizer_pairs import VELOCITY, holding
 from unshrunk import check
 
 from crosscheck import Verdict
-from crosscheck.frameworks.keras_optimizers import KerasOptimizer
-from crosscheck.operation import RefusedError
-from crosscheck.optimizer_pair import OptimizerPair
+from crosscheck.core.operation import RefusedError
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.references.keras.optimizers import KerasOptimizer
 
 import keras  # isort: skip
 

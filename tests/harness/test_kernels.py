@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks import pytorch_kernels
-from crosscheck.frameworks.pytorch import oracle, parameter_shapes, takes_labels
-from crosscheck.frameworks.pytorch_kernels import kernels_of
-from crosscheck.operation import Call, RefusedError
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.precision import Array
+from crosscheck.references.pytorch import kernels as pytorch_kernels
+from crosscheck.references.pytorch.kernels import kernels_of
+from crosscheck.references.pytorch.oracle import oracle, parameter_shapes, takes_labels
 
 MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "conv": (nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0)), (2, 2, 7, 6)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crosscheck.layout import Layout, LayoutError
+from crosscheck.adapters.layout import Layout, LayoutError
 
 CASES = {
     "none": (Layout(), (2, 3)),

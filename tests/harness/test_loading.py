@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crosscheck.loading import LoadingError, declared, find
+from crosscheck.pairs.load import LoadingError, declared, find
 
 HEADER = """
 import crosscheck

@@ -11,7 +11,7 @@ from torch import nn
 from unshrunk import check
 
 from crosscheck import Pair, Verdict
-from crosscheck.mapping import MappingError, mapped, parse
+from crosscheck.adapters.match_params import MappingError, mapped, parse
 
 Shapes = Mapping[str, tuple[int, ...] | None]
 

@@ -12,8 +12,8 @@ import torch
 from unshrunk import check
 
 from crosscheck import Functions, Pair
-from crosscheck.arithmetic import Array
-from crosscheck.judgement import Verdict
+from crosscheck.core.judge import Verdict
+from crosscheck.core.precision import Array
 
 
 def attended(x: Any, xp: Any, softmax: Any) -> Any:

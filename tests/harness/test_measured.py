@@ -15,15 +15,15 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from unshrunk import check
 
 from crosscheck import Functions, LossFunction, Pair, Verdict
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks.pytorch import TorchOracle, oracle, parameter_shapes
-from crosscheck.isolated import context_of
-from crosscheck.judgement import Kind, judge
-from crosscheck.operation import Call
-from crosscheck.rounding import Measured, Multilinear
-from crosscheck.rounding.measured import RUNS, SCALES, yardstick
-from crosscheck.trace import Place
+from crosscheck.core.check_layer import context_of
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Kind, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.theories import Measured, Multilinear
+from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
+from crosscheck.references.pytorch.oracle import TorchOracle, oracle, parameter_shapes
 
 EPS = 1e-5
 

@@ -14,9 +14,10 @@ from hand_written import Array, DictsCNN, PlainMLP
 from model_pairs import LR, PAIRS, SETTINGS, dicts_pair, of_class, replaced, result_of, stepping, whole_cnn_pair, whole_pair
 from torch import nn
 
-from crosscheck.checking import check_pair
-from crosscheck.judgement import Verdict
-from crosscheck.model_pair import ModelPair
+from crosscheck.core.judge import Verdict
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.run.check import check_pair
 
 PRECISIONS = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
@@ -256,7 +257,7 @@ def near_kinks(units: int, margin: float, samples: int = 4) -> ModelPair:
 
     starts: dict[str, Any] = {}
     pair = whole_pair(turned, shape=(samples, 5), batches=batches, steps=1)
-    starts["start"] = pair.prepared.start("float64", 0)
+    starts["start"] = prepare(pair).start("float64", 0)
     return pair
 
 

@@ -18,11 +18,12 @@ from torch import nn
 from unshrunk import check
 
 from crosscheck import Attributes, Functions, Pair, PairResult, Settings, Verdict
-from crosscheck.arithmetic import Array
 from crosscheck.checks import checks_of
-from crosscheck.declaration import PairError
-from crosscheck.selection import Selection
-from crosscheck.traces.record import record
+from crosscheck.core.operation import PairError
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare import prepare
+from crosscheck.run.record_trace import record
+from crosscheck.run.select import Selection
 
 NORMALISED = nn.BatchNorm1d(4)
 ROWS = [(6, 4)]
@@ -188,7 +189,7 @@ def test_a_statistic_that_could_be_either_is_neither() -> None:
     """The subject's one running mean is not taken for that of the first normalisation."""
     subject = BatchNorm(4)
     subject.params = {}
-    assert Pair(subject, TwoNorms(), shapes=ROWS).prepared.layer.layout.buffers == {}
+    assert prepare(Pair(subject, TwoNorms(), shapes=ROWS)).layer.layout.buffers == {}
 
 
 def test_statistics_that_are_not_shown_are_skipped_one_by_one() -> None:
@@ -224,7 +225,7 @@ def test_error(name: str) -> None:
     make, message = ERRORS[name]
     try:
         with pytest.raises(PairError, match=message):
-            _ = make().prepared
+            _ = prepare(make())
     finally:
         NORMALISED.train()
 
@@ -240,7 +241,7 @@ def test_a_network_with_running_statistics_is_refused_in_words() -> None:
     chain = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3))
     object.__setattr__(pair, "reference", chain)
     with pytest.raises(PairError, match="keeps running_mean, running_var from step to step, which a ModelPair does not give"):
-        _ = pair.prepared
+        _ = prepare(pair)
 
 
 def dropped(subject: Any, **settings: Any) -> PairResult:
@@ -308,7 +309,7 @@ pair = Pair(Fault(4), nn.BatchNorm1d(4), shapes=[(6, 4)], name="fault")
 @pytest.mark.whole("the fault is made small for long; test_reproduction shows scripts, and the tests above both modes")
 def test_a_fault_in_evaluation_is_reproduced_by_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the statistics that it starts from, and in that mode."""
-    from crosscheck.loading import find  # noqa: PLC0415 - what the script itself does
+    from crosscheck.pairs.load import find  # noqa: PLC0415 - what the script itself does
 
     (tmp_path / "declared.py").write_text(PLANTED)
     monkeypatch.chdir(tmp_path)

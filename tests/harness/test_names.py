@@ -10,9 +10,9 @@ import plain
 import pytest
 
 from crosscheck.checks import checks_of
-from crosscheck.command import main
-from crosscheck.containment import SubjectError
-from crosscheck.selection import selected
+from crosscheck.core.guard import SubjectError
+from crosscheck.run.cli import main
+from crosscheck.run.select import selected
 
 HERE = Path(__file__).parent
 NASTY = "a\ud800b\x1b[31m\x00c\nd"

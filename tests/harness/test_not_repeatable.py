@@ -7,9 +7,9 @@ import plain
 import pytest
 
 from crosscheck import Pair, Verdict, check
-from crosscheck.arithmetic import Array
-from crosscheck.report.pair_facts import pair_facts
-from crosscheck.report.pair_words import pair_line
+from crosscheck.checks.facts import pair_facts
+from crosscheck.core.precision import Array
+from crosscheck.report.words import pair_line
 
 ORDERS = np.random.default_rng(0)
 SAMPLES = 50

@@ -16,19 +16,19 @@ import torch
 from operation_cases import CASES
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks.pytorch import TorchOracle
-from crosscheck.frameworks.pytorch_noise import Noise
-from crosscheck.frameworks.pytorch_operations import is_known
-from crosscheck.frameworks.pytorch_rules import RULES
-from crosscheck.frameworks.pytorch_steps import STEPS
-from crosscheck.isolated import context_of
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.operation import Call
-from crosscheck.rounding import Measured
-from crosscheck.rounding.measured import SCALES
-from crosscheck.trace import Place
+from crosscheck.core.check_layer import context_of
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic
+from crosscheck.core.trace import Place
+from crosscheck.oracles.theories import Measured
+from crosscheck.oracles.theories.measured import SCALES
+from crosscheck.references.pytorch.noise.fused import STEPS
+from crosscheck.references.pytorch.noise.perturbed import Noise
+from crosscheck.references.pytorch.noise.rules import RULES
+from crosscheck.references.pytorch.noise.table import is_known
+from crosscheck.references.pytorch.oracle import TorchOracle
 
 SINGLE = Arithmetic(np.dtype(np.float32), 100_000)
 OWN = "own kernel"

@@ -13,9 +13,10 @@ from unshrunk import check
 
 from crosscheck import Pair, PairError, Settings, Verdict
 from crosscheck.adapters.optimizers import Holding, UpdateFunction, Updater
-from crosscheck.arithmetic import Array
-from crosscheck.checking import PairResult
-from crosscheck.optimizer_pair import OptimizerPair
+from crosscheck.core.precision import Array
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.run.check import PairResult
 
 Params = dict[str, Array]
 
@@ -331,10 +332,10 @@ def test_convention_that_references_answer_differently_is_named(references: list
         (lambda: OptimizerPair(holding(), SGD, steps=0), "steps is 0"),
         (lambda: OptimizerPair(holding(), SGD, velocity=("v",)), "velocity names 'v', which is no state"),
         (lambda: OptimizerPair(holding(), SGD, shapes={}), "expected a shape for each parameter"),
-        (lambda: OptimizerPair(holding(), SGD, state={"m": "momentum_buffer"}).prepared, "but the reference keeps: nothing"),
-        (lambda: OptimizerPair(holding(), None).prepared, "a NoneType is no reference"),
-        (lambda: OptimizerPair(holding(), lambda params: torch.nn.ReLU()).prepared, "made a ReLU, expected a torch.optim.Optimizer"),
-        (lambda: OptimizerPair(holding(), torch.optim.LBFGS).prepared, "LBFGS does not step on gradients alone"),
+        (lambda: prepare(OptimizerPair(holding(), SGD, state={"m": "momentum_buffer"})), "but the reference keeps: nothing"),
+        (lambda: prepare(OptimizerPair(holding(), None)), "a NoneType is no reference"),
+        (lambda: prepare(OptimizerPair(holding(), lambda params: torch.nn.ReLU())), "made a ReLU, expected a torch.optim.Optimizer"),
+        (lambda: prepare(OptimizerPair(holding(), torch.optim.LBFGS)), "LBFGS does not step on gradients alone"),
     ],
     ids=["no adapter", "no steps", "velocity", "no shapes", "no such state", "no reference", "no optimizer", "closure"],
 )

@@ -12,9 +12,9 @@ import torch
 from unshrunk import check
 
 from crosscheck import Functions, Pair
-from crosscheck.arithmetic import Array
-from crosscheck.frameworks import keras as bridge  # before Keras itself, so that it finds its backend
-from crosscheck.judgement import Verdict
+from crosscheck.core.judge import Verdict
+from crosscheck.core.precision import Array
+from crosscheck.references.keras import oracle as bridge
 
 import keras  # isort: skip
 

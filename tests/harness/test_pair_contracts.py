@@ -45,11 +45,12 @@ from torch import nn
 from unshrunk import check
 
 from crosscheck import Attributes, Dicts, Functions, Pair, Settings, Updating, Verdict
-from crosscheck.arithmetic import Array, Bound
 from crosscheck.checks import CheckResult
 from crosscheck.checks.bench import bench_of
 from crosscheck.checks.contracts import CONTRACTS
-from crosscheck.references import resolved
+from crosscheck.core.precision import Array, Bound
+from crosscheck.pairs.prepare import prepare
+from crosscheck.references.resolve import resolved
 
 DTYPES = ("float64", "float32")
 
@@ -425,7 +426,7 @@ class TestModes:
         assert resolved(module).modes is modes
 
     def test_of_modules_with_modes(self) -> None:
-        from crosscheck.frameworks.pytorch import has_modes  # noqa: PLC0415
+        from crosscheck.references.pytorch.oracle import has_modes  # noqa: PLC0415
 
         assert [has_modes(m) for m in (nn.Dropout(), nn.BatchNorm2d(2), nn.Sequential(nn.ReLU(), nn.Dropout()))] == [True, True, True]
 
@@ -451,7 +452,7 @@ def test_gradients_that_pile_up_in_attributes() -> None:
 
 def test_bench_takes_the_largest_batch() -> None:
     """Calls are of the shape with most samples, and one with one sample less."""
-    bench = bench_of(pair(Scale()).prepared, "float32", Settings().seed)
+    bench = bench_of(prepare(pair(Scale())), "float32", Settings().seed)
     assert bench.call.x.shape == (5, 3)
     assert bench.fewer.x.shape == (4, 3)
     assert bench.fewer.grad_output is not None

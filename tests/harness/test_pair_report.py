@@ -13,20 +13,18 @@ import pytest
 from rich.console import Console
 from test_report import HOSTILE, Tags, strict
 
-from crosscheck.checking import run_check
 from crosscheck.checks import CheckResult, Settings, checks_of
-from crosscheck.families import FAMILIES
-from crosscheck.judgement import Judgement, Kind, Verdict, Worst
-from crosscheck.pair import Pair
-from crosscheck.report.findings import Facts
-from crosscheck.report.pages import environment
-from crosscheck.report.pair_facts import PairRun, check_facts, collect, pair_facts, pair_verdict, run_verdict
-from crosscheck.report.pair_files import write
-from crosscheck.report.pair_html import render
-from crosscheck.report.pair_matrix import Cell, matrix
-from crosscheck.report.pair_terminal import show
-from crosscheck.report.pair_words import also_wrong, message
-from crosscheck.trace import Place
+from crosscheck.checks.facts import PairRun, check_facts, collect, pair_facts, pair_verdict, run_verdict
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Facts, Judgement, Kind, Verdict, Worst
+from crosscheck.core.trace import Place
+from crosscheck.pairs.pair import Pair
+from crosscheck.report.html import environment, render
+from crosscheck.report.matrix import Cell, matrix
+from crosscheck.report.terminal import show
+from crosscheck.report.words import also_wrong, message
+from crosscheck.report.write import write
+from crosscheck.run.check import run_check
 
 NO_SHRINKING = Settings(shrink=False)
 MATCH, MISMATCH, UNDECIDED, SKIPPED = Verdict.MATCH, Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.SKIPPED
@@ -161,7 +159,7 @@ def test_texts_are_escaped() -> None:
 
 def test_page_without_escaping_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     careless = environment().overlay(autoescape=False)
-    monkeypatch.setattr("crosscheck.report.pair_html.environment", lambda: careless)
+    monkeypatch.setattr("crosscheck.report.html.environment", lambda: careless)
     page = Tags(render(hostile()))
     assert {"script", "b"} <= page.tags
 

@@ -14,10 +14,11 @@ from torch import nn
 from unshrunk import check
 
 from crosscheck import Pair, PairError, PairResult, Settings, Verdict
-from crosscheck.arithmetic import Array
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.operation import Call
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare import prepare
+from crosscheck.references.pytorch.oracle import oracle
 
 DTYPES = ("float64", "float32")
 SAMPLES = ("batch", "one")
@@ -118,19 +119,19 @@ def test_declaration_that_is_wrong_by_itself(options: dict[str, Any], text: str)
 
 def test_shapes_from_a_generator() -> None:
     """Four shapes are drawn, the same ones each time."""
-    drawn = [linear(shapes=lambda rng: (int(rng.integers(1, 9)), 5)).prepared.shapes for _ in range(2)]
+    drawn = [prepare(linear(shapes=lambda rng: (int(rng.integers(1, 9)), 5))).shapes for _ in range(2)]
     assert drawn[0] == drawn[1]
     assert 1 < len(drawn[0]) <= 4
     assert check(linear(shapes=lambda rng: (int(rng.integers(1, 9)), 5))).verdict is Verdict.MATCH
 
 
 def test_single_shape() -> None:
-    assert linear(shapes=(3, 5)).prepared.shapes == [(3, 5)]
+    assert prepare(linear(shapes=(3, 5))).shapes == [(3, 5)]
 
 
 def test_same_seed_same_call() -> None:
     """What a check gives the subject depends on name, shape, family, precision and seed."""
-    calls = [linear(name=name).prepared.call((3, 5), FAMILIES["normal"], "float64", seed) for name, seed in (("a", 0), ("a", 0), ("b", 0), ("a", 1))]
+    calls = [prepare(linear(name=name)).call((3, 5), FAMILIES["normal"], "float64", seed) for name, seed in (("a", 0), ("a", 0), ("b", 0), ("a", 1))]
     same, same_again, other_name, other_seed = (call.x.tobytes() for call in calls)
     assert same == same_again
     assert len({same, other_name, other_seed}) == 3

@@ -13,9 +13,9 @@ from subjects import Twins, layered
 from training_run import Plan, compared
 
 import scratch
-from crosscheck.architecture import INPUT, wired
-from crosscheck.judgement import Kind, Verdict
-from crosscheck.training import TrainingComparison
+from crosscheck.core.judge import Kind, Verdict
+from crosscheck.oracles.network import INPUT, wired
+from crosscheck.training.listened import TrainingComparison
 from scratch.layer import Array
 
 STEPS = 3

@@ -12,13 +12,13 @@ from layer_runs import Run, call_of, check, declared, divergence, named, quantit
 from planted import FAULTS, Planted, scaled, unchanged
 
 import scratch
-from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.layout import LayerLayout
 from crosscheck.adapters.objects import Dicts
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.families import FAMILIES
-from crosscheck.isolated import check_layer
-from crosscheck.judgement import Verdict
-from crosscheck.layout import LayerLayout
+from crosscheck.core.check_layer import check_layer
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Verdict
+from crosscheck.core.precision import Arithmetic
 
 BATCH = 3
 RIGHT = [Run(case, BATCH, family, "float32", 0) for case, family in itertools.product(CASES, FAMILIES)]

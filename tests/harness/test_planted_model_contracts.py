@@ -9,8 +9,8 @@ import pytest
 from hand_written import Array, PlainMLP
 from model_pairs import LR, mlp, model_pair, replaced, result_of, whole_pair
 
-from crosscheck.adapters.whole_step import WholeStep
-from crosscheck.judgement import Verdict
+from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.core.judge import Verdict
 
 
 def writes_to_batch(network: PlainMLP) -> None:

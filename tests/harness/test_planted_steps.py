@@ -14,9 +14,9 @@ from subjects import ScratchNetwork, Twins, layered
 from training_run import Plan, compared
 
 import scratch
-from crosscheck.judgement import Kind, Verdict
-from crosscheck.training import TrainingComparison
-from crosscheck.update import SgdSettings
+from crosscheck.core.judge import Kind, Verdict
+from crosscheck.oracles.optimizers import SgdSettings
+from crosscheck.training.listened import TrainingComparison
 from scratch.layer import Array
 
 STEPS = 4

@@ -11,7 +11,7 @@ import pytest
 import theory_cases as cases
 from theory_kinds import DTYPES, LAYERS, call_of, judged
 
-from crosscheck.judgement import Verdict
+from crosscheck.core.judge import Verdict
 
 
 def smooth(forward: Callable[[Any], Any], slope: Callable[[Any], Any]) -> cases.Layer:

@@ -21,14 +21,9 @@ from update_cases import (
     sgd_compiled,
 )
 
-from crosscheck.arithmetic import Array
-from crosscheck.judgement import Verdict
-from crosscheck.update import (
-    AdadeltaSettings,
-    AdamSettings,
-    RmspropSettings,
-    SgdSettings,
-)
+from crosscheck.core.judge import Verdict
+from crosscheck.core.precision import Array
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
 
 
 def eps_inside(settings: AdamSettings, param: Array, grad: Array, state: State) -> tuple[Array, State]:

@@ -12,12 +12,12 @@ from typing import Any
 import plain
 import pytest
 
-import crosscheck.parametrize
-import crosscheck.report.pair_files
+import crosscheck.report.write
+import crosscheck.run.pytest_parametrize
 from crosscheck.checks import checks_of
 
 # What is imported before a run inside this process is still there after it, and the same.
-SHARED = (plain, crosscheck.parametrize, crosscheck.report.pair_files)
+SHARED = (plain, crosscheck.run.pytest_parametrize, crosscheck.report.write)
 
 FILE = """
 from crosscheck import parametrize_with_checks
@@ -265,7 +265,7 @@ def test_report_that_cannot_be_finished_is_one_line_and_no_success(suite: Any, p
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(crosscheck.report.pair_files, "write_json", full)
+    monkeypatch.setattr(crosscheck.report.write, "write_json", full)
     result = suite("pair()", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
     assert outcomes(result)["passed"] == 1
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR

@@ -9,12 +9,12 @@ import torch
 from unshrunk import check
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.frameworks.pytorch import TorchOracle
-from crosscheck.isolated import context_of
-from crosscheck.judgement import Verdict
-from crosscheck.operation import Call
-from crosscheck.rounding import Measured
+from crosscheck.core.check_layer import context_of
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic
+from crosscheck.oracles.theories import Measured
+from crosscheck.references.pytorch.oracle import TorchOracle
 
 
 class Linear:

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from torch import nn
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.judgement import Kind, Verdict, judge
-from crosscheck.operation import Call
-from crosscheck.repeats import independent
-from crosscheck.trace import Place
-from crosscheck.tracked import Tracked
+from crosscheck.core.judge import Kind, Verdict, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.running_error import Tracked, independent
+from crosscheck.references.pytorch.oracle import oracle
 
 SINGLE = Arithmetic(np.dtype(np.float32), 1000)
 TERMS = 50_000

@@ -19,18 +19,17 @@ from rich.console import Console
 from subjects import Choice, chosen
 from training_run import Plan, compared
 
-from crosscheck.curve import Means
-from crosscheck.judgement import Judgement, Kind, Verdict, Worst
-from crosscheck.record import Record
-from crosscheck.report import files, html
-from crosscheck.report.facts import POINTS, RunFacts, SideTest, collect, thinned, verdict_of
-from crosscheck.report.findings import consequence_in_words, decision_in_words, fraction_in_words, number, rows
-from crosscheck.report.html import render
-from crosscheck.report.message import WIDTH, message
-from crosscheck.report.pages import environment, short
+from crosscheck.causes.divergence import divergence_facts
+from crosscheck.core.judge import Judgement, Kind, Verdict, Worst, number
+from crosscheck.core.trace import Place
+from crosscheck.report import html
+from crosscheck.report import write as files
+from crosscheck.report.html import environment, render, short
 from crosscheck.report.terminal import show
-from crosscheck.trace import Place
-from crosscheck.training import TrainingComparison
+from crosscheck.report.words import WIDTH, consequence_in_words, decision_in_words, divergence_message, fraction_in_words, rows
+from crosscheck.training.facts import POINTS, RunFacts, SideTest, collect, thinned, verdict_of
+from crosscheck.training.listened import TrainingComparison
+from crosscheck.training.record import Means, Record
 
 STEPS = 3
 pytestmark = pytest.mark.xdist_group("report")  # one process with --dist loadgroup, which trains and draws once
@@ -202,7 +201,7 @@ def test_divergence_reads_from_the_top_down(differing: TrainingComparison) -> No
 def test_message_of_a_test(differing: TrainingComparison) -> None:
     """Verdict first, the command that repeats it last, no line too wide."""
     assert differing.first is not None
-    lines = message(differing.first, "pytest 'tests/x.py::test[a-b]'").splitlines()
+    lines = divergence_message(divergence_facts(differing.first, "pytest 'tests/x.py::test[a-b]'")).splitlines()
     assert lines[0] == "MISMATCH"
     assert lines[1].startswith("  where ")
     assert lines[-1] == "  reproduce     pytest 'tests/x.py::test[a-b]'"
@@ -214,7 +213,7 @@ def test_long_command_is_not_torn(differing: TrainingComparison) -> None:
     """An id of a test can be copied even where it is longer than a line."""
     assert differing.first is not None
     command = "pytest " + "x" * 2 * WIDTH
-    assert "x" * 2 * WIDTH in message(differing.first, command)
+    assert "x" * 2 * WIDTH in divergence_message(divergence_facts(differing.first, command))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Reproductions run: each ends with 1 while the fault is there and with 0 once it is gone, whatever stands in names and reasons."""
+"""SmallCases run: each ends with 1 while the fault is there and with 0 once it is gone, whatever stands in names and reasons."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from planted_lines import LINES, caught, repair
 from torch import nn
 
 import crosscheck
-from crosscheck.arithmetic import Array
-from crosscheck.checking import run_check
 from crosscheck.checks import checks_of
-from crosscheck.reproduction import Reproduction, reproduce, script
+from crosscheck.core.precision import Array
+from crosscheck.run.check import run_check
+from crosscheck.shrinking.script import SmallCase, reproduce, script
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,18 +38,18 @@ class Sign:
         return -grad_output * self.mask
 
 
-def reproduction_of(fault: str, file: Path) -> Reproduction:
+def reproduction_of(fault: str, file: Path) -> SmallCase:
     found = caught(LINES[fault], file).reproduction
-    assert found is not None
+    assert isinstance(found, SmallCase)
     return found
 
 
 @functools.cache
-def of_relu(name: str) -> tuple[crosscheck.Pair, Reproduction]:
+def of_relu(name: str) -> tuple[crosscheck.Pair, SmallCase]:
     """Return a pair made in no file of its own, and a reproduction of its fault."""
     pair = crosscheck.Pair(Sign(), nn.ReLU(), [(2, 3)], name=name)
     found = run_check(pair, checks_of(pair)[0], crosscheck.Settings()).reproduction
-    assert found is not None
+    assert isinstance(found, SmallCase)
     return pair, found
 
 
@@ -60,7 +60,7 @@ def status(path: Path) -> Any:
     return end.value.code
 
 
-def write(found: Reproduction, folder: Path, name: str) -> Path:
+def write(found: SmallCase, folder: Path, name: str) -> Path:
     """Write a script into a folder, which is made if need be."""
     folder.mkdir(exist_ok=True)
     path = folder / f"reproduce-{name}.py"
@@ -188,7 +188,7 @@ def test_literals_are_exact(kind: str) -> None:
     text = script(pair, replace(found.small, call=call))
     given: dict[str, Any] = {}
     names = {"load": lambda *arguments: None, "reproduce": lambda pair, **arguments: given.update(arguments)}
-    body = "\n".join(line for line in text.splitlines() if "crosscheck.reproduction" not in line)
+    body = "\n".join(line for line in text.splitlines() if "from crosscheck import" not in line)
     exec(compile(body, "script", "exec"), names)  # noqa: S102 - the text is ours
     assert given["x"].dtype == SPECIAL[kind].dtype
     assert given["x"].shape == SPECIAL[kind].shape
@@ -272,10 +272,20 @@ class Rougher(Rough):
 def test_script_hears_the_witness_of_where_the_fault_was_found(own: float, ends: int) -> None:
     pair = crosscheck.Pair(Rougher(), RoughReference(), shapes=[(2, 3)], dtypes=("float32",), name="rough")
     found = run_check(pair, next(check for check in checks_of(pair) if check.name == "values-float32-normal"), crosscheck.Settings()).reproduction
-    assert found is not None
+    assert isinstance(found, SmallCase)
     assert re.search(r"^    witness=np\.array\(", found.script, flags=re.MULTILINE)
     call = found.small.call
     witness = np.full(call.x.shape, own)
     with pytest.raises(SystemExit) as end:
         reproduce(pair, quantity="output", x=call.x, params=call.params, grad_output=call.grad_output, witness=witness * np.abs(call.x).max())
     assert end.value.code == ends
+
+
+def test_script_saved_by_version_0_1_still_runs(tmp_path: Path) -> None:
+    """Its imports name modules that have moved since."""
+    file = tmp_path / "layers.py"
+    found = reproduction_of("linear-row", file)
+    old = found.script.replace("from crosscheck import", "from crosscheck.reproduction import")
+    assert old != found.script
+    old = old.replace("import numpy as np\n", "import numpy as np\nfrom crosscheck.families import arranged\n", 1)
+    assert status(write(replace(found, script=old), tmp_path, "old")) == 1

@@ -7,12 +7,12 @@ from textbook.convolution import Conv2d
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
-from crosscheck.checking import PairResult, check_pair
 from crosscheck.checks import Settings
+from crosscheck.checks.facts import check_facts
 from crosscheck.checks.values import value_check
-from crosscheck.report.pair_facts import check_facts
-from crosscheck.report.pair_words import also_wrong
+from crosscheck.core.precision import Array
+from crosscheck.report.words import also_wrong
+from crosscheck.run.check import PairResult, check_pair
 
 
 class TwoFaults(Conv2d):

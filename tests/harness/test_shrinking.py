@@ -14,12 +14,14 @@ from planted_lines import LINES, caught
 from torch import nn
 
 import crosscheck
-from crosscheck.arithmetic import Array
-from crosscheck.checking import run_check
 from crosscheck.checks import CheckResult, Settings, checks_of
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.operation import Call
-from crosscheck.shrinking import Small, shrink
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare import prepare
+from crosscheck.references.pytorch.oracle import oracle
+from crosscheck.run.check import run_check
+from crosscheck.shrinking.script import SmallCase
+from crosscheck.shrinking.shrink import Small, shrink
 from crosscheck.shrinking.smaller import complexity, linked_axes, ranked
 
 
@@ -41,7 +43,7 @@ def found(subject: Any, settings: Settings | None = None, check: str = "values-f
 
 
 def small_of(result: CheckResult) -> Small:
-    assert result.reproduction is not None
+    assert isinstance(result.reproduction, SmallCase)
     return result.reproduction.small
 
 
@@ -51,7 +53,7 @@ def shrunk(subject: Any, seconds: float) -> Small:
     result = run_check(pair, checks_of(pair)[0], Settings(shrink=False))
     assert result.given is not None
     assert result.divergence is not None
-    return shrink(pair.prepared, result.given, result.divergence, seconds=seconds)
+    return shrink(prepare(pair), result.given, result.divergence, seconds=seconds)
 
 
 def test_ties_are_kept(tmp_path: Path) -> None:
@@ -329,7 +331,7 @@ def test_search_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_hypothesis_is_imported_only_for_a_search() -> None:
-    code = "import sys, crosscheck, crosscheck.reproduction; sys.exit('hypothesis' in sys.modules)"
+    code = "import sys, crosscheck, crosscheck.shrinking.script; sys.exit('hypothesis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False, timeout=60).returncode == 0  # noqa: S603
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.frameworks.pytorch_training import TorchNetwork, TorchTraining
-from crosscheck.freerun import FreeRun, Position
-from crosscheck.snapshot import Snapshot, joined, parted
-from crosscheck.trace import Trace
-from crosscheck.update import SgdSettings
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import Position, Snapshot, joined, parted
+from crosscheck.oracles.optimizers import SgdSettings
+from crosscheck.references.pytorch.training import TorchNetwork, TorchTraining
+from crosscheck.training.free_run import FreeRun
 
 NOISE = {("linear", "output"): 1e-3, ("linear", "weight"): 1e-3, ("norm", "weight.grad"): 1e-3}
 

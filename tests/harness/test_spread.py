@@ -11,11 +11,11 @@ from subjects import layered
 from training_run import Plan, compared
 
 import scratch
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.judgement import Judgement, Kind, Verdict, judge_norm
-from crosscheck.lockstep import check_step
-from crosscheck.oracle_step import DEEP
-from crosscheck.trace import Place, Trace
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge_norm
+from crosscheck.core.precision import Arithmetic
+from crosscheck.core.trace import Place, Trace
+from crosscheck.oracles.step import DEEP
+from crosscheck.training.lockstep import check_step
 from scratch.initialisers import he_normal
 
 BATCH = 8

@@ -12,12 +12,12 @@ import torch
 from theory_kinds import DTYPES, ELEMENTS, LAYERS, SEEDS, call_of, judged, of
 from torch import nn
 
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.families import FAMILIES
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.judgement import Verdict
-from crosscheck.operation import Call
-from crosscheck.rounding import Measured
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic
+from crosscheck.oracles.theories import Measured
+from crosscheck.references.pytorch.oracle import oracle
 
 
 def unlimited(kind: str, family: str, dtype: str) -> set[str]:

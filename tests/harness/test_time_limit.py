@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from crosscheck.containment import TimeLimitError, contained, time_limit
+from crosscheck.core.guard import TimeLimitError, contained, time_limit
 
 
 def ends_after_collecting() -> None:

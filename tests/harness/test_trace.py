@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crosscheck.trace import Place, Trace
+from crosscheck.core.trace import Place, Trace
 
 
 def test_order_is_that_of_execution() -> None:

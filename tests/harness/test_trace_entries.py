@@ -12,9 +12,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from crosscheck.command import main
-from crosscheck.traces.file import TraceFileError
-from crosscheck.traces.reading import read
+from crosscheck.references.recorded.file import TraceFileError
+from crosscheck.references.recorded.read import read
+from crosscheck.run.cli import main
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import crosscheck
-from crosscheck.command import main
-from crosscheck.declaration import PairError
+from crosscheck.core.operation import PairError
+from crosscheck.run.cli import main
 
 HERE = Path(__file__).parent
 RAISES = """

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.families import FAMILIES
-from crosscheck.tracked import Tracked, constant, erf, erfc, widest
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.oracles.running_error import Tracked, constant, erf, erfc, widest
 
 SHAPE = (6, 50)
 SEEDS = range(20)

@@ -26,11 +26,10 @@ from update_cases import (
 )
 
 from crosscheck.adapters.optimizers import UpdateFunction
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.judgement import Judgement, Kind, Verdict, judge
-from crosscheck.optimizer_pair import OptimizerPair
-from crosscheck.trace import Place
-from crosscheck.update import (
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers import (
     AdamSettings,
     Settings,
     SgdSettings,
@@ -41,6 +40,7 @@ from crosscheck.update import (
     judge_updates,
     update_of,
 )
+from crosscheck.pairs.optimizer_pair import OptimizerPair
 
 CASES = list(itertools.product(FORMS, GRADIENTS, DTYPES))
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.isolated import check_layer
-from crosscheck.judgement import UNLIMITED, Effect, Kind, Verdict, judge
-from crosscheck.operation import Call
-from crosscheck.rounding.witness import COARSE, Evidence, witness_errors
-from crosscheck.trace import Place
+from crosscheck.core.check_layer import check_layer
+from crosscheck.core.judge import UNLIMITED, Effect, Kind, Verdict, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.trace import Place
+from crosscheck.core.witness import COARSE, Evidence, witness_errors
+from crosscheck.references.pytorch.oracle import oracle
 
 ROWS, COLUMNS = 5, 40
 SINGLE, DOUBLE = (Arithmetic(np.dtype(dtype), 1000) for dtype in ("float32", "float64"))

@@ -17,13 +17,12 @@ from right_ways.modules.kernels import Kernel
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.checking import PairResult, check_pair
 from crosscheck.checks import Settings
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.judgement import Verdict
-from crosscheck.operation import Call
-from crosscheck.report.findings import judgement_facts
-from crosscheck.report.pair_facts import widened
+from crosscheck.core.judge import Verdict, judgement_facts
+from crosscheck.core.operation import Call
+from crosscheck.references.pytorch.oracle import oracle
+from crosscheck.report.words import widened
+from crosscheck.run.check import PairResult, check_pair
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 HALF = math.sqrt(2.0**-24)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
 
 Results = dict[str, Array]
 Layer = Callable[[Call], Results]

@@ -11,13 +11,13 @@ import theory_cases as cases
 import torch
 from torch import nn
 
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.families import FAMILIES, labels
-from crosscheck.frameworks.pytorch import TorchOracle, oracle
-from crosscheck.judgement import Judgement, Kind, judge
-from crosscheck.operation import Call
-from crosscheck.rounding import Scaling
-from crosscheck.trace import Place
+from crosscheck.core.inputs import FAMILIES, labels
+from crosscheck.core.judge import Judgement, Kind, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic
+from crosscheck.core.trace import Place
+from crosscheck.oracles.theories import Scaling
+from crosscheck.references.pytorch.oracle import TorchOracle, oracle
 
 ELEMENTS, SEEDS = 1_000_000, range(12)
 DTYPES = ("float64", "float32")

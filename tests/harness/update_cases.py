@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.families import FAMILIES
-from crosscheck.judgement import Judgement, Verdict
-from crosscheck.trace import Place
-from crosscheck.update import (
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers import (
     AdadeltaSettings,
     AdamSettings,
     RmspropSettings,

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from crosscheck.frameworks.jax import JaxOracle, full_precision
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
+from crosscheck.references.jax.oracle import JaxOracle, full_precision
+from crosscheck.references.pytorch.oracle import oracle
 from right_ways.task import Results, Way
 
 

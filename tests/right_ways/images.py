@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from mnist_files import SHIPPED, load
 
-from crosscheck.families import Family, Shape
+from crosscheck.core.inputs import Family
+from crosscheck.core.operation import Shape
 
 SIDE = 28
 PIXELS = SIDE * SIDE

@@ -10,10 +10,10 @@ import torch
 from theory_kinds import dropped
 from torch import nn
 
-from crosscheck.arithmetic import Array
-from crosscheck.families import Family, Shape, labels
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.operation import Call, Constants
+from crosscheck.core.inputs import Family, labels
+from crosscheck.core.operation import Call, Constants, Shape
+from crosscheck.core.precision import Array
+from crosscheck.references.pytorch.oracle import oracle
 from right_ways import convolution, functions, linear, losses, normalisation, pooling
 from right_ways.frameworks import torch_ways
 from right_ways.task import LayerTask, Results, Way

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
 from right_ways.summation import CONTRACTIONS, Contraction, Sum
 from right_ways.task import Results, Way
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import theory_cases as cases
 
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
 from right_ways.summation import SUMS, Sum
 from right_ways.task import Results, Way
 

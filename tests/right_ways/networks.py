@@ -10,10 +10,10 @@ import numpy as np
 from networks import NETWORKS, Network, quantities_in
 from subjects import layered
 
-from crosscheck.arithmetic import Arithmetic, Array
-from crosscheck.judgement import Judgement
-from crosscheck.lockstep import check_step, elements_per_step
-from crosscheck.oracle_step import Start
+from crosscheck.core.judge import Judgement
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.training.lockstep import check_step
 from right_ways.task import Trial, drawn
 from scratch.adam import Adam
 from scratch.networks import batchnorm_cnn

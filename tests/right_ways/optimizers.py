@@ -13,15 +13,16 @@ from update_cases import COMPILED, FORMS, SHAPE, STEPS, State, Step, Torch, mixe
 
 import reference.pytorch
 from crosscheck.adapters.optimizers import Holding
-from crosscheck.arithmetic import Arithmetic, Array
 from crosscheck.checks import Settings as CheckSettings
-from crosscheck.checks.updates import update_check
-from crosscheck.declaration import DTYPES
-from crosscheck.families import FAMILIES
-from crosscheck.judgement import Judgement
-from crosscheck.optimizer_pair import GRADIENTS, OptimizerPair
-from crosscheck.trace import Place
-from crosscheck.update import AdamSettings, Settings, SgdSettings, UpdatedParameter, judge_update, update_of
+from crosscheck.checks.optimizers import update_check
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement
+from crosscheck.core.operation import DTYPES
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers import AdamSettings, Settings, SgdSettings, UpdatedParameter, judge_update, update_of
+from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
+from crosscheck.pairs.prepare import prepare
 from right_ways.task import Task, Trial, drawn
 
 
@@ -158,7 +159,7 @@ class RunTask:
         """Return the verdict on the parameters after every step; the seed picks the kind of gradients."""
         kinds = [kind for kind in OPTIMIZERS[self.row].gradients if kind in GRADIENTS]
         check = update_check(trial.dtype, kinds[trial.seed % len(kinds)])
-        return [judgement for _, judgement in check.run(self._pair.prepared, CheckSettings(seed=trial.seed)).judgements]
+        return [judgement for _, judgement in check.run(prepare(self._pair), CheckSettings(seed=trial.seed)).judgements]
 
 
 TASKS: tuple[Task, ...] = (*map(StepTask, FORMS), *map(RunTask, OPTIMIZERS))

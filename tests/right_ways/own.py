@@ -13,14 +13,14 @@ from cases import CASES, Case
 
 import reference.jax
 import reference.pytorch
-from crosscheck.adapters.adapted import AdaptedLayer
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.layout import LayerLayout
 from crosscheck.adapters.objects import Dicts
-from crosscheck.arithmetic import Arithmetic
-from crosscheck.families import Family
-from crosscheck.frameworks.pytorch import oracle
-from crosscheck.judgement import Verdict
-from crosscheck.layout import LayerLayout
-from crosscheck.operation import Constants, Oracle
+from crosscheck.core.inputs import Family
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Constants, Oracle
+from crosscheck.core.precision import Arithmetic
+from crosscheck.references.pytorch.oracle import oracle
 from right_ways.frameworks import jax_ways
 from right_ways.task import Flushing, LayerTask, Way
 from scratch.layer import Array

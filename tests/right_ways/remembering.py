@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.operation import Arrays, Call, Oracle, Rounding
+from crosscheck.core.operation import Arrays, Call, Oracle, Rounding
+from crosscheck.core.precision import Arithmetic, Array, Bound
 
 _KEPT = 8
 """Calls whose results are kept: as many as there are of one trial, the input's, those for its bounds and for the shape of its output."""

@@ -13,13 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
-from crosscheck.arithmetic import Arithmetic, Array, Bound
-from crosscheck.declaration import DTYPES
-from crosscheck.families import FAMILIES, Family, Shape, normal
-from crosscheck.isolated import LayerCheck, check_layer
-from crosscheck.judgement import Judgement
-from crosscheck.operation import Call, Constants, Oracle
-from crosscheck.rounding import Measured
+from crosscheck.core.check_layer import LayerCheck, check_layer
+from crosscheck.core.inputs import FAMILIES, Family, normal
+from crosscheck.core.judge import Judgement
+from crosscheck.core.operation import DTYPES, Call, Constants, Oracle, Shape
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.oracles.theories import Measured
 from right_ways.images import of_images, standardised
 from right_ways.remembering import Remembering
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 
 class Activation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 Mask = npt.NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 Labels = npt.NDArray[np.integer[Any]]
 

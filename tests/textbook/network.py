@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from textbook.loss import Labels
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 
 class Optimizer:

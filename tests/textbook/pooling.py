@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 
 class _Pool2d:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from textbook.curves import sigmoid
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 
 
 class Convolution:

@@ -7,7 +7,7 @@ from textbook.activation import LeakyReLU, ReLU, Sigmoid, Tanh, TanhGELU
 from textbook.linear import Flatten, Linear
 from textbook.loss import MSE, CrossEntropy, Labels, LogSoftmax, Softmax
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.activation import APPROXIMATE, LEAKY, RELU, SIGMOID, TANH
 from faults.fault import planted
 from faults.linear import FLATTEN, LINEAR

@@ -6,7 +6,7 @@ import numpy as np
 from textbook.dropout import Dropout, Mask
 from textbook.normalisation import BatchNorm
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.dropout import DROPOUT
 from faults.fault import planted
 from faults.normalisation import IMAGES, ROWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from textbook.optimizers import SGD, Adadelta, Adam, AdamW
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import planted
 from faults.optimizers.hosts import ADADELTA, ADAM, ADAM_OF_TWO, ADAM_UNSEEN, ADAMW, DAMPENED, MOMENTUM, PLAIN
 

@@ -10,7 +10,7 @@ from textbook.loss import Labels
 from textbook.network import Network as Trained
 from textbook.network import ReLU as Rectifier
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import planted
 from faults.training.hosts import MOMENTUM as NETWORK_MOMENTUM
 from faults.training.hosts import NETWORK, WHOLE, WHOLE_MOMENTUM

@@ -6,7 +6,7 @@ import numpy as np
 from textbook.convolution import Conv2d, GroupedConv2d, MatrixConv2d
 from textbook.pooling import AvgPool2d, IndexedMaxPool2d, MaxPool2d
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.convolution import CONV, GROUPS, MATRIX
 from faults.convolution import SQUARE as SQUARE_CONV
 from faults.fault import planted

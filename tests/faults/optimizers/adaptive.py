@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from textbook.optimizers import Adadelta, Adam, AdamW, Optimizer, RMSprop
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import planted
 from faults.optimizers.hosts import (
     ADADELTA,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from textbook.optimizers import SGD
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import planted
 from faults.optimizers.hosts import (
     DAMPENED,

@@ -15,7 +15,7 @@ from textbook.loss import CrossEntropy, LogSoftmax, LogSumExp, Softmax
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.activation import SIGMOID
 from faults.fault import Host, planted
 from faults.loss import LOSS

@@ -10,7 +10,7 @@ from textbook.optimizers import SGD, Adam
 
 from crosscheck import OptimizerPair
 from crosscheck.adapters.optimizers import Holding
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import Host, planted
 from faults.optimizers.hosts import ADAM, MOMENTUM
 from faults.single.precision import brain, half, single

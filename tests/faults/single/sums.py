@@ -17,7 +17,7 @@ from textbook.standardised import GroupNorm, InstanceNorm, LayerNorm, LocalRespo
 from torch import nn
 
 from crosscheck import Pair
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.convolution import CONV
 from faults.fault import Host, planted
 from faults.linear import LINEAR

@@ -11,8 +11,8 @@ from textbook.network import ReLU
 from torch import nn
 
 from crosscheck.adapters.network import Network, Part
-from crosscheck.adapters.whole_step import WholeStep
-from crosscheck.model_pair import ModelPair
+from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.pairs.model_pair import ModelPair
 from faults.fault import Host, Kind
 
 LR = 0.1

@@ -10,7 +10,7 @@ from textbook.loss import Labels
 from textbook.network import CrossEntropy
 from textbook.network import Network as Trained
 
-from crosscheck.arithmetic import Array
+from crosscheck.core.precision import Array
 from faults.fault import planted
 from faults.training.hosts import LR, MOMENTUM, NETWORK, SLOWLY
 

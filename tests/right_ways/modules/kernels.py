@@ -14,8 +14,8 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from crosscheck.arithmetic import Array
-from crosscheck.pair import Pair
+from crosscheck.core.precision import Array
+from crosscheck.pairs.pair import Pair
 from right_ways.modules.row import Row
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from crosscheck.families import Shape
+from crosscheck.core.operation import Shape
 
 
 @dataclass(frozen=True)

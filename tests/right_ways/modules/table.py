@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from crosscheck.families import Shape
+from crosscheck.core.operation import Shape
 from right_ways.modules.alone import Alone, between, everything, numbers
 from right_ways.modules.losses import losses
 from right_ways.modules.row import Row

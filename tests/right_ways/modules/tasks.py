@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from crosscheck.arithmetic import Array
-from crosscheck.families import Family, labels
-from crosscheck.frameworks.pytorch import oracle, parameter_shapes
-from crosscheck.operation import Call, Constants
+from crosscheck.core.inputs import Family, labels
+from crosscheck.core.operation import Call, Constants
+from crosscheck.core.precision import Array
+from crosscheck.references.pytorch.oracle import oracle, parameter_shapes
 from right_ways.frameworks import by_torch
 from right_ways.modules.kernels import Kernel
 from right_ways.modules.row import Row

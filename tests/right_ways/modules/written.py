@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from textbook import attention, curves, distances, recurrent, spatial, standardised
 
-from crosscheck.arithmetic import Array
-from crosscheck.operation import Call
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
 from right_ways.modules.losses import share, sides, target
 from right_ways.modules.table import ROWS
 from right_ways.task import Results, Way

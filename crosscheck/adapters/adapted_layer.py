@@ -1,0 +1,272 @@
+"""Any convention as one pure function: layouts applied, samples batched, whatever goes wrong turned into a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from crosscheck.adapters.convention import Convention, KeepingInstance
+from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError
+from crosscheck.core.guard import SubjectError, as_array, contained
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound
+
+Results = dict[str, Array]
+
+_PLENTY = 10**7
+"""Numbers that an array may have too many and is copied all the same, for the report to say what is wrong with it."""
+
+NO_GRAD_INPUT = "backward returns no input gradient"
+
+
+@dataclass
+class AdaptedLayer:
+    """A subject as a pure function of arrays in the reference's layout.
+
+    Parameters
+    ----------
+    convention : Convention
+    layout : LayerLayout
+        For a subject that takes one sample at a time the patterns are those of a batch of one.
+    reduction : {"mean", "sum"}
+        How the losses of single samples are put together.
+    training : bool, optional
+        The mode that the subject is put into; that which it is in if left out.
+    mask : str
+        The attribute in which a dropout leaves the mask that it drew; without one it is not read.
+    """
+
+    convention: Convention
+    layout: LayerLayout
+    reduction: Literal["mean", "sum"] = "mean"
+    training: bool | None = None
+    mask: str = ""
+    absent: dict[str, str] = field(default_factory=dict)
+    _sizes: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the code stands that computes each quantity."""
+        forward, backward = self.convention.sources["forward"], self.convention.sources["backward"]
+        grads = {f"{parameter.name}.grad": backward for parameter in self.layout.params.values()}
+        kept = {buffer.name: forward for buffer in self.layout.buffers.values()}
+        return {"output": forward, **kept, "grad_input": backward, **grads}
+
+    def vjp(self, call: Call) -> Results:
+        """Return output and gradients.
+
+        Raises
+        ------
+        SubjectError
+            If the subject raises or returns something that is no array of the right kind; what it had computed before is attached.
+        """
+        return self._batched(call) if self.convention.one_sample else self._vjp(call)
+
+    def _batched(self, call: Call) -> Results:
+        """Put a batch together from single samples: outputs side by side, parameter gradients added up.
+
+        Where one sample fails, what all of them computed is put together all the same.
+        """
+        mean = 1 / len(call.x) if self.reduction == "mean" else 1.0
+        share = mean if call.grad_output is not None and call.grad_output.ndim == 0 else 1.0
+        single, failed = list[Results](), list[SubjectError]()
+        for index in range(len(call.x)):
+            try:
+                single.append(self._vjp(_sample(call, index, share)))
+            except SubjectError as error:
+                single.append(error.found)
+                failed.append(error)
+        result: Results = {}
+        for name in [name for name in single[0] if all(name in part for part in single)]:
+            try:
+                result[name] = self._together(name, [part[name] for part in single], mean)
+            except SubjectError as error:
+                failed.append(error)
+        if failed:
+            raise SubjectError(failed[0].reason, result) from failed[0]
+        return result
+
+    def _together(self, name: str, parts: list[Array], mean: float) -> Array:
+        """Return one quantity of a batch from those of its samples; infinities of the subject may meet in a sum."""
+        if len({part.shape for part in parts}) > 1:
+            shapes = " and ".join(sorted({str(part.shape) for part in parts}))
+            raise SubjectError(f"{name} has the shapes {shapes} for samples of one shape")
+        with np.errstate(all="ignore"):
+            if name.endswith(".grad"):
+                self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
+                return np.asarray(sum(parts))
+            if parts[0].ndim:
+                return np.concatenate(parts)
+            if name == "output":
+                return np.asarray(sum(parts) * parts[0].dtype.type(mean))
+        raise SubjectError(f"{name} is a single number, expected an array like the input")
+
+    def _vjp(self, call: Call) -> Results:
+        found = dict[str, Array]()
+        try:
+            with contained("copying"):
+                instance = self.convention.instance()
+            with contained("setting the parameters"):
+                instance.load(self.own_params(call))
+                if self.layout.buffers:
+                    cast("KeepingInstance", instance).load_buffers(self.own_buffers(call))
+            self.switch(instance)
+            with contained("forward"):
+                output = instance.forward(self.own_input(call), self.own_constants(call))
+            found["output"] = self.received("output", output, call)
+            if self.mask:
+                found["mask"] = self.mask_left(instance, call)
+            if self.layout.buffers:
+                with contained("reading what the layer keeps"):
+                    kept = cast("KeepingInstance", instance).buffers()
+                found.update({buffer.name: self.received(buffer.name, kept.get(ours), call) for ours, buffer in self.layout.buffers.items()})
+            if call.grad_output is not None:
+                with contained("backward"):
+                    grads = instance.backward(self.own_grad_output(call))
+                self._receive_grads(grads, call, found, getattr(instance, "looked_for", lambda quantity: ""))
+        except SubjectError as error:
+            raise SubjectError(error.reason, found) from error
+        return found
+
+    def switch(self, instance: Any) -> None:
+        """Put an instance into the mode that is asked for, if it knows any."""
+        if self.training is not None and hasattr(instance, "switch"):
+            with contained("changing the mode"):
+                instance.switch(self.training)
+
+    def mask_left(self, instance: Any, call: Call) -> Array:
+        """Return the mask that a forward pass left in the layer, in the reference's layout: not zero where an element was kept.
+
+        Raises
+        ------
+        SubjectError
+            If there is none, or it fits no input.
+        """
+        mask = getattr(getattr(instance, "layer", instance), self.mask, None)
+        own = np.shape(self.own_input(call))
+        try:
+            left = np.broadcast_to(np.array(mask, dtype=call.x.dtype) if mask is not None else np.empty(0), own)
+        except (TypeError, ValueError) as error:
+            what = "nothing" if mask is None else f"an array of shape {np.shape(mask)}"
+            raise SubjectError(f"forward leaves {what} in {self.mask!r}, expected the mask that it drew, of the input's shape {own}") from error
+        return self._to_reference(left, self.layout.input)
+
+    def _receive_grads(self, grads: Mapping[str, Any], call: Call, found: Results, looked_for: Callable[[str], str]) -> None:
+        """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not.
+
+        Parameters
+        ----------
+        grads : mapping
+            What the subject returned or stored.
+        call : Call
+        found : dict
+        looked_for : callable
+            Says where a gradient was looked for, by the subject's name for it.
+        """
+        failed = []
+        for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
+            name = self.reference_name(quantity)
+            if name in self.convention.may_lack and grads.get(quantity) is None:
+                self.absent[name] = NO_GRAD_INPUT
+                continue
+            value = grads.get(quantity)
+            try:
+                found[name] = self.received(name, value, call)
+            except SubjectError as error:
+                hint = looked_for(quantity) if value is None and quantity != "grad_input" else ""
+                failed.append(SubjectError(f"{error.reason}; {hint}") if hint else error)
+        if failed:
+            raise failed[0]
+
+    def reference_name(self, quantity: str) -> str:
+        """Return the reference's name of a quantity that has the subject's."""
+        name, _, suffix = quantity.rpartition(".")
+        return f"{self.layout.params[name].name}.{suffix}" if suffix == "grad" else quantity
+
+    def own_params(self, call: Call) -> dict[str, Array]:
+        """Return the parameters under the subject's names and in its layout, as arrays of their own."""
+        return {name: np.array(p.layout.to_subject(call.params[p.name]), order="C") for name, p in self.layout.params.items()}
+
+    def own_buffers(self, call: Call) -> dict[str, Array]:
+        """Return what the layer is to start from under the subject's names and in its layout, as arrays of their own."""
+        return {name: np.array(b.layout.to_subject(call.buffers[b.name]), order="C") for name, b in self.layout.buffers.items()}
+
+    def own_input(self, call: Call) -> Array:
+        """Return the input in the subject's layout; it shares memory with the call's."""
+        return self._unbatched(call.x, self.layout.input)
+
+    def own_grad_output(self, call: Call) -> Array:
+        """Return the cotangent in the subject's layout; it shares memory with the call's."""
+        assert call.grad_output is not None
+        return self._unbatched(call.grad_output, self.layout.output) if call.grad_output.ndim else call.grad_output
+
+    def own_constants(self, call: Call) -> dict[str, Any]:
+        """Return the labels; a subject that takes one sample gets its label as a plain number."""
+        if self.convention.one_sample:
+            return {name: int(value[0]) for name, value in call.constants.items()}
+        return dict(call.constants)
+
+    def _unbatched(self, array: Array, layout: Layout) -> Array:
+        return array[0] if self.convention.one_sample and not layout.pattern else layout.to_subject(array)
+
+    def received(self, quantity: str, value: Any, call: Call) -> Array:
+        """Return something that the subject returned in the reference's layout.
+
+        Raises
+        ------
+        SubjectError
+            If it is no array, or its shape does not fit the pattern.
+        """
+        array = as_array(value, quantity, call.x.dtype)
+        if array.size > _room(quantity, call):
+            raise SubjectError(f"{quantity} has the shape {array.shape}: {array.size:,} numbers, far more than can be right")
+        # A copy: the subject may use its memory again.
+        array = np.array(array)
+        layout = self._layout_of(quantity)
+        try:
+            return layout.to_reference(array) if quantity.endswith(".grad") and array.ndim else self._to_reference(array, layout)
+        except LayoutError as error:
+            raise SubjectError(f"{quantity} has the shape {array.shape}: {error}") from error
+
+    def _to_reference(self, array: Array, layout: Layout) -> Array:
+        """Return something of the input's or the output's kind in the reference's layout; a single sample becomes a batch of one."""
+        if self.convention.one_sample and not layout.pattern:
+            return array[None] if array.ndim else array
+        return layout.to_reference(array) if array.ndim or layout.pattern else array
+
+    def _layout_of(self, quantity: str) -> Layout:
+        if quantity == "output":
+            return self.layout.output
+        if quantity == "grad_input":
+            return self.layout.input
+        name = quantity.removesuffix(".grad")
+        return next(p.layout for p in (*self.layout.params.values(), *self.layout.buffers.values()) if p.name == name)
+
+    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
+        """Return the error made in reading a parameter's gradient, or None where it is read as it is."""
+        name, _, suffix = quantity.rpartition(".")
+        if suffix != "grad":
+            return None
+        samples = len(call.x) if self.convention.one_sample else 1
+        # Of one sample the sizes are those of the value itself, whatever call was the last to be asked about.
+        size = self._sizes.get(quantity, np.abs(value)) if samples > 1 else np.abs(value)
+        return self.convention.reading(size, samples * call.params[name])
+
+
+def _room(quantity: str, call: Call) -> int:
+    """Return how many numbers a quantity may have before it is not even copied: what is expected, and plenty."""
+    name, _, suffix = quantity.rpartition(".")
+    expected = call.params[name] if suffix == "grad" else call.buffers.get(quantity, call.grad_output if quantity == "output" else call.x)
+    return _PLENTY + (0 if expected is None else 2 * expected.size)
+
+
+def _sample(call: Call, index: int, share: float) -> Call:
+    """Return the call of a single sample, still a batch of one."""
+    one = slice(index, index + 1)
+    grad_output = call.grad_output
+    if grad_output is not None:
+        grad_output = grad_output[one] if grad_output.ndim else np.asarray(grad_output * share, grad_output.dtype)
+    return replace(call, x=call.x[one], grad_output=grad_output, constants={name: value[one] for name, value in call.constants.items()})

@@ -1,0 +1,83 @@
+"""A dropout draws its mask itself: what it drew is read off it and given to the reference, so that both drop the same numbers.
+
+The mask lies in an attribute that is declared, or is seen in the output, where what was kept is not zero; the gradient tells where the input is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.inputs import arranged, memory_of
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A dropout that has run already: it answers what it computed by the mask that it drew.
+
+    Attributes
+    ----------
+    layer : AdaptedLayer
+    results : mapping of str to array
+    error : SubjectError or None
+        What it raised instead of the rest.
+    """
+
+    layer: AdaptedLayer
+    results: Mapping[str, Array]
+    error: SubjectError | None = None
+
+    @property
+    def absent(self) -> Mapping[str, str]:
+        """Quantities that the layer does not show, each with the reason."""
+        return self.layer.absent
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the code stands that computes each quantity."""
+        return self.layer.sources
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return what was computed."""
+        if self.error is not None:
+            raise self.error
+        return dict(self.results)
+
+    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
+        """Return None: a dropout has no parameters."""
+        return self.layer.reading(quantity, call, value)
+
+
+def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
+    """Run a dropout and return it with the call as the reference is to get it: with the mask that was drawn."""
+    # Arrays of its own: the layer may write to them, and the reference gets what was given.
+    own = replace(call, x=arranged(call.x, memory_of(call.x)))
+    if call.grad_output is not None:
+        own = replace(own, grad_output=arranged(call.grad_output, memory_of(call.grad_output)))
+    try:
+        run = Drawn(layer, layer.vjp(own))
+    except SubjectError as error:
+        run = Drawn(layer, error.found, error)
+    mask = mask_of(call.x, run.results)
+    return run, replace(call, constants={**call.constants, "mask": mask})
+
+
+def mask_of(x: Array, results: Mapping[str, Any]) -> Mask:
+    """Return which elements were kept: all of them where the results do not tell."""
+    if "mask" in results and results["mask"].shape == x.shape:
+        return np.asarray(results["mask"] != 0)
+    output, grad_input = (results.get(name) for name in ("output", "grad_input"))
+    if output is None or output.shape != x.shape:
+        return np.ones(x.shape, bool)
+    elsewhere = grad_input != 0 if grad_input is not None and grad_input.shape == x.shape else True
+    return np.asarray(np.where(x == 0, elsewhere, output != 0))

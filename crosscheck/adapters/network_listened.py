@@ -1,0 +1,337 @@
+"""A whole network that trains by its own code: its layers are listened to while it does one step, and asked one by one in between.
+
+The network says which objects its layers are, each by the adapter of its convention, and how one step of training is done. Their methods are wrapped
+for that step, called by nobody but the network, and put back.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.adapters.adapted_layer import NO_GRAD_INPUT, AdaptedLayer
+from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError
+from crosscheck.adapters.objects import Attributes, Dicts, Updating
+from crosscheck.adapters.train_step import TrainingStep, one_number, same_parameters
+from crosscheck.core.guard import SubjectError, as_array, contained, silenced, source
+from crosscheck.core.operation import Constants, Labels
+from crosscheck.core.precision import Array
+from crosscheck.core.subject import Outcome, SubjectLayer
+from crosscheck.core.trace import Trace
+
+LayerObject = Dicts | Attributes | Updating
+
+
+class ListenedNetwork:
+    """A network of somebody else's with its way of training.
+
+    Parameters
+    ----------
+    layers : mapping of str to Dicts, Attributes or Updating
+        The network's own layer objects, in the order of the forward pass.
+    layouts : mapping of str to LayerLayout
+        For each of them.
+    step : callable
+        Gets a batch and its labels, does one training step, returns the loss. Where the layers take one sample, so does it.
+    loss : Dicts, optional
+        The loss, if it is an object of its own; otherwise it is part of ``step``.
+    state : callable, optional
+        Returns what the optimizer keeps, by the state's name and then by ``layer.parameter``, the subject's names: ``{"momentum": {"conv.weight":
+        array}}``.
+    forward : callable, optional
+        Returns the last layer's output for a batch; the layers one after another if left out.
+    batch : Layout, optional
+        Of the batch that ``step`` gets; that of the first layer's input if left out.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, LayerObject],
+        layouts: Mapping[str, LayerLayout],
+        step: Callable[[Any, Any], Any],
+        loss: LayerObject | None = None,
+        state: Callable[[], Mapping[str, Mapping[str, Array]]] = dict,
+        forward: Callable[[Array], Array] | None = None,
+        batch: Layout | None = None,
+    ) -> None:
+        self.parts, self.layouts, self._loss, self._kept, self._predict = dict(layers), layouts, loss, state, forward
+        self.one_sample = any(part.one_sample for part in layers.values())
+        self.train = TrainingStep(step, next(iter(layouts.values())).input if batch is None else batch, self.one_sample)
+        self._shapes = {name: {ours: tuple(shape or ()) for ours, shape in part.shapes.items()} for name, part in layers.items()}
+        self.functions = {name: AdaptedLayer(part, layouts[name]) for name, part in layers.items()}
+        within = Unseen(source(step)) if loss is None else AdaptedLayer(loss, LayerLayout())
+        self.layers: dict[str, SubjectLayer] = {**self.functions, "loss": within}
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Copies of the parameters in the reference's layout."""
+        return {f"{layer}.{name}": value for layer, name, value in self._parameters()}
+
+    def load(self, params: Mapping[str, Array]) -> None:
+        """Set the parameters, named as in the reference and in its layout."""
+        for name, part in self.parts.items():
+            own = {ours: np.array(p.layout.to_subject(params[f"{name}.{p.name}"]), order="C") for ours, p in self.layouts[name].params.items()}
+            with contained(f"setting the parameters of {name}"):
+                part.live().load(own)
+
+    def _parameters(self) -> Iterator[tuple[str, str, Array]]:
+        for name, part in self.parts.items():
+            with contained(f"reading the parameters of {name}"):
+                values = same_parameters(part.live().params(), self._shapes[name], name)
+            for ours, parameter in self.layouts[name].params.items():
+                yield name, parameter.name, parameter.layout.to_reference(values[ours])
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """Copies of what the layers keep from step to step, in the reference's layout."""
+        return {f"{layer}.{name}": value for layer, name, value in self._buffers()}
+
+    def _buffers(self, *layers: str) -> Iterator[tuple[str, str, Array]]:
+        """Yield layer, name and array of what layers keep from step to step, all of them if none is named."""
+        for name in layers or self.layouts:
+            layout = self.layouts[name]
+            if not layout.buffers:
+                continue
+            with contained(f"reading what {name} keeps"):
+                kept = dict(self.parts[name].live().buffers())
+            for ours, buffer in layout.buffers.items():
+                yield name, buffer.name, buffer.layout.to_reference(as_array(kept.get(ours), f"{name}.{ours}", np.dtype(np.float64)))
+
+    def _state(self) -> Iterator[tuple[str, str, Array]]:
+        """Yield what the optimizer keeps of each parameter: the layer's name, ``parameter.state`` and the array."""
+        with contained("reading the optimizer's state"):
+            kept = {state: dict(arrays) for state, arrays in self._kept().items()}
+        for name, layout in self.layouts.items():
+            for ours, parameter in layout.params.items():
+                for state, arrays in kept.items():
+                    if (value := arrays.get(f"{name}.{ours}")) is None:
+                        continue
+                    quantity = f"{parameter.name}.{state}"
+                    if np.ndim(value):
+                        own = same_parameters({ours: value}, {ours: self._shapes[name][ours]}, f"the {state} of {name}")[ours]
+                        yield name, quantity, parameter.layout.to_reference(own)
+                    else:
+                        yield name, quantity, np.array(value)
+
+    def _masks(self) -> dict[str, Constants]:
+        """Return the masks that dropouts drew in the step just done."""
+        masked = {name: part for name, part in self.parts.items() if isinstance(part, Dicts) and part.mask}
+        return {name: {"mask": self._mask(name, part)} for name, part in masked.items()}
+
+    def _mask(self, name: str, part: Dicts) -> npt.NDArray[np.bool_]:
+        mask = getattr(part.layer, part.mask, None)
+        if mask is None:
+            raise SubjectError(f"{name} leaves no mask in {part.mask!r} after its forward pass, without which nothing can be compared with it")
+        return np.array(mask).astype(bool)
+
+    def predict(self, x: Array) -> Array:
+        """Return the last layer's output for a batch."""
+        if self.one_sample:
+            return np.concatenate([self._forward(image[None]) for image in x])
+        return self._forward(x)
+
+    def _forward(self, x: Array) -> Array:
+        value = self.train.batch(x)
+        with contained("predicting"):
+            if self._predict is not None:
+                value = self._predict(value)
+            else:
+                for part in self.parts.values():
+                    value = getattr(part.layer, part.forward)(value)
+        return self._to_reference(next(reversed(self.parts)), "output", value, x.dtype)
+
+    def step(self, x: Array, labels: Labels) -> Outcome:
+        """Do one training step with the network's own code."""
+        outputs: list[Array] = []
+        name, part = next(reversed(self.parts.items()))
+
+        def around(method: Method) -> Method:
+            def forward(*given: Any, **named: Any) -> Any:
+                outputs.append(method(*given, **named))
+                return outputs[-1]
+
+            return forward
+
+        with contained("listening to the network"), wrapped(part.layer, part.forward, around):
+            loss = self.train(self.train.batch(x), self.train.labels(labels))
+        if not outputs:
+            raise SubjectError(_never_ran(name))
+        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype), self._masks())
+
+    def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
+        """Do one training step while every layer called by it is listened to."""
+        with silenced():
+            return self._traced(Trace(step), x, labels)
+
+    def _traced(self, trace: Trace, x: Array, labels: Labels) -> Trace:
+        for layer, name, value in (*self._parameters(), *self._state(), *self._buffers()):
+            trace.take(layer, f"{name}.before", value)
+        with contained("listening to the network"), self._listening(trace, x.dtype):
+            loss = self.train(self.train.batch(x), self.train.labels(labels))
+        if self._loss is None:
+            self._record_loss(trace, loss)
+        elif ("loss", "output") not in trace:
+            raise SubjectError(_never_ran("loss"))
+        for layer, name, value in (*self._parameters(), *self._state()):
+            trace.take(layer, name, value)
+        own = trace["loss", "output"].astype(x.dtype)
+        if not np.array_equal(loss, own, equal_nan=True):
+            raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
+        return trace
+
+    def _record_loss(self, trace: Trace, loss: Array) -> None:
+        """Record a loss that is part of the step: it got the last output, and the last layer's cotangent is its gradient."""
+        name = next(reversed(self.parts))
+        if (name, "output") not in trace:
+            raise SubjectError(_never_ran(name))
+        trace.take("loss", "input", trace[name, "output"])
+        trace.take("loss", "output", loss)
+        if (name, "grad_output") in trace:
+            trace.take("loss", "grad_input", trace[name, "grad_output"])
+
+    @contextmanager
+    def _listening(self, trace: Trace, dtype: np.dtype[Any]) -> Iterator[None]:
+        parts = {**self.parts, **({} if self._loss is None else {"loss": self._loss})}
+        hooks = [
+            hook
+            for name, part in parts.items()
+            for hook in (
+                (part.layer, part.forward, self._heard_forward(trace, name, dtype)),
+                (part.layer, part.backward, self._heard_backward(trace, name, part, dtype)),
+            )
+        ]
+        with all_wrapped(*hooks):
+            yield
+
+    def _heard_forward(self, trace: Trace, name: str, dtype: np.dtype[Any]) -> Callable[[Method], Method]:
+        def around(method: Method) -> Method:
+            def forward(*given: Any, **named: Any) -> Any:
+                if (name, "input") in trace:
+                    raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
+                trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
+                output = method(*given, **named)
+                value = self._to_reference(name, "output", output, dtype)
+                trace.take(name, "output", one_number(value) if name == "loss" else value)
+                self._record_kept(trace, name)
+                return output
+
+            return forward
+
+        return around
+
+    def _record_kept(self, trace: Trace, name: str) -> None:
+        """Record what a forward pass left in the layer: its running statistics, the mask that it drew."""
+        part = self.parts.get(name)
+        if isinstance(part, Dicts) and part.mask:
+            trace.take(name, "mask", self._mask(name, part))
+        if part is not None and self.layouts[name].buffers:
+            for _, buffer, value in self._buffers(name):
+                trace.take(name, buffer, value)
+
+    def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any]) -> Callable[[Method], Method]:
+        def around(method: Method) -> Method:
+            def backward(*given: Any, **named: Any) -> Any:
+                if {(name, "grad_output"), (name, "grad_input")} & set(trace):
+                    raise SubjectError(f"the training step ran {name} backward twice; a layer that runs twice in a step cannot be compared")
+                grad_output = _first(given, named)
+                if grad_output is not None and name != "loss":
+                    trace.take(name, "grad_output", self._to_reference(name, "output", grad_output, dtype))
+                ahead = self._read_ahead(part, grad_output) if isinstance(part, Updating) else None
+                grad_input = method(*given, **named)
+                self._record_gradients(trace, name, part, grad_input, part.live().stored() if ahead is None else ahead, dtype)
+                return grad_input
+
+            return backward
+
+        return around
+
+    def _record_gradients(
+        self, trace: Trace, name: str, part: LayerObject, grad_input: Any, grads: Mapping[str, Array], dtype: np.dtype[Any]
+    ) -> None:
+        if grad_input is None:
+            trace.leave_out(name, "grad_input", NO_GRAD_INPUT)
+            if "grad_input" in part.may_lack:
+                self.functions[name].absent["grad_input"] = NO_GRAD_INPUT
+        else:
+            trace.take(name, "grad_input", self._to_reference(name, "input", grad_input, dtype))
+        for ours, parameter in self._layout(name).params.items():
+            if f"{ours}.grad" in grads:
+                value = as_array(grads[f"{ours}.grad"], f"{name}'s gradient of {ours}", dtype)
+                trace.take(name, f"{parameter.name}.grad", _applied(parameter.layout, value, f"{name}'s gradient of {ours}"))
+
+    def _read_ahead(self, part: Updating, grad_output: Array) -> dict[str, Array]:
+        """Return the gradients of a layer that stores none, read off a copy before the layer itself updates."""
+        plain = copy.copy(part.layer)
+        for wrapper in (part.forward, part.backward):
+            vars(plain).pop(wrapper, None)
+        return part.ahead(plain, grad_output)
+
+    def _layout(self, name: str) -> LayerLayout:
+        return LayerLayout() if name == "loss" else self.layouts[name]
+
+    def _to_reference(self, name: str, quantity: str, value: Any, dtype: np.dtype[Any]) -> Array:
+        """Return a copy of what a layer was given or gave, in the reference's layout."""
+        array = as_array(value, f"{name}'s {quantity}", dtype)
+        layout = self._layout(name).input if quantity == "input" else self._layout(name).output
+        return np.array(array[None]) if self.one_sample and not layout.pattern and array.ndim else _applied(layout, array, f"{name}'s {quantity}")
+
+
+def _applied(layout: Layout, array: Array, what: str) -> Array:
+    """Return an array of the subject in the reference's layout; one that does not fit is the subject's fault."""
+    try:
+        return layout.to_reference(array)
+    except LayoutError as error:
+        raise SubjectError(f"{what} has the shape {array.shape}: {error}") from error
+
+
+def _first(given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    """Return the first argument of a call, however it was passed; None where there is none."""
+    return next(iter([*given, *named.values()]), None)
+
+
+def _never_ran(name: str) -> str:
+    return f"the training step never ran the forward method of {name}, as far as can be heard"
+
+
+class Unseen:
+    """Something that is part of the training step and no function of its own, such as its loss."""
+
+    def __init__(self, where: str) -> None:
+        reason = "computed inside the training step, not a function of its own"
+        self.absent: Mapping[str, str] = {"output": reason, "grad_input": reason}
+        self.sources: Mapping[str, str] = {"output": where, "grad_input": where}
+
+    def vjp(self, call: Any) -> dict[str, Array]:
+        """Return nothing: there is no function to call."""
+        return {}
+
+    def reading(self, quantity: str, call: Any, value: Array) -> None:
+        """Return None."""
+
+
+Method = Callable[..., Any]
+
+
+@contextmanager
+def wrapped(owner: object, name: str, around: Callable[[Method], Method]) -> Iterator[None]:
+    """Replace a method of one object by ``around(method)`` until the block ends."""
+    method = getattr(owner, name)
+    setattr(owner, name, around(method))
+    try:
+        yield
+    finally:
+        delattr(owner, name)
+
+
+@contextmanager
+def all_wrapped(*wrappings: tuple[object, str, Callable[[Method], Method]]) -> Iterator[None]:
+    """Replace several methods until the block ends."""
+    with ExitStack() as stack:
+        for owner, name, around in wrappings:
+            stack.enter_context(wrapped(owner, name, around))
+        yield

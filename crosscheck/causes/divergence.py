@@ -1,0 +1,56 @@
+"""A mismatch with what is known about it: where its code stands, its likely cause, and how the layer does on other values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crosscheck.causes import Cause, diagnose
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.judge import Facts, Judgement, judgement_facts, number
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A quantity that rounding cannot explain.
+
+    Attributes
+    ----------
+    judgement : Judgement
+    cause : Cause or None
+        The hypothesis that removes it; None where the cause is unknown.
+    source : str
+        Where the code stands that computed it, if known.
+    isolated : Judgement or None
+        In a training step: the verdict on the same quantity of the same layer when it is given the reference's values.
+    """
+
+    judgement: Judgement
+    cause: Cause | None = None
+    source: str = ""
+    isolated: Judgement | None = None
+
+
+def examined(failure: Failure, isolated: Judgement | None = None) -> Divergence:
+    """Return a mismatch with its likely cause and its source."""
+    return Divergence(failure.judgement, diagnose(failure), failure.subject.sources.get(failure.quantity, ""), isolated)
+
+
+def divergence_facts(divergence: Divergence, reproduce: str) -> Facts:
+    """Return a divergence as data.
+
+    Parameters
+    ----------
+    divergence : Divergence
+    reproduce : str
+        What to type to repeat just this comparison.
+    """
+    cause = divergence.cause
+    evidence = None if cause is None else {"units_before": number(cause.units_before), "units_after": number(cause.units_after)}
+    return judgement_facts(divergence.judgement) | {
+        "cause": "unknown" if cause is None else cause.name,
+        "cause_in_words": "no known mistake explains it" if cause is None else str(cause),
+        "cause_evidence": evidence,
+        "source": divergence.source,
+        "isolated": None if divergence.isolated is None else judgement_facts(divergence.isolated),
+        "reproduce": reproduce,
+    }

@@ -1,0 +1,45 @@
+"""The masks that a dropout draws: new ones each time and for each sample, of about as many elements as are to be kept.
+
+What is computed with a mask may be right although the mask was never drawn, or always was the same one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crosscheck.adapters.dropout_mask import Mask, mask_of
+from crosscheck.checks.bench import Bench
+from crosscheck.core.precision import Arithmetic
+from crosscheck.core.trace import Place
+from crosscheck.training.mask_counts import MaskCount, all_alike
+
+_ENOUGH = 20_000
+"""Elements that are drawn, of which chance keeps within 3 % of the number expected."""
+
+_MOST = 200
+"""Forward passes that are run at most."""
+
+
+def masks_are_drawn(bench: Bench) -> str:
+    """Draw a mask of its own for each sample and each forward pass, which keeps elements with the probability that is declared."""
+    assert bench.dropped is not None
+    arithmetic, masks = Arithmetic(bench.call.x.dtype, bench.elements), _drawn(bench)
+    if all_alike(np.stack(masks)[None], bench.dropped, arithmetic):
+        return f"the same mask in each of {len(masks)} forward passes"
+    if all_alike(np.stack(masks), bench.dropped, arithmetic):
+        return "the same mask for every sample of a batch"
+    count = MaskCount(bench.dropped)
+    judgements = [count.judge(Place(0, "dropout", "mask"), mask, arithmetic) for mask in masks]
+    return judgements[-1].reason
+
+
+def _drawn(bench: Bench) -> list[Mask]:
+    """Return the masks of as many forward passes of one instance as it takes."""
+    instance, layer, masks = bench.instance(), bench.layer, list[Mask]()
+    while len(masks) < 2 or (len(masks) < _MOST and sum(mask.size for mask in masks) < _ENOUGH):
+        found = bench.drawing(instance, bench.given(bench.call))
+        results = {"output": layer.received("output", found["output"], bench.call)}
+        if layer.mask:
+            results["mask"] = layer.mask_left(instance, bench.call)
+        masks.append(mask_of(bench.call.x, results))
+    return masks

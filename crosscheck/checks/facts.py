@@ -1,0 +1,230 @@
+"""The facts of checked pairs as plain data, ready for JSON: the one source of terminal text, page, test messages and files.
+
+A check's facts are made where it runs, be it in another process, and put together where the report is written.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crosscheck.causes.divergence import divergence_facts
+from crosscheck.checks import Check, CheckResult
+from crosscheck.checks.check import never_judged, overall
+from crosscheck.core import __version__
+from crosscheck.core.files import shown
+from crosscheck.core.guard import printable
+from crosscheck.core.judge import EXIT_STATUS, Facts, Verdict, judgement_facts
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.prepare import prepare
+from crosscheck.report.words import counted, warnings, widened
+
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class PairRun:
+    """What the caller knows about a run of checks.
+
+    Attributes
+    ----------
+    command : str
+        The command line that repeats the run.
+    seed : int
+    asked : int
+        How many checks were to be run.
+    deselected : int
+        How many checks of the pairs were not asked for.
+    interrupted : bool
+    seconds : float
+    """
+
+    command: str
+    seed: int
+    asked: int
+    deselected: int = 0
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+def cleaned(facts: Any) -> Any:
+    """Return facts in which no text holds what no terminal, file or other process should be given."""
+    if isinstance(facts, dict):
+        return {cleaned(name): cleaned(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [cleaned(value) for value in facts]
+    return printable(facts) if isinstance(facts, str) else facts
+
+
+def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: float) -> Facts:
+    """Return what a check found as data.
+
+    Parameters
+    ----------
+    check : Check
+    result : CheckResult
+    reproduce : str
+        What to type to repeat just this check.
+    seconds : float
+        How long it took.
+    """
+    small = result.reproduction
+    return {
+        "check": check.name,
+        "about": check.about,
+        "dtype": check.dtype,
+        "verdict": result.verdict.value,
+        "counted": result.counted.value,
+        "reason": result.reason,
+        "expected_difference": result.expected,
+        "warning": result.warning,
+        "notes": list(result.notes),
+        "quantities": [{"shape": shape} | judgement_facts(judgement) for shape, judgement in result.judgements],
+        "first_divergence": None if result.divergence is None else divergence_facts(result.divergence, reproduce),
+        "other_divergences": [divergence_facts(divergence, reproduce) for divergence in result.others],
+        "reproduce": reproduce,
+        "reproduction": None if small is None else {"input_elements": small.elements, "script": small.script, "file": ""},
+        "seconds": round(seconds, 3),
+    }
+
+
+def pair_facts(pair: Declaration, error: str = "") -> Facts:
+    """Return what is to be said about a pair as a whole, its checks yet to come.
+
+    Parameters
+    ----------
+    pair : Declaration
+    error : str
+        Why it cannot be checked, from :func:`crosscheck.run.check.why_not`; it is made ready where this is empty.
+    """
+    return blank(pair.title) | {
+        "kind": type(pair).__name__,
+        "file": "" if pair.origin is None else shown(pair.origin),
+        "references": [] if error else list(prepare(pair).reference_names),
+        "inferred": [] if error else list(prepare(pair).inferred),
+        "dtypes": list(pair.dtypes),
+        "deterministic": getattr(pair, "deterministic", True),
+        "error": error,
+    }
+
+
+def blank(name: str) -> Facts:
+    """Return the facts of a pair of which nothing is known but its name."""
+    return {
+        "name": name,
+        "kind": "Pair",
+        "file": "",
+        "references": [],
+        "inferred": [],
+        "dtypes": [],
+        "deterministic": True,
+        "error": "",
+        "checks": [],
+    }
+
+
+def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
+    """Return the facts of a whole run.
+
+    Parameters
+    ----------
+    pairs : sequence of dict
+        From :func:`pair_facts`, with the facts of their checks in ``"checks"``.
+    run : PairRun
+    """
+    judged = [pair | {"verdict": pair_verdict(pair).value, "never_judged": unjudged(pair)} for pair in map(cleaned, pairs)]
+    done = sum(len(pair["checks"]) for pair in judged)
+    verdict = run_verdict([Verdict(pair["verdict"]) for pair in judged], complete=done >= run.asked and not run.interrupted)
+    return {
+        "kind": "pairs",
+        "schema_version": SCHEMA_VERSION,
+        "crosscheck_version": __version__,
+        "verdict": verdict.value,
+        "exit_status": EXIT_STATUS[verdict],
+        "headline": headline(judged, verdict, run, done),
+        "warnings": sum(len(warnings(pair)) for pair in judged),
+        "pairs": judged,
+        "checks_asked": run.asked,
+        "checks_done": done,
+        "checks_deselected": run.deselected,
+        "seed": run.seed,
+        "command": run.command,
+        "interrupted": run.interrupted,
+        "environment": {"python": platform.python_version(), "numpy": np.__version__},
+        "seconds": round(run.seconds, 3),
+    }
+
+
+def pair_verdict(pair: Facts) -> Verdict:
+    """Return the verdict on a pair from the facts of its checks."""
+    if pair["error"]:
+        return Verdict.UNDECIDED
+    return overall(((check["check"], Verdict(check["counted"])) for check in pair["checks"]), unjudged(pair))
+
+
+def unjudged(pair: Facts) -> list[str]:
+    """Return the quantities of a pair that no check could judge, each with its precision."""
+    quantities = [(check["dtype"], quantity) for check in pair["checks"] for quantity in check["quantities"]]
+    return never_judged((f"{dtype} {q['quantity']}", q["verdict"], q["reason"]) for dtype, q in quantities)
+
+
+def run_verdict(pairs: Sequence[Verdict], complete: bool) -> Verdict:
+    """Return the verdict on a run: ``match`` only if every pair is one and nothing was left out."""
+    if Verdict.MISMATCH in pairs:
+        return Verdict.MISMATCH
+    if not pairs or all(verdict is Verdict.SKIPPED for verdict in pairs):
+        return Verdict.SKIPPED
+    return Verdict.MATCH if complete and set(pairs) == {Verdict.MATCH} else Verdict.UNDECIDED
+
+
+def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) -> str:
+    """Return the report's first line: the verdict and what it rests on, anything left undone or passed over included."""
+    checks = [check for pair in pairs for check in pair["checks"]]
+    compared = sum(quantity["verdict"] in ("match", "mismatch") for check in checks for quantity in check["quantities"])
+    basis = [counted(done, "check"), f"{counted(compared, 'quantity', 'quantities')} compared", *_passed_over(checks, run)]
+    which = [pair for pair in pairs if pair["verdict"] == verdict.value]
+    unchecked = [pair for pair in pairs if pair["verdict"] in ("undecided", "skipped")]
+    undone = f"interrupted after {done:,} of {counted(run.asked, 'check')}; " if run.interrupted else ""
+    if not undone and done < run.asked:
+        undone = f"only {done:,} of {counted(run.asked, 'check')} were run; "
+    several = f"{len(which):,} of {counted(len(pairs), 'pair')}"
+    expected = any(check["expected_difference"] for check in checks)
+    what = {
+        Verdict.MATCH: f"MATCH: rounding explains every difference of {_these(pairs)}{' but those expected' if expected else ''}",
+        Verdict.MISMATCH: f"MISMATCH: {undone}{several} {'differs' if len(which) == 1 else 'differ'}: {_names(which)}",
+        Verdict.UNDECIDED: f"UNDECIDED: {undone}no mismatch, but not everything could be judged",
+        Verdict.SKIPPED: f"NOT CHECKED: {undone}nothing was compared",
+    }[verdict]
+    also = f"; {len(unchecked):,} could not be checked: {_names(unchecked)}" if unchecked and verdict is not Verdict.SKIPPED else ""
+    return f"{what}{also}; {', '.join(basis)}"
+
+
+def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
+    checks = list(checks)
+    expected = sum(bool(check["expected_difference"]) for check in checks)
+    warned = sum(check["warning"] for check in checks)
+    skipped = sum(check["verdict"] == Verdict.SKIPPED for check in checks)
+    if many := len(widened([quantity for check in checks for quantity in check["quantities"]])):
+        yield f"{counted(many, 'tolerance')} widened by the reference's own rounding error"
+    for count, one, several in (
+        (skipped, "does not apply", "do not apply"),
+        (expected, "is expected to differ", "are expected to differ"),
+        (run.deselected, "was not asked for", "were not asked for"),
+    ):
+        if count:
+            yield f"{counted(count, 'check')} {one if count == 1 else several}"
+    if warned:
+        yield counted(warned, "warning")
+
+
+def _these(pairs: Sequence[Facts]) -> str:
+    return pairs[0]["name"] if len(pairs) == 1 else f"all {len(pairs):,} pairs"
+
+
+def _names(pairs: Sequence[Facts]) -> str:
+    shown = ", ".join(pair["name"] for pair in pairs[:4])
+    return shown + (f" and {len(pairs) - 4:,} more" if len(pairs) > 4 else "")

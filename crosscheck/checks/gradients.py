@@ -1,0 +1,216 @@
+"""Gradients without a reference: the subject's own backward pass against the slopes of its own output.
+
+The output itself cannot be judged in this way, and every result says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck.causes.budget import limited
+from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.checks.check import Check, CheckResult, Given, Settings
+from crosscheck.checks.values import shown
+from crosscheck.core.check_layer import NOT_COMPUTED, Failure, quantities
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement, Kind, Verdict, Worst, judge
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound
+from crosscheck.core.trace import Place
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.references.slopes.oracle import Compared, Elements, QuotientOracle, Quotients, elements_of, lines
+from crosscheck.references.slopes.probe import point_of, variable
+
+_CALLS = 4
+"""How often a hypothesis may have slopes measured again, for which each time the subject is run once for every element."""
+
+NO_REFERENCE = "no reference: only the gradients are checked against the output"
+DTYPE = "float64"
+
+
+def difference_check(family: str) -> Check:
+    """Return the check of gradients against difference quotients on a family of inputs."""
+    about = f"gradients against difference quotients of the output on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
+    return Check(f"differences-{DTYPE}-{family}", about, lambda prepared, settings: _run(prepared, settings, family), DTYPE)
+
+
+def _run(prepared: Prepared, settings: Settings, family: str) -> CheckResult:
+    name = f"differences-{DTYPE}-{family}"
+    if DTYPE not in prepared.pair.dtypes:
+        return CheckResult(name, Verdict.SKIPPED, f"{prepared.pair.precisions_in_words}; difference quotients need {DTYPE}")
+    result = CheckResult(name, Verdict.SKIPPED)
+    for shape in prepared.shapes:
+        try:
+            call = prepared.call(shape, FAMILIES[family], DTYPE, settings.seed)
+        except SubjectError as error:
+            _add(result, shown(shape), prepared, _plain(prepared, "output", Verdict.MISMATCH, error.reason))
+            continue
+        judge_differences(prepared, call, shown(shape), result, settings.seed)
+    return result.conclude()
+
+
+def judge_differences(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed: int = 0) -> None:
+    """Judge every gradient of one call and add what was found to a result, the first mismatch examined.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    call : Call
+        In float64, with a cotangent.
+    shape : str
+        Of the input, for the judgements.
+    result : CheckResult
+    seed : int
+        Of the elements and directions that are looked at.
+    """
+    names, layer = quantities(call), prepared.layer
+    try:
+        point = point_of(layer, call, prepared.arithmetic(DTYPE))
+    except SubjectError as error:
+        _unfinished(prepared, call, error, shape, result)
+        return
+    _add(result, shape, prepared, _plain(prepared, "output", Verdict.SKIPPED, NO_REFERENCE))
+    if reason := _useless(point.found["output"], point.forward(replace(call))):
+        for name in names[1:]:
+            _add(result, shape, prepared, _plain(prepared, name, Verdict.UNDECIDED, reason))
+        return
+    quotients = Quotients(point)
+    usable = [name for name in names[1:] if name in point.found and not _malformed(prepared, call, name, point.found[name])]
+    for name in usable:
+        quotients.measure(name, lines(call, name, point.found[name], seed))
+    for name in names[1:]:
+        if name in usable:
+            finding = _judged(prepared, quotients, name)
+            result.notes.append(f"{shape} {name}: {finding.note}")
+            _add(result, shape, prepared, finding.judgement, call, finding.failure)
+        elif name in point.found:
+            _add(result, shape, prepared, _malformed(prepared, call, name, point.found[name]), call)
+        else:
+            absent = layer.absent.get(name)
+            _add(result, shape, prepared, _plain(prepared, name, Verdict.SKIPPED if absent else Verdict.MISMATCH, absent or NOT_COMPUTED), call)
+    how = "the complex step" if not quotients.refused else f"difference quotients alone, since the complex step is of no use: {quotients.refused}"
+    result.notes.append(f"{shape}: judged by {how}")
+
+
+def _plain(prepared: Prepared, quantity: str, verdict: Verdict, reason: str) -> Judgement:
+    return Judgement(Place(0, prepared.pair.title, quantity), Kind.ISOLATED, verdict, reason=reason)
+
+
+def _add(
+    result: CheckResult, shape: str, prepared: Prepared, judgement: Judgement | None, call: Call | None = None, failure: Failure | None = None
+) -> None:
+    """Add a judgement to a result; the first mismatch with its cause and with what it was found on."""
+    assert judgement is not None
+    result.judgements.append((shape, judgement))
+    if judgement.verdict is Verdict.MISMATCH and result.divergence is not None:
+        result.unexamined += [] if failure is None else [failure]
+    elif judgement.verdict is Verdict.MISMATCH:
+        quantity = judgement.place.quantity
+        result.divergence = examined(failure) if failure else Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
+        result.given = None if call is None else Given(call, quantity, DTYPE)
+
+
+def _unfinished(prepared: Prepared, call: Call, error: SubjectError, shape: str, result: CheckResult) -> None:
+    """Add the judgements on a subject that does not get through both passes: what it did not compute is wrong, the rest is left."""
+    for name in quantities(call):
+        if name not in error.found:
+            judgement = _plain(prepared, name, Verdict.MISMATCH, error.reason)
+        else:
+            judgement = _plain(prepared, name, Verdict.SKIPPED, NO_REFERENCE if name == "output" else f"not everything was computed: {error.reason}")
+        _add(result, shape, prepared, judgement, call)
+
+
+def _useless(output: Array, again: Any) -> str:
+    """Return why nothing can be told from an output; empty where something can."""
+    if output.dtype != np.float64:
+        return f"the output is {output.dtype}, expected {DTYPE}: difference quotients need its digits"
+    if not np.isfinite(output).all():
+        return "the output is not finite here, and without a reference nobody can say whether it should be"
+    if again is None or not np.array_equal(output.ravel(), again):
+        return "the same call twice gives another output, whose difference quotients mean nothing"
+    return ""
+
+
+def _malformed(prepared: Prepared, call: Call, quantity: str, found: Array) -> Judgement | None:
+    """Return the mismatch of a gradient that has not the shape or the dtype of what it is the gradient of."""
+    place, expected = Place(0, prepared.pair.title, quantity), np.zeros(variable(call, quantity).shape)
+    if found.shape == expected.shape and found.dtype == expected.dtype:
+        return None
+    return judge(place, Kind.ISOLATED, found, expected, Bound.exact(expected), prepared.arithmetic(DTYPE))
+
+
+@dataclass(frozen=True)
+class _Finding:
+    judgement: Judgement
+    note: str
+    failure: Failure | None = None
+
+
+def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> _Finding:
+    """Judge one gradient along all lines that were measured."""
+    arithmetic, place = quotients.point.arithmetic, Place(0, prepared.pair.title, quantity)
+    compared = quotients.compared(quantity)
+    single = [c for c in compared if c.line.index is not None]
+    note = _note(single, compared, variable(quotients.point.call, quantity).shape)
+    astray = next((c for c in compared if c.line.index is None and not c.untold and c.excess > 1), None)
+    if astray and not any(c.excess > 1 for c in single if not c.untold) and quotients.wrong_element(astray.line):
+        single.append(quotients.compared(quantity)[-1])
+    told = [c for c in single if not c.untold]
+    doubt = "" if told else single[0].untold
+    doubt = "every element is at a kink" if all(c.kink for c in single) else doubt
+    judgement = Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=doubt)
+    if told:
+        elements = elements_of(told, np.asarray(quotients.point.found[quantity]).shape)
+        by_element = judge(place, Kind.ISOLATED, elements.found, elements.expected, elements.bound(arithmetic), arithmetic)
+        if by_element.verdict is Verdict.MISMATCH:
+            by_element = _located(by_element, elements, told)
+            bound, oracle = elements.bound(arithmetic), limited(QuotientOracle(quotients, quantity, elements), _CALLS)
+            failure = Failure(by_element, elements.found, elements.expected, bound, quotients.point.call, oracle, prepared.layer, arithmetic)
+            return _Finding(by_element, note, failure)
+        judgement = judgement if doubt else by_element
+    if astray:
+        reason = f"along a direction through all elements the output's slope is {astray.expected:.17g}, the gradient makes it {astray.found:.17g}"
+        if any(c.kink for c in single):
+            reason += (
+                "; each element at a kink is within its interval, all together are not: "
+                "where a maximum ties, its gradient is given out more than once, or not in full"
+            )
+        judgement = Judgement(place, Kind.ISOLATED, Verdict.MISMATCH, len(told), fraction=astray.excess, reason=reason)
+    return _Finding(judgement, note)
+
+
+def _located(judgement: Judgement, elements: Elements, told: list[Compared]) -> Judgement:
+    """Return a mismatch with the place of its worst element in the whole array, and in words where that is at a kink."""
+    worst = judgement.worst
+    if worst is None:
+        return judgement
+    number = int(np.ravel_multi_index(worst.index, elements.found.shape)) if elements.found.ndim else 0
+    index = tuple(int(i) for i in np.unravel_index(elements.indices[number], elements.shape))
+    reason = judgement.reason
+    if told[number].kink:
+        reason = (
+            f"at a kink, {list(index)}, the gradient is {worst.subject:.17g} and lies outside of the slopes from both sides, next {worst.oracle:.17g}"
+        )
+    return replace(judgement, worst=Worst(index, worst.subject, worst.oracle), reason=reason)
+
+
+def _note(single: list[Compared], compared: list[Compared], shape: tuple[int, ...]) -> str:
+    """Return in words how much of a gradient was looked at, and where nothing could be told."""
+    size, directions = int(np.prod(shape)), len(compared) - len(single)
+    words = f"{len(single):,} of {size:,} elements one by one" + (f" and {directions} directions through all" if directions else "")
+
+    def first(some: list[Compared]) -> str:
+        return str([int(i) for i in np.unravel_index(some[0].line.index or 0, shape)])
+
+    if kinks := [c for c in single if c.kink]:
+        words += f"; {len(kinks):,} at a kink, the first {first(kinks)}"
+    for reason in dict.fromkeys(c.untold for c in single if c.untold):
+        some = [c for c in single if c.untold == reason]
+        words += f"; {len(some):,} undecided, the first {first(some)}: {reason}"
+    if untold := sum(bool(c.untold) for c in compared if c.line.index is None):
+        words += f"; {untold} of the directions undecided"
+    return words

@@ -1,0 +1,119 @@
+"""What a network must not do while it trains, whatever its numbers are: each contract a small function that says what was broken, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.checks.bench import DoesNotApplyError, differing
+from crosscheck.checks.check import Check, CheckResult, Settings
+from crosscheck.checks.contracts import kept
+from crosscheck.checks.models import comparison_of
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.judge import CONTRACT
+from crosscheck.core.precision import Array
+from crosscheck.pairs.model_pair import Batch
+from crosscheck.pairs.prepare_model import PreparedModel, Trained
+
+
+@dataclass(frozen=True)
+class ModelBench:
+    """Networks of a subject on the bench, fresh from its factory."""
+
+    prepared: PreparedModel
+    dtype: str
+    seed: int
+
+    def network(self) -> Trained:
+        """Return a fresh network with the parameters to start from."""
+        return self.prepared.fresh(self.dtype, self.seed)
+
+    def batches(self, count: int) -> list[Batch]:
+        """Return the first batches."""
+        return self.prepared.batches(self.dtype, self.seed, count)
+
+
+def batch_is_left_alone(bench: ModelBench) -> str:
+    """No training step writes to the batch or the labels that it was given."""
+    ((x, labels),) = bench.batches(1)
+    network = bench.network()
+    own, own_labels = network.train.batch(x), network.train.labels(labels)
+    network.train(own, own_labels)
+    given = {"the batch": network.train.batch(x), "the labels": np.asarray(network.train.labels(labels))}
+    changed = differing(given, {"the batch": own, "the labels": np.asarray(own_labels)})
+    return f"written to: {changed}" if changed else ""
+
+
+def same_start_same_result(bench: ModelBench) -> str:
+    """Two networks with the same parameters and the same batches come to the same bits."""
+    batches, ends = bench.batches(2), []
+    for _ in range(2):
+        network = bench.network()
+        losses = {f"the loss of step {step}": network.train(*_own(network, batch)) for step, batch in enumerate(batches, start=1)}
+        ends.append(losses | network.params)
+    changed = differing(*ends)
+    return f"another result the second time: {changed}" if changed else ""
+
+
+def smaller_batch_works(bench: ModelBench) -> str:
+    """After a larger batch a smaller one, as at the end of an epoch, is trained on as rightly."""
+    if (size := bench.prepared.pair.shape[0]) == 1:
+        raise DoesNotApplyError("the batch is a single sample")
+    (full, (x, labels)), comparison = bench.batches(2), comparison_of(bench.prepared, bench.dtype, bench.seed, 0)
+    comparison.step(*full)
+    if comparison.first is not None:
+        raise DoesNotApplyError("the full batch is not trained on rightly either")
+    try:
+        comparison.step(x[:-1], labels[:-1])
+    except SubjectError as error:
+        return f"a batch of {size - 1} after one of {size}: {error.reason}"
+    first = comparison.first
+    return f"a batch of {size - 1} after one of {size}: {first.judgement.place.layer}.{first.judgement.place.quantity} is wrong" if first else ""
+
+
+def predicting_leaves_parameters(bench: ModelBench) -> str:
+    """Predicting does not change the parameters."""
+    ((x, _),), network = bench.batches(1), bench.network()
+    if not isinstance(network, ListenedNetwork) and not network.predicts:
+        raise DoesNotApplyError("there is no function that predicts")
+    before = network.params
+    network.predict(x)
+    changed = differing(before, network.params)
+    return f"changed by predicting: {changed}" if changed else ""
+
+
+def networks_share_nothing(bench: ModelBench) -> str:
+    """Training one network leaves another from the same factory as it is."""
+    batches, one, other = bench.batches(2), bench.network(), bench.network()
+    before = one.params
+    for batch in batches:
+        other.train(*_own(other, batch))
+    changed = differing(before, one.params)
+    return f"changed by training another network: {changed}" if changed else ""
+
+
+def _own(network: Trained, batch: Batch) -> tuple[Array, object]:
+    """Return a batch as the subject takes it."""
+    return network.train.batch(batch[0]), network.train.labels(batch[1])
+
+
+ModelContract = Callable[[ModelBench], str]
+
+MODEL_CONTRACTS: dict[str, ModelContract] = {
+    contract.__name__: contract
+    for contract in (batch_is_left_alone, same_start_same_result, smaller_batch_works, predicting_leaves_parameters, networks_share_nothing)
+}
+
+
+def model_contract_check(name: str) -> Check:
+    """Return the check of one contract."""
+    about = " ".join((MODEL_CONTRACTS[name].__doc__ or "").split())
+
+    def run(prepared: PreparedModel, settings: Settings) -> CheckResult:
+        dtypes = settings.precisions(prepared.dtypes)
+        return kept(f"{CONTRACT}{name}", dtypes, lambda dtype: MODEL_CONTRACTS[name](ModelBench(prepared, dtype, settings.seed)))
+
+    return Check(f"{CONTRACT}{name}", about, run)

@@ -1,0 +1,276 @@
+"""Updates: parameters and state of an optimizer after every one of several steps, and what an optimizer must not do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from crosscheck.adapters.optimizers import Stepper
+from crosscheck.causes import Cause
+from crosscheck.causes.divergence import Divergence
+from crosscheck.causes.optimizers import explained, narrowed
+from crosscheck.checks.bench import DoesNotApplyError, copies, differing
+from crosscheck.checks.check import Check, CheckResult, Settings, joined
+from crosscheck.checks.contracts import kept
+from crosscheck.checks.conventions import named
+from crosscheck.core.guard import SubjectError, as_array, contained
+from crosscheck.core.judge import CONTRACT, Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import RefusedError
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, negative_multiple, value_of
+from crosscheck.pairs.optimizer_pair import REVEALS
+from crosscheck.pairs.prepare_optimizer import PreparedOptimizers
+
+Gradients = Sequence[Mapping[str, Array]]
+
+
+def update_check(dtype: str, family: str) -> Check:
+    """Return the check of a precision on one kind of gradients."""
+    about = f"{dtype} parameters and state after each step on {family} gradients, which bring to light: {REVEALS[family]}"
+    return Check(f"updates-{dtype}-{family}", about, lambda prepared, settings: _run(prepared, settings, dtype, family), dtype)
+
+
+def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: str) -> CheckResult:
+    result = CheckResult(f"updates-{dtype}-{family}", Verdict.SKIPPED)
+    if dtype not in prepared.pair.dtypes:
+        result.reason = prepared.pair.precisions_in_words
+        return result
+    start, grads, arithmetic = prepared.start(dtype, settings.seed), prepared.gradients(family, dtype, settings.seed), prepared.arithmetic(dtype)
+    try:
+        expected, *others = [expected_of(reference.oracle, start, grads, arithmetic) for reference in prepared.references]
+    except RefusedError as error:
+        return CheckResult(result.check, Verdict.UNDECIDED, str(error))
+    mine = _in_own_form(prepared, expected)
+    found, reason = _followed(prepared, start, grads)
+    places = [("", param) for param in start] + [(state, param) for state in prepared.pair.state for param in start]
+
+    @cache
+    def question(other: int) -> str:
+        """Return the convention in which another reference differs, looked for once it does."""
+        return _question(prepared, start, grads, expected, others[other])
+
+    params_are_off = False
+    for number, step in enumerate(found):
+        for state, param in places:
+            theirs = prepared.pair.state.get(state, "")
+            place = Place(number + 1, prepared.pair.title, f"{param}.{state}" if state else param)
+            judgement = _judged(place, value_of(step, state, param), mine, number, (theirs, param), arithmetic)
+            judgement = _agreed(judgement, expected, others, number, (theirs, param), question)
+            result.judgements.append((f"step {number + 1}", judgement))
+            params_are_off |= not state and judgement.verdict is Verdict.MISMATCH
+    result.verdict, result.reason = joined([judgement.verdict for _, judgement in result.judgements]), reason
+    if reason:
+        result.verdict = Verdict.MISMATCH
+    first = next((judgement for _, judgement in result.judgements if judgement.verdict is Verdict.MISMATCH), None)
+    if first is not None:
+        params = [step.params for step in found]
+        # Parameters that are right say nothing about why a state is not.
+        cause = (
+            (explained(prepared.references[0].oracle, start, grads, params, arithmetic, first) if params_are_off else None)
+            or _velocity(prepared, found, expected, arithmetic, first)
+            or narrowed(found, expected, prepared.pair.state, arithmetic, first)
+        )
+        result.divergence = Divergence(first, cause, prepared.convention.source)
+    result.reason = result.reason or next((j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason), "")
+    return result
+
+
+def _in_own_form(prepared: PreparedOptimizers, expected: Expected) -> Expected:
+    """Return what is expected with the states that are declared to be velocities as such."""
+    for name in prepared.pair.velocity:
+        expected = negative_multiple(expected, prepared.pair.state[name], float(prepared.references[0].oracle.settings["lr"]))
+    return expected
+
+
+def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients) -> tuple[list[Step], str]:
+    """Return what the subject left behind after each step, and why there are no more of them."""
+    steps: list[Step] = []
+    try:
+        with contained("making the optimizer"):
+            stepper = prepared.convention.stepper(copies(dict(start)))
+        for number, given in enumerate(grads):
+            with contained(f"step {number + 1}"):
+                stepper.step(copies(dict(given)))
+            steps.append(_left(stepper, prepared, start))
+    except SubjectError as error:
+        return steps, error.reason
+    return steps, ""
+
+
+def _left(stepper: Stepper, prepared: PreparedOptimizers, start: Mapping[str, Array]) -> Step:
+    with contained("reading parameters and state"):
+        params = _arrays(stepper.params(), start, "")
+        return Step(params, {name: _arrays(stepper.state(name), start, f".{name}") for name in prepared.pair.state})
+
+
+def _arrays(given: Mapping[str, object], start: Mapping[str, Array], suffix: str) -> dict[str, Array]:
+    """Return copies of one array for each parameter."""
+    if missing := [name for name in start if name not in given]:
+        raise SubjectError(f"{missing[0]}{suffix} is not there")
+    return {name: np.array(as_array(given[name], f"{name}{suffix}", value.dtype)) for name, value in start.items()}
+
+
+def _judged(place: Place, found: Array, expected: Expected, number: int, where: tuple[str, str], arithmetic: Arithmetic) -> Judgement:
+    return judge(place, Kind.UPDATE, found, expected.value(number, *where), expected.bounds[number][where], arithmetic)
+
+
+def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients, expected: Expected, other: Expected) -> str:
+    """Return how a verdict names the convention that two references answer differently; "" where it is none that has a name."""
+    double = prepared.arithmetic("float64")
+    for number, step in enumerate(other.steps):
+        for param, value in step.params.items():
+            between = _judged(Place(number + 1, prepared.pair.title, param), value, expected, number, ("", param), double)
+            if between.verdict is Verdict.MISMATCH:
+                params = [left.params for left in other.steps]
+                cause = explained(prepared.references[0].oracle, start, grads, params, double, between)
+                return "" if cause is None else named(cause.name)
+    return ""
+
+
+def _agreed(
+    judgement: Judgement, expected: Expected, others: Sequence[Expected], number: int, where: tuple[str, str], question: Callable[[int], str]
+) -> Judgement:
+    """Return ``undecided`` where the references do not agree."""
+    double = Arithmetic(np.dtype(np.float64), max(judgement.elements, 1))
+    for index, other in enumerate(others):
+        between = _judged(judgement.place, other.value(number, *where), expected, number, where, double)
+        if between.verdict is not Verdict.MATCH and between.worst is not None:
+            reason = f"the references disagree at {list(between.worst.index)}: {between.worst.oracle!r} and {between.worst.subject!r}"
+            reason += question(index)
+            return Judgement(judgement.place, Kind.UPDATE, Verdict.UNDECIDED, judgement.elements, reason=reason)
+    return judgement
+
+
+def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Expected, arithmetic: Arithmetic, first: Judgement) -> Cause | None:
+    """Return the momentum's other form as the cause, where all steps of a state are -lr times the reference's."""
+    param, _, state = first.place.quantity.rpartition(".")
+    if state not in prepared.pair.state or not param:
+        return None
+    theirs, rate = prepared.pair.state[state], float(prepared.references[0].oracle.settings["lr"])
+    if state in prepared.pair.velocity:
+        mine, words = expected, f"{state} is kept as the gradients' sum, as the reference does, and is declared to be a velocity; take velocity out"
+    else:
+        mine = negative_multiple(expected, theirs, rate)
+        words = f"{state} is kept as a velocity, -{rate:g} times the reference's {theirs}: right in that form; declare velocity=({state!r},)"
+    judgements = [_judged(first.place, step.state[state][param], mine, number, (theirs, param), arithmetic) for number, step in enumerate(found)]
+    if any(judgement.verdict is not Verdict.MATCH for judgement in judgements):
+        return None
+    worst = max(judgements, key=lambda judgement: judgement.fraction)
+    return Cause("velocity form", words, first.units, worst.units, worst.fraction)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A subject on the bench, with parameters to start from and the gradients of a few steps."""
+
+    prepared: PreparedOptimizers
+    start: dict[str, Array]
+    grads: Gradients
+
+    def stepper(self, params: dict[str, Array]) -> Stepper:
+        """Return a fresh optimizer."""
+        with contained("making the optimizer"):
+            return self.prepared.convention.stepper(params)
+
+    def step(self, stepper: Stepper, number: int) -> dict[str, Array]:
+        """Do one step and return the parameters after it, copied."""
+        with contained(f"step {number + 1}"):
+            stepper.step(copies(dict(self.grads[number])))
+            return _arrays(stepper.params(), self.start, "")
+
+    def alone(self) -> list[dict[str, Array]]:
+        """Return the parameters after each step of an optimizer of its own."""
+        stepper = self.stepper(copies(self.start))
+        return [self.step(stepper, number) for number in range(len(self.grads))]
+
+
+def gradients_are_left_alone(bench: Bench) -> str:
+    """The gradients are left as they are, in every step."""
+    stepper = bench.stepper(copies(bench.start))
+    for number, grads in enumerate(bench.grads, start=1):
+        given = copies(dict(grads))
+        with contained(f"step {number}"):
+            stepper.step(given)
+        if changed := differing(dict(grads), given):
+            return f"written to in step {number}: the gradients of {changed}"
+    return ""
+
+
+def state_is_its_own(bench: Bench) -> str:
+    """What is kept from step to step is no view of the gradients, whose arrays the caller's next backward pass may write to."""
+    alone, stepper, given = bench.alone(), bench.stepper(copies(bench.start)), copies(dict(bench.grads[0]))
+    for number, expected in enumerate(alone):
+        for name, value in bench.grads[number].items():
+            given[name][...] = value
+        with contained(f"step {number + 1}"):
+            stepper.step(given)
+        if changed := differing(expected, _arrays(stepper.params(), bench.start, "")):
+            return f"with gradients in the arrays of the step before, step {number + 1} differs in: {changed}; a gradient was kept and not copied"
+    return ""
+
+
+def params_are_updated_in_place(bench: Bench) -> str:
+    """The new values are written into the arrays that the caller handed over."""
+    if not bench.prepared.convention.in_place:
+        raise DoesNotApplyError("new parameters are returned")
+    params = copies(bench.start)
+    arrays = dict(params)
+    after = bench.step(bench.stepper(params), 0)
+    changed = differing(after, arrays)
+    return f"the caller's arrays do not hold the new values of: {changed}; layers that refer to them are not trained" if changed else ""
+
+
+def instances_share_no_state(bench: Bench) -> str:
+    """An optimizer leaves another one, made alike, undisturbed."""
+    alone = bench.alone()
+    first, second = bench.stepper(copies(bench.start)), bench.stepper(copies(bench.start))
+    for number, expected in enumerate(alone):
+        bench.step(first, number)
+        if changed := differing(expected, bench.step(second, number)):
+            return f"beside another optimizer, step {number + 1} differs in: {changed}; they share their state"
+    return ""
+
+
+def same_start_same_result(bench: Bench) -> str:
+    """The same steps from the same start give the same bits."""
+    for number, (once, twice) in enumerate(zip(bench.alone(), bench.alone(), strict=True)):
+        if changed := differing(once, twice):
+            return f"another result the second time, at step {number + 1}: {changed}"
+    return ""
+
+
+def dtype_is_kept(bench: Bench) -> str:
+    """The parameters keep their precision."""
+    dtypes = {name: value.dtype for name, value in bench.alone()[-1].items()}
+    wrong = [f"{name} is {dtype}" for name, dtype in dtypes.items() if dtype != bench.start[name].dtype]
+    return f"{', '.join(wrong)} for {next(iter(bench.start.values())).dtype}" if wrong else ""
+
+
+CONTRACTS: dict[str, Callable[[Bench], str]] = {
+    contract.__name__: contract
+    for contract in (
+        gradients_are_left_alone,
+        state_is_its_own,
+        params_are_updated_in_place,
+        instances_share_no_state,
+        same_start_same_result,
+        dtype_is_kept,
+    )
+}
+
+
+def update_contract_check(name: str) -> Check:
+    """Return the check of one contract."""
+    about = " ".join((CONTRACTS[name].__doc__ or "").split())
+
+    def run(prepared: PreparedOptimizers, settings: Settings) -> CheckResult:
+        def broken(dtype: str) -> str:
+            return CONTRACTS[name](Bench(prepared, prepared.start(dtype, settings.seed), prepared.gradients("normal", dtype, settings.seed)))
+
+        return kept(f"{CONTRACT}{name}", settings.precisions(prepared.pair.dtypes), broken)
+
+    return Check(f"{CONTRACT}{name}", about, run)

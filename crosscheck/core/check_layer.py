@@ -1,0 +1,276 @@
+"""One layer alone, on inputs and cotangents that the harness chose: whatever is wrong here is wrong in this layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.subject import SubjectLayer
+from crosscheck.core.trace import Place
+from crosscheck.core.witness import Evidence, witness_errors
+
+NOT_COMPUTED = "the subject did not compute it"
+
+
+def forward_quantities(call: Call) -> list[str]:
+    """Return the names of what a layer computes on the way forward, in execution order."""
+    return ["output", *call.buffers]
+
+
+def backward_quantities(call: Call) -> list[str]:
+    """Return the names of what a layer computes on the way back, in execution order."""
+    return [] if call.grad_output is None else ["grad_input", *(f"{name}.grad" for name in call.params)]
+
+
+def quantities(call: Call) -> list[str]:
+    """Return the names of everything that a layer computes for a call, in execution order."""
+    return [*forward_quantities(call), *backward_quantities(call)]
+
+
+def with_reading(bound: Bound, reading: Bound | None, arithmetic: Arithmetic) -> Bound:
+    """Return a bound to which the error of reading the quantity is added."""
+    if reading is None:
+        return bound
+    return Bound(arithmetic.error(bound) + arithmetic.error(reading), 1.0)
+
+
+@dataclass(frozen=True)
+class LayerContext:
+    """What is expected of a layer for a call, or why nobody can say.
+
+    Attributes
+    ----------
+    call : Call
+        As the layer got it.
+    wide : Call
+        The same numbers as the oracle got them, in float64.
+    expected, bounds : mapping
+        By quantity; empty where the oracle could not be asked.
+    undecided : str
+        Why a quantity is not among those expected.
+    oracle : Oracle or None
+        Who was asked, and can be asked for its witness; None where there is no use in that.
+    arithmetic : Arithmetic or None
+        The layer's.
+    given : mapping of str to array, optional
+        The witness's errors by quantity, where another machine's are to be used.
+    """
+
+    call: Call
+    wide: Call
+    expected: dict[str, Array] = field(default_factory=dict)
+    bounds: dict[str, Bound] = field(default_factory=dict)
+    undecided: str = ""
+    oracle: Oracle | None = None
+    arithmetic: Arithmetic | None = None
+    given: Arrays | None = None
+
+    @cached_property
+    def testimony(self) -> Arrays:
+        """The errors of the witness by quantity; asked for only where theory alone does not say ``match``."""
+        if self.given is not None or self.oracle is None or self.arithmetic is None:
+            return self.given or {}
+        return witness_errors(self.oracle, self.call, self.expected, self.arithmetic)
+
+    @property
+    def judged_whole(self) -> bool:
+        """Whether every quantity of the layer could be worked out."""
+        return all(quantity in self.expected for quantity in quantities(self.call))
+
+
+def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic, testimony: Arrays | None = None) -> LayerContext:
+    """Ask the oracle what a layer should make of a call; its output can be judged even where its cotangent cannot be used.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    call : Call
+        In the layer's precision.
+    arithmetic : Arithmetic
+        The layer's.
+    testimony : mapping of str to array, optional
+        The witness's errors by quantity, where it is not to be asked again; an empty one leaves theory alone.
+    """
+    forward = replace(call, grad_output=None)
+    if not forward.finite():
+        return LayerContext(call, call, undecided="what it was given is not finite")
+    usable = call.grad_output is None or bool(np.isfinite(call.grad_output).all())
+    wide = (call if usable else forward).astype(np.float64)
+    try:
+        expected = oracle.vjp(wide)
+        bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
+    except RefusedError as error:
+        return LayerContext(call, wide, undecided=str(error))
+    return LayerContext(call, wide, expected, bounds, "its cotangent is not finite", oracle, arithmetic, testimony)
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """The judgements on one layer for one call, and what they were made from.
+
+    Attributes
+    ----------
+    subject : SubjectLayer
+    oracle : Oracle
+    arithmetic : Arithmetic
+    call : Call
+        In the subject's precision.
+    wide : Call
+        The same numbers as the oracle got them, in float64.
+    found, expected, bounds : mapping
+        By quantity; empty where the call itself was not finite or the oracle refused it.
+    judgements : list of Judgement
+        One for each quantity, in execution order; skipped ones with the reason.
+    judged_by : mapping of str to Bound
+        What each quantity was judged by in the end: with the error of reading it, and as far as the witness widened it.
+    testimony : mapping of str to array
+        The witness's errors by quantity; empty where it was not heard.
+    """
+
+    subject: SubjectLayer
+    oracle: Oracle
+    arithmetic: Arithmetic
+    call: Call
+    wide: Call
+    found: Mapping[str, Array]
+    expected: Mapping[str, Array]
+    bounds: Mapping[str, Bound]
+    judgements: list[Judgement]
+    judged_by: Mapping[str, Bound] = field(default_factory=dict)
+    testimony: Arrays = field(default_factory=dict)
+
+    def failure(self, judgement: Judgement) -> Failure | None:
+        """Return what a diagnosis of one of the judgements needs; None where the subject computed nothing to diagnose."""
+        quantity = judgement.place.quantity
+        found = self.found.get(quantity)
+        if found is None:
+            return None
+        return Failure(judgement, found, self.expected[quantity], self.judged_by[quantity], self.wide, self.oracle, self.subject, self.arithmetic)
+
+
+def check_layer(
+    subject: SubjectLayer,
+    oracle: Oracle,
+    call: Call,
+    arithmetic: Arithmetic,
+    layer: str,
+    step: int = 0,
+    only: Iterable[str] | None = None,
+    testimony: Arrays | None = None,
+) -> LayerCheck:
+    """Judge every quantity of one layer for one call.
+
+    Parameters
+    ----------
+    subject : SubjectLayer
+        Gets the call in the subject's precision.
+    oracle : Oracle
+        Gets the very same numbers in float64.
+    call : Call
+        Converted to the subject's precision.
+    arithmetic : Arithmetic
+        The subject's.
+    layer : str
+        The layer's name, for the places.
+    step : int
+        The training step, or 0.
+    only : iterable of str, optional
+        The quantities to judge; all of them if left out.
+    testimony : mapping of str to array, optional
+        The witness's errors by quantity, where it is not to be asked; an empty one leaves theory alone.
+    """
+    call = call.astype(arithmetic.dtype)
+    places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
+
+    # A copy, made before the subject sees the arrays: it may write to them, and then they are put back as they were.
+    kept = call.copied()
+    context = context_of(oracle, kept, arithmetic, testimony)
+    if not context.expected:
+        judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=context.undecided) for place in places.values()]
+        return LayerCheck(subject, oracle, arithmetic, call, context.wide, {}, {}, {}, judgements)
+    reason = NOT_COMPUTED
+    try:
+        found = subject.vjp(call)
+    except SubjectError as error:
+        found, reason = error.found, error.reason
+    _put_back(call, kept)
+    judged = {name: judge_one(place, Kind.ISOLATED, name, found.get(name), context, subject, arithmetic) for name, place in places.items()}
+    judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j, _ in judged.values()]
+    by = {name: bound for name, (_, bound) in judged.items() if bound is not None}
+    heard = context.testimony if any(judgement.exceeding or judgement.heard for judgement in judgements) else {}
+    return LayerCheck(subject, oracle, arithmetic, call, context.wide, found, context.expected, context.bounds, judgements, by, heard)
+
+
+def _put_back(call: Call, kept: Call) -> None:
+    """Undo what a subject wrote to the arrays that it was given; their order in memory stays as it was."""
+    constants = [(call.constants[name], value) for name, value in kept.constants.items()]
+    for given, before in [(call.x, kept.x), (call.grad_output, kept.grad_output), *constants]:
+        if given is not None and before is not None and not np.array_equal(given, before, equal_nan=given.dtype.kind == "f"):
+            given[...] = before
+
+
+def judge_one(
+    place: Place, kind: Kind, quantity: str, found: Array | None, context: LayerContext, subject: SubjectLayer, arithmetic: Arithmetic
+) -> tuple[Judgement, Bound | None]:
+    """Judge one quantity of a layer, and return the bound that it was judged by as well, if there is one.
+
+    One that nobody can say anything about is undecided; one that is not there is skipped if the subject says why, and wrong if not. Theory judges
+    first; the witness is heard where theory alone does not find every element right.
+    """
+    if quantity not in context.expected:
+        return Judgement(place, kind, Verdict.UNDECIDED, reason=context.undecided), None
+    if found is None:
+        if quantity in subject.absent:
+            return Judgement(place, kind, Verdict.SKIPPED, reason=subject.absent[quantity]), None
+        return Judgement(place, kind, Verdict.MISMATCH, reason=NOT_COMPUTED), None
+    bound, expected = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), arithmetic), context.expected[quantity]
+    judgement = judge(place, kind, found, expected, bound, arithmetic)
+    if judgement.verdict is Verdict.MATCH and judgement.elements == found.size:
+        return judgement, bound
+    errors = context.testimony.get(quantity)
+    if errors is None or errors.shape != expected.shape:
+        return judgement, bound
+    return Evidence(found, expected, bound, errors, context.call, arithmetic).reconsider(judgement)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A mismatch with everything that it was judged from.
+
+    Attributes
+    ----------
+    judgement : Judgement
+    found : array
+        The subject's quantity.
+    expected : array
+        The oracle's.
+    bound : Bound
+    call : Call
+        What the layer was given, in float64.
+    oracle : Oracle
+    subject : SubjectLayer
+        The layer itself, for experiments.
+    arithmetic : Arithmetic
+        The subject's.
+    """
+
+    judgement: Judgement
+    found: Array
+    expected: Array
+    bound: Bound
+    call: Call
+    oracle: Oracle
+    subject: SubjectLayer
+    arithmetic: Arithmetic
+
+    @property
+    def quantity(self) -> str:
+        """The name of the quantity."""
+        return self.judgement.place.quantity

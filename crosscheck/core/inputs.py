@@ -1,0 +1,185 @@
+"""Inputs that leave no hiding place: each family brings to light what another one hides.
+
+Dense normal values never tie, so a wrong tie rule passes on them; digits on a constant background hide a dropped last row; neither has a zero at a
+kink. A layer is right when it is right on all of them. The cotangent is random in every family: one of all ones hides half of the usual mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.operation import Shape
+from crosscheck.core.precision import Array
+
+Draw = Callable[[np.random.Generator, Shape], npt.NDArray[np.float64]]
+Arrange = Callable[[Array], Array]
+
+
+def _contiguous(array: Array) -> Array:
+    return np.array(array, order="C")
+
+
+def _fortran(array: Array) -> Array:
+    return np.array(array, order="F")
+
+
+def _strided(array: Array) -> Array:
+    """Return a view of every other element of a larger array, backwards along the last axis."""
+    if not array.ndim:
+        return array
+    larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    view = larger[..., ::-2]
+    view[...] = array
+    return view
+
+
+_BATCH = 8
+"""Of how many numbers a running statistic is the mean or the variance."""
+
+_ARRANGEMENTS = {"C": _contiguous, "F": _fortran, "strided": _strided}
+
+
+def arranged(array: Array, memory: str) -> Array:
+    """Return a copy of an array that lies in memory as its name says: ``"C"``, ``"F"`` or ``"strided"``."""
+    return _ARRANGEMENTS[memory](array)
+
+
+def memory_of(array: Array) -> str:
+    """Return the name of how an array lies in memory."""
+    if array.flags.c_contiguous:
+        return "C"
+    return "F" if array.flags.f_contiguous else "strided"
+
+
+def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return independent normal numbers."""
+    return rng.standard_normal(shape)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of input.
+
+    Attributes
+    ----------
+    name : str
+        As it stands in the ids of tests.
+    reveals : str
+        The mistakes that it is there for.
+    draw : callable
+        Makes the numbers of the input from a generator and a shape.
+    cotangent : callable
+        The same for the cotangent.
+    arrange : callable
+        Lays an array out in memory; every layout holds the same numbers.
+    parameters : callable
+        Makes the numbers of a parameter.
+    """
+
+    name: str
+    reveals: str
+    draw: Draw
+    cotangent: Draw
+    arrange: Arrange = _contiguous
+    parameters: Draw = normal
+
+    def input(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Return an input of this family."""
+        return self.arrange(self.draw(rng, shape).astype(dtype))
+
+    def grad_output(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
+        """Return a random cotangent that suits the inputs of this family."""
+        return self.arrange(self.cotangent(rng, shape).astype(dtype))
+
+    def statistic(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike, name: str) -> Array:
+        """Return a running statistic such as batches of this family have: a variance where its name ends so, else a mean."""
+        batch = self.draw(rng, (_BATCH, *shape))
+        return np.asarray(batch.var(axis=0) if name.endswith("var") else batch.mean(axis=0), dtype)
+
+
+def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return strokes of a pen on a constant background of -0.5: along the last two axes, or the last one where there are at most two."""
+    height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1])
+    images = np.full(shape, -0.5).reshape(-1, height, width)
+    pens = rng.integers((height, width), size=(len(images), 2))
+    for _ in range(max(height, width)):
+        images[range(len(images)), *pens.T] = rng.integers(1, 256, len(images)) / 255 - 0.5
+        pens = np.clip(pens + rng.integers(-1, 2, pens.shape), 0, (height - 1, width - 1))
+    return images.reshape(shape)
+
+
+def few_values(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers from a set of five."""
+    return rng.choice([-1.0, -0.5, 0.0, 0.5, 1.0], shape)
+
+
+def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return zeros of either sign, normal numbers, and numbers hardly different from zero."""
+    hardly = float(np.finfo(np.float32).tiny)
+    kind = rng.integers(0, 4, shape)
+    sign = rng.choice([-1.0, 1.0], shape)
+    return np.choose(kind, [sign * 0.0, rng.standard_normal(shape), sign * hardly, sign * 0.0])
+
+
+def some_zeros(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return normal numbers, about a quarter of them replaced by zeros: parameters that were pruned, or start at zero as scales and biases do."""
+    numbers = rng.standard_normal(shape)
+    return np.where(rng.integers(0, 4, shape) == 0, 0.0, numbers)
+
+
+def wide(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers of very different size."""
+    return rng.standard_normal(shape) * np.exp2(rng.integers(-20, 21, shape))
+
+
+def large(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers of the order of 1000, whose exponentials overflow."""
+    return 1000 * rng.standard_normal(shape)
+
+
+def offset(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+    """Return numbers that differ by about 1 and have 1024 in common."""
+    return 1024 + rng.standard_normal(shape)
+
+
+def _scaled(exponent: int) -> Draw:
+    def draw(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
+        return rng.standard_normal(shape) * 2.0**exponent
+
+    return draw
+
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("normal", "formulas, signs, transposed axes", normal, normal),
+        Family("digits", "a wrong tie rule, padding that wins", digits, normal),
+        Family("ties", "a wrong tie rule", few_values, normal),
+        Family("kinks", "a wrong derivative at zero, a division by a parameter", kinks, normal, parameters=some_zeros),
+        Family("wide", "sums in lower precision, cancellation", wide, wide),
+        Family("large", "exponentials that overflow", large, normal),
+        Family("tiny", "an epsilon that was added, an absolute threshold", _scaled(-62), _scaled(-62)),
+        Family("huge", "squares and sums that overflow", _scaled(50), _scaled(50)),
+        Family("offset", "a variance by the difference of two large numbers", offset, normal),
+        Family("fortran", "reshape that trusts the memory's order", normal, normal, _fortran),
+        Family("strided", "views taken for contiguous arrays", normal, normal, _strided),
+    )
+}
+
+
+EVALUATED = ("normal", "digits", "wide")
+"""The families on which a layer is judged in evaluation mode as well, where it is another one than in training."""
+
+
+def labels(rng: np.random.Generator, batch: int, classes: int) -> npt.NDArray[Any]:
+    """Return random labels, among them the first and the last class where the batch has room for both."""
+    result = rng.integers(0, classes, batch)
+    result[-1] = classes - 1
+    if batch > 1:
+        result[0] = 0
+    return result

@@ -1,0 +1,238 @@
+r"""The witness: the reference in the subject's own precision. It is a right implementation that nobody here wrote, so it has to pass.
+
+Theory judges first. Where theory alone does not say ``match``, the witness is heard:
+
+1. Its error comes to more than half of a tolerance: theory is too tight there, as a fused kernel takes another route. Each sample is then allowed
+   twice the largest error that the witness has in it, but no element more than :data:`MOST` times what theory allows.
+2. Theory knows no limit, but the witness is finite, and the largest numbers given are too small for any product of them to leave the range. Then
+   the subject has to be finite, too, and right to half of its digits, as a norm. Such a coarse look can find a mismatch and never a match.
+3. The witness is not finite, or exceeds theory and has lost half of its digits: nothing can be judged in this precision. Where that is so of some
+   samples alone, the others are judged.
+
+It may widen a tolerance and never decides alone: one run's error can be zero. In float64 the witness would be the oracle itself, so the reference in
+float32 stands for it, its error in units of its own roundoff. Where that has lost half of its digits, theory says whether float64 has, too. If not,
+theory stands alone; if so, the third rule holds, but what exceeds :data:`MOST` times theory stays a mismatch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.judge import UNLIMITED, Effect, Heard, Judgement, Verdict, fractions_of, judge, judge_norm
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
+from crosscheck.core.precision import Arithmetic, Array, Bound
+
+ROOM = 2.0
+"""How many times the witness's largest error a subject may have: twice, because with once, 12 of 445 operations failed by their own rounding."""
+
+TIGHT = 0.5
+"""The fraction of a tolerance from which on the witness shows it to be too tight."""
+
+MOST = 64.0
+"""How many times what theory allows the witness may allow: one that is further off is no evidence of another route but of a fault."""
+
+SINGLE = np.dtype(np.float32)
+
+COARSE = "out of range by theory; finite and right to half of the digits, as the reference itself is in this precision"
+"""Why a quantity is undecided on which no more than a coarse look was possible."""
+
+_NOT_HALF = "not finite, or not even half of the digits are right, as they are of the reference itself in this precision"
+
+
+class OwnWitness(Protocol):
+    """An oracle that says itself how far its witness strays, such as one that was recorded."""
+
+    def testimony(self, call: Call, arithmetic: Arithmetic) -> Arrays:
+        """Return what :func:`witness_errors` does for a call in the subject's precision."""
+
+
+def witness_errors(oracle: Oracle, call: Call, expected: Arrays, arithmetic: Arithmetic) -> dict[str, Array]:
+    """Return how far the witness strays from the oracle, by quantity: absolute errors in multiples of the unit roundoff, NaN where it is not finite.
+
+    Parameters
+    ----------
+    oracle : Oracle
+    call : Call
+        In the subject's precision.
+    expected : mapping of str to array
+        The oracle's results in float64.
+    arithmetic : Arithmetic
+        The subject's.
+    """
+    if hasattr(oracle, "testimony"):
+        return dict(cast("OwnWitness", oracle).testimony(call, arithmetic))
+    stands_for = arithmetic.dtype != witness_dtype(arithmetic)
+    narrow = call.astype(witness_dtype(arithmetic))
+    own = Arithmetic(narrow.x.dtype, arithmetic.elements)
+    # Where float32 stands for float64, what its shorter range loses is none of its rounding.
+    lost = 4 * own.smallest_normal if stands_for else 0.0
+    try:
+        with np.errstate(all="ignore"):
+            seen = oracle.vjp(narrow)
+            right = oracle.vjp(narrow.astype(np.float64)) if stands_for else expected
+    except (RefusedError, ArithmeticError, RuntimeError, TypeError, ValueError):
+        return {}
+    usable = {name: value for name, value in seen.items() if name in right and value.dtype == own.dtype and value.shape == right[name].shape}
+    with np.errstate(all="ignore"):
+        return {name: np.maximum(np.abs(value - right[name]) - lost, 0.0) / own.unit for name, value in usable.items()}
+
+
+def witness_dtype(arithmetic: Arithmetic) -> np.dtype[Any]:
+    """Return the precision of the witness: the subject's, or float32 where that is the oracle's."""
+    return SINGLE if arithmetic.sides > 1 else arithmetic.dtype
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a judgement by theory alone was made from, and what the witness has to say about it.
+
+    Attributes
+    ----------
+    found : array
+        The subject's.
+    expected : array
+        The oracle's.
+    bound : Bound
+        Theory's.
+    errors : array
+        The witness's, from :func:`witness_errors`.
+    call : Call
+    arithmetic : Arithmetic
+        The subject's.
+    """
+
+    found: Array
+    expected: Array
+    bound: Bound
+    errors: Array
+    call: Call
+    arithmetic: Arithmetic
+
+    def reconsider(self, judgement: Judgement) -> tuple[Judgement, Bound]:
+        """Return the judgement that stands once the witness was heard, and the bound that it was made by."""
+        alike = self.found.shape == self.expected.shape and self.found.dtype == self.arithmetic.dtype
+        if not self.found.size or not alike or not np.isfinite(self.expected).all():
+            return judgement, self.bound
+        limit = np.broadcast_to(self.arithmetic.error(self.bound), self.expected.shape)
+        limited = np.isfinite(limit)
+        blurred = self._blurred(judgement.place.quantity, limit)
+        lost_samples = self._lost(judgement.place.quantity, limit, blurred)
+        if self._stands_for and (judgement.fraction > MOST or (lost_samples & ~blurred).any()):
+            return judgement, self.bound
+        lost = np.repeat(lost_samples, limit.size // lost_samples.size).reshape(limit.shape)
+        if lost.all():
+            return self._unreliable(judgement), self.bound
+        own = float(fractions_of(self.errors, np.where(limited & ~lost, limit, np.inf)).max(initial=0.0))
+        unlimited = ~limited & ~lost
+        if unlimited.any() and judgement.verdict is not Verdict.MISMATCH:
+            return self._coarse(judgement, unlimited, ~lost), self.bound
+        beyond = own <= TIGHT or judgement.fraction > MOST or not np.isfinite(self.found).all()
+        if judgement.verdict is Verdict.MATCH or (beyond and not lost.any()):
+            return judgement, self.bound
+        # What underflows is in the limit already. Of a sample that the witness has lost nothing is known.
+        terms = np.maximum(limit, np.minimum(ROOM * self._largest_by_sample(judgement.place.quantity), MOST * limit))
+        terms = np.where(lost, np.inf, terms)
+        widened = Bound(terms, np.where(terms > 0, 1.0, 0.0))
+        again = judge(judgement.place, judgement.kind, self.found, self.expected, widened, self.arithmetic)
+        return replace(again, heard=Heard(Effect.WIDENED, judgement.fraction, own)), widened
+
+    def _lost(self, quantity: str, limit: Array, blurred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return in which samples the witness is not finite, or exceeds theory and has lost half of its digits, as a norm.
+
+        Of one in float32 the error no longer grows with its roundoff there, so that it need not exceed a theory that leaves float64 little.
+        """
+        errors, expected, own = (self._samples(value, quantity) for value in (self.errors, self.expected, limit))
+        limited = np.isfinite(own)
+        beyond = (fractions_of(errors, np.where(limited, own, np.inf)) > 1).any(axis=1) | ~limited.any(axis=1)
+        # Where theory sets limits to some elements of a sample, those are the ones that count.
+        counted = limited | ~limited.any(axis=1, keepdims=True)
+        lost = np.linalg.norm(np.where(counted, errors, 0.0), axis=1) > _half(self._unit) * np.linalg.norm(np.where(counted, expected, 0.0), axis=1)
+        if self._stands_for:
+            beyond = beyond | blurred
+        return np.asarray(~np.isfinite(errors).all(axis=1) | (beyond & lost))
+
+    def _blurred(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
+        """Return in which samples theory itself leaves less than half of the subject's digits, as a norm."""
+        expected, own = (self._samples(value, quantity) for value in (self.expected, limit))
+        return np.asarray(
+            np.linalg.norm(np.where(np.isfinite(own), own, 0.0), axis=1) > _half(self.arithmetic.unit) * np.linalg.norm(expected, axis=1)
+        )
+
+    @property
+    def _stands_for(self) -> bool:
+        """Whether the witness is of a shorter precision than the subject."""
+        return self.arithmetic.sides > 1
+
+    def _unreliable(self, judgement: Judgement) -> Judgement:
+        """Return what is left to say where nothing can be judged in the subject's precision."""
+        if judgement.verdict is Verdict.MATCH:
+            return judgement
+        lost = "has lost half of its digits" if np.isfinite(self.errors).all() else "is not finite"
+        reason = f"nothing can be judged in {self.arithmetic.dtype}: the reference itself {lost} in it"
+        heard = Heard(Effect.UNRELIABLE, judgement.fraction, math.inf)
+        return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, self.found.size, reason=reason, heard=heard)
+
+    def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Judgement:
+        """Return a mismatch where not even half of the digits are right of what theory sets no limit to; else what was known before, or why."""
+        if self._may_leave_range or self._lost_half(unlimited):
+            undecided = judgement.verdict is Verdict.UNDECIDED and bool((unlimited | ~known).all())
+            return replace(judgement, reason=UNLIMITED) if undecided else judgement
+        heard = Heard(Effect.COARSE, math.inf, 0.0)
+        # Of the whole: elements that nothing but rounding decides may be made of the oracle's own rounding, zero beside a number that is right.
+        allowed = max(math.sqrt(self.arithmetic.unit) * float(np.linalg.norm(self.expected[known])), self.arithmetic.smallest_normal)
+        in_units = allowed / (self.arithmetic.sides * self.arithmetic.unit)
+        # What theory has judged, and what the witness has lost, is taken out by an error of zero.
+        found, expected = (np.where(unlimited, value, value.dtype.type(0)) for value in (self.found, self.expected))
+        coarse = judge_norm(judgement.place, judgement.kind, found, expected, in_units, self.arithmetic)
+        if coarse.verdict is Verdict.MISMATCH:
+            return replace(coarse, reason=f"{_NOT_HALF}; {coarse.reason}", heard=heard)
+        return replace(judgement, reason=COARSE, heard=heard) if judgement.verdict is Verdict.UNDECIDED else judgement
+
+    def _lost_half(self, where: npt.NDArray[np.bool_]) -> bool:
+        """Return whether the witness has lost half of its digits of some elements, as a norm."""
+        return bool(np.linalg.norm(self.errors[where]) > _half(self._unit) * np.linalg.norm(self.expected[where]))
+
+    @property
+    def _unit(self) -> float:
+        """The unit roundoff of the witness."""
+        return float(np.finfo(witness_dtype(self.arithmetic)).eps) / 2
+
+    @property
+    def _may_leave_range(self) -> bool:
+        """Whether products of what was given may leave the range, at either end: a right formula may then do so on its way.
+
+        Third powers are formed, too, as of a deviation in the usual gradient of a normalisation, ``-0.5 * (var + eps) ** -1.5``.
+        """
+        given = [self.call.x, *([] if self.call.grad_output is None else [self.call.grad_output])]
+        largest = [max(1.0, float(np.abs(value[np.isfinite(value)]).max(initial=0.0))) for value in given]
+        largest.append(max([1.0, *(float(np.abs(value).max(initial=0.0)) for value in self.call.params.values())]))
+        return math.prod(largest) >= math.cbrt(float(np.finfo(self.arithmetic.dtype).max))
+
+    def _largest_by_sample(self, quantity: str) -> Array:
+        """Return the witness's largest error in each element's own sample, so that one bad sample excuses no other.
+
+        A sample of few numbers may be right by luck: it is granted what the lower half of all samples stays below.
+        """
+        largest = self._samples(np.nan_to_num(self.errors, nan=0.0), quantity).max(axis=1)
+        usual = np.sort(largest)[(len(largest) - 1) // 2]
+        return np.asarray(np.maximum(largest, usual)).reshape(-1, *[1] * (self.errors.ndim - 1)) if len(largest) > 1 else largest[0]
+
+    def _samples(self, value: Array, quantity: str) -> Array:
+        """Return an array with one row for each sample; the gradient of a parameter is one."""
+        batch = self.call.x.shape[:1]
+        by_sample = quantity in _BY_SAMPLE and batch and value.shape[:1] == batch
+        return np.asarray(value).reshape(batch[0] if by_sample else 1, -1)
+
+
+def _half(unit: float) -> float:
+    """Return how many roundoffs of a number half of its digits are."""
+    return 1 / math.sqrt(unit)
+
+
+_BY_SAMPLE = ("output", "grad_input")
+"""Quantities whose first axis is the batch."""

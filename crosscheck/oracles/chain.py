@@ -1,0 +1,227 @@
+"""Oracles wired to a network: their values end to end, and how rounding errors add up on the way.
+
+Used twice: for a layer that is several operations in one (a linear layer with its softmax), and for a whole training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.operation import Arrays, Call, Constants, Oracle
+from crosscheck.core.precision import Arithmetic, Array, Bound
+
+INPUT = -1
+"""The index that stands for the network's own input among a stage's sources."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One operation of the network with what belongs to it alone.
+
+    Attributes
+    ----------
+    oracle : Oracle
+    params, constants, buffers : mapping
+    sources : tuple of int, optional
+        The stages before it whose outputs are added up to its input, by index, or :data:`INPUT`; the one before it if left out.
+    """
+
+    oracle: Oracle
+    params: Arrays = field(default_factory=dict)
+    constants: Constants = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
+    sources: tuple[int, ...] | None = None
+
+    def call(self, x: Array, grad_output: Array | None = None) -> Call:
+        """Return the call of the oracle with an input and a cotangent."""
+        return Call(x, self.params, grad_output, self.constants, self.buffers)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What one stage was given and what it gave."""
+
+    stage: Stage
+    call: Call
+    result: dict[str, Array]
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """Return the sum of what several wires carry to one place, in their order."""
+    value = parts[0]
+    for part in parts[1:]:
+        value = value + part
+    return value
+
+
+def joint(parts: Sequence[Array]) -> Bound:
+    """Return the bound of the sum of what several wires carry to one place; one wire alone changes nothing."""
+    return Bound(joined([np.abs(part) for part in parts]), len(parts) - 1.0)
+
+
+def sources_of(stages: Sequence[Stage], index: int) -> tuple[int, ...]:
+    """Return the stages whose outputs are added up to a stage's input."""
+    own = stages[index].sources
+    return (index - 1,) if own is None else own
+
+
+def consumers_of(stages: Sequence[Stage], index: int) -> list[int]:
+    """Return the stages that a stage's output goes to."""
+    return [other for other in range(index + 1, len(stages)) for source in sources_of(stages, other) if source == index]
+
+
+def backwards(stages: Sequence[Stage], back_to: int = 0) -> Iterator[tuple[int, list[int]]]:
+    """Yield the stages of a backward pass, last to first, each with its consumers; the last one has none."""
+    for index in range(len(stages) - 1, back_to - 1, -1):
+        yield index, consumers_of(stages, index)
+
+
+def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: int = 0) -> list[StageRun]:
+    """Run the stages forward and then, given a cotangent for the last output, backward to the stage ``back_to``."""
+    runs: list[StageRun] = []
+    for index, stage in enumerate(stages):
+        call = stage.call(joined([x if source == INPUT else runs[source].result["output"] for source in sources_of(stages, index)]))
+        runs.append(StageRun(stage, call, stage.oracle.vjp(call)))
+    if grad_output is None:
+        return runs
+    for index, consumers in backwards(stages, back_to):
+        stage, forward = stages[index], runs[index].call
+        call = stage.call(forward.x, joined([runs[other].result["grad_input"] for other in consumers]) if consumers else grad_output)
+        runs[index] = StageRun(stage, call, stage.oracle.vjp(call))
+    return runs
+
+
+def own_errors(runs: Sequence[StageRun], arithmetic: Arithmetic) -> list[dict[str, Array]]:
+    """Return, for each stage, the largest errors that rounding inside this stage explains, in multiples of the unit roundoff."""
+    bounds = [r.stage.oracle.rounding.bounds(r.stage.oracle, r.call, r.result, arithmetic) for r in runs]
+    return [{quantity: arithmetic.error(bound) for quantity, bound in own.items()} for own in bounds]
+
+
+def accumulate(
+    runs: Sequence[StageRun],
+    own: Sequence[Mapping[str, Array]],
+    error_x: Array | None = None,
+    error_grad_output: Array | None = None,
+    arithmetic: Arithmetic | None = None,
+) -> list[dict[str, Array]]:
+    """Return, for each quantity of each stage, how large its error may be once those of all stages before it have reached it, its input included.
+
+    The worst case to first order, element by element: each stage adds its own errors to what it carries on. All errors are in multiples of the
+    unit roundoff.
+
+    Parameters
+    ----------
+    runs : sequence of StageRun
+        From :func:`run`.
+    own : sequence of mappings
+        The errors made inside each stage; a quantity that is missing is taken to be free of error of its own.
+    error_x, error_grad_output : array, optional
+        Errors of the network's input and of its cotangent; none if left out.
+    arithmetic : Arithmetic, optional
+        The subject's; needed where several wires meet, whose sum rounds, too.
+    """
+    stages = [r.stage for r in runs]
+
+    def total(index: int, call: Call, error: Array, cotangent: Array | None) -> dict[str, Array]:
+        oracle = runs[index].stage.oracle
+        carried = oracle.rounding.carried(oracle, call, runs[index].result, error, cotangent)
+        return {"input": error} | {quantity: value + own[index].get(quantity, 0.0) for quantity, value in carried.items()}
+
+    def meeting(values: list[Array], errors: list[Array]) -> Array:
+        if len(values) == 1:
+            return errors[0]
+        assert arithmetic is not None
+        return np.asarray(joined(errors) + arithmetic.error(joint(values)))
+
+    from_outside = np.zeros_like(runs[0].call.x) if error_x is None else error_x
+    reaching: list[Array] = []
+    totals: list[dict[str, Array]] = []
+    for index, r in enumerate(runs):
+        sources = sources_of(stages, index)
+        values = [runs[0].call.x if source == INPUT else runs[source].result["output"] for source in sources]
+        reaching.append(meeting(values, [from_outside if source == INPUT else totals[source]["output"] for source in sources]))
+        totals.append(total(index, replace(r.call, grad_output=None), reaching[-1], None))
+    for index, consumers in backwards(stages):
+        call = runs[index].call
+        if call.grad_output is None:
+            break
+        if consumers:
+            values = [runs[other].result["grad_input"] for other in consumers]
+            cotangent = meeting(values, [totals[other]["grad_input"] for other in consumers])
+        else:
+            cotangent = np.zeros_like(call.grad_output) if error_grad_output is None else error_grad_output
+        totals[index] = total(index, call, reaching[index], cotangent)
+    return totals
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Several oracles as one: what a fused layer is judged by.
+
+    Attributes
+    ----------
+    oracles : tuple of Oracle
+    names : tuple of mappings
+        For each stage, what the whole calls a parameter and what the stage itself calls it.
+    settings : mapping
+    """
+
+    oracles: tuple[Oracle, ...]
+    names: tuple[Mapping[str, str], ...]
+    settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def rounding(self) -> CompositeRounding:
+        """Errors accumulated from stage to stage."""
+        return CompositeRounding()
+
+    def stages(self, call: Call) -> list[Stage]:
+        """Return the stages, each with its share of the call's parameters."""
+        return [
+            Stage(oracle, {own: call.params[name] for name, own in names.items()}, call.constants)
+            for oracle, names in zip(self.oracles, self.names, strict=True)
+        ]
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return the last stage's output, the first stage's input gradient and every stage's parameter gradients."""
+        runs = run(self.stages(call), call.x, call.grad_output)
+        return self.together([r.result for r in runs])
+
+    def together(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        """Return what is seen from outside of the stages' quantities."""
+        grads = {
+            f"{name}.grad": result[f"{own}.grad"]
+            for result, names in zip(results, self.names, strict=True)
+            for name, own in names.items()
+            if f"{own}.grad" in result
+        }
+        if "grad_input" in results[0]:
+            grads["grad_input"] = results[0]["grad_input"]
+        return {"output": results[-1]["output"], **grads}
+
+    def decisions(self, x: Array) -> npt.NDArray[np.generic] | None:
+        """Return None: the decisions inside a fused layer are its own."""
+        return None
+
+
+@dataclass(frozen=True)
+class CompositeRounding:
+    """The error theory of a :class:`Composite`."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return the errors accumulated over the stages, each as one term rounded once."""
+        assert isinstance(oracle, Composite)
+        runs = run(oracle.stages(call), call.x, call.grad_output)
+        whole = oracle.together(accumulate(runs, own_errors(runs, arithmetic)))
+        # An infinite error times a zero is no number, and no limit.
+        return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in whole.items()}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the errors of the inputs carried through every stage."""
+        assert isinstance(oracle, Composite)
+        runs = run(oracle.stages(call), call.x, call.grad_output)
+        return oracle.together(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))

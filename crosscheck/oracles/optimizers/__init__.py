@@ -1,0 +1,25 @@
+"""The update of parameters: the settings of each optimizer, its formula, the theory of its rounding errors, and the verdict on a step.
+
+An optimizer is one more pure function, ``update(param, grad, state) -> param, state``, for each parameter by itself.
+"""
+
+from crosscheck.oracles.optimizers.judge import UpdatedParameter, Updating, judge_update, judge_updates
+from crosscheck.oracles.optimizers.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.oracles.optimizers.theory import PARAM, RuledUpdate, Update, implied_gradient, update_of
+
+__all__ = [
+    "PARAM",
+    "AdadeltaSettings",
+    "AdamSettings",
+    "RmspropSettings",
+    "RuledUpdate",
+    "Settings",
+    "SgdSettings",
+    "Update",
+    "UpdatedParameter",
+    "Updating",
+    "implied_gradient",
+    "judge_update",
+    "judge_updates",
+    "update_of",
+]

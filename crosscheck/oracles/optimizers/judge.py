@@ -1,0 +1,163 @@
+"""The verdict on an updated parameter and on the state that the optimizer keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import Arrays
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers.rules import COUNTERS
+from crosscheck.oracles.optimizers.theory import PARAM, Update
+
+
+@dataclass(frozen=True)
+class UpdatedParameter:
+    """One parameter before and after an optimizer's step, in the subject's precision.
+
+    Attributes
+    ----------
+    before, grad, after : array
+        The parameter, its gradient and the parameter after the step.
+    state, state_after : mapping of str to array
+        What the optimizer keeps of it, by PyTorch's names; ``state`` is empty before the first step.
+    """
+
+    before: Array
+    grad: Array
+    after: Array
+    state: Arrays = field(default_factory=dict)
+    state_after: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Updating:
+    """What is to be judged about one parameter.
+
+    Attributes
+    ----------
+    updated : UpdatedParameter
+    place : Place
+        Of the parameter.
+    reading : Bound, optional
+        The error made in reading the gradient, if it is not stored.
+    """
+
+    updated: UpdatedParameter
+    place: Place
+    reading: Bound | None = None
+
+
+Decided: TypeAlias = dict[str, tuple[Array, Bound]]
+"""The oracle's parameter, under ``""``, and each of its states, with their bounds; empty where nobody can say."""
+
+
+def judge_updates(update: Update, asked: Sequence[Updating], arithmetic: Arithmetic) -> Iterator[list[Judgement]]:
+    """Yield, for each parameter, the verdicts on it and on each of its states, whose quantity is named ``weight.exp_avg``.
+
+    Parameters
+    ----------
+    update : Update
+        The oracle, which starts from the same parameters, gradients and states.
+    asked : sequence of Updating
+    arithmetic : Arithmetic
+        The subject's.
+    """
+    reasons = [_why_undecided(update, one.updated) for one in asked]
+    # Element by element each rule does the same, and small arrays take longer to call for than to work out: those that started alike go together.
+    alike: dict[Any, list[int]] = {}
+    for index, one in enumerate(asked):
+        if not reasons[index]:
+            alike.setdefault(_start(update, one.updated) or (index,), []).append(index)
+    decided: dict[int, Decided] = {}
+    for group in alike.values():
+        decided.update(zip(group, _together(update, [asked[index].updated for index in group], arithmetic), strict=True))
+    for index, one in enumerate(asked):
+        yield list(_verdicts(update, one, decided.get(index, {}), reasons[index], arithmetic))
+
+
+def judge_update(
+    update: Update, updated: UpdatedParameter, place: Place, arithmetic: Arithmetic, reading: Bound | None = None
+) -> Iterator[Judgement]:
+    """Yield the verdicts on one parameter, as :func:`judge_updates` does."""
+    for judgements in judge_updates(update, [Updating(updated, place, reading)], arithmetic):
+        yield from judgements
+
+
+def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
+    """Return what parameters have in common that can be put one behind another: precision, and which states there are, counters with their values.
+
+    It is empty where an array has another shape than its parameter, which has to be seen as it is.
+    """
+    kept = {name: updated.state[name] for name in update.states if name in updated.state}
+    shapes = {array.shape for name, array in kept.items() if name not in COUNTERS} | {updated.grad.shape}
+    counters = [array for name, array in kept.items() if name in COUNTERS]
+    if shapes != {updated.before.shape} or any(counter.ndim for counter in counters):
+        return ()
+    return updated.before.dtype, updated.grad.dtype, tuple(kept), tuple(map(float, counters))
+
+
+def _together(update: Update, group: Sequence[UpdatedParameter], arithmetic: Arithmetic) -> list[Decided]:
+    """Return what the oracle makes of parameters that started alike, in one go."""
+
+    def joined(arrays: Sequence[Array]) -> Array:
+        flat = arrays[0] if len(arrays) == 1 else np.concatenate([array.ravel() for array in arrays])
+        return flat.astype(np.float64)
+
+    kept = [name for name in update.states if name in group[0].state]
+    state = {name: group[0].state[name].astype(np.float64) if name in COUNTERS else joined([one.state[name] for one in group]) for name in kept}
+    bounded = update.bounded(joined([one.before for one in group]), joined([one.grad for one in group]), state, arithmetic)
+    if len(group) == 1:
+        return [bounded]
+    ends = np.cumsum([one.before.size for one in group])
+    parts = [(slice(end - one.before.size, end), one.before.shape) for end, one in zip(ends, group, strict=True)]
+    return [{name: _part(name, result, *part) for name, result in bounded.items()} for part in parts]
+
+
+def _part(name: str, result: tuple[Array, Bound], own: slice, shape: tuple[int, ...]) -> tuple[Array, Bound]:
+    """Return one parameter's part of what was worked out for several; a counter is that of each."""
+    value, bound = result
+    if name in COUNTERS:
+        return result
+    terms = np.broadcast_to(bound.terms, value.shape)
+    return value[own].reshape(shape), Bound(terms[own].reshape(shape), bound.roundings)
+
+
+def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, arithmetic: Arithmetic) -> Iterator[Judgement]:
+    """Yield the verdicts on one parameter and its states."""
+    updated, place = asked.updated, asked.place
+    places = {PARAM: place, **{name: place._replace(quantity=f"{place.quantity}.{name}") for name in update.states}}
+    found = {PARAM: updated.after, **updated.state_after}
+    if asked.reading is not None and decided:
+        before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
+        state = {name: value.astype(np.float64) for name, value in updated.state.items() if name in update.states}
+        moved = update.carried(before, grad, state, arithmetic.error(asked.reading), {})
+        decided = {name: (value, _moved(bound, moved[name], arithmetic)) for name, (value, bound) in decided.items()}
+    for name, own in places.items():
+        if name not in found:
+            yield Judgement(own, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer keeps no {name}")
+        elif name not in decided:
+            yield Judgement(own, Kind.UPDATE, Verdict.UNDECIDED, found[name].size, reason=reason)
+        else:
+            # A counter is a number, in whatever type.
+            value = found[name].astype(arithmetic.dtype) if name in COUNTERS else found[name]
+            yield judge(own, Kind.UPDATE, value, *decided[name], arithmetic)
+
+
+def _why_undecided(update: Update, updated: UpdatedParameter) -> str:
+    """Return why nobody can say what the step should lead to, or nothing."""
+    if not all(np.isfinite(array).all() for array in (updated.before, updated.grad, *updated.state.values())):
+        return "the gradient, the parameter or its state is not finite"
+    missing = [name for name in update.states if name not in updated.state]
+    if updated.state and missing:
+        return f"the state that the step started from lacks {', '.join(missing)}"
+    return ""
+
+
+def _moved(bound: Bound, moved: Array, arithmetic: Arithmetic) -> Bound:
+    return Bound(arithmetic.error(bound) + moved, 1.0) if moved.any() else bound

@@ -1,0 +1,100 @@
+"""The formulas of optimizers, for one parameter: each written once, for arrays and for tracked numbers.
+
+A rule gets the settings, the parameter, its gradient and its state by name, empty before the first step, and returns the parameter and the state
+after the step. It does the same to each element, and looks at no other: parameters may be put one behind another. It is PyTorch's formula, in
+PyTorch's order (``torch/optim``); where another order is as usual, a right implementation may follow either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from crosscheck.oracles.optimizers.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.oracles.running_error import Operand, constant, running_mean, widest
+
+State: TypeAlias = Mapping[str, Operand]
+Rule: TypeAlias = Callable[[Any, Operand, Operand, State], tuple[Operand, dict[str, Operand]]]
+
+COUNTERS = frozenset({"step"})
+"""States that count, in whole numbers, and round nothing."""
+
+
+def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
+    """Return ``w - lr d``, d being the gradient, or with momentum ``b = momentum b + (1 - dampening) g``, or ``g + momentum b`` (Nesterov).
+
+    The first buffer is the first gradient, not dampened.
+    """
+    lr, slope = constant(settings.lr, param), grad
+    if not settings.momentum and not settings.weight_decay:
+        return param - lr * grad, {}
+    grad = _decayed(settings.weight_decay, param, grad)
+    if not settings.momentum:
+        return widest(param - lr * grad, param * (1 - lr * settings.weight_decay) - lr * slope), {}
+    momentum, buffer = constant(settings.momentum, param), grad
+    if "momentum" in state:
+        fresh = (1 - constant(settings.dampening, param)) * grad if settings.dampening else grad
+        buffer = momentum * state["momentum"] + fresh
+    if not settings.nesterov:
+        return param - lr * buffer, {"momentum": buffer}
+    return widest(param - lr * (grad + momentum * buffer), param - lr * grad - lr * momentum * buffer), {"momentum": buffer}
+
+
+def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
+    """Return ``w - lr d`` with ``d = sqrt(a + eps) / sqrt(v + eps) g``: v is the running mean of g², this step's included, a that of d² before it."""
+    grad = _decayed(settings.weight_decay, param, grad)
+    square_avg = running_mean(settings.rho, state.get("square_avg", 0.0), np.square(grad))
+    acc_delta = state.get("acc_delta", 0.0 * grad)
+    delta = np.sqrt(acc_delta + settings.eps) / np.sqrt(square_avg + settings.eps) * grad
+    acc_delta = running_mean(settings.rho, acc_delta, np.square(delta))
+    return param - settings.lr * delta, {"square_avg": square_avg, "acc_delta": acc_delta}
+
+
+def rmsprop(settings: RmspropSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
+    """Return ``w - lr d`` with ``d = g / (sqrt(v) + eps)``: v is the running mean of g², centered less the square of the running mean of g.
+
+    With momentum it is ``w - lr b``, ``b = momentum b + d``.
+    """
+    grad = _decayed(settings.weight_decay, param, grad)
+    square_avg = running_mean(settings.alpha, state.get("square_avg", 0.0), np.square(grad))
+    after, variance = {"square_avg": square_avg}, square_avg
+    if settings.centered:
+        after["grad_avg"] = running_mean(settings.alpha, state.get("grad_avg", 0.0), grad)
+        variance = square_avg - np.square(after["grad_avg"])
+    direction = grad / (np.sqrt(variance) + settings.eps)
+    if settings.momentum:
+        direction = after["momentum"] = settings.momentum * state.get("momentum", 0.0) + direction
+    return param - settings.lr * direction, after
+
+
+def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
+    """Return ``w - lr m' / (sqrt(v') + eps)`` with ``m' = m / (1 - beta1^t)``, ``v' = v / (1 - beta2^t)``: m, v are the running means of g and g².
+
+    PyTorch divides the learning rate and the root by the corrections instead. Decoupled weight decay has shrunk w by ``1 - lr decay`` before.
+    """
+    lr = constant(settings.lr, param)
+    if settings.decoupled and settings.weight_decay:
+        param = param * (1 - lr * settings.weight_decay)
+    else:
+        grad = _decayed(settings.weight_decay, param, grad)
+    step = state.get("step", 0.0) + np.ones(())
+    first = running_mean(settings.betas[0], state.get("exp_avg", 0.0), grad)
+    second = running_mean(settings.betas[1], state.get("exp_avg_sq", 0.0), np.square(grad))
+    after = {"exp_avg": first, "exp_avg_sq": second, "step": step}
+    if settings.amsgrad:
+        second = after["max_exp_avg_sq"] = np.maximum(state.get("max_exp_avg_sq", 0.0), second)
+    correction, correction_sq = (1 - constant(beta, param) ** step for beta in settings.betas)
+    of_torch = param - lr / correction * (first / (np.sqrt(second) / np.sqrt(correction_sq) + settings.eps))
+    as_published = param - lr * (first / correction) / (np.sqrt(second / correction_sq) + settings.eps)
+    return widest(of_torch, as_published), after
+
+
+def _decayed(weight_decay: float, param: Operand, grad: Operand) -> Operand:
+    """Return the gradient with that of ``weight_decay / 2 w²`` added."""
+    return grad + weight_decay * param if weight_decay else grad
+
+
+RULES: Mapping[type[Settings], Rule] = {SgdSettings: sgd, AdadeltaSettings: adadelta, RmspropSettings: rmsprop, AdamSettings: adam}
+"""The rule that belongs to each kind of settings."""

@@ -1,0 +1,116 @@
+"""An optimizer's step as a pure function that knows how its own rounding errors are bounded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from crosscheck.core.operation import Arrays
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.oracles.optimizers.rules import COUNTERS, RULES
+from crosscheck.oracles.optimizers.settings import Settings, SgdSettings
+from crosscheck.oracles.running_error import Tracked
+
+PARAM = ""
+"""The key of the parameter itself beside those of its states."""
+
+
+class Update(Protocol):
+    """The step of an optimizer for one parameter. A state is a mapping of name to array, empty before the first step; all arrays in float64."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the optimizer."""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of what it keeps of each parameter, as PyTorch names them: ``exp_avg``."""
+
+    def update(self, param: Array, grad: Array, state: Arrays) -> tuple[Array, dict[str, Array]]:
+        """Return the parameter and its state after a step."""
+
+    def bounded(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, tuple[Array, Bound]]:
+        """Return the updated parameter, under ``""``, and each state, with the bound that a right implementation keeps on exactly these numbers."""
+
+    def carried(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
+        """Return how far parameter, under ``""``, and states move, to first order, when gradient and state before are off by these errors."""
+
+
+@dataclass(frozen=True)
+class RuledUpdate:
+    """The step that follows from settings by the rules written down in :mod:`~crosscheck.oracles.optimizers.rules`."""
+
+    settings: Settings
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of what the settings make an optimizer keep."""
+        return self.settings.states
+
+    def update(self, param: Array, grad: Array, state: Arrays) -> tuple[Array, dict[str, Array]]:
+        """Return what the rule makes of these numbers."""
+        with np.errstate(all="ignore"):
+            after, states = RULES[type(self.settings)](self.settings, param, grad, state)
+        return np.asarray(after), {name: np.asarray(states[name]) for name in self.states}
+
+    def bounded(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, tuple[Array, Bound]]:
+        """Return what :meth:`update` does with the largest errors of the rule in its usual orders; a counter is exact."""
+        tracked = self._tracked(param, Tracked.exact(grad, arithmetic), state, {})
+        return {name: (value, Bound(error, 0.0 if name in COUNTERS else 1.0)) for name, (value, error) in tracked.items()}
+
+    def carried(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
+        """Return what errors of the gradient and of the state come to; a state that none is given for has none."""
+        return {name: error for name, (_, error) in self._tracked(param, Tracked(grad, error_grad), state, error_state).items()}
+
+    def _tracked(self, param: Array, grad: Tracked, state: Arrays, error_state: Arrays) -> dict[str, tuple[Array, Array]]:
+        """Return the results of the rule and their errors."""
+        kept = {name: value if name in COUNTERS else _with_error(value, error_state.get(name), grad.arithmetic) for name, value in state.items()}
+        after, states = RULES[type(self.settings)](self.settings, Tracked.exact(param, grad.arithmetic), grad, kept)
+        results = {PARAM: (after.value, after.error)}
+        for name in self.states:
+            left = states[name]
+            results[name] = (left, np.zeros(())) if name in COUNTERS else (left.value, left.error)
+        return results
+
+
+def update_of(settings: Settings) -> RuledUpdate:
+    """Return the step of an optimizer with these settings."""
+    return RuledUpdate(settings)
+
+
+def _with_error(value: Array, error: Array | None, arithmetic: Arithmetic | None) -> Tracked:
+    return Tracked.exact(value, arithmetic) if error is None else Tracked(value, error, arithmetic)
+
+
+def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
+    """Return the gradient that turns one parameter into another, and the factor between an error of it and one of the parameter after the step.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of gradient descent: its step alone is linear in the gradient.
+    before, after : array
+        The parameter, in float64.
+    buffer : array, optional
+        Its momentum buffer before the step.
+
+    Raises
+    ------
+    ZeroDivisionError
+        If the parameter does not depend on the gradient: the learning rate is 0, or the dampening 1.
+    TypeError
+        For any other optimizer: it divides by what the gradient itself makes of its state, so that the change of a parameter does not tell it.
+    """
+    if not isinstance(settings, SgdSettings):
+        kind = type(settings).__name__.removesuffix("Settings")
+        raise TypeError(f"a gradient cannot be told from a step of {kind}, which is not linear in it; expected the settings of gradient descent")
+    s = settings
+    share, kept = (1.0, 0.0) if not s.momentum or buffer is None else (1 - s.dampening, s.momentum * buffer)
+    # The direction of a step is share * g + kept, with Nesterov's g + momentum * (share * g + kept).
+    share, kept = (1 + s.momentum * share, s.momentum * kept) if s.nesterov else (share, kept)
+    factor = s.lr * share
+    if not factor:
+        raise ZeroDivisionError("the parameter does not depend on the gradient")
+    return np.asarray((before - after) / factor - kept / share - s.weight_decay * before), factor

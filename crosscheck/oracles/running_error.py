@@ -1,0 +1,430 @@
+r"""Running error analysis: numbers that know how far rounding may have led them away from what they would be exactly.
+
+A formula written once in NumPy's style gives its value on arrays. On :class:`Tracked` it gives the value together with the largest error that
+rounding explains, step by step as a computation in the subject's precision takes them (Wilkinson, Error analysis revisited, 1986; Higham, Accuracy
+and Stability of Numerical Algorithms, 2002, section 3.3). With :math:`\hat a = a + u\,e_a`, u being the unit roundoff,
+
+.. math:: e_{a \pm b} = e_a + e_b + |a \pm b|, \quad e_{ab} = |a| e_b + |b| e_a + |ab|, \quad e_{a/b} = (e_a + |a/b|\, e_b) / |b| + |a/b|,
+
+and a function adds its own error to :math:`|f'(a)|\, e_a`. Errors are in multiples of the unit roundoff, as everywhere here. They are of first order,
+but where an error may be as large as the number itself, as in a denominator or under a root, it is taken as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from crosscheck.core.precision import ELEMENTARY, Arithmetic, Array, Bound
+
+Operand: TypeAlias = Any
+"""What a formula is written for: an array of numbers, or a tracked one."""
+
+
+Axes: TypeAlias = int | tuple[int, ...] | None
+
+
+_CONVERSION = 2.0
+"""Roundings of a division by a whole number that may be a multiplication by its rounded reciprocal."""
+
+
+_MANTISSA = (1 << 52) - 1
+"""The bits of a float64 that are zero in a power of two."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked(NDArrayOperatorsMixin):
+    """An array with the error of each of its elements.
+
+    NumPy's operators and its functions ``sqrt``, ``square``, ``power`` (whole exponents), ``absolute``, ``maximum``, ``minimum``, ``where``, ``exp``,
+    ``log``, ``tanh`` apply; a comparison compares the values. An array that meets a tracked one is exact. A Python number is the code's own, such as
+    a learning rate of 0.005, and itself rounded.
+
+    Attributes
+    ----------
+    value : array
+        In float64.
+    error : array
+        Of the same shape, in multiples of the unit roundoff; infinite where nothing limits it.
+    arithmetic : Arithmetic, optional
+        Whose steps round; without it none does, and errors are but passed on, to first order.
+    errorless : bool
+        Whether it is known beforehand that no element has an error, so that none needs to be looked at.
+    """
+
+    value: Array
+    error: Array
+    arithmetic: Arithmetic | None = None
+    errorless: bool = False
+
+    @classmethod
+    def exact(cls, value: npt.ArrayLike, arithmetic: Arithmetic | None = None) -> Tracked:
+        """Return numbers without an error."""
+        wide = np.asarray(value, dtype=np.float64)
+        return cls(wide, np.zeros_like(wide), arithmetic, errorless=True)
+
+    def constant(self, number: float) -> Tracked:
+        """Return a number of the code's own, as the precision of this one holds it.
+
+        One that float32 cannot hold is a decimal number, which is rounded in any precision: ``1 - 0.9`` is not quite 0.1.
+        """
+        if self.arithmetic is None:
+            return Tracked.exact(number)
+        with np.errstate(all="ignore"):
+            lost = abs(float(self.arithmetic.dtype.type(number)) - number)
+            held = not lost and float(np.float32(number)) == number
+        error = 0.0 if held else max(abs(number), lost / self.unit)
+        return Tracked(np.asarray(float(number)), np.asarray(error), self.arithmetic)
+
+    @property
+    def bound(self) -> Bound:
+        """The bound of these numbers: their errors, complete."""
+        return Bound(self.error, 1.0)
+
+    @property
+    def exactly(self) -> Tracked:
+        """The same numbers without their errors."""
+        return Tracked.exact(self.value, self.arithmetic)
+
+    @property
+    def deviation(self) -> Tracked:
+        """The errors alone, as numbers that are zero but for them."""
+        return Tracked(np.zeros_like(self.value), self.error, self.arithmetic)
+
+    @property
+    def unit(self) -> float:
+        """The unit roundoff; 0 where errors are but passed on."""
+        return 0.0 if self.arithmetic is None else self.arithmetic.unit
+
+    def sum(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
+        """Return the sum over axes, whatever the order of its terms."""
+        value = self.value.sum(axis=axis, keepdims=keepdims)
+        error = self.error.sum(axis=axis, keepdims=keepdims)
+        if self.arithmetic is not None:
+            axes = tuple(range(self.value.ndim)) if axis is None else tuple(np.atleast_1d(axis) % self.value.ndim)
+            roundings = independent(self.value, axes, self.arithmetic) - 1
+            error = error + self.arithmetic.grow(roundings).reshape(error.shape) * np.abs(self.value).sum(axis=axis, keepdims=keepdims)
+        return self.made(value, error, roundings=0.0)
+
+    def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
+        """Return the mean over axes, divided by the number of terms at the end, or term by term, where each of them may underflow."""
+        total = self.sum(axis, keepdims)
+        terms = self.value.size // max(total.value.size, 1)
+        lost = np.where(np.any(self.value, axis=axis, keepdims=keepdims), terms * self.underflow, 0.0)
+        return self.made(total.value / terms, total.error / terms, _CONVERSION, lost)
+
+    def reshape(self, *shape: int) -> Tracked:
+        """Return the same numbers in another shape."""
+        return Tracked(self.value.reshape(*shape), self.error.reshape(*shape), self.arithmetic)
+
+    def made(self, value: Array, error: Array, roundings: npt.ArrayLike = 1.0, lost: npt.ArrayLike = 0.0) -> Tracked:
+        """Return the result of a step on these numbers.
+
+        Parameters
+        ----------
+        value : array
+        error : array
+            What the errors that the step started from come to.
+        roundings : array_like
+            How often the step itself rounds each element.
+        lost : array_like
+            What it may lose besides where the result may have no full precision, absolutely, in multiples of the unit roundoff.
+        """
+        if self.arithmetic is not None:
+            error = self._with_own(self.arithmetic, np.abs(value), error, roundings, lost)
+        elif error.shape != value.shape:
+            error = np.broadcast_to(error, value.shape)
+        # An infinite error times zero is no number: nothing is known about it. The largest of numbers one of which is none is none either.
+        unknown = math.isnan(np.max(error, initial=0.0))
+        return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.arithmetic)
+
+    @np.errstate(all="ignore")
+    def _with_own(self, arithmetic: Arithmetic, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
+        """Return an error with that of the step itself, of a result of this size; infinite where the result may be out of range."""
+        moved = self.unit * error
+        own = np.asarray(roundings) * (size + moved)
+        if np.any(lost) and (tiny := size < moved + 2 * arithmetic.smallest_normal).any():
+            own = own + np.where(tiny, lost, 0.0)
+        total = np.asarray(error + own)
+        largest = np.finfo(arithmetic.dtype).max
+        if np.max(size, initial=0.0) + self.unit * np.max(total, initial=0.0) <= largest:
+            return total
+        return np.where(size + self.unit * total > largest, np.inf, total)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Carry out one of NumPy's elementwise functions."""
+        if method != "__call__" or options:
+            return NotImplemented
+        if ufunc in _COMPARISONS:
+            return ufunc(*(operand.value if isinstance(operand, Tracked) else operand for operand in inputs))
+        with np.errstate(all="ignore"):
+            if ufunc is np.power:
+                return power(inputs[0], inputs[1]) if isinstance(inputs[0], Tracked) else NotImplemented
+            return STEPS[ufunc](*map(self._operand, inputs)) if ufunc in STEPS else NotImplemented
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out ``numpy.where``."""
+        if function is not np.where or kwargs or len(args) != 3:
+            return NotImplemented
+        condition, yes, no = args[0], self._operand(args[1]), self._operand(args[2])
+        return Tracked(np.where(condition, yes.value, no.value), np.where(condition, yes.error, no.error), self.arithmetic)
+
+    def _operand(self, operand: Any) -> Tracked:
+        if isinstance(operand, Tracked):
+            return operand
+        return self.constant(operand) if isinstance(operand, int | float) else Tracked.exact(operand, self.arithmetic)
+
+    def like(self, value: Array, error: Array) -> Tracked:
+        """Return other numbers of the same arithmetic."""
+        return Tracked(value, error, self.arithmetic)
+
+    @property
+    def zero(self) -> npt.NDArray[np.bool_]:
+        """Where these are zero, exactly."""
+        zero = np.asarray(self.value == 0)
+        return zero if self.errorless else np.asarray(zero & (self.error == 0))
+
+    @property
+    def scales(self) -> npt.NDArray[np.bool_]:
+        """Where these are exact powers of two or zeros, by which multiplying rounds nothing."""
+        power = np.asarray(self.value.view(np.int64) & _MANTISSA == 0)
+        return power if self.errorless else np.asarray(power & (self.error == 0))
+
+    @property
+    def underflow(self) -> float:
+        """What a product loses whose right result is subnormal."""
+        return 0.0 if self.arithmetic is None else self.arithmetic.underflow
+
+    @property
+    def flushed(self) -> float:
+        """What a function may lose that gives 0 where the right result is subnormal."""
+        return 0.0 if self.arithmetic is None else self.arithmetic.smallest_normal / self.unit
+
+
+def constant(number: float, like: Operand) -> Operand:
+    """Return a number of the code's own for a formula on arrays or tracked ones, such as a setting from which others are computed: ``1 - beta``."""
+    return like.constant(number) if isinstance(like, Tracked) else number
+
+
+def erf(x: Operand) -> Operand:
+    """Return the error function, which NumPy lacks."""
+    return error_function(x) if isinstance(x, Tracked) else np.vectorize(math.erf, otypes=[np.float64])(x)
+
+
+def erfc(x: Operand) -> Operand:
+    """Return 1 less the error function, without cancellation."""
+    return complementary_error_function(x) if isinstance(x, Tracked) else np.vectorize(math.erfc, otypes=[np.float64])(x)
+
+
+def widest(*forms: Operand) -> Operand:
+    """Return the first of several formulas for one number, tracked with the largest of their errors.
+
+    That is room for whichever of them a right implementation uses.
+    """
+    if not isinstance(forms[0], Tracked):
+        return forms[0]
+    return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].arithmetic)
+
+
+def in_range_with(result: Operand, step: Operand) -> Operand:
+    """Return a result, nothing being known about it where a number that a usual formula takes on the way is out of range."""
+    if not isinstance(result, Tracked):
+        return result
+    return result.like(result.value, np.where(np.isinf(step.error), np.inf, result.error))
+
+
+def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
+    """Return ``kept old + (1 - kept) new``, or ``old + (1 - kept) (new - old)``.
+
+    The difference of 1 and a factor is taken of the factor as the precision holds it, which is how compiled code may do it.
+    """
+    share = 1 - constant(kept, new)
+    return widest(kept * old + share * new, old + share * (new - old))
+
+
+_COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
+
+
+_ERROR_FUNCTION = 2.0 * ELEMENTARY
+"""Roundings of the error function: in vectorised code a polynomial times an exponential (Abramowitz and Stegun, 7.1.26), as in PyTorch's GELU."""
+
+
+def _add(a: Tracked, b: Tracked) -> Tracked:
+    return a.made(a.value + b.value, _of_both(a, b), ~(a.zero | b.zero))
+
+
+def _subtract(a: Tracked, b: Tracked) -> Tracked:
+    return a.made(a.value - b.value, _of_both(a, b), ~(a.zero | b.zero))
+
+
+def _of_both(a: Tracked, b: Tracked) -> Array:
+    """Return the errors of two numbers together."""
+    return b.error if a.errorless else a.error if b.errorless else np.asarray(a.error + b.error)
+
+
+def _multiply(a: Tracked, b: Tracked) -> Tracked:
+    if a.errorless or b.errorless:
+        number, other = (a, b) if a.errorless else (b, a)
+        error = np.asarray(0.0 if other.errorless else np.abs(number.value) * other.error)
+    else:
+        error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
+    # A product that is zero because a factor is exactly so stays zero, whatever the other one is off by.
+    zero, lost = a.zero | b.zero, np.asarray(a.underflow)
+    if zero.any():
+        error, lost = np.where(zero, 0.0, error), np.where(zero, 0.0, lost)
+    return a.made(a.value * b.value, error, ~(a.scales | b.scales), lost)
+
+
+def _divide(a: Tracked, b: Tracked) -> Tracked:
+    quotient = a.value / b.value
+    least = np.abs(b.value) - b.unit * b.error
+    error = np.where(least > 0, (a.error + np.abs(quotient) * b.error) / least, np.inf)
+    return a.made(quotient, error, ~(a.zero | b.scales), np.where(a.zero, 0.0, a.underflow))
+
+
+def _square_root(a: Tracked) -> Tracked:
+    root, moved = np.sqrt(a.value), a.unit * a.error
+    # sqrt(a) - sqrt(a - d) = d / (sqrt(a) + sqrt(a - d)); where d exceeds a, the root may be off by sqrt(d).
+    inner = a.error / (root + np.sqrt(np.maximum(a.value - moved, 0.0)))
+    beyond = np.sqrt(a.error / a.unit) if a.unit else np.inf
+    error = np.where(a.error == 0, 0.0, np.where(moved <= a.value, inner, beyond))
+    return a.made(root, error, ~a.zero)
+
+
+def _square(a: Tracked) -> Tracked:
+    return _multiply(a, a)
+
+
+def power(a: Tracked, exponent: Any) -> Tracked:
+    """Return a power of a whole exponent: as products, or by a function."""
+    count = float(exponent)
+    if not count.is_integer() or count < 1:
+        raise ValueError(f"a power of {exponent}: expected a whole exponent of at least 1")
+    if count == 1:
+        return a
+    if count == 2:
+        return _square(a)
+    error = count * np.abs(a.value) ** (count - 1) * a.error
+    return a.made(a.value**count, error, max(float(ELEMENTARY), count - 1), a.underflow)
+
+
+def _absolute(a: Tracked) -> Tracked:
+    return a.like(np.abs(a.value), a.error)
+
+
+def _negative(a: Tracked) -> Tracked:
+    return a.like(-a.value, a.error)
+
+
+def _maximum(a: Tracked, b: Tracked) -> Tracked:
+    """Return the larger one; where errors may turn which one that is, the larger error."""
+    apart = np.abs(a.value - b.value) > a.unit * (a.error + b.error)
+    winner = np.where(a.value >= b.value, a.error, b.error)
+    return a.like(np.maximum(a.value, b.value), np.where(apart, winner, np.maximum(a.error, b.error)))
+
+
+def _minimum(a: Tracked, b: Tracked) -> Tracked:
+    return _negative(_maximum(_negative(a), _negative(b)))
+
+
+def _exponential(a: Tracked) -> Tracked:
+    value, moved = np.exp(a.value), a.unit * a.error
+    error = value * a.error
+    if a.unit:
+        error = np.where(moved < 1, value * np.expm1(moved), np.exp(a.value + moved) - value) / a.unit
+    return a.made(value, error, float(ELEMENTARY), a.flushed)
+
+
+def _logarithm(a: Tracked) -> Tracked:
+    least = a.value - a.unit * a.error
+    return a.made(np.log(a.value), np.where(least > 0, a.error / least, np.inf), float(ELEMENTARY))
+
+
+def _hyperbolic_tangent(a: Tracked) -> Tracked:
+    value = np.tanh(a.value)
+    result = _bent(a, value, _slope_of_tanh)
+    # So far nearer to 1 than to the number before it that every implementation gives 1 itself, and 1 - tanh is zero, as whoever computes it expects.
+    short = 2 / (1 + np.exp(2 * np.abs(a.value)))
+    saturated = (short <= a.unit**2) & (a.unit * a.error < 1)
+    return a.like(value, np.where(saturated, 2 * a.unit, result.error)) if a.unit else result
+
+
+def error_function(a: Tracked) -> Tracked:
+    """Return erf."""
+    return _bent(a, np.vectorize(math.erf, otypes=[np.float64])(a.value), _slope_of_erf, _ERROR_FUNCTION)
+
+
+def complementary_error_function(a: Tracked) -> Tracked:
+    """Return 1 - erf."""
+    return _bent(a, np.vectorize(math.erfc, otypes=[np.float64])(a.value), _slope_of_erf, _ERROR_FUNCTION)
+
+
+def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array], roundings: float = ELEMENTARY) -> Tracked:
+    """Return a function whose slope is the smaller the farther it is from zero."""
+    nearest = np.maximum(np.abs(a.value) - a.unit * a.error, 0.0)
+    return a.made(value, np.where(a.error == 0, 0.0, a.error * slope(nearest)), roundings, a.flushed)
+
+
+def _slope_of_erf(x: Array) -> Array:
+    return np.asarray(2 / math.sqrt(math.pi) * np.exp(-np.square(x)))
+
+
+def _slope_of_tanh(x: Array) -> Array:
+    return np.asarray(1 - np.square(np.tanh(x)))
+
+
+STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
+    np.add: _add,
+    np.subtract: _subtract,
+    np.multiply: _multiply,
+    np.true_divide: _divide,
+    np.sqrt: _square_root,
+    np.square: _square,
+    np.absolute: _absolute,
+    np.negative: _negative,
+    np.maximum: _maximum,
+    np.minimum: _minimum,
+    np.exp: _exponential,
+    np.log: _logarithm,
+    np.tanh: _hyperbolic_tangent,
+}
+"""The step of each of NumPy's functions."""
+
+
+_SAMPLE = 1024
+"""Terms of each sum that are looked at first. A term that is repeated often enough to matter, the root of n times, is among them twice."""
+
+
+def independent(terms: Array, axes: tuple[int, ...], arithmetic: Arithmetic) -> Array:
+    """Return how many independent roundings each sum over some axes is worth, the axes kept: as many as it has terms, or more where they repeat.
+
+    Parameters
+    ----------
+    terms : array
+    axes : tuple of int
+    arithmetic : Arithmetic
+        Of whoever adds them up.
+    """
+    others = tuple(place for place in range(terms.ndim) if place not in axes)
+    count = math.prod(terms.shape[place] for place in axes)
+    shape = [1 if place in axes else size for place, size in enumerate(terms.shape)]
+    most = (count / arithmetic.confidence) ** 2  # the worst case, of any order and whatever repeats
+    if most <= count:
+        return np.full(shape, float(count))
+    sums = terms.transpose(*others, *axes).reshape(-1, count)
+    sample = np.sort(sums[:, :: max(1, count // _SAMPLE)], axis=1)
+    if not ((sample[:, 1:] == sample[:, :-1]) & (sample[:, 1:] != 0)).any():
+        return np.full(shape, float(count))
+    squares = np.array([np.square(_occurrences(own)).sum() for own in sums])
+    return np.asarray(np.clip(squares, count, most).reshape(shape))
+
+
+def _occurrences(terms: Array) -> Array:
+    """Return how often each number other than zero occurs; to add zero rounds nothing."""
+    return np.unique(terms[terms != 0], return_counts=True)[1].astype(np.float64)

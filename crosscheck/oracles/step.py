@@ -1,0 +1,191 @@
+"""One whole training step as the oracle alone does it, and how far rounding may lead a right step away from its end.
+
+Whatever is known about a step is judged by it: every quantity of a network that is listened to, or nothing but the loss and the updated parameters of
+one that shows no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.check_layer import backward_quantities, forward_quantities
+from crosscheck.core.operation import Arrays, Constants, Labels
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.trace import Trace
+from crosscheck.oracles.chain import INPUT, Stage, StageRun, accumulate, own_errors, run
+from crosscheck.oracles.network import LOSS, Architecture
+from crosscheck.oracles.optimizers import PARAM
+from crosscheck.oracles.spread import spread
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a step starts from.
+
+    Attributes
+    ----------
+    params : mapping of str to array
+        Named ``layer.parameter``.
+    state : mapping of str to mapping
+        The optimizer's: for each parameter, by the state's name; empty before the first step.
+    state_errors : mapping of str to mapping
+        How large the error of each state may be, in multiples of the unit roundoff; none where it was read off the subject.
+    buffers : mapping of str to array
+        What layers keep from step to step, named ``layer.buffer``.
+    constants : mapping of str to mapping
+        By layer, what nothing is differentiated by, such as the mask of a dropout.
+    """
+
+    params: Arrays
+    state: Mapping[str, Arrays] = field(default_factory=dict)
+    state_errors: Mapping[str, Arrays] = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
+    constants: Mapping[str, Constants] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OracleStep:
+    """A step of the oracle.
+
+    Attributes
+    ----------
+    names : list of str
+        The layers and ``"loss"``.
+    runs : list of StageRun
+        What each of them was given and gave.
+    totals : list of mappings
+        How large the error of each of their quantities may be, in multiples of the unit roundoff.
+    expected : dict of (str, str) to (array, Bound)
+        The value of each quantity in execution order, the updated parameters last, and how far rounding may lead from it.
+    state, state_errors : dict of str to mapping
+        What the optimizer keeps of each parameter after the step.
+    norms : dict of (str, str) to float
+        In a deep network, how large the norm of each quantity's error may be, in multiples of the unit roundoff; what ``expected`` says of single
+        elements is then no more than their usual size.
+    """
+
+    names: list[str]
+    runs: list[StageRun]
+    totals: list[dict[str, Array]]
+    expected: dict[tuple[str, str], tuple[Array, Bound]]
+    state: dict[str, Arrays]
+    state_errors: dict[str, Arrays]
+    norms: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+DEEP = 20
+"""Layers in a row from which on the worst case of their errors is no use, and their spread is measured."""
+
+
+def stages_of(architecture: Architecture, start: Start, labels: Labels, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> dict[str, Stage]:
+    """Return the network's layers and its loss by name, in float64, each with what a step starts from and the decisions imposed on it."""
+    index = {name: place for place, name in enumerate(architecture.names)}
+    stages = {}
+    for name, sources in architecture.wiring.items():
+        if name == LOSS:
+            own: Stage = Stage(architecture.loss, {}, {"labels": labels})
+        else:
+            params = {p: start.params[f"{name}.{p}"].astype(np.float64) for p in architecture.params[name]}
+            buffers = {b: start.buffers[f"{name}.{b}"].astype(np.float64) for b in architecture.buffers.get(name, ())}
+            imposed = {"decisions": decisions[name]} if decisions and name in decisions else {}
+            own = Stage(architecture.layers[name], params, {**start.constants.get(name, {}), **imposed}, buffers)
+        stages[name] = Stage(own.oracle, own.params, own.constants, own.buffers, tuple(index.get(source, INPUT) for source in sources))
+    return stages
+
+
+def oracle_step(
+    architecture: Architecture,
+    start: Start,
+    x: Array,
+    labels: Labels,
+    arithmetic: Arithmetic,
+    decisions: Mapping[str, npt.NDArray[Any]],
+    own: Sequence[Mapping[str, Array]] | None = None,
+) -> OracleStep:
+    """Do one training step in float64.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    start : Start
+    x, labels : array
+        The batch.
+    arithmetic : Arithmetic
+        The subject's.
+    decisions : mapping of str to array
+        By layer, those at kinks that are imposed; elsewhere the oracle decides.
+    own : sequence of mappings, optional
+        The errors made inside each layer; those on the oracle's own values if left out.
+    """
+    stages = stages_of(architecture, start, labels, decisions)
+    first = architecture.first_trained
+    backward = first < len(architecture.names)
+    runs = run(list(stages.values()), x.astype(np.float64), np.ones(()) if backward else None, first)
+    own = own_errors(runs, arithmetic) if own is None else own
+    measured = spread(list(stages.values()), runs, own, first, arithmetic) if len(stages) > DEEP else None
+    totals = accumulate(runs, own, arithmetic=arithmetic) if measured is None else measured.sizes
+    step = OracleStep(list(stages), runs, totals, {}, {}, {})
+    if measured is not None:
+        step.norms.update({(name, q): norm for name, norms in zip(stages, measured.norms, strict=True) for q, norm in norms.items()})
+    for index, quantity in _order(runs):
+        step.expected[step.names[index], quantity] = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
+    for name in architecture.names[first:]:
+        if name not in architecture.frozen:
+            _update(architecture, step, name, start, arithmetic)
+    return step
+
+
+def _order(runs: Sequence[StageRun]) -> Iterator[tuple[int, str]]:
+    """Yield the quantities of all stages in execution order: forward first to last, backward last to first."""
+    for index, own in enumerate(runs):
+        for quantity in forward_quantities(own.call):
+            yield index, quantity
+    for index in range(len(runs) - 1, -1, -1):
+        for quantity in backward_quantities(runs[index].call):
+            yield index, quantity
+
+
+def _update(architecture: Architecture, step: OracleStep, name: str, start: Start, arithmetic: Arithmetic) -> None:
+    """Add the updated parameters of one layer, as the oracle's own gradients make them."""
+    index, update = step.names.index(name), architecture.update
+    stage = step.runs[index]
+    for parameter in architecture.params[name]:
+        key = f"{name}.{parameter}"
+        before, grad = stage.call.params[parameter], stage.result[f"{parameter}.grad"]
+        state = {kept: value.astype(np.float64) for kept, value in start.state.get(key, {}).items()}
+        bounded = update.bounded(before, grad, state, arithmetic)
+        moved = update.carried(before, grad, state, step.totals[index][f"{parameter}.grad"], start.state_errors.get(key, {}))
+        errors = {which: arithmetic.error(bound) + moved[which] for which, (_, bound) in bounded.items()}
+        after = bounded[PARAM][0]
+        step.expected[name, parameter] = after, Bound(errors[PARAM], 1.0)
+        if step.norms:
+            step.norms[name, parameter] = float(np.linalg.norm(np.broadcast_to(errors[PARAM], after.shape)))
+        step.state[key] = {kept: bounded[kept][0] for kept in update.states}
+        step.state_errors[key] = {kept: errors[kept] for kept in update.states}
+
+
+def elements_per_step(architecture: Architecture, start: Start, x: Array, labels: Labels) -> int:
+    """Return how many numbers one checked step compares at most: every value and gradient in its link, isolated, and at the end of the whole step."""
+    kept = {name: {"mask": np.ones(1, bool)} for name in architecture.masked}
+    stages = stages_of(architecture, replace(start, constants=kept), labels)
+    runs = run(list(stages.values()), x.astype(np.float64), np.ones(()))
+    values = sum(value.size for r in runs for value in r.result.values())
+    ways, wires, updates = 3, 1, 2 + 2 * len(architecture.update.states)
+    return (ways + wires) * values + updates * sum(value.size for value in start.params.values())
+
+
+def start_of(architecture: Architecture, trace: Trace) -> Start:
+    """Return what the subject's step started from."""
+    params = [(layer, parameter) for layer in architecture.names for parameter in architecture.params[layer]]
+    buffers = {f"{layer}.{name}": trace[layer, f"{name}.before"] for layer, own in architecture.buffers.items() for name in own}
+    return Start(
+        {f"{layer}.{p}": trace[layer, f"{p}.before"] for layer, p in params},
+        {f"{layer}.{p}": trace.state(layer, p, before=True) for layer, p in params},
+        buffers=buffers,
+        constants={layer: trace.constants(layer) for layer in architecture.names},
+    )

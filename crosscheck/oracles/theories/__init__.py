@@ -1,0 +1,29 @@
+"""The error theory of each kind of operation: which sums it computes, and how errors of its inputs reach its results."""
+
+from crosscheck.oracles.theories.elementwise import GELU, Elementwise, LeakyReLU, Scaling, sigmoid, tanh
+from crosscheck.oracles.theories.linear import Average, Multilinear
+from crosscheck.oracles.theories.losses import CrossEntropy, LogLikelihood, LogSoftmax, NegativeLogLikelihood, Softmax, SquaredError
+from crosscheck.oracles.theories.measured import Measured
+from crosscheck.oracles.theories.normalization import Normalization
+from crosscheck.oracles.theories.selection import Keeping, Selection
+
+__all__ = [
+    "GELU",
+    "Average",
+    "CrossEntropy",
+    "Elementwise",
+    "Keeping",
+    "LeakyReLU",
+    "LogLikelihood",
+    "LogSoftmax",
+    "Measured",
+    "Multilinear",
+    "NegativeLogLikelihood",
+    "Normalization",
+    "Scaling",
+    "Selection",
+    "Softmax",
+    "SquaredError",
+    "sigmoid",
+    "tanh",
+]

@@ -1,0 +1,229 @@
+r"""Softmax, the logarithm of a probability, and both in one.
+
+With d the logits less their maximum, a probability :math:`p_i = e^{d_i} / \sum_k e^{d_k}` has a relative error of at most
+
+.. math:: u \, \big(|d_i| + \textstyle\sum_k p_k |d_k| + K + 2E\big)
+
+for K classes: subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative one; E is the error of the exponential itself.
+Written as :math:`e^{z_i - L}`, :math:`L = m + \ln \sum_k e^{d_k}` with m the maximum, L rounds at its own size, which the exponential turns into a
+relative error of :math:`u |L|` of all probabilities of a row alike.
+The bounds below hold for every usual order of these operations, with the maximum subtracted or not, the logarithm taken of the sum or of p.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.operation import Arrays, Call, Oracle
+from crosscheck.core.precision import ELEMENTARY, Arithmetic, Array, Bound
+from crosscheck.oracles.running_error import Operand, Tracked, widest
+
+
+@dataclass(frozen=True)
+class _Distribution:
+    """The probabilities of a batch of logits and what their errors are made of; every array is ``(batch, classes)`` or ``(batch, 1)``."""
+
+    depths: Array  # |d|
+    log_sums: Array  # ln of the sum of e^d
+    p: Array
+    weights: Array  # relative error of p, in roundings per unit
+    shared: Array  # relative error of a whole row where the logarithm of its sum is subtracted, in units of the roundoff
+    roundings: float  # the longest usual chain
+
+    @classmethod
+    def of(cls, logits: Array) -> _Distribution:
+        depths = logits.max(axis=-1, keepdims=True) - logits
+        exponentials = np.exp(-depths)
+        sums = exponentials.sum(axis=-1, keepdims=True)
+        p = exponentials / sums
+        weights = 1 + depths + (p * depths).sum(axis=-1, keepdims=True)
+        shared = np.abs(logits.max(axis=-1, keepdims=True) + np.log(sums))
+        return cls(depths, np.log(sums), p, weights, shared, logits.shape[-1] + 2 * ELEMENTARY)
+
+    def moved(self, error_logits: Array) -> Array:
+        """Return how far the probabilities move when the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
+        return np.asarray(self.p * (error_logits + (self.p * error_logits).sum(axis=-1, keepdims=True)))
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Probabilities from logits, along the last axis."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for p and for p * (g - sum p g), in which every p is itself rounded."""
+        law = _Distribution.of(call.x)
+        bounds = {"output": _both(arithmetic, Bound(law.p * law.weights, law.roundings), Bound(law.p * law.shared, 1.0))}
+        if call.grad_output is not None:
+            g = np.abs(call.grad_output)
+            mean = (law.p * g).sum(axis=-1, keepdims=True)
+            rounded = law.p * law.weights + arithmetic.underflow
+            rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
+            within = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
+            # All p of a row are off by one factor, that of p and that of the mean.
+            bounds["grad_input"] = _both(arithmetic, within, Bound(law.p * law.shared * (g + 2 * mean), 1.0))
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect through p, and of the cotangent itself."""
+        law = _Distribution.of(call.x)
+        moved = law.moved(error_x)
+        if call.grad_output is None or error_grad_output is None:
+            return {"output": moved}
+        mean = (law.p * call.grad_output).sum(axis=-1, keepdims=True)
+        through_p = moved * np.abs(call.grad_output - mean) + law.p * (moved * np.abs(call.grad_output)).sum(axis=-1, keepdims=True)
+        through_g = law.p * (error_grad_output + (law.p * error_grad_output).sum(axis=-1, keepdims=True))
+        return {"output": moved, "grad_input": through_p + through_g}
+
+
+@dataclass(frozen=True)
+class LogSoftmax:
+    """The logarithms of the probabilities, along the last axis."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for -d - ln sum e^-d and for g - p sum g."""
+        law = _Distribution.of(call.x)
+        spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
+        within = Bound(law.depths + np.abs(law.log_sums) + spread + 1, law.roundings)
+        # As in the cross-entropy: with the maximum added to the logarithm, the sum rounds at the maximum's size.
+        by_parts = Bound(np.abs(call.x).max(axis=-1, keepdims=True) + np.abs(call.x), 2.0)
+        bounds = {"output": _both(arithmetic, within, by_parts)}
+        if call.grad_output is not None:
+            g = np.abs(call.grad_output)
+            total = g.sum(axis=-1, keepdims=True)
+            rounded = law.p * law.weights + arithmetic.underflow
+            bounds["grad_input"] = _both(arithmetic, Bound(g + rounded * total, 2 * law.roundings), Bound(law.p * law.shared * total, 1.0))
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect: d(ln p) = dz - sum p dz, and through p on the gradient."""
+        law = _Distribution.of(call.x)
+        carried = {"output": error_x + (law.p * error_x).sum(axis=-1, keepdims=True)}
+        if call.grad_output is not None and error_grad_output is not None:
+            total = np.abs(call.grad_output.sum(axis=-1, keepdims=True))
+            through_g = error_grad_output + law.p * error_grad_output.sum(axis=-1, keepdims=True)
+            carried["grad_input"] = law.moved(error_x) * total + through_g
+        return carried
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """-ln softmax(logits)[label], the mean or the sum over the batch; the labels are a constant of the call."""
+
+    reduction: Literal["mean", "sum"] = "mean"
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for the loss, ln sum e^d - d[label], and for its gradient, p - onehot."""
+        law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
+        own_depth = (law.depths * onehot).sum(axis=-1, keepdims=True)
+        spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
+        terms = own_depth + np.abs(law.log_sums) + spread + 1
+        # Written as m + ln sum e^(x - m) - x[label], with m the maximum, the sum rounds at the size of m, and so do means of its parts.
+        by_parts = Bound(np.abs(call.x).max(axis=-1).sum() * share, 2.0 + len(call.x))
+        within = Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))
+        bounds = {"output": _both(arithmetic, within, by_parts)}
+        if call.grad_output is not None:
+            rounded, scale = law.p * law.weights + arithmetic.underflow, share * np.abs(call.grad_output)
+            through_sum = Bound(law.p * law.shared * scale, 1.0)
+            bounds["grad_input"] = _both(arithmetic, Bound((rounded + onehot) * scale, 2 * law.roundings), through_sum)
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect of the logits' errors on the loss and, through p, on its gradient."""
+        law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
+        slope = np.abs(law.p - onehot) * share
+        carried = {"output": np.asarray((slope * error_x).sum())}
+        if call.grad_output is not None and error_grad_output is not None:
+            carried["grad_input"] = law.moved(error_x) * share * np.abs(call.grad_output) + slope * error_grad_output
+        return carried
+
+    def _share(self, call: Call) -> float:
+        return 1 / len(call.x) if self.reduction == "mean" else 1.0
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """-ln p[label] for probabilities that somebody else computed, the mean over the batch."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return bounds for the logarithm and for its derivative, -1 / p."""
+        own = self._own(call)
+        bounds = {"output": Bound(np.asarray(np.abs(np.log(own)).mean()), ELEMENTARY + len(own))}
+        if call.grad_output is not None:
+            bounds["grad_input"] = Bound(np.abs(result["grad_input"]), 3.0)
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect: d(-ln p) = dp / p, d(1/p) = dp / p^2."""
+        onehot, own, batch = _onehot(call), self._own(call)[:, None], len(call.x)
+        carried = {"output": np.asarray((onehot * error_x / own).sum() / batch)}
+        if call.grad_output is not None and error_grad_output is not None:
+            carried["grad_input"] = onehot * (error_x * np.abs(call.grad_output) / own**2 + error_grad_output / own) / batch
+        return carried
+
+    @staticmethod
+    def _own(call: Call) -> Array:
+        return np.asarray(call.x[np.arange(len(call.x)), call.constants["labels"]])
+
+
+def _both(arithmetic: Arithmetic, one: Bound, other: Bound) -> Bound:
+    """Return the bound of errors of two kinds that add up."""
+    return Bound(arithmetic.error(one) + arithmetic.error(other), 1.0)
+
+
+def _onehot(call: Call) -> npt.NDArray[np.float64]:
+    labels: npt.NDArray[Any] = call.constants["labels"]
+    return np.asarray(np.arange(call.x.shape[-1]) == labels[:, None], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class NegativeLogLikelihood:
+    """-x[label] for log-probabilities x, ``(batch, classes)``, the mean over the batch; the labels are a constant of the call."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return the errors of the mean, and of the cotangent's share."""
+        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, arithmetic).items()}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the mean of the errors at the labels; no gradient depends on the input."""
+        return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
+
+    @staticmethod
+    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, arithmetic: Arithmetic | None) -> dict[str, Tracked]:
+        own = np.arange(len(call.x)), call.constants["labels"]
+        results = {"output": -Tracked(call.x[own], error_x[own], arithmetic).mean()}
+        if call.grad_output is not None:
+            onehot = np.arange(call.x.shape[-1]) == call.constants["labels"][:, None]
+            results["grad_input"] = -(onehot * _shared(call.grad_output, error_grad_output, len(call.x), arithmetic))
+        return results
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """The mean of (x - y)² over all numbers; the targets y are the constant ``"labels"`` of the call."""
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return the errors of the mean of squares, and of 2 (x - y) / n."""
+        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, arithmetic).items()}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the first-order effect of errors of the input, and of the cotangent."""
+        return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
+
+    @staticmethod
+    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, arithmetic: Arithmetic | None) -> dict[str, Tracked]:
+        distance = Tracked(call.x, error_x, arithmetic) - call.constants["labels"].astype(np.float64)
+        results = {"output": np.square(distance).mean()}
+        if call.grad_output is not None:
+            shared = 2 * distance * _shared(call.grad_output, error_grad_output, call.x.size, arithmetic)
+            # Divided at the end, the product may leave the range.
+            results["grad_input"] = widest(shared, 2 * distance * _shared(call.grad_output, error_grad_output, 1, arithmetic) / call.x.size)
+        return results
+
+
+def _shared(grad_output: Array, error: Array | None, count: int, arithmetic: Arithmetic | None) -> Operand:
+    """Return a cotangent divided by the number of terms of a mean, or multiplied by its reciprocal."""
+    return Tracked(grad_output, np.zeros_like(grad_output) if error is None else error, arithmetic) * (1 / count)

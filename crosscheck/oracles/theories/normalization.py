@@ -1,0 +1,181 @@
+r"""Batch normalisation: each channel less its mean, over its standard deviation.
+
+.. math:: y = \gamma \hat x + \beta, \quad \hat x = \frac{x - \mu}{\sqrt{v + \epsilon}}, \qquad
+    \frac{\partial L}{\partial x} = \frac{\gamma}{\sqrt{v + \epsilon}} \Big(g - \bar g - \hat x \, \overline{g \hat x}\Big)
+
+with means over batch and positions (Ioffe and Szegedy, 2015). The formulas are written on tracked numbers. What all elements of a channel share is
+followed by itself, so that it cancels where it does so in any implementation: an error of the mean changes no variance, to first order, because the
+differences to the mean add up to zero; and an error of the standard deviation scales a whole sum, not each of its terms.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from crosscheck.core.operation import Arrays, Call, Oracle
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.oracles.running_error import Operand, Tracked, running_mean, widest
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Batch normalisation of ``(batch, channels, ...)``, with running statistics in the buffers ``running_mean`` and ``running_var``.
+
+    Attributes
+    ----------
+    eps : float
+    momentum : float
+        The share of a batch's own statistics in the running ones, as in PyTorch; its variance there is the unbiased one.
+    training : bool
+        Whether it normalises by the statistics of the batch, or by the running ones.
+    buffers : mapping of str to array
+        The running statistics of a call that gives none.
+    """
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+    training: bool = True
+    buffers: Arrays = field(default_factory=dict)
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return the errors of the formulas in their usual orders; running statistics that are only read are exact."""
+        tracked = self.tracked(call, arithmetic)
+        return {name: tracked[name].bound if name in tracked else Bound.exact(value) for name, value in result.items()}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the errors of the formulas when those of input and cotangent are all there are."""
+        tracked = self.tracked(call, None, error_x, error_grad_output)
+        return {name: tracked[name].error if name in tracked else np.zeros_like(value) for name, value in result.items()}
+
+    def tracked(
+        self, call: Call, arithmetic: Arithmetic | None, error_x: Array | None = None, error_grad_output: Array | None = None
+    ) -> dict[str, Tracked]:
+        """Return every quantity of a call but running statistics that are only read, with the errors that rounding explains, and those given."""
+        x = _with_error(call.x, error_x, arithmetic)
+        channel = self.channels(call, x)
+        scale, bias = (per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
+        results: dict[str, Tracked] = {"output": channel.output(scale, bias)}
+        if self.training:
+            moved = self.moved(channel)
+            for name in call.buffers.keys() & moved.keys():
+                old = Tracked.exact(call.buffers[name], arithmetic)
+                results[name] = running_mean(1 - self.momentum, old, moved[name].reshape(-1))
+        if call.grad_output is not None:
+            results |= self.gradients(channel, _with_error(call.grad_output, error_grad_output, arithmetic), scale)
+        return results
+
+    def channels(self, call: Call, x: Tracked) -> Channels:
+        """Return the statistics that the input is normalised by."""
+        if self.training:
+            return self.of_batch(x, batch_axes(x))
+        buffers = {**self.buffers, **call.buffers}
+        mean, variance = (per_channel(buffers[name], x) for name in ("running_mean", "running_var"))
+        return Channels(x, batch_axes(x), mean, variance, self.root(variance))
+
+    def of_batch(self, x: Tracked, axes: tuple[int, ...]) -> Channels:
+        """Return the statistics of the batch, over the axes given."""
+        mean = x.mean(axes, keepdims=True)
+        # An error d of the mean, which all differences share, adds d^2.
+        variance = np.square(x - mean.exactly).mean(axes, keepdims=True) + np.square(mean.deviation)
+        return Channels(x, axes, mean, variance, self.root(variance))
+
+    def root(self, variance: Operand) -> Operand:
+        """Return what is divided by."""
+        return np.sqrt(variance + self.eps)
+
+    def moved(self, channel: Channels) -> dict[str, Operand]:
+        """Return the statistics of the batch that enter the running ones."""
+        return {"running_mean": channel.mean, "running_var": channel.variance * (channel.count / max(channel.count - 1, 1))}
+
+    def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
+        """Return the gradients for a cotangent; in training they pass through the statistics as well."""
+        total, projection = g.sum(channel.axes, keepdims=True), channel.projection(g)
+        grad_input = channel.grad_input(g, scale, (total, projection) if self.training else None)
+        return {"grad_input": grad_input, "weight.grad": projection.reshape(-1), "bias.grad": total.reshape(-1)}
+
+
+@dataclass(frozen=True)
+class Channels:
+    """An input and the statistics over some axes that it is normalised by; ``root`` is the square root of the variance and eps."""
+
+    x: Tracked
+    axes: tuple[int, ...]
+    mean: Tracked
+    variance: Tracked
+    root: Tracked
+
+    @property
+    def count(self) -> int:
+        """How many numbers share their statistics."""
+        return math.prod(self.x.value.shape[axis] for axis in self.axes)
+
+    @cached_property
+    def inverse(self) -> Operand:
+        """1 / root."""
+        return 1 / self.root
+
+    @cached_property
+    def normalised(self) -> Operand:
+        """(x - mean) / root."""
+        return (self.x - self.mean) * self.inverse
+
+    def output(self, scale: Tracked | None, bias: Tracked | None) -> Operand:
+        """Return gamma * normalised + beta, by itself or as x * s + (beta - mean * s) with s = gamma / root."""
+        slope = self.inverse if scale is None else scale * self.inverse
+        whole, shift = self.normalised if scale is None else self.normalised * scale, -(self.mean * slope.exactly)
+        # An error of the slope is multiplied by the difference of x and the mean, not by each of them.
+        by_parts = self.x * slope.exactly + (shift if bias is None else bias + shift) + (self.x - self.mean).exactly * slope.deviation
+        return widest(whole if bias is None else whole + bias, by_parts)
+
+    def projection(self, g: Tracked) -> Operand:
+        """Return the sum of g * normalised: the gradient of gamma."""
+        inverse, centred = self.inverse, self.x - self.mean.exactly
+        # Divided at the end, products of small numbers underflow that would not have, and of large ones overflow.
+        at_the_end = (g * centred).sum(self.axes, keepdims=True) * inverse.exactly
+        own = widest((g * (centred * inverse.exactly)).sum(self.axes, keepdims=True), at_the_end)
+        # What the mean is off by moves all terms alike; so does what the root is off by.
+        total = g.sum(self.axes, keepdims=True)
+        return own + self.mean.deviation * inverse.exactly * total + own.exactly * (self.root.exactly * inverse.deviation)
+
+    def grad_input(self, g: Tracked, scale: Tracked | None, sums: tuple[Tracked, Tracked] | None) -> Operand:
+        """Return the gradient, through the statistics as well where the sums of g and of g * normalised are given."""
+        slope = self.inverse if scale is None else scale * self.inverse
+        if sums is None:
+            return g * slope
+        share = 1 / self.count
+        at_once = (g - sums[0] * share - self.normalised * (sums[1] * share)) * slope
+        return widest(
+            at_once, self._through_statistics(g if scale is None else g * scale, at_once.exactly * (self.root.exactly * self.inverse.deviation))
+        )
+
+    def _through_statistics(self, g: Tracked, by_root: Tracked) -> Operand:
+        """Return the gradient as the sum of the parts that reach the input by itself, through the variance and through the mean.
+
+        Each rounds at its own size, or leaves the range; ``by_root`` is the effect of an error of the root, which they share.
+        """
+        root, own = self.root.exactly, self.x - self.mean.exactly
+        cube = np.square(root) * root
+        direct = g / root
+        grad_variance = (g * own * -0.5 / cube).sum(self.axes, keepdims=True)
+        grad_variance = grad_variance + self.mean.deviation * g.sum(self.axes, keepdims=True) * -0.5 / cube
+        centre = (-2 * own).mean(self.axes, keepdims=True) + 2 * self.mean.deviation
+        grad_mean = grad_variance * centre - direct.sum(self.axes, keepdims=True)
+        return direct + grad_variance * 2 * (self.x - self.mean) / self.count + grad_mean / self.count + by_root
+
+
+def batch_axes(x: Tracked) -> tuple[int, ...]:
+    """Return the axes of ``(batch, channels, ...)`` that are summed over: all but the channels."""
+    return (0, *range(2, x.value.ndim))
+
+
+def per_channel(value: Array, x: Tracked) -> Tracked:
+    """Return one number for each channel in the shape that broadcasts over the input."""
+    return Tracked.exact(value, x.arithmetic).reshape(1, -1, *[1] * (x.value.ndim - 2))
+
+
+def _with_error(value: Array, error: Array | None, arithmetic: Arithmetic | None) -> Tracked:
+    return Tracked.exact(value, arithmetic) if error is None else Tracked(value, error, arithmetic)

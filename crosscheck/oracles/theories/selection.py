@@ -1,0 +1,53 @@
+"""Operations that pick numbers and change none: ReLU, max pooling, flatten, zeros put around an image.
+
+Their output must be equal bit for bit. So must the input's gradient, unless windows overlap and the gradients of several are added up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crosscheck.core.operation import Arrays, Call, Oracle
+from crosscheck.core.precision import Arithmetic, Array, Bound
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Each output element is one of the input's elements (or zero).
+
+    Attributes
+    ----------
+    overlapping : bool
+        Whether one input element may be picked for several output elements, so that its gradient is a sum.
+    """
+
+    overlapping: bool = False
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return exact bounds, but for a gradient that is a sum of k numbers: k - 1 roundings."""
+        bounds = {quantity: Bound.exact(value) for quantity, value in result.items()}
+        if self.overlapping and call.grad_output is not None:
+            terms = oracle.vjp(replace(call, grad_output=np.abs(call.grad_output)))["grad_input"]
+            picked = oracle.vjp(replace(call, grad_output=np.ones_like(call.grad_output)))["grad_input"]
+            bounds["grad_input"] = Bound(terms, np.maximum(picked - 1, 0))
+        return bounds
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the errors of the elements that were picked: with its decisions held fixed, the operation is linear."""
+        fixed = call if "decisions" in call.constants else call.decided(oracle.decisions(call.x))
+        return oracle.vjp(replace(fixed, x=error_x, grad_output=error_grad_output))
+
+
+@dataclass(frozen=True)
+class Keeping(Selection):
+    """Dropout in evaluation: everything is kept.
+
+    Attributes
+    ----------
+    p : float
+        The probability of being dropped in training.
+    """
+
+    p: float = 0.0

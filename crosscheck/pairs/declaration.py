@@ -1,0 +1,85 @@
+"""What all pairs have in common: a name, the precisions, the differences that are expected, and errors that name the pair."""
+
+from __future__ import annotations
+
+import fnmatch
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from crosscheck.core.guard import printable
+from crosscheck.core.operation import DTYPES, PairError
+
+_OWN = Path(__file__).parent.parent
+
+
+class Declaration:
+    """A subject beside its reference, whatever kind of thing they are.
+
+    Attributes
+    ----------
+    subject, reference : object
+    name : str
+    dtypes : sequence of str
+        The precisions that the subject computes in.
+    expected : mapping of str to str
+        Checks that are known to fail, by patterns of their names, each with the reason.
+    origin : Path or None
+        The file that declares the pair, where there is one.
+    """
+
+    subject: Any
+    reference: Any
+    name: str
+    dtypes: Sequence[str]
+    expected: Mapping[str, str]
+    origin: Path | None = None
+
+    def validate(self) -> None:
+        """Make sure of what can be told from the declaration alone, and note where it stands.
+
+        Raises
+        ------
+        PairError
+            If a precision is unknown or an expected difference gives no reason.
+        """
+        object.__setattr__(self, "origin", _declaring_file())
+        if not self.dtypes or [dtype for dtype in self.dtypes if dtype not in DTYPES]:
+            raise self.error(f"dtypes is {self.dtypes!r}, expected some of {', '.join(DTYPES)}")
+        for pattern, reason in self.expected.items():
+            if not str(reason).strip():
+                raise self.error(f"expected[{pattern!r}] gives no reason")
+
+    def error(self, text: object) -> PairError:
+        """Return an error that names this pair."""
+        return PairError(f"{self.title}: {text}")
+
+    @property
+    def precisions_in_words(self) -> str:
+        """Why a check of another precision has nothing to compare."""
+        return f"the subject is declared to compute in {', '.join(self.dtypes)}"
+
+    @property
+    def title(self) -> str:
+        """The name, or the subject's, in one line that every terminal, file and test id can hold."""
+        own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
+        return printable(self.name or str(own)).replace("\n", "\\n").replace("\t", "\\t")
+
+    def reason_expected(self, check: str) -> str:
+        """Return why a check is known to fail; empty where it is not."""
+        return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern.partition(":")[0])), "")
+
+    def expects(self, check: str, quantity: str) -> bool:
+        """Return whether a quantity of a check is known to differ: one that is named, or any where none is."""
+        named = [pattern.partition(":")[2] for pattern in self.expected if fnmatch.fnmatchcase(check, pattern.partition(":")[0])]
+        return any(not name or name == quantity for name in named)
+
+
+def _declaring_file() -> Path | None:
+    """Return the file of the innermost code that is neither the harness's own nor generated."""
+    for frame, _ in traceback.walk_stack(None):
+        path = Path(frame.f_code.co_filename)
+        if path.is_file() and not path.is_relative_to(_OWN):
+            return path.resolve()
+    return None

@@ -1,0 +1,167 @@
+"""Pairs from a file: the file is executed as a module of its own, and every pair at its top level is found."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import sysconfig
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, NoReturn
+
+from crosscheck.core.guard import Printed, said, where
+from crosscheck.pairs.declaration import Declaration
+
+
+class LoadingError(ValueError):
+    """A file that no pairs can be taken from; the message names the file, what was found and what to do."""
+
+
+def _unheard(note: str) -> None:
+    """Take no notice."""
+
+
+def declared(path: str | Path, notice: Callable[[str], None] = _unheard) -> list[Declaration]:
+    """Return the pairs that a file declares, each once, in the order in which they stand there.
+
+    A pair is a value at the top level of the module, an element of a list, tuple or dict there, or of the list ``crosscheck_pairs`` that a function
+    there carries. From then on its ``origin`` is this file, whoever made it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a Python file. Its folder is where it imports from first, as for a script.
+    notice : callable, optional
+        Gets in one line what the file printed while it was executed, which does not appear otherwise.
+
+    Raises
+    ------
+    LoadingError
+        If there is no such file, it cannot be executed, or it declares no pairs or two of one title.
+    """
+    path = Path(path)
+    module, printed = _executed(path)
+    if note := printed.note_of(str(path)):
+        notice(note)
+    found: dict[int, Declaration] = {id(pair): pair for value in vars(module).values() for pair in _pairs(value)}
+    pairs = list(found.values())
+    if not pairs:
+        raise LoadingError(
+            f"{path}: declares no pair; looked for a Pair, an OptimizerPair or a ModelPair at the top level of the file, in lists, "
+            "tuples and dicts there, and on functions: write PAIR = crosscheck.Pair(subject, reference, shapes=[...])"
+        )
+    if twice := [title for title, count in Counter(pair.title for pair in pairs).items() if count > 1]:
+        raise LoadingError(f"{path}: {Counter(pair.title for pair in pairs)[twice[0]]} pairs are called {twice[0]!r}; give them names: name='...'")
+    for pair in pairs:
+        object.__setattr__(pair, "origin", path.resolve())
+    return pairs
+
+
+def find(path: str | Path, title: str) -> Declaration:
+    """Return the pair of a title from a file.
+
+    Raises
+    ------
+    LoadingError
+        If there is none, or see :func:`declared`.
+    """
+    pairs = declared(path)
+    for pair in pairs:
+        if pair.title == title:
+            return pair
+    raise LoadingError(f"{path}: no pair is called {title!r}; there are: {', '.join(repr(pair.title) for pair in pairs)}")
+
+
+def _pairs(value: Any) -> Iterator[Declaration]:
+    """Yield the pairs that a value of a module holds."""
+    if isinstance(value, Declaration):
+        yield value
+    elif isinstance(value, FunctionType):
+        yield from _pairs(getattr(value, "crosscheck_pairs", ()))
+    elif isinstance(value, list | tuple):
+        yield from (each for each in value if isinstance(each, Declaration))
+    elif isinstance(value, Mapping):
+        yield from (each for each in value.values() if isinstance(each, Declaration))
+
+
+class _Uncached(SourceFileLoader):
+    """Executes a file as it is now: bytecode of an edit a moment ago, of the same size and in the same second, would be taken for it."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        """Say nothing about the file's age, so that no bytecode is read or written."""
+        raise OSError
+
+
+def _executed(path: Path) -> tuple[ModuleType, Printed]:
+    """Return the module that a file is, and what it printed."""
+    if path.is_dir():
+        raise LoadingError(f"{path}: is a folder, expected a Python file that declares pairs")
+    if path.suffix != ".py":
+        raise LoadingError(f"{path}: is no Python file; pairs are declared in a file that ends in .py")
+    if not path.is_file():
+        raise LoadingError(f"{path}: no such file")
+    path = path.resolve()
+    # Two files of one name in two folders are two modules.
+    name = f"crosscheck_pairs_{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickle look a class's module up by its name.
+    sys.modules[name] = module
+    printed = Printed()
+    try:
+        with _folder_first(path.parent), redirect_stdout(printed), redirect_stderr(printed):
+            spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        del sys.modules[name]
+        raise
+    except BaseException as error:
+        del sys.modules[name]
+        raise LoadingError(f"{path}: {_why(error, path)}") from error
+    return module, printed
+
+
+def _why(error: BaseException, path: Path) -> str:
+    """Return in words what went wrong while a file was executed."""
+    if isinstance(error, SyntaxError):
+        inside = f"line {error.lineno}" if Path(error.filename or path) == path else f"{error.filename}, line {error.lineno}"
+        return f"{type(error).__name__} in {inside}: {error.msg}"
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+        hint = "; Keras is to compute with JAX here: set the environment variable KERAS_BACKEND=jax before it is imported"
+    elif isinstance(error, ModuleNotFoundError):
+        hint = f"; install {error.name}, or where it is a reference's framework put crosscheck.recorded(FILE) in its place"
+    return f"importing it raised {said(error)}{where(error)}{hint}"
+
+
+@contextmanager
+def _folder_first(folder: Path) -> Iterator[None]:
+    """Import from a folder first; modules of the same names that another folder's file brought in are imported anew."""
+    there = {path.name for path in folder.iterdir()}
+    for name, module in sys.modules.copy().items():
+        top = name.partition(".")[0]
+        # There are thousands of modules: files are asked for where the folder has something of that name.
+        if not there.isdisjoint((top, f"{top}.py")) and _from_elsewhere(top, module, folder):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _from_elsewhere(top: str, module: Any, folder: Path) -> bool:
+    """Return whether a module is somebody's own, not installed, and the folder has another one of its name."""
+    file = getattr(module, "__file__", None)
+    if not file or top in ("__main__", "crosscheck") or not any(path.is_file() for path in (folder / f"{top}.py", folder / top / "__init__.py")):
+        return False
+    installed = any(Path(file).is_relative_to(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib"))
+    return not installed and not Path(file).resolve().is_relative_to(folder)

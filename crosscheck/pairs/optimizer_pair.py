@@ -1,0 +1,77 @@
+"""A pair of optimizers: a subject that updates parameters, beside the reference that it has to follow step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from crosscheck.core.inputs import FAMILIES, Draw
+from crosscheck.core.operation import DTYPES, Shape
+from crosscheck.pairs.declaration import Declaration
+
+_SHAPES: Mapping[str, Shape] = {"weight": (3, 4), "bias": (4,)}
+
+GRADIENTS: Mapping[str, Draw] = {name: FAMILIES[name].draw for name in ("normal", "wide", "kinks", "tiny", "huge")}
+"""The kinds of gradients, by the families of inputs that they are drawn like."""
+
+REVEALS = {
+    "normal": "signs, factors, the order of momentum and decay",
+    "wide": "settings that are scaled by the gradient",
+    "kinks": "a division by zero where a gradient is zero",
+    "tiny": "an epsilon in the wrong place",
+    "huge": "squares that overflow",
+}
+"""The mistakes that each kind of gradients is there for."""
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizerPair(Declaration):
+    """An optimizer beside its reference.
+
+    Parameters
+    ----------
+    subject : Holding, Updater or UpdateFunction
+        From :mod:`crosscheck.adapters.optimizers`: the optimizer and how it is called.
+    reference : callable
+        Gets a list of the framework's tensors and makes its optimizer: ``lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)``; a list of
+        several, which have to agree.
+    shapes : mapping of str to tuple of int
+        Of the parameters to update.
+    steps : int
+        How many steps the two are followed.
+    state : mapping of str to str
+        ``{"m": "exp_avg"}``: the subject's m is the reference's exp_avg, to be compared after every step.
+    velocity : sequence of str
+        Those of the states that hold a step and no gradient: with momentum as ``v = mu * v - lr * g; w += v``, the subject's v is -lr times the
+        reference's buffer. Parameters are the same in both forms as long as the learning rate is.
+    name, dtypes, expected, framework
+        As in :class:`~crosscheck.pairs.pair.Pair`.
+    """
+
+    subject: Any
+    reference: Any
+    shapes: Mapping[str, Shape] = field(default_factory=lambda: dict(_SHAPES))
+    steps: int = 5
+    state: Mapping[str, str] = field(default_factory=dict)
+    velocity: Sequence[str] = ()
+    name: str = ""
+    dtypes: Sequence[str] = DTYPES
+    framework: str = ""
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.validate()
+        if not callable(getattr(self.subject, "stepper", None)):
+            raise self.error(
+                f"a {type(self.subject).__name__} is no optimizer that the harness can call; say how it is called:\n"
+                "    subject=Holding(lambda params: MyOptimizer(params, lr=0.1))\n"
+                "    subject=Updater(MyOptimizer(lr=0.1))\n"
+                "    subject=UpdateFunction(my_update, {'learning_rate': 0.1})"
+            )
+        if self.steps < 1:
+            raise self.error(f"steps is {self.steps}, expected at least 1; with 2 or more the state shows")
+        if not self.shapes or any(size < 1 for shape in self.shapes.values() for size in shape):
+            raise self.error(f"shapes is {self.shapes!r}, expected a shape for each parameter, such as {_SHAPES}")
+        if unknown := [name for name in self.velocity if name not in self.state]:
+            raise self.error(f"velocity names {unknown[0]!r}, which is no state; those declared are: {', '.join(self.state) or 'none'}")

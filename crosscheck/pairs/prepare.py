@@ -1,0 +1,68 @@
+"""From what a user declares to what can be checked: everything that follows from the declaration, found out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, overload
+
+from crosscheck.adapters.convention import ConventionError
+from crosscheck.adapters.layout import LayoutError
+from crosscheck.adapters.match_params import MappingError
+from crosscheck.core.operation import RefusedError
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare_layer import Prepared, prepare_layer
+from crosscheck.pairs.prepare_model import PreparedModel, prepare_model
+from crosscheck.pairs.prepare_optimizer import PreparedOptimizers, prepare_optimizer
+from crosscheck.references.resolve import UnknownReferenceError
+
+
+class Ready(Protocol):
+    """A fully resolved pair, of whatever kind."""
+
+    @property
+    def inferred(self) -> list[str]:
+        """In words, what was not declared and had exactly one way."""
+
+    @property
+    def reference_names(self) -> list[str]:
+        """What reports call the references."""
+
+
+@overload
+def prepare(pair: Pair) -> Prepared: ...
+@overload
+def prepare(pair: OptimizerPair) -> PreparedOptimizers: ...
+@overload
+def prepare(pair: ModelPair) -> PreparedModel: ...
+@overload
+def prepare(pair: Declaration) -> Ready: ...
+def prepare(pair: Declaration) -> Any:
+    """Return a pair made ready; the second time it is the same object.
+
+    Raises
+    ------
+    PairError
+        If anything does not fit or can be understood in several ways.
+    SubjectError
+        If the subject cannot be made or copied.
+    """
+    known = vars(pair)
+    if _READY not in known:
+        try:
+            known[_READY] = next(make for kind, make in _PREPARE.items() if isinstance(pair, kind))(pair)
+        except (ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError) as error:
+            raise pair.error(error) from error
+    return known[_READY]
+
+
+_READY = "_ready"
+"""Where a pair keeps what was found out about it."""
+
+_PREPARE: dict[type[Declaration], Callable[[Any], Ready]] = {
+    Pair: prepare_layer,
+    OptimizerPair: prepare_optimizer,
+    ModelPair: prepare_model,
+}

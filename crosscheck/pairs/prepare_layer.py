@@ -1,0 +1,339 @@
+"""A pair of layers made ready: convention, references, layouts and shapes found out, and the inputs that its checks give it."""
+
+from __future__ import annotations
+
+import math
+import operator
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
+from crosscheck.adapters.match_buffers import kept_by, mapped_buffers
+from crosscheck.adapters.match_params import mapped
+from crosscheck.adapters.recognise import recognise
+from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.inputs import EVALUATED, FAMILIES, Family, labels
+from crosscheck.core.operation import DTYPES, Call, RefusedError, Shape
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.pairs.pair import Pair
+from crosscheck.references.resolve import Reference, resolved
+
+_DRAWN = 4
+"""Shapes that are taken from a generator of them."""
+
+_BUDGET = 2**14
+"""Numbers of an input, up to which cases that are derived from a declared one have as many samples as that: what a check costs is then mostly what is
+asked for, on the declared shapes."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fully resolved pair of layers.
+
+    Attributes
+    ----------
+    pair : Pair
+    layer : AdaptedLayer
+    references : list of Reference
+        The first one is the arbiter; empty where there is none.
+    shapes : list of tuple of int
+    param_shapes : mapping
+        By the reference's names.
+    labels : bool
+    inferred : list of str
+        In words.
+    elements : int
+        How many numbers all checks of the pair compare at most: N, of which each tolerance depends.
+    derived : list of tuple of int
+        Shapes with other batch sizes than the declared ones, on which a subject has to be right as well.
+    buffers : mapping of str to tuple of int
+        The shapes of the running statistics by the reference's names.
+    no_evaluation : str
+        Why the subject cannot be judged in evaluation mode; empty where it can.
+    evaluates : bool
+        Whether both sides are in evaluation mode, as :attr:`evaluating` puts them.
+    benches : dict
+        What contracts are tried on, by precision and seed, once it was drawn.
+    """
+
+    pair: Pair
+    layer: AdaptedLayer
+    references: list[Reference]
+    shapes: list[Shape]
+    param_shapes: Mapping[str, Shape]
+    labels: bool
+    inferred: list[str]
+    elements: int
+    derived: Sequence[Shape] = ()
+    buffers: Mapping[str, Shape] = field(default_factory=dict)
+    no_evaluation: str = ""
+    evaluates: bool = False
+    benches: dict[tuple[str, int], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def shapes_for(self, family: Family) -> list[Shape]:
+        """Return the shapes that values are judged on: the declared ones, and on normal inputs those derived from them."""
+        return [*self.shapes, *(self.derived if family.name == "normal" else ())]
+
+    @property
+    def bench_shape(self) -> Shape:
+        """The shape that contracts are tried on: the declared one with the most samples, or some of them where the subject takes fewer."""
+        largest = max(self.shapes, key=lambda size: size[0])
+        return _affordable(largest) if self.derived else largest
+
+    @property
+    def reference_names(self) -> list[str]:
+        """What reports call the references."""
+        return [reference.name for reference in self.references]
+
+    @property
+    def dropped(self) -> float | None:
+        """The probability with which the reference drops, where it is a dropout in training; the mask is the subject's."""
+        training = self.references[0].training if self.references else None
+        return None if training is None else training.dropped
+
+    @property
+    def evaluating(self) -> Prepared:
+        """The same pair with both sides in evaluation mode."""
+        references = [reference.evaluating for reference in self.references]
+        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True, benches={})
+
+    @property
+    def stateless(self) -> Prepared:
+        """The same pair without its running statistics: of a file that holds one mode there is no more."""
+        return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        """Return the subject's arithmetic in a precision."""
+        return Arithmetic(np.dtype(dtype), self.elements)
+
+    def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
+        """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and these four.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the input.
+        family : Family
+        dtype : str
+        seed : int
+        output : tuple of int, optional
+            The shape of the output, where it is known already; the reference is asked if left out.
+        """
+        key = zlib.crc32(f"{self.pair.title} {family.name} {shape}".encode("utf-8", "surrogatepass"))
+        # Independent streams, so that changing the input leaves the parameters as they are.
+        for_input, for_params, for_cotangent, for_labels, for_buffers = np.random.default_rng([seed, key]).spawn(5)
+        x = family.input(for_input, shape, dtype)
+        params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
+        constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
+        buffers = {name: family.statistic(for_buffers, size, dtype, name) for name, size in self.buffers.items()}
+        call = Call(x, params, None, constants, buffers)
+        output = self.output_shape(call) if output is None else output
+        return replace(call, grad_output=family.grad_output(for_cotangent, output, dtype))
+
+    def output_shape(self, call: Call) -> Shape:
+        """Return the shape of the output: the reference's, or where there is none the subject's own."""
+        return self.forward(call).shape
+
+    def forward(self, call: Call) -> Array:
+        """Return an output for a call: the reference's, of a dropout that keeps everything, or where there is none the subject's own."""
+        if not self.references:
+            return self.layer.vjp(replace(call, grad_output=None))["output"]
+        whole = {} if self.dropped is None else {"mask": np.ones(call.x.shape, bool)}
+        return self.references[0].oracle.vjp(replace(call, grad_output=None, constants={**call.constants, **whole}))["output"]
+
+
+def prepare_layer(pair: Pair) -> Prepared:
+    """Return a pair made ready.
+
+    Raises
+    ------
+    PairError, ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError
+        If anything does not fit or can be understood in several ways.
+    """
+    given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
+    references = [resolved(reference, pair.framework) for reference in given]
+    training = references[0].training if references else None
+    statistics = dict(training.buffers) if training else {}
+    convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0, [*pair.buffers, *statistics])
+    probe = convention.instance()  # whoever cannot be copied is better named now than in every check
+    own = dict(convention.shapes)
+    expected = references[0].shapes if references else _as_own(pair, own)
+    _expect_same_parameters(pair, references)
+    params, inferred = mapped(own, expected, _declared(pair, own), pair.sizes)
+    kept = {} if convention.one_sample else {name: shape for name, shape in kept_by(probe).items() if name not in own}
+    buffers, of_buffers, absent = mapped_buffers(kept, statistics, pair.buffers, pair.sizes)
+    layout = LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params, buffers)
+    mask = pair.mask or str(getattr(convention, "mask", ""))
+    if pair.mask and (training is None or training.dropped is None):
+        raise pair.error(f"mask is {pair.mask!r}, but the reference is no dropout that draws one, such as torch.nn.Dropout(0.5) in training")
+    layer = AdaptedLayer(
+        convention, layout, pair.reduction, None if training is None else True, mask if training and training.dropped else "", absent
+    )
+    shapes = _shapes(pair)
+    if unknown := [name for name in pair.param_shapes if name not in {p.name for p in params.values()}]:
+        names = ", ".join(p.name for p in params.values()) or "none"
+        raise pair.error(f"param_shapes names {unknown[0]!r}, but the reference's parameters are: {names}")
+    if unused := [axis for axis in pair.sizes if not any(axis in p.split() for p in _patterns(pair))]:
+        raise pair.error(f"sizes names the axis {unused[0]!r}, which is in no pattern")
+    param_shapes = {p.name: _param_shape(pair, p, name, own[name], expected) for name, p in params.items()}
+    takes_labels = pair.labels if pair.labels is not None else bool(references and references[0].labels)
+    if takes_labels and any(len(shape) != 2 for shape in shapes):
+        raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
+    no_evaluation = _no_evaluation(references, probe, absent)
+    draft = Prepared(
+        pair, layer, references, shapes, param_shapes, takes_labels, [*inferred, *of_buffers], 1, buffers=statistics, no_evaluation=no_evaluation
+    )
+    settled = references[0].elements if references else None
+    draft = replace(draft, derived=_derived(draft))
+    if (tried := draft.bench_shape) not in shapes:
+        budget = f"contracts are tried on {tried[0]} samples, and so are batches that were not declared: {_BUDGET:,} numbers, or two samples"
+        draft = replace(draft, inferred=[*draft.inferred, budget])
+    return replace(draft, elements=settled or _elements(draft))
+
+
+def _no_evaluation(references: Sequence[Reference], probe: Any, absent: Mapping[str, str]) -> str:
+    """Return why a subject cannot be judged in evaluation mode; empty where it can."""
+    if not references or any(reference.training is None for reference in references):
+        return "does not apply: a reference is not known in evaluation mode"
+    if absent:
+        return f"the running statistics that it starts from cannot be set; {next(iter(absent.values()))}"
+    with contained("changing the mode"):
+        knows = hasattr(probe, "switch") and probe.switch(False)
+    return (
+        "" if knows else "the subject has no evaluation mode that is known: train() and eval(), an attribute training, or forward(x, training=True)"
+    )
+
+
+def _derived(prepared: Prepared) -> list[Shape]:
+    """Return a batch of one and one that lacks a sample, as far as the reference takes them for batches.
+
+    Code that is right on the declared batches alone may have their sizes in it.
+    """
+    pair, first = prepared.pair, next((shape for shape in prepared.shapes if shape[0] > 2), None)
+    if pair.fixed_batch or prepared.layer.convention.one_sample or first is None:
+        return []
+    candidates = [(samples, *first[1:]) for samples in (1, _affordable((first[0] - 1, *first[1:]))[0])]
+    return [shape for shape in candidates if shape not in prepared.shapes and all(_scales(prepared, r, first, shape) for r in prepared.references)]
+
+
+def _affordable(shape: Shape) -> Shape:
+    """Return a shape with as many samples of it as the budget allows, at least two."""
+    samples = max(2, _BUDGET // max(1, math.prod(shape[1:])))
+    return (samples, *shape[1:]) if samples < shape[0] else shape
+
+
+def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
+    """Return whether an input with another batch size is one that a reference takes, and its output that of another batch size.
+
+    A recorded reference, which knows what it was asked and nothing else, refuses when it is asked.
+    """
+    if reference.elements is not None:
+        return True
+    try:
+        alone = replace(prepared, references=[reference])
+        before, after = (alone.output_shape(_zeros(prepared, shape)) for shape in (declared, derived))
+        prepared.layer.layout.input.to_subject(np.zeros(derived))
+        prepared.layer.layout.output.to_subject(np.zeros(after))
+    except (RefusedError, LayoutError):
+        return False
+    return before == after if not before else before[1:] == after[1:] and before[0] * derived[0] == after[0] * declared[0]
+
+
+def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None:
+    """Raise where several references have different parameters: one set of values goes to all of them."""
+    for other in references[1:]:
+        one, two = references[0].shapes, other.shapes
+        if one is not None and two is not None and dict(one) != dict(two):
+            raise pair.error(f"the references have different parameters: {references[0].name} {_shown(one)}; {other.name} {_shown(two)}")
+        mine, theirs = (dict(reference.training.buffers) if reference.training else {} for reference in (references[0], other))
+        if mine != theirs:
+            raise pair.error(f"the references keep different statistics: {references[0].name} {_shown(mine)}; {other.name} {_shown(theirs)}")
+
+
+def _shown(shapes: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+
+
+def _patterns(pair: Pair) -> list[str]:
+    patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in [*pair.params.values(), *pair.buffers.values()])]
+    return [pattern.replace("(", " ").replace(")", " ") for pattern in patterns]
+
+
+def _declared(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, str]:
+    """Return which parameter is which as it was declared; without a reference each one is itself."""
+    return pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
+
+
+def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
+    """Return the subject's own parameters as those to compare with, where there is no reference."""
+    shapes = {name: pair.param_shapes.get(name, shape) for name, shape in own.items()}
+    if missing := [name for name, shape in shapes.items() if shape is None]:
+        raise pair.error(f"the shape of {missing[0]!r} is not known; say param_shapes={{{missing[0]!r}: (...)}}")
+    return {name: tuple(shape) for name, shape in shapes.items() if shape is not None}
+
+
+def _param_shape(pair: Pair, parameter: Parameter, name: str, own: Shape | None, expected: Mapping[str, Shape] | None) -> Shape:
+    """Return a parameter's shape in the reference's layout, and make sure that the subject's fits it."""
+    found = None if own is None else parameter.layout.to_reference(np.zeros(own)).shape
+    wanted = pair.param_shapes.get(parameter.name) or (expected or {}).get(parameter.name) or found
+    if wanted is None:
+        raise pair.error(f"the shape of {parameter.name!r} is not known; say param_shapes={{{parameter.name!r}: (...)}}")
+    if own is not None:
+        parameter.layout.expect(np.zeros(own), tuple(wanted), f"the parameter {name!r}")
+    _expect_fit(pair, parameter.layout, tuple(wanted), f"params[{name!r}]")
+    return tuple(wanted)
+
+
+def _expect_fit(pair: Pair, layout: Layout, shape: Shape, what: str) -> None:
+    """Raise where a pattern cannot make the subject's array of one of the reference's."""
+    try:
+        layout.to_subject(np.zeros(shape))
+    except LayoutError as error:
+        raise pair.error(f"{what}: {error}") from error
+
+
+def _shapes(pair: Pair) -> list[Shape]:
+    drawn: Any = pair.shapes
+    if callable(pair.shapes):
+        rng = np.random.default_rng(0)
+        try:
+            with contained("shapes"):
+                drawn = [pair.shapes(rng) for _ in range(_DRAWN)]
+        except SubjectError as error:
+            raise pair.error(error.reason) from error
+    elif isinstance(drawn, Sequence) and drawn and all(isinstance(size, int) for size in drawn):
+        drawn = [drawn]
+    try:
+        shapes = list(dict.fromkeys(tuple(operator.index(size) for size in shape) for shape in drawn))
+    except TypeError:
+        shapes = []
+    if not shapes or any(size < 1 for shape in shapes for size in shape) or not all(shapes):
+        found = f"drawn as {drawn!r}" if callable(pair.shapes) else repr(pair.shapes)
+        raise pair.error(f"shapes is {found}, expected shapes of the input with the batch axis, such as [(3, 12), (1, 12)]")
+    return shapes
+
+
+def _elements(prepared: Prepared) -> int:
+    """Return how many numbers the checks of a pair compare at most, and make sure that the patterns fit every input and output."""
+    total, pair, layer = 0, prepared.pair, prepared.layer
+    sizes = sum(int(np.prod(size)) for size in [*prepared.param_shapes.values(), *prepared.buffers.values()])
+    evaluated = 0 if prepared.no_evaluation else len(EVALUATED)
+    for shape in [*prepared.shapes, *prepared.derived]:
+        output = prepared.output_shape(_zeros(prepared, shape)) if prepared.references else shape
+        batch = 1 if layer.convention.one_sample else shape[0]
+        _expect_fit(pair, layer.layout.input, (batch, *shape[1:]), "input")
+        if prepared.references and output:
+            _expect_fit(pair, layer.layout.output, (batch if output[0] == shape[0] else output[0], *output[1:]), "output")
+        families = sum(shape in prepared.shapes_for(family) for family in FAMILIES.values())
+        total += (int(np.prod(shape)) + int(np.prod(output)) + sizes) * (families + evaluated)
+    return total * len(DTYPES)
+
+
+def _zeros(prepared: Prepared, shape: Shape) -> Call:
+    labels = {"labels": np.zeros(shape[0], dtype=np.int64)} if prepared.labels else {}
+    return Call(np.zeros(shape), {name: np.zeros(size) for name, size in prepared.param_shapes.items()}, None, labels)

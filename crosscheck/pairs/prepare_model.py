@@ -1,0 +1,197 @@
+"""A pair of models made ready: reference, layouts and sizes found out, and the parameters and batches that it starts from."""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.convention import ConventionError
+from crosscheck.adapters.layout import Layout, LayoutError
+from crosscheck.adapters.network import Network
+from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.adapters.train_step_opaque import SteppedNetwork, WholeStep
+from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.inputs import labels, normal
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.pairs.model_pair import Batch, Declared, ModelPair
+from crosscheck.references.resolve import TrainingReference, resolved_training
+
+Trained = ListenedNetwork | SteppedNetwork
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A fully resolved pair of models.
+
+    Attributes
+    ----------
+    pair : ModelPair
+    reference : TrainingReference
+    layouts : object
+        How the subject's layers or parameters correspond to the reference's.
+    inferred : list of str
+        In words.
+    elements : int
+        How many numbers a comparison compares at most: N, of which each tolerance depends.
+    dtypes : sequence of str
+        The precisions that the subject can be made in; one alone where the factory takes no argument.
+    runs : dict
+        The comparisons that were made, by precision and seed: several checks look at one and the same.
+    """
+
+    pair: ModelPair
+    reference: TrainingReference
+    layouts: Any
+    inferred: list[str]
+    elements: int
+    dtypes: Sequence[str]
+    runs: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def reference_names(self) -> list[str]:
+        """What reports call the reference."""
+        return [self.reference.name]
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        """Return the subject's arithmetic in a precision."""
+        return Arithmetic(np.dtype(dtype), self.elements)
+
+    def start(self, dtype: str, seed: int) -> dict[str, Array]:
+        """Return random parameters to start from, named ``layer.parameter``.
+
+        They are of a size that a signal keeps on its way through the layers; biases of zero, as is usual, would hide what is wrong with them.
+        """
+        rng = self._rng(seed, "parameters")
+        shapes = {f"{layer}.{name}": shape for layer, params in self.reference.shapes.items() for name, shape in params.items()}
+        return {name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(dtype) for name, shape in shapes.items()}
+
+    def fresh(self, dtype: str, seed: int) -> Trained:
+        """Return a new network of the subject with the parameters to start from.
+
+        Raises
+        ------
+        SubjectError
+            If the factory raises, or the network is not of this precision, or does not take the parameters.
+        """
+        try:
+            network = _bound(self.pair, _made(self.pair, dtype), self.layouts)
+        except ConventionError as error:
+            raise SubjectError(f"another network from the same factory is not like the first: {error}") from error
+        start = self.start(dtype, seed)
+        for name, value in network.params.items():
+            if value.dtype != start[name].dtype or value.shape != start[name].shape:
+                raise SubjectError(f"for {dtype} the network's {name} is {value.dtype} {value.shape}, expected {dtype} {start[name].shape}")
+        network.load(start)
+        for name, value in network.params.items():
+            if not np.array_equal(value, start[name]):
+                raise SubjectError(
+                    f"what is written into the array of {name} does not stay there; params must return the arrays themselves, not copies"
+                )
+        return network
+
+    def batches(self, dtype: str, seed: int, count: int) -> list[Batch]:
+        """Return the batches of a run, which depend on nothing but the pair's name and the seed.
+
+        Raises
+        ------
+        PairError
+            If the pair's own batches do not fit its shape.
+        """
+        rng = self._rng(seed, "batches")
+        return [_batch(self.pair, rng, dtype) for _ in range(count)]
+
+    def _rng(self, seed: int, what: str) -> np.random.Generator:
+        return np.random.default_rng([seed, zlib.crc32(f"{self.pair.title} {what}".encode())])
+
+
+def _takes_dtype(pair: ModelPair) -> bool:
+    """Return whether the factory's first argument is the precision: one that it cannot do without, or that is called so."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        first = next(iter(inspect.signature(pair.subject).parameters.values()), None)
+    except (TypeError, ValueError):
+        return False
+    return first is not None and first.kind in kinds and (first.default is inspect.Parameter.empty or first.name == "dtype")
+
+
+def _made(pair: ModelPair, dtype: str) -> Declared:
+    with contained(pair.title):
+        declared = pair.subject(dtype) if _takes_dtype(pair) else pair.subject()
+    if not isinstance(declared, Network | WholeStep):
+        raise pair.error(f"subject returned a {type(declared).__name__}, expected a Network or a WholeStep")
+    return declared
+
+
+def _bound(pair: ModelPair, declared: Declared, layouts: Any) -> Trained:
+    return declared.bound(layouts, Layout(pair.input, dict(pair.sizes)) if pair.input else None)
+
+
+def prepare_model(pair: ModelPair) -> PreparedModel:
+    """Return a pair made ready.
+
+    Raises
+    ------
+    PairError, ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError
+        If anything does not fit or can be understood in several ways.
+    SubjectError
+        If no network can be made.
+    """
+    reference = resolved_training(pair.reference, pair.loss, pair.settings, frozenset(pair.frozen), pair.framework)
+    for layer, kept in reference.architecture.buffers.items():
+        raise pair.error(
+            f"the reference's layer {layer} keeps {', '.join(kept)} from step to step, which a ModelPair does not give to the subject; check that "
+            f"layer by itself, Pair(layer, reference, shapes), running statistics and evaluation included, and leave it out of the two networks"
+        )
+    declared = _made(pair, pair.dtypes[0])
+    layouts, inferred = declared.layouts(reference.shapes)
+    network = _bound(pair, declared, layouts)
+    if network.one_sample and pair.shape[0] != 1:
+        raise pair.error(
+            f"the subject takes one sample at a time, the shape {pair.shape} is a batch of {pair.shape[0]}; say shape={(1, *pair.shape[1:])}"
+        )
+    if pair.momentum and isinstance(declared, Network) and declared.state is None:
+        raise pair.error(f"momentum is {pair.momentum}, and the network does not say where its momentum buffers are; say Network(..., state=...)")
+    params = {f"{layer}.{name}": np.zeros(shape) for layer, own in reference.shapes.items() for name, shape in own.items()}
+    x, some = _batch(pair, np.random.default_rng(0), "float64")
+    output = x
+    for layer in reference.architecture.names:
+        own = {name: params[f"{layer}.{name}"] for name in reference.architecture.params[layer]}
+        output = reference.architecture.layers[layer].vjp(Call(output, own))["output"]
+    if output.shape != (pair.shape[0], pair.classes):
+        raise pair.error(
+            f"the reference turns a batch of shape {pair.shape} into {output.shape}, expected (batch, classes), {(pair.shape[0], pair.classes)}"
+        )
+    try:
+        network.train.batch(x)
+    except LayoutError as error:
+        raise pair.error(f"input: {error}") from error
+    own_dtypes = {str(value.dtype) for value in network.params.values()}
+    dtypes = pair.dtypes if _takes_dtype(pair) else [dtype for dtype in pair.dtypes if dtype in own_dtypes]
+    elements = pair.steps * elements_per_step(reference.architecture, Start(params), x, some)
+    return PreparedModel(pair, reference, layouts, inferred, elements, dtypes)
+
+
+def _batch(pair: ModelPair, rng: np.random.Generator, dtype: str) -> Batch:
+    if pair.batches is None:
+        return normal(rng, pair.shape).astype(dtype), labels(rng, pair.shape[0], pair.classes)
+    try:
+        with contained("batches"):
+            x, own = pair.batches(rng)
+            given, wanted = np.asarray(x), np.asarray(own)
+    except SubjectError as error:
+        raise pair.error(error.reason) from error
+    if given.shape != pair.shape or wanted.shape != pair.shape[:1] or wanted.dtype.kind not in "iu":
+        raise pair.error(
+            f"batches returned x of shape {given.shape} and {wanted.dtype} labels of shape {wanted.shape}, "
+            f"expected {pair.shape} and integers of shape {pair.shape[:1]}"
+        )
+    if wanted.min() < 0 or wanted.max() >= pair.classes:
+        raise pair.error(f"batches returned labels from {wanted.min()} to {wanted.max()}, expected 0 to {pair.classes - 1}")
+    return given.astype(dtype), wanted.astype(np.int64)

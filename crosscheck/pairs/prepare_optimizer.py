@@ -1,0 +1,82 @@
+"""A pair of optimizers made ready: its references found out, and the parameters and gradients that its checks give it."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crosscheck.adapters.optimizers import OptimizerConvention
+from crosscheck.core.operation import DTYPES
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
+from crosscheck.references.resolve import OptimizerReference, resolved_optimizer
+
+
+@dataclass(frozen=True)
+class PreparedOptimizers:
+    """A fully resolved pair of optimizers.
+
+    Attributes
+    ----------
+    pair : OptimizerPair
+    convention : OptimizerConvention
+    references : list of OptimizerReference
+        The first one is the arbiter.
+    elements : int
+        How many numbers all checks of the pair compare.
+    inferred : list of str
+        Nothing: everything is declared.
+    """
+
+    pair: OptimizerPair
+    convention: OptimizerConvention
+    references: list[OptimizerReference]
+    elements: int
+    inferred: list[str] = field(default_factory=list)
+
+    @property
+    def reference_names(self) -> list[str]:
+        """What reports call the references."""
+        return [reference.name for reference in self.references]
+
+    def arithmetic(self, dtype: str) -> Arithmetic:
+        """Return the subject's arithmetic in a precision."""
+        return Arithmetic(np.dtype(dtype), self.elements)
+
+    def start(self, dtype: str, seed: int) -> dict[str, Array]:
+        """Return the parameters before the first step."""
+        rng = self._rng("start", seed)
+        return {name: rng.standard_normal(shape).astype(dtype) for name, shape in self.pair.shapes.items()}
+
+    def gradients(self, family: str, dtype: str, seed: int) -> list[dict[str, Array]]:
+        """Return the gradients of every step."""
+        rng, draw = self._rng(family, seed), GRADIENTS[family]
+        return [{name: draw(rng, shape).astype(dtype) for name, shape in self.pair.shapes.items()} for _ in range(self.pair.steps)]
+
+    def _rng(self, what: str, seed: int) -> np.random.Generator:
+        return np.random.default_rng([seed, zlib.crc32(f"{self.pair.title} {what}".encode())])
+
+
+def prepare_optimizer(pair: OptimizerPair) -> PreparedOptimizers:
+    """Return a pair made ready.
+
+    Raises
+    ------
+    PairError, UnknownReferenceError, RefusedError, ConventionError
+        If the reference makes no optimizer, or keeps no state of a name that was declared.
+    """
+    given = pair.reference if isinstance(pair.reference, list | tuple) else [pair.reference]
+    references = [resolved_optimizer(reference, pair.framework) for reference in given]
+    start = {name: np.ones(shape) for name, shape in pair.shapes.items()}
+    kept = [reference.oracle.run(start, [start])[0].state for reference in references]
+    if not references:
+        raise pair.error("no reference is given")
+    for mine, theirs in pair.state.items():
+        for state in kept:
+            if theirs not in state:
+                raise pair.error(f"state[{mine!r}] is {theirs!r}, but the reference keeps: {', '.join(state) or 'nothing'}")
+    sizes = sum(int(np.prod(shape)) for shape in pair.shapes.values())
+    elements = sizes * (1 + len(pair.state)) * pair.steps * len(GRADIENTS) * len(DTYPES)
+    return PreparedOptimizers(pair, pair.subject, references, elements)

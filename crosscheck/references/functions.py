@@ -1,0 +1,64 @@
+"""Plain functions as references of any framework: what they are called, and how they are given the parameters."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from crosscheck.core.operation import RefusedError
+
+
+def title(reference: Any) -> str:
+    """Return a function's or an object's name for messages."""
+    function = reference.func if isinstance(reference, functools.partial) else reference
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return a function's arguments; none where it does not say."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """Return what a function gives for its inputs and the parameters: by their names, or in order where its arguments have none to be given by.
+
+    One that takes ``**params`` gets all of them by name.
+
+    Raises
+    ------
+    RefusedError
+        If its arguments have other names.
+    """
+    given = _arguments(function)
+    names = [argument.name for argument in given if argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)][len(inputs) :]
+    if set(params) <= set(names) or any(argument.kind is argument.VAR_KEYWORD for argument in given):
+        return function(*inputs, **params)
+    if names:
+        raise RefusedError(
+            f"the reference {title(function)} takes {', '.join(names)}; the parameters are declared as {', '.join(params)}: "
+            "declare them by the names of its arguments, or make these positional-only, which are given in order: f(x, w, /)"
+        )
+    return function(*inputs, *params.values())
+
+
+def refusal(name: str, reference: Any, shapes: Mapping[str, tuple[int, ...]], error: Exception) -> RefusedError:
+    """Return the error that says which shapes a framework's reference refuses, and the framework's reason.
+
+    Parameters
+    ----------
+    name : str
+        The framework's.
+    reference : object
+    shapes : mapping
+        Of everything that it was given, the input first.
+    error : Exception
+        The framework's own.
+    """
+    given = f"an input of shape {shapes['input']}" + "".join(f", {key} {shape}" for key, shape in shapes.items() if key != "input")
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return RefusedError(f"{name}'s {title(reference)} refuses {given}: {reason}")

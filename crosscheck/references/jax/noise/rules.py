@@ -1,0 +1,154 @@
+r"""Primitives of JAX that find their own absolute terms: transforms, linear algebra, running products and logarithms of sums.
+
+As in :mod:`~crosscheck.references.pytorch.noise.rules`: a Fourier transform is a sum of all numbers along its axes; a backward stable algorithm
+gives the exact result of a perturbed input, whose perturbations are those of :mod:`~crosscheck.references.pytorch.noise.linear_algebra`; a function
+that is found by recurrences and reflections is that of an argument that is rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from crosscheck.core.precision import ELEMENTARY
+
+Size = Callable[[Any], Any]
+
+
+class Perturbing(Protocol):
+    """What perturbs the results of primitives (:mod:`~crosscheck.references.jax.noise.perturbed`)."""
+
+    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Return a value with so many roundings of these absolute terms added; what is no float64 stays as it is."""
+
+    def relatively(self, value: Any, roundings: Any) -> Any:
+        """Return a value with so many roundings relative to itself added; what is no float64 stays as it is."""
+
+
+Rule: TypeAlias = Callable[[Perturbing, Any, str, list[Any]], list[Any]]
+
+
+def bound(equation: Any, values: Sequence[Any]) -> list[Any]:
+    """Return the unperturbed results of a primitive."""
+    results = equation.primitive.bind(*values, **equation.params)
+    return list(results) if equation.primitive.multiple_results else [results]
+
+
+def _norm(a: Any, axes: tuple[int, ...]) -> Any:
+    return jnp.sqrt(jnp.sum(jnp.abs(a) ** 2, axis=axes, keepdims=True))
+
+
+def _normwise(a: Any) -> Any:
+    return _norm(a, (-2, -1)) / math.sqrt(max(1, *a.shape[-2:]))
+
+
+def _by_rotations(a: Any) -> Any:
+    return _norm(a, (-2, -1))
+
+
+def _by_reflections(a: Any) -> Any:
+    return _norm(a, (-2,))
+
+
+def _by_diagonal(a: Any) -> Any:
+    root = jnp.sqrt(jnp.abs(jnp.diagonal(a, axis1=-2, axis2=-1)))
+    return root[..., :, None] * root[..., None, :]
+
+
+def _by_elements(a: Any) -> Any:
+    return jnp.abs(a) * math.sqrt(max(1, a.shape[-1]))
+
+
+STABLE: Mapping[str, Mapping[int, Size]] = {
+    "cholesky": {0: _by_diagonal},
+    "eig": {0: _by_rotations},
+    "eigh": {0: _by_rotations},
+    "geqrf": {0: _by_reflections},
+    "lu": {0: _normwise},
+    "qr": {0: _by_reflections},
+    "schur": {0: _by_rotations},
+    "svd": {0: _by_rotations},
+    "triangular_solve": {0: _by_elements},
+    "tridiagonal_solve": dict.fromkeys((0, 1, 2), _by_elements),
+}
+"""Backward stable primitives, and how large the perturbations of their operands are."""
+
+
+def _of_perturbed(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Return the results for perturbed operands, each of them rounded."""
+    sizes = STABLE[name]
+    given = [run.by_terms(value, sizes[place](value), 1) if place in sizes else value for place, value in enumerate(values)]
+    return [run.relatively(value, 1) for value in bound(equation, given)]
+
+
+def _reflected(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Perturb a product of Householder reflections by its absolute terms."""
+    reflectors, tau = values
+    (terms,) = bound(equation, [jnp.abs(reflectors).astype(reflectors.dtype), -jnp.abs(tau).astype(tau.dtype)])
+    return [run.by_terms(value, terms, reflectors.shape[-2] + 2 * tau.shape[-1]) for value in bound(equation, values)]
+
+
+def _transformed(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Perturb a Fourier transform, which is largest at frequency 0 for absolute values."""
+    (x,), lengths = values, equation.params["fft_lengths"]
+    (terms,) = bound(equation, [jnp.abs(x).astype(x.dtype)])
+    largest = jnp.abs(terms).max(axis=tuple(range(-len(lengths), 0)), keepdims=True)
+    return [run.by_terms(value, largest, math.ceil(math.log2(max(2, math.prod(lengths))))) for value in bound(equation, values)]
+
+
+def _multiplied(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Perturb products of many numbers."""
+    axes = equation.params["axes"] if name == "reduce_prod" else (equation.params["axis"],)
+    return [run.relatively(value, max(0, math.prod(values[0].shape[axis] for axis in axes) - 1)) for value in bound(equation, values)]
+
+
+def _running_logarithm(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Perturb running logarithms of sums of exponentials; an error of a number counts with its share in the sum."""
+    (x,), (result,) = values, bound(equation, values)
+    (weighted,) = bound(equation, [x + jnp.log(jnp.abs(x))])
+    shares = jnp.nan_to_num(jnp.exp(weighted - result), nan=0.0, posinf=0.0, neginf=0.0)
+    size = jnp.nan_to_num(jnp.abs(result), nan=0.0, posinf=0.0, neginf=0.0)
+    return [run.by_terms(result, shares + size + 1, x.shape[equation.params["axis"]])]
+
+
+def _remainder(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Perturb a remainder as what is left of a difference; where nothing is taken away nothing rounds."""
+    return [run.by_terms(value, (jnp.abs(values[0]) + jnp.abs(value)) * (value != values[0]), 2) for value in bound(equation, values)]
+
+
+def _of_rounded_arguments(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Perturb a function that is found by recurrences and reflections: for arguments that are rounded, near a root of it, too."""
+    # The order of a polygamma function, which comes first, is a whole number.
+    given = [value if name == "polygamma" and not place else run.relatively(value, 2) for place, value in enumerate(values)]
+    return [run.relatively(value, ELEMENTARY) for value in bound(equation, given)]
+
+
+def _multiplied_in_places(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
+    """Perturb products of numbers that are scattered to their places; the same scattering counts them."""
+    operand, places, updates = values
+    numbers = equation.params["dimension_numbers"]
+    counts = lax.scatter_add(jnp.zeros(operand.shape), places, jnp.ones(updates.shape), numbers, mode=equation.params["mode"])
+    return [run.relatively(value, counts) for value in bound(equation, values)]
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(STABLE, _of_perturbed),
+    **dict.fromkeys(("cumprod", "reduce_prod"), _multiplied),
+    **dict.fromkeys(("digamma", "erf_inv", "igamma_grad_a", "lgamma", "polygamma", "regularized_incomplete_beta", "zeta"), _of_rounded_arguments),
+    "cumlogsumexp": _running_logarithm,
+    "fft": _transformed,
+    "householder_product": _reflected,
+    "rem": _remainder,
+    "scatter_mul": _multiplied_in_places,
+}
+"""By name."""
+
+MODULI = frozenset({"abs", "sign"})
+"""Primitives that are exact for real numbers and find the modulus of complex ones."""
+
+COMPLEX = np.dtype(np.complex128)

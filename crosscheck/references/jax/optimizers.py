@@ -1,0 +1,137 @@
+"""JAX: optax's gradient transformations as optimizers, stepped on gradients that somebody else computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.extend
+import numpy as np
+import optax
+
+from crosscheck.core.operation import Arrays, RefusedError
+from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, Step, Variant
+from crosscheck.references.functions import title
+from crosscheck.references.jax.noise import perturbed as jax_noise
+from crosscheck.references.jax.oracle import full_precision
+
+NAME = f"optax {optax.__version__} on JAX {jax.__version__}"
+
+Trees = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class OptaxOptimizer:
+    """A gradient transformation that is made afresh for each run.
+
+    Attributes
+    ----------
+    make : callable
+        Gets the parameters, a dict of arrays by name, and returns an ``optax.GradientTransformation``, such as ``lambda params: optax.adam(0.1)``.
+    """
+
+    make: Callable[[dict[str, Any]], Any]
+    _programs: dict[Any, Program] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Nothing: a transformation is made of functions that keep their settings to themselves."""
+        return {}
+
+    def run(self, start: Arrays, grads: Sequence[Arrays], variant: Variant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
+        """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape, by optax's names.
+
+        Raises
+        ------
+        RefusedError
+            If no transformation is made, it needs more than gradients, or a variant is asked for that optax does not let anybody make.
+        """
+        if not variant.in_rate_alone:
+            raise RefusedError("the settings of an optax transformation are not to be seen, so that no other one can be tried")
+        with full_precision():
+            params = {name: value.astype(np.float64) for name, value in start.items()}
+            transformation = self._made(params)
+            try:
+                state = transformation.init(params)
+                steps = []
+                for number, given in enumerate(grads):
+                    wide = {name: given[name].astype(np.float64) for name in params}
+                    params, state = self._step(transformation, (wide, state, params), variant.lr_factor, noise, number)
+                    steps.append(Step({name: np.array(params[name]) for name in start}, _named(state, start)))
+            except (TypeError, ValueError, RuntimeError) as error:
+                if isinstance(error, RefusedError):
+                    raise
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise RefusedError(f"{title(self.make)} does not step on gradients alone: {reason}") from error
+        return steps
+
+    def _made(self, params: dict[str, Any]) -> Any:
+        try:
+            transformation = self.make(dict(params))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RefusedError(f"the reference optimizer could not be made from a dict of arrays: {error}") from error
+        if not (hasattr(transformation, "init") and hasattr(transformation, "update")):
+            raise RefusedError(
+                f"the reference made a {type(transformation).__name__}, expected an optax.GradientTransformation; "
+                "give a function of the parameters, such as lambda params: optax.sgd(0.1)"
+            )
+        return transformation
+
+    def _step(self, transformation: Any, given: tuple[Any, Any, Any], factor: float, noise: Noise | None, number: int) -> Trees:
+        def step(grads: Any, state: Any, params: Any) -> Trees:
+            updates, after = transformation.update(grads, state, params)
+            scaled = updates if factor == 1 else jax.tree.map(lambda update: factor * update, updates)
+            return optax.apply_updates(params, scaled), after
+
+        leaves, structure = jax.tree.flatten(given)
+        key = (factor, structure, tuple((np.shape(leaf), str(np.asarray(leaf).dtype)) for leaf in leaves))
+        if key not in self._programs:
+            traced, outline = jax.make_jaxpr(step, return_shape=True)(*given)
+            self._programs[key] = Program(traced, jax.tree.structure(outline))
+        return self._programs[key](leaves, noise, number)
+
+
+class Program:
+    """One step for given shapes, with its rounding as it is or enlarged.
+
+    Parameters
+    ----------
+    traced : ClosedJaxpr
+    structure : PyTreeDef
+        Of its results: parameters and state.
+    """
+
+    def __init__(self, traced: Any, structure: Any) -> None:
+        def run(numbers: Any, rounding: Any, *leaves: Any) -> list[Any]:
+            return jax_noise.perturbed(traced, leaves, jax_noise.Rounding(*rounding), numbers)[0]
+
+        self._structure, self._count = structure, jax_noise.count(traced)
+        self._plain = jax.jit(jax.extend.core.jaxpr_as_fun(traced))
+        self._noisy = jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
+
+    def __call__(self, leaves: list[Any], noise: Noise | None, number: int) -> Trees:
+        """Return parameters and state after a step."""
+        if noise is None:
+            results = self._plain(*leaves)
+        else:
+            numbers = np.random.default_rng([noise.seed, number]).standard_normal(self._count)
+            results = self._noisy(numbers, (noise.scale, noise.underflow, 0.0), *leaves)
+        params, state = jax.tree.unflatten(self._structure, results)
+        return params, state
+
+
+def _named(state: Any, start: Arrays) -> dict[str, dict[str, Any]]:
+    """Return what a state keeps of each parameter, by the name of its field: ``trace``, ``mu``, ``nu``."""
+    kept: dict[str, dict[str, Any]] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        names = [str(getattr(key, "name", getattr(key, "key", ""))) for key in path]
+        if len(names) > 1 and names[-1] in start and np.shape(leaf) == start[names[-1]].shape and names[-2]:
+            kept.setdefault(names[-2], {})[names[-1]] = np.array(leaf)
+    return kept
+
+
+def optimizer(reference: Callable[..., Any]) -> OptaxOptimizer:
+    """Return the oracle of a function that makes a gradient transformation."""
+    return OptaxOptimizer(reference)

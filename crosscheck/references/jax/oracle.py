@@ -1,0 +1,381 @@
+"""JAX: functions as oracles, by reverse-mode differentiation.
+
+A function of arrays is traced and compiled once for each set of shapes. Its rounding is measured, unless its oracle is made with an error theory that
+is known: ``JaxOracle(function, Multilinear())``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from jax import lax
+
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.oracles.theories import Measured
+from crosscheck.references.device import unusable
+from crosscheck.references.functions import applied, refusal, title
+from crosscheck.references.jax.noise import perturbed as jax_noise
+
+NAME = f"JAX {jax.__version__}"
+
+
+_KEPT = 256
+"""How many compiled programs are kept of each kind, one for each function and its shapes."""
+
+
+_LARGE = 2**14
+"""The number of elements from which on the compiler optimises: below, it takes longer to do so than all runs of the program take without."""
+
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Kinks:
+    """What a function decides at its kinks, and the function with decisions taken elsewhere.
+
+    Attributes
+    ----------
+    decide : callable
+        Gets the input as a NumPy array, returns what :meth:`crosscheck.core.operation.Oracle.decisions` does.
+    impose : callable
+        Gets the input and decisions as JAX's arrays, returns the output.
+    """
+
+    decide: Callable[[Array], npt.NDArray[Any]]
+    impose: Callable[[Any, Any], Any]
+
+
+def sign_kinks() -> Kinks:
+    """Return the kinks of ReLU: the sign of each element."""
+    return Kinks(lambda x: np.asarray(x > 0, dtype=x.dtype), lambda x, signs: x * signs)
+
+
+def window_kinks(kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Kinks:
+    """Return the kinks of max pooling: the index of each window's first winner within its plane."""
+
+    def decide(x: Array) -> npt.NDArray[Any]:
+        (up, left), (high, wide) = padding, x.shape[2:]
+        padded = np.pad(x, ((0, 0), (0, 0), (up, up), (left, left)), constant_values=-np.inf)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+        row, column = np.divmod(windows.reshape(*windows.shape[:4], -1).argmax(axis=-1), kernel[1])
+        top, first = np.ogrid[: windows.shape[2], : windows.shape[3]]
+        rows, columns = row + top * stride[0] - up, column + first * stride[1] - left
+        assert rows.size == 0 or (rows.min() >= 0 and rows.max() < high)
+        return np.asarray(rows * wide + columns)
+
+    def impose(x: Any, winners: Any) -> Any:
+        flat = x.reshape(*x.shape[:2], -1)
+        return jax.numpy.take_along_axis(flat, winners.reshape(*x.shape[:2], -1), axis=2).reshape(winners.shape)
+
+    return Kinks(decide, impose)
+
+
+def oracle(reference: Function) -> JaxOracle:
+    """Return the oracle of a function, computed in the precision of the arrays that it is given; its rounding is measured."""
+    return JaxOracle(reference)
+
+
+@dataclass(frozen=True)
+class JaxOracle:
+    """A function of JAX's arrays as a pure function of NumPy's.
+
+    Attributes
+    ----------
+    function : callable
+        Gets the input, the labels or the mask if the call has any, and the parameters: by their names, or in order where its arguments have none
+        that they could be given by. With buffers, which it gets like parameters, it returns the output and a mapping of their new values. It has to
+        be traceable by JAX.
+    theory : Rounding
+        Of its errors, were subnormal numbers computed with.
+    settings : mapping
+    kinks : Kinks, optional
+    shapes : mapping, optional
+        The shapes of its parameters by name, where they are known.
+    labels : bool
+        Whether it is a loss that takes labels.
+    modes : bool
+        Whether it is another operation in training than in evaluation.
+    evaluation : callable, optional
+        The function of evaluation, where that is another one.
+    buffers : mapping
+        The shapes of what it keeps from step to step, by name.
+    masked : bool
+        Whether it gets the mask that another side drew.
+    name : str
+        Of the framework, for reports.
+    device : jax.Device, optional
+        Where it is computed; the first CPU unless one is given.
+    """
+
+    function: Function
+    theory: Rounding = field(default_factory=Measured)
+    settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    kinks: Kinks | None = None
+    shapes: Mapping[str, tuple[int, ...]] | None = None
+    labels: bool = False
+    modes: bool = False
+    evaluation: Function | None = None
+    buffers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    masked: bool = False
+    name: str = NAME
+    device: Any = None
+
+    @property
+    def rounding(self) -> Rounding:
+        """How rounding errors arise, with what XLA does to the smallest numbers."""
+        return Flushing(self.theory)
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients; a loss gets its labels, an operation with kinks the decisions imposed on it."""
+        with self._computing(call):
+            return _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
+
+    def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
+        """Return what :meth:`vjp` does in so many runs at once, stacked along a new first axis.
+
+        Every elementary result is perturbed at random by ``scale`` relative to itself, and by ``underflow``; those of elementary functions are moved
+        by ``flushed`` as well.
+
+        Raises
+        ------
+        RefusedError
+            If the function is itself random, or does something of which it is not known how it rounds.
+        """
+        with self._computing(call):
+            numbers, run = _perturbed(self._program(call), _kinds(call))
+            drawn = np.random.default_rng(seed).standard_normal((runs, numbers))
+            return _named(call, run(drawn, (scale, underflow, flushed), _given(call))[0])
+
+    def largest(self, call: Call) -> tuple[float, float]:
+        """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
+        forward = self._largest(replace(call, grad_output=None))
+        return forward, forward if call.grad_output is None else self._largest(call)
+
+    def _largest(self, call: Call) -> float:
+        with self._computing(call):
+            numbers, run = _perturbed(self._program(call), _kinds(call))
+            return float(run(np.zeros((1, numbers)), (0.0, 0.0, 0.0), _given(call))[1][0])
+
+    def decisions(self, x: Array) -> npt.NDArray[Any] | None:
+        """Return what the function decides at its kinks, if its kinks are known."""
+        return None if self.kinks is None else self.kinks.decide(x)
+
+    def _program(self, call: Call) -> _Program:
+        imposed = self.kinks.impose if self.kinks is not None and "decisions" in call.constants else None
+        return _Program(_Itself(imposed or self.function), tuple(call.params), tuple(call.buffers), call.grad_output is not None)
+
+    @contextmanager
+    def _computing(self, call: Call) -> Iterator[None]:
+        """Compute in the precision given, on one device, and let every refusal say which shapes are refused."""
+        try:
+            with full_precision(self.device):
+                yield
+        except RefusedError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ZeroDivisionError) as error:
+            shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
+            raise refusal(self.name, self.function, shapes, error) from error
+
+
+@contextmanager
+def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
+    """Let JAX compute in the precision of the arrays that it is given, float64 included, and sum no product in a narrower one.
+
+    The settings hold inside and in this thread alone: whatever else uses JAX in this process keeps its own.
+
+    Parameters
+    ----------
+    device : jax.Device, optional
+        The first CPU unless one is given.
+    tf32 : bool
+        Let a GPU multiply float32 in TF32 all the same.
+    """
+    products = jax.default_matmul_precision("tensorfloat32" if tf32 else "highest")
+    with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), products:
+        yield
+
+
+def device_of(name: str) -> jax.Device:
+    """Return a device by its platform and its number: ``"cuda:0"``, the first one where no number is given.
+
+    Raises
+    ------
+    DeviceError
+        If it is not there.
+    """
+    platform, _, number = name.partition(":")
+    try:
+        return jax.devices(platform)[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise unusable("JAX", name, str(error), [f"{device.platform}:{device.id}" for device in jax.devices()]) from error
+
+
+def described(device: jax.Device) -> str:
+    """Return a device's name and, of a GPU, its model."""
+    return "cpu" if device.platform == "cpu" else f"{device.platform}:{device.id} ({device.device_kind})"
+
+
+@dataclass(frozen=True, eq=False)
+class _Itself:
+    """A function that is the same as another only if it is that very one, whether it can be hashed or not."""
+
+    function: Function
+
+    def __hash__(self) -> int:
+        return id(self.function)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.function is self.function
+
+
+@dataclass(frozen=True)
+class _Program:
+    """What is traced: a function, the names of its parameters and of its buffers, and whether its gradients are asked for."""
+
+    function: _Itself
+    params: tuple[str, ...]
+    buffers: tuple[str, ...]
+    backward: bool
+
+    def __call__(self, given: _Given) -> tuple[Any, ...]:
+        """Return the output, the new value of each buffer, and the gradients with respect to the input and each parameter."""
+
+        def forward(x: Any, *params: Any) -> tuple[Any, tuple[Any, ...]]:
+            named = dict(zip((*self.params, *self.buffers), (*params, *given.buffers), strict=True))
+            results = applied(self.function.function, (x, *given.constants), named)
+            output, after = results if self.buffers else (results, {})
+            if not isinstance(output, jax.Array):
+                name = title(self.function.function)
+                raise RefusedError(f"{name} returned a {type(output).__name__}, expected one array; a function may pick it out")
+            return output, tuple(after[name] for name in self.buffers)
+
+        if not self.backward:
+            output, after = forward(given.x, *given.params)
+            return (output, *after)
+        output, pull, after = jax.vjp(forward, given.x, *given.params, has_aux=True)
+        return (output, *after, *pull(lax.convert_element_type(given.grad_output, output.dtype)))
+
+
+class _Given(NamedTuple):
+    """What a program is given, in the order of its results."""
+
+    x: Any
+    params: tuple[Any, ...]
+    buffers: tuple[Any, ...]
+    constants: tuple[Any, ...]
+    grad_output: Any
+
+
+def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Given:
+    # Decisions that are imposed take the place of everything that they follow from.
+    names = ("decisions",) if "decisions" in call.constants else ("labels", "mask")
+    constants = tuple(kind(call.constants[name]) for name in names if name in call.constants)
+    params, buffers = (tuple(kind(value) for value in arrays.values()) for arrays in (call.params, call.buffers))
+    return _Given(kind(call.x), params, buffers, constants, None if call.grad_output is None else kind(call.grad_output))
+
+
+def _kinds(call: Call) -> _Given:
+    """Return shape and dtype of everything given, as a key."""
+    return _given(call, lambda value: jax.ShapeDtypeStruct(value.shape, value.dtype))
+
+
+def _named(call: Call, results: tuple[Any, ...]) -> dict[str, Array]:
+    names = ("output", *call.buffers, "grad_input", *(f"{name}.grad" for name in call.params))
+    return {name: np.array(value) for name, value in zip(names, results, strict=False)}
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(program: _Program, kinds: _Given) -> Any:
+    """Return a program compiled for these shapes."""
+    return _jitted(program.__call__, kinds)
+
+
+@lru_cache(maxsize=_KEPT)
+def _perturbed(program: _Program, kinds: _Given) -> tuple[int, Any]:
+    """Return how many random numbers it takes to perturb a program of these shapes, and the program that does so in several runs at once."""
+    traced = jax.make_jaxpr(program.__call__)(kinds)
+
+    def run(numbers: Any, rounding: Any, given: _Given) -> tuple[Any, Any]:
+        results, largest = jax_noise.perturbed(traced, jax.tree.leaves(given), jax_noise.Rounding(*rounding), numbers)
+        return tuple(results), largest
+
+    return jax_noise.count(traced), _jitted(jax.vmap(run, in_axes=(0, None, None)), kinds)
+
+
+def _jitted(function: Function, kinds: _Given) -> Any:
+    large = sum(kind.size for kind in jax.tree.leaves(kinds)) >= _LARGE
+    return jax.jit(function, compiler_options=None if large else {"xla_backend_optimization_level": 0})
+
+
+def parameter_shapes(reference: Function) -> None:
+    """Return None: a function's parameters are its arguments."""
+
+
+def takes_labels(reference: Function) -> bool:
+    """Return False: whether a function takes labels, it does not say."""
+    return False
+
+
+def has_modes(reference: Function) -> bool:
+    """Return False: a function is one operation."""
+    return False
+
+
+_NORMAL = float(np.finfo(np.float64).smallest_normal)
+"""The smallest number that an oracle in float64 knows besides zero."""
+
+
+@dataclass(frozen=True)
+class Flushing:
+    """An error theory for an oracle that flushes: whatever may underflow may lose a whole normal number.
+
+    Attributes
+    ----------
+    theory : Rounding
+        As it holds where subnormal numbers are computed with.
+    """
+
+    theory: Rounding
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        """Return the theory's bounds; beside a subject in float64 with what the oracle loses added."""
+        if arithmetic.smallest >= _NORMAL:
+            return self.theory.bounds(oracle, call, result, arithmetic)
+        coarse = _Coarse(arithmetic.dtype, arithmetic.elements, arithmetic.false_alarms)
+        bounds = self.theory.bounds(oracle, call, result, coarse)
+        picked = not _subnormal(call)
+        return {name: bound if picked and not np.any(bound.roundings) else _widened(bound, arithmetic) for name, bound in bounds.items()}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return what the theory does: errors are in units of the roundoff, far from the smallest numbers."""
+        return self.theory.carried(oracle, call, result, error_x, error_grad_output)
+
+
+@dataclass(frozen=True)
+class _Coarse(Arithmetic):
+    """A precision without subnormal numbers."""
+
+    @cached_property
+    def smallest(self) -> float:
+        """The smallest number besides zero."""
+        return _NORMAL
+
+
+def _widened(bound: Bound, arithmetic: Arithmetic) -> Bound:
+    lost = np.maximum(bound.roundings, 1.0) * _NORMAL / arithmetic.unit
+    return Bound(arithmetic.error(bound) + lost, 1.0)
+
+
+def _subnormal(call: Call) -> bool:
+    """Return whether an oracle takes a number that it is given for zero."""
+    given = [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
+    return any(bool(((array != 0) & (np.abs(array) < _NORMAL)).any()) for array in given)

@@ -1,0 +1,494 @@
+"""JAX: a whole network that trains on its own, each step one compiled function of parameters, state and batch.
+
+The backward pass goes from layer to layer by each one's vjp, so that everything on the way has a name: what the step returns for a trace is what it
+computed with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.operation import Constants, Labels
+from crosscheck.core.precision import Array
+from crosscheck.core.subject import Outcome
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import Position, Snapshot
+from crosscheck.oracles.network import INPUT, LOSS, Architecture, wired
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
+from crosscheck.oracles.theories import Scaling
+from crosscheck.references.functions import applied
+from crosscheck.references.jax.noise.perturbed import Numbers
+from crosscheck.references.jax.oracle import NAME, JaxOracle, described, device_of, full_precision
+
+__all__ = ["NAME", "JaxNetwork", "JaxTraining", "Network", "layers_of", "parameter_shapes"]
+
+
+Key = tuple[str, str]
+
+
+Named = dict[str, Any]
+
+
+def layers_of(reference: object, loss: object) -> dict[str, JaxOracle]:
+    """Return the layers of a chain by name.
+
+    Raises
+    ------
+    TypeError
+        If it is no mapping of names to oracles with known parameters, with a loss that takes labels.
+    """
+    if not isinstance(reference, Mapping) or not reference:
+        raise TypeError(
+            f"the reference is a {type(reference).__name__}, expected a dict of names and crosscheck.references.jax.oracle.JaxOracle, in order"
+        )
+    for name, layer in reference.items():
+        if not isinstance(layer, JaxOracle) or layer.shapes is None:
+            raise TypeError(f"the layer {name} is a {type(layer).__name__}, expected a JaxOracle that is told the shapes of its parameters")
+    if not isinstance(loss, JaxOracle) or not loss.labels:
+        raise TypeError(f"the loss is a {type(loss).__name__}, expected a JaxOracle with labels=True")
+    if LOSS in reference:
+        raise TypeError(f"a layer is called {LOSS!r}, which is what the loss itself is called; rename it")
+    return dict(reference)
+
+
+def parameter_shapes(layer: JaxOracle) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a layer's parameters by name."""
+    return dict(layer.shapes or {})
+
+
+@dataclass(frozen=True)
+class JaxNetwork:
+    """Named functions with their wiring, their loss and their optimizer's settings: an architecture, and references that train.
+
+    Attributes
+    ----------
+    layers : mapping of str to JaxOracle
+        In the order of the forward pass, each with the shapes of its parameters.
+    loss : JaxOracle
+        Gets the last output and the labels.
+    settings : Settings
+    frozen : frozenset of str
+        Layers whose parameters do not train.
+    sources : mapping of str to tuple of str
+        As for :class:`crosscheck.oracles.network.Architecture`.
+    device : str
+        Where oracles and references are computed: ``"cuda:0"``.
+    tf32 : bool
+        Whether references in float32 may multiply in TF32 on a GPU.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not there.
+    """
+
+    layers: Mapping[str, JaxOracle]
+    loss: JaxOracle
+    settings: Settings
+    frozen: frozenset[str] = frozenset()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    device: str = "cpu"
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        device_of(self.device)
+
+    @property
+    def place(self) -> str:
+        """The device, with the model of a GPU, for reports."""
+        return described(device_of(self.device))
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Let JAX compute as these references do."""
+        return full_precision(device_of(self.device), self.tf32)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The oracles of layers, loss and optimizer."""
+        device = device_of(self.device)
+        layers = {name: replace(layer, device=device) for name, layer in self.layers.items()}
+        params = {name: tuple(parameter_shapes(layer)) for name, layer in self.layers.items()}
+        buffers = {name: tuple(layer.buffers) for name, layer in self.layers.items() if layer.buffers}
+        masked = {name: layer.theory.p for name, layer in self.layers.items() if layer.masked and isinstance(layer.theory, Scaling)}
+        return Architecture(layers, replace(self.loss, device=device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
+
+    def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> JaxTraining:
+        """Return a reference that trains on its own; all of them share what was compiled."""
+        return JaxTraining(self, dtype, noise, seed)
+
+    @cached_property
+    def wiring(self) -> dict[str, tuple[str, ...]]:
+        """The sources of every layer and of the loss."""
+        return wired(list(self.layers), self.sources)
+
+    @cached_property
+    def last(self) -> str:
+        """The layer whose output the loss gets."""
+        return list(self.layers)[-1]
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """The layers from the first one that trains on, all of which the backward pass goes through."""
+        names = list(self.layers)
+        first = next((index for index, name in enumerate(names) if self.layers[name].shapes and name not in self.frozen), len(names))
+        return names[first:]
+
+    @cached_property
+    def compiled(self) -> Any:
+        """One training step."""
+        return jax.jit(self._step, static_argnames="traced")
+
+    @cached_property
+    def predicting(self) -> Any:
+        """The forward pass in evaluation mode."""
+        return jax.jit(self._predict)
+
+    def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, Named]:
+        """Return a parameter and its state after a step at this learning rate, whatever that of the settings is."""
+        return STEPS[type(self.settings)](replace(self.settings, lr=lr), param, grad, state)
+
+    def _predict(self, kept: Kept, x: Any) -> Any:
+        outputs: Named = {INPUT: x}
+        for name, layer in self.layers.items():
+            named = {**_of(kept.params, name), **_of(kept.buffers, name)}
+            result = applied(layer.evaluation or layer.function, (self._input(name, outputs),), named)
+            outputs[name] = result[0] if layer.buffers else result
+        return outputs[self.last]
+
+    def _input(self, name: str, outputs: Named) -> Any:
+        first, *others = (outputs[source] for source in self.wiring[name])
+        return sum(others, start=first)
+
+    def count(self, kept: Kept, x: Any, labels: Any, masks: Named) -> int:
+        """Return how many random numbers it takes to perturb a step."""
+        numbers = Numbers()
+        jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Jitter({}, numbers), self.settings.lr, traced=False))
+        return numbers.dealt
+
+    def _step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: _Noise | None, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
+        jitter = _Jitter() if noise is None else _Jitter(noise.scales, Numbers(noise.numbers))
+        return self._run(kept, x, labels, masks, jitter, lr, traced)
+
+    def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, jitter: _Jitter, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
+        # What is shown must be what was computed with: where XLA fuses, it may compute a value twice, and not to the same bits.
+        shown = jax.lax.optimization_barrier if traced else _same
+        inputs: Named = {}
+        outputs: Named = {INPUT: x}
+        pulls: Named = {}
+        buffers = dict(kept.buffers)
+        for name, layer in self.layers.items():
+            inputs[name] = shown(self._input(name, outputs))
+            given = _of(kept.buffers, name)
+            forward = _forward(layer, (masks[name],) if name in masks else (), given)
+            output, pulls[name], after = jax.vjp(forward, inputs[name], _of(kept.params, name), has_aux=True)
+            outputs[name] = shown(jitter.perturbed(output, (name, "output")))
+            buffers.update({f"{name}.{own}": jitter.perturbed(value, (name, own)) for own, value in after.items()})
+        last = outputs[self.last]
+        loss, pull = jax.vjp(lambda y: self.loss.function(y, labels), last)
+        cotangents, grads, grad_inputs = self._backward(pulls, shown(pull(jnp.ones_like(loss))[0]), jitter, shown)
+        params, state = dict(kept.params), dict(kept.state)
+        for key, grad in grads.items():
+            layer_name, _, own = key.rpartition(".")
+            grads[key] = shown(jitter.perturbed(grad, (layer_name, f"{own}.grad")))
+            updated, state[key] = self.update(params[key], grads[key], kept.state.get(key, {}), lr)
+            params[key] = jitter.perturbed(updated, (layer_name, own))
+        seen: Named = {}
+        if traced:
+            seen = {"input": inputs, "output": outputs, "grad_output": cotangents, "grad_input": grad_inputs, "grads": grads, "buffers": buffers}
+        return Kept(params, state, buffers), loss, last, seen
+
+    def _backward(self, pulls: Named, grad_loss: Any, jitter: _Jitter, shown: Callable[[Any], Any]) -> tuple[Named, Named, Named]:
+        """Return the cotangents of all layers that are reached, the gradients of their parameters, and those of their inputs."""
+        if not self.trained:
+            return {}, {}, {}
+        arrived: dict[str, list[tuple[str, Any]]] = {name: [] for name in self.trained}
+        arrived[self.trained[-1]].append((LOSS, grad_loss))
+        cotangents: Named = {}
+        grads: Named = {}
+        grad_inputs: Named = {LOSS: grad_loss}
+        for name in reversed(self.trained):
+            if not arrived[name]:
+                continue
+            whole = sum((value for _, value in arrived[name][1:]), start=arrived[name][0][1])
+            cotangents[name] = shown(jitter.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name])))
+            grad_inputs[name], own = shown(pulls[name](cotangents[name]))
+            if name not in self.frozen:
+                grads.update({f"{name}.{parameter}": grad for parameter, grad in own.items()})
+            for source in self.wiring[name]:
+                if source in arrived:
+                    arrived[source].append((name, grad_inputs[name]))
+        return cotangents, grads, grad_inputs
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
+    """Return a layer's output and its new buffers as a function of its input and parameters."""
+
+    def forward(x: Any, params: Named) -> tuple[Any, Named]:
+        result = applied(layer.function, (x, *masks), {**params, **buffers})
+        return result if buffers else (result, {})
+
+    return forward
+
+
+def _of(arrays: Mapping[str, Any], layer: str) -> Named:
+    return {name.removeprefix(f"{layer}."): value for name, value in arrays.items() if name.rpartition(".")[0] == layer}
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Kept:
+    """What a training keeps from step to step: parameters and buffers, named ``layer.name``, and the optimizer's state of each parameter."""
+
+    params: Named
+    state: dict[str, Named]
+    buffers: Named
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Noise:
+    """The relative size of the noise in each ``layer/quantity``, and the random numbers of a step, of mean 0 and variance 1."""
+
+    scales: Named
+    numbers: Any
+
+
+@dataclass(frozen=True)
+class _Jitter:
+    """Perturbs one value after another, or none where no sizes are known."""
+
+    scales: Named | None = None
+    numbers: Numbers = field(default_factory=Numbers)
+
+    def perturbed(self, value: Any, *places: Key) -> Any:
+        """Return ``value * (1 + scale * xi)``; scale is the largest of the places', xi independent for each element."""
+        if self.scales is None:
+            return value
+        scale = jnp.stack([self.scales.get("/".join(place), jnp.zeros(())) for place in places]).max()
+        # Not a product with 1 + scale * xi, which itself rounds, below 1 otherwise than above: that would shrink all numbers step by step.
+        return value + value * (scale * self.numbers.deal(value.shape)).astype(value.dtype)
+
+
+class JaxTraining:
+    """A network that trains by JAX.
+
+    Parameters
+    ----------
+    network : JaxNetwork
+    dtype : dtype
+        The precision of everything. Parameters are zero until :meth:`load`.
+    noise : mapping of (str, str) to float, optional
+        Relative size of a random perturbation for each (layer, quantity) that is computed: a reference with perturbed rounding.
+    seed : int
+        Of the perturbation.
+    """
+
+    def __init__(self, network: JaxNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
+        self.network, self.dtype = network, np.dtype(dtype)
+        self._scales = None if noise is None else {"/".join(place): np.float64(scale) for place, scale in noise.items()}
+        self._seed, self._steps = seed, 0
+        self._counts: dict[tuple[int, ...], int] = {}
+        shapes = {
+            kind: {f"{name}.{own}": shape for name, layer in network.layers.items() for own, shape in (getattr(layer, kind) or {}).items()}
+            for kind in ("shapes", "buffers")
+        }
+        params, buffers = ({name: np.zeros(shape, dtype) for name, shape in own.items()} for own in shapes.values())
+        self._kept = Kept(params, {}, buffers)
+        # JAX sorts what it returns by name.
+        self._params, self._buffers = list(params), list(buffers)
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters, named ``layer.parameter``."""
+        return {name: np.array(self._kept.params[name]) for name in self._params}
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What the layers keep from step to step, named ``layer.buffer``."""
+        return {name: np.array(self._kept.buffers[name]) for name in self._buffers}
+
+    @property
+    def state(self) -> dict[str, dict[str, Array]]:
+        """What the optimizer keeps of each parameter, by the state's name; empty before the first step."""
+        kept = {key: self._kept.state.get(key, {}) for key in self._params}
+        return {key: {name: np.array(value) for name, value in own.items()} for key, own in kept.items() if own}
+
+    def load(self, position: Position) -> None:
+        """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
+        state = {key: {name: self._own(value) for name, value in own.items()} for key, own in position.state.items() if own}
+        params = {name: self._own(position.params[name]) for name in self._params}
+        self._kept = Kept(params, state, {name: self._own(position.buffers[name]) for name in self._buffers})
+
+    def _own(self, value: Array) -> Array:
+        return np.array(value, self.dtype)
+
+    def step(
+        self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
+    ) -> Outcome:
+        """Do one training step.
+
+        Parameters
+        ----------
+        x : array of shape (batch, channels, height, width)
+        labels : integer array of shape (batch,)
+        trace : Trace, optional
+            Gets every layer's input, output, cotangent and gradients, in execution order.
+        constants : mapping of str to mapping, optional
+            By layer, the masks that dropouts are to use.
+        lr_factor : float
+            What the learning rate of the settings is multiplied by in this step.
+        """
+        masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
+        with self.network.computing():
+            given = (self._kept, self._own(x), np.asarray(labels), masks)
+            # The rate is an argument, a plain number that takes the precision of what it meets: a new one compiles nothing anew.
+            lr = self.network.settings.lr * lr_factor
+            self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), lr, traced=trace is not None)
+        self._steps += 1
+        if trace is not None:
+            for layer, quantity, value in self._recorded(seen, loss, last):
+                trace.record(layer, quantity, np.array(value))
+        return Outcome(float(loss), np.array(last))
+
+    def _noise(self, given: tuple[Any, ...]) -> _Noise | None:
+        """Return the noise of the next step, uniform as rounding errors are; it depends on nothing but the seed and how many steps there were."""
+        if self._scales is None:
+            return None
+        shape = given[1].shape
+        if shape not in self._counts:
+            self._counts[shape] = self.network.count(*given)
+        rng = np.random.default_rng([self._seed, self._steps])
+        return _Noise(self._scales, rng.uniform(-math.sqrt(3), math.sqrt(3), self._counts[shape]))
+
+    def _recorded(self, seen: Named, loss: Any, last: Any) -> Iterator[tuple[str, str, Any]]:
+        """Yield everything that a step computed, in execution order."""
+        for name, layer in self.network.layers.items():
+            yield name, "input", seen["input"][name]
+            yield name, "output", seen["output"][name]
+            yield from ((name, buffer, seen["buffers"][f"{name}.{buffer}"]) for buffer in layer.buffers)
+        yield LOSS, "input", last
+        yield LOSS, "output", loss
+        if not self.network.trained:
+            return
+        yield LOSS, "grad_input", seen["grad_input"][LOSS]
+        for name in reversed(self.network.trained):
+            if name in seen["grad_output"]:
+                yield name, "grad_output", seen["grad_output"][name]
+                yield name, "grad_input", seen["grad_input"][name]
+                grads = _of(seen["grads"], name)
+                yield from ((name, f"{own}.grad", grads[own]) for own in self.network.layers[name].shapes or () if own in grads)
+
+    def predict(self, x: Array) -> Array:
+        """Return the last layer's output for a batch, in evaluation mode."""
+        with self.network.computing():
+            return np.array(self.network.predicting(self._kept, self._own(x)))
+
+    def snapshot(self) -> Snapshot:
+        """Return parameters, buffers, the optimizer's state, and how many steps there were, which the noise depends on."""
+        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        arrays |= {f"buffers/{name}": value for name, value in self.buffers.items()}
+        arrays |= {f"state/{state}/{name}": value for name, own in self.state.items() for state, value in own.items()}
+        return Snapshot(arrays, {"steps": self._steps})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a training of the same network, with the same noise."""
+        self._steps = int(snapshot.facts["steps"])
+        params: Named = {}
+        buffers: Named = {}
+        state: dict[str, Named] = {}
+        for key, value in snapshot.arrays.items():
+            kind, _, name = key.partition("/")
+            if kind == "state":
+                own, _, name = name.partition("/")
+                state.setdefault(name, {})[own] = value
+            else:
+                (params if kind == "params" else buffers)[name] = value
+        self.load(Position(params, state, buffers))
+
+
+Network = JaxNetwork
+"""What :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+
+
+State = Mapping[str, Any]
+
+
+Updated = tuple[Any, dict[str, Any]]
+
+
+def sgd(s: SgdSettings, param: Any, grad: Any, state: State) -> Updated:
+    """Return a step of gradient descent with momentum."""
+    grad = _decayed(s.weight_decay, param, grad)
+    if not s.momentum:
+        return param - s.lr * grad, {}
+    buffer = s.momentum * state["momentum"] + (1 - s.dampening) * grad if "momentum" in state else grad
+    return param - s.lr * (grad + s.momentum * buffer if s.nesterov else buffer), {"momentum": buffer}
+
+
+def adadelta(s: AdadeltaSettings, param: Any, grad: Any, state: State) -> Updated:
+    """Return a step as long as those before them, relative to the gradients (Zeiler, 2012)."""
+    grad = _decayed(s.weight_decay, param, grad)
+    square_avg = _mean(s.rho, state, "square_avg", grad * grad)
+    acc_delta = state.get("acc_delta", jnp.zeros_like(param))
+    delta = jnp.sqrt(acc_delta + s.eps) / jnp.sqrt(square_avg + s.eps) * grad
+    return param - s.lr * delta, {"square_avg": square_avg, "acc_delta": s.rho * acc_delta + (1 - s.rho) * delta * delta}
+
+
+def rmsprop(s: RmspropSettings, param: Any, grad: Any, state: State) -> Updated:
+    """Return a step along the gradient over the root of its mean square (Hinton, 2012)."""
+    grad = _decayed(s.weight_decay, param, grad)
+    after = {"square_avg": _mean(s.alpha, state, "square_avg", grad * grad)}
+    variance = after["square_avg"]
+    if s.centered:
+        after["grad_avg"] = _mean(s.alpha, state, "grad_avg", grad)
+        variance = variance - after["grad_avg"] ** 2
+    direction = grad / (jnp.sqrt(variance) + s.eps)
+    if s.momentum:
+        direction = after["momentum"] = s.momentum * state.get("momentum", jnp.zeros_like(param)) + direction
+    return param - s.lr * direction, after
+
+
+def adam(s: AdamSettings, param: Any, grad: Any, state: State) -> Updated:
+    """Return a step along the mean gradient over the root of the mean square, both corrected for their start at zero (Kingma and Ba, 2015)."""
+    if s.decoupled:
+        param = param * (1 - s.lr * s.weight_decay)
+    else:
+        grad = _decayed(s.weight_decay, param, grad)
+    step = state.get("step", jnp.zeros((), param.dtype)) + 1
+    first, second = _mean(s.betas[0], state, "exp_avg", grad), _mean(s.betas[1], state, "exp_avg_sq", grad * grad)
+    after = {"exp_avg": first, "exp_avg_sq": second, "step": step}
+    if s.amsgrad:
+        second = after["max_exp_avg_sq"] = jnp.maximum(state.get("max_exp_avg_sq", jnp.zeros_like(param)), second)
+    correction, correction_sq = (1 - beta**step for beta in s.betas)
+    return param - s.lr * (first / correction) / (jnp.sqrt(second / correction_sq) + s.eps), after
+
+
+def _mean(kept: float, state: State, name: str, fresh: Any) -> Any:
+    return kept * state.get(name, jnp.zeros_like(fresh)) + (1 - kept) * fresh
+
+
+def _decayed(weight_decay: float, param: Any, grad: Any) -> Any:
+    return grad + weight_decay * param if weight_decay else grad
+
+
+STEPS: Mapping[type, Callable[[Any, Any, Any, State], Updated]] = {
+    SgdSettings: sgd,
+    AdadeltaSettings: adadelta,
+    RmspropSettings: rmsprop,
+    AdamSettings: adam,
+}
+"""The step that belongs to each kind of settings."""

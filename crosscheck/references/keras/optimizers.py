@@ -1,0 +1,111 @@
+"""Keras on JAX: optimizers as oracles, stepped by ``stateless_apply`` on gradients that somebody else computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from crosscheck.core.operation import Arrays, RefusedError
+from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, Step, Variant
+from crosscheck.references.jax.optimizers import Program
+from crosscheck.references.jax.oracle import full_precision
+from crosscheck.references.keras.oracle import NAME, precision
+
+import keras  # isort: skip
+
+__all__ = ["NAME", "KerasOptimizer", "optimizer"]
+
+
+@dataclass(frozen=True)
+class KerasOptimizer:
+    """An optimizer that is made afresh for each run, in float64.
+
+    Attributes
+    ----------
+    make : callable
+        Gets a list of Keras's variables, and returns a ``keras.optimizers.Optimizer``, such as ``lambda params: keras.optimizers.Adam(0.1)``.
+    """
+
+    make: Callable[[list[Any]], Any]
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The learning rate; the other settings have other meanings than those that hypotheses about a fault know."""
+        with full_precision(), precision("float64"):
+            return {"lr": float(self._made([keras.Variable(np.zeros(1), dtype="float64")]).learning_rate)}
+
+    def run(self, start: Arrays, grads: Sequence[Arrays], variant: Variant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
+        """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape, by Keras's names.
+
+        Raises
+        ------
+        RefusedError
+            If no optimizer is made, or a variant of other settings is asked for.
+        """
+        if not variant.in_rate_alone:
+            raise RefusedError("Keras's optimizers have settings of another meaning than PyTorch's, by which the variants are named")
+        with full_precision(), precision("float64"):
+            # The names say whose a state is: "w0_momentum".
+            variables = [keras.Variable(value.astype(np.float64), dtype="float64", name=f"w{place}") for place, value in enumerate(start.values())]
+            made = self._made(variables)
+            made.build(variables)
+            names = [variable.path.rpartition("/")[2] for variable in made.variables]
+            params, kept = [np.array(variable.value) for variable in variables], [np.array(variable.value) for variable in made.variables]
+            steps: list[Step] = []
+            program = self._program(made, variant.lr_factor, params, kept)
+            for number, given in enumerate(grads):
+                wide = [given[name].astype(np.float64) for name in start]
+                params, kept = program([*wide, *kept, *params], noise, number)
+                steps.append(Step(dict(zip(start, map(np.array, params), strict=True)), _named(names, kept, start)))
+        return steps
+
+    def _made(self, variables: list[Any]) -> Any:
+        try:
+            made = self.make(variables)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RefusedError(f"the reference optimizer could not be made from a list of variables: {error}") from error
+        if not isinstance(made, keras.optimizers.Optimizer):
+            raise RefusedError(
+                f"the reference made a {type(made).__name__}, expected a keras.optimizers.Optimizer; "
+                "give a function of the parameters, such as lambda params: keras.optimizers.SGD(0.1)"
+            )
+        return made
+
+    def _program(self, made: Any, factor: float, params: list[Any], kept: list[Any]) -> Program:
+        def step(grads: list[Any], kept: list[Any], params: list[Any]) -> tuple[list[Any], list[Any]]:
+            updated, after = made.stateless_apply(kept, grads, params)
+            if factor != 1:
+                updated = [before + factor * (new - before) for before, new in zip(params, updated, strict=True)]
+            return list(updated), list(after)
+
+        key = (factor, tuple(value.shape for value in params))
+        if key not in self._programs:
+            traced, outline = jax.make_jaxpr(step, return_shape=True)(params, kept, params)
+            self._programs[key] = Program(traced, jax.tree.structure(outline))
+        program: Program = self._programs[key]
+        return program
+
+    @cached_property
+    def _programs(self) -> dict[Any, Program]:
+        return {}
+
+
+def _named(names: list[str], kept: list[Any], start: Arrays) -> dict[str, dict[str, Any]]:
+    """Return what the optimizer keeps of each parameter, by Keras's names: ``momentum``, ``velocity``."""
+    named: dict[str, dict[str, Any]] = {}
+    for name, value in zip(names, kept, strict=True):
+        place, _, state = name.partition("_")
+        for number, param in enumerate(start):
+            if place == f"w{number}" and np.shape(value) == start[param].shape:
+                named.setdefault(state, {})[param] = np.array(value)
+    return named
+
+
+def optimizer(reference: Callable[..., Any]) -> KerasOptimizer:
+    """Return the oracle of a function that makes an optimizer."""
+    return KerasOptimizer(reference)

@@ -1,0 +1,291 @@
+"""PyTorch's fused operations as the elementary steps that they consist of, forward and backward.
+
+Written the plain way, so that what cancels inside cancels here: a variance from the differences to the mean, ``expm1`` as a difference to 1, which is
+how most people write what uses it. PyTorch's own decompositions cover many more; here is what they take apart slowly, or into parts that are fused
+again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from crosscheck.references.pytorch.noise.distances import (
+    distances,
+    distances_backward,
+    multi_margin_backward,
+    multilabel_margin_backward,
+    own_distances,
+    own_distances_backward,
+)
+from crosscheck.references.pytorch.noise.linear_algebra import matrix_exponential
+from crosscheck.references.pytorch.noise.sampling import grid_sample, grid_sample_backward
+
+
+def _count(x: torch.Tensor, dim: Any) -> int:
+    dims = range(x.dim()) if not x.dim() or dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
+    return math.prod(x.shape[d] for d in dims)
+
+
+def _mean(x: torch.Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
+    total = x.sum() if dim is None else x.sum(dim, keepdim)
+    return total / _count(x, dim)
+
+
+def _var_mean(
+    x: torch.Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    dims = list(range(x.dim())) if dim is None or dim == [] else dim
+    degrees = (1 if unbiased is None else int(unbiased)) if correction is None else correction
+    mean = _mean(x, dims, True)
+    # PyTorch moves the mean on with every number (Welford), and so takes each difference to a mean that is rounded anew. One number is its own mean.
+    centred = x - (mean if _count(x, dims) == 1 else _rounded_anew(mean.expand_as(x)))
+    var = (centred * centred).sum(dims, keepdim) / (_count(x, dims) - degrees)
+    return var, mean.reshape(var.shape)
+
+
+def _rounded_anew(x: torch.Tensor) -> torch.Tensor:
+    """Return the same numbers; three is no power of two, so that both the product and the quotient round."""
+    return x * torch.full_like(x, 3) / 3
+
+
+def _var(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+    return _var_mean(x, *args, **options)[0]
+
+
+def _std(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+    return _var_mean(x, *args, **options)[0].sqrt()
+
+
+def _vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
+    dims = list(range(x.dim())) if dim is None else dim
+    if order == 0:
+        return (x != 0).to(x.abs().dtype).sum(dims, keepdim)
+    if order == 2:
+        sizes = x.abs()
+        return (sizes * sizes).sum(dims, keepdim).sqrt()
+    if order == 1:
+        return x.abs().sum(dims, keepdim)
+    if math.isinf(order):
+        return x.abs().amax(dims, keepdim) if order > 0 else x.abs().amin(dims, keepdim)
+    return (x.abs() ** order).sum(dims, keepdim) ** (1 / order)
+
+
+def _lerp(start: torch.Tensor, end: torch.Tensor, weight: Any) -> torch.Tensor:
+    return start * (1 - weight) + end * weight
+
+
+def _addcmul(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, value: Any = 1) -> torch.Tensor:
+    return x + a * b * value
+
+
+def _addcdiv(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, value: Any = 1) -> torch.Tensor:
+    return x + a / b * value
+
+
+def _batch_norm(
+    x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dims, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
+    if training:
+        kept, (var, mean) = (mean, var), _var_mean(x, dims, correction=0)
+        if kept[0] is not None:
+            count = _count(x, dims)
+            kept[0].copy_(kept[0] * (1 - momentum) + mean * momentum)
+            kept[1].copy_(kept[1] * (1 - momentum) + var * (count / max(count - 1, 1)) * momentum)
+    centred, inverse = x - mean.view(shape), (var + eps).rsqrt()
+    output = centred * inverse.view(shape)
+    output = output if weight is None else output * weight.view(shape)
+    output = output if bias is None else output + bias.view(shape)
+    return (output, mean, inverse) if training else (output, x.new_zeros(0), x.new_zeros(0))
+
+
+def _batch_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
+    grad: torch.Tensor, x: torch.Tensor, weight: Any, mean: Any, var: Any, saved_mean: Any, saved_inverse: Any, training: bool, eps: float, mask: Any
+) -> tuple[Any, ...]:
+    dims, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
+    if training:
+        mean, inverse = saved_mean, saved_inverse
+    else:
+        inverse = (var + eps).rsqrt()
+    normalised = (x - mean.view(shape)) * inverse.view(shape)
+    grad_bias, grad_weight = grad.sum(dims), (grad * normalised).sum(dims)
+    slope = (inverse if weight is None else inverse * weight).view(shape)
+    grad_input = grad
+    if training:
+        count = _count(x, dims)
+        grad_input = grad - (grad_bias / count).view(shape) - normalised * (grad_weight / count).view(shape)
+    results = (grad_input * slope, grad_weight, grad_bias)
+    return tuple(result if wanted else None for result, wanted in zip(results, mask, strict=True))
+
+
+def _layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    dims = list(range(x.dim() - len(shape), x.dim()))
+    mean = _mean(x, dims, True)
+    centred = x - mean
+    inverse = (_mean(centred * centred, dims, True) + eps).rsqrt()
+    # Multiplied out, as fused kernels do it.
+    output = x * inverse - mean * inverse
+    output = output if weight is None else output * weight
+    return output if bias is None else output + bias, mean, inverse
+
+
+def _layer_norm_backward(
+    grad: torch.Tensor, x: torch.Tensor, shape: Any, mean: torch.Tensor, inverse: torch.Tensor, weight: Any, bias: Any, mask: Any
+) -> tuple[Any, ...]:
+    dims, outer = list(range(x.dim() - len(shape), x.dim())), list(range(x.dim() - len(shape)))
+    normalised = x * inverse - mean * inverse
+    slope = grad if weight is None else grad * weight
+    if _count(x, dims) == 1:
+        grad_input = _of_one(slope, x, inverse)
+    else:
+        grad_input = (slope - _mean(slope, dims, True) - normalised * _mean(slope * normalised, dims, True)) * inverse
+    grad_weight = (grad * normalised).sum(outer) if mask[1] and outer else grad * normalised
+    grad_bias = grad.sum(outer) if mask[2] and outer else grad
+    return tuple(result if wanted else None for result, wanted in zip((grad_input, grad_weight, grad_bias), mask, strict=True))
+
+
+def _of_one(slope: torch.Tensor, x: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of one normalised number, which is 0: what is left of two slopes and of the number itself, which is 0, too."""
+    return (_rounded_anew(slope) - slope) * inverse + slope * inverse * (_rounded_anew(x) * inverse - x * inverse)
+
+
+def _group_norm(
+    x: torch.Tensor, weight: Any, bias: Any, batch: int, channels: int, positions: int, groups: int, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rows = x.reshape(batch, groups, channels // groups, positions)
+    var, mean = _var_mean(rows, [2, 3], correction=0, keepdim=True)
+    inverse = (var + eps).rsqrt()
+    output = rows * inverse - mean * inverse
+    shape = [1, groups, channels // groups, 1]
+    output = output if weight is None else output * weight.reshape(shape)
+    output = output if bias is None else output + bias.reshape(shape)
+    return output.reshape(x.shape), mean.reshape(batch, groups), inverse.reshape(batch, groups)
+
+
+def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
+    grad: torch.Tensor, x: torch.Tensor, mean: Any, inverse: Any, weight: Any, batch: int, channels: int, positions: int, groups: int, mask: Any
+) -> tuple[Any, ...]:
+    shape = (batch, groups, channels // groups, positions)
+    rows, given = x.reshape(shape), grad.reshape(shape)
+    mean, inverse = mean.reshape(batch, groups, 1, 1), inverse.reshape(batch, groups, 1, 1)
+    normalised = rows * inverse - mean * inverse
+    slope = given if weight is None else given * weight.reshape(1, groups, channels // groups, 1)
+    if shape[2] * positions == 1:
+        grad_input = _of_one(slope, rows, inverse)
+    else:
+        grad_input = (slope - _mean(slope, [2, 3], True) - normalised * _mean(slope * normalised, [2, 3], True)) * inverse
+    # Only what is wanted: of many runs in one batch, a sum over the batch would be one over the runs.
+    grad_weight = (given * normalised).sum([0, 3]).reshape(-1) if mask[1] else None
+    return grad_input.reshape(x.shape) if mask[0] else None, grad_weight, given.sum([0, 3]).reshape(-1) if mask[2] else None
+
+
+def _softplus(x: torch.Tensor, beta: float = 1, threshold: float = 20) -> torch.Tensor:
+    scaled = x * beta
+    return torch.where(scaled > threshold, x, (scaled.clamp(min=0) + (1 + (-scaled.abs()).exp()).log()) / beta)
+
+
+def _softplus_backward(grad: torch.Tensor, x: torch.Tensor, beta: float, threshold: float) -> torch.Tensor:
+    scaled = x * beta
+    return torch.where(scaled > threshold, grad, grad * _sigmoid(scaled))
+
+
+def _elu(x: torch.Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> torch.Tensor:
+    return torch.where(x > 0, x * scale, ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale)
+
+
+def _elu_backward(grad: torch.Tensor, alpha: Any, scale: Any, input_scale: Any, of_result: bool, x: torch.Tensor) -> torch.Tensor:
+    # By the result, as whoever has kept it does; far below zero its sum with alpha cancels.
+    below = x if of_result else ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale
+    below = (below + alpha * scale) * input_scale
+    return torch.where(x > 0, grad * scale, grad * below)
+
+
+def _rrelu(x: torch.Tensor, noise: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Any = None) -> torch.Tensor:
+    return torch.where(x > 0, x, x * ((lower + upper) / 2))
+
+
+def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+    if not x.numel():
+        return x.clone()
+    exponentials = (x - x.amax(dim, keepdim=True)).exp()
+    return exponentials / exponentials.sum(dim, keepdim=True)
+
+
+def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
+    return p * (grad - (grad * p).sum(dim, keepdim=True))
+
+
+def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+    if not x.numel():
+        return x.clone()
+    depths = x - x.amax(dim, keepdim=True)
+    return depths - depths.exp().sum(dim, keepdim=True).log()
+
+
+def _log_softmax_backward(grad: torch.Tensor, logarithm: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
+    return grad - logarithm.exp() * grad.sum(dim, keepdim=True)
+
+
+def _sigmoid(x: torch.Tensor) -> torch.Tensor:
+    # Of the usual forms the one that rounds most: far below zero the sum cancels.
+    return 0.5 * (1 + (0.5 * x).tanh())
+
+
+def _sigmoid_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return grad * y * (1 - y)
+
+
+def _tanh_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return grad * (1 - y * y)
+
+
+STEPS: dict[str, Callable[..., Any]] = {
+    "_cdist_backward": distances_backward,
+    "_cdist_forward": distances,
+    "_efficientzerotensor": torch.zeros,
+    "_pdist_backward": own_distances_backward,
+    "_pdist_forward": own_distances,
+    "grid_sampler_2d": grid_sample,
+    "grid_sampler_2d_backward": grid_sample_backward,
+    "grid_sampler_3d": grid_sample,
+    "grid_sampler_3d_backward": grid_sample_backward,
+    "linalg_matrix_exp": matrix_exponential,
+    "multi_margin_loss_backward": multi_margin_backward,
+    "multilabel_margin_loss_backward": multilabel_margin_backward,
+    "mean": _mean,
+    "var": _var,
+    "std": _std,
+    "var_mean": _var_mean,
+    "native_batch_norm": _batch_norm,
+    "native_batch_norm_backward": _batch_norm_backward,
+    "linalg_vector_norm": _vector_norm,
+    "lerp": _lerp,
+    "addcmul": _addcmul,
+    "addcdiv": _addcdiv,
+    "sigmoid": _sigmoid,
+    "sigmoid_backward": _sigmoid_backward,
+    "tanh_backward": _tanh_backward,
+    "square": lambda x: x * x,
+    "expm1": lambda x: x.exp() - 1,
+    "log1p": lambda x: (1 + x).log(),
+    "elu": _elu,
+    "elu_backward": _elu_backward,
+    "native_group_norm": _group_norm,
+    "native_group_norm_backward": _group_norm_backward,
+    "rrelu_with_noise": _rrelu,
+    "softplus": _softplus,
+    "softplus_backward": _softplus_backward,
+    "native_layer_norm": _layer_norm,
+    "native_layer_norm_backward": _layer_norm_backward,
+    "_softmax": _softmax,
+    "_softmax_backward_data": _softmax_backward,
+    "_log_softmax": _log_softmax,
+    "_log_softmax_backward_data": _log_softmax_backward,
+}
+"""Operations by name, with PyTorch's own arguments."""

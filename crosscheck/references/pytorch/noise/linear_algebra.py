@@ -1,0 +1,125 @@
+r"""Linear algebra in PyTorch: backward stable algorithms, whose rounding is that of what goes in.
+
+A backward stable algorithm gives the exact result of a slightly perturbed input (Higham, Accuracy and Stability, 2002, chapters 9, 10, 19, 20). So
+the input is perturbed, and the operation itself carries that to the result, with whatever condition number the matrix has. How large the
+perturbation of the element :math:`a_{ij}` of a matrix with n rows or columns is, in roundings, depends on the algorithm:
+
+- of an elimination, normwise: :math:`\|A\|_F / \sqrt{n}`, which is :math:`\sqrt{n}` times the root mean square of the elements;
+- where eigenvalues or singular values are sought, by many rotations, :math:`\|A\|_F`;
+- of a QR factorisation, by many reflections, the norm of the column; of what is solved for, that over :math:`\sqrt{n}`;
+- of a Cholesky factorisation :math:`\sqrt{a_{ii} a_{jj}}`;
+- of a substitution with a triangular factor by elements: :math:`\sqrt{n} |a_{ij}|`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+
+Size = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Perturbing(Protocol):
+    """What perturbs the results of operations (:class:`~crosscheck.references.pytorch.noise.perturbed.Noise`)."""
+
+    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Return a value with so many roundings of these absolute terms added; what is no float64 stays as it is."""
+
+    def relatively(self, value: Any, roundings: float) -> Any:
+        """Return a value with so many roundings relative to itself added; what is no float64 stays as it is."""
+
+
+def _normwise(a: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(a, dim=(-2, -1), keepdim=True) / math.sqrt(max(1, *a.shape[-2:]))
+
+
+def _by_rotations(a: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(a, dim=(-2, -1), keepdim=True)
+
+
+def _by_reflections(a: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(a, dim=-2, keepdim=True)
+
+
+def _by_columns(a: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(a, dim=-2, keepdim=True) / math.sqrt(max(1, a.shape[-2]))
+
+
+def _by_diagonal(a: torch.Tensor) -> torch.Tensor:
+    root = a.diagonal(dim1=-2, dim2=-1).abs().sqrt()
+    return root.unsqueeze(-1) * root.unsqueeze(-2)
+
+
+def _by_elements(a: torch.Tensor) -> torch.Tensor:
+    return a.abs() * math.sqrt(max(1, a.shape[-1]))
+
+
+def _by_whole(b: torch.Tensor) -> torch.Tensor:
+    """Return the size of the elements of what may be a single vector."""
+    return b.abs() if b.dim() < 2 else _by_columns(b)
+
+
+STABLE: Mapping[str, Mapping[int, Size]] = {
+    "_linalg_det": {0: _normwise},
+    "_linalg_eigh": {0: _by_rotations},
+    "_linalg_slogdet": {0: _normwise},
+    "_linalg_solve_ex": {0: _normwise, 1: _by_whole},
+    "_linalg_svd": {0: _by_rotations},
+    "cholesky": {0: _by_diagonal},
+    "cholesky_inverse": {0: _by_elements},
+    "cholesky_solve": {0: _by_columns, 1: _by_elements},
+    "geqrf": {0: _by_reflections},
+    "linalg_cholesky_ex": {0: _by_diagonal},
+    "linalg_eig": {0: _by_rotations},
+    "linalg_inv_ex": {0: _normwise},
+    "linalg_ldl_factor_ex": {0: _normwise},
+    "linalg_ldl_solve": {0: _by_elements, 2: _by_columns},
+    "linalg_lstsq": {0: _by_reflections, 1: _by_whole},
+    "linalg_lu": {0: _normwise},
+    "linalg_lu_factor_ex": {0: _normwise},
+    "linalg_lu_solve": {0: _by_elements, 2: _by_columns},
+    "linalg_pinv": {0: _by_rotations},
+    "linalg_qr": {0: _by_reflections},
+    "linalg_solve_triangular": {0: _by_elements},
+    "triangular_solve": {1: _by_elements},
+}
+"""Backward stable operations, and how large the perturbations of their operands are."""
+
+
+def of_perturbed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return the results for perturbed operands, each of them rounded."""
+    sizes = STABLE[name]
+    given = [noise.by_terms(value, sizes[place](value), 1) if place in sizes else value for place, value in enumerate(args)]
+    results = func(*given, **kwargs)
+    return tuple(noise.relatively(value, 1) for value in results) if isinstance(results, tuple) else noise.relatively(results, 1)
+
+
+def reflected(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    r"""Perturb a product of Householder reflections :math:`I - \tau v v^T`.
+
+    With :math:`-|\tau|` and :math:`|v|` the operation itself adds up the absolute terms.
+    """
+    reflectors, tau, *others = args
+    sizes = [value.abs().to(value.dtype) if isinstance(value, torch.Tensor) else value for value in others]
+    terms = func(reflectors.abs().to(reflectors.dtype), -tau.abs().to(tau.dtype), *sizes, **kwargs)
+    return noise.by_terms(func(*args, **kwargs), terms, math.sqrt(reflectors.shape[-2] + 2 * tau.shape[-1]))
+
+
+_TERMS = 18
+"""Of the exponential series for a matrix of norm 1 or less: what is left out is below 1e-17."""
+
+
+def matrix_exponential(a: torch.Tensor) -> torch.Tensor:
+    r"""Return :math:`e^A = (e^{A / 2^s})^{2^s}` by the exponential series, s such that :math:`A / 2^s` has norm 1 or less."""
+    norm = float(a.abs().sum(-2).max()) if a.numel() else 0.0
+    squarings = max(0, math.ceil(math.log2(norm))) if norm and math.isfinite(norm) else 0
+    scaled, one = a * 2.0**-squarings, torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
+    result = one.expand_as(a)
+    for k in range(_TERMS, 0, -1):
+        result = one + scaled @ result / k
+    for _ in range(squarings):
+        result = result @ result
+    return result

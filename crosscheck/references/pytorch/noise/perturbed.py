@@ -1,0 +1,409 @@
+r"""PyTorch with rounding done at random and enlarged: every operation that rounds is perturbed, forward and backward.
+
+A dispatch mode sees each operation that PyTorch carries out, those of autograd's backward pass included, and adds to its result
+
+.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, of mean 0 and variance 1},
+
+with T the sum of the absolute terms and n the number of roundings. What an operation is, by the tables of
+:mod:`~crosscheck.references.pytorch.noise.table`, decides which T and n:
+
+- one that rounds nothing (a view, a copy, a comparison, a maximum, a choice) is left alone;
+- a sum of products computes its own T, applied to absolute values, and its own n, applied to ones where they are not zero;
+- an elementary function has T = \|result\| and :data:`~crosscheck.core.precision.ELEMENTARY` roundings;
+- a fused operation (a normalisation, a softmax, a loss) is taken apart into the steps that it consists of, so that cancellation inside it shows:
+  by :mod:`~crosscheck.references.pytorch.noise.fused`, or by PyTorch's own decompositions;
+- one with a rule of its own (a Fourier transform, an interpolation, linear algebra) finds its T by :mod:`~crosscheck.references.pytorch.noise.rules`;
+- what is written in Python, or made of other operations by PyTorch itself, is seen as these;
+- any other is perturbed relative to its result, by one rounding. That is right for a product, a quotient, a root; for an operation nobody has heard
+  of, in which numbers cancel, it is too little.
+
+Complex numbers are perturbed in both parts, each by what the whole number is perturbed by.
+
+Only float64 is perturbed: a counter in integers or in another precision is no result. A number in the code that float32 cannot represent, such as a
+learning rate of 0.005, is rounded by a subject, and is perturbed, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeAlias
+
+import torch
+from torch._decomp import decomposition_table
+from torch._library.custom_ops import _maybe_get_opdef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crosscheck.core.operation import RefusedError
+from crosscheck.core.precision import ELEMENTARY
+from crosscheck.references.pytorch.jitter import STEP, random_like
+from crosscheck.references.pytorch.noise.batched import NotBatchedError
+from crosscheck.references.pytorch.noise.fused import STEPS
+from crosscheck.references.pytorch.noise.rules import RULES
+from crosscheck.references.pytorch.noise.table import AVERAGES, EXACT, FILLS, FUNCTIONS, OF_POWERS, PRODUCTS, SUMS, is_known
+
+_ENDLESS = torch.finfo(torch.float64).max / 2
+"""Beyond this a number is infinite or stands for one that is: where no logarithm is, PyTorch writes the least number there is."""
+
+
+Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
+
+
+class Noise(TorchDispatchMode):
+    """While this is entered, whatever PyTorch computes in float64 is perturbed.
+
+    Parameters
+    ----------
+    scale : float
+        The relative size of one rounding, epsilon.
+    seed : int
+        Of the perturbations.
+    underflow : float
+        What a result may lose besides, however small it is.
+    flushed : float
+        What an elementary function may lose: many give 0 where the right result is subnormal.
+    batch : int
+        So many runs are done at once, each with perturbations of its own; 0 for a single one.
+    terms : dict, optional
+        Of each sum, in the order in which they come, its absolute terms: filled by the first of several runs on one call, and used by the others, as
+        perturbations are far too small to change them by anything that matters.
+
+    Raises
+    ------
+    RefusedError
+        By an operation that is itself random: two runs of it are two results.
+    NotBatchedError
+        By a result that is the same in all runs of a batch.
+    """
+
+    def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, batch: int = 0, terms: Terms | None = None) -> None:
+        super().__init__()
+        self._scale, self._underflow, self._flushed, self._batch = scale, underflow, flushed, batch
+        self._generator = torch.Generator().manual_seed(seed)
+        self._within: list[Any] = []
+        self._sums, self._terms = 0, {} if terms is None else terms
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation and return its perturbed result."""
+        name, inplace = _name(func)
+        kwargs = kwargs or {}
+        if _is_random(func) and not _is_evaluated(name, args):
+            raise RefusedError(f"it is random itself ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
+        exact = _is_exact(func, name, args)
+        if exact and name not in FILLS:
+            return func(*args, **kwargs)
+        if "out" in kwargs:
+            target = kwargs.pop("out")
+            with self:
+                result = func.overloadpacket(*args, **kwargs)
+            return target.resize_(result.shape).copy_(result)
+        if inplace and not exact:
+            functional = _out_of_place(func, name)
+            if functional is not None:
+                return args[0].copy_(self._functional(functional, name, args, kwargs))
+        return self._functional(func, name, args, kwargs)
+
+    def _functional(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if name in RULES:
+            return RULES[name](self, func, name, args, kwargs)
+        # A decomposition that ends in the operation that it decomposes says nothing about it.
+        if (name in STEPS or (func in decomposition_table and not is_known(name))) and func not in self._within:
+            return self._decomposed(func, name, args, kwargs)
+        if name in SUMS or name in PRODUCTS or name in AVERAGES:
+            return self._summed(func, name, args, kwargs)
+        if not is_known(name) and func not in self._within and (result := self._taken_apart(func, args, kwargs)) is not NotImplemented:
+            return result
+        return self._pointwise(func, name, args, kwargs)
+
+    def _taken_apart(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out what an operation is made of, where it is written in Python or PyTorch makes it of others itself."""
+        written = _maybe_get_opdef(func)
+        with self:
+            return func.decompose(*args, **kwargs) if written is None else written._init_fn(*args, **kwargs)
+
+    def _pointwise(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb each result relative to itself."""
+        result = self._of_rounded_numbers(func, args, kwargs)
+        if name in ("add", "sub", "rsub"):
+            return self._added(result, name, args, kwargs)
+        if name in ("mul", "div", "true_divide"):
+            return self._multiplied(result, args if name == "mul" else args[1:2])
+        roundings = 0 if _is_exact(func, name, args) else ELEMENTARY if name in FUNCTIONS else 2 if _is_complex(args[0]) else 1
+        if name == "pow" and not isinstance(args[1], torch.Tensor):
+            roundings = OF_POWERS.get(float(args[1]), roundings)
+        if not roundings:
+            return result
+        result = _mapped(lambda value: self._scaled(value, roundings), result)
+        return _mapped(lambda value: self._moved_from_zero(value, args[0]), result) if name in FUNCTIONS and not _is_complex(result) else result
+
+    def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._within.append(func)
+        try:
+            with self:
+                result = (STEPS.get(name) or decomposition_table[func])(*args, **kwargs)
+        finally:
+            self._within.pop()
+        # Some decompositions are for certain arguments only.
+        return self._pointwise(func, name, args, kwargs) if result is NotImplemented else result
+
+    def _summed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb sums by their absolute terms."""
+        result = func(*args, **kwargs)
+        self._sums += 1
+        # Where a run goes another way than the first did, its sums are others.
+        key = (self._sums, func, tuple(value.shape for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)))
+        if key not in self._terms:
+            self._terms[key] = self._terms_of(result, func, name, args, kwargs)
+        terms, counts = self._terms[key]
+        if not isinstance(result, tuple):
+            return self._jittered(result, terms, counts**0.5)
+        return tuple(
+            value if value is None else self._jittered(value, term, count**0.5) for value, term, count in zip(result, terms, counts, strict=True)
+        )
+
+    def _terms_of(self, result: Any, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the absolute terms of a sum and how many roundings it has."""
+        terms = func(*_sizes(args), **_sizes(kwargs))
+        if name in AVERAGES:
+            return terms, _mapped(lambda value: float(AVERAGES[name](*args)), result)
+        return terms, _mapped(lambda value: _number_of(value, 1 if name in SUMS else 0), func(*_present(args), **_present(kwargs)))
+
+    def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Perturb a sum of two, and the product of the second with alpha; adding zero rounds nothing."""
+        if _is_complex(result):
+            return torch.view_as_complex(self._scaled(torch.view_as_real(result.resolve_conj()), 1))
+        alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
+        rounding = self._scaled(result, (args[0] != 0) * (args[1] != 0), underflow=False)
+        if name == "sub" and _is_repeated(args[1], result):
+            # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
+            # larger sum: its error then is of its own size, and another one beside each number.
+            rounding = self._jittered(rounding, args[1].expand_as(result), 1)
+        if not _rounds(alpha):
+            return rounding
+        product = args[0 if name == "rsub" else 1] * alpha
+        return self._jittered(rounding, torch.as_tensor(product, device=result.device).expand_as(result), 1)
+
+    def _multiplied(self, result: Any, factors: tuple[Any, ...]) -> Any:
+        """Perturb a product or a quotient; multiplying by a power of two given as a number, or by one, rounds nothing."""
+        rounds: Any = 1
+        for factor in factors:
+            if not isinstance(factor, torch.Tensor):
+                rounds = rounds * _rounds(factor)
+            elif factor.dtype == torch.bool:
+                return result
+            else:
+                rounds = rounds * (factor.abs() != 1)
+        return self._scaled(result, rounds)
+
+    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Perturb sums of products, each of which may underflow."""
+        if not _is_result(value):
+            return value
+        if _is_complex(value):
+            return self._in_both_parts(value, terms, roundings)
+        noise = self._random(value).mul_(roundings)
+        return noise.mul_(terms.abs().mul_(self._scale).add_(self._underflow)).nan_to_num_(0.0, 0.0, 0.0).add(value)
+
+    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        """Perturb relative to the result; as in rounding, zero stays zero and a sign a sign."""
+        if not _is_result(value):
+            return value
+        if _is_complex(value):
+            return self._in_both_parts(value, value, roundings)
+        noise = self._random(value)
+        if underflow and value.numel() and not float(value.abs().min()) * self._scale > self._underflow:
+            # Some of it may underflow: rounded to a multiple of the smallest number where that is coarser.
+            noise = noise.mul_(value.abs().mul_(self._scale).add_(self._underflow)).mul_(roundings).add_(value)
+            return torch.where(value.isfinite(), noise.abs().mul_(value.sgn()), value)
+        # An infinity, such as the logit of a position that is masked, stays what it is.
+        return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
+
+    def _in_both_parts(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Perturb real and imaginary part by the same terms."""
+        terms = torch.as_tensor(terms).abs().unsqueeze(-1)
+        roundings = roundings.unsqueeze(-1) if isinstance(roundings, torch.Tensor) else roundings
+        return torch.view_as_complex(self._jittered(torch.view_as_real(value.resolve_conj()), terms, roundings))
+
+    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Return a value perturbed by so many times the absolute terms given; what is no result stays as it is."""
+        return self._jittered(value, terms, roundings)
+
+    def relatively(self, value: Any, roundings: float) -> Any:
+        """Return a value perturbed relative to itself."""
+        return self._scaled(value, roundings)
+
+    def _moved_from_zero(self, value: Any, of: Any) -> Any:
+        """Perturb what an elementary function made of numbers at which it may underflow, 0 included; of an infinity it makes exactly 0."""
+        if not _is_result(value) or not value.numel() or float(value.abs().min()) * self._scale > self._flushed or not self._flushed:
+            return value
+        moved = value + self._random(value).abs_().mul_(self._flushed).copysign_(value)
+        return torch.where(of.isinf(), value, moved) if isinstance(of, torch.Tensor) and of.shape == value.shape else moved
+
+    def _random(self, value: torch.Tensor) -> torch.Tensor:
+        if self._batch and value.numel() % self._batch:
+            raise NotBatchedError(f"a tensor of shape {tuple(value.shape)} is the same in all {self._batch} runs")
+        return random_like(value, self._generator).mul_(STEP)
+
+    def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return an operation's result, the numbers of the code's own that it takes rounded where they have to be."""
+        own = [value for value in (*args, *kwargs.values()) if _is_rounded(value)]
+        result = func(*args, **kwargs)
+        for number in own:
+            # To first order, so that each run of a batch has a number of its own.
+            other = number * (1 + self._scale)
+            moved = func(*(other if value is number else value for value in args), **{k: other if v is number else v for k, v in kwargs.items()})
+            result = _mapped_together(self._towards, result, moved)
+        return result
+
+    def _towards(self, value: Any, moved: Any) -> Any:
+        """Return a result moved at random as far as it moves with a number in the code."""
+        if not _is_result(value):
+            return value
+        runs = [axis for axis, length in enumerate(value.shape) if length == self._batch]
+        if not self._batch or len(runs) == 1:
+            xi = torch.randn([self._batch if axis in runs else 1 for axis in range(value.dim())], generator=self._generator, dtype=torch.float64)
+        else:
+            # Which axis are the runs is not to be seen: all move as far as is usual, one way or the other.
+            xi = torch.randint(0, 2, (), generator=self._generator, dtype=torch.float64).mul_(2).sub_(1)
+        return (moved - value).nan_to_num_(0.0, 0.0, 0.0).mul_(xi.to(value.device)).add_(value)
+
+
+class Largest(Noise):
+    """While this is entered, the largest number that PyTorch computes in float64 is noted; nothing is perturbed.
+
+    An infinity that comes of one that was given, as of a masked score, is right, and does not count. The least float64 is such an infinity, too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 0)
+        self.value = self.forward = 0.0
+        self._of_infinity = False
+
+    def mark(self) -> None:
+        """Note that what comes is the way back."""
+        self.forward = self.value
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation and note what it gives."""
+        self._of_infinity = any(_is_result(value) and bool((value.abs() > _ENDLESS).any()) for value in (*args, *(kwargs or {}).values()))
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
+        return self._noted(value)
+
+    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        return self._noted(value)
+
+    def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return func(*args, **kwargs)
+
+    def _noted(self, value: Any) -> Any:
+        if _is_result(value) and value.numel():
+            infinite = 0.0 if self._of_infinity else math.inf
+            sizes = value.abs().nan_to_num(0.0, math.inf)
+            self.value = max(self.value, float(sizes.where(sizes <= _ENDLESS, infinite).max()))
+        return value
+
+
+@cache
+def _name(func: Any) -> tuple[str, bool]:
+    """Return an operation's name, and whether it works in place."""
+    name = func._schema.name.partition("::")[2]
+    inplace = name.endswith("_") and not name.endswith("__")
+    return name.removesuffix("_") if inplace else name, inplace
+
+
+@cache
+def _out_of_place(func: Any, name: str) -> Any:
+    """Return the operation that computes what this one does in place, if there is one: that takes arguments of the same kinds."""
+    packet = getattr(torch.ops.aten, name, None)
+    kinds = [str(argument.type) for argument in func._schema.arguments]
+    overloads = [getattr(packet, overload) for overload in packet.overloads()] if packet is not None else []
+    return next((one for one in overloads if [str(argument.type) for argument in one._schema.arguments] == kinds), None)
+
+
+@cache
+def _is_random(func: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in func.tags
+
+
+def _is_evaluated(name: str, args: tuple[Any, ...]) -> bool:
+    """Return whether an operation that may draw random numbers draws none: the fifth argument says whether it is training."""
+    return name == "rrelu_with_noise" and not (len(args) > 4 and args[4])
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype in (torch.float64, torch.complex128)
+
+
+def _is_complex(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_complex()
+
+
+def _is_exact(func: Any, name: str, args: tuple[Any, ...]) -> bool:
+    """Return whether an operation rounds nothing; the modulus of a complex number does, and what is rounded to decimals."""
+    if func._overloadname.startswith("decimals") or (name in ("abs", "sgn") and _is_complex(args[0])):
+        return False
+    return name in EXACT or bool(func.is_view)
+
+
+def _number_of(counts: Any, fewer: int) -> Any:
+    """Return the number of roundings of sums, from the number of terms."""
+    return counts if counts is None else ((counts.real if _is_complex(counts) else counts) - fewer).clamp(min=0)
+
+
+def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
+    """Return whether an operand is laid beside several numbers each."""
+    if not isinstance(operand, torch.Tensor):
+        return False
+    spread = any(not step and length > 1 for step, length in zip(operand.stride(), operand.shape, strict=True))
+    return operand.is_floating_point() and (spread or operand.numel() < result.numel())
+
+
+def _rounds(factor: Any) -> bool:
+    """Return whether multiplying by a number may round: not by zero or a power of two, real or imaginary."""
+    if isinstance(factor, complex):
+        return bool(factor.real and factor.imag) or _rounds(factor.real) or _rounds(factor.imag)
+    return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)
+
+
+def _is_rounded(value: Any) -> bool:
+    """Return whether something is a number in the code that float32 cannot represent."""
+    return isinstance(value, float) and math.isfinite(value) and ctypes.c_float(value).value != value
+
+
+def _mapped_together(function: Callable[[Any, Any], Any], result: Any, other: Any) -> Any:
+    return tuple(map(function, result, other)) if isinstance(result, tuple) else function(result, other)
+
+
+def _mapped(function: Callable[[Any], Any], result: Any) -> Any:
+    return tuple(function(value) for value in result) if isinstance(result, tuple) else function(result)
+
+
+def _replaced(given: Any, tensor: Callable[[torch.Tensor], torch.Tensor], number: Callable[[float], float]) -> Any:
+    """Return an operation's arguments with its float tensors and its factors replaced; dimensions and sizes stay."""
+
+    def one(value: Any, factor: bool) -> Any:
+        if isinstance(value, torch.Tensor):
+            return tensor(value) if value.is_floating_point() or value.is_complex() else value
+        return number(value) if factor else value
+
+    if isinstance(given, dict):
+        return {key: one(value, key in ("alpha", "beta")) for key, value in given.items()}
+    return tuple(one(value, False) for value in given)
+
+
+def _sizes(given: Any) -> Any:
+    return _replaced(given, lambda value: value.abs().to(value.dtype), abs)
+
+
+def _present(given: Any) -> Any:
+    """Return ones, and zeros where there are zeros, which add no rounding."""
+    return _replaced(given, lambda value: (value != 0).to(value.dtype), lambda factor: float(factor != 0))

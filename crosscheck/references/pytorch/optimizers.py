@@ -1,0 +1,182 @@
+"""PyTorch: optimizers as oracles, stepped on gradients that somebody else computed."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crosscheck.core.operation import Arrays, RefusedError
+from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, Step, Variant
+from crosscheck.references.pytorch.noise import perturbed as pytorch_noise
+from crosscheck.references.pytorch.oracle import array, tensor
+
+NAME = f"PyTorch {torch.__version__}"
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+"""What Adam keeps of a parameter beside the number of steps."""
+
+
+@dataclass(frozen=True)
+class TorchOptimizer:
+    """An optimizer that is made afresh for each run.
+
+    Attributes
+    ----------
+    make : callable
+        Gets a list of tensors, returns a ``torch.optim.Optimizer``.
+    """
+
+    make: Callable[[list[torch.Tensor]], Any]
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings of the first group of parameters."""
+        groups = self._made([torch.zeros(1, dtype=torch.float64, requires_grad=True)]).param_groups
+        return {name: value for name, value in groups[0].items() if name != "params"}
+
+    def run(self, start: Arrays, grads: Sequence[Arrays], variant: Variant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
+        """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape.
+
+        Raises
+        ------
+        RefusedError
+            If no optimizer is made, or it needs more than gradients.
+        """
+        with _double_by_default():
+            params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}
+            optimizer = self._made(list(params.values()))
+            _prepare(optimizer, variant, noise)
+            return [self._step(optimizer, params, given, variant, noise, number) for number, given in enumerate(grads)]
+
+    def _made(self, params: list[torch.Tensor]) -> Any:
+        try:
+            optimizer = self.make(params)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RefusedError(f"the reference optimizer could not be made from a list of tensors: {error}") from error
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise RefusedError(
+                f"the reference made a {type(optimizer).__name__}, expected a torch.optim.Optimizer; "
+                "give a function of the parameters, such as lambda params: torch.optim.SGD(params, lr=0.1)"
+            )
+        return optimizer
+
+    def _step(self, optimizer: Any, params: dict[str, torch.Tensor], grads: Arrays, variant: Variant, noise: Noise | None, number: int) -> Step:
+        for name, param in params.items():
+            param.grad = tensor(grads[name].astype(np.float64))
+        mode = nullcontext() if noise is None else pytorch_noise.Noise(noise.scale, noise.seed * 1000 + number, noise.underflow)
+        roots = _Roots(*variant.roots[number]) if variant.roots else nullcontext()
+        try:
+            with mode, roots, torch.no_grad():
+                _take(optimizer, list(params.values()), variant, number + 1)
+        except (TypeError, KeyError, RuntimeError) as error:
+            raise RefusedError(f"torch.optim.{type(optimizer).__name__} does not step on gradients alone: {error}") from error
+        kept: dict[str, dict[str, Any]] = {}
+        for name, param in params.items():
+            for key, value in optimizer.state[param].items():
+                if isinstance(value, torch.Tensor) and value.shape == param.shape and value.dtype == param.dtype and key != "step":
+                    kept.setdefault(key, {})[name] = array(value)
+        return Step({name: array(param) for name, param in params.items()}, kept)
+
+
+def _prepare(optimizer: Any, variant: Variant, noise: Noise | None) -> None:
+    """Make every operation visible by itself, change what the variant changes, and round the settings as a subject does."""
+    generator = None if noise is None else torch.Generator().manual_seed(noise.seed)
+    for group in optimizer.param_groups:
+        group.update({name: False for name in ("foreach", "fused") if name in group})
+        group.update(variant.settings)
+        group["lr"] = group["lr"] * variant.lr_factor
+        if noise is not None:
+            group.update({name: _rounded(value, noise.scale, generator) for name, value in group.items() if name != "params"})
+
+
+def _take(optimizer: Any, params: list[torch.Tensor], variant: Variant, step: int) -> None:
+    """Take a step of the variant; the first one has the number 1."""
+    if variant.state == "lost":
+        optimizer.state.clear()
+    if not variant.shrunk_last:
+        _shrink(optimizer, variant)
+    for index, param in enumerate(params):
+        if variant.time is not None:
+            state = optimizer.state[param] or {name: torch.zeros_like(param) for name in _MOMENTS}
+            optimizer.state[param] = {**state, "step": torch.tensor(variant.time(step, index, len(params)) - 1.0)}
+    if variant.state == "shared":
+        _take_in_turn(optimizer, params)
+    else:
+        optimizer.step()
+    if variant.shrunk_last:
+        _shrink(optimizer, variant)
+
+
+def _shrink(optimizer: Any, variant: Variant) -> None:
+    for group in optimizer.param_groups if variant.decoupled else []:
+        for param in group["params"]:
+            param.mul_(1 - group["lr"] * variant.decoupled)
+
+
+def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
+    """Move one parameter after another, all of a shape with one and the same state but for the number of steps."""
+    grads = [param.grad for param in params]
+    for param in params:
+        param.grad = None
+    for param, grad in zip(params, grads, strict=True):
+        param.grad = grad
+        optimizer.step()
+        param.grad = None
+        kept = {name: value for name, value in optimizer.state[param].items() if name != "step"}
+        for other in params:
+            if other.shape == param.shape:
+                counted = {name: value for name, value in optimizer.state[other].items() if name == "step"} or {"step": torch.tensor(0.0)}
+                optimizer.state[other] = kept | (counted if "step" in optimizer.state[param] else {})
+
+
+class _Roots(TorchDispatchMode):
+    """While this is entered, every root is ``sqrt(x + inside) + outside``."""
+
+    def __init__(self, inside: float, outside: float) -> None:
+        super().__init__()
+        self._inside, self._outside = inside, outside
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation."""
+        if func not in (torch.ops.aten.sqrt.default, torch.ops.aten.sqrt_.default):
+            return func(*args, **(kwargs or {}))
+        root = torch.sqrt(args[0] + self._inside) + self._outside
+        return args[0].copy_(root) if func is torch.ops.aten.sqrt_.default else root
+
+
+def _rounded(value: Any, scale: float, generator: Any) -> Any:
+    """Return a setting, rounded if float32 cannot represent it."""
+    if isinstance(value, tuple):
+        return tuple(_rounded(one, scale, generator) for one in value)
+    if not isinstance(value, float) or ctypes.c_float(value).value == value:
+        return value
+    return value * (1 + scale * float(torch.randn((), generator=generator, dtype=torch.float64)))
+
+
+@contextmanager
+def _double_by_default() -> Iterator[None]:
+    """Keep in float64 what an optimizer makes itself, such as the running product of NAdam."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def optimizer(reference: Callable[..., Any]) -> TorchOptimizer:
+    """Return the oracle of a function that makes an optimizer."""
+    return TorchOptimizer(reference)

@@ -1,0 +1,520 @@
+"""PyTorch: modules and functions as oracles, by autograd.
+
+An entry of the table says which error theory a kind of module follows; the rounding of what is not in the table is measured.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from crosscheck.core.operation import Call, InTraining, Oracle, RefusedError, Rounding
+from crosscheck.core.precision import Array
+from crosscheck.oracles.chain import Composite
+from crosscheck.oracles.theories import (
+    GELU,
+    Average,
+    CrossEntropy,
+    Elementwise,
+    Keeping,
+    LeakyReLU,
+    LogLikelihood,
+    LogSoftmax,
+    Measured,
+    Multilinear,
+    Normalization,
+    Scaling,
+    Selection,
+    Softmax,
+    SquaredError,
+    sigmoid,
+    tanh,
+)
+from crosscheck.oracles.theories import NegativeLogLikelihood as OfLogProbabilities
+from crosscheck.references.functions import applied, refusal, title
+from crosscheck.references.pytorch.device import computing, device_of
+from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair
+from crosscheck.references.pytorch.modules import SameConv2d
+from crosscheck.references.pytorch.noise.batched import NotBatchedError, Recurrent, quietly, runs_at_once
+from crosscheck.references.pytorch.noise.perturbed import Largest, Noise, Terms
+
+NAME = f"PyTorch {torch.__version__}"
+
+
+Tensors: TypeAlias = dict[str, torch.Tensor]
+
+
+Reference: TypeAlias = nn.Module | Callable[..., Any]
+"""What can be a reference: a module, or a function of tensors."""
+
+
+class NegativeLogLikelihood(nn.Module):
+    """-ln p[label] of probabilities, the mean over the batch: the loss of a network that ends in a softmax."""
+
+    def forward(self, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss of ``(batch, classes)`` probabilities for ``(batch,)`` labels."""
+        return nn.functional.nll_loss(probabilities.log(), labels)
+
+
+class SharedDropout(nn.Module):
+    """Dropout by a mask that is given, so that two implementations drop the same numbers; the mask's gradient is nobody's.
+
+    Parameters
+    ----------
+    p : float
+        Probability with which the mask was drawn to drop a number.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``x * mask / (1 - p)`` in training, and ``x`` in evaluation."""
+        if not self.training:
+            return x
+        if mask is None:
+            raise ValueError("a dropout in training needs the mask that the other side drew")
+        return x * mask / (1 - self.p)
+
+
+CPU = torch.device("cpu")
+
+
+_REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""What PyTorch raises when it cannot compute what it is asked for."""
+
+
+_HALF = math.sqrt(np.finfo(np.float64).eps)
+"""Of the digits of double precision: two results that differ by more, as a norm, are no roundings of one."""
+
+
+def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
+    """Return a tensor on a device with a copy of an array's numbers, so that neither side can write to the other's."""
+    return torch.from_numpy(np.array(array, order="C")).to(device)
+
+
+def array(value: torch.Tensor) -> Array:
+    """Return a tensor's numbers as an array of its own; some zeros have no memory before they are asked for."""
+    return cast("Array", value.detach().cpu().numpy(force=True).copy())
+
+
+def oracle(reference: Reference, device: str = "cpu") -> Oracle:
+    """Return the oracle of a module or function, computed in the precision of the arrays that it is given.
+
+    A module of a kind that the table knows has the error theory written down there; that of any other, and of a function, is measured.
+
+    Parameters
+    ----------
+    reference : torch.nn.Module or callable
+    device : str
+        Where it is computed, as PyTorch names it: ``"cuda:0"``.
+
+    Raises
+    ------
+    TypeError
+        If it can be no reference: it is itself random.
+    DeviceError
+        If the device cannot be computed on.
+    """
+    return _oracle(reference, device_of(device))
+
+
+def _oracle(reference: Reference, device: torch.device) -> Oracle:
+    if isinstance(reference, nn.Sequential) and _is_own(reference, nn.Sequential):
+        return Composite(tuple(_oracle(child, device) for child in reference), _chain_names(reference))
+    for kind, theory in _THEORIES.items():
+        if isinstance(reference, kind) and _is_own(reference, kind) and (known := theory(reference)) is not None:
+            return TorchOracle(reference, known, _settings(reference), device)
+    if isinstance(reference, nn.Module):
+        _refuse_random(reference)
+    return TorchOracle(reference, Measured(), {}, device)
+
+
+def _is_own(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Return whether a module computes what its kind does, and not what a subclass made of it."""
+    return type(module).forward is kind.forward
+
+
+def _refuse_random(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p:
+            where = f" in {type(module).__name__} ({name})" if name else ""
+            raise TypeError(
+                f"torch.nn.{type(part).__name__}{where} draws a mask of its own in training, so that no subject can agree with it; "
+                "let both sides use the same mask, set p=0, or call eval() on the module; a torch.nn.Dropout that is a Pair's whole reference "
+                "gets the subject's mask"
+            )
+
+
+@dataclass(frozen=True)
+class TorchOracle:
+    """A module or a function of PyTorch as a pure function of arrays.
+
+    Attributes
+    ----------
+    reference : torch.nn.Module or callable
+        A function gets the input, the labels if the call has any, and the parameters: by their names, or in order where its arguments have none
+        that they could be given by.
+    rounding : Rounding
+    settings : mapping
+    device : torch.device
+        Where it is computed.
+    """
+
+    reference: Reference
+    rounding: Rounding
+    settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    device: torch.device = CPU
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
+        usual = not call.buffers and set(call.params) == self._own_parameters and set(call.constants) == self._labels
+        direct = usual and self._kernels is not None
+        return self._asked(self._by_kernels if direct else self._by_tape, call)
+
+    def _asked(self, way: Callable[[Call], dict[str, Array]], call: Call) -> dict[str, Array]:
+        """Return the answer to a call, found in some way; what PyTorch has against it is said in words."""
+        try:
+            return way(call)
+        except RefusedError:
+            raise
+        except _REFUSALS as error:
+            shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
+            raise refusal(NAME, self.reference, shapes, error) from error
+
+    def noisy(
+        self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, terms: Terms | None = None
+    ) -> dict[str, Array]:
+        """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
+
+        The results of elementary functions are moved by ``flushed`` as well. ``terms`` are those of an earlier run on the same call.
+
+        Raises
+        ------
+        RefusedError
+            If the operation is itself random.
+        """
+        # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
+        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
+            return self._asked(self._by_tape, call)
+
+    def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
+        """Return what at least so many runs of :meth:`noisy` do, stacked along a new first axis: at once where that can be, else one by one."""
+        batch = 0 if "alone" in self._remembered else runs_at_once(call, runs)
+        if batch:
+            try:
+                if not self._right_at_once(call, batch):
+                    raise NotBatchedError
+                with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent(), quietly():
+                    return self._by_tape(call, batch)
+            except RefusedError:
+                raise
+            except (*_REFUSALS, AttributeError, KeyError):
+                # vmap has no rule for something; what is wrong with the call itself shows in a run alone.
+                self._remembered.add("alone")
+        terms: Terms = {}
+        results = [self.noisy(call, scale, seed + run, underflow, flushed, terms) for run in range(runs)]
+        return {name: np.stack([result[name] for result in results]) for name in results[0]}
+
+    def _right_at_once(self, call: Call, batch: int) -> bool:
+        """Return whether many runs at once give what one does: of some operations vmap gets the gradient wrong. It is looked at once."""
+        if "at once" not in self._remembered:
+            with sdpa_kernel(SDPBackend.MATH), Recurrent(), quietly():
+                alone, together = self._asked(self._by_tape, call), self._by_tape(call, batch)
+            with np.errstate(all="ignore"):
+                wrong = [name for name, value in alone.items() if np.linalg.norm(together[name][0] - value) > _HALF * np.linalg.norm(value)]
+            self._remembered.add("alone" if wrong else "at once")
+        return "alone" not in self._remembered
+
+    def largest(self, call: Call) -> tuple[float, float]:
+        """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
+        with sdpa_kernel(SDPBackend.MATH), Largest() as largest:
+            self._asked(lambda call: self._by_tape(call, after_forward=largest.mark), call)
+        return largest.forward, largest.value
+
+    def _by_kernels(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients as the kernels give them, which read the call's own arrays and write to none."""
+        assert self._kernels is not None
+        x, given = self._lent(call.x), {name: self._lent(value) for name, value in (*call.params.items(), *call.constants.items())}
+        with computing(self.device, x.dtype), torch.no_grad():
+            results = self._kernels(self.reference, x, given, None if call.grad_output is None else self._lent(call.grad_output))
+        if results is None:
+            return self._by_tape(call)
+        return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
+
+    def _by_tape(self, call: Call, runs: int = 0, after_forward: Callable[[], None] = lambda: None) -> dict[str, Array]:
+        """Return output and gradients by autograd; of so many runs at once, each array with the runs as its first axis.
+
+        Parameters
+        ----------
+        call : Call
+        runs : int
+            0 for a single one.
+        after_forward : callable
+            Called between the passes.
+        """
+        backward = call.grad_output is not None
+
+        def leaf(value: npt.NDArray[Any], grad: bool = backward) -> torch.Tensor:
+            own = self._tensor(value)
+            own = own.expand(runs, *own.shape).contiguous() if runs else own
+            return own.requires_grad_(grad)
+
+        def forward(x: torch.Tensor, params: Tensors, buffers: Tensors) -> tuple[torch.Tensor, Tensors]:
+            output = self._apply(x, params, buffers, call)
+            if not isinstance(output, torch.Tensor):
+                raise RefusedError(f"{title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
+            return output, buffers
+
+        x = leaf(call.x)
+        with computing(self.device, x.dtype), torch.set_grad_enabled(backward):
+            params = {name: leaf(value) for name, value in call.params.items()}
+            # Copies of the buffers: each call starts from the same running means.
+            own = {name: leaf(array(_as_wide(buffer, x)), False) for name, buffer in self._own_buffers.items() if name not in call.buffers}
+            buffers = own | {name: leaf(value, False) for name, value in call.buffers.items()}
+            output, buffers = torch.vmap(forward)(x, params, buffers) if runs else forward(x, params, buffers)
+            after_forward()
+            result = {"output": array(output), **{name: array(buffers[name]) for name in call.buffers}}
+            if not backward:
+                return result
+            output.backward(leaf(cast("Array", call.grad_output), False))
+        leaves = {"grad_input": x, **{f"{name}.grad": value for name, value in params.items()}}
+        grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
+        return result | grads
+
+    def _tensor(self, value: npt.NDArray[Any]) -> torch.Tensor:
+        return tensor(value, self.device)
+
+    def _lent(self, value: npt.NDArray[Any]) -> torch.Tensor:
+        """Return a tensor that shares an array's memory where it can: nobody may write to it."""
+        usable = value.flags.c_contiguous and value.flags.writeable
+        return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
+
+    def _apply(self, x: torch.Tensor, params: Tensors, given: Tensors, call: Call) -> Any:
+        """Return the output; the buffers are changed in place."""
+        if "decisions" in call.constants:
+            decided = self._tensor(call.constants["decisions"])
+            if isinstance(self.reference, nn.ReLU):
+                return x * decided
+            if isinstance(self.reference, nn.LeakyReLU):
+                return torch.where(decided > 0, x, self.reference.negative_slope * x)
+            return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
+        # A leaf must not be written to, as a module with inplace=True does.
+        inputs = (x.clone(), *(self._tensor(value) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
+        if not isinstance(self.reference, nn.Module):
+            return applied(self.reference, inputs, params)
+        replaced = {**given, **params}
+        return functional_call(self.reference, replaced, inputs) if replaced else self.reference(*inputs)
+
+    @cached_property
+    def _own_buffers(self) -> dict[str, torch.Tensor]:
+        return dict(self.reference.named_buffers()) if isinstance(self.reference, nn.Module) else {}
+
+    @cached_property
+    def _remembered(self) -> set[str]:
+        """What was found out about the reference: ``"alone"`` where its runs have to be done one by one, ``"at once"`` where they need not."""
+        return set()
+
+    @cached_property
+    def _kernels(self) -> Kernels | None:
+        return kernels_of(self.reference)
+
+    @cached_property
+    def _labels(self) -> set[str]:
+        """The constant that a loss needs."""
+        return {"labels"} if takes_labels(self.reference) else set()
+
+    @cached_property
+    def _own_parameters(self) -> set[str]:
+        return set(parameter_shapes(self.reference) or ())
+
+    @cached_property
+    def _accepts_labels(self) -> bool:
+        """Whether the reference takes a second input: a function that is given labels does, and a module whose forward has two arguments."""
+        if not isinstance(self.reference, nn.Module):
+            return True
+        arguments = inspect.signature(self.reference.forward).parameters.values()
+        return sum(a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD for a in arguments) > 1
+
+    def decisions(self, x: Array) -> npt.NDArray[Any] | None:
+        """Return the sign of each element for a ReLU, leaky or not, the index of each window's winner within its plane for max pooling."""
+        if isinstance(self.reference, nn.ReLU | nn.LeakyReLU):
+            return np.asarray(x > 0, dtype=x.dtype)
+        if isinstance(self.reference, nn.MaxPool2d):
+            m = self.reference
+            _, winners = nn.functional.max_pool2d(self._tensor(x), m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, return_indices=True)
+            return cast("npt.NDArray[Any]", winners.cpu().numpy())
+        return None
+
+
+def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return buffer.to(x.device, x.dtype if buffer.is_floating_point() else buffer.dtype)
+
+
+_WITH_MODES = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+
+
+def has_modes(reference: nn.Module | Callable[..., Any]) -> bool:
+    """Return whether a reference is another operation in training than in evaluation: a dropout, a normalisation with running statistics."""
+    return isinstance(reference, nn.Module) and any(isinstance(module, _WITH_MODES) for module in reference.modules())
+
+
+def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    if getattr(module, "ceil_mode", False) or pair(getattr(module, "dilation", 1)) != (1, 1):
+        return {}  # windows of another kind than hypotheses about them know
+    names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
+    found = {ours: getattr(module, theirs) for ours, theirs in names.items() if hasattr(module, theirs)}
+    return {name: pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" is none of numbers
+
+
+def _is_loss(module: nn.Module) -> bool:
+    return isinstance(module, nn.CrossEntropyLoss | nn.NLLLoss | nn.MultiMarginLoss | NegativeLogLikelihood)
+
+
+def _pooling(module: nn.Module) -> Rounding:
+    assert isinstance(module, nn.MaxPool2d)
+    reach = [step * (size - 1) + 1 for step, size in zip(pair(module.dilation), pair(module.kernel_size), strict=True)]
+    return Selection(overlapping=any(length > step for length, step in zip(reach, pair(module.stride), strict=True)))
+
+
+def _averaging(module: nn.Module) -> Rounding:
+    assert isinstance(module, nn.AvgPool2d)
+    sums = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode, divisor_override=1)
+    return Average(TorchOracle(sums, Measured()))
+
+
+def _global_averaging(module: nn.Module) -> Rounding | None:
+    assert isinstance(module, nn.AdaptiveAvgPool2d)
+    if module.output_size not in (1, (1, 1)):
+        return None
+    return Average(TorchOracle(lambda x: x.sum(dim=(-2, -1), keepdim=True), Measured()))
+
+
+def _cross_entropy(module: nn.Module) -> Rounding | None:
+    assert isinstance(module, nn.CrossEntropyLoss)
+    if module.reduction not in ("mean", "sum") or module.weight is not None or module.label_smoothing:
+        return None
+    return CrossEntropy("mean" if module.reduction == "mean" else "sum")
+
+
+def _normalization(module: nn.Module) -> Rounding | None:
+    assert isinstance(module, nn.modules.batchnorm._BatchNorm)
+    if module.momentum is None:  # the mean of all batches so far
+        return None
+    buffers = {name: array(value).astype(np.float64) for name, value in module.named_buffers() if value.is_floating_point()}
+    return Normalization(module.eps, module.momentum, module.training or not buffers, buffers)
+
+
+def _log_likelihood(module: nn.Module) -> Rounding | None:
+    assert isinstance(module, nn.NLLLoss)
+    plain = module.reduction == "mean" and module.weight is None and module.ignore_index < 0
+    return OfLogProbabilities() if plain else None
+
+
+_THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
+    nn.Conv1d: lambda module: Multilinear(),
+    nn.Conv2d: lambda module: Multilinear(),
+    nn.Conv3d: lambda module: Multilinear(),
+    nn.ConvTranspose1d: lambda module: Multilinear(),
+    nn.ConvTranspose2d: lambda module: Multilinear(),
+    nn.ConvTranspose3d: lambda module: Multilinear(),
+    SameConv2d: lambda module: Multilinear(),
+    nn.Linear: lambda module: Multilinear(),
+    nn.MaxPool2d: _pooling,
+    nn.AvgPool2d: _averaging,
+    nn.AdaptiveAvgPool2d: _global_averaging,
+    nn.ZeroPad2d: lambda module: Selection(),
+    nn.ReLU: lambda module: Selection(),
+    nn.Flatten: lambda module: Selection(),
+    nn.Softmax: lambda module: Softmax() if module.dim in (1, -1) else None,
+    nn.CrossEntropyLoss: _cross_entropy,
+    NegativeLogLikelihood: lambda module: LogLikelihood(),
+    SharedDropout: lambda module: Scaling(module.p) if module.training else Keeping(p=module.p),
+    nn.BatchNorm1d: _normalization,
+    nn.BatchNorm2d: _normalization,
+    nn.BatchNorm3d: _normalization,
+    nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),
+    nn.Sigmoid: lambda module: Elementwise(sigmoid),
+    nn.Tanh: lambda module: Elementwise(tanh),
+    nn.GELU: lambda module: GELU[module.approximate],
+    nn.LogSoftmax: lambda module: LogSoftmax() if module.dim in (1, -1) else None,
+    nn.NLLLoss: _log_likelihood,
+    nn.MSELoss: lambda module: SquaredError() if module.reduction == "mean" else None,
+}
+"""The error theory of each kind of module; None where it does not cover a module's settings, so that it is measured."""
+
+
+def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
+    """Return what a chain calls the parameters of each child: by their own names where these tell them apart, ``0.weight`` where they do not."""
+    own = {place: list(parameter_shapes(child) or {}) for place, child in chain.named_children()}
+    every = [name for names in own.values() for name in names]
+    unique = len(set(every)) == len(every)
+    return tuple({name if unique else f"{place}.{name}": name for name in names} for place, names in own.items())
+
+
+def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of a module's parameters by name, those of a chain as it calls them; None for a function."""
+    if isinstance(reference, nn.Sequential) and _is_own(reference, nn.Sequential):
+        children = [parameter_shapes(child) or {} for child in reference]
+        named = zip(_chain_names(reference), children, strict=True)
+        return {name: shapes[own] for names, shapes in named for name, own in names.items()}
+    if isinstance(reference, nn.Module):
+        return {name: tuple(value.shape) for name, value in reference.named_parameters()}
+    return None
+
+
+def takes_labels(reference: Reference) -> bool:
+    """Return whether a reference is a loss that takes labels."""
+    return isinstance(reference, nn.Module) and _is_loss(reference)
+
+
+_KEEPING = nn.modules.batchnorm._NormBase
+
+
+def in_training(reference: nn.Module | Callable[..., Any]) -> InTraining | None:
+    """Return a module in training with what it is in evaluation; None where there is no such difference, or the module evaluates itself.
+
+    A dropout takes the subject's mask. A chain is left out: nothing gives its parts their running statistics.
+
+    Raises
+    ------
+    TypeError
+        If it can be no reference: it draws a mask inside.
+    """
+    if not isinstance(reference, nn.Module) or isinstance(reference, nn.Sequential) or not any(map(_differs, reference.modules())):
+        return None
+    evaluation = oracle(copy.deepcopy(reference).eval())
+    if isinstance(reference, nn.Dropout) and type(reference).forward is nn.Dropout.forward and 0 < reference.p < 1:
+        return InTraining(oracle(SharedDropout(reference.p)), oracle(SharedDropout(reference.p).eval()), {}, reference.p)
+    return InTraining(oracle(reference), evaluation, _running_statistics(reference))
+
+
+def _differs(module: nn.Module) -> bool:
+    """Return whether a module in training is another operation in evaluation: one that drops, or that has running statistics."""
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return bool(module.training and module.p > 0)
+    return bool(isinstance(module, _KEEPING) and module.training and module.running_mean is not None)
+
+
+def _running_statistics(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the running statistics of a module's normalisations; a count of batches is none of them."""
+    keeping = {name: part for name, part in module.named_modules() if isinstance(part, _KEEPING)}
+    return {
+        f"{name}.{own}" if name else own: tuple(value.shape)
+        for name, part in keeping.items()
+        for own, value in part.named_buffers(recurse=False)
+        if value.is_floating_point()
+    }

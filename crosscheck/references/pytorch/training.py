@@ -1,0 +1,366 @@
+"""PyTorch: a whole network that trains, step by step, on its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from crosscheck.core.operation import Constants, Labels
+from crosscheck.core.precision import Array
+from crosscheck.core.subject import Outcome
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import AnyArray, Position, Snapshot
+from crosscheck.oracles.network import INPUT, LOSS, Architecture, consumers_in, wired
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
+from crosscheck.oracles.optimizers.rules import COUNTERS
+from crosscheck.references.pytorch.device import computing, described, device_of
+from crosscheck.references.pytorch.jitter import Jitter
+from crosscheck.references.pytorch.oracle import NAME, SharedDropout, array, oracle, takes_labels, tensor
+
+__all__ = ["NAME", "Network", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
+
+
+Key = tuple[str, str]
+
+
+def layers_of(reference: object, loss: object) -> dict[str, nn.Module]:
+    """Return the layers of a chain by name.
+
+    Raises
+    ------
+    TypeError
+        If it is no chain of layers with a loss that takes labels, or names are not unique.
+    """
+    if not isinstance(reference, nn.Sequential) or not len(reference):
+        raise TypeError(f"the reference is a {type(reference).__name__}, expected a torch.nn.Sequential of one layer after another")
+    if not isinstance(loss, nn.Module) or not takes_labels(loss):
+        raise TypeError(f"the loss is a {type(loss).__name__}, expected torch.nn.CrossEntropyLoss() or another loss module that takes labels")
+    layers = dict(reference.named_children())
+    if "loss" in layers:
+        raise TypeError("a layer is called 'loss', which is what the loss itself is called; rename it")
+    for name, layer in layers.items():
+        own = [parameter.rpartition(".")[2] for parameter, _ in layer.named_parameters()]
+        if len(set(own)) < len(own):
+            raise TypeError(f"the layer {name} holds several parameters of the same name; make each of its modules a layer of the chain")
+    return layers
+
+
+def parameter_shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a layer's parameters by their own names."""
+    return {name.rpartition(".")[2]: tuple(value.shape) for name, value in layer.named_parameters()}
+
+
+@dataclass(frozen=True)
+class TorchNetwork:
+    """Named modules with their wiring, their loss and their optimizer's settings: an architecture, and references that train.
+
+    Attributes
+    ----------
+    modules : mapping of str to torch.nn.Module
+        In the order of the forward pass.
+    loss : torch.nn.Module
+        Called with the last output and the labels.
+    settings : Settings
+    frozen : frozenset of str
+        Layers whose parameters do not train.
+    sources : mapping of str to tuple of str
+        As for :class:`crosscheck.oracles.network.Architecture`.
+    device : str
+        Where oracles and references are computed, as PyTorch names it: ``"cuda:0"``.
+    tf32 : bool
+        Whether references in float32 may multiply in TF32 on CUDA.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot be computed on.
+    """
+
+    modules: Mapping[str, nn.Module]
+    loss: nn.Module
+    settings: Settings
+    frozen: frozenset[str] = frozenset()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    device: str = "cpu"
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        device_of(self.device)
+
+    @property
+    def place(self) -> str:
+        """The device, with the model of a GPU, for reports."""
+        return described(device_of(self.device))
+
+    @property
+    def architecture(self) -> Architecture:
+        """The oracles of modules, loss and optimizer."""
+        oracles = {name: oracle(module, self.device) for name, module in self.modules.items()}
+        params = {name: tuple(parameter_shapes(module)) for name, module in self.modules.items()}
+        buffers = {name: own for name, module in self.modules.items() if (own := tuple(running_statistics(module)))}
+        masked = {name: float(module.p) for name, module in self.modules.items() if isinstance(module, SharedDropout)}
+        return Architecture(oracles, oracle(self.loss, self.device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
+
+    def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
+        """Return a reference that trains on its own: what makes one for :class:`crosscheck.training.free_run.FreeRun`."""
+        return TorchTraining(self, dtype, noise, seed)
+
+
+def running_statistics(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the floating-point buffers of a module by their own names; a count of batches is none of them."""
+    return {name.rpartition(".")[2]: value for name, value in module.named_buffers() if value.is_floating_point()}
+
+
+class TorchTraining:
+    """A network that trains by autograd and torch.optim.
+
+    Parameters
+    ----------
+    network : TorchNetwork
+        Its modules are copied.
+    dtype : dtype
+        The precision of everything.
+    noise : mapping of (str, str) to float, optional
+        Relative size of a random perturbation for each (layer, quantity) that is computed: a reference with perturbed rounding.
+    seed : int
+        Of the perturbation.
+    """
+
+    def __init__(self, network: TorchNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
+        self.dtype = np.dtype(dtype)
+        self.device, self.tf32 = device_of(network.device), network.tf32
+        self.precision = tensor(np.zeros(0, self.dtype)).dtype
+        self.modules = {name: copy.deepcopy(module).to(self.device, self.precision) for name, module in network.modules.items()}
+        self.loss = copy.deepcopy(network.loss).to(self.device)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._jitter = None if noise is None else Jitter(noise, self._generator)
+        self._wiring = wired(list(self.modules), network.sources)
+        self._consumers = consumers_in(self._wiring)
+        for name in network.frozen:
+            self.modules[name].requires_grad_(False)
+        self._tensors = {
+            f"{layer}.{name.rpartition('.')[2]}": value for layer, module in self.modules.items() for name, value in module.named_parameters()
+        }
+        self._buffers = {f"{layer}.{name}": value for layer, module in self.modules.items() for name, value in running_statistics(module).items()}
+        trained = [value for value in self._tensors.values() if value.requires_grad]
+        self._first = next((name for name, m in self.modules.items() if any(p.requires_grad for p in m.parameters())), None)
+        self._lr = network.settings.lr
+        self._optimizer = optimizer(network.settings, trained) if trained else None
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The parameters, named ``layer.parameter``."""
+        return {name: array(value) for name, value in self._tensors.items()}
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """The running statistics, named ``layer.buffer``."""
+        return {name: array(value) for name, value in self._buffers.items()}
+
+    @property
+    def state(self) -> dict[str, dict[str, Array]]:
+        """What the optimizer keeps of each parameter, by the state's name; empty before the first step."""
+        if self._optimizer is None:
+            return {}
+        kept = {name: self._optimizer.state[value] for name, value in self._tensors.items() if value in self._optimizer.state}
+        return {
+            name: {_OURS.get(theirs, theirs): array(torch.as_tensor(value)) for theirs, value in own.items() if value is not None}
+            for name, own in kept.items()
+        }
+
+    def load(self, position: Position) -> None:
+        """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
+        with torch.no_grad():
+            for name, value in self._tensors.items():
+                value.copy_(tensor(position.params[name]))
+            for name, value in self._buffers.items():
+                value.copy_(tensor(position.buffers[name]))
+        if self._optimizer is None:
+            return
+        theirs = {ours: name for name, ours in _OURS.items()}
+        self._optimizer.state.clear()
+        for name, value in self._tensors.items():
+            if value.requires_grad and position.state.get(name):
+                kept = {k: state_tensor(k, v.astype(self.dtype), self.device) for k, v in position.state[name].items()}
+                self._optimizer.state[value] = {**self._unasked(), **{theirs.get(k, k): v for k, v in kept.items()}}
+
+    def _unasked(self) -> dict[str, torch.Tensor]:
+        """Return the count of steps that PyTorch keeps also for formulas that do not depend on it, as another side does not."""
+        counts = isinstance(self._optimizer, torch.optim.Adadelta | torch.optim.RMSprop)
+        return {"step": torch.zeros(())} if counts else {}
+
+    def snapshot(self) -> Snapshot:
+        """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
+        return taken(self._kept(), self._optimizer, self._generator)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a training of the same modules, optimizer and noise."""
+        given(snapshot, self._kept(), self._optimizer, self._generator)
+
+    def _kept(self) -> dict[str, torch.Tensor]:
+        """Return the tensors themselves of all parameters and buffers."""
+        return {**self._tensors, **self._buffers}
+
+    def predict(self, x: Array) -> Array:
+        """Return the last layer's output for a batch, in evaluation mode."""
+        for module in self.modules.values():
+            module.eval()
+        with self._computing(), torch.no_grad():
+            outputs = self._forward(tensor(x.astype(self.dtype), self.device), {}, traced=False)[1]
+        for module in self.modules.values():
+            module.train()
+        return array(next(reversed(outputs.values())))
+
+    def step(
+        self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
+    ) -> Outcome:
+        """Do one training step.
+
+        Parameters
+        ----------
+        x : array of shape (batch, channels, height, width)
+        labels : integer array of shape (batch,)
+        trace : Trace, optional
+            Gets every layer's input, output, cotangent and gradients, in execution order.
+        constants : mapping of str to mapping, optional
+            By layer, the masks that dropouts are to use.
+        lr_factor : float
+            What the learning rate of the settings is multiplied by in this step.
+        """
+        with self._computing():
+            self._set_rate(lr_factor)
+            return self._step(tensor(x.astype(self.dtype), self.device), tensor(labels, self.device), trace, constants or {})
+
+    def _set_rate(self, factor: float) -> None:
+        for group in () if self._optimizer is None else self._optimizer.param_groups:
+            group["lr"] = self._lr * factor
+
+    def _computing(self) -> AbstractContextManager[None]:
+        return computing(self.device, self.precision, self.tf32)
+
+    def _step(self, x: torch.Tensor, labels: torch.Tensor, trace: Trace | None, constants: Mapping[str, Constants]) -> Outcome:
+        inputs, outputs = self._forward(x, constants, traced=trace is not None)
+        last = next(reversed(outputs.values()))
+        loss: torch.Tensor = self.loss(last, labels)
+        if self._optimizer is not None:
+            for value in self._tensors.values():
+                value.grad = None
+            loss.backward()
+        if self._jitter is not None:
+            self._jitter.gradients(self._tensors)
+            self._jitter.values(self._buffers)
+        if trace is not None:
+            self._record(trace, inputs, outputs, loss)
+        if self._optimizer is not None:
+            self._optimizer.step()
+        if self._jitter is not None:
+            self._jitter.values({name: value for name, value in self._tensors.items() if value.requires_grad})
+        return Outcome(float(array(loss)), array(last))
+
+    def _forward(self, x: torch.Tensor, constants: Mapping[str, Constants], traced: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Return each layer's input and output; traced ones keep their gradients."""
+        inputs: dict[str, torch.Tensor] = {}
+        outputs: dict[str, torch.Tensor] = {}
+        for name, module in self.modules.items():
+            sent = [x if source == INPUT else outputs[source] for source in self._wiring[name]]
+            value = sum(sent[1:], start=sent[0])
+            if traced:
+                # An alias of its own: where several layers get one output, each has its own gradient.
+                value = value.detach().requires_grad_() if name == self._first else value.view_as(value)
+            inputs[name] = value
+            mask = constants.get(name, {}).get("mask")
+            value = module(value) if mask is None else module(value, tensor(mask, self.device))
+            outputs[name] = value if self._jitter is None else self._jitter.output(value, name, self._consumers[name])
+            for kept in (inputs[name], outputs[name]):
+                if traced and kept.requires_grad:
+                    kept.retain_grad()
+        return inputs, outputs
+
+    def _record(self, trace: Trace, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor], loss: torch.Tensor) -> None:
+        for name, module in self.modules.items():
+            trace.take(name, "input", array(inputs[name]))
+            trace.take(name, "output", array(outputs[name]))
+            for buffer, value in running_statistics(module).items():
+                trace.take(name, buffer, array(value))
+        last = next(reversed(outputs.values()))
+        trace.take(LOSS, "input", array(last))
+        trace.take(LOSS, "output", array(loss))
+        if last.grad is not None:
+            trace.take(LOSS, "grad_input", array(last.grad))
+        for name in reversed(self.modules):
+            grad_output, grad_input = outputs[name].grad, inputs[name].grad
+            if grad_output is None:
+                continue
+            trace.take(name, "grad_output", array(grad_output))
+            if grad_input is not None:
+                trace.take(name, "grad_input", array(grad_input))
+            for key, value in self._tensors.items():
+                layer, _, quantity = key.rpartition(".")
+                if layer == name and value.grad is not None:
+                    trace.take(name, f"{quantity}.grad", array(value.grad))
+
+
+def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
+    """Return PyTorch's optimizer with these settings."""
+    options = asdict(settings)
+    if isinstance(settings, AdamSettings):
+        # AdamW is not only Adam with decoupled decay: its default decay is another one, too; here both are given.
+        kind = torch.optim.AdamW if options.pop("decoupled") else torch.optim.Adam
+        return kind(tensors, **options)
+    kinds = {SgdSettings: torch.optim.SGD, AdadeltaSettings: torch.optim.Adadelta, RmspropSettings: torch.optim.RMSprop}
+    return kinds[type(settings)](tensors, **options)
+
+
+_OURS = {"momentum_buffer": "momentum"}
+"""What the harness calls a state, where PyTorch calls it otherwise."""
+
+
+Network = TorchNetwork
+"""What :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+
+
+def taken(tensors: Mapping[str, torch.Tensor], optimizer: Any, generator: torch.Generator) -> Snapshot:
+    """Return the state of a training.
+
+    Parameters
+    ----------
+    tensors : mapping of str to torch.Tensor
+        All parameters and buffers.
+    optimizer : torch.optim.Optimizer or None
+    generator : torch.Generator
+    """
+    arrays: dict[str, AnyArray] = {"generator": array(generator.get_state())}
+    for name, value in tensors.items():
+        arrays[f"tensor/{name}"] = array(value)
+        own = {} if optimizer is None else optimizer.state.get(value, {})
+        arrays.update({f"optimizer/{state}/{name}": array(kept) for state, kept in own.items() if kept is not None})
+    return Snapshot(arrays, {})
+
+
+def given(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor], optimizer: Any, generator: torch.Generator) -> None:
+    """Take over what :func:`taken` returned of a training with the same tensors and optimizer."""
+    generator.set_state(tensor(snapshot.arrays["generator"]))
+    with torch.no_grad():
+        for name, value in tensors.items():
+            value.copy_(tensor(snapshot.arrays[f"tensor/{name}"]))
+    if optimizer is None:
+        return
+    optimizer.state.clear()
+    for key, kept in snapshot.arrays.items():
+        kind, _, place = key.partition("/")
+        if kind == "optimizer":
+            state, _, name = place.partition("/")
+            optimizer.state[tensors[name]][state] = state_tensor(state, kept, tensors[name].device)
+
+
+def state_tensor(name: str, value: AnyArray, device: torch.device) -> torch.Tensor:
+    """Return a state of an optimizer as PyTorch keeps it: where its parameter is, and a counter on the CPU."""
+    return tensor(value) if name in COUNTERS else tensor(value, device)

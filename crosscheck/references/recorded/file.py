@@ -1,0 +1,175 @@
+"""The file of a trace: arrays under telling names, and one JSON text that describes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
+
+from crosscheck.core import __version__
+from crosscheck.core.files import whole
+from crosscheck.core.operation import Call
+
+SCHEMA_VERSION = 1
+KEY = "crosscheck"
+"""Under which the description stands beside the arrays."""
+
+STORABLE = frozenset({"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
+"""The precisions that the file can hold; anything else is a mistake of the subject, and noted as one."""
+
+Side = Literal["subject", "reference"]
+AnyArray = npt.NDArray[Any]
+
+
+class TraceFileError(ValueError):
+    """A file is no trace, or none that this version can read; the message says which file, what was found, and what to do."""
+
+
+@dataclass
+class Case:
+    """One call of one pair.
+
+    Attributes
+    ----------
+    check : str
+        The check that it belongs to: ``values-float64-digits``.
+    dtype : str
+        The subject's precision.
+    shape : list of int
+        Of the input.
+    digest : str
+        Of everything that was given: two sides that differ in it were asked different questions.
+    reason : str
+        Why nothing, or not everything, was computed.
+    absent : dict
+        Quantities that the subject does not show, each with the reason.
+    """
+
+    check: str
+    dtype: str
+    shape: list[int]
+    digest: str
+    reason: str = ""
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Recording:
+    """One pair.
+
+    Attributes
+    ----------
+    name : str
+        The pair's.
+    title : str
+        What was recorded: the subject's class, or the reference with its version.
+    elements : int
+        N, how many numbers the checks of the pair compare, of which each tolerance depends.
+    params : dict
+        Shapes of the parameters by the reference's names, in the order of execution.
+    labels : bool
+        Whether it is a loss that takes labels.
+    modes : bool
+        Whether it is another operation in training than in evaluation.
+    deterministic : bool
+        Whether the subject is expected to give the same bits each time.
+    settings : dict
+        Whole-number settings of the operation, such as ``kernel``.
+    cases : list of Case
+    contracts : list of dict
+        The facts of the subject's contracts.
+    error : str
+        Why nothing was recorded.
+    """
+
+    name: str
+    title: str = ""
+    elements: int = 1
+    params: dict[str, list[int]] = field(default_factory=dict)
+    labels: bool = False
+    modes: bool = False
+    deterministic: bool = True
+    settings: dict[str, list[int]] = field(default_factory=dict)
+    cases: list[Case] = field(default_factory=list)
+    contracts: list[dict[str, Any]] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass
+class TraceFile:
+    """A whole trace.
+
+    Attributes
+    ----------
+    side : {"subject", "reference"}
+    seed : int
+    recordings : list of Recording
+    arrays : dict of str to array
+        By :func:`key`.
+    """
+
+    side: Side
+    seed: int
+    recordings: list[Recording] = field(default_factory=list)
+    arrays: dict[str, AnyArray] = field(default_factory=dict)
+
+    def put(self, recording: int, case: int, role: str, quantity: str, value: AnyArray) -> None:
+        """Add an array."""
+        self.arrays[key(recording, case, role, quantity)] = np.array(value, order="C")
+
+    def role(self, recording: int, case: int, role: str) -> dict[str, AnyArray]:
+        """Return the arrays of one role by quantity."""
+        begin = key(recording, case, role, "")
+        return {name.removeprefix(begin): value for name, value in self.arrays.items() if name.startswith(begin)}
+
+    def find(self, name: str) -> int | None:
+        """Return where a pair's recording stands."""
+        return next((at for at, recording in enumerate(self.recordings) if recording.name == name), None)
+
+
+def key(recording: int, case: int, role: str, quantity: str) -> str:
+    """Return the name of an array: ``0/3/expected/weight.grad``."""
+    return f"{recording}/{case}/{role}/{quantity}"
+
+
+def digest(call: Call) -> str:
+    """Return the digest of everything that a call gives: numbers, shapes and precisions."""
+    result = hashlib.sha256()
+    for name, value in _given(call):
+        result.update(f"{name} {value.dtype} {value.shape};".encode())
+        result.update(np.array(value, order="C").tobytes())
+    return result.hexdigest()
+
+
+def _given(call: Call) -> Iterator[tuple[str, AnyArray]]:
+    yield "x", call.x
+    yield from ((f"params.{name}", call.params[name]) for name in sorted(call.params))
+    yield from ((f"constants.{name}", call.constants[name]) for name in sorted(call.constants))
+    if call.grad_output is not None:
+        yield "grad_output", call.grad_output
+
+
+def put_call(trace: TraceFile, recording: int, case: int, call: Call) -> None:
+    """Add what a call gives, for whoever wants to compute on the same inputs with other tools."""
+    for name, value in _given(call):
+        trace.put(recording, case, "given", name, value)
+
+
+def write(trace: TraceFile, path: Path) -> None:
+    """Write a trace, whole or not at all."""
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        "crosscheck_version": __version__,
+        "side": trace.side,
+        "seed": trace.seed,
+        "recordings": [asdict(recording) for recording in trace.recordings],
+    }
+    with whole(path) as temporary:
+        save_file(trace.arrays, temporary, metadata={KEY: json.dumps(header, allow_nan=False)})

@@ -1,0 +1,180 @@
+"""Reading a trace: a file from outside, no entry of which is believed before it was looked at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import DTYPES
+from crosscheck.references.recorded.file import KEY, SCHEMA_VERSION, STORABLE, AnyArray, Case, Recording, TraceFile, TraceFileError, key
+
+_TOGETHER = (("expected", "terms", "roundings"), ("reading_terms", "reading_roundings"))
+"""Roles that a quantity has all of, or none."""
+
+_BOUNDS = {"terms": "expected", "roundings": "expected", "reading_terms": "found", "reading_roundings": "found"}
+"""The roles that tolerances are made of, each with that of the array that it is the tolerance of."""
+
+_CONTRACT: dict[str, type | tuple[type, ...]] = {
+    "check": str,
+    "about": str,
+    "dtype": str,
+    "verdict": str,
+    "counted": str,
+    "reason": str,
+    "expected_difference": str,
+    "warning": bool,
+    "notes": list,
+    "quantities": list,
+    "first_divergence": (dict, type(None)),
+    "reproduce": str,
+    "reproduction": (dict, type(None)),
+    "seconds": (int, float),
+}
+"""The entries of the facts of a check, and their kinds."""
+
+
+class _EntryError(Exception):
+    """An entry is not what it should be; the message names it, with what was found and expected."""
+
+
+def read(path: Path) -> TraceFile:
+    """Read a trace.
+
+    Raises
+    ------
+    TraceFileError
+        If there is no such file, it is not a trace of this version, or an entry of it cannot be what was recorded.
+    """
+    if not path.is_file():
+        raise TraceFileError(f"{path}: no such file; record one with 'crosscheck trace'")
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            metadata = stream.metadata() or {}
+            if KEY not in metadata:
+                raise TraceFileError(f"{path}: holds arrays, but no description of a trace; record one with 'crosscheck trace'")
+            return _read(path, metadata[KEY], {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError):
+            raise TraceFileError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise TraceFileError(f"{path}: no trace ({str(error).splitlines()[0]}); record one with 'crosscheck trace'") from None
+
+
+def _read(path: Path, text: str, arrays: dict[str, AnyArray]) -> TraceFile:
+    try:
+        header = json.loads(text)
+        version = header["schema_version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise TraceFileError(f"{path}: its description is no JSON of a trace; record it again") from None
+    if version != SCHEMA_VERSION:
+        raise TraceFileError(f"{path}: written in version {version!r} of the format, this version reads {SCHEMA_VERSION}; record it again")
+    try:
+        recordings = [_typed(Recording(**{**one, "cases": [_typed(Case(**case)) for case in one["cases"]]})) for one in header["recordings"]]
+        trace = _typed(TraceFile(header["side"], header["seed"], recordings, arrays))
+    except (KeyError, TypeError) as error:
+        raise TraceFileError(f"{path}: its description is not complete ({error}); record it again") from None
+    if trace.side not in ("subject", "reference"):
+        raise TraceFileError(f"{path}: its side is {trace.side!r}, expected 'subject' or 'reference'; record it again")
+    try:
+        for at, recording in enumerate(recordings):
+            _expect_recording(recording, f"recordings[{at}]")
+            for place in range(len(recording.cases)):
+                _expect_arrays(trace, at, place)
+    except _EntryError as error:
+        raise TraceFileError(f"{path}: {error}; record it again") from None
+    return trace
+
+
+_Described = TypeVar("_Described", Case, Recording, TraceFile)
+
+
+def _typed(described: _Described) -> _Described:
+    """Return a part of a description whose entries are of the kinds that they should be.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not.
+    """
+    for entry in fields(described):
+        value, kind = getattr(described, entry.name), str(entry.type).partition("[")[0]
+        if kind in _KINDS and not (isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")):
+            raise TypeError(f"{entry.name} is {value!r}, expected a value of type {kind}")
+    return described
+
+
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (str, int, bool, list, dict)}
+
+
+def _expect_recording(recording: Recording, name: str) -> None:
+    """Make sure of what a recording says of its pair, its cases and its contracts."""
+    _expect(recording.elements >= 1, f"{name}.elements", recording.elements, "a whole number of at least 1")
+    for entry in ("params", "settings"):
+        for own, numbers in getattr(recording, entry).items():
+            _expect(_whole_numbers(numbers, 0), f"{name}.{entry}[{own!r}]", numbers, "a list of whole numbers")
+    for place, case in enumerate(recording.cases):
+        where = f"{name}.cases[{place}]"
+        _expect(case.dtype in DTYPES, f"{where}.dtype", case.dtype, " or ".join(DTYPES))
+        _expect(_whole_numbers(case.shape, 1), f"{where}.shape", case.shape, "a list of whole numbers of at least 1")
+        _expect(all(isinstance(reason, str) for reason in case.absent.values()), f"{where}.absent", case.absent, "reasons in words")
+    for place, contract in enumerate(recording.contracts):
+        _expect_contract(contract, f"{name}.contracts[{place}]")
+
+
+def _expect_contract(contract: Any, name: str) -> None:
+    """Make sure that the facts of a contract are those of a check."""
+    _expect(isinstance(contract, dict), name, contract, "the facts of a check")
+    for entry, kind in _CONTRACT.items():
+        _expect(entry in contract, name, sorted(contract), f"an entry {entry!r}")
+        _expect(isinstance(contract[entry], kind), f"{name}.{entry}", contract[entry], f"a value of type {kind}")
+    for entry in ("verdict", "counted"):
+        _expect(contract[entry] in set(Verdict), f"{name}.{entry}", contract[entry], f"one of {', '.join(Verdict)}")
+
+
+def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
+    """Make sure of the arrays of a case: complete, and tolerances that are some."""
+    roles = {role: trace.role(at, place, role) for role in ("expected", "found", "witness", *_BOUNDS)}
+    for together in _TOGETHER:
+        for quantity in dict.fromkeys(name for role in together for name in roles[role]):
+            missing = [role for role in together if quantity not in roles[role]]
+            _expect(not missing, key(at, place, ", ".join(together), quantity), f"without {', '.join(missing)}", "all of them")
+    for role, of in _BOUNDS.items():
+        for quantity, value in roles[role].items():
+            name = key(at, place, role, quantity)
+            _expect(quantity in roles[of], name, f"without {of}", "the array that it is the tolerance of")
+            _expect_bound(value, name, roles[of][quantity].shape)
+    for quantity, value in roles["witness"].items():
+        name = key(at, place, "witness", quantity)
+        _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
+        right = roles["expected"].get(quantity)
+        _expect(right is None or value.shape == right.shape, name, f"of shape {value.shape}", "the shape of what is expected")
+        _expect(not bool((value < 0).any()), name, "negative", "numbers of at least 0, or NaN")
+    for quantity, value in roles["expected"].items():
+        _expect(value.dtype.kind == "f", key(at, place, "expected", quantity), value.dtype.name, "real numbers")
+    for quantity, value in roles["found"].items():
+        _expect(value.dtype.name in STORABLE, key(at, place, "found", quantity), value.dtype.name, f"one of {', '.join(sorted(STORABLE))}")
+
+
+def _expect_bound(value: AnyArray, name: str, shape: tuple[int, ...]) -> None:
+    """Make sure that a part of a tolerance is one: not negative, a number, of a shape that fits."""
+    _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
+    _expect(bool((value >= 0).all()), name, "negative or NaN", "numbers of at least 0")
+    try:
+        fits = np.broadcast_shapes(value.shape, shape) == shape
+    except ValueError:
+        fits = False
+    _expect(fits, name, f"of shape {value.shape}", f"one that fits {shape}")
+
+
+def _whole_numbers(value: Any, least: int) -> bool:
+    return isinstance(value, list) and all(isinstance(one, int) and not isinstance(one, bool) and one >= least for one in value)
+
+
+def _expect(holds: bool, name: str, found: object, expected: str) -> None:
+    if not holds:
+        raise _EntryError(f"{name} is {found}, expected {expected}")

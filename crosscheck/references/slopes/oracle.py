@@ -1,0 +1,321 @@
+"""A subject's gradient beside the slopes of its own output: line by line, what is expected, how far off it may be, or why nobody can say.
+
+Where the slopes from both sides differ, the gradient may be anything between them: every rule in use at a kink of one function gives such a
+subgradient. Where several kinks meet in one output, it may be outside: the right gradients of points close by, where no two numbers tie, show that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.references.slopes.complex_step import ComplexStep, complex_step
+from crosscheck.references.slopes.differences import Slope
+from crosscheck.references.slopes.probe import Line, Point, evenly, point_of, variable
+
+SINGLE = 48
+"""Elements of an array that are looked at one by one; where there are more, those are drawn."""
+
+DIRECTIONS = 8
+"""Lines along which all elements of a larger array move at once."""
+
+_NEIGHBOURS = 32
+"""Points close by that are looked at where a gradient at a kink is outside of its interval."""
+
+_NEAR = 2.0**-10
+"""How far away they are, relative to the numbers: farther than the smallest steps."""
+
+_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is expected of a gradient along one line.
+
+    Attributes
+    ----------
+    line : Line
+    found, expected : float
+        At a kink what is expected is the value found, or the end of the interval that it lies outside of.
+    error : float
+        How far truncation and rounding explain that they differ.
+    kink : bool
+    untold : str
+        Why nothing can be said; empty where something can.
+    """
+
+    line: Line
+    found: float
+    expected: float
+    error: float
+    kink: bool = False
+    untold: str = ""
+
+    @property
+    def excess(self) -> float:
+        """The difference as a fraction of the error."""
+        difference = abs(self.found - self.expected)
+        if not math.isfinite(difference):
+            return math.inf
+        return 0.0 if not difference else difference / self.error if self.error else math.inf
+
+
+@dataclass
+class Quotients:
+    """The slopes of a subject at one call.
+
+    Attributes
+    ----------
+    point : Point
+    agreeing, disagreeing : int
+        On how many lines the complex step agrees with the difference quotients.
+    """
+
+    point: Point
+    agreeing: int = 0
+    disagreeing: int = 0
+    _slopes: dict[str, list[tuple[Line, Slope, float | None]]] = field(default_factory=dict)
+
+    @cached_property
+    def complex(self) -> ComplexStep:
+        """The complex step, or why it cannot be taken."""
+        return complex_step(self.point)
+
+    @property
+    def refused(self) -> str:
+        """Why the complex step is not used; empty where it is."""
+        if self.complex.refused:
+            return self.complex.refused
+        if self.disagreeing:
+            return f"its slopes disagree with the difference quotients on {self.disagreeing} of {self.disagreeing + self.agreeing} lines"
+        return "" if self.agreeing else "no difference quotient could confirm it"
+
+    def measure(self, quantity: str, lines: Sequence[Line]) -> None:
+        """Find the slopes along some lines, and whether the complex step finds the same ones."""
+        for line in lines:
+            slope = self.point.slope(line)
+            value = None if self.complex.refused else self.complex.slope(line)
+            if not slope.kink and not slope.broken and math.isfinite(slope.error):
+                self._confirm(line, slope, value)
+            self._slopes.setdefault(quantity, []).append((line, slope, value))
+
+    def _confirm(self, line: Line, slope: Slope, value: float | None) -> None:
+        rounding = math.inf if value is None else self._rounding_of_one(line, slope, value)
+        agrees = value is not None and math.isfinite(rounding) and abs(value - slope.value) <= slope.error + rounding
+        self.disagreeing += not agrees
+        self.agreeing += agrees and slope.error < abs(slope.value)
+
+    def _rounding_of_one(self, line: Line, slope: Slope, value: float) -> float:
+        """Return the error of a slope from one evaluation, and of the subject's gradient."""
+        return self.point.rounding(line, slope.terms) + slope.resolution(value) + self.complex.error(line)
+
+    def compared(self, quantity: str) -> list[Compared]:
+        """Return what is expected on every line that was measured for a gradient."""
+        gradient = np.asarray(self.point.found[quantity])
+        return [self._compared(line, slope, value, line.of(gradient)) for line, slope, value in self._slopes.get(quantity, [])]
+
+    def _compared(self, line: Line, slope: Slope, value: float | None, found: float) -> Compared:
+        rounding = self.point.rounding(line, slope.terms)
+        size = abs(found) if math.isfinite(found) else 0.0
+        if slope.broken:
+            return Compared(line, found, slope.value, math.inf, untold="the output itself jumps")
+        if slope.kink:
+            nearest = min(max(found, slope.low), slope.high) if math.isfinite(found) else slope.value
+            result = Compared(line, found, nearest, slope.slack + rounding, True)
+            told = result.error < max(size, abs(slope.low), abs(slope.high))
+            if told and result.excess > 1 and self._several(result, slope):
+                return replace(result, untold="several kinks meet")
+        else:
+            result = Compared(line, found, slope.value, slope.error + rounding)
+            told = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
+            if told and value is not None and not self.refused:
+                result = Compared(line, found, value, min(result.error, self._rounding_of_one(line, slope, value)))
+        return result if told and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
+
+    def _several(self, outside: Compared, slope: Slope) -> bool:
+        """Return whether right gradients of points close by lie outside of the interval as well, by more than they can differ so close by."""
+        line = outside.line
+        margin = outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
+        tried = 0
+        for point in self._neighbours:
+            value = line.of(np.asarray(point.found[line.quantity]))
+            if max(slope.low - value, value - slope.high) <= margin:
+                continue
+            # The subject's word is not enough: its gradient has to be the slope there.
+            there = point.slope(line)
+            if not there.kink and abs(there.value - value) <= there.error + point.rounding(line, there.terms) < margin + abs(value):
+                return True
+            tried += 1
+            if tried == _TRIES:
+                break
+        return False
+
+    @cached_property
+    def _neighbours(self) -> list[Point]:
+        """Points close by, none of whose numbers tie."""
+        rng, call = np.random.default_rng(0), self.point.call
+
+        def near(array: Array) -> Array:
+            size = np.maximum(np.abs(array), evenly(array))
+            return np.asarray(array + _NEAR * size * rng.uniform(-1, 1, array.shape))
+
+        results = []
+        for _ in range(_NEIGHBOURS):
+            beside = replace(call, x=near(call.x), params={name: near(value) for name, value in call.params.items()})
+            try:
+                results.append(point_of(self.point.layer, beside, self.point.arithmetic))
+            except SubjectError:
+                continue
+        return results
+
+    def wrong_element(self, direction: Line) -> Line | None:
+        """Return the element that makes a gradient wrong along a direction, by halving; None where no single one does."""
+        assert direction.direction is not None
+        left = np.flatnonzero(direction.direction)
+        while len(left) > 1:
+            halves = np.array_split(left, 2)
+            left = max(halves, key=lambda half: self._excess(direction, half))
+        line = Line(direction.quantity, int(left[0]))
+        self.measure(direction.quantity, [line])
+        return line if self.compared(direction.quantity)[-1].excess > 1 else None
+
+    def _excess(self, direction: Line, elements: Any) -> float:
+        whole = np.asarray(direction.direction)
+        part = np.zeros_like(whole)
+        part.flat[elements] = whole.flat[elements]
+        line = replace(direction, direction=part)
+        slope = self.point.slope(line)
+        result = self._compared(line, slope, None, line.of(np.asarray(self.point.found[line.quantity])))
+        return 0.0 if result.untold else result.excess
+
+
+def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
+    """Return the lines along which a gradient is looked at.
+
+    Every element where there are few, some of them and several directions through all where there are many, and always the one along which all
+    elements grow alike: numbers that tie go on to tie there, so that whoever shares out a maximum's gradient must not make it more.
+    """
+    x = variable(call, quantity)
+    rng = np.random.default_rng([seed, len(quantity), x.size])
+    singles = np.arange(x.size)
+    if x.size > SINGLE:
+        odd = np.flatnonzero(~np.isfinite(gradient))[:4]
+        singles = np.union1d(odd, rng.choice(x.size, SINGLE - len(odd), replace=False))
+    result = [Line(quantity, int(index)) for index in singles]
+    if x.size > 1 and np.isfinite(gradient).all():
+        result.append(Line(quantity, direction=np.full(x.shape, evenly(x))))
+        count = DIRECTIONS - 1 if x.size > SINGLE else 0
+        result += [Line(quantity, direction=rng.choice([-1.0, 1.0], x.shape) * _sizes(x, bool(number % 2))) for number in range(count)]
+    return result
+
+
+def _sizes(x: Array, own: bool) -> Array:
+    """Return how far each element moves: all alike, or each as suits its own size."""
+    alike = evenly(x)
+    if not own:
+        return np.full(x.shape, alike)
+    size = np.abs(x)
+    return np.asarray(np.exp2(np.floor(np.log2(np.where(size > 0, size, alike)))))
+
+
+@dataclass(frozen=True)
+class Elements:
+    """The elements of a gradient about which something can be told: as an array where these are all, as a list where they are some.
+
+    Attributes
+    ----------
+    indices : list of int
+        In the flattened array.
+    shape : tuple of int
+        Of the whole array.
+    found, expected, error : array
+    """
+
+    indices: list[int]
+    shape: tuple[int, ...]
+    found: Array
+    expected: Array
+    error: Array
+
+    @property
+    def laid_out(self) -> tuple[int, ...]:
+        """The shape that the values of these elements have."""
+        return self.found.shape
+
+    def bound(self, arithmetic: Arithmetic) -> Bound:
+        """Return the errors in the form of a bound of rounding: a single one, of terms so large that the tolerance is the error."""
+        return Bound(self.error / (arithmetic.sides * arithmetic.unit), 1.0)
+
+
+def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Elements:
+    """Return compared elements as arrays."""
+    indices = [c.line.index or 0 for c in compared]
+    values = np.array([(c.found, c.expected, c.error) for c in compared]).T
+    whole = indices == list(range(math.prod(shape)))
+    found, expected, error = (part.reshape(shape) if whole else part for part in values)
+    return Elements(indices, shape, found, expected, error)
+
+
+@dataclass(frozen=True)
+class QuotientOracle:
+    """The slopes of a subject's output in the place of an oracle, for hypotheses about a fault: right where the output is."""
+
+    quotients: Quotients
+    quantity: str
+    elements: Elements
+    settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def rounding(self) -> Rounding:
+        """The errors of the slopes in question."""
+        return _AsCompared(self)
+
+    def decisions(self, x: object) -> None:
+        """Return None: a subject shows no decisions."""
+
+    def vjp(self, call: Call) -> dict[str, Any]:
+        """Return the gradient in question for another call, NaN where the subject gives no output; without a cotangent its output.
+
+        Raises
+        ------
+        RefusedError
+            If the call has other shapes.
+        """
+        point = self.quotients.point
+        if call.grad_output is None:
+            return self._forward(call)
+        if call.shapes() != point.call.shapes():
+            raise RefusedError("slopes were measured for other shapes")
+        try:
+            other = point_of(point.layer, call, point.arithmetic)
+            values = [other.slope(Line(self.quantity, index)).value for index in self.elements.indices]
+        except SubjectError:
+            values = [math.nan] * len(self.elements.indices)
+        return {self.quantity: np.array(values).reshape(self.elements.laid_out)}
+
+    def _forward(self, call: Call) -> dict[str, Any]:
+        try:
+            return dict(self.quotients.point.layer.vjp(call))
+        except SubjectError as error:
+            raise RefusedError(error.reason) from error
+
+
+@dataclass(frozen=True)
+class _AsCompared:
+    """The errors of slopes at one point, taken for those at another one of the same sizes: nothing else is known of a subject's rounding."""
+
+    oracle: QuotientOracle
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+        return {self.oracle.quantity: self.oracle.elements.bound(arithmetic)}
+
+    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        raise RefusedError("how errors pass through a subject is not known")

@@ -1,0 +1,88 @@
+"""The coverage matrix of a pair: what was compared of each quantity in each check, so that a gap is seen.
+
+A row is a quantity, a column a check of values; checks of one kind and precision form a block. Contracts have no quantities. A cell holds the worst
+that was found, over all shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from crosscheck.core.judge import CONTRACT, Facts
+from crosscheck.report.words import fraction_in_words, quantity_name
+
+_ORDER = ("mismatch", "undecided", "match", "skipped")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One quantity in one check.
+
+    Attributes
+    ----------
+    verdict : str
+        The worst of all shapes; ``"empty"`` where the check has nothing on this quantity.
+    text : str
+        The largest error as a fraction of its tolerance, or a word.
+    reason : str
+        Why it was not compared, or what is wrong.
+    """
+
+    verdict: str = "empty"
+    text: str = "-"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The checks of one kind in one precision: rows of cells under columns.
+
+    Attributes
+    ----------
+    name : str
+        What the checks have in common: ``values-float64``.
+    columns : list of str
+        What tells them apart.
+    rows : list of (str, list of Cell)
+    """
+
+    name: str
+    columns: list[str]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def matrix(pair: Facts) -> list[Block]:
+    """Return the blocks of a pair."""
+    values = [check for check in pair["checks"] if not check["check"].startswith(CONTRACT)]
+    return [_block(pair, name, list(checks)) for name, checks in groupby(values, key=_kind)]
+
+
+def _block(pair: Facts, kind: str, checks: Sequence[Facts]) -> Block:
+    names = dict.fromkeys(quantity_name(pair, quantity) for check in checks for quantity in check["quantities"]) or {"": None}
+    rows = [(name, [_cell(check, [q for q in check["quantities"] if quantity_name(pair, q) == name]) for check in checks]) for name in names]
+    return Block(kind, [check["check"].removeprefix(kind).strip("-") for check in checks], rows)
+
+
+def _kind(check: Facts) -> str:
+    """Return the part of a check's name that it shares with others of its kind and precision: ``values-float64``."""
+    before, _, _ = check["check"].partition(check["dtype"])
+    return f"{before}{check['dtype']}" if check["dtype"] else str(check["check"])
+
+
+def _cell(check: Facts, quantities: Sequence[Facts]) -> Cell:
+    if not quantities:
+        verdict = check["verdict"]
+        return Cell() if verdict == "match" else Cell(verdict, verdict, check["reason"])
+    verdict = next(verdict for verdict in _ORDER if any(quantity["verdict"] == verdict for quantity in quantities))
+    found = [quantity for quantity in quantities if quantity["verdict"] == verdict]
+    reason = next((quantity["reason"] for quantity in found if quantity["reason"]), "")
+    if verdict in ("skipped", "undecided"):
+        return Cell(verdict, verdict, reason)
+    fractions = [quantity["fraction_of_tolerance"] for quantity in found]
+    if None in fractions:
+        return Cell(verdict, "∞", reason)
+    if not max(fractions):
+        return Cell(verdict, "wrong" if verdict == "mismatch" else "equal", reason)
+    return Cell(verdict, fraction_in_words(max(fractions)), reason)

@@ -1,0 +1,1 @@
+"""Who runs checks: the command line, pytest, a program, a trace file."""

@@ -1,0 +1,219 @@
+"""Pairs checked: every check run, contained and timed, its verdict put beside what was expected."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from crosscheck.checks import Check, CheckResult, Settings, checks_of
+from crosscheck.checks.check import NOT_TRIED, Reproduction, never_judged, overall
+from crosscheck.core.guard import SubjectError, TimeLimitError, own_surroundings, said, time_limit, where
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import PairError
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.shrinking.script import reproduction
+
+
+@dataclass
+class PairResult:
+    """What was found about a pair.
+
+    Attributes
+    ----------
+    pair : Declaration
+    results : list of CheckResult
+        In the order of the checks.
+    error : str
+        Why the pair could not be checked at all.
+    inferred : list of str
+        What was not declared and had exactly one way.
+    """
+
+    pair: Declaration
+    results: list[CheckResult] = field(default_factory=list)
+    error: str = ""
+    inferred: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        """``mismatch`` where any check is one, ``undecided`` where any could not be decided, ``skipped`` where nothing was compared."""
+        if self.error:
+            return Verdict.UNDECIDED
+        return overall(((result.check, result.counted) for result in self.results), self.unjudged)
+
+    @property
+    def unjudged(self) -> list[str]:
+        """Quantities that no check could judge, each with its precision."""
+        judged = [(result.dtype, judgement) for result in self.results for _, judgement in result.judgements]
+        return never_judged((f"{dtype} {j.place.quantity}", j.verdict, j.reason) for dtype, j in judged)
+
+    @property
+    def first(self) -> CheckResult | None:
+        """The first mismatch that was not expected."""
+        return next((result for result in self.results if result.counted is Verdict.MISMATCH), None)
+
+
+def run_check(pair: Declaration, check: Check, settings: Settings, known: set[str] | None = None) -> CheckResult:
+    """Run one check of a pair; whatever the subject does ends as a verdict, a mismatch of numbers with a small case where that is asked for.
+
+    Parameters
+    ----------
+    pair : Declaration
+    check : Check
+    settings : Settings
+    known : set of str, optional
+        The quantities whose causes were looked for in checks before; those of the others that are wrong are looked for, too, and added. Without it
+        the first mismatch alone has its cause.
+    """
+    expected, raised = pair.reason_expected(check.name), ""
+    try:
+        with own_surroundings(settings.seed) as printed, time_limit(settings.timeout):
+            result = check.run(prepare(pair), settings)
+            if known is not None:
+                result.examine(known)
+    except TimeLimitError:
+        result = CheckResult(check.name, Verdict.UNDECIDED, f"did not end within {settings.timeout:g} s; a longer limit is set with --timeout")
+    except SubjectError as error:
+        raised = error.reason
+        result = CheckResult(check.name, Verdict.MISMATCH, raised)
+    except PairError as error:
+        result = CheckResult(check.name, Verdict.UNDECIDED, str(error))
+    except Exception as error:
+        result = CheckResult(check.name, Verdict.UNDECIDED, f"could not be checked: {said(error)}{where(error)}")
+    result.dtype = check.dtype
+    if printed.note:
+        result.notes.append(printed.note)
+    if expected and result.verdict is Verdict.MATCH:
+        reason = f"expected to differ ({expected}) and agrees: take it out of the expected differences"
+        return replace(result, verdict=Verdict.MISMATCH, reason=reason)
+    if expected and (other := raised or _unexpected(pair, result)):
+        result.reason = f"expected to differ ({expected}), but not in this way: {other}"
+    else:
+        result.expected = expected
+    result.warning = check.warns and not settings.strict and not expected and result.verdict is Verdict.MISMATCH
+    if settings.shrink:
+        result.reproduction = _reproduction(pair, result, settings)
+    return result
+
+
+def _unexpected(pair: Declaration, result: CheckResult) -> str:
+    """Return what is wrong in a check that is known to fail and is not what was expected: another quantity, or no numbers at all."""
+    if result.reason.startswith(NOT_TRIED):
+        return result.reason
+    for shape, judgement in result.judgements:
+        if judgement.verdict is not Verdict.MISMATCH:
+            continue
+        quantity, worst = judgement.place.quantity, judgement.worst
+        if not pair.expects(result.check, quantity):
+            return f"{quantity} differs, too, on {shape}"
+        if not (judgement.fraction > 0 if worst is None else math.isfinite(worst.subject)):
+            return f"{quantity} on {shape}: {judgement.reason}"
+    return ""
+
+
+def run_checks(
+    pair: Declaration, checks: Iterable[Check], settings: Settings, before: Callable[[Check], None] = lambda check: None
+) -> Iterator[tuple[Check, CheckResult, float]]:
+    """Run checks of a pair one after another and yield each with what it found and the seconds that it took.
+
+    Only the first mismatch of each quantity in each precision gets a small case: the others nearly always show the same fault.
+
+    Parameters
+    ----------
+    pair : Declaration
+    checks : iterable of Check
+    settings : Settings
+    before : callable
+        Gets each check before it is run.
+    """
+    shrunk: set[tuple[str, str]] = set()
+    known: set[str] = set()
+    for check in checks:
+        before(check)
+        started = time.monotonic()
+        result = run_check(pair, check, replace(settings, shrink=False), known)
+        if settings.shrink and result.given is not None and (fault := (result.given.quantity, result.given.dtype)) not in shrunk:
+            shrunk.add(fault)
+            try:
+                result.reproduction = _reproduction(pair, result, settings)
+            except KeyboardInterrupt:
+                # What was found before the search was interrupted is not lost with it.
+                yield check, result, time.monotonic() - started
+                raise
+        yield check, result, time.monotonic() - started
+
+
+def _reproduction(pair: Declaration, result: CheckResult, settings: Settings) -> Reproduction | None:
+    """Return the small case of a mismatch; None where it was expected, or is not one of numbers computed from a call."""
+    if result.counted is not Verdict.MISMATCH or result.given is None or result.divergence is None:
+        return None
+    if not isinstance(pair, Pair) or not prepare(pair).references:
+        return None
+    prepared = prepare(pair).evaluating if result.given.evaluation else prepare(pair)
+    return reproduction(prepared, result.given, result.divergence, settings)
+
+
+def check_pair(
+    pair: Declaration, settings: Settings | None = None, only: Callable[[str], bool] | None = None, progress: Callable[[str], None] | None = None
+) -> PairResult:
+    """Run every check of a pair.
+
+    Parameters
+    ----------
+    pair : Declaration
+    settings : Settings, optional
+    only : callable, optional
+        Gets a check's name and says whether it is to be run.
+    progress : callable, optional
+        Gets the name of each check before it is run.
+    """
+    settings = settings or Settings()
+    result = PairResult(pair, error=why_not(pair, settings))
+    if result.error:
+        return result
+    result.inferred = list(prepare(pair).inferred)
+    checks = [check for check in checks_of(pair) if only is None or only(check.name)]
+    found = run_checks(pair, checks, settings, lambda check: progress(check.name) if progress else None)
+    result.results.extend(one for _, one, _ in found)
+    return result
+
+
+def why_not(pair: Declaration, settings: Settings) -> str:
+    """Return why a pair cannot be checked at all; empty where it can."""
+    try:
+        _expected_are_checks(pair, checks_of(pair))
+        with own_surroundings(settings.seed), time_limit(settings.timeout):
+            _expected_are_quantities(pair)
+    except PairError as error:
+        return str(error)
+    except SubjectError as error:
+        return f"{pair.title}: {error.reason}"
+    except TimeLimitError:
+        return f"{pair.title}: making it ready did not end within {settings.timeout:g} s"
+    except Exception as error:
+        return f"{pair.title}: cannot be made ready: {said(error)}{where(error)}"
+    return ""
+
+
+def _expected_are_checks(pair: Declaration, checks: Iterable[Check]) -> None:
+    """Raise where an expected difference names no check."""
+    names = [check.name for check in checks]
+    for pattern in pair.expected:
+        if not any(fnmatchcase(name, pattern.partition(":")[0]) for name in names):
+            raise pair.error(f"expected names {pattern!r}, which is no check; there are {names[0]}, ... {names[-1]}")
+
+
+def _expected_are_quantities(pair: Declaration) -> None:
+    """Raise where an expected difference names a quantity that a layer does not have."""
+    _ = prepare(pair)
+    if not isinstance(pair, Pair):
+        return
+    known = ["output", *prepare(pair).buffers, "grad_input", *(f"{name}.grad" for name in prepare(pair).param_shapes)]
+    for pattern in pair.expected:
+        if (quantity := pattern.partition(":")[2]) and quantity not in known:
+            raise pair.error(f"expected names {pattern!r}, but there is no quantity {quantity!r}; there are {', '.join(known)}")

@@ -1,0 +1,116 @@
+"""Where the commands write: standard output, whatever has become of it. A report that nobody reads on is no reason to lose the verdict."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.syntax import Syntax
+
+from crosscheck.core.files import NotWritableError
+from crosscheck.core.judge import Facts
+from crosscheck.report.terminal import show
+from crosscheck.report.words import first_mismatch
+from crosscheck.report.write import write
+from crosscheck.run.cli import COULD_NOT_BE_CHECKED, say
+
+_NARROWEST = 20
+"""Columns that a report needs at least."""
+
+
+class Forgiving:
+    """A text stream that falls silent where it cannot be written to: its reader has gone, its disk is full, somebody closed it.
+
+    Parameters
+    ----------
+    stream : text stream or None
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._silent = stream, stream is None
+
+    @property
+    def encoding(self) -> str:
+        """The stream's encoding."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        try:
+            return not self._silent and bool(self._stream.isatty())
+        except ValueError:
+            return False
+
+    def fileno(self) -> int:
+        """Return the stream's file descriptor."""
+        return int(self._stream.fileno())
+
+    def write(self, text: str) -> int:
+        """Write; what the encoding does not know is shown as an escape."""
+        self._attempt(lambda: self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding)))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back."""
+        self._attempt(getattr(self._stream, "flush", None))
+
+    def _attempt(self, action: Any) -> None:
+        if self._silent or action is None:
+            return
+        try:
+            action()
+        except (OSError, ValueError):
+            self._silent = True
+            self._drain()
+
+    def _drain(self) -> None:
+        """Lead what is still held back nowhere: the interpreter would fail on it at its end, with a status of its own."""
+        try:
+            descriptor, nowhere = self._stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        except (OSError, ValueError):
+            return
+        if nowhere != descriptor:
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+
+
+def terminal() -> Console:
+    """Return standard output for reports."""
+    stream: Any = Forgiving(sys.stdout)  # as much of a stream as a console asks for
+    console = Console(highlight=False, file=stream)
+    console.width = max(console.width, _NARROWEST)
+    return console
+
+
+def deliver(facts: Facts, reports: list[Path], console: Console) -> int:
+    """Write the reports, show what they say, and return the exit status; an interruption does not change what was found."""
+    refused = ""
+    try:
+        try:
+            write(facts, reports)
+        except NotWritableError as error:
+            refused = str(error)
+        show(facts, console)
+        if not reports:
+            _show_scripts(facts, console)
+        elif not refused:
+            console.print(f"\nreport: {' and '.join(map(str, reports))}", markup=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        say(f"interrupted while this was being reported: {facts['headline']}")
+    if refused:
+        say(refused)
+    return COULD_NOT_BE_CHECKED if refused else int(facts["exit_status"])
+
+
+def _show_scripts(facts: Facts, console: Console) -> None:
+    """Print the small case of each pair's first mismatch, where no report keeps it."""
+    for pair in facts["pairs"]:
+        first = first_mismatch(pair)
+        if first and first["reproduction"]:
+            saved = "saved beside a report where --html or --json names one"
+            console.print(f"\n{pair['name']}: a small case that shows it, as a script ({saved})\n", markup=False, soft_wrap=True)
+            script = first["reproduction"]["script"]
+            console.print(Syntax(script, "python", theme="ansi_light", background_color="default").highlight(script), soft_wrap=True)

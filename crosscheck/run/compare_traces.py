@@ -1,0 +1,145 @@
+"""A subject's trace judged by a reference's: the same judgements as beside the reference itself, from what both left in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crosscheck.checks import Check, CheckResult, Settings
+from crosscheck.checks.facts import blank, check_facts
+from crosscheck.checks.values import judge_call, shown
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.judge import Facts, Judgement, Kind, Verdict
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound
+from crosscheck.core.trace import Place
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.references.recorded.file import Case, Recording, TraceFile, TraceFileError, digest
+from crosscheck.references.recorded.oracle import Recorded, given
+from crosscheck.references.recorded.read import read
+from crosscheck.references.resolve import resolved
+
+
+@dataclass
+class RecordedLayer:
+    """A recorded subject in the place of the subject itself."""
+
+    trace: TraceFile
+    at: int
+    absent: dict[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._places = {case.digest: place for place, case in enumerate(self._recording.cases) if case.digest}
+
+    @property
+    def _recording(self) -> Recording:
+        return self.trace.recordings[self.at]
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return what was recorded for a call.
+
+        Raises
+        ------
+        SubjectError
+            With the reason that was recorded, if the subject did not come to an end, or if it was never asked.
+        """
+        place = self._places.get(digest(call))
+        if place is None:
+            raise SubjectError("the subject was not asked when it was recorded")
+        found, case = self.trace.role(self.at, place, "found"), self._recording.cases[place]
+        self.absent = case.absent
+        if case.reason:
+            raise SubjectError(case.reason, found)
+        return found
+
+    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
+        """Return the error made in reading a gradient, as it was recorded."""
+        place = self._places.get(digest(call))
+        terms = {} if place is None else self.trace.role(self.at, place, "reading_terms")
+        if place is None or quantity not in terms:
+            return None
+        return Bound(terms[quantity], self.trace.role(self.at, place, "reading_roundings")[quantity])
+
+
+def compared(subject_path: Path, reference_path: Path, reproduce: str, strict: bool = False) -> tuple[list[Facts], int]:
+    """Return the facts of every pair in either trace, and the seed that both were recorded with.
+
+    Parameters
+    ----------
+    subject_path, reference_path : Path
+    reproduce : str
+        What to type to repeat the comparison.
+    strict : bool
+        Whether a warning counts as a mismatch.
+
+    Raises
+    ------
+    TraceFileError
+        If a file cannot be read, is of the other side, or the two were recorded with different seeds.
+    """
+    subject, reference = read(subject_path), read(reference_path)
+    for trace, path, side in ((subject, subject_path, "subject"), (reference, reference_path, "reference")):
+        if trace.side != side:
+            raise TraceFileError(
+                f"{path}: a {trace.side}'s trace, expected a {side}'s; the subject's comes first: crosscheck compare SUBJECT REFERENCE"
+            )
+    if subject.seed != reference.seed:
+        raise TraceFileError(
+            f"{subject_path} was recorded with seed {subject.seed}, {reference_path} with seed {reference.seed}; record one of them again"
+        )
+    names = dict.fromkeys([*(r.name for r in subject.recordings), *(r.name for r in reference.recordings)])
+    return [_pair(name, subject, reference, reproduce, strict) for name in names], subject.seed
+
+
+def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str, strict: bool) -> Facts:
+    facts = blank(name)
+    at, beside = subject.find(name), reference.find(name)
+    if at is None or beside is None:
+        return facts | {"error": f"{name}: not in the {'subject' if at is None else 'reference'}'s trace"}
+    recording = subject.recordings[at]
+    if error := recording.error or reference.recordings[beside].error:
+        return facts | {"error": error}
+    oracle = Recorded(reference, beside)
+    checks = [check_facts(check, result, reproduce, 0.0) for check, result in _results(subject, at, oracle, reference.recordings[beside].cases)]
+    dtypes = list(dict.fromkeys(case.dtype for case in recording.cases))
+    contracts = [one | {"counted": one["verdict"], "warning": False} if strict and one["warning"] else one for one in recording.contracts]
+    return facts | {"references": [oracle.name], "dtypes": dtypes, "deterministic": recording.deterministic, "checks": [*checks, *contracts]}
+
+
+def _results(subject: TraceFile, at: int, oracle: Recorded, theirs: list[Case]) -> Iterator[tuple[Check, CheckResult]]:
+    """Yield each check of values with what was found."""
+    recording, layer = subject.recordings[at], RecordedLayer(subject, at)
+    pair = Pair(layer, oracle, name=recording.name)
+    prepared = Prepared(pair, layer, [resolved(oracle)], [], {}, oracle.labels, [], oracle.elements)  # type: ignore[arg-type]
+    dtypes = {case.check: case.dtype for case in [*recording.cases, *theirs]}
+    for name, dtype in dtypes.items():
+        result = CheckResult(name, Verdict.SKIPPED)
+        places = [place for place, case in enumerate(recording.cases) if case.check == name]
+        for place in places:
+            _judge(subject, at, place, prepared, result)
+        asked = {tuple(recording.cases[place].shape) for place in places}
+        for case in theirs:
+            if case.check == name and tuple(case.shape) not in asked:
+                result.judgements.append((shown(tuple(case.shape)), _undecided(recording, "the subject was not asked when it was recorded")))
+        yield Check(name, "as recorded", _never_run, dtype), result.conclude()
+
+
+def _never_run(prepared: Prepared, settings: Settings) -> CheckResult:
+    raise NotImplementedError("what was recorded is judged, not run")
+
+
+def _judge(subject: TraceFile, at: int, place: int, prepared: Prepared, result: CheckResult) -> None:
+    recording = subject.recordings[at]
+    case: Case = recording.cases[place]
+    call, shape = given(subject, at, place), shown(tuple(case.shape))
+    if call is None:
+        result.judgements.append((shape, _undecided(recording, case.reason)))
+    else:
+        judge_call(prepared, call, case.dtype, shape, result)
+
+
+def _undecided(recording: Recording, reason: str) -> Judgement:
+    return Judgement(Place(0, recording.name, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)

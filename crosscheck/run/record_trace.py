@@ -1,0 +1,136 @@
+"""Recording one side of pairs: on the very inputs that a check would give it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from crosscheck.checks import Settings
+from crosscheck.checks.facts import check_facts
+from crosscheck.checks.values import value_name
+from crosscheck.core.check_layer import context_of
+from crosscheck.core.guard import SubjectError, TimeLimitError, time_limit
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import CONTRACT
+from crosscheck.core.operation import Call, RefusedError, Shape
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.references.recorded.file import STORABLE, Case, Recording, Side, TraceFile, digest, put_call
+from crosscheck.run.check import run_check, why_not
+from crosscheck.run.select import Selection
+
+Progress = Callable[[str], None]
+
+
+def record(selections: Sequence[Selection], side: Side, settings: Settings, progress: Progress) -> TraceFile:
+    """Return what one side computes.
+
+    Parameters
+    ----------
+    selections : sequence of Selection
+    side : {"subject", "reference"}
+    settings : Settings
+    progress : callable
+        Gets the name of each case before it is computed.
+    """
+    trace = TraceFile(side, settings.seed)
+    for selection in selections:
+        trace.recordings.append(Recording(selection.pair.title))
+        reason = why_not(selection.pair, settings) or _not_recordable(selection.pair, side)
+        if reason:
+            trace.recordings[-1].error = reason
+        else:
+            _record_pair(trace, selection, settings, progress)
+    return trace
+
+
+def _not_recordable(pair: Declaration, side: Side) -> str:
+    if not isinstance(pair, Pair):
+        return f"{pair.title}: a {type(pair).__name__} cannot be recorded, only layers and losses can; check it where its reference is installed"
+    if side == "reference" and len(prepare(pair).references) != 1:
+        return f"{pair.title}: has {len(prepare(pair).references)} references, and a trace holds one; declare the pair with the one to record"
+    if side == "subject" and not prepare(pair).references:
+        return f"{pair.title}: has no reference that its trace could be compared with; 'crosscheck check' needs none"
+    if prepare(pair).dropped is not None:
+        return f"{pair.title}: draws its mask itself, which no trace can know: check it where its reference is installed"
+    return ""
+
+
+def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, progress: Progress) -> None:
+    assert isinstance(selection.pair, Pair)
+    prepared, recording = prepare(selection.pair).stateless, trace.recordings[-1]
+    recording.elements, recording.labels = prepared.elements, prepared.labels
+    reference = prepared.references[0]
+    recording.modes, recording.deterministic = reference.modes, prepared.pair.deterministic
+    recording.params = {name: list(shape) for name, shape in prepared.param_shapes.items()}
+    recording.settings = {name: list(value) for name, value in reference.oracle.settings.items()}
+    recording.title = prepared.layer.convention.title if trace.side == "subject" else reference.name
+    names = [check.name for check in selection.checks]
+    for name, dtype, shape, call in _calls(prepared, settings, names):
+        progress(f"{recording.name}/{name}")
+        if isinstance(call, str):
+            recording.cases.append(Case(name, dtype, list(shape), "", call))
+            continue
+        recording.cases.append(Case(name, dtype, list(shape), digest(call)))
+        put_call(trace, len(trace.recordings) - 1, len(recording.cases) - 1, call)
+        (_record_subject if trace.side == "subject" else _record_reference)(trace, prepared, call, settings)
+    if trace.side == "subject":
+        for check in selection.checks:
+            if check.name.startswith(CONTRACT):
+                progress(f"{recording.name}/{check.name}")
+                recording.contracts.append(check_facts(check, run_check(selection.pair, check, settings), "", 0.0))
+
+
+def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, str, Shape, Call | str]]:
+    """Yield check, precision, shape and call of everything that the checks of values ask, or why the reference refuses it."""
+    for dtype, family in itertools.product(prepared.pair.dtypes, FAMILIES):
+        if (name := value_name(dtype, family)) not in names:
+            continue
+        for shape in prepared.shapes_for(FAMILIES[family]):
+            try:
+                yield name, dtype, shape, prepared.call(shape, FAMILIES[family], dtype, settings.seed).astype(dtype)
+            except RefusedError as error:
+                if shape in prepared.derived:
+                    continue
+                yield name, dtype, shape, str(error)
+
+
+def _record_reference(trace: TraceFile, prepared: Prepared, call: Call, settings: Settings) -> None:
+    """Add what the oracle computes in float64, the bounds for the subject's precision, and how far the witness in that precision strays."""
+    at, case = len(trace.recordings) - 1, trace.recordings[-1].cases[-1]
+    place, oracle = len(trace.recordings[-1].cases) - 1, prepared.references[0].oracle
+    context = context_of(oracle, call, prepared.arithmetic(case.dtype))
+    case.reason = "" if context.expected else context.undecided
+    for quantity, value in context.expected.items():
+        trace.put(at, place, "expected", quantity, value)
+        trace.put(at, place, "terms", quantity, np.asarray(context.bounds[quantity].terms, np.float64))
+        trace.put(at, place, "roundings", quantity, np.asarray(context.bounds[quantity].roundings, np.float64))
+    # What this machine's kernels make of the call in the subject's precision: another one's may do otherwise.
+    for quantity, errors in context.testimony.items():
+        trace.put(at, place, "witness", quantity, errors.astype(np.float64, copy=False))
+
+
+def _record_subject(trace: TraceFile, prepared: Prepared, call: Call, settings: Settings) -> None:
+    """Add what the subject computes, as far as it comes."""
+    at, case = len(trace.recordings) - 1, trace.recordings[-1].cases[-1]
+    place, layer = len(trace.recordings[-1].cases) - 1, prepared.layer
+    try:
+        with time_limit(settings.timeout):
+            found = layer.vjp(call)
+    except SubjectError as error:
+        found, case.reason = error.found, error.reason
+    except TimeLimitError:
+        found, case.reason = {}, f"did not end within {settings.timeout:g} s"
+    case.absent = {name: reason for name, reason in layer.absent.items() if name not in found}
+    for quantity, value in found.items():
+        if value.dtype.name not in STORABLE:
+            case.reason = f"{quantity} is an array of dtype {value.dtype}, expected {case.dtype}"
+            continue
+        trace.put(at, place, "found", quantity, value)
+        if (reading := layer.reading(quantity, call, value)) is not None:
+            trace.put(at, place, "reading_terms", quantity, np.asarray(reading.terms, np.float64))
+            trace.put(at, place, "reading_roundings", quantity, np.asarray(reading.roundings, np.float64))

@@ -1,0 +1,255 @@
+"""A fault as a script: a small call that shows it, its numbers written out, to be run by whoever is looking for the mistake."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.causes.divergence import Divergence, divergence_facts
+from crosscheck.checks.check import Given, Reproduction, Settings
+from crosscheck.checks.values import judged
+from crosscheck.core.files import shown
+from crosscheck.core.guard import SubjectError, TimeLimitError, contained, time_limit
+from crosscheck.core.inputs import memory_of
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import DTYPES, Call, PairError
+from crosscheck.core.precision import Array
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.load import LoadingError, find
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.report.words import laid_out, rows
+from crosscheck.shrinking.shrink import SECONDS, Small, shrink
+
+STILL_THERE, GONE, NOT_CHECKED = 1, 0, 2
+"""What a script ends with."""
+
+_WIDTH = 120
+
+_FEW = 4
+"""As many equal numbers are written out one by one."""
+
+
+@dataclass(frozen=True)
+class SmallCase(Reproduction):
+    """A script with what it was written from."""
+
+    small: Small
+
+
+def reproduction(prepared: Prepared, given: Given, divergence: Divergence, settings: Settings) -> SmallCase:
+    """Return the smallest case found of a fault, as a script."""
+    seconds = min(SECONDS, settings.timeout or SECONDS)
+    small = shrink(prepared, given, divergence, settings.seed, seconds)
+    witness = judged(prepared, small.call.copied(), given.dtype)[0].testimony.get(given.quantity)
+    return SmallCase(script(prepared.pair, small, given.evaluation, witness), small.call.x.size, small)
+
+
+def script(pair: Declaration, small: Small, evaluation: bool = False, witness: Array | None = None) -> str:
+    """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where nobody can say."""
+    call = small.call
+    arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
+    for argument, arrays in (("params", call.params), ("buffers", call.buffers)):
+        if arrays:
+            arguments += [f"    {argument}={{", *(_assigned(f"        {name!r}: ", value) for name, value in arrays.items()), "    },"]
+    if call.grad_output is not None:
+        arguments.append(_assigned("    grad_output=", call.grad_output))
+    arguments += [_assigned(f"    {name}=", value) for name, value in call.constants.items()]
+    arguments += [] if witness is None else [_assigned("    witness=", witness)]
+    arguments += ["    evaluation=True,"] if evaluation else []
+    strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
+    imports = ["from crosscheck.core.inputs import arranged"] if strided else []
+    imports += [f"from crosscheck import {'load, ' if pair.origin else ''}reproduce"]
+    lines = ['"""' + _docstring(pair, small), '"""', "", "import numpy as np", "", *imports, "", *_source(pair), "", "reproduce(", "    pair,"]
+    return "\n".join([*lines, *arguments, ")", ""])
+
+
+def _source(pair: Declaration) -> list[str]:
+    """Return the lines that get the pair."""
+    if pair.origin:
+        return [f"pair = load({shown(pair.origin)!r}, {pair.title!r})"]
+    return ["# The pair was made where there is no file: put it in here, crosscheck.Pair(...) as it was.", "pair = None"]
+
+
+def _docstring(pair: Declaration, small: Small) -> str:
+    """Return the fault in words; nothing in them ends the docstring."""
+    heading = f"{pair.title}: {small.quantity} differs from the reference{'; this is the smallest case found' if small.shrunk else ''}."
+    facts = [*_rows(small.divergence, cause=True), ("made smaller", "; ".join(small.shrunk) or "nothing could be")]
+    if small.divergence.cause is not None and small.shrunk:
+        facts.append(("", "the likely cause was found on the case before it was made smaller"))
+    facts.append(("ends with", "1 while the fault is there, 0 once it is gone, 2 if it could not be checked"))
+    lines = [*textwrap.wrap(heading, _WIDTH), ""]
+    for name, text in facts:
+        lines += textwrap.wrap(text, _WIDTH, initial_indent=f"{name:<14}", subsequent_indent=" " * 14, break_long_words=False)
+    text = "\n".join(line.rstrip() for line in lines).replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    escaped = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return f"\\{escaped}" if escaped.startswith("\n") else escaped
+
+
+def _rows(divergence: Divergence, cause: bool) -> Iterable[tuple[str, str]]:
+    """Return what is known about a fault; without its cause, which a handful of numbers does not tell."""
+    return [(name, text) for name, text in rows(divergence_facts(divergence, "")) if cause or name != "likely cause"]
+
+
+def _assigned(before: str, array: npt.NDArray[Any]) -> str:
+    """Return an array as Python code with exactly its numbers, and its place in memory where that is not the usual one."""
+    memory = memory_of(array)
+    before += "arranged(" if memory == "strided" else ""
+    settings = f"dtype=np.{array.dtype.name}" + (", order='F'" if memory == "F" else "")
+    code = f"{before}{_numbers(array, len(before))}, {settings})"
+    return f"{code}, 'strided')," if memory == "strided" else f"{code},"
+
+
+def _numbers(array: npt.NDArray[Any], column: int) -> str:
+    """Return the call that makes an array, all but its last arguments; ``column`` is where it begins in its line."""
+    for make, same in (("np.zeros", np.zeros_like(array)), ("np.ones", np.ones_like(array))):
+        # Bit for bit, because a zero may have a sign.
+        if array.ndim and array.size > _FEW and array.tobytes() == same.tobytes():
+            return f"{make}({array.shape}"
+    formatter: Any = {"float_kind": lambda value: _number(value, array.dtype), "int_kind": str}
+    text = np.array2string(array, max_line_width=_WIDTH, separator=", ", threshold=array.size + 1, formatter=formatter)
+    return "np.array(" + re.sub(r"\n+", "\n" + " " * (column + len("np.array(")), text)
+
+
+def _number(value: Any, dtype: np.dtype[Any]) -> str:
+    """Return the shortest code of exactly this number."""
+    if not np.isfinite(value):
+        return "np.nan" if np.isnan(value) else "np.inf" if value > 0 else "-np.inf"
+    short = str(value)
+    exact = repr(float(value))
+    return short if len(short) < len(exact) and dtype.type(float(short)) == value else exact
+
+
+def load(path: str, title: str) -> Declaration:
+    """Return a pair from the file that declares it; what a script begins with.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the working directory, or else to the folder of the script or to the one above: a script is saved in a folder beside a report,
+        and may be run from anywhere.
+    title : str
+
+    Raises
+    ------
+    SystemExit
+        With 2 and a message, if there is no such pair.
+    """
+    try:
+        return find(_located(Path(path)), title)
+    except LoadingError as error:
+        _end(NOT_CHECKED, f"not checked: {error}")
+
+
+def _located(path: Path) -> Path:
+    """Return where a file lies that is named as it was seen when the script was written."""
+    folder = Path(sys.argv[0]).resolve().parent
+    return next((place for place in (path, folder / path, folder.parent / path) if place.is_file()), path)
+
+
+def reproduce(
+    pair: Declaration | None,
+    *,
+    quantity: str,
+    x: Array,
+    params: Mapping[str, Array] | None = None,
+    grad_output: Array | None = None,
+    labels: npt.NDArray[Any] | None = None,
+    buffers: Mapping[str, Array] | None = None,
+    evaluation: bool = False,
+    witness: Array | None = None,
+) -> NoReturn:
+    """Judge one quantity of one call, say what was found, and end the program.
+
+    Parameters
+    ----------
+    pair : Pair
+    quantity : str
+        ``"output"``, ``"grad_input"`` or ``"NAME.grad"``.
+    x : array
+        The input, in the reference's layout and the precision to check.
+    params : mapping of str to array
+        By the reference's names and in its layout.
+    grad_output : array
+        The cotangent.
+    labels : array, optional
+        Of a loss.
+    buffers : mapping of str to array
+        The running statistics that the call starts from, by the reference's names.
+    evaluation : bool
+        Whether it is judged in evaluation mode.
+    witness : array, optional
+        How far the reference in the subject's own precision strayed where the fault was found, in unit roundoffs: it depends on the machine. It is
+        asked anew if left out.
+
+    Raises
+    ------
+    SystemExit
+        With 1 where the fault is there, 0 where it is gone, 2 where it could not be checked.
+    """
+    constants = {} if labels is None else {"labels": labels}
+    call = Call(x, dict(params or {}), grad_output, constants, dict(buffers or {}))
+    try:
+        with contained("the check"), time_limit(Settings().timeout):
+            status, text = _judged(_ready(pair, call, evaluation), call, quantity, witness)
+    except PairError as error:
+        status, text = NOT_CHECKED, f"not checked: {error}"
+    except SubjectError as error:
+        # What contains the subject's errors contains the pair's, too.
+        cause = error.__cause__
+        status, text = NOT_CHECKED, f"not checked: {cause if isinstance(cause, PairError) else error.reason}"
+    except TimeLimitError:
+        status, text = NOT_CHECKED, f"not checked: it did not end within {Settings().timeout:g} s"
+    _end(status, text)
+
+
+def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
+    """Return a pair made ready, once the call is known to be one of its own."""
+    if not isinstance(pair, Pair):
+        raise PairError(f"the pair is {pair!r}, expected a crosscheck.Pair: put it into the script")
+    prepared = prepare(pair)
+    if not prepared.references:
+        raise pair.error("has no reference to compare with")
+    for what, names, own in (("parameters", call.params, prepared.param_shapes), ("running statistics", call.buffers, prepared.buffers)):
+        if sorted(names) != sorted(own):
+            given, expected = (", ".join(sorted(each)) or "none" for each in (names, own))
+            raise pair.error(f"has the {what} {expected}; the script gives {given}: it was made for another version of the pair")
+    if prepared.labels != ("labels" in call.constants):
+        raise pair.error("takes labels; the script gives none" if prepared.labels else "takes no labels; the script gives some")
+    if call.x.dtype.name not in DTYPES:
+        raise pair.error(f"x is {call.x.dtype}, expected {' or '.join(DTYPES)}")
+    if evaluation and prepared.no_evaluation:
+        raise pair.error(f"cannot be judged in evaluation mode: {prepared.no_evaluation}")
+    return prepared.evaluating if evaluation else prepared
+
+
+def _judged(prepared: Prepared, call: Call, quantity: str, witness: Array | None) -> tuple[int, str]:
+    """Return how a script ends, and with which words."""
+    testimony = None if witness is None else {quantity: witness}
+    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name, testimony)[1]}
+    if quantity not in found:
+        raise prepared.pair.error(f"has no quantity {quantity!r}; there are {', '.join(found)}")
+    judgement = found[quantity]
+    divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
+    if judgement.verdict is Verdict.MATCH:
+        return GONE, f"match: {prepared.pair.title}.{quantity} agrees with the reference"
+    if judgement.verdict is Verdict.MISMATCH:
+        return STILL_THERE, laid_out(judgement.verdict.upper(), _rows(divergence, cause=False))
+    return NOT_CHECKED, f"{judgement.verdict}: {prepared.pair.title}.{quantity}: {judgement.reason}"
+
+
+def _end(status: int, text: str) -> NoReturn:
+    """End the program with a status and a message; what was not checked is said where errors are said."""
+    stream = sys.stderr if status == NOT_CHECKED else sys.stdout
+    stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8") + "\n")
+    stream.flush()
+    raise SystemExit(status)

@@ -1,0 +1,193 @@
+"""A failing call made small: fewer samples, channels and pixels, and then numbers towards 0 and 1, as long as the fault stays.
+
+The search is Hypothesis', whose shrinker is the well-kept one of its kind; what it draws are bits alone: where to cut each axis, which numbers stay.
+A smaller call counts only where the same quantity is wrong in the same manner and nothing is wrong that was right before. What was found first is
+the result wherever nothing smaller does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crosscheck.causes.divergence import Divergence
+from crosscheck.checks.check import Given
+from crosscheck.checks.values import shown
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.shrinking.search import Bits, Enough, Search
+from crosscheck.shrinking.smaller import (
+    PLAINER,
+    Axis,
+    Linked,
+    groups_of,
+    input_axes,
+    linked_axes,
+    numbers_of,
+    ranked,
+    whole_arrays,
+    window,
+    with_numbers,
+)
+
+SECONDS = 20.0
+"""After which the search ends for a slow subject."""
+
+_ROUNDS = 8
+"""How often the sizes are searched at most; each search starts from where the one before ended."""
+
+
+@dataclass(frozen=True)
+class Small:
+    """The smallest call found that shows a fault.
+
+    Attributes
+    ----------
+    call : Call
+        In the subject's precision.
+    quantity : str
+        The one that is wrong.
+    divergence : Divergence
+        The judgement on this call, with the cause and the source that were found on the one before, which has more numbers to tell causes apart by.
+    shrunk : tuple of str
+        In words, what became smaller; empty where nothing could.
+    evaluations : int
+        How often the subject was called.
+    """
+
+    call: Call
+    quantity: str
+    divergence: Divergence
+    shrunk: tuple[str, ...]
+    evaluations: int
+
+
+def shrink(prepared: Prepared, given: Given, divergence: Divergence, seed: int = 0, seconds: float = SECONDS) -> Small:
+    """Return the smallest call found that shows the fault of a given one; the given one where there is no smaller.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    given : Given
+        What the fault was found on; its arrays are left alone.
+    divergence : Divergence
+        The fault.
+    seed : int
+        Of the search.
+    seconds : float
+        After which it ends with what it has.
+    """
+    search = Search(prepared, given, divergence.judgement, seed, seconds)
+    with contextlib.suppress(Enough):
+        _search_all(search)
+    judgement = search.repeated()
+    if judgement is None:
+        # A subject that gives another answer each time: the call that it was caught on is all that there is to show.
+        return Small(given.call, given.quantity, divergence, (), search.evaluations)
+    shrunk = _in_words(given.call, search.best)
+    return Small(search.best, given.quantity, replace(divergence, judgement=judgement), shrunk, search.evaluations)
+
+
+def _search_all(search: Search) -> None:
+    """Try everything, the steps that save most first."""
+    if not search.starts():
+        return
+    _all_sizes(search)
+    search.try_one(replace(search.best, x=ranked(search.best.x)))
+    for plainer in PLAINER:
+        # Twice, because at first there may be so many that neighbours go together.
+        for few in (True, False, False):
+            _numbers(search, plainer, few)
+    _labels(search)
+    _all_sizes(search)
+
+
+def _all_sizes(search: Search) -> None:
+    """Cut the axes until nothing more comes off: those of equal length together, the input's all at once, and each of the input's by itself."""
+    for _ in range(_ROUNDS):
+        before = search.best
+        _sizes(search, linked_axes(search.best, search.fixed))
+        _sizes(search, input_axes(search.best))
+        for axis in range(search.best.x.ndim):
+            _sizes(search, [each for each in input_axes(search.best) if each.axes == ((None, axis),)])
+        if search.best is before:
+            break
+
+
+def _sizes(search: Search, linked: Sequence[Linked]) -> None:
+    """Cut the axes: how much of each stays, and from where on."""
+    if not linked:
+        return
+    start = search.best
+    widths = [width for each in linked for width in (1, *[(each.length - 1).bit_length()] * 2)]
+
+    def smaller(bits: Bits) -> Call:
+        numbers = iter(_in_binary(bits, widths))
+        cuts: dict[Axis, slice] = {}
+        for each, (whole, less_one, first) in zip(linked, zip(numbers, numbers, numbers, strict=True), strict=True):
+            size = less_one % each.length + 1
+            begin = first % (each.length - size + 1)
+            # Some axes have their least length already: half of the draws leave each one as it is.
+            cuts |= {} if whole else dict.fromkeys(each.axes, slice(begin, begin + size))
+        return window(start, cuts, search.prepared.output_shape)
+
+    search.run(sum(widths), smaller, examples=60)
+
+
+def _in_binary(bits: Bits, widths: Sequence[int]) -> list[int]:
+    """Return the numbers that bits spell, the most significant one first."""
+    ends = np.cumsum(widths)
+    return [int("".join("01"[bit] for bit in bits[end - width : end]), 2) for width, end in zip(widths, ends, strict=True)]
+
+
+def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> None:
+    """Replace numbers by plainer ones: whole arrays first, then each number that is not yet as plain."""
+    start = search.best
+    old = numbers_of(start)
+    new = plainer(old)
+    differ = (new != old) & ~np.isin(old, _plainer_than(plainer))
+    arrays = [group[differ[group]] for group in whole_arrays(start)]
+    groups = [group for group in arrays if len(group)] if few else groups_of(differ)
+
+    def replaced(bits: Bits, draws: int = 1) -> Call:
+        numbers = old.copy()
+        for index, group in enumerate(groups):
+            if not any(bits[index * draws : (index + 1) * draws]):
+                numbers[group] = new[group]
+        return with_numbers(start, numbers)
+
+    # A number stays where any of its bits is set. With one bit, half of them stay; a fault that needs more of them gets more bits.
+    for draws in (1,) if few else (1, 4):
+        if search.run(draws * len(groups), lambda bits, draws=draws: replaced(bits, draws), examples=25):  # type: ignore[misc]
+            return
+
+
+def _plainer_than(plainer: Callable[[Array], Array]) -> list[float]:
+    """Return the numbers that are not replaced any more: they are plainer already."""
+    return [float(each(np.zeros(1))[0]) for each in PLAINER[: PLAINER.index(plainer)]]
+
+
+def _labels(search: Search) -> None:
+    """Replace labels by the first class."""
+    start = search.best
+    if "labels" not in start.constants:
+        return
+    labels = start.constants["labels"]
+
+    def replaced(bits: Bits) -> Call:
+        return replace(start, constants={**start.constants, "labels": np.where(bits, labels, 0)})
+
+    search.run(len(labels), replaced, examples=25)
+
+
+def _in_words(before: Call, after: Call) -> tuple[str, ...]:
+    """Return what became smaller."""
+    arrays = [("input", before.x, after.x), *((name, before.params[name], value) for name, value in after.params.items())]
+    sizes = [f"{name} {shown(old.shape)} to {shown(new.shape)}" for name, old, new in arrays if old.shape != new.shape]
+    numbers = numbers_of(after)
+    plain = int(np.isin(numbers, (0.0, 1.0)).sum())
+    return (*sizes, f"{plain} of {numbers.size} numbers are 0 or 1")

@@ -1,0 +1,1 @@
+"""A whole training run beside references: each step proved link by link, the free run, several references as a jury."""

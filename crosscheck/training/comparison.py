@@ -1,0 +1,182 @@
+"""A training run in progress, compared step by step: what is known about it at any time, and the verdict that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from crosscheck.causes.divergence import Divergence
+from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.operation import Labels
+from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.training import MakeTraining
+from crosscheck.oracles.network import Architecture
+from crosscheck.training.free_run import FreeRun, Look
+from crosscheck.training.jury import Tally
+from crosscheck.training.kinks import Decision
+from crosscheck.training.mask_counts import MaskCount
+from crosscheck.training.record import Key, Record, Series
+
+
+@dataclass(frozen=True)
+class Consequence:
+    """A quantity whose own layer is right but whose value at the end of the whole step is off, because of what came before.
+
+    Attributes
+    ----------
+    judgement : Judgement
+        Of the end-to-end value, the first time.
+    relative : float
+        The norm of its error over the norm of the oracle's value, at that step.
+    """
+
+    judgement: Judgement
+    relative: float
+
+
+@dataclass
+class Comparison:
+    """What all comparisons of a training run have in common, however much the subject shows of it.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    subject : object
+        Trains on its own throughout.
+    make : MakeTraining
+        Makes the references.
+    arithmetic : Arithmetic
+        The subject's.
+    looks : int
+        How many times :meth:`look` will be called.
+    perturbed : int
+        How many references with perturbed rounding; an even number, 0 for none.
+    seed : int
+        Of the perturbations.
+
+    Attributes
+    ----------
+    first : Divergence or None
+        The first divergence of the run.
+    """
+
+    architecture: Architecture
+    subject: Any
+    make: MakeTraining
+    arithmetic: Arithmetic
+    looks: int
+    perturbed: int = 8
+    seed: int = 0
+    record: Record = field(default_factory=Record)
+    steps: int = 0
+    steps_checked: int = 0
+    first: Divergence | None = None
+    consequences: dict[tuple[str, str], Consequence] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    free: FreeRun | None = None
+
+    def step(self, x: Array, labels: Labels) -> object:
+        """Let both sides do one step on a batch and judge everything in it."""
+        raise NotImplementedError
+
+    @np.errstate(all="ignore")
+    def look(self) -> list[Look]:
+        """Measure how far the free runs have come apart."""
+        return self.free.look(self.steps, self.subject.params | self.subject.buffers) if self.free else []
+
+    def count(self, decisions: Iterable[Decision]) -> None:
+        """Take in the decisions at kinks that differ in a step."""
+        for decision in decisions:
+            known = self.decisions.get(decision.layer, Decision(decision.layer, 0, 0.0))
+            self.decisions[decision.layer] = Decision(decision.layer, known.differing + decision.differing, max(known.margin, decision.margin))
+
+    @property
+    def free_verdict(self) -> Verdict:
+        """Whether the free runs stayed together, over all looks."""
+        history = self.free.history if self.free else []
+        if not history or not self.perturbed:
+            return Verdict.SKIPPED
+        verdicts = {look.verdict for look in history}
+        return next(v for v in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if v in verdicts)
+
+    @property
+    def left_at(self) -> int | None:
+        """The first step at which a look found the subject outside the spread."""
+        history = self.free.history if self.free else []
+        return next((look.step for look in history if look.verdict is Verdict.MISMATCH), None)
+
+    @property
+    def steps_verdict(self) -> Verdict:
+        """The verdict on the steps that were checked, each by itself; ``skipped`` where nothing was compared."""
+        if self.record.count(Verdict.MISMATCH):
+            return Verdict.MISMATCH
+        if not self.steps_checked or not self.record.compared:
+            return Verdict.SKIPPED
+        inadmissible = any(not decision.admissible for decision in self.decisions.values())
+        return Verdict.UNDECIDED if self.record.count(Verdict.UNDECIDED) or inadmissible else Verdict.MATCH
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole run.
+
+        ``mismatch`` where any comparison is one or the free run leaves its yardstick; ``undecided`` where anything could not be decided; ``skipped``
+        where nothing was checked at all.
+        """
+        verdicts = (self.steps_verdict, self.free_verdict)
+        if Verdict.MISMATCH in verdicts:
+            return Verdict.MISMATCH
+        if self.steps_verdict is Verdict.MATCH and self.free_verdict is Verdict.UNDECIDED:
+            return Verdict.UNDECIDED
+        return self.steps_verdict
+
+
+Quantity = tuple[str, str]
+"""A layer and the name of one of its quantities."""
+
+
+@dataclass(frozen=True)
+class ComparisonState:
+    """Everything about a :class:`~crosscheck.training.listened.TrainingComparison` but the arrays of its two sides.
+
+    Mappings are lists of pairs, in their order.
+
+    Attributes
+    ----------
+    steps, steps_checked : int
+    series : list of (key, Series)
+        The record.
+    first : Divergence or None
+    divergences, consequences, decisions, reference_fractions, broken
+        As in the comparison.
+    noise : list of ((layer, quantity), float)
+        Of the perturbed references.
+    looks : list of Look
+        The history of the free run.
+    left : list of (layer, quantity), or None
+        The names of the arrays that the last step left behind for the next one; None where it was not traced.
+    masks : list of (layer, MaskCount)
+        What each dropout drew so far.
+    tallies : list of Tally
+        Of a jury.
+    jury_looks : list of ((reference, parameter), Look)
+        The last looks at the further references of a jury.
+    """
+
+    steps: int
+    steps_checked: int
+    series: list[tuple[Key, Series]]
+    first: Divergence | None
+    divergences: list[tuple[Quantity, Divergence]]
+    consequences: list[tuple[Quantity, Consequence]]
+    decisions: list[tuple[str, Decision]]
+    reference_fractions: list[tuple[Quantity, float]]
+    broken: list[Quantity]
+    noise: list[tuple[Quantity, float]]
+    looks: list[Look]
+    left: list[Quantity] | None
+    masks: list[tuple[str, MaskCount]]
+    tallies: list[Tally]
+    jury_looks: list[tuple[Quantity, Look]]

@@ -1,0 +1,341 @@
+"""A whole training run compared: every checked step in lock-step, its layers alone where that tells more, and the free run beside it.
+
+The subject trains on its own throughout, and each checked step is proved along its trace. Where a link does not hold, or is missing, and in the
+first, second, fourth, eighth and so on of the checked steps, the oracle and the reference do the whole step from the same weights; in the first one,
+and wherever something is wrong, the subject's layers are asked about the reference's values as well. Meanwhile a second reference, which copied the
+weights once, trains alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from crosscheck.causes import Cause
+from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.causes.training_step import UpdateFailure, explained_in_step, explained_update
+from crosscheck.core.check_layer import Failure, check_layer, with_reading
+from crosscheck.core.judge import Judgement, Kind, Verdict, fractions_of
+from crosscheck.core.operation import Call, Labels, Oracle
+from crosscheck.core.precision import Array
+from crosscheck.core.subject import Outcome, Subject
+from crosscheck.core.trace import Trace
+from crosscheck.core.training import Position, Snapshot, Training, joined, parted
+from crosscheck.oracles.network import LOSS
+from crosscheck.oracles.optimizers import UpdatedParameter
+from crosscheck.oracles.step import Start, start_of
+from crosscheck.training.comparison import Comparison, ComparisonState, Consequence
+from crosscheck.training.free_run import FreeRun, Look, noise_of
+from crosscheck.training.jury import Jury
+from crosscheck.training.lockstep import StepReport, check_step
+from crosscheck.training.mask_counts import MaskCount
+
+LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
+
+
+@dataclass(frozen=True)
+class BothOutcomes:
+    """What one step of the free runs showed on either side."""
+
+    subject: Outcome
+    reference: Outcome
+
+
+@dataclass
+class TrainingComparison(Comparison):
+    """A comparison in progress with a subject whose layers are listened to: call :meth:`step` for each batch.
+
+    Attributes
+    ----------
+    divergences : dict of (str, str) to Divergence
+        The first of each (layer, quantity) whose own link is broken, or that is wrong on the reference's values.
+    jury : Jury, optional
+        Several references, the first of which is the one that everything else is compared with.
+    """
+
+    subject: Subject
+    jury: Jury | None = None
+    divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
+    reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
+    masks: dict[str, MaskCount] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._twin: Training = self.make(self.arithmetic.dtype, None, 0)
+        self._start = Position(self.subject.params, {}, self.subject.buffers)
+        self._previous: Trace | None = None
+        self._earlier: Trace | None = None
+        self._update = self.architecture.update
+        self._alone: dict[tuple[str, str], Failure] = {}
+        self._noise: dict[tuple[str, str], float] = {}
+        self.broken: set[tuple[str, str]] = set()
+        if self.jury is not None:
+            self.jury.begin(self._start)
+
+    @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
+    def step(self, x: Array, labels: Labels, check: bool = True, lr_factor: float = 1.0) -> BothOutcomes:
+        """Let both sides do one step on a batch. The first step is always traced.
+
+        Parameters
+        ----------
+        x, labels : array
+        check : bool
+            Whether everything in this step is judged.
+        lr_factor : float
+            What the learning rate of the settings is multiplied by in this step: every reference follows, and the subject is judged by it.
+        """
+        self.steps += 1
+        architecture = self.architecture.at_rate(lr_factor)
+        self._update = architecture.update
+        if check or self.free is None:
+            trace = self.subject.traced_step(self.steps, x, labels)
+            constants = {name: trace.constants(name) for name in self.architecture.names}
+            outcome = Outcome(float(trace[LOSS, "output"]), trace[LOSS, "input"], constants)
+            to_the_end = _is_power_of_two(self.steps_checked + 1)
+            report = check_step(architecture, dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous, to_the_end)
+            self._earlier, self._previous = self._previous, trace
+            self._measure_noise(report)
+            if check:
+                self.steps_checked += 1
+                self._judge(report, trace, x, labels, lr_factor)
+                if self.jury is not None:
+                    self.jury.judge(trace, dict(self.subject.layers), x, labels, lr_factor)
+        else:
+            self._earlier, self._previous = None, None
+            outcome = self.subject.step(x, labels)
+        if self.free is None:
+            self.free = self._free_run()
+        if self.jury is not None:
+            self.jury.step(x, labels, outcome.constants, lr_factor)
+        return BothOutcomes(outcome, self.free.step(x, labels, outcome.constants, lr_factor))
+
+    def _free_run(self) -> FreeRun:
+        return FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
+
+    def _measure_noise(self, report: StepReport) -> None:
+        """Take the size of the noise from the first step."""
+        if not self._noise:
+            values = (
+                (name, quantity, context.expected[quantity], self.arithmetic.error(bound))
+                for name, context in report.contexts.items()
+                for quantity, bound in context.bounds.items()
+            )
+            self._noise = noise_of(values, self.architecture.params, self.arithmetic)
+
+    def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
+        self._alone = {}
+        report.links.extend(self._masks(trace))
+        # While every link holds, what a layer makes of the reference's values says nothing that its link does not, and costs as much.
+        wrong = any(judgement.verdict is Verdict.MISMATCH for judgement in (*report.links, *report.whole))
+        isolated: list[Judgement] = []
+        if wrong or report.expected:
+            values, start = self._of_reference(trace, x, labels, report, lr_factor)
+            isolated = list(self._isolated(values, start, labels)) if wrong or self.steps_checked == 1 else []
+        self.record.add(report.links)
+        self.record.add(isolated)
+        self.record.add(report.whole)
+        self.count(report.decisions)
+        broken = [j for j in report.links if j.verdict is Verdict.MISMATCH] or [j for j in isolated if j.verdict is Verdict.MISMATCH]
+        self.broken.update((j.place.layer, j.place.quantity) for j in broken)
+        self._consequences(report, trace)
+        excess = [j for j in report.whole if j.verdict is Verdict.MISMATCH]
+        found = [self._examined_once(judgement, report, trace, isolated) for judgement in broken]
+        if self.first is None and (broken or excess):
+            self.first = found[0] if found else self._divergence(excess[0], report, trace, isolated)
+
+    def _masks(self, trace: Trace) -> Iterator[Judgement]:
+        """Yield whether chance explains the masks that were drawn so far."""
+        for name, p in self.architecture.masked.items():
+            if (mask := trace.constants(name).get("mask")) is not None:
+                yield self.masks.setdefault(name, MaskCount(p)).judge(trace.place(name, "mask"), mask, self.arithmetic)
+
+    def _of_reference(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> tuple[Trace, Start]:
+        """Return the reference's own values from the weights that the subject's step started from, and note how far they are from the oracle's."""
+        twin, values, start = self._twin, Trace(self.steps), start_of(self.architecture, trace)
+        twin.load(Position(start.params, start.state, start.buffers))
+        twin.step(x, labels, values, start.constants, lr_factor)
+        self._reference_distance(report, values, twin.params)
+        return values, start
+
+    def _isolated(self, values: Trace, start: Start, labels: Labels) -> Iterator[Judgement]:
+        """Yield verdicts on each layer given the reference's own values."""
+        for name in self.architecture.wiring:
+            oracle, call = self._given(name, values, start, labels)
+            check = check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps)
+            for judgement in check.judgements:
+                if judgement.verdict is Verdict.MISMATCH and (failure := check.failure(judgement)):
+                    self._alone[name, judgement.place.quantity] = failure
+                yield judgement
+
+    def _given(self, name: str, values: Trace, start: Start, labels: Labels) -> tuple[Oracle, Call]:
+        """Return a layer's oracle, and what the layer is given of the reference's values."""
+        architecture = self.architecture
+        if name == LOSS:
+            cotangent = np.ones((), self.arithmetic.dtype) if (LOSS, "grad_input") in values else None
+            return architecture.loss, Call(values[LOSS, "input"], {}, cotangent, {"labels": labels})
+        params = {p: start.params[f"{name}.{p}"] for p in architecture.params[name]}
+        buffers = {b: start.buffers[f"{name}.{b}"] for b in architecture.buffers.get(name, ())}
+        call = Call(values[name, "input"], params, values.get((name, "grad_output")), start.constants.get(name, {}), buffers)
+        return architecture.layers[name], call
+
+    def _reference_distance(self, report: StepReport, values: Trace, params: Mapping[str, Array]) -> None:
+        """Note how far the reference's own step ends from the oracle's, on the yardstick that the subject is measured by.
+
+        Only for what a tie at a kink does not move: parameter gradients and updated parameters.
+        """
+        for (layer, quantity), (expected, bound) in report.expected.items():
+            found = params.get(f"{layer}.{quantity}") if (layer, quantity) not in values else values[layer, quantity]
+            if found is None or not (quantity.endswith(".grad") or f"{layer}.{quantity}" in params):
+                continue
+            if report.norms:
+                allowed = self.arithmetic.sides * self.arithmetic.unit * report.norms[layer, quantity]
+                fraction = float(fractions_of(np.asarray(np.linalg.norm(found - expected)), np.asarray(allowed)))
+            else:
+                fraction = float(fractions_of(np.abs(found - expected), self.arithmetic.tolerance(bound)).max(initial=0.0))
+            key = (layer, quantity)
+            self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
+
+    def _consequences(self, report: StepReport, trace: Trace) -> None:
+        """Keep the first of each end-to-end excess whose own link holds while another is broken."""
+        for judgement in report.whole:
+            key = (judgement.place.layer, judgement.place.quantity)
+            if judgement.verdict is not Verdict.MISMATCH or key in self.consequences or key in self.broken or not self.broken:
+                continue
+            expected = report.expected[key][0]
+            size = float(np.linalg.norm(expected))
+            distance = float(np.linalg.norm(trace[key].astype(np.float64) - expected)) if trace[key].shape == expected.shape else np.inf
+            self.consequences[key] = Consequence(judgement, distance / size if size else np.inf)
+
+    def _examined_once(self, judgement: Judgement, report: StepReport, trace: Trace, isolated: list[Judgement]) -> Divergence:
+        """Return the first divergence of a quantity, examined where this is it: what a fault did first is where its cause shows best."""
+        key = (judgement.place.layer, judgement.place.quantity)
+        if key not in self.divergences:
+            self.divergences[key] = self._divergence(judgement, report, trace, isolated)
+        return self.divergences[key]
+
+    def _divergence(self, judgement: Judgement, report: StepReport, trace: Trace, isolated: list[Judgement]) -> Divergence:
+        layer, quantity = judgement.place.layer, judgement.place.quantity
+        subject = self.subject.layers[layer]
+        alone = next((j for j in isolated if (j.place.layer, j.place.quantity) == (layer, quantity)), None)
+        context, found = report.contexts.get(layer), trace.get((layer, quantity))
+        if judgement.kind is Kind.ISOLATED and (layer, quantity) in self._alone:
+            # The layer that was asked alone is a copy, with the gradients in it that the step left.
+            return self._examined_in_step(self._alone[layer, quantity], trace, found, alone)
+        if judgement.kind is not Kind.LAYER or context is None or quantity not in context.expected or found is None:
+            return Divergence(judgement, self._cause_of_update(judgement, report, trace), subject.sources.get(quantity, ""), alone)
+        bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.arithmetic)
+        wide = context.call.astype(np.float64)
+        oracle = self.architecture.loss if layer == LOSS else self.architecture.layers[layer]
+        failure = Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic)
+        return self._examined_in_step(failure, trace, self._before_this(layer, quantity), alone)
+
+    def _examined_in_step(self, failure: Failure, trace: Trace, earlier: Array | None, alone: Judgement | None) -> Divergence:
+        """Return a divergence with its cause, looked for in the layer itself and in the step that it is part of."""
+        divergence, layer = examined(failure, alone), failure.judgement.place.layer
+        itself = divergence.cause is not None and not divergence.cause.fitted
+        if itself and failure.judgement.kind is Kind.LAYER:
+            return divergence
+        # What a layer does alone and not in its step comes from what the step left in it, whatever else would explain the numbers.
+        after = {} if layer == LOSS else {name: trace[layer, name] for name in self.architecture.params[layer]}
+        return replace(divergence, cause=explained_in_step(failure, after, earlier) or divergence.cause)
+
+    def _cause_of_update(self, judgement: Judgement, report: StepReport, trace: Trace) -> Cause | None:
+        """Return what explains an updated parameter, if it is one and its gradient is there."""
+        layer, name = judgement.place.layer, judgement.place.quantity
+        context, grad = report.contexts.get(layer), trace.get((layer, f"{name}.grad"))
+        if judgement.kind is not Kind.UPDATE or layer in self.architecture.frozen or context is None or grad is None:
+            return None
+        before, after = trace[layer, f"{name}.before"], trace[layer, name]
+        if not before.shape == after.shape == grad.shape:
+            return None
+        updated = UpdatedParameter(before, grad, after, trace.state(layer, name, before=True), trace.state(layer, name))
+        reading = self.subject.layers[layer].reading(f"{name}.grad", context.call, grad)
+        earlier, batch = self._before_this(layer, f"{name}.grad"), len(context.call.x)
+        return explained_update(UpdateFailure(judgement, self._update, updated, earlier, batch, self.arithmetic, reading))
+
+    def _before_this(self, layer: str, quantity: str) -> Array | None:
+        """Return a quantity of the step before, where that was traced."""
+        return None if self._earlier is None else self._earlier.get((layer, quantity))
+
+    @np.errstate(all="ignore")
+    def look(self) -> list[Look]:
+        """Measure how far the free runs have come apart, those beside further references as well."""
+        looks = super().look()
+        if self.jury is not None:
+            self.jury.look(self.subject.params | self.subject.buffers, looks)
+        return looks
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole run; ``undecided`` where the references do not agree about the subject."""
+        own = super().verdict
+        if self.jury is None or own is Verdict.SKIPPED:
+            return own
+        first, *others = (self.jury.verdict_by(juror.name, bool(self.perturbed)) for juror in self.jury.jurors)
+        if own is Verdict.MISMATCH:
+            return Verdict.UNDECIDED if first is Verdict.MISMATCH and Verdict.MATCH in others else own
+        return own if set(others) == {own} else Verdict.UNDECIDED
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether an end-to-end value exceeds its tolerance although every link holds."""
+        return not self.broken and any(series.first is not None for _, series in self.record.of(Kind.WHOLE))
+
+    def worst_fraction(self) -> float:
+        """Return the largest error so far as a fraction of its tolerance, links and isolated layers together."""
+        worst = self.record.worst(*LINKS, Kind.ISOLATED)
+        return worst.fraction if worst else 0.0
+
+    def snapshot(self) -> tuple[ComparisonState, Snapshot]:
+        """Return all that it takes to go on after a step, but for the state of the subject, which is the caller's."""
+        assert self.free is not None
+        left = None if self._previous is None else self._previous.left()
+        state = ComparisonState(
+            steps=self.steps,
+            steps_checked=self.steps_checked,
+            series=list(self.record.series.items()),
+            first=self.first,
+            divergences=list(self.divergences.items()),
+            consequences=list(self.consequences.items()),
+            decisions=list(self.decisions.items()),
+            reference_fractions=list(self.reference_fractions.items()),
+            broken=sorted(self.broken),
+            noise=list(self._noise.items()),
+            looks=self.free.history,
+            left=None if left is None else list(left),
+            masks=list(self.masks.items()),
+            tallies=[] if self.jury is None else list(self.jury.tallies.values()),
+            jury_looks=[] if self.jury is None else list(self.jury.looks.items()),
+        )
+        kept = {} if left is None else {str(number): value for number, value in enumerate(left.values())}
+        jury = Snapshot({}, {}) if self.jury is None else self.jury.snapshot()
+        return state, joined({"left": Snapshot(kept, {}), "free": self.free.snapshot(), "jury": jury})
+
+    def restore(self, state: ComparisonState, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a comparison that was made in the same way and has not begun yet."""
+        parts = parted(snapshot)
+        self.steps, self.steps_checked, self.first = state.steps, state.steps_checked, state.first
+        self.record.series.update(state.series)
+        self.divergences.update(state.divergences)
+        self.consequences.update(state.consequences)
+        self.decisions.update(state.decisions)
+        self.reference_fractions.update(state.reference_fractions)
+        self.masks.update(state.masks)
+        self.broken.update(state.broken)
+        self._noise.update(state.noise)
+        self.free = self._free_run()
+        self.free.history.extend(state.looks)
+        self.free.restore(parts["free"])
+        if self.jury is not None:
+            self.jury.tallies.update({(tally.judge, tally.side): tally for tally in state.tallies})
+            self.jury.looks.update(state.jury_looks)
+            self.jury.restore(parts["jury"])
+        if state.left is not None:
+            self._previous = Trace(state.steps)
+            for number, (layer, quantity) in enumerate(state.left):
+                self._previous.record(layer, quantity, parts["left"].arrays[str(number)])
+
+
+def _is_power_of_two(count: int) -> bool:
+    return not count & (count - 1)

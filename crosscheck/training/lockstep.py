@@ -1,0 +1,249 @@
+"""One whole training step, proved link by link along the subject's own trace.
+
+Each layer is judged on the inputs and cotangents that it actually got; each wire must carry exactly what was put out; each update must start
+from the gradients and the state that are there. If every link holds the step is right, however deep the network. The first link that does not is
+the first divergence.
+
+Beside it stands the end of the same step computed by the oracle alone, with the subject's decisions at kinks, and the errors that every right
+layer may have added up to by then: an excess that no broken link explains lies between the layers, and is never forgiven. Where every link is there
+and holds, that follows from the links, and need not be worked out in each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crosscheck.core.check_layer import LayerContext, backward_quantities, context_of, forward_quantities, judge_one
+from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge, judge_norm
+from crosscheck.core.operation import Call, Labels, Oracle
+from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.subject import SubjectLayer
+from crosscheck.core.trace import Trace
+from crosscheck.oracles.chain import joined, joint
+from crosscheck.oracles.network import INPUT, LOSS, Architecture
+from crosscheck.oracles.optimizers import UpdatedParameter, Updating, judge_updates
+from crosscheck.oracles.step import oracle_step, start_of
+from crosscheck.training.kinks import Decision, differing
+
+Layers = dict[str, SubjectLayer]
+
+
+@dataclass
+class StepReport:
+    """All judgements about one step.
+
+    Attributes
+    ----------
+    links : list of Judgement
+        Layers, wires and updates, in execution order.
+    whole : list of Judgement
+        The end-to-end values, in execution order.
+    contexts : dict of str to LayerContext
+        By layer, and ``"loss"``.
+    decisions : list of Decision
+        Those that the oracle alone would have taken differently.
+    expected : dict of (str, str) to (array, Bound)
+        The oracle's end-to-end value of each quantity, and how far rounding may lead from it.
+    norms : dict of (str, str) to float
+        In a deep network, how large the norm of its error may be.
+    """
+
+    step: int
+    links: list[Judgement] = field(default_factory=list)
+    whole: list[Judgement] = field(default_factory=list)
+    contexts: dict[str, LayerContext] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    expected: dict[tuple[str, str], tuple[Array, Bound]] = field(default_factory=dict)
+    norms: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+def check_step(
+    architecture: Architecture,
+    subject: Layers,
+    trace: Trace,
+    x: Array,
+    labels: Labels,
+    arithmetic: Arithmetic,
+    previous: Trace | None = None,
+    to_the_end: bool = True,
+) -> StepReport:
+    """Judge one training step of the subject.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    subject : dict of str to SubjectLayer
+        By name, and ``"loss"``; asked only for what it does not show and how it was read.
+    trace : Trace
+        What the subject did.
+    x, labels : array
+        The batch that it was given, in its precision.
+    arithmetic : Arithmetic
+        The subject's.
+    previous : Trace, optional
+        The step before, if it was traced: this one must start from what that one left.
+    to_the_end : bool
+        Whether the end of the step is judged as well; it is in any case where a link does not hold, or is missing.
+    """
+    report = StepReport(trace.step)
+    report.links.extend(_Links(architecture, subject, trace, x, labels, arithmetic, report).all(previous))
+    proved = all(judgement.verdict is Verdict.MATCH for judgement in report.links)
+    if (to_the_end or not proved) and _in_a_row(architecture, x, report):
+        _whole(architecture, trace, x, labels, arithmetic, report)
+    return report
+
+
+def links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic) -> list[Judgement]:
+    """Judge the links of one training step alone, as :func:`check_step` does."""
+    return list(_Links(architecture, subject, trace, x, labels, arithmetic, StepReport(trace.step)).all(None))
+
+
+@dataclass
+class _Links:
+    """The links of one step in execution order."""
+
+    architecture: Architecture
+    subject: Layers
+    trace: Trace
+    x: Array
+    labels: Labels
+    arithmetic: Arithmetic
+    report: StepReport
+
+    def all(self, previous: Trace | None) -> Iterator[Judgement]:
+        """Yield every link."""
+        yield from self.start(previous)
+        yield from self.forward()
+        yield from self.backward()
+        yield from self.updates()
+
+    def start(self, previous: Trace | None) -> Iterator[Judgement]:
+        """Yield whether parameters and state are those that the step before left."""
+        if previous is None:
+            return
+        for layer, quantity in previous.left():
+            if "." in quantity and (layer, f"{quantity}.before") not in self.trace:
+                place = self.trace.place(layer, f"{quantity}.before")
+                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="the step before left it, and it is gone")
+        for (layer, quantity), value in self.trace.items():
+            if quantity.endswith(".before"):
+                left = previous.get((layer, quantity.removesuffix(".before")))
+                if left is not None:
+                    yield equal(self.trace.place(layer, quantity), Kind.WIRE, value, left, self.arithmetic)
+
+    def forward(self) -> Iterator[Judgement]:
+        """Yield each layer's wire, its output and what it keeps, the loss last."""
+        for name, sources in self.architecture.wiring.items():
+            sent = [self.x if source == INPUT else self.trace.get((source, "output")) for source in sources]
+            yield self._wire(name, "input", sent)
+            yield from self._judge_layer(name)
+
+    def _judge_layer(self, name: str) -> Iterator[Judgement]:
+        """Work out a layer's expected quantities, forward and backward at once, and yield the verdicts on those of the forward pass."""
+        trace = self.trace
+        if (name, "input") not in trace:
+            yield Judgement(trace.place(name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="the subject never ran this layer")
+            return
+        oracle, call = call_of(self.architecture, trace, name, self.labels, self.arithmetic)
+        self.report.contexts[name] = context_of(oracle, call, self.arithmetic)
+        for quantity in forward_quantities(call):
+            yield self._judge(name, quantity)
+
+    def _judge(self, name: str, quantity: str) -> Judgement:
+        context, place = self.report.contexts[name], self.trace.place(name, quantity)
+        return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.arithmetic)[0]
+
+    def _wire(self, name: str, quantity: str, sent: Sequence[Array | None]) -> Judgement:
+        """Judge whether a layer received what others put out, their sum where it is wired to several."""
+        place, received = self.trace.place(name, quantity), self.trace.get((name, quantity))
+        arrived = [part for part in sent if part is not None]
+        if received is None or not arrived or len(arrived) < len(sent):
+            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="nothing arrived" if received is None else "nothing was sent")
+        if len(arrived) == 1:
+            return equal(place, Kind.WIRE, received, arrived[0], self.arithmetic)
+        if shapes := {part.shape for part in arrived} - {received.shape}:
+            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason=f"the shape is {received.shape}, what was sent has {min(shapes)}")
+        wide = [part.astype(np.float64) for part in arrived]
+        return judge(place, Kind.WIRE, received, joined(wide), joint(wide), self.arithmetic)
+
+    def backward(self) -> Iterator[Judgement]:
+        """Yield the loss's gradient, then each layer's wire, input gradient and parameter gradients, last layer to first."""
+        names = self.architecture.names[self.architecture.first_trained :]
+        if not names or LOSS not in self.report.contexts:
+            return
+        yield self._judge(LOSS, "grad_input")
+        for name in reversed(names):
+            if name not in self.report.contexts:
+                return
+            yield self._wire(name, "grad_output", [self.trace.get((other, "grad_input")) for other in self.architecture.consumers[name]])
+            if (name, "grad_output") not in self.trace:
+                return
+            for quantity in backward_quantities(self.report.contexts[name].call):
+                yield self._judge(name, quantity)
+
+    def updates(self) -> Iterator[Judgement]:
+        """Yield each updated parameter and each state of it, on the gradients and the state that were there."""
+        keys = [(name, parameter) for name in self.architecture.names for parameter in self.architecture.params[name]]
+        asked = {key: updating for key in keys if (updating := self._updating(*key)) is not None}
+        judged = dict(zip(asked, judge_updates(self.architecture.update, list(asked.values()), self.arithmetic), strict=True))
+        for key in keys:
+            name, parameter = key
+            place, after = self.trace.place(*key), self.trace[key]
+            if name in self.architecture.frozen:
+                yield equal(place, Kind.UPDATE, after, self.trace[name, f"{parameter}.before"], self.arithmetic)
+            elif key not in judged:
+                yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
+            else:
+                yield from judged[key]
+
+    def _updating(self, name: str, parameter: str) -> Updating | None:
+        """Return what is to be judged about an updated parameter; None for a frozen one, or one that has no gradient."""
+        trace, grad = self.trace, self.trace.get((name, f"{parameter}.grad"))
+        if name in self.architecture.frozen or grad is None or name not in self.report.contexts:
+            return None
+        states = trace.state(name, parameter, before=True), trace.state(name, parameter)
+        updated = UpdatedParameter(trace[name, f"{parameter}.before"], grad, trace[name, parameter], *states)
+        reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
+        return Updating(updated, trace.place(name, parameter), reading)
+
+
+def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, arithmetic: Arithmetic) -> tuple[Oracle, Call]:
+    """Return a layer's oracle, and what the layer was given in a step."""
+    if name == LOSS:
+        return architecture.loss, Call(trace[name, "input"], {}, np.ones((), arithmetic.dtype), {"labels": labels})
+    params, buffers = trace.before(name, architecture.params[name]), trace.before(name, architecture.buffers.get(name, ()))
+    return architecture.layers[name], Call(trace[name, "input"], params, trace.get((name, "grad_output")), trace.constants(name), buffers)
+
+
+def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, report: StepReport) -> None:
+    """Add the end-to-end judgements: the oracle's own step from the same weights, with the subject's decisions."""
+    decisions = {name: architecture.layers[name].decisions(report.contexts[name].call.x.astype(np.float64)) for name in architecture.names}
+    own = [{q: arithmetic.error(b) for q, b in report.contexts[name].bounds.items()} for name in architecture.wiring]
+    imposed = {name: value for name, value in decisions.items() if value is not None}
+    step = oracle_step(architecture, start_of(architecture, trace), x, labels, arithmetic, imposed, own)
+    report.decisions.extend(differing(step, arithmetic))
+    report.expected.update(step.expected)
+    report.norms.update(step.norms)
+    for (layer, quantity), (expected, bound) in step.expected.items():
+        found = trace.get((layer, quantity))
+        if found is None:
+            continue
+        place = trace.place(layer, quantity)
+        if step.norms:
+            report.whole.append(judge_norm(place, Kind.WHOLE, found, expected, step.norms[layer, quantity], arithmetic))
+        else:
+            report.whole.append(judge(place, Kind.WHOLE, found, expected, bound, arithmetic))
+
+
+def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:
+    """Return whether every layer could be judged whole and got an array of the shape that the layers before it are to put out."""
+    shapes = {INPUT: x.shape}
+    for name, sources in architecture.wiring.items():
+        context = report.contexts.get(name)
+        if context is None or not context.judged_whole or {shapes[source] for source in sources} != {context.call.x.shape}:
+            return False
+        shapes[name] = context.expected["output"].shape
+    return True

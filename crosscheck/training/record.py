@@ -1,0 +1,184 @@
+"""Curves over the steps of a run, in memory that does not grow with its length.
+
+A curve starts with a point for each step. When it is full, neighbours are merged two by two, and from then on each point stands for twice as many
+steps; so the points are spread evenly over the run, however long it becomes, and depend on nothing but what was added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from crosscheck.core.judge import Judgement, Kind, Verdict
+
+KEPT = 1024
+"""Points that a curve of peaks holds at most; an even number."""
+AVERAGED = 400
+"""Points that a curve of means holds at most; an even number."""
+
+
+@dataclass
+class Peaks:
+    """The largest value of each group of steps, and the step where it stood: no peak is lost, however short.
+
+    Attributes
+    ----------
+    steps : list of int
+    values : list of float
+    each : int
+        How many of the values added a point stands for.
+    filled : int
+        How many of them the last point has taken in.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    each: int = 1
+    filled: int = 0
+
+    def add(self, step: int, value: float) -> None:
+        """Take in the value of the next step."""
+        if self.steps and self.filled < self.each:
+            self.filled += 1
+            if value > self.values[-1]:
+                self.steps[-1], self.values[-1] = step, value
+            return
+        if len(self.steps) == KEPT:
+            larger = [at if self.values[at] >= self.values[at + 1] else at + 1 for at in range(0, KEPT, 2)]
+            self.steps, self.values = [self.steps[at] for at in larger], [self.values[at] for at in larger]
+            self.each *= 2
+        self.steps.append(step)
+        self.values.append(value)
+        self.filled = 1
+
+
+@dataclass
+class Means:
+    """The average of each group of steps, for two sides at once.
+
+    Attributes
+    ----------
+    sums : list of (float, float)
+        Of the values of subject and reference in each group.
+    each : int
+        How many steps a group has.
+    filled : int
+        How many of them the last group has taken in.
+    """
+
+    sums: list[tuple[float, float]] = field(default_factory=list)
+    each: int = 1
+    filled: int = 0
+
+    def add(self, subject: float, reference: float) -> None:
+        """Take in the values of the next step."""
+        if self.sums and self.filled < self.each:
+            self.filled += 1
+            self.sums[-1] = (self.sums[-1][0] + subject, self.sums[-1][1] + reference)
+            return
+        if len(self.sums) == AVERAGED:
+            pairs = zip(self.sums[::2], self.sums[1::2], strict=True)
+            self.sums = [(one[0] + other[0], one[1] + other[1]) for one, other in pairs]
+            self.each *= 2
+        self.sums.append((subject, reference))
+        self.filled = 1
+
+    def points(self) -> list[tuple[int, float, float]]:
+        """Return for each group its last step, counted from 1, and both averages."""
+        sizes = [self.each] * (len(self.sums) - 1) + [self.filled] * bool(self.sums)
+        return [(at * self.each + size, sums[0] / size, sums[1] / size) for at, (size, sums) in enumerate(zip(sizes, self.sums, strict=True))]
+
+
+Key = tuple[Kind, str, str]
+
+
+@dataclass
+class Series:
+    """One quantity over all checked steps.
+
+    Attributes
+    ----------
+    curve : Peaks
+        The largest error of the checked steps, as a fraction of its tolerance.
+    elements : int
+        Numbers compared so far.
+    counts : dict of Verdict to int
+        How many steps ended in each verdict.
+    worst : Judgement or None
+        The judgement with the largest fraction; a mismatch before a match.
+    first : Judgement or None
+        The first mismatch.
+    reason : str
+        Why it was skipped or undecided, the first time.
+    widened : int
+        How many steps match by a tolerance that the witness widened.
+    """
+
+    curve: Peaks = field(default_factory=Peaks)
+    elements: int = 0
+    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
+    worst: Judgement | None = None
+    first: Judgement | None = None
+    reason: str = ""
+    widened: int = 0
+
+    def add(self, judgement: Judgement) -> None:
+        """Take in one judgement."""
+        self.counts[judgement.verdict] += 1
+        self.elements += judgement.elements
+        self.widened += judgement.verdict is Verdict.MATCH and judgement.widened
+        if judgement.verdict is Verdict.MISMATCH and self.first is None:
+            self.first = judgement
+        if judgement.verdict in (Verdict.SKIPPED, Verdict.UNDECIDED):
+            self.reason = self.reason or judgement.reason
+            return
+        self.curve.add(judgement.place.step, judgement.fraction)
+        if self.worst is None or _severity(judgement) > _severity(self.worst):
+            self.worst = judgement
+
+
+def _severity(judgement: Judgement) -> tuple[bool, float, float]:
+    return judgement.verdict is Verdict.MISMATCH, judgement.fraction, judgement.units
+
+
+@dataclass
+class Record:
+    """All judgements of a run by (kind, layer, quantity), in the order in which they first came."""
+
+    series: dict[Key, Series] = field(default_factory=dict)
+
+    def add(self, judgements: Iterable[Judgement]) -> None:
+        """Take in the judgements of a step."""
+        for judgement in judgements:
+            key = (judgement.kind, judgement.place.layer, judgement.place.quantity)
+            if (series := self.series.get(key)) is None:
+                series = self.series[key] = Series()
+            series.add(judgement)
+
+    def of(self, *kinds: Kind) -> Iterator[tuple[Key, Series]]:
+        """Yield the series of some kinds, in order."""
+        yield from ((key, series) for key, series in self.series.items() if key[0] in kinds)
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many judgements ended in a verdict."""
+        return sum(series.counts[verdict] for series in self.series.values())
+
+    @property
+    def compared(self) -> int:
+        """How many quantities were compared with a result, match or mismatch."""
+        return self.count(Verdict.MATCH) + self.count(Verdict.MISMATCH)
+
+    @property
+    def widened(self) -> int:
+        """How many quantities match by a tolerance that the witness widened."""
+        return sum(series.widened for series in self.series.values())
+
+    @property
+    def elements(self) -> int:
+        """How many single numbers were compared."""
+        return sum(series.elements for series in self.series.values())
+
+    def worst(self, *kinds: Kind) -> Judgement | None:
+        """Return the judgement closest to its tolerance, or furthest beyond it."""
+        candidates = [series.worst for _, series in self.of(*kinds) if series.worst is not None]
+        return max(candidates, key=_severity, default=None)
