@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 import scratch
 from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
-from crosscheck.core.training import Position
+from crosscheck.core.training import TrainState
 from crosscheck.oracles.network import INPUT
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from scratch import composite
@@ -55,21 +55,21 @@ def _(o: scratch.Adam) -> Settings:
     return AdamSettings(o.lr, o.betas, o.eps, o.weight_decay, isinstance(o, scratch.AdamW), o.amsgrad)
 
 
-def to_reference(model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> Position:
+def to_reference(model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> TrainState:
     """Return where a scratch network's training is, by the reference's names and in its layouts."""
     state: dict[str, dict[str, Any]] = {}
     for ours, theirs, layout in _names(layouts, "params"):
         kept = {name: arrays[ours] for name, arrays in optimizer.state.items() if ours in arrays}
         state[theirs] = {name: layout.to_reference(value) if np.ndim(value) else np.asarray(value) for name, value in kept.items()}
     params, buffers = model.params, model.buffers
-    return Position(
+    return TrainState(
         {theirs: layout.to_reference(params[ours]) for ours, theirs, layout in _names(layouts, "params")},
         {key: own for key, own in state.items() if own},
         {theirs: layout.to_reference(buffers[ours]) for ours, theirs, layout in _names(layouts, "buffers")},
     )
 
 
-def to_scratch(position: Position, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> None:
+def to_scratch(position: TrainState, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> None:
     """Copy where a reference's training is into a scratch network of the same architecture and its optimizer, in place."""
     params, buffers = model.params, model.buffers
     for ours, theirs, layout in _names(layouts, "params"):

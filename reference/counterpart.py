@@ -14,7 +14,7 @@ from crosscheck.core.operation import Arrays, Call, Constants, Labels, Oracle, R
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import MakeTraining, Position, Snapshot, Training
+from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainState
 from crosscheck.oracles.network import Architecture
 from crosscheck.training.jury import Juror
 
@@ -181,17 +181,17 @@ class TranslatedTraining:
             ours: {kept: passage.back(value) for kept, value in state[theirs].items()} for ours, theirs, passage in self._names() if theirs in state
         }
 
-    def load(self, position: Position) -> None:
+    def load(self, start: TrainState) -> None:
         """Take over a position by our names."""
         params, buffers, state = dict[str, Array](), dict[str, Array](), dict[str, Arrays]()
         for ours, theirs, passage in self._names():
-            if ours in position.params:
-                params[theirs] = passage.there(position.params[ours])
-            if ours in position.buffers:
-                buffers[theirs] = passage.there(position.buffers[ours])
-            if ours in position.state:
-                state[theirs] = {kept: passage.there(value) for kept, value in position.state[ours].items()}
-        self.training.load(Position(params, state, buffers))
+            if ours in start.params:
+                params[theirs] = passage.there(start.params[ours])
+            if ours in start.buffers:
+                buffers[theirs] = passage.there(start.buffers[ours])
+            if ours in start.state:
+                state[theirs] = {kept: passage.there(value) for kept, value in start.state[ours].items()}
+        self.training.load(TrainState(params, state, buffers))
 
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0

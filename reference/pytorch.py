@@ -17,7 +17,7 @@ from torch import nn
 
 import scratch
 from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
-from crosscheck.core.training import Position
+from crosscheck.core.training import TrainState
 from crosscheck.oracles.optimizers import Settings
 from crosscheck.references.pytorch.modules import SameConv2d
 from crosscheck.references.pytorch.oracle import NegativeLogLikelihood, SharedDropout
@@ -242,4 +242,4 @@ def from_scratch(model: scratch.Sequential, optimizer: Optimizer, dtype: npt.DTy
 def to_scratch(training: TorchTraining, model: scratch.Sequential, optimizer: Optimizer) -> None:
     """Copy weights, running statistics and optimizer state from PyTorch into a scratch network of the same architecture, in place."""
     layouts = network(model.layers, scratch.SoftmaxCrossEntropy())[2]
-    copying.to_scratch(Position(training.params, training.state, training.buffers), model, optimizer, layouts)
+    copying.to_scratch(TrainState(training.params, training.state, training.buffers), model, optimizer, layouts)

@@ -123,9 +123,9 @@ def multiply(a: Array, b: Array, output: Array) -> None:
     else:
         tallest = TILE // (inner * min(WIDE, columns))
         height = min(rows, tallest - tallest % TALL)
-        widest = TILE // (inner * height)
+        max_error = TILE // (inner * height)
         for down, tall in _tiles(rows, height):
-            for across, wide in _tiles(columns, min(columns, widest - widest % WIDE or columns)):
+            for across, wide in _tiles(columns, min(columns, max_error - max_error % WIDE or columns)):
                 left = a[..., down, :].reshape(*a.shape[:-2], -1, 1, tall, inner)
                 right = b[..., across].reshape(*b.shape[:-1], -1, wide).swapaxes(-3, -2)[..., None, :, :, :]
                 own = output[..., down, across]

@@ -46,7 +46,7 @@ from benchmarking.facts import facts_of, load
 from benchmarking.plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
 from benchmarking.sides import SIDES
 from benchmarking.workers import Task, available, results
-from command_options import RefusedError, add_folder, at_least, data_folder, without
+from command_options import UsageError, add_folder, at_least, data_folder, without
 from generated_text import PageError
 from interruption import between_steps
 from matrix_delivery import deliver
@@ -99,23 +99,23 @@ def choice_of(options: argparse.Namespace) -> Choice:
 
     Raises
     ------
-    RefusedError, DataError
+    UsageError, DataError
         If it cannot be measured.
     """
     if options.sides is not None and "scratch" not in options.sides:
-        raise RefusedError("--sides: scratch is what the others are compared with; name it, too")
+        raise UsageError("--sides: scratch is what the others are compared with; name it, too")
     if options.threads is not None and options.threads > available():
-        raise RefusedError(f"--threads {options.threads}: there are {available()} cores here; lower it")
+        raise UsageError(f"--threads {options.threads}: there are {available()} cores here; lower it")
     given = options.download or options.data_dir is not None
     if options.full and not given:
-        raise RefusedError("--full: the whole training is one on all of MNIST; say --download, or where its four files are with --data-dir")
+        raise UsageError("--full: the whole training is one on all of MNIST; say --download, or where its four files are with --data-dir")
     if options.full and options.quick:
-        raise RefusedError("--full and --quick: the one is no look in under a minute; leave out the other")
+        raise UsageError("--full and --quick: the one is no look in under a minute; leave out the other")
     folder = data_folder(options, Console(stderr=True))
     if given:
         there = len(load_digits(folder).train_images)
         if options.full and there != IMAGES_OF_MNIST:
-            raise RefusedError(f"--full: {folder} has {there:,} training images, expected {IMAGES_OF_MNIST:,}; get them with --download")
+            raise UsageError(f"--full: {folder} has {there:,} training images, expected {IMAGES_OF_MNIST:,}; get them with --download")
     threads = every_thread() if options.threads is None else [options.threads]
     if options.quick:
         threads = threads[-1:]
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         expected_reports(options.html, options.json)
         choice, busy = choice_of(options), load()
         found = measured(choice)
-    except (NotWritableError, PageError, RefusedError, DataError) as error:
+    except (NotWritableError, PageError, UsageError, DataError) as error:
         return _told(str(error), CANNOT)
     except KeyboardInterrupt:
         found = None

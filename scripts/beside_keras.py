@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command_options import RefusedError, add_images, at_least, data_folder, expect_representable, rate, settings_of
+from command_options import UsageError, add_images, at_least, data_folder, expect_representable, rate, settings_of
 from keras_findings import DTYPES, Beside, Levels, told
 from mcnemar import least_telling
 from mnist_batches import take
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return compare(options, Console(highlight=False, soft_wrap=True))
-    except (DataError, RefusedError, NotWritableError) as error:
+    except (DataError, UsageError, NotWritableError) as error:
         errors.print(f"beside_keras: {error}", style="red", markup=False)
     except KeyboardInterrupt:
         errors.print("beside_keras: interrupted; the seeds that were done stand above, and in --json", style="red", markup=False)
@@ -115,7 +115,7 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     levels = Levels.of(len(options.seeds), len(options.dtype), images)
     least = least_telling(levels.accuracy)
     if images < least:
-        raise RefusedError(f"{images:,} test images: chance explains any result on fewer than {least}; raise --test-size")
+        raise UsageError(f"{images:,} test images: chance explains any result on fewer than {least}; raise --test-size")
     expect_representable(options.lr, "float32")
     if options.json is not None:
         expect_writable(options.json, [".json"])
@@ -124,7 +124,7 @@ def compare(options: argparse.Namespace, console: Console) -> int:
         import keras_comparison  # noqa: PLC0415
     except ModuleNotFoundError as error:
         how = "pip install -c constraints.txt -e '.[keras,training]'"
-        raise RefusedError(f"{error.name} is not installed, and Keras on JAX needs it: {how}") from error
+        raise UsageError(f"{error.name} is not installed, and Keras on JAX needs it: {how}") from error
     name, count = keras_comparison.NAME, len(digits.train_images)
     console.print(f"{name} beside scratch; {options.epochs} x {count:,} steps of one image, lr {options.lr:g}", markup=False)
     done: list[Beside] = []

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from crosscheck.core.files import expect_writable, whole
+from crosscheck.core.files import atomic_write, expect_writable
 
 FORMAT_VERSION = 1
 KEY = "crosscheck.checkpoint"
@@ -76,7 +76,7 @@ def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
         If it cannot be written.
     """
     try:
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             save_file({name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}, temporary, metadata)
             _flush(temporary)
         if os.name == "posix":  # elsewhere a folder cannot be opened

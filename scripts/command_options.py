@@ -23,7 +23,7 @@ KEEPING_OPTIONS = ("--checkpoint", "--checkpoint-every", "--resume")
 KEEPING = tuple(name.removeprefix("--").replace("-", "_") for name in KEEPING_OPTIONS)
 
 
-class RefusedError(Exception):
+class UsageError(Exception):
     """The options cannot be followed; the message says which one, and what to do."""
 
 
@@ -61,10 +61,10 @@ def expect_representable(lr: float, dtype: str) -> None:
 
     Raises
     ------
-    RefusedError
+    UsageError
     """
     if lr > float(np.finfo(dtype).max):
-        raise RefusedError(f"--lr {lr:g}: beyond what {dtype} can hold; lower it")
+        raise UsageError(f"--lr {lr:g}: beyond what {dtype} can hold; lower it")
 
 
 def device(text: str) -> str:
@@ -79,10 +79,10 @@ def expect_tf32(asked: bool, device: str, dtype: str) -> None:
 
     Raises
     ------
-    RefusedError
+    UsageError
     """
     if asked and (device == "cpu" or dtype != "float32"):
-        raise RefusedError(f"--tf32: only float32 on cuda can be multiplied so, not {dtype} on {device}; leave it out")
+        raise UsageError(f"--tf32: only float32 on cuda can be multiplied so, not {dtype} on {device}; leave it out")
 
 
 def interval(text: str) -> Interval:
@@ -155,12 +155,12 @@ def expect_kept(options: argparse.Namespace) -> None:
 
     Raises
     ------
-    RefusedError, NotWritableError, CheckpointError
+    UsageError, NotWritableError, CheckpointError
     """
     if options.checkpoint is not None:
         expect_fresh(options.checkpoint, options.resume)
     elif options.resume:
-        raise RefusedError("--resume: from which file? say --checkpoint FILE")
+        raise UsageError("--resume: from which file? say --checkpoint FILE")
 
 
 def how_to_go_on(checkpoint: Path | None) -> str:

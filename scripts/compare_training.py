@@ -19,7 +19,7 @@ from checkpoints import CheckpointError, Clock
 from command_options import (
     KEEPING,
     KEEPING_OPTIONS,
-    RefusedError,
+    UsageError,
     add_augment,
     add_checkpoint,
     add_images,
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return compare(options, arguments, Console(highlight=False))
-    except (DataError, RefusedError, CheckpointError, NotWritableError) as error:
+    except (DataError, UsageError, CheckpointError, NotWritableError) as error:
         errors.print(f"compare_training: {error}", style="red", markup=False)
     except KeyboardInterrupt:
         errors.print("compare_training: interrupted; no report was written", style="red")
@@ -152,7 +152,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
             for name in options.reference:
                 imported(name)
         except SettingsError as error:
-            raise RefusedError(str(error)) from None
+            raise UsageError(str(error)) from None
         limit_threads()
 
     steps = options.steps or options.epochs * steps_of_epoch(options.train_size, options.batch_size)
@@ -214,7 +214,7 @@ def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
 
     Raises
     ------
-    RefusedError
+    UsageError
         If they do not go together, or a reference cannot compute where it is to.
     """
     choice = Choice(
@@ -232,9 +232,9 @@ def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
     try:
         return chosen(choice, rng)
     except SettingsError as error:
-        raise RefusedError(str(error)) from None
+        raise UsageError(str(error)) from None
     except DeviceError as error:
-        raise RefusedError(f"--device: {error}") from None
+        raise UsageError(f"--device: {error}") from None
 
 
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
@@ -259,7 +259,7 @@ def prepare(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise RefusedError(f"--out {folder}: reports cannot be written there ({error.strerror}); name another folder") from None
+        raise UsageError(f"--out {folder}: reports cannot be written there ({error.strerror}); name another folder") from None
 
 
 def command(arguments: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from subjects import Resumable
 
 from crosscheck.core.judge import Facts
 from crosscheck.core.trace import Place
-from crosscheck.core.training import AnyArray, Snapshot, joined, parted
+from crosscheck.core.training import AnyArray, Snapshot, merge, split
 from crosscheck.training.comparison import ComparisonState
 from crosscheck.training.facts import RunFacts
 from crosscheck.training.listened import TrainingComparison
@@ -88,7 +88,7 @@ class Keeper:
         """
         findings, arrays = self.comparison.snapshot()
         state = RunState(findings, averages, self.facts.lines, self.facts.losses)
-        whole = joined(
+        whole = merge(
             {
                 "comparison": arrays,
                 "subject": self.subject.snapshot(),
@@ -111,7 +111,7 @@ class Keeper:
             If it is damaged, or of another run.
         """
         found = read(self.path, self.options)
-        parts = parted(Snapshot(found.arrays, found.facts["parts"]))
+        parts = split(Snapshot(found.arrays, found.facts["parts"]))
         try:
             state = self._converter.structure(found.facts["run"], RunState)
         except BaseValidationError as error:

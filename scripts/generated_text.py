@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from crosscheck.core.files import whole
+from crosscheck.core.files import atomic_write
 from crosscheck.core.judge import Facts
 
 
@@ -65,7 +65,7 @@ def put_between(page: Path, begin: str, end: str, text: str) -> None:
     """
     try:
         changed = between(page.read_text(encoding="utf-8"), begin, end, text)
-        with whole(page) as temporary:
+        with atomic_write(page) as temporary:
             temporary.write_text(changed, encoding="utf-8")
     except OSError as error:
         raise PageError(f"{page}: cannot be read or written ({error.strerror or error})") from None
@@ -79,7 +79,7 @@ def write_page(page: Path, text: str) -> None:
     PageError
     """
     try:
-        with whole(page) as temporary:
+        with atomic_write(page) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise PageError(f"{page}: cannot be written ({error.strerror or error})") from None

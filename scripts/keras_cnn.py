@@ -15,8 +15,8 @@ from mnist_files import Digits
 import scratch
 from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array, Bound
-from crosscheck.core.training import Position
+from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.core.training import TrainState
 from crosscheck.oracles.theories import Softmax
 from crosscheck.references.keras.oracle import NAME
 from reference.copying import to_scratch
@@ -81,7 +81,7 @@ class KerasCnn:
         layers = self.model.layers
         params = {f"{layer.name}.{variable.name}": np.asarray(variable.value) for layer in layers for variable in layer.trainable_variables}
         model = network(dtype)
-        to_scratch(Position(params), model, scratch.SGD(model.params, lr=0), _layouts(model))
+        to_scratch(TrainState(params), model, scratch.SGD(model.params, lr=0), _layouts(model))
         return model
 
 
@@ -108,7 +108,7 @@ def _layouts(model: scratch.Sequential) -> dict[str, LayerLayout]:
     return layouts
 
 
-def probability_errors(model: scratch.Sequential, x: Array, arithmetic: Arithmetic) -> tuple[Array, Array]:
+def probability_errors(model: scratch.Sequential, x: Array, precision: Precision) -> tuple[Array, Array]:
     """Return a float64 network's probabilities, and by how much those of a network of less precision with the same weights may be off.
 
     Each layer's own rounding is bounded by its theory, as everywhere in this project, and the error of what it was given is carried through it: by
@@ -120,23 +120,23 @@ def probability_errors(model: scratch.Sequential, x: Array, arithmetic: Arithmet
         As made by :func:`network`.
     x : array of shape (batch, 1, 28, 28)
         The very values that both networks get, in float64.
-    arithmetic : Arithmetic
+    precision : Precision
         Of the other network.
     """
     conv, pool, flatten, linear = model.layers.values()
     sizes = _absolute(conv).forward(np.abs(x))
     features = flatten.forward(pool.forward(conv.forward(x)))
-    error = flatten.forward(pool.forward(arithmetic.tolerance(Bound(sizes, _terms(conv)))))
+    error = flatten.forward(pool.forward(precision.tolerance(Bound(sizes, _terms(conv)))))
     sizes = _absolute(linear).forward(np.abs(features) + error)
     logits = linear.forward(features)
-    error = error @ np.abs(linear.params["weight"]) + arithmetic.tolerance(Bound(sizes, _terms(linear)))
+    error = error @ np.abs(linear.params["weight"]) + precision.tolerance(Bound(sizes, _terms(linear)))
     probabilities, call = np.exp(logits - logits.max(axis=1, keepdims=True)), Call(logits)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     # The theory of softmax follows from the logits alone.
     softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())[0]
-    own = arithmetic.tolerance(softmax.bounds(oracle, call, {}, arithmetic)["output"])
+    own = precision.tolerance(softmax.bounds(oracle, call, {}, precision)["output"])
     # A probability that is no normal number may also be flushed to zero.
-    return probabilities, own + softmax.carried(oracle, call, {}, error, None)["output"] + arithmetic.smallest_normal
+    return probabilities, own + softmax.propagated(oracle, call, {}, error, None)["output"] + precision.smallest_normal
 
 
 def _absolute(layer: scratch.Layer) -> scratch.Layer:

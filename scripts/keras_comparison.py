@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scratch_training import Training
 
 import scratch
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 
 __all__ = ["NAME", "beside"]
 
@@ -54,7 +54,7 @@ def beside(options: argparse.Namespace, seed: int, digits: Digits, levels: Level
     """Train Keras and then scratch, in each of the precisions that ``options`` names, and compare them."""
     cnn = KerasCnn(seed, options.lr, options.from_logits)
     models = {dtype: cnn.copy(dtype) for dtype in options.dtype}
-    start = _apart(cnn, digits, levels.arithmetic)
+    start = _apart(cnn, digits, levels.precision)
     steps = options.epochs * len(digits.train_images)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -72,17 +72,17 @@ def beside(options: argparse.Namespace, seed: int, digits: Digits, levels: Level
     if len(runs) == len(DTYPES):
         single, double = (runs[dtype][0].weights for dtype in DTYPES)
         rounding = _finite(float(np.linalg.norm(single - double)))
-    end = _apart(cnn, digits, levels.arithmetic)
+    end = _apart(cnn, digits, levels.precision)
     return Beside(seed, _finite(by_keras.loss), accuracy, by_keras.seconds, _finite(start), _finite(end), compared, rounding)
 
 
-def _apart(cnn: KerasCnn, digits: Digits, arithmetic: Arithmetic) -> float:
+def _apart(cnn: KerasCnn, digits: Digits, precision: Precision) -> float:
     """Return how far Keras' probabilities are from those of scratch with its weights at most, as a fraction of what rounding explains."""
     model, theirs, worst = cnn.copy(np.float64), cnn.probabilities(digits), 0.0
     for at in range(0, len(theirs), TEST_BATCH):
         # Rounded as Keras gets them: what is compared is the network's rounding.
         images = scaled(digits.test_images[at : at + TEST_BATCH], np.float32).astype(np.float64)
-        probabilities, errors = probability_errors(model, images, arithmetic)
+        probabilities, errors = probability_errors(model, images, precision)
         worst = float(np.maximum(worst, (np.abs(theirs[at : at + TEST_BATCH] - probabilities) / errors).max()))
     return worst
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from scratch.networks import CLASSES
 
 DTYPES = ("float32", "float64")
@@ -19,20 +19,20 @@ class Levels:
 
     Attributes
     ----------
-    arithmetic : Arithmetic
+    precision : Precision
         Of Keras, with the share of the first question.
     accuracy : float
         The share of each test of the second.
     """
 
-    arithmetic: Arithmetic
+    precision: Precision
     accuracy: float
 
     @classmethod
     def of(cls, seeds: int, dtypes: int, images: int) -> Levels:
         """Return the shares of so many trainings beside Keras, all tested on so many images."""
-        run = Arithmetic(np.dtype(np.float32), 2 * seeds * images * CLASSES)
-        return cls(Arithmetic(run.dtype, run.elements, run.false_alarms / 2), run.false_alarms / 2 / (seeds * dtypes))
+        run = Precision(np.dtype(np.float32), 2 * seeds * images * CLASSES)
+        return cls(Precision(run.dtype, run.elements, run.false_alarms / 2), run.false_alarms / 2 / (seeds * dtypes))
 
 
 @dataclass(frozen=True)

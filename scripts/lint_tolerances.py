@@ -84,7 +84,7 @@ def _defaults(arguments: ast.arguments) -> Iterator[Finding]:
 
 
 def _number(node: ast.expr) -> bool:
-    """Return whether an expression is a number, or arithmetic on numbers alone."""
+    """Return whether an expression is a number, or precision on numbers alone."""
     match node:
         case ast.Constant(value=value):
             return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -96,7 +96,7 @@ def _number(node: ast.expr) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Look through the folders named, or through the project's; return the exit status."""
+    """DistanceSample through the folders named, or through the project's; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path, default=[ROOT / folder for folder in FOLDERS], help="files or folders; all of the project's")
     found = 0

@@ -13,7 +13,7 @@ from scratch_state import evaluation, restore, snapshot
 
 import scratch
 from crosscheck.adapters.layout import LayerLayout
-from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.adapters.objects import Dicts, Updating
 from crosscheck.core.operation import Labels
 from crosscheck.core.precision import Array
@@ -61,7 +61,7 @@ class Twins:
     place: str = "cpu"
 
 
-class ScratchNetwork(ListenedNetwork):
+class ScratchNetwork(TracedNetwork):
     """A network of scratch layers, with its loss and optimizer.
 
     Parameters
@@ -108,7 +108,7 @@ def adapted(layer: scratch.Layer) -> Dicts:
     return Dicts(layer, mask="mask" if isinstance(layer, scratch.Dropout) else "")
 
 
-class ArticleNetwork(ListenedNetwork):
+class ArticleNetwork(TracedNetwork):
     """The tutorial's own network, which remembers nothing but its parameters.
 
     Parameters

@@ -20,7 +20,7 @@ import numpy as np
 from checkpoints import CheckpointError, Clock, read, write
 from command_options import (
     KEEPING,
-    RefusedError,
+    UsageError,
     add_augment,
     add_checkpoint,
     add_images,
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return train(options, Console(highlight=False))
-    except (DataError, RefusedError, CheckpointError, NotWritableError) as error:
+    except (DataError, UsageError, CheckpointError, NotWritableError) as error:
         errors.print(f"train: {error}", style="red", markup=False)
     except KeyboardInterrupt:
         errors.print(f"train: interrupted; {how_to_go_on(options.checkpoint)}", style="red", markup=False)
@@ -116,7 +116,7 @@ def train(options: argparse.Namespace, console: Console) -> int:
     if options.checkpoint is not None and options.checkpoint.exists():
         training.go_on_from(read(options.checkpoint, identity))
         if training.progressed.steps > schedule.steps:
-            raise RefusedError(f"--epochs {options.epochs}: {options.checkpoint} has {len(training.progressed.epochs)} behind it; ask for more")
+            raise UsageError(f"--epochs {options.epochs}: {options.checkpoint} has {len(training.progressed.epochs)} behind it; ask for more")
         console.print(f"going on after step {training.progressed.steps:,} of {options.checkpoint}", markup=False)
     count = sum(value.size for value in model.params.values())
     console.print(f"{options.network}, {count:,} parameters, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
@@ -151,7 +151,7 @@ def _expect_writable(options: argparse.Namespace) -> None:
     files = [("--checkpoint", options.checkpoint), ("--weights-out", options.weights_out), ("--json", options.json)]
     for (one, path), (other, its) in itertools.combinations(files, 2):
         if path is not None and its is not None and path.resolve() == its.resolve():
-            raise RefusedError(f"{one} and {other} are the same file, {path}: the one would overwrite the other; name two")
+            raise UsageError(f"{one} and {other} are the same file, {path}: the one would overwrite the other; name two")
 
 
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:

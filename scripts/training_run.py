@@ -24,8 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from subjects import Twins
 
 import crosscheck
-from crosscheck.core.precision import Arithmetic
-from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.core.precision import Precision
+from crosscheck.core.training import TrainState
+from crosscheck.oracles.step import elements_per_step
 from crosscheck.training.facts import RunFacts, SideTest
 from crosscheck.training.jury import Jury
 from crosscheck.training.listened import TrainingComparison
@@ -70,11 +71,11 @@ def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
     """Return a comparison that is ready for its first step."""
     first = slice(plan.batch_size)
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
-    elements = plan.checks * elements_per_step(twins.architecture, Start(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
+    elements = plan.checks * elements_per_step(twins.architecture, TrainState(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
     looks = math.ceil(plan.steps / plan.line_every)
-    arithmetic = Arithmetic(plan.dtype, elements)
-    jury = Jury(twins.jurors, arithmetic) if len(twins.jurors) > 1 else None
-    return TrainingComparison(twins.architecture, twins.subject, twins.make, arithmetic, looks, plan.perturbed, plan.seed, jury=jury)
+    precision = Precision(plan.dtype, elements)
+    jury = Jury(twins.jurors, precision) if len(twins.jurors) > 1 else None
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, precision, looks, plan.perturbed, plan.seed, jury=jury)
 
 
 def train(

@@ -26,7 +26,7 @@ from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import Call, Oracle
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.references.pytorch.oracle import oracle
 
@@ -180,8 +180,8 @@ def numbers(case: str, batch: int) -> int:
 
 def check(subject: SubjectLayer, run: Run) -> LayerCheck:
     """Judge a layer on a run."""
-    arithmetic = Arithmetic(np.dtype(run.dtype), elements())
-    return check_layer(subject, twin_of(run.case, run.reference)[0], call_of(run), arithmetic, run.case)
+    precision = Precision(np.dtype(run.dtype), elements())
+    return check_layer(subject, twin_of(run.case, run.reference)[0], call_of(run), precision, run.case)
 
 
 def scratch_check(run: Run) -> LayerCheck:

@@ -18,7 +18,7 @@ from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.optimizers import explained
 from crosscheck.core.guard import source
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers.rules import COUNTERS
 from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, multiple, value_of
@@ -132,10 +132,10 @@ def followed(case: str, start: Mapping[str, Array], grads: list[dict[str, Array]
     return steps
 
 
-def expected_by(run: Run, arithmetic: Arithmetic) -> Expected:
+def expected_by(run: Run, precision: Precision) -> Expected:
     """Return what a reference expects after each step, its states in scratch's units."""
     twin, (start, grads) = twin_of(run.case, run.reference), given(run)
-    expected = expected_of(twin.oracle, start, grads, arithmetic)
+    expected = expected_of(twin.oracle, start, grads, precision)
     for state in set(twin.factors) & set(compared(run.case)):
         expected = multiple(expected, twin.states[state], twin.factors[state])
     return expected
@@ -149,8 +149,8 @@ def judgements_of(run: Run) -> Mapping[str, tuple[Judgement, ...]]:
 
 def judged(run: Run) -> dict[str, tuple[Judgement, ...]]:
     """Return the judgement on each quantity after every step, the parameters one after another."""
-    arithmetic, (start, grads) = Arithmetic(np.dtype(run.dtype), elements()), given(run)
-    expected, found = expected_by(run, arithmetic), followed(run.case, start, grads)
+    precision, (start, grads) = Precision(np.dtype(run.dtype), elements()), given(run)
+    expected, found = expected_by(run, precision), followed(run.case, start, grads)
     states = twin_of(run.case, run.reference).states
     result: dict[str, list[Judgement]] = {quantity: [] for quantity in compared(run.case)}
     for number, step in enumerate(found):
@@ -160,7 +160,7 @@ def judged(run: Run) -> dict[str, tuple[Judgement, ...]]:
                 place = Place(number + 1, run.case, f"{name}.{quantity}" if ours else name)
                 mine = value_of(step, ours, name)
                 bound = expected.bounds[number][theirs, name]
-                judgements.append(judge(place, Kind.UPDATE, mine, expected.value(number, theirs, name), bound, arithmetic))
+                judgements.append(judge(place, Kind.UPDATE, mine, expected.value(number, theirs, name), bound, precision))
     return {quantity: tuple(judgements) for quantity, judgements in result.items()}
 
 
@@ -201,8 +201,8 @@ def divergence(run: Run, quantity: str) -> Divergence:
     """Return the first mismatch of a quantity, or its worst step, with its cause where it has a name."""
     judgements = judgements_of(run)[quantity]
     first = next((judgement for judgement in judgements if judgement.verdict is Verdict.MISMATCH), max(judgements, key=_rank))
-    arithmetic, (start, grads) = Arithmetic(np.dtype(run.dtype), elements()), given(run)
+    precision, (start, grads) = Precision(np.dtype(run.dtype), elements()), given(run)
     params = [step.params for step in followed(run.case, start, grads)]
     oracle = twin_of(run.case, run.reference).oracle
-    cause = explained(oracle, start, grads, params, arithmetic, first) if first.verdict is Verdict.MISMATCH else None
+    cause = explained(oracle, start, grads, params, precision, first) if first.verdict is Verdict.MISMATCH else None
     return Divergence(first, cause, source(OPTIMIZERS[run.case].kind.step))

@@ -1,6 +1,6 @@
 """Faults on purpose: right layers, PyTorch's own in the subject's precision, with one thing changed.
 
-They judge the judge. None of them uses a scratch layer's arithmetic, so that they stay what they are whatever happens there.
+They judge the judge. None of them uses a scratch layer's precision, so that they stay what they are whatever happens there.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from mnist_batches import Schedule, batches, generators, scaled, take
 from mnist_files import SHIPPED, Digits, load
 
 from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 
 pytestmark = pytest.mark.xdist_group("beside-keras")  # one process with --dist loadgroup, which trains once
 
@@ -156,7 +156,7 @@ def test_findings(beside: Beside, expected: list[str]) -> None:
 
 def test_shares_add_up_to_one_false_alarm_in_a_million() -> None:
     shares = Levels.of(seeds=4, dtypes=2, images=1000)
-    assert shares.arithmetic.false_alarms + 8 * shares.accuracy == Arithmetic(np.dtype(np.float32), 1).false_alarms
+    assert shares.precision.false_alarms + 8 * shares.accuracy == Precision(np.dtype(np.float32), 1).false_alarms
 
 
 @pytest.mark.whole("another network of Keras is compiled; test_findings shows what is said of another function")
@@ -167,7 +167,7 @@ def test_less_precision_is_another_function() -> None:
     for value in model.params.values():
         value[...] = value.astype(jnp.bfloat16)
     images = scaled(digits.test_images, np.float32).astype(np.float64)
-    probabilities, errors = probability_errors(model, images, LEVELS.arithmetic)
+    probabilities, errors = probability_errors(model, images, LEVELS.precision)
     assert (np.abs(cnn.probabilities(digits) - probabilities) > errors).any()
 
 

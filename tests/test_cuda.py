@@ -14,7 +14,7 @@ from layer_runs import Run, call_of, elements, made, subject_of
 
 from crosscheck.core.check_layer import check_layer
 from crosscheck.core.judge import Verdict
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.references.pytorch.oracle import oracle
 from crosscheck.report import html as pages
 from reference.pytorch import twin
@@ -42,7 +42,7 @@ def test_layer(case: str, dtype: str, family: str) -> None:
     """The oracle on the GPU says of every quantity what the one on the CPU says: rounding explains it."""
     run = Run(case, 3, family, dtype, 0)
     on_gpu = oracle(twin(made(case))[0], "cuda")
-    check = check_layer(subject_of(case), on_gpu, call_of(run), Arithmetic(np.dtype(dtype), elements()), case)
+    check = check_layer(subject_of(case), on_gpu, call_of(run), Precision(np.dtype(dtype), elements()), case)
     assert {judgement.place.quantity: judgement.reason for judgement in check.judgements if judgement.verdict is not Verdict.MATCH} == {}
 
 

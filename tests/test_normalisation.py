@@ -13,7 +13,7 @@ from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
 from crosscheck.core.check_layer import check_layer, quantities
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.references.pytorch.oracle import oracle
 from crosscheck.run.pytest_parametrize import PairCheck
 from reference.pytorch import twin
@@ -52,7 +52,7 @@ def test_digits_on_a_constant_background() -> None:
         buffers={"running_mean": np.zeros(1), "running_var": np.ones(1)},
     )
     subject = AdaptedLayer(Dicts(scratch.BatchNorm2d(1)), twin(scratch.BatchNorm2d(1))[1])
-    judgements = check_layer(subject, reference, call, Arithmetic(np.dtype(np.float64), 10 * images.size), "norm").judgements
+    judgements = check_layer(subject, reference, call, Precision(np.dtype(np.float64), 10 * images.size), "norm").judgements
     assert {judgement.place.quantity: judgement.verdict for judgement in judgements} == dict.fromkeys(quantities(call), Verdict.MATCH)
 
 

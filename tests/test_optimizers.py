@@ -18,7 +18,7 @@ from crosscheck.checks.optimizers import CONTRACTS, update_contract_check
 from crosscheck.core.guard import source
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement, Verdict
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers import UpdatedParameter, judge_update, update_of
 from crosscheck.oracles.optimizers.rules import COUNTERS
@@ -54,7 +54,7 @@ def test_optimizer(run: Run, quantity: str) -> None:
 @functools.cache
 def single_steps(case: str, gradients: str, dtype: str, seed: int) -> list[Judgement]:
     """Let an optimizer take its steps and judge each on the parameters, gradients and state that it started from."""
-    arithmetic, rng = Arithmetic(np.dtype(dtype), ELEMENTS), np.random.default_rng(seed)
+    precision, rng = Precision(np.dtype(dtype), ELEMENTS), np.random.default_rng(seed)
     params = {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
     optimizer = made(case, params)
     update, judgements = update_of(settings_of(optimizer)), list[Judgement]()
@@ -64,7 +64,7 @@ def single_steps(case: str, gradients: str, dtype: str, seed: int) -> list[Judge
         optimizer.step(grads)
         for name in SHAPES:
             updated = UpdatedParameter(before[name], grads[name], params[name].copy(), kept[name], state_of(optimizer, name))
-            judgements += judge_update(update, updated, Place(step, case, name), arithmetic)
+            judgements += judge_update(update, updated, Place(step, case, name), precision)
     return judgements
 
 

@@ -15,7 +15,7 @@ import reference.keras
 import reference.pytorch
 import scratch
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import Position, Training
+from crosscheck.core.training import Training, TrainState
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from crosscheck.references.jax.training import JaxNetwork, layers_of
 from crosscheck.references.keras.training import KerasNetwork
@@ -125,7 +125,7 @@ def in_scratch(training: Training, framework: str, case: str) -> dict[str, Any]:
     model: scratch.Sequential = CASES[case].make()
     optimizer: Any = Nothing()
     optimizer.state = {name: {} for name in CASES[case].settings.states}
-    copying.to_scratch(Position(training.params, training.state, training.buffers), model, optimizer, network_of(framework, case)[1])
+    copying.to_scratch(TrainState(training.params, training.state, training.buffers), model, optimizer, network_of(framework, case)[1])
     state = {f"{parameter}.{name}": value for name, own in optimizer.state.items() for parameter, value in own.items()}
     return {**model.params, **model.buffers, **state}
 
@@ -169,7 +169,7 @@ def test_pytorch_takes_a_state_without_its_count_of_steps(settings: Settings) ->
     once, again = (TorchNetwork(modules, loss, settings).training() for _ in range(2))
     once.step(*batch(0)[:2])
     state = {key: {name: value for name, value in own.items() if name != "step"} for key, own in once.state.items()}
-    again.load(Position(once.params, state, once.buffers))
+    again.load(TrainState(once.params, state, once.buffers))
     for training in (once, again):
         training.step(*batch(1)[:2])
     assert [name for name in once.params if not np.array_equal(once.params[name], again.params[name])] == []

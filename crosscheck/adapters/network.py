@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import LayerLayout, Layout
 from crosscheck.adapters.match_params import MappingError, mapped
-from crosscheck.adapters.network_listened import LayerObject, ListenedNetwork
+from crosscheck.adapters.network_listened import LayerObject, TracedNetwork
 from crosscheck.adapters.objects import Attributes, Dicts, Updating
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.operation import Shape
@@ -114,7 +114,7 @@ class Network:
             part.layer.instance()  # each layer is asked apart from its network; a network that cannot be copied is found out here
         return result, words
 
-    def bound(self, layouts: Mapping[str, LayerLayout], batch: Layout | None) -> ListenedNetwork:
+    def bound(self, layouts: Mapping[str, LayerLayout], batch: Layout | None) -> TracedNetwork:
         """Return the network ready to be trained.
 
         Parameters
@@ -131,7 +131,7 @@ class Network:
             loss = replace(loss, one_sample=True)
         state = self.state
         kept = dict if state is None else lambda: {"momentum": state()}
-        return ListenedNetwork(parts, layouts, self.step, loss, kept, self.predict, batch)
+        return TracedNetwork(parts, layouts, self.step, loss, kept, self.predict, batch)
 
 
 def _adapter(part: Part, count: int, name: str) -> LayerObject:

@@ -27,7 +27,7 @@ from crosscheck.core.trace import Trace
 LayerObject = Dicts | Attributes | Updating
 
 
-class ListenedNetwork:
+class TracedNetwork:
     """A network of somebody else's with its way of training.
 
     Parameters

@@ -41,10 +41,10 @@ def derivative_at_the_wrong_value(failure: Failure) -> Iterator[Candidate]:
     name, output = "derivative at the wrong value", failure.oracle.vjp(replace(call, grad_output=None))["output"]
     if output.shape != call.x.shape:
         return
-    g, arithmetic = Tracked.exact(cotangent, failure.arithmetic), failure.arithmetic
+    g, precision = Tracked.exact(cotangent, failure.precision), failure.precision
     for right, wrong, derivative in _BY_OUTPUT:
         if _is(failure, cotangent * derivative(output)):
-            slope = derivative(Tracked.exact(call.x, arithmetic))
+            slope = derivative(Tracked.exact(call.x, precision))
             yield formula(failure, name, f"the derivative is {wrong} of the input, where {right} of the output is due", g * slope)
     yield recomputed(failure, name, "the derivative is taken at the output, where it has to be taken at the input", replace(call, x=output))
     yield recomputed(failure, name, "the derivative is that of the other side: it is taken at -x", replace(call, x=-call.x))
@@ -62,4 +62,4 @@ def _of_activation(failure: Failure) -> Array | None:
 def _is(failure: Failure, other: Array) -> bool:
     """Return whether numbers are the right result, as far as rounding lets anybody see."""
     with np.errstate(invalid="ignore"):
-        return bool((np.abs(other - failure.expected) <= failure.arithmetic.tolerance(failure.bound)).all())
+        return bool((np.abs(other - failure.expected) <= failure.precision.tolerance(failure.bound)).all())

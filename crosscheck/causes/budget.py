@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 
 def limited(oracle: Oracle, calls: int) -> Oracle:
@@ -65,8 +65,8 @@ class _OwnRounding:
 
     right: Oracle
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
-        return self.right.rounding.bounds(self.right, call, result, arithmetic)
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
+        return self.right.rounding.bounds(self.right, call, result, precision)
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        return self.right.rounding.carried(self.right, call, result, error_x, error_grad_output)
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        return self.right.rounding.propagated(self.right, call, result, error_x, error_grad_output)

@@ -48,8 +48,8 @@ def nothing_left(failure: Failure) -> Iterator[Candidate]:
 
 def digits_cancel(failure: Failure) -> Iterator[Candidate]:
     """Keep the roundings of numbers that are larger than the result: of size 1, or as large as the input."""
-    arithmetic, expected, call = failure.arithmetic, failure.expected, failure.call
-    error, tolerance = np.abs(failure.found - expected), arithmetic.tolerance(failure.bound)
+    precision, expected, call = failure.precision, failure.expected, failure.call
+    error, tolerance = np.abs(failure.found - expected), precision.tolerance(failure.bound)
     exceeding = error > tolerance
     if any(Evidence(failure).explained(one) for one in digits_cut_off(failure)):
         return
@@ -57,23 +57,23 @@ def digits_cancel(failure: Failure) -> Iterator[Candidate]:
     largest = one * float(np.abs(call.x).max(initial=0.0))
     small = np.abs(expected[exceeding]).max(initial=0.0)
     for size, least in ((one, 2), (largest, _MUCH_LARGER)):
-        room = tolerance + arithmetic.tolerance(Bound(size, _ROUNDINGS))
+        room = tolerance + precision.tolerance(Bound(size, _ROUNDINGS))
         if small < size / least and (error <= room).all() and _are_roundings(failure, exceeding, size, made_small=size == one):
             result = small if failure.judgement.worst is None else abs(failure.judgement.worst.oracle)
             words = f"digits cancel: the error is a rounding of numbers of size {size:.3g}, while the result is {result:.2g}"
-            yield Candidate(NAME, words, expected, Bound(room / (arithmetic.unit * arithmetic.sides), 1.0), shown=True)
+            yield Candidate(NAME, words, expected, Bound(room / (precision.unit * precision.sides), 1.0), shown=True)
             return
 
 
 def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float, made_small: bool) -> bool:
     """Return whether errors are those of roundings of numbers of a size: as large, and others each time the input moves."""
-    arithmetic, quantity, errors = failure.arithmetic, failure.quantity, list[Array]()
-    unit = arithmetic.unit * size
+    precision, quantity, errors = failure.precision, failure.quantity, list[Array]()
+    unit = precision.unit * size
     x = failure.call.x * (_factor(failure, exceeding, _SEEN * unit) if made_small else 1.0)
     for move in _MOVES:
-        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), arithmetic, "layer", only=[quantity], testimony={})
+        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), precision, "layer", only=[quantity], testimony={})
         errors.append(checked.found[quantity] - checked.expected[quantity])
-        if not (np.abs(errors[-1]) <= arithmetic.tolerance(checked.bounds[quantity]) + arithmetic.tolerance(Bound(size, _ROUNDINGS))).all():
+        if not (np.abs(errors[-1]) <= precision.tolerance(checked.bounds[quantity]) + precision.tolerance(Bound(size, _ROUNDINGS))).all():
             return False
     seen = np.array(errors)[:, exceeding & (np.abs(checked.expected[quantity]) > _LOST * unit)]
     return bool(np.abs(seen).max(initial=0.0) > unit / 8 and np.abs(np.diff(seen, axis=0)).mean() > np.abs(seen).mean() / 2)

@@ -1,4 +1,4 @@
-"""What a hypothesis about a fault answers, and the two usual ways to make it: from another call, or by moving the right numbers about."""
+"""What a fault model answers, and the two usual ways to make it: from another call, or by moving the right numbers about."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Candidate:
     call : Call, optional
         What a right layer makes these numbers of, where that is another call than it was given: a second fault is then looked for in it.
     shown : bool
-        Whether the hypothesis has seen the fault itself in the numbers that were found. Any other one has to differ from the right result where the
+        Whether it has seen the fault itself in the numbers that were found. Any other one has to differ from the right result where the
         subject does.
     """
 
@@ -49,7 +49,7 @@ class Candidate:
         return failure.bound if bound is None else bound
 
 
-Hypothesis = Callable[[Failure], Iterator[Candidate]]
+FaultModel = Callable[[Failure], Iterator[Candidate]]
 """Yields what a right layer with one fault would have computed; nothing where the fault cannot be."""
 
 Move = Callable[[Array], Array]
@@ -62,7 +62,7 @@ def recomputed(failure: Failure, name: str, words: str, call: Call, oracle: Orac
     result = operation.vjp(call)
 
     def bound() -> Bound:
-        return as_read(failure, operation.rounding.bounds(operation, call, result, failure.arithmetic)[quantity])
+        return as_read(failure, operation.rounding.bounds(operation, call, result, failure.precision)[quantity])
 
     return Candidate(name, words, result[quantity], bound, fitted, call if oracle is None else None)
 
@@ -71,8 +71,8 @@ def moved(failure: Failure, name: str, words: str, move: Move) -> Candidate:
     """Return a candidate that is the right result with its elements moved, their bounds with them."""
 
     def bound() -> Bound:
-        terms = np.broadcast_to(np.asarray(failure.bound.terms), failure.expected.shape)
-        roundings = np.broadcast_to(np.asarray(failure.bound.roundings), failure.expected.shape)
+        terms = np.broadcast_to(np.asarray(failure.bound.abs_sum), failure.expected.shape)
+        roundings = np.broadcast_to(np.asarray(failure.bound.n_roundings), failure.expected.shape)
         return Bound(move(terms), move(roundings))
 
     return Candidate(name, words, move(failure.expected), bound)
@@ -85,4 +85,4 @@ def formula(failure: Failure, name: str, words: str, tracked: Tracked) -> Candid
 
 def as_read(failure: Failure, bound: Bound) -> Bound:
     """Return a bound to which the error of reading the subject's quantity is added."""
-    return with_reading(bound, failure.subject.reading(failure.quantity, failure.call, failure.found), failure.arithmetic)
+    return with_reading(bound, failure.subject.reading(failure.quantity, failure.call, failure.found), failure.precision)

@@ -17,7 +17,7 @@ class Divergence:
     ----------
     judgement : Judgement
     cause : Cause or None
-        The hypothesis that removes it; None where the cause is unknown.
+        The fault model that removes it; None where the cause is unknown.
     source : str
         Where the code stands that computed it, if known.
     isolated : Judgement or None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from crosscheck.causes.candidate import Candidate, Hypothesis
+from crosscheck.causes.candidate import Candidate, FaultModel
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.operation import Rounding
 from crosscheck.core.precision import Array, Bound
@@ -79,4 +79,4 @@ def _rounded(name: str, words: str, expected: Array) -> Candidate:
     return Candidate(name, words, expected, Bound(np.abs(expected), _ROUNDINGS))
 
 
-HYPOTHESES: tuple[Hypothesis, ...] = (scaled_otherwise, masked_otherwise, changed_in_evaluation)
+FAULT_MODELS: tuple[FaultModel, ...] = (scaled_otherwise, masked_otherwise, changed_in_evaluation)

@@ -1,4 +1,4 @@
-"""Whether a hypothesis explains a mismatch, and what is then said of it."""
+"""Whether a fault model explains a mismatch, and what is then said of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.causes.budget import limited
-from crosscheck.causes.candidate import Candidate, Hypothesis
+from crosscheck.causes.candidate import Candidate, FaultModel
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.precision import Array
@@ -27,7 +27,7 @@ _ROOM = 4
 
 @dataclass(frozen=True)
 class Cause:
-    """A hypothesis that removes a mismatch, with its evidence: the error in error units without it and with it."""
+    """A fault model that removes a mismatch, with its evidence: the error in error units without it and with it."""
 
     name: str
     words: str
@@ -65,7 +65,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A mismatch as hypotheses are tested against it."""
+    """A mismatch as fault models are tested against it."""
 
     failure: Failure
 
@@ -77,7 +77,7 @@ class Evidence:
     @cached_property
     def tolerance(self) -> Array:
         """What rounding explains of a difference from the right numbers."""
-        return np.broadcast_to(self.failure.arithmetic.tolerance(self.failure.bound), self.found.shape)
+        return np.broadcast_to(self.failure.precision.tolerance(self.failure.bound), self.found.shape)
 
     @cached_property
     def exceeding(self) -> npt.NDArray[np.bool_]:
@@ -90,14 +90,14 @@ class Evidence:
         away = float(np.abs(self.found - self.failure.expected)[self.exceeding].sum())
         return min(away, max(away / _CLOSER, _ROOM * float(self.tolerance[self.exceeding].sum())))
 
-    def candidates(self, hypothesis: Hypothesis) -> Iterator[Candidate]:
-        """Yield what a hypothesis offers, as far as it gets.
+    def candidates(self, fault_model: FaultModel) -> Iterator[Candidate]:
+        """Yield what a fault model offers, as far as it gets.
 
         A recorded oracle refuses what it was not asked before; slopes in the place of one are those of a single quantity. Whatever else a
-        hypothesis may run into, it must not cost anybody the verdict.
+        fault model may run into, it must not cost anybody the verdict.
         """
         with suppress(ValueError, LookupError, ArithmeticError), np.errstate(all="ignore"):
-            yield from hypothesis(self.failure)
+            yield from fault_model(self.failure)
 
     def explained(self, candidate: Candidate) -> Explanation | None:
         """Return a candidate as an explanation if it agrees with the subject's numbers, and not because it is so vague that most would."""
@@ -105,8 +105,8 @@ class Evidence:
         if expected.shape != self.found.shape or not self.exceeding.any() or not (candidate.shown or self._near(candidate)):
             return None
         bound = candidate.limits(failure)
-        tolerance = np.broadcast_to(failure.arithmetic.tolerance(bound), expected.shape)
-        after = judge(failure.judgement.place, Kind.LAYER, failure.found, expected, bound, failure.arithmetic)
+        tolerance = np.broadcast_to(failure.precision.tolerance(bound), expected.shape)
+        after = judge(failure.judgement.place, Kind.LAYER, failure.found, expected, bound, failure.precision)
         if after.verdict is not Verdict.MATCH or not np.isfinite(tolerance[self.exceeding]).all():
             return None
         # With room for the right numbers as well, wherever the subject's are not right, nothing is explained.
@@ -120,19 +120,19 @@ class Evidence:
         with np.errstate(invalid="ignore"):
             return float(np.abs(self.found - candidate.expected)[self.exceeding].sum()) < self._reach
 
-    def explanations(self, hypotheses: Sequence[Hypothesis]) -> list[Explanation]:
-        """Return all explanations: those with a fitted number last, then in the order of the hypotheses, of each one the closest first."""
+    def explanations(self, fault_models: Sequence[FaultModel]) -> list[Explanation]:
+        """Return all explanations: those with a fitted number last, then in the order of the fault models, of each one the closest first."""
         tested = [
             (place, explanation)
-            for place, hypothesis in enumerate(hypotheses)
-            for candidate in self.candidates(hypothesis)
+            for place, fault_model in enumerate(fault_models)
+            for candidate in self.candidates(fault_model)
             if (explanation := self.explained(candidate)) is not None
         ]
         return [one for _, one in sorted(tested, key=lambda found: (found[1].candidate.fitted, found[0], found[1].cause.fraction_after))]
 
 
 _CALLS = 200
-"""How often the oracle is asked at most on top of a first fault. Hypotheses that move numbers about need no answer."""
+"""How often the oracle is asked at most on top of a first fault. Fault models that move numbers about need no answer."""
 
 
 _FEWEST = 4
@@ -143,21 +143,21 @@ _MOST = 1 << 14
 """And how many at most, for that takes time: in the checks of a layer numbers are few, and in a network the same layer can be checked alone."""
 
 
-def two_at_once(failure: Failure, hypotheses: Sequence[Hypothesis], on_top: Sequence[Hypothesis]) -> Cause | None:
-    """Return the first two hypotheses that explain a mismatch together, in the order in which they were made; None where no two do.
+def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Sequence[FaultModel]) -> Cause | None:
+    """Return the first two fault models that explain a mismatch together, in the order in which they were made; None where no two do.
 
     Parameters
     ----------
     failure : Failure
-    hypotheses : sequence of Hypothesis
+    fault_models : sequence of FaultModel
         The first of both.
-    on_top : sequence of Hypothesis
+    on_top : sequence of FaultModel
         The second, which gets the failure as it is when the first one is taken for right.
     """
     if failure.found.size < _FEWEST or max(failure.found.size, failure.call.x.size) > _MOST:
         return None
     evidence, oracle = Evidence(failure), limited(failure.oracle, _CALLS)
-    for one in hypotheses:
+    for one in fault_models:
         for first in evidence.candidates(one):
             if not _may_be_first(first, evidence):
                 continue

@@ -44,7 +44,7 @@ def softmax_twice(failure: Failure) -> Iterator[Candidate]:
         words = "softmax is applied twice: the loss takes logits, and is given probabilities"
         yield recomputed(failure, name, words, replace(call, x=softmax(call.x)))
         if failure.quantity == "grad_input":
-            p = softmax(Tracked.exact(call.x, failure.arithmetic))
+            p = softmax(Tracked.exact(call.x, failure.precision))
             slope = (softmax(p) - law.onehot) * law.share
             yield formula(failure, name, words, p * (slope - (p * slope).sum(axis=-1, keepdims=True)))
     elif law is None and _gives_probabilities(failure):
@@ -56,11 +56,11 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
     call, x, name = failure.call, failure.call.x, "wrong axis"
     law = _Law.of(failure)
     if law is not None and law.of_logits and len(x) > 1:
-        p = softmax(Tracked.exact(x, failure.arithmetic), axis=0)
+        p = softmax(Tracked.exact(x, failure.precision), axis=0)
         words = "softmax goes over the batch, where it has to go over the classes"
         yield formula(failure, name, words, law.loss(p) if failure.quantity == "output" else (p - law.onehot) * law.share)
     if failure.quantity == "output" and x.ndim == 2 and x.shape[0] == x.shape[1] and _gives_probabilities(failure):
-        logits = Tracked.exact(x, failure.arithmetic)
+        logits = Tracked.exact(x, failure.precision)
         for rows, which in ((True, "sums"), (False, "maxima and sums")):
             raised = np.exp(logits - x.max(axis=1, keepdims=rows))
             words = f"the {which} of the rows meet the columns: without keepdims=True they are aligned with the last axis"
@@ -83,7 +83,7 @@ def _back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candi
 
     def bound() -> Bound:
         limits, shape = candidate.limits(failure), candidate.expected.shape
-        return Bound(*(np.broadcast_to(np.asarray(part), shape).swapaxes(one, other) for part in (limits.terms, limits.roundings)))
+        return Bound(*(np.broadcast_to(np.asarray(part), shape).swapaxes(one, other) for part in (limits.abs_sum, limits.n_roundings)))
 
     return replace(candidate, expected=candidate.expected.swapaxes(one, other), bound=bound, call=None)
 
@@ -93,7 +93,7 @@ def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:
     law = _Law.of(failure)
     if law is None:
         return
-    x = Tracked.exact(failure.call.x, failure.arithmetic)
+    x = Tracked.exact(failure.call.x, failure.precision)
     p: Operand = softmax(x) if law.of_logits else x
     for constant in _CONSTANTS:
         for words, safe in (
@@ -115,7 +115,7 @@ def labels_smoothed(failure: Failure) -> Iterator[Candidate]:
     law = _Law.of(failure)
     if law is None or not law.of_logits:
         return
-    classes, x = failure.call.x.shape[-1], Tracked.exact(failure.call.x, failure.arithmetic)
+    classes, x = failure.call.x.shape[-1], Tracked.exact(failure.call.x, failure.precision)
     if failure.quantity == "grad_input":
         part = multiple_of((law.onehot - 1 / classes) * law.share, failure.found.astype(np.float64) - failure.expected)
     else:
@@ -132,7 +132,7 @@ def onehot_left_out(failure: Failure) -> Iterator[Candidate]:
     """Hand back the probabilities themselves, without the 1 that has to be subtracted at the label."""
     law = _Law.of(failure)
     if law is not None and law.of_logits and failure.quantity == "grad_input":
-        p = softmax(Tracked.exact(failure.call.x, failure.arithmetic))
+        p = softmax(Tracked.exact(failure.call.x, failure.precision))
         yield formula(failure, "one-hot left out", "the gradient is the probabilities, without subtracting 1 at the label", p * law.share)
         yield formula(failure, "one-hot left out", "the 1 is added at the label, where it has to be subtracted", (p + law.onehot) * law.share)
 

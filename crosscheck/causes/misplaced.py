@@ -84,7 +84,7 @@ def _rearranged(array: Array, order: tuple[int, ...]) -> Array:
 def channels_permuted(failure: Failure) -> Iterator[Candidate]:
     """Put the slices along one axis into another order, whatever it is: found by matching them up one to one."""
     found = failure.found.astype(np.float64)
-    tolerance = np.broadcast_to(failure.arithmetic.tolerance(failure.bound), found.shape)
+    tolerance = np.broadcast_to(failure.precision.tolerance(failure.bound), found.shape)
     for axis, length in enumerate(found.shape):
         if not 1 < length <= _LONGEST:
             continue
@@ -92,7 +92,7 @@ def channels_permuted(failure: Failure) -> Iterator[Candidate]:
         if order is None:
             continue
         name, what = _reordered(order, axis, found.ndim)
-        # An order fits by its being chosen, as a number does: a hypothesis that foretells it says more.
+        # An order fits by its being chosen, as a number does: a fault model that foretells it says more.
         yield replace(moved(failure, name, what, partial(np.take, indices=order, axis=axis)), fitted=True)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crosscheck.causes.candidate import Candidate, Hypothesis
+from crosscheck.causes.candidate import Candidate, FaultModel
 from crosscheck.core.check_layer import Failure, with_reading
 from crosscheck.core.operation import Call, Rounding
 from crosscheck.core.precision import Bound
@@ -237,12 +237,12 @@ def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
     backward = failure.quantity == "grad_input" or failure.quantity.endswith(".grad")
     call = failure.call if backward else replace(failure.call, grad_output=None)
     with np.errstate(all="ignore"):
-        return theory.tracked(call, failure.arithmetic).get(failure.quantity)
+        return theory.tracked(call, failure.precision).get(failure.quantity)
 
 
 def _candidate(failure: Failure, found: Tracked, name: str, words: str, fitted: bool = False) -> Candidate:
     reading = failure.subject.reading(failure.quantity, failure.call, failure.found)
-    return Candidate(name, words, found.value, with_reading(found.bound, reading, failure.arithmetic), fitted)
+    return Candidate(name, words, found.value, with_reading(found.bound, reading, failure.precision), fitted)
 
 
 def _over_other_axes(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
@@ -257,8 +257,8 @@ def _over_other_axes(failure: Failure, theory: Normalization) -> Iterator[Candid
 def _added_up(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
     """Yield running statistics to which the batch's share is added, and nothing taken off."""
     quantity = failure.quantity
-    batch = theory.moved(theory.channels(failure.call, Tracked.exact(failure.call.x, failure.arithmetic)))[quantity].reshape(-1)
-    found = Tracked.exact(failure.call.buffers[quantity], failure.arithmetic) + theory.momentum * batch
+    batch = theory.moved(theory.channels(failure.call, Tracked.exact(failure.call.x, failure.precision)))[quantity].reshape(-1)
+    found = Tracked.exact(failure.call.buffers[quantity], failure.precision) + theory.momentum * batch
     yield _candidate(failure, found, "sum of batches", "the batch's share is added to the running statistics, and they are not made smaller before")
 
 
@@ -279,4 +279,4 @@ def _cancelled(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
 _CANCELS = 2.0**10
 """How often the square of the mean has to hold the variance for their difference to be the likely cause: ten of the digits are lost."""
 
-HYPOTHESES: tuple[Hypothesis, ...] = (normalised_otherwise, kept_otherwise, differentiated_otherwise)
+FAULT_MODELS: tuple[FaultModel, ...] = (normalised_otherwise, kept_otherwise, differentiated_otherwise)

@@ -1,6 +1,6 @@
 """The known mistakes in optimizers: what the reference would have done with one setting, or the gradients, changed in just that way.
 
-A hypothesis is taken only if every parameter of every step then agrees as closely as rounding allows.
+A fault model is taken only if every parameter of every step then agrees as closely as rounding allows.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from crosscheck.causes import Cause
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Arrays, RefusedError
-from crosscheck.core.precision import Arithmetic
-from crosscheck.oracles.optimizers.runs import AS_IT_IS, Expected, OptimizerOracle, Step, Variant, expected_of, value_of
+from crosscheck.core.precision import Precision
+from crosscheck.oracles.optimizers.runs import AS_IT_IS, Expected, OptimizerMutant, OptimizerOracle, Step, expected_of, value_of
 
 _LONG_AGO = 1e9
 """A number of steps after which no correction for the start is left."""
@@ -26,10 +26,10 @@ _EPSILONS = (0.0, 1e-16, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """Epsilons that people and frameworks use."""
 
 _WORTH_MEASURING = 16
-"""How much closer a hypothesis has to come before its rounding is measured, which takes many runs."""
+"""How much closer a fault model has to come before its rounding is measured, which takes many runs."""
 
 _MEASURED = 4
-"""How many hypotheses, the nearest first, are measured at most."""
+"""How many fault models, the nearest first, are measured at most."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class UpdateFault:
     name: str
     words: str
     grads: Sequence[Arrays]
-    variant: Variant = AS_IT_IS
+    variant: OptimizerMutant = AS_IT_IS
     fitted: bool = False
 
 
 def explained(
-    oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], arithmetic: Arithmetic, first: Judgement
+    oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], precision: Precision, first: Judgement
 ) -> Cause | None:
     """Return the mistake that explains everything that an optimizer did to its parameters, or None.
 
@@ -56,7 +56,7 @@ def explained(
         The parameters before the first step.
     grads, found : sequence of mappings
         The gradients of each step, and the subject's parameters after it.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     first : Judgement
         The first mismatch.
@@ -80,7 +80,7 @@ def explained(
             if distance * _WORTH_MEASURING <= before:
                 nearest.append((fault.fitted, distance, fault))
     nearest.sort(key=lambda one: one[:2])
-    causes = (_tested(oracle, start, fault, found, arithmetic, first) for _, _, fault in nearest[:_MEASURED])
+    causes = (_tested(oracle, start, fault, found, precision, first) for _, _, fault in nearest[:_MEASURED])
     return next((cause for cause in causes if cause is not None), None)
 
 
@@ -97,12 +97,12 @@ def _faults(
 
 
 def _tested(
-    oracle: OptimizerOracle, start: Arrays, fault: UpdateFault, found: Sequence[Arrays], arithmetic: Arithmetic, first: Judgement
+    oracle: OptimizerOracle, start: Arrays, fault: UpdateFault, found: Sequence[Arrays], precision: Precision, first: Judgement
 ) -> Cause | None:
     """Return the cause if the subject's numbers are as close to those of a fault as rounding allows."""
-    expected = expected_of(oracle, start, fault.grads, arithmetic, fault.variant)
+    expected = expected_of(oracle, start, fault.grads, precision, fault.variant)
     judgements = [
-        judge(first.place, Kind.UPDATE, value, expected.value(number, "", name), expected.bounds[number]["", name], arithmetic)
+        judge(first.place, Kind.UPDATE, value, expected.value(number, "", name), expected.bounds[number]["", name], precision)
         for number, given in enumerate(found)
         for name, value in given.items()
     ]
@@ -116,120 +116,120 @@ def _distance(found: Sequence[Arrays], other: Sequence[Arrays]) -> float:
     return float(sum(np.abs(mine[name] - theirs[name]).sum() for mine, theirs in zip(found, other, strict=False) for name in mine))
 
 
-def _in_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
+def _in_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
     """Yield name, words and the optimizer with another setting."""
     if "maximize" in settings:
-        yield "sign", "the sign is wrong: the step goes up the gradient", Variant(settings={"maximize": not settings["maximize"]})
+        yield "sign", "the sign is wrong: the step goes up the gradient", OptimizerMutant(settings={"maximize": not settings["maximize"]})
     yield from _in_momentum(settings)
     yield from _in_decay(settings)
 
 
-def _in_decay(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
+def _in_decay(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
     decay = settings.get("weight_decay", 0)
     if not decay:
         return
     if settings.get("decoupled_weight_decay"):
         words = "weight decay is coupled: it is added to the gradient, where the reference shrinks the parameter by itself"
-        yield "weight decay coupled", words, Variant(settings={"decoupled_weight_decay": False})
+        yield "weight decay coupled", words, OptimizerMutant(settings={"decoupled_weight_decay": False})
         words = "weight decay shrinks the parameter after the step, where the reference does so before it"
-        yield "weight decay after the step", words, Variant(settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True)
+        yield "weight decay after the step", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True)
         words = "weight decay is not multiplied by the learning rate"
-        yield "weight decay without the learning rate", words, Variant(settings={"weight_decay": decay / settings["lr"]})
+        yield "weight decay without the learning rate", words, OptimizerMutant(settings={"weight_decay": decay / settings["lr"]})
     else:
         words = "weight decay is decoupled: it shrinks the parameter by itself, where the reference adds it to the gradient"
-        yield "weight decay decoupled", words, Variant(settings={"weight_decay": 0}, decoupled=decay)
-    yield "weight decay left out", "weight decay is left out", Variant(settings={"weight_decay": 0})
-    yield "weight decay sign", "weight decay has the wrong sign: the parameters grow", Variant(settings={"weight_decay": -decay})
+        yield "weight decay decoupled", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay)
+    yield "weight decay left out", "weight decay is left out", OptimizerMutant(settings={"weight_decay": 0})
+    yield "weight decay sign", "weight decay has the wrong sign: the parameters grow", OptimizerMutant(settings={"weight_decay": -decay})
     for factor, words in ((2, "twice as strong: the derivative of decay * w²"), (0.5, "half as strong")):
-        yield "weight decay factor", f"weight decay is {words}", Variant(settings={"weight_decay": factor * decay})
+        yield "weight decay factor", f"weight decay is {words}", OptimizerMutant(settings={"weight_decay": factor * decay})
 
 
-def _in_means(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
+def _in_means(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
     """Yield what may be wrong with the running means of gradients and of their squares."""
     for name in ("alpha", "rho"):
         if name in settings:
             words = f"{name} the other way round: {settings[name]:.6g} multiplies the new value and the rest the running mean"
-            yield "running mean the other way round", words, Variant(settings={name: 1 - settings[name]})
+            yield "running mean the other way round", words, OptimizerMutant(settings={name: 1 - settings[name]})
     if "centered" in settings:
         words = "the mean of the squares is divided by, where the reference divides by the variance (centered)"
         words = words if settings["centered"] else "the variance is divided by (centered), where the reference divides by the mean of the squares"
-        yield "centered", words, Variant(settings={"centered": not settings["centered"]})
+        yield "centered", words, OptimizerMutant(settings={"centered": not settings["centered"]})
     if "betas" not in settings:
         return
     words = "the running means are not corrected for their start at zero"
-    yield "bias correction left out", words, Variant(time=lambda step, index, count: _LONG_AGO)
-    yield "betas exchanged", "the two betas are exchanged", Variant(settings={"betas": tuple(reversed(settings["betas"]))})
+    yield "bias correction left out", words, OptimizerMutant(time=lambda step, index, count: _LONG_AGO)
+    yield "betas exchanged", "the two betas are exchanged", OptimizerMutant(settings={"betas": tuple(reversed(settings["betas"]))})
     words = "the running means are corrected for one step more than were taken: the steps are counted from 1 and then once more"
-    yield "bias correction off by one", words, Variant(time=lambda step, index, count: step + 1)
+    yield "bias correction off by one", words, OptimizerMutant(time=lambda step, index, count: step + 1)
     words = "the running means are corrected as in the first step for ever: the steps are not counted"
-    yield "steps not counted", words, Variant(time=lambda step, index, count: 1)
+    yield "steps not counted", words, OptimizerMutant(time=lambda step, index, count: 1)
     words = "a step is counted for each parameter, so that the running means are corrected for more steps than were taken"
-    yield "steps counted by parameter", words, Variant(time=lambda step, index, count: (step - 1) * count + index + 1)
+    yield "steps counted by parameter", words, OptimizerMutant(time=lambda step, index, count: (step - 1) * count + index + 1)
 
 
-def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[tuple[str, str, Variant]]:
+def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[tuple[str, str, OptimizerMutant]]:
     """Yield other epsilons and other places for it: inside the root, outside, before the correction for the start at zero."""
     if "eps" not in settings:
         return
     eps, nothing = settings["eps"], {"eps": 0.0}
     for other in _EPSILONS:
         if other != eps:
-            yield "epsilon of another size", f"epsilon is {other:g}, where the reference has {eps:g}", Variant(settings={"eps": other})
+            yield "epsilon of another size", f"epsilon is {other:g}, where the reference has {eps:g}", OptimizerMutant(settings={"eps": other})
     inside = "epsilon is inside the root, where the reference adds it to the root"
     outside = "epsilon is added to the root, where the reference has it inside"
     if "rho" in settings:
-        yield "epsilon outside the root", outside, Variant(settings=nothing, roots=[(0.0, eps)] * steps)
+        yield "epsilon outside the root", outside, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps)
         return
-    yield "epsilon inside the root", inside, Variant(settings=nothing, roots=[(eps, 0.0)] * steps)
+    yield "epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=[(eps, 0.0)] * steps)
     if "betas" in settings:
         corrections = [1 - settings["betas"][1] ** step for step in range(1, steps + 1)]
-        yield "epsilon inside the root", inside, Variant(settings=nothing, roots=[(eps * correction, 0.0) for correction in corrections])
+        yield "epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=[(eps * correction, 0.0) for correction in corrections])
         words = "epsilon is added to the root before that is corrected for the start at zero, where the reference adds it after"
-        yield "epsilon before the bias correction", words, Variant(settings=nothing, roots=[(0.0, eps)] * steps)
+        yield "epsilon before the bias correction", words, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps)
 
 
-def _in_state(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
+def _in_state(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
     """Yield what may be wrong with what is kept from step to step, where anything is."""
     if not ({"betas", "alpha", "rho"} & set(settings) or settings.get("momentum", 0)):
         return
     words = "what is kept of one parameter is kept of all: they share one state"
-    yield "state shared", words, Variant(state="shared")
+    yield "state shared", words, OptimizerMutant(state="shared")
     if "dampening" not in settings or settings["nesterov"]:
         # Of plain momentum nothing is then left, which has a name already.
-        yield "state lost", "what is kept is lost before each step", Variant(state="lost")
+        yield "state lost", "what is kept is lost before each step", OptimizerMutant(state="lost")
     if "betas" in settings:
         words = "the running means are lost before each step, and the steps are counted"
-        yield "state lost", words, Variant(state="lost", time=lambda step, index, count: step)
+        yield "state lost", words, OptimizerMutant(state="lost", time=lambda step, index, count: step)
 
 
-def _in_momentum(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Variant]]:
+def _in_momentum(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
     momentum = settings.get("momentum", 0)
     if not momentum:
         return
     words = "there is no momentum, or what is kept of it is lost before each step"
-    yield "momentum left out", words, Variant(settings={"momentum": 0, **({"nesterov": False} if "nesterov" in settings else {})})
+    yield "momentum left out", words, OptimizerMutant(settings={"momentum": 0, **({"nesterov": False} if "nesterov" in settings else {})})
     if "dampening" not in settings:
         return
     plain = {"nesterov": False}
     if settings["dampening"] != momentum:
         words = f"dampening: the buffer takes {1 - momentum:.6g} of the gradient, as a running mean does, where the reference takes all of it"
-        yield "dampening", words, Variant(settings={**plain, "dampening": momentum})
+        yield "dampening", words, OptimizerMutant(settings={**plain, "dampening": momentum})
         if not settings["dampening"]:
             # From a buffer of zeros the first gradient is dampened, too, and so every step is shorter by the same factor.
-            yield "dampening", words, Variant(lr_factor=1 - momentum)
+            yield "dampening", words, OptimizerMutant(lr_factor=1 - momentum)
     if settings["dampening"]:
         words = "the buffer takes the whole gradient, where the reference dampens it"
-        yield "dampening left out", words, Variant(settings={**plain, "dampening": 0})
+        yield "dampening left out", words, OptimizerMutant(settings={**plain, "dampening": 0})
     exchanged = {**plain, "momentum": 1 - momentum, "dampening": 1 - momentum}
     words = f"momentum the other way round: {momentum:.6g} multiplies the gradient and the rest the buffer"
-    yield "momentum the other way round", words, Variant(settings=exchanged)
+    yield "momentum the other way round", words, OptimizerMutant(settings=exchanged)
     if settings["nesterov"]:
-        yield "nesterov left out", "plain momentum, where the reference looks ahead (Nesterov)", Variant(settings=plain)
+        yield "nesterov left out", "plain momentum, where the reference looks ahead (Nesterov)", OptimizerMutant(settings=plain)
     elif not settings["dampening"]:
-        yield "nesterov", "Nesterov's momentum, where the reference's is plain", Variant(settings={"nesterov": True})
+        yield "nesterov", "Nesterov's momentum, where the reference's is plain", OptimizerMutant(settings={"nesterov": True})
 
 
-def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) -> Iterator[tuple[str, str, Variant, bool]]:
+def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) -> Iterator[tuple[str, str, OptimizerMutant, bool]]:
     """Yield one learning rate for all steps, fitted to the first; a factor of -1 is a sign, and has its own name."""
     mine = np.concatenate([(found[0][name].astype(np.float64) - value).ravel() for name, value in start.items()])
     theirs = np.concatenate([(right[0][name] - value).ravel() for name, value in start.items()])
@@ -237,13 +237,13 @@ def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) ->
     if not energy or not np.isfinite(energy):
         return
     ratio = float(mine @ theirs) / energy
-    yield "sign", "the sign is wrong: the step goes up the gradient", Variant(lr_factor=-1.0), False
+    yield "sign", "the sign is wrong: the step goes up the gradient", OptimizerMutant(lr_factor=-1.0), False
     for factor, fitted in ((2.0, False), (0.5, False), (ratio, True)):
         if factor not in (-1.0, 0.0, 1.0):
             yield (
                 "learning rate factor",
                 f"the steps are {factor:.12g} times as long: a factor in the learning rate",
-                Variant(lr_factor=factor),
+                OptimizerMutant(lr_factor=factor),
                 fitted,
             )
 
@@ -260,7 +260,7 @@ def _in_gradients(grads: Sequence[Arrays], settings: Mapping[str, Any]) -> Itera
         yield "first gradient dampened", words, [{name: (1 - settings["dampening"]) * value for name, value in grads[0].items()}, *grads[1:]]
 
 
-def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str], arithmetic: Arithmetic, first: Judgement) -> Cause | None:
+def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str], precision: Precision, first: Judgement) -> Cause | None:
     """Return single precision as the cause, where all parameters are as right as it allows, and all numbers of one kind are numbers of float32.
 
     Parameters
@@ -270,14 +270,14 @@ def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str]
     expected : Expected
     names : mapping of str to str
         The states that are compared, by the subject's names, with the reference's.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     first : Judgement
         The first mismatch.
     """
-    if arithmetic.dtype != np.float64 or not steps:
+    if precision.dtype != np.float64 or not steps:
         return None
-    single = Arithmetic(np.dtype(np.float32), arithmetic.elements)
+    single = Precision(np.dtype(np.float32), precision.elements)
     judgements = [
         judge(first.place, Kind.UPDATE, value.astype(np.float32), expected.value(number, "", name), expected.bounds[number]["", name], single)
         for number, step in enumerate(steps)

@@ -45,13 +45,13 @@ def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
                 words = f"the {name} is added along axis {axis} of the output, where it belongs to axis 1"
                 along = bias.reshape([-1 if place == axis else 1 for place in range(without.expected.ndim)])
                 limits = without.limits(failure)
-                bound = Bound(limits.terms + np.abs(along), limits.roundings + np.float64(1))
+                bound = Bound(limits.abs_sum + np.abs(along), limits.n_roundings + np.float64(1))
                 yield Candidate("wrong axis", words, without.expected + along, bound)
         elif failure.quantity == f"{name}.grad" and cotangent is not None:
             for axis in _axes_of_length(cotangent, len(bias)):
                 others = tuple(place for place in range(cotangent.ndim) if place != axis)
                 words = f"the cotangent is summed over the axes {others}, where axis 1 has to be left"
-                yield formula(failure, "wrong axis", words, Tracked.exact(cotangent, failure.arithmetic).sum(axis=others))
+                yield formula(failure, "wrong axis", words, Tracked.exact(cotangent, failure.precision).sum(axis=others))
 
 
 def _axes_of_length(array: Array, length: int) -> list[int]:

@@ -19,7 +19,7 @@ from crosscheck.causes.candidate import Candidate, recomputed
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 NAME = "lower precision"
 
@@ -31,7 +31,7 @@ _WIDTHS = 64
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
     """Round what the layer is given to a lower precision: input, parameters and cotangent, one of them or several."""
     call, given = failure.call, {"the input": "x", "the parameters": "params", "the cotangent": "grad_output"}
-    for lower in LOWER.get(failure.arithmetic.dtype, ()):
+    for lower in LOWER.get(failure.precision.dtype, ()):
         with np.errstate(over="ignore"):
             rounded = call.astype(lower).astype(np.float64)
         changed = {words: part for words, part in given.items() if not _same(getattr(call, part), getattr(rounded, part))}
@@ -46,10 +46,10 @@ def lower_precision(failure: Failure) -> Iterator[Candidate]:
     if any(digits_cut_off(failure)):
         # Numbers that lie equally far apart are those of no lower precision, although they do not move with their inputs either.
         return
-    for lower in LOWER.get(failure.arithmetic.dtype, ()):
+    for lower in LOWER.get(failure.precision.dtype, ()):
         dtype = np.dtype(lower)
         room = _room(failure, dtype)
-        if not (np.abs(failure.found - failure.expected) <= failure.arithmetic.tolerance(room)).all():
+        if not (np.abs(failure.found - failure.expected) <= failure.precision.tolerance(room)).all():
             continue
         on_grid = held(failure, dtype)
         if on_grid or _frozen(failure, dtype):
@@ -64,10 +64,10 @@ def lower_precision(failure: Failure) -> Iterator[Candidate]:
 
 def _room(failure: Failure, lower: np.dtype[Any]) -> Bound:
     """Return the bound of the right result were it computed in a lower precision and stored in it."""
-    low = Arithmetic(lower, failure.arithmetic.elements, failure.arithmetic.false_alarms)
+    low = Precision(lower, failure.precision.elements, failure.precision.false_alarms)
     # Two more roundings: what rounds nothing is rounded all the same where it is read and where it is stored.
-    tolerance = low.tolerance(Bound(failure.bound.terms, failure.bound.roundings + np.float64(2)))
-    return Bound(tolerance / (failure.arithmetic.unit * failure.arithmetic.sides), 1.0)
+    tolerance = low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2)))
+    return Bound(tolerance / (failure.precision.unit * failure.precision.sides), 1.0)
 
 
 def _same(one: object, other: object) -> bool:
@@ -83,7 +83,7 @@ def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
 
     Numbers that stay when it moves by many widths as well are cut off, and show nothing.
     """
-    dtype, call = failure.arithmetic.dtype, failure.call
+    dtype, call = failure.precision.dtype, failure.call
     width = float(np.finfo(lower).eps)
     # Between the units of both precisions: far more than the one rounds to, far less than the other one can show.
     less, more = 1 + math.sqrt(width * float(np.finfo(dtype).eps)), 1 + _WIDTHS * width
@@ -102,7 +102,7 @@ def _stays(failure: Failure, moved: Call) -> bool:
         return False
     if right is None or before is None or after is None or not before.shape == after.shape == right.shape:
         return False
-    moves = np.abs(right - failure.expected) > failure.arithmetic.tolerance(failure.bound)
+    moves = np.abs(right - failure.expected) > failure.precision.tolerance(failure.bound)
     kept = (before == after) & moves
     return bool(2 * np.count_nonzero(kept) > np.count_nonzero(moves) > 0)
 
@@ -133,7 +133,7 @@ def digits_cut_off(failure: Failure) -> Iterator[Candidate]:
         return
     if _whole(found):
         # Where each term of a sum is cut off, not the sum, as many ones are lost as there are terms.
-        yield _within(failure, 1.0 + failure.bound.roundings, "every number is a whole number: the array holds integers, or something is made one")
+        yield _within(failure, 1.0 + failure.bound.n_roundings, "every number is a whole number: the array holds integers, or something is made one")
         return
     binary = _binary_step(found)
     for decimals in range(1, _DECIMALS + 1):
@@ -141,7 +141,7 @@ def digits_cut_off(failure: Failure) -> Iterator[Candidate]:
         if np.array_equal(np.round(found, decimals), found) and binary < step:
             yield _within(failure, step, f"every number is rounded to {decimals} decimals")
             return
-    if any(held(failure, np.dtype(lower)) for lower in LOWER.get(failure.arithmetic.dtype, ())):
+    if any(held(failure, np.dtype(lower)) for lower in LOWER.get(failure.precision.dtype, ())):
         return
     if np.count_nonzero(found) >= _LEAST and binary >= _COARSER * float(np.spacing(np.abs(found).max())):
         words = f"every number is a multiple of {binary:.3g}: a large number was added and taken off again"
@@ -168,6 +168,6 @@ def _binary_step(numbers: Array) -> float:
 
 def _within(failure: Failure, room: float | Array, words: str) -> Candidate:
     """Return the right numbers with room for what is cut off."""
-    arithmetic = failure.arithmetic
-    room = (room + arithmetic.tolerance(failure.bound)) / (arithmetic.unit * arithmetic.sides)
+    precision = failure.precision
+    room = (room + precision.tolerance(failure.bound)) / (precision.unit * precision.sides)
     return Candidate(DIGITS, words, failure.expected, Bound(np.broadcast_to(room, failure.expected.shape), 1.0), shown=True)

@@ -15,7 +15,7 @@ from crosscheck.core.precision import Array, Bound
 def not_computed(failure: Failure) -> Iterator[Candidate]:
     """Everything is zero."""
     words = "every element is 0: it was never computed, or not stored"
-    if np.abs(failure.expected).max(initial=0.0) < failure.arithmetic.unit:
+    if np.abs(failure.expected).max(initial=0.0) < failure.precision.unit:
         # So small, it may have been computed and then cut off by a threshold.
         words = "every element is 0 on these inputs: what is small is cut off, or it was never computed"
     yield Candidate("not computed", words, np.zeros_like(failure.expected))
@@ -40,9 +40,9 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
     for factor, words in factors.items():
         scale, fitted = max(1.0, abs(factor)), factor not in named
         with np.errstate(over="ignore"):
-            bound = Bound(failure.bound.terms * np.float64(scale), failure.bound.roundings + np.float64(1))
+            bound = Bound(failure.bound.abs_sum * np.float64(scale), failure.bound.n_roundings + np.float64(1))
         # Where the one rounding more that a factor costs explains everything, the factor itself explains nothing.
-        if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.arithmetic.tolerance(bound)):
+        if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.precision.tolerance(bound)):
             continue
         yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=fitted)
 
@@ -96,7 +96,7 @@ def weight_decay(failure: Failure) -> Iterator[Candidate]:
         return
     part, chosen = decay * param, chosen_by_people(decay)
     words = f"{decay:.6g} times the parameter is in it: weight decay that was not declared, or that the optimizer adds as well"
-    bound = Bound(failure.bound.terms + np.abs(part), failure.bound.roundings + np.float64(2))
+    bound = Bound(failure.bound.abs_sum + np.abs(part), failure.bound.n_roundings + np.float64(2))
     yield Candidate("weight decay", words, failure.expected + part, bound, fitted=not chosen)
 
 

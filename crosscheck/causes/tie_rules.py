@@ -14,7 +14,7 @@ from crosscheck.causes.candidate import Candidate
 from crosscheck.core.check_layer import Failure, check_layer
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Arrays, Call, Oracle, Rounding
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.network import Architecture
 
 OTHER_RULES = {
@@ -82,12 +82,12 @@ class _RuledRounding:
 
     pool: _Ruled
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
-        bounds = self.pool.right.rounding.bounds(self.pool.right, call, result, arithmetic)
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
+        bounds = self.pool.right.rounding.bounds(self.pool.right, call, result, precision)
         return bounds if (ruled := self.pool.gradient(call)) is None else bounds | {"grad_input": ruled[1]}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        return self.pool.right.rounding.carried(self.pool.right, call, result, error_x, error_grad_output)
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        return self.pool.right.rounding.propagated(self.pool.right, call, result, error_x, error_grad_output)
 
 
 def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[tuple[str, str, Architecture]]:
@@ -163,6 +163,6 @@ def _agrees_without_ties(failure: Failure) -> bool:
     order = np.lexsort((-np.arange(flat.size), flat))
     ranks = np.empty(flat.size)
     ranks[order] = np.arange(flat.size)
-    call = replace(failure.call, x=ranks.reshape(failure.call.x.shape)).astype(failure.arithmetic.dtype)
-    check = check_layer(failure.subject, failure.oracle, call, failure.arithmetic, failure.judgement.place.layer, only=["grad_input"])
+    call = replace(failure.call, x=ranks.reshape(failure.call.x.shape)).astype(failure.precision.dtype)
+    check = check_layer(failure.subject, failure.oracle, call, failure.precision, failure.judgement.place.layer, only=["grad_input"])
     return check.judgements[0].verdict is Verdict.MATCH

@@ -15,7 +15,7 @@ from crosscheck.causes.scale import chosen_by_people, multiple_of
 from crosscheck.core.check_layer import Failure, with_reading
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.chain import StageRun, sources_of
 from crosscheck.oracles.optimizers import SgdSettings, Update, UpdatedParameter, judge_update, update_of
 
@@ -35,7 +35,7 @@ def explained_in_step(failure: Failure, after: Mapping[str, Array], earlier: Arr
     for name, words, expected, bound in candidates:
         if expected.shape != failure.found.shape:
             continue
-        found = judge(failure.judgement.place, Kind.LAYER, failure.found, expected, bound, failure.arithmetic)
+        found = judge(failure.judgement.place, Kind.LAYER, failure.found, expected, bound, failure.precision)
         if found.verdict is Verdict.MATCH:
             return Cause(name, words, failure.judgement.units, found.units, found.fraction)
     return None
@@ -48,15 +48,15 @@ def _candidates(failure: Failure, after: Mapping[str, Array], earlier: Array | N
         updated = replace(call, params={name: value.astype(np.float64) for name, value in after.items()})
         try:
             result = oracle.vjp(updated)
-            bound = oracle.rounding.bounds(oracle, updated, result, failure.arithmetic)[quantity]
+            bound = oracle.rounding.bounds(oracle, updated, result, failure.precision)[quantity]
         except RefusedError:
             return
         reading = failure.subject.reading(quantity, call, failure.found)
         words = "the gradient is passed on by the updated parameters: they have to be updated after it is computed"
-        yield "updated weight", words, result[quantity], with_reading(bound, reading, failure.arithmetic)
+        yield "updated weight", words, result[quantity], with_reading(bound, reading, failure.precision)
     if quantity.endswith(".grad") and earlier is not None and earlier.shape == failure.expected.shape:
         yield "stale gradient", "it is the gradient of the step before", earlier, failure.bound
-        both = Bound(failure.bound.terms + np.abs(earlier), failure.bound.roundings + np.float64(1))
+        both = Bound(failure.bound.abs_sum + np.abs(earlier), failure.bound.n_roundings + np.float64(1))
         words = "the gradient of the step before is in it, too: gradients are added up and not cleared"
         yield "accumulated gradients", words, failure.expected + earlier, both
 
@@ -99,7 +99,7 @@ class UpdateFailure:
     earlier : array or None
         The gradient of the step before.
     batch : int
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     reading : Bound or None
         The error made in reading the gradient, if it is not stored.
@@ -110,7 +110,7 @@ class UpdateFailure:
     updated: UpdatedParameter
     earlier: Array | None
     batch: int
-    arithmetic: Arithmetic
+    precision: Precision
     reading: Bound | None
 
 
@@ -120,7 +120,7 @@ def explained_update(failure: UpdateFailure) -> Cause | None:
     if np.array_equal(updated.after, updated.before) and np.any(updated.grad):
         return Cause("not updated", "the parameter is not updated: after the step it is what it was before", first.units, 0.0, 0.0)
     for name, words, update, given in _other_updates(failure):
-        found = next(judge_update(update, given, first.place, failure.arithmetic, failure.reading))
+        found = next(judge_update(update, given, first.place, failure.precision, failure.reading))
         if found.verdict is Verdict.MATCH:
             return Cause(name, words, first.units, found.units, found.fraction)
     return None

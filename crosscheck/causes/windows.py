@@ -112,7 +112,7 @@ def overwritten(failure: Failure) -> Iterator[Candidate]:
     elif (layer := convolution(failure)) is not None:
         last = np.zeros_like(call.grad_output)
         last[:, -1] = call.grad_output[:, -1]
-        bound = layer.rounding.bounds(layer, call, layer.vjp(call), failure.arithmetic)["grad_input"]
+        bound = layer.rounding.bounds(layer, call, layer.vjp(call), failure.precision)["grad_input"]
         for one, which in ((call, ""), (replace(call, grad_output=last), " of the last filter")):
             yield from _put_down(failure, layer.windows, layer.parts(one), which, bound)
 

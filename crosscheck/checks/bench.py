@@ -18,7 +18,7 @@ from crosscheck.core.guard import as_array, contained
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.operation import Call, Oracle, RefusedError, Shape
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 from crosscheck.pairs.prepare_layer import Prepared
 
@@ -144,17 +144,17 @@ class Bench:
         """Return the names of a call's results that two runs cannot both have right: that are further apart than the tolerances of both."""
         if self.reference is None:
             raise DoesNotApplyError("the subject is not repeatable, and there is no reference that says how far rounding leads")
-        arithmetic, layer = Arithmetic(call.x.dtype, self.elements), self.layer
-        context = context_of(self.reference, call, arithmetic)
+        precision, layer = Precision(call.x.dtype, self.elements), self.layer
+        context = context_of(self.reference, call, precision)
         if not context.bounds:
             raise RefusedError(context.undecided)
 
         def explained(name: str) -> bool:
             quantity = layer.reference_name(name)
             place, both = Place(0, "layer", quantity), [layer.received(quantity, results.get(name), call) for results in (one, other)]
-            bounds = [judge_one(place, Kind.ISOLATED, quantity, value, context, layer, arithmetic)[1] for value in both]
-            room = Bound(np.asarray(sum(arithmetic.error(bound) for bound in bounds if bound is not None)), 1.0)
-            return judge(place, Kind.ISOLATED, both[1], both[0].astype(np.float64), room, arithmetic).verdict is not Verdict.MISMATCH
+            bounds = [judge_one(place, Kind.ISOLATED, quantity, value, context, layer, precision)[1] for value in both]
+            room = Bound(np.asarray(sum(precision.error(bound) for bound in bounds if bound is not None)), 1.0)
+            return judge(place, Kind.ISOLATED, both[1], both[0].astype(np.float64), room, precision).verdict is not Verdict.MISMATCH
 
         return ", ".join(name for name in one if not explained(name))
 

@@ -42,7 +42,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Given:
+class FailingCall:
     """What a quantity was computed from.
 
     Attributes
@@ -97,7 +97,7 @@ class CheckResult:
         Other quantities that are wrong on the same call.
     others : list of Divergence
         Those of them that were examined.
-    given : Given or None
+    given : FailingCall or None
         What it was found on.
     notes : list of str
         What else is worth knowing, such as elements at a kink.
@@ -116,7 +116,7 @@ class CheckResult:
     divergence: Divergence | None = None
     unexamined: list[Failure] = field(default_factory=list)
     others: list[Divergence] = field(default_factory=list)
-    given: Given | None = None
+    given: FailingCall | None = None
     notes: list[str] = field(default_factory=list)
     expected: str = ""
     reproduction: Reproduction | None = None
@@ -124,7 +124,7 @@ class CheckResult:
     warning: bool = False
 
     def examine(self, known: set[str]) -> None:
-        """Look for the causes of the other wrong quantities, unless they are known already, and add them to what is known."""
+        """DistanceSample for the causes of the other wrong quantities, unless they are known already, and add them to what is known."""
         known |= set() if self.divergence is None else {self.divergence.judgement.place.quantity}
         for failure in self.unexamined:
             if failure.quantity not in known:
@@ -134,7 +134,7 @@ class CheckResult:
 
     def conclude(self) -> CheckResult:
         """Take the verdict from the judgements, and a reason from them where there is none yet; return the result itself."""
-        self.verdict = joined([judgement.verdict for _, judgement in self.judgements])
+        self.verdict = combine_verdicts([judgement.verdict for _, judgement in self.judgements])
         self.reason = self.reason or next((j.reason for _, j in self.judgements if j.verdict is self.verdict and j.reason), "")
         return self
 
@@ -146,7 +146,7 @@ class CheckResult:
         return Verdict.SKIPPED if self.expected and self.verdict is Verdict.MISMATCH else self.verdict
 
 
-def joined(verdicts: list[Verdict]) -> Verdict:
+def combine_verdicts(verdicts: list[Verdict]) -> Verdict:
     """Return the verdict on several: the worst; where nothing was compared it is ``skipped``, never ``match``."""
     for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH):
         if verdict in verdicts:
@@ -188,7 +188,7 @@ def overall(checks: Iterable[tuple[str, Verdict]], unjudged: Sequence[str] = ())
         From :func:`never_judged`.
     """
     found = list(checks)
-    verdict = joined([own for _, own in found])
+    verdict = combine_verdicts([own for _, own in found])
     values = [own for name, own in found if not name.startswith(CONTRACT)]
     if verdict is Verdict.MATCH and values and Verdict.MATCH not in values:
         return Verdict.SKIPPED

@@ -13,11 +13,11 @@ import numpy as np
 
 from crosscheck.adapters.dropout_mask import drawn
 from crosscheck.checks.bench import Bench, DoesNotApplyError
-from crosscheck.checks.check import joined
+from crosscheck.checks.check import combine_verdicts
 from crosscheck.core.check_layer import check_layer, quantities
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Call, Oracle
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 
 _MANY = 2**16
 """More numbers than sixteen bits count."""
@@ -51,7 +51,7 @@ def many_samples_work(bench: Bench) -> str:
         return ""
     already |= {judgement.place.quantity for judgement in _judged(bench, few, oracle) if judgement.verdict is Verdict.MISMATCH}
     judgements = [judgement for judgement in _judged(bench, larger, oracle) if judgement.place.quantity not in already]
-    verdict = joined([judgement.verdict for judgement in judgements])
+    verdict = combine_verdicts([judgement.verdict for judgement in judgements])
     if verdict is Verdict.MATCH or not judgements:
         return ""
     first = next(judgement for judgement in judgements if judgement.verdict is verdict)
@@ -109,9 +109,9 @@ def minus_infinity_is_no_nan(bench: Bench) -> str:
 
 def _judged(bench: Bench, call: Call, oracle: Oracle) -> list[Judgement]:
     numbers = sum(value.size for value in (call.x, call.grad_output, *call.params.values()) if value is not None)
-    arithmetic = Arithmetic(call.x.dtype, bench.elements + 2 * numbers)
+    precision = Precision(call.x.dtype, bench.elements + 2 * numbers)
     layer, call = (bench.layer, call) if bench.dropped is None else drawn(bench.layer, call)
-    return check_layer(layer, oracle, call, arithmetic, "layer").judgements
+    return check_layer(layer, oracle, call, precision, "layer").judgements
 
 
 def _reference(bench: Bench) -> Oracle:

@@ -9,9 +9,9 @@ import numpy as np
 
 from crosscheck.adapters.dropout_mask import Mask, mask_of
 from crosscheck.checks.bench import Bench
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.core.trace import Place
-from crosscheck.training.mask_counts import MaskCount, all_alike
+from crosscheck.training.mask_counts import DropoutRateTest, all_alike
 
 _ENOUGH = 20_000
 """Elements that are drawn, of which chance keeps within 3 % of the number expected."""
@@ -23,13 +23,13 @@ _MOST = 200
 def masks_are_drawn(bench: Bench) -> str:
     """Draw a mask of its own for each sample and each forward pass, which keeps elements with the probability that is declared."""
     assert bench.dropped is not None
-    arithmetic, masks = Arithmetic(bench.call.x.dtype, bench.elements), _drawn(bench)
-    if all_alike(np.stack(masks)[None], bench.dropped, arithmetic):
+    precision, masks = Precision(bench.call.x.dtype, bench.elements), _drawn(bench)
+    if all_alike(np.stack(masks)[None], bench.dropped, precision):
         return f"the same mask in each of {len(masks)} forward passes"
-    if all_alike(np.stack(masks), bench.dropped, arithmetic):
+    if all_alike(np.stack(masks), bench.dropped, precision):
         return "the same mask for every sample of a batch"
-    count = MaskCount(bench.dropped)
-    judgements = [count.judge(Place(0, "dropout", "mask"), mask, arithmetic) for mask in masks]
+    count = DropoutRateTest(bench.dropped)
+    judgements = [count.judge(Place(0, "dropout", "mask"), mask, precision) for mask in masks]
     return judgements[-1].reason
 
 

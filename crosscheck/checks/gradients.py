@@ -12,7 +12,7 @@ import numpy as np
 
 from crosscheck.causes.budget import limited
 from crosscheck.causes.divergence import Divergence, examined
-from crosscheck.checks.check import Check, CheckResult, Given, Settings
+from crosscheck.checks.check import Check, CheckResult, FailingCall, Settings
 from crosscheck.checks.values import shown
 from crosscheck.core.check_layer import NOT_COMPUTED, Failure, quantities
 from crosscheck.core.guard import SubjectError
@@ -26,7 +26,7 @@ from crosscheck.references.slopes.oracle import Compared, Elements, QuotientOrac
 from crosscheck.references.slopes.probe import point_of, variable
 
 _CALLS = 4
-"""How often a hypothesis may have slopes measured again, for which each time the subject is run once for every element."""
+"""How often a fault model may have slopes measured again, for which each time the subject is run once for every element."""
 
 NO_REFERENCE = "no reference: only the gradients are checked against the output"
 DTYPE = "float64"
@@ -69,7 +69,7 @@ def judge_differences(prepared: Prepared, call: Call, shape: str, result: CheckR
     """
     names, layer = quantities(call), prepared.layer
     try:
-        point = point_of(layer, call, prepared.arithmetic(DTYPE))
+        point = point_of(layer, call, prepared.precision(DTYPE))
     except SubjectError as error:
         _unfinished(prepared, call, error, shape, result)
         return
@@ -111,7 +111,7 @@ def _add(
     elif judgement.verdict is Verdict.MISMATCH:
         quantity = judgement.place.quantity
         result.divergence = examined(failure) if failure else Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
-        result.given = None if call is None else Given(call, quantity, DTYPE)
+        result.given = None if call is None else FailingCall(call, quantity, DTYPE)
 
 
 def _unfinished(prepared: Prepared, call: Call, error: SubjectError, shape: str, result: CheckResult) -> None:
@@ -140,7 +140,7 @@ def _malformed(prepared: Prepared, call: Call, quantity: str, found: Array) -> J
     place, expected = Place(0, prepared.pair.title, quantity), np.zeros(variable(call, quantity).shape)
     if found.shape == expected.shape and found.dtype == expected.dtype:
         return None
-    return judge(place, Kind.ISOLATED, found, expected, Bound.exact(expected), prepared.arithmetic(DTYPE))
+    return judge(place, Kind.ISOLATED, found, expected, Bound.exact(expected), prepared.precision(DTYPE))
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Finding:
 
 def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> _Finding:
     """Judge one gradient along all lines that were measured."""
-    arithmetic, place = quotients.point.arithmetic, Place(0, prepared.pair.title, quantity)
+    precision, place = quotients.point.precision, Place(0, prepared.pair.title, quantity)
     compared = quotients.compared(quantity)
     single = [c for c in compared if c.line.index is not None]
     note = _note(single, compared, variable(quotients.point.call, quantity).shape)
@@ -165,11 +165,11 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> _Finding
     judgement = Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=doubt)
     if told:
         elements = elements_of(told, np.asarray(quotients.point.found[quantity]).shape)
-        by_element = judge(place, Kind.ISOLATED, elements.found, elements.expected, elements.bound(arithmetic), arithmetic)
+        by_element = judge(place, Kind.ISOLATED, elements.found, elements.expected, elements.bound(precision), precision)
         if by_element.verdict is Verdict.MISMATCH:
             by_element = _located(by_element, elements, told)
-            bound, oracle = elements.bound(arithmetic), limited(QuotientOracle(quotients, quantity, elements), _CALLS)
-            failure = Failure(by_element, elements.found, elements.expected, bound, quotients.point.call, oracle, prepared.layer, arithmetic)
+            bound, oracle = elements.bound(precision), limited(QuotientOracle(quotients, quantity, elements), _CALLS)
+            failure = Failure(by_element, elements.found, elements.expected, bound, quotients.point.call, oracle, prepared.layer, precision)
             return _Finding(by_element, note, failure)
         judgement = judgement if doubt else by_element
     if astray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.core.guard import SubjectError
@@ -18,7 +18,7 @@ from crosscheck.pairs.model_pair import Batch
 from crosscheck.pairs.prepare_model import PreparedModel
 from crosscheck.report.words import consequence_in_words, decision_in_words
 from crosscheck.training.comparison import Comparison
-from crosscheck.training.free_run import Look
+from crosscheck.training.free_run import DistanceSample
 from crosscheck.training.listened import TrainingComparison
 from crosscheck.training.opaque import StepComparison
 from crosscheck.training.record import Key, Series
@@ -120,7 +120,7 @@ def _freerun(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckRe
     return result
 
 
-def distance_in_words(look: Look) -> str:
+def distance_in_words(look: DistanceSample) -> str:
     """Return how far a parameter is from the reference's, and how far rounding leads."""
     return f"{look.parameter} is {look.distance:.2g} from the reference's, as a norm; rounding explains {look.allowed:.2g}"
 
@@ -176,10 +176,10 @@ def comparison_of(prepared: PreparedModel, dtype: str, seed: int, perturbed: int
     SubjectError
         If no network can be made.
     """
-    network, reference, arithmetic = prepared.fresh(dtype, seed), prepared.reference, prepared.arithmetic(dtype)
-    if isinstance(network, ListenedNetwork):
-        return TrainingComparison(reference.architecture, network, reference.make, arithmetic, LOOKS, perturbed, seed)
-    return StepComparison(reference.architecture, network, reference.make, arithmetic, LOOKS, perturbed, seed)
+    network, reference, precision = prepared.fresh(dtype, seed), prepared.reference, prepared.precision(dtype)
+    if isinstance(network, TracedNetwork):
+        return TrainingComparison(reference.architecture, network, reference.make, precision, LOOKS, perturbed, seed)
+    return StepComparison(reference.architecture, network, reference.make, precision, LOOKS, perturbed, seed)
 
 
 def _train(run: ModelRun, batches: list[Batch]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.checks.bench import DoesNotApplyError, differing
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import kept
@@ -77,7 +77,7 @@ def smaller_batch_works(bench: ModelBench) -> str:
 def predicting_leaves_parameters(bench: ModelBench) -> str:
     """Predicting does not change the parameters."""
     ((x, _),), network = bench.batches(1), bench.network()
-    if not isinstance(network, ListenedNetwork) and not network.predicts:
+    if not isinstance(network, TracedNetwork) and not network.predicts:
         raise DoesNotApplyError("there is no function that predicts")
     before = network.params
     network.predict(x)

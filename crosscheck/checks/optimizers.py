@@ -13,13 +13,13 @@ from crosscheck.causes import Cause
 from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.optimizers import explained, narrowed
 from crosscheck.checks.bench import DoesNotApplyError, copies, differing
-from crosscheck.checks.check import Check, CheckResult, Settings, joined
+from crosscheck.checks.check import Check, CheckResult, Settings, combine_verdicts
 from crosscheck.checks.contracts import kept
 from crosscheck.checks.conventions import named
 from crosscheck.core.guard import SubjectError, as_array, contained
 from crosscheck.core.judge import CONTRACT, Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, negative_multiple, value_of
 from crosscheck.pairs.optimizer_pair import REVEALS
@@ -39,9 +39,9 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
     if dtype not in prepared.pair.dtypes:
         result.reason = prepared.pair.precisions_in_words
         return result
-    start, grads, arithmetic = prepared.start(dtype, settings.seed), prepared.gradients(family, dtype, settings.seed), prepared.arithmetic(dtype)
+    start, grads, precision = prepared.start(dtype, settings.seed), prepared.gradients(family, dtype, settings.seed), prepared.precision(dtype)
     try:
-        expected, *others = [expected_of(reference.oracle, start, grads, arithmetic) for reference in prepared.references]
+        expected, *others = [expected_of(reference.oracle, start, grads, precision) for reference in prepared.references]
     except RefusedError as error:
         return CheckResult(result.check, Verdict.UNDECIDED, str(error))
     mine = _in_own_form(prepared, expected)
@@ -58,11 +58,11 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
         for state, param in places:
             theirs = prepared.pair.state.get(state, "")
             place = Place(number + 1, prepared.pair.title, f"{param}.{state}" if state else param)
-            judgement = _judged(place, value_of(step, state, param), mine, number, (theirs, param), arithmetic)
+            judgement = _judged(place, value_of(step, state, param), mine, number, (theirs, param), precision)
             judgement = _agreed(judgement, expected, others, number, (theirs, param), question)
             result.judgements.append((f"step {number + 1}", judgement))
             params_are_off |= not state and judgement.verdict is Verdict.MISMATCH
-    result.verdict, result.reason = joined([judgement.verdict for _, judgement in result.judgements]), reason
+    result.verdict, result.reason = combine_verdicts([judgement.verdict for _, judgement in result.judgements]), reason
     if reason:
         result.verdict = Verdict.MISMATCH
     first = next((judgement for _, judgement in result.judgements if judgement.verdict is Verdict.MISMATCH), None)
@@ -70,9 +70,9 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
         params = [step.params for step in found]
         # Parameters that are right say nothing about why a state is not.
         cause = (
-            (explained(prepared.references[0].oracle, start, grads, params, arithmetic, first) if params_are_off else None)
-            or _velocity(prepared, found, expected, arithmetic, first)
-            or narrowed(found, expected, prepared.pair.state, arithmetic, first)
+            (explained(prepared.references[0].oracle, start, grads, params, precision, first) if params_are_off else None)
+            or _velocity(prepared, found, expected, precision, first)
+            or narrowed(found, expected, prepared.pair.state, precision, first)
         )
         result.divergence = Divergence(first, cause, prepared.convention.source)
     result.reason = result.reason or next((j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason), "")
@@ -114,13 +114,13 @@ def _arrays(given: Mapping[str, object], start: Mapping[str, Array], suffix: str
     return {name: np.array(as_array(given[name], f"{name}{suffix}", value.dtype)) for name, value in start.items()}
 
 
-def _judged(place: Place, found: Array, expected: Expected, number: int, where: tuple[str, str], arithmetic: Arithmetic) -> Judgement:
-    return judge(place, Kind.UPDATE, found, expected.value(number, *where), expected.bounds[number][where], arithmetic)
+def _judged(place: Place, found: Array, expected: Expected, number: int, where: tuple[str, str], precision: Precision) -> Judgement:
+    return judge(place, Kind.UPDATE, found, expected.value(number, *where), expected.bounds[number][where], precision)
 
 
 def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients, expected: Expected, other: Expected) -> str:
     """Return how a verdict names the convention that two references answer differently; "" where it is none that has a name."""
-    double = prepared.arithmetic("float64")
+    double = prepared.precision("float64")
     for number, step in enumerate(other.steps):
         for param, value in step.params.items():
             between = _judged(Place(number + 1, prepared.pair.title, param), value, expected, number, ("", param), double)
@@ -135,7 +135,7 @@ def _agreed(
     judgement: Judgement, expected: Expected, others: Sequence[Expected], number: int, where: tuple[str, str], question: Callable[[int], str]
 ) -> Judgement:
     """Return ``undecided`` where the references do not agree."""
-    double = Arithmetic(np.dtype(np.float64), max(judgement.elements, 1))
+    double = Precision(np.dtype(np.float64), max(judgement.elements, 1))
     for index, other in enumerate(others):
         between = _judged(judgement.place, other.value(number, *where), expected, number, where, double)
         if between.verdict is not Verdict.MATCH and between.worst is not None:
@@ -145,7 +145,7 @@ def _agreed(
     return judgement
 
 
-def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Expected, arithmetic: Arithmetic, first: Judgement) -> Cause | None:
+def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Expected, precision: Precision, first: Judgement) -> Cause | None:
     """Return the momentum's other form as the cause, where all steps of a state are -lr times the reference's."""
     param, _, state = first.place.quantity.rpartition(".")
     if state not in prepared.pair.state or not param:
@@ -156,7 +156,7 @@ def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Exp
     else:
         mine = negative_multiple(expected, theirs, rate)
         words = f"{state} is kept as a velocity, -{rate:g} times the reference's {theirs}: right in that form; declare velocity=({state!r},)"
-    judgements = [_judged(first.place, step.state[state][param], mine, number, (theirs, param), arithmetic) for number, step in enumerate(found)]
+    judgements = [_judged(first.place, step.state[state][param], mine, number, (theirs, param), precision) for number, step in enumerate(found)]
     if any(judgement.verdict is not Verdict.MATCH for judgement in judgements):
         return None
     worst = max(judgements, key=lambda judgement: judgement.fraction)

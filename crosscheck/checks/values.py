@@ -9,13 +9,13 @@ import numpy as np
 from crosscheck.adapters.dropout_mask import drawn
 from crosscheck.causes.divergence import Divergence, examined
 from crosscheck.causes.tie_rules import OTHER_RULES, chooses, pooled_gradient
-from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, Given, Settings
+from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, FailingCall, Settings
 from crosscheck.checks.conventions import named
 from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES, arranged, memory_of
 from crosscheck.core.judge import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Arrays, Call, RefusedError
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.resolve import Reference
@@ -88,7 +88,7 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
         else:
             quantity = judgement.place.quantity
             result.divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, "")) if failure is None else examined(failure)
-            result.given = Given(_as_given(check, dtype), quantity, dtype, prepared.evaluates)
+            result.given = FailingCall(_as_given(check, dtype), quantity, dtype, prepared.evaluates)
     return check
 
 
@@ -103,15 +103,15 @@ def judged(prepared: Prepared, call: Call, dtype: str, testimony: Arrays | None 
     testimony : mapping of str to array, optional
         The witness's errors, where another machine's are to be used.
     """
-    arithmetic = prepared.arithmetic(dtype)
+    precision = prepared.precision(dtype)
     arbiter, *others = prepared.references
     layer, call = (prepared.layer, call) if prepared.dropped is None else drawn(prepared.layer, call.astype(dtype))
-    check = check_layer(layer, arbiter.oracle, call, arithmetic, prepared.pair.title, testimony=testimony)
+    check = check_layer(layer, arbiter.oracle, call, precision, prepared.pair.title, testimony=testimony)
     judgements = []
     for found in check.judgements:
         judgement = _out_of_range(found, check)
-        judgement = _disagreement(judgement, check, arbiter, others, arithmetic) if others else judgement
-        judgements.append(_declared(judgement, check, prepared, arithmetic))
+        judgement = _disagreement(judgement, check, arbiter, others, precision) if others else judgement
+        judgements.append(_declared(judgement, check, prepared, precision))
     return check, judgements
 
 
@@ -138,12 +138,12 @@ def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
     return judgement
 
 
-def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, others: list[Reference], arithmetic: Arithmetic) -> Judgement:
+def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, others: list[Reference], precision: Precision) -> Judgement:
     """Return ``undecided``, with each one's value, where the references do not agree on a quantity."""
     quantity = judgement.place.quantity
     if quantity not in check.expected:
         return judgement
-    double = Arithmetic(np.dtype(np.float64), arithmetic.elements, arithmetic.false_alarms)
+    double = Precision(np.dtype(np.float64), precision.elements, precision.false_alarms)
     for other in others:
         try:
             theirs = other.oracle.vjp(check.wide)[quantity]
@@ -165,24 +165,24 @@ def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, o
     return judgement
 
 
-def _question(judgement: Judgement, theirs: Array, check: LayerCheck, arithmetic: Arithmetic) -> str:
+def _question(judgement: Judgement, theirs: Array, check: LayerCheck, precision: Precision) -> str:
     """Return how a verdict names the convention that two references answer differently; "" where it is none that has a name."""
-    return next((named(f"tie rule: {rule}") for rule in OTHER_RULES if _follows(rule, judgement, theirs, check, arithmetic)), "")
+    return next((named(f"tie rule: {rule}") for rule in OTHER_RULES if _follows(rule, judgement, theirs, check, precision)), "")
 
 
-def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, arithmetic: Arithmetic) -> bool:
+def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, precision: Precision) -> bool:
     """Return whether something is the input's gradient of max pooling by a tie rule that is not the arbiter's."""
     cotangent = check.wide.grad_output
     if judgement.place.quantity != "grad_input" or cotangent is None or not chooses(check.oracle, check.wide.x):
         return False
     expected, bound = pooled_gradient(check.wide.x, cotangent, check.oracle.settings, rule)
-    return judge(judgement.place, judgement.kind, found, expected, bound, arithmetic).verdict is Verdict.MATCH
+    return judge(judgement.place, judgement.kind, found, expected, bound, precision).verdict is Verdict.MATCH
 
 
-def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, arithmetic: Arithmetic) -> Judgement:
+def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, precision: Precision) -> Judgement:
     """Return ``undecided`` where a mismatch is nothing but a convention that was declared to differ."""
     rule, found = prepared.pair.ties, check.found.get(judgement.place.quantity)
-    if rule == "first" or judgement.verdict is not Verdict.MISMATCH or found is None or not _follows(rule, judgement, found, check, arithmetic):
+    if rule == "first" or judgement.verdict is not Verdict.MISMATCH or found is None or not _follows(rule, judgement, found, check, precision):
         return judgement
     reason = (
         f"declared to differ: where a maximum ties, {rule}; the reference gives the gradient to the first; by the declared rule it is right"

@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.core.trace import Place
 from crosscheck.core.witness import Evidence, witness_errors
@@ -34,11 +34,11 @@ def quantities(call: Call) -> list[str]:
     return [*forward_quantities(call), *backward_quantities(call)]
 
 
-def with_reading(bound: Bound, reading: Bound | None, arithmetic: Arithmetic) -> Bound:
+def with_reading(bound: Bound, reading: Bound | None, precision: Precision) -> Bound:
     """Return a bound to which the error of reading the quantity is added."""
     if reading is None:
         return bound
-    return Bound(arithmetic.error(bound) + arithmetic.error(reading), 1.0)
+    return Bound(precision.error(bound) + precision.error(reading), 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class LayerContext:
         Why a quantity is not among those expected.
     oracle : Oracle or None
         Who was asked, and can be asked for its witness; None where there is no use in that.
-    arithmetic : Arithmetic or None
+    precision : Precision or None
         The layer's.
     given : mapping of str to array, optional
         The witness's errors by quantity, where another machine's are to be used.
@@ -69,15 +69,15 @@ class LayerContext:
     bounds: dict[str, Bound] = field(default_factory=dict)
     undecided: str = ""
     oracle: Oracle | None = None
-    arithmetic: Arithmetic | None = None
+    precision: Precision | None = None
     given: Arrays | None = None
 
     @cached_property
     def testimony(self) -> Arrays:
         """The errors of the witness by quantity; asked for only where theory alone does not say ``match``."""
-        if self.given is not None or self.oracle is None or self.arithmetic is None:
+        if self.given is not None or self.oracle is None or self.precision is None:
             return self.given or {}
-        return witness_errors(self.oracle, self.call, self.expected, self.arithmetic)
+        return witness_errors(self.oracle, self.call, self.expected, self.precision)
 
     @property
     def judged_whole(self) -> bool:
@@ -85,7 +85,7 @@ class LayerContext:
         return all(quantity in self.expected for quantity in quantities(self.call))
 
 
-def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic, testimony: Arrays | None = None) -> LayerContext:
+def context_of(oracle: Oracle, call: Call, precision: Precision, testimony: Arrays | None = None) -> LayerContext:
     """Ask the oracle what a layer should make of a call; its output can be judged even where its cotangent cannot be used.
 
     Parameters
@@ -93,7 +93,7 @@ def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic, testimony: Ar
     oracle : Oracle
     call : Call
         In the layer's precision.
-    arithmetic : Arithmetic
+    precision : Precision
         The layer's.
     testimony : mapping of str to array, optional
         The witness's errors by quantity, where it is not to be asked again; an empty one leaves theory alone.
@@ -105,10 +105,10 @@ def context_of(oracle: Oracle, call: Call, arithmetic: Arithmetic, testimony: Ar
     wide = (call if usable else forward).astype(np.float64)
     try:
         expected = oracle.vjp(wide)
-        bounds = oracle.rounding.bounds(oracle, wide, expected, arithmetic)
+        bounds = oracle.rounding.bounds(oracle, wide, expected, precision)
     except RefusedError as error:
         return LayerContext(call, wide, undecided=str(error))
-    return LayerContext(call, wide, expected, bounds, "its cotangent is not finite", oracle, arithmetic, testimony)
+    return LayerContext(call, wide, expected, bounds, "its cotangent is not finite", oracle, precision, testimony)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class LayerCheck:
     ----------
     subject : SubjectLayer
     oracle : Oracle
-    arithmetic : Arithmetic
+    precision : Precision
     call : Call
         In the subject's precision.
     wide : Call
@@ -136,7 +136,7 @@ class LayerCheck:
 
     subject: SubjectLayer
     oracle: Oracle
-    arithmetic: Arithmetic
+    precision: Precision
     call: Call
     wide: Call
     found: Mapping[str, Array]
@@ -152,14 +152,14 @@ class LayerCheck:
         found = self.found.get(quantity)
         if found is None:
             return None
-        return Failure(judgement, found, self.expected[quantity], self.judged_by[quantity], self.wide, self.oracle, self.subject, self.arithmetic)
+        return Failure(judgement, found, self.expected[quantity], self.judged_by[quantity], self.wide, self.oracle, self.subject, self.precision)
 
 
 def check_layer(
     subject: SubjectLayer,
     oracle: Oracle,
     call: Call,
-    arithmetic: Arithmetic,
+    precision: Precision,
     layer: str,
     step: int = 0,
     only: Iterable[str] | None = None,
@@ -175,7 +175,7 @@ def check_layer(
         Gets the very same numbers in float64.
     call : Call
         Converted to the subject's precision.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     layer : str
         The layer's name, for the places.
@@ -186,26 +186,26 @@ def check_layer(
     testimony : mapping of str to array, optional
         The witness's errors by quantity, where it is not to be asked; an empty one leaves theory alone.
     """
-    call = call.astype(arithmetic.dtype)
+    call = call.astype(precision.dtype)
     places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
 
     # A copy, made before the subject sees the arrays: it may write to them, and then they are put back as they were.
     kept = call.copied()
-    context = context_of(oracle, kept, arithmetic, testimony)
+    context = context_of(oracle, kept, precision, testimony)
     if not context.expected:
         judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=context.undecided) for place in places.values()]
-        return LayerCheck(subject, oracle, arithmetic, call, context.wide, {}, {}, {}, judgements)
+        return LayerCheck(subject, oracle, precision, call, context.wide, {}, {}, {}, judgements)
     reason = NOT_COMPUTED
     try:
         found = subject.vjp(call)
     except SubjectError as error:
         found, reason = error.found, error.reason
     _put_back(call, kept)
-    judged = {name: judge_one(place, Kind.ISOLATED, name, found.get(name), context, subject, arithmetic) for name, place in places.items()}
+    judged = {name: judge_one(place, Kind.ISOLATED, name, found.get(name), context, subject, precision) for name, place in places.items()}
     judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j, _ in judged.values()]
     by = {name: bound for name, (_, bound) in judged.items() if bound is not None}
     heard = context.testimony if any(judgement.exceeding or judgement.heard for judgement in judgements) else {}
-    return LayerCheck(subject, oracle, arithmetic, call, context.wide, found, context.expected, context.bounds, judgements, by, heard)
+    return LayerCheck(subject, oracle, precision, call, context.wide, found, context.expected, context.bounds, judgements, by, heard)
 
 
 def _put_back(call: Call, kept: Call) -> None:
@@ -217,7 +217,7 @@ def _put_back(call: Call, kept: Call) -> None:
 
 
 def judge_one(
-    place: Place, kind: Kind, quantity: str, found: Array | None, context: LayerContext, subject: SubjectLayer, arithmetic: Arithmetic
+    place: Place, kind: Kind, quantity: str, found: Array | None, context: LayerContext, subject: SubjectLayer, precision: Precision
 ) -> tuple[Judgement, Bound | None]:
     """Judge one quantity of a layer, and return the bound that it was judged by as well, if there is one.
 
@@ -230,14 +230,14 @@ def judge_one(
         if quantity in subject.absent:
             return Judgement(place, kind, Verdict.SKIPPED, reason=subject.absent[quantity]), None
         return Judgement(place, kind, Verdict.MISMATCH, reason=NOT_COMPUTED), None
-    bound, expected = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), arithmetic), context.expected[quantity]
-    judgement = judge(place, kind, found, expected, bound, arithmetic)
+    bound, expected = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), precision), context.expected[quantity]
+    judgement = judge(place, kind, found, expected, bound, precision)
     if judgement.verdict is Verdict.MATCH and judgement.elements == found.size:
         return judgement, bound
     errors = context.testimony.get(quantity)
     if errors is None or errors.shape != expected.shape:
         return judgement, bound
-    return Evidence(found, expected, bound, errors, context.call, arithmetic).reconsider(judgement)
+    return Evidence(found, expected, bound, errors, context.call, precision).reconsider(judgement)
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ class Failure:
     oracle : Oracle
     subject : SubjectLayer
         The layer itself, for experiments.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     """
 
@@ -268,7 +268,7 @@ class Failure:
     call: Call
     oracle: Oracle
     subject: SubjectLayer
-    arithmetic: Arithmetic
+    precision: Precision
 
     @property
     def quantity(self) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ NO_ORACLE = "the oracle itself is not finite here"
 """Why a quantity is undecided about which the oracle says nothing."""
 
 
-def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
+def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound, precision: Precision) -> Judgement:
     """Compare one quantity with the oracle's, element by element.
 
     Parameters
@@ -135,7 +135,7 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
         Of the same shape; the oracle's in float64.
     bound : Bound
         Of the operation that made the quantity.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
 
     Returns
@@ -144,8 +144,8 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
         ``mismatch`` where rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
         ``undecided`` where the oracle itself is not finite, the intermediate sums may have exceeded the subject's range, or no error is limited.
     """
-    if subject.shape != oracle.shape or subject.dtype != arithmetic.dtype:
-        return _of_another_kind(place, kind, subject, oracle, arithmetic)
+    if subject.shape != oracle.shape or subject.dtype != precision.dtype:
+        return _of_another_kind(place, kind, subject, oracle, precision)
     with np.errstate(invalid="ignore", over="ignore"):  # an infinity less another one
         error = np.asarray(subject - oracle)  # in float64, as the oracle's numbers are
     np.abs(error, out=error)
@@ -153,28 +153,28 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
     # One number that is not finite, on either side, makes its error so; which is looked at only where there is one.
     if not math.isfinite(largest):
         wide = subject.astype(np.float64, copy=False)
-        if (plain := _not_numbers(place, kind, wide, oracle, bound.terms, arithmetic)) is not None:
+        if (plain := _not_numbers(place, kind, wide, oracle, bound.abs_sum, precision)) is not None:
             return plain
     # Where any error would be allowed, not even the same number is right.
-    if not largest and (not subject.size or np.isfinite(bound.terms).any()):
+    if not largest and (not subject.size or np.isfinite(bound.abs_sum).any()):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
-    return _by_size(place, kind, subject, oracle, error, bound, arithmetic)
+    return _by_size(place, kind, subject, oracle, error, bound, precision)
 
 
-def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed: float, arithmetic: Arithmetic) -> Judgement:
+def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed: float, precision: Precision) -> Judgement:
     """Compare one quantity with the oracle's as a whole: the norm of the difference with the largest that rounding explains.
 
     Parameters
     ----------
-    place, kind, subject, oracle, arithmetic
+    place, kind, subject, oracle, precision
         As for :func:`judge`.
     allowed : float
         In multiples of the unit roundoff.
     """
-    if subject.shape != oracle.shape or subject.dtype != arithmetic.dtype:
-        return _of_another_kind(place, kind, subject, oracle, arithmetic)
+    if subject.shape != oracle.shape or subject.dtype != precision.dtype:
+        return _of_another_kind(place, kind, subject, oracle, precision)
     wide = subject.astype(np.float64, copy=False)
-    if (plain := _not_numbers(place, kind, wide, oracle, 0.0, arithmetic)) is not None:
+    if (plain := _not_numbers(place, kind, wide, oracle, 0.0, precision)) is not None:
         return plain
     error = np.abs(wide - oracle)
     norm, size = float(np.linalg.norm(error)), float(np.linalg.norm(oracle))
@@ -182,8 +182,8 @@ def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed:
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     if not math.isfinite(allowed):
         return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=UNLIMITED)
-    fraction = float(fractions_of(np.asarray(norm), np.asarray(arithmetic.sides * arithmetic.unit * allowed)))
-    units = norm / (arithmetic.unit * size) if size else math.inf
+    fraction = float(fractions_of(np.asarray(norm), np.asarray(precision.sides * precision.unit * allowed)))
+    units = norm / (precision.unit * size) if size else math.inf
     worst = _worst(wide, oracle, np.unravel_index(int(error.argmax()), error.shape))
     if fraction <= 1:
         return Judgement(place, kind, Verdict.MATCH, error.size, 0, units, fraction, worst)
@@ -191,25 +191,25 @@ def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed:
     return Judgement(place, kind, Verdict.MISMATCH, error.size, int(np.count_nonzero(error)), units, fraction, worst, reason)
 
 
-def _of_another_kind(place: Place, kind: Kind, subject: Array, oracle: Array, arithmetic: Arithmetic) -> Judgement:
+def _of_another_kind(place: Place, kind: Kind, subject: Array, oracle: Array, precision: Precision) -> Judgement:
     """Return the verdict on an array of another shape or precision."""
     if subject.shape != oracle.shape:
         return Judgement(place, kind, Verdict.MISMATCH, reason=f"the shape is {subject.shape}, expected {oracle.shape}")
-    return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, expected {arithmetic.dtype}")
+    return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, expected {precision.dtype}")
 
 
-def _not_numbers(place: Place, kind: Kind, wide: Array, oracle: Array, terms: Array | float, arithmetic: Arithmetic) -> Judgement | None:
+def _not_numbers(place: Place, kind: Kind, wide: Array, oracle: Array, terms: Array | float, precision: Precision) -> Judgement | None:
     """Return the verdict where one side holds a NaN or an infinity; None where neither does."""
     if not np.isfinite(oracle).all():
         return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=NO_ORACLE)
     if not np.isfinite(wide).all():
-        return _not_finite(place, kind, wide, oracle, np.broadcast_to(np.asarray(terms), wide.shape), arithmetic)
+        return _not_finite(place, kind, wide, oracle, np.broadcast_to(np.asarray(terms), wide.shape), precision)
     return None
 
 
-def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Array, bound: Bound, arithmetic: Arithmetic) -> Judgement:
+def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Array, bound: Bound, precision: Precision) -> Judgement:
     """Return the verdict on finite errors, some of which are not zero."""
-    tolerance = arithmetic.tolerance(bound)
+    tolerance = precision.tolerance(bound)
     decided = subject.size
     if not math.isfinite(tolerance.max()):
         decided = int(np.count_nonzero(np.isfinite(np.broadcast_to(tolerance, error.shape))))
@@ -223,7 +223,7 @@ def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Arr
         # Of several infinite fractions the largest error is the most telling.
         index = np.unravel_index(int(np.where(np.isinf(fractions), error, 0.0).argmax()), error.shape)
     verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
-    units = _units(error, bound, index, arithmetic)
+    units = _units(error, bound, index, precision)
     return Judgement(place, kind, verdict, decided, exceeding, units, float(fractions[index]), _worst(subject, oracle, index))
 
 
@@ -235,11 +235,11 @@ def fractions_of(error: Array, tolerance: Array) -> Array:
     return np.where(np.isnan(fractions), 0.0, fractions) if math.isnan(fractions.max(initial=0.0)) else fractions
 
 
-def _units(error: Array, bound: Bound, index: tuple[Any, ...], arithmetic: Arithmetic) -> float:
+def _units(error: Array, bound: Bound, index: tuple[Any, ...], precision: Precision) -> float:
     """Return one element's error in error units; where its own unit is zero, in those of the largest T of the array; infinite where all are."""
-    terms = np.asarray(bound.terms)
+    terms = np.asarray(bound.abs_sum)
     own = terms if terms.shape == error.shape else np.broadcast_to(terms, error.shape)
-    unit = arithmetic.unit * float(own[index]) or arithmetic.unit * float(terms.max())
+    unit = precision.unit * float(own[index]) or precision.unit * float(terms.max())
     return float(error[index]) / unit if unit else float("inf")
 
 
@@ -247,21 +247,21 @@ def _worst(subject: Array, oracle: Array, index: tuple[Any, ...]) -> Worst:
     return Worst(tuple(int(i) for i in index), float(subject[index]), float(oracle[index]))
 
 
-def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array, arithmetic: Arithmetic) -> Judgement:
+def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array, precision: Precision) -> Judgement:
     """Return the verdict on a subject with NaN or infinity where the oracle is finite: wrong, unless its sums may have left the range."""
     finite: npt.NDArray[np.bool_] = np.isfinite(subject)
     first = np.unravel_index(int(np.argmin(finite)), subject.shape)
     exceeding = int(np.count_nonzero(~finite))
-    largest = float(np.finfo(arithmetic.dtype).max)
+    largest = float(np.finfo(precision.dtype).max)
     if bool((terms[~finite] > largest).all()):
-        reason = f"not finite in {exceeding} elements, whose sums of absolute terms exceed {largest:.3g}, the largest {arithmetic.dtype}"
+        reason = f"not finite in {exceeding} elements, whose sums of absolute terms exceed {largest:.3g}, the largest {precision.dtype}"
         return Judgement(place, kind, Verdict.UNDECIDED, subject.size, exceeding, worst=_worst(subject, oracle, first), reason=reason)
     reason = f"{'NaN' if np.isnan(subject[first]) else 'infinite'} where the oracle is finite, in {exceeding} of {subject.size} elements"
     infinite = float("inf")
     return Judgement(place, kind, Verdict.MISMATCH, subject.size, exceeding, infinite, infinite, _worst(subject, oracle, first), reason)
 
 
-def equal(place: Place, kind: Kind, subject: Array, other: Array, arithmetic: Arithmetic) -> Judgement:
+def equal(place: Place, kind: Kind, subject: Array, other: Array, precision: Precision) -> Judgement:
     """Compare two arrays of the subject that must hold the same numbers, bit for bit; NaN equals NaN."""
     alike = subject.shape == other.shape and subject.dtype == other.dtype
     # Where no NaN is, which is nearly always, the first comparison is enough.
@@ -271,7 +271,7 @@ def equal(place: Place, kind: Kind, subject: Array, other: Array, arithmetic: Ar
     if subject.shape == other.shape and subject.dtype != other.dtype:
         return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, before it was {other.dtype}")
     if subject.shape != other.shape or np.isfinite(wide).all():
-        return judge(place, kind, subject, wide, Bound.exact(wide), arithmetic)
+        return judge(place, kind, subject, wide, Bound.exact(wide), precision)
     differing = (subject != other) & ~(np.isnan(subject) & np.isnan(other))
     first, exceeding = np.unravel_index(int(differing.argmax()), wide.shape), int(np.count_nonzero(differing))
     worst, infinite = _worst(subject.astype(np.float64), wide, first), float("inf")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 Arrays = Mapping[str, Array]
 Constants = Mapping[str, npt.NDArray[Any]]
@@ -112,7 +112,7 @@ class Oracle(Operation, Protocol):
 
     @property
     def settings(self) -> Mapping[str, tuple[int, ...]]:
-        """Whole-number settings that hypotheses about a fault may need, such as ``kernel``, ``stride`` and ``padding``."""
+        """Whole-number settings that fault models may need, such as ``kernel``, ``stride`` and ``padding``."""
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return what the operation decides at its kinks for an input, or None where it has none."""
@@ -142,10 +142,10 @@ class InTraining:
 class Rounding(Protocol):
     """The error theory of one kind of operation."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return a bound for each quantity of ``result`` that a right implementation keeps on exactly the inputs of ``call``."""
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return how far each quantity moves, to first order, when the input and the cotangent are off by up to these errors.
 
         Errors are in multiples of the unit roundoff, on both sides, so that none of them drowns in the rounding of the computation itself.

@@ -32,14 +32,14 @@ class Bound:
 
     Attributes
     ----------
-    terms : array or float
+    abs_sum : array or float
         T, the sum of the absolute values of the terms, in the unit of the quantity.
-    roundings : array or float
+    n_roundings : array or float
         n, the number of roundings that touch each element; 0 where the result must be exact.
     """
 
-    terms: Array | float
-    roundings: Array | float
+    abs_sum: Array | float
+    n_roundings: Array | float
 
     @staticmethod
     def exact(value: Array) -> Bound:
@@ -48,7 +48,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Precision:
     """The precision that a subject computes in, and how sure its judge must be.
 
     Attributes
@@ -113,7 +113,7 @@ class Arithmetic:
 
     def _error(self, bound: Bound, scale: float) -> Array:
         """Return so many times the error; the factors first, which are often single numbers."""
-        return np.asarray(scale * self.grow(bound.roundings) * bound.terms + scale * self.underflow * bound.roundings)
+        return np.asarray(scale * self.grow(bound.n_roundings) * bound.abs_sum + scale * self.underflow * bound.n_roundings)
 
 
 @cache

@@ -31,14 +31,14 @@ class Snapshot(NamedTuple):
     facts: dict[str, Any]
 
 
-def joined(parts: Mapping[str, Snapshot]) -> Snapshot:
+def merge(parts: Mapping[str, Snapshot]) -> Snapshot:
     """Return several snapshots, whose names hold no slash, as one."""
     arrays = {f"{name}/{own}": value for name, part in parts.items() for own, value in part.arrays.items()}
     return Snapshot(arrays, {name: part.facts for name, part in parts.items()})
 
 
-def parted(snapshot: Snapshot) -> dict[str, Snapshot]:
-    """Return the snapshots that :func:`joined` joined."""
+def split(snapshot: Snapshot) -> dict[str, Snapshot]:
+    """Return the snapshots that :func:`merge` has made one of."""
     arrays: dict[str, dict[str, AnyArray]] = {name: {} for name in snapshot.facts}
     for key, value in snapshot.arrays.items():
         name, _, own = key.partition("/")
@@ -47,22 +47,28 @@ def parted(snapshot: Snapshot) -> dict[str, Snapshot]:
 
 
 @dataclass(frozen=True)
-class Position:
-    """Where a training is: everything that its next step starts from.
+class TrainState:
+    """What a training step starts from.
 
     Attributes
     ----------
     params : mapping of str to array
         Named ``layer.parameter``.
     state : mapping of str to mapping
-        What the optimizer keeps of each parameter, by the state's name; empty before the first step.
+        The optimizer's: for each parameter, by the state's name; empty before the first step.
     buffers : mapping of str to array
         What the layers keep from step to step, named ``layer.buffer``.
+    state_errors : mapping of str to mapping
+        How large the error of each state may be, in multiples of the unit roundoff; none where it was read off the subject.
+    constants : mapping of str to mapping
+        By layer, what nothing is differentiated by, such as the mask of a dropout.
     """
 
     params: Arrays
     state: Mapping[str, Arrays] = field(default_factory=dict)
     buffers: Arrays = field(default_factory=dict)
+    state_errors: Mapping[str, Arrays] = field(default_factory=dict)
+    constants: Mapping[str, Constants] = field(default_factory=dict)
 
 
 class Training(Protocol):
@@ -80,7 +86,7 @@ class Training(Protocol):
     def state(self) -> dict[str, dict[str, Array]]:
         """What the optimizer keeps of each parameter, by the state's name."""
 
-    def load(self, position: Position) -> None:
+    def load(self, start: TrainState) -> None:
         """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
 
     def step(

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from crosscheck.core.judge import UNLIMITED, Effect, Heard, Judgement, Verdict, fractions_of, judge, judge_norm
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 ROOM = 2.0
 """How many times the witness's largest error a subject may have: twice, because with once, 12 of 445 operations failed by their own rounding."""
@@ -47,11 +47,11 @@ _NOT_HALF = "not finite, or not even half of the digits are right, as they are o
 class OwnWitness(Protocol):
     """An oracle that says itself how far its witness strays, such as one that was recorded."""
 
-    def testimony(self, call: Call, arithmetic: Arithmetic) -> Arrays:
+    def testimony(self, call: Call, precision: Precision) -> Arrays:
         """Return what :func:`witness_errors` does for a call in the subject's precision."""
 
 
-def witness_errors(oracle: Oracle, call: Call, expected: Arrays, arithmetic: Arithmetic) -> dict[str, Array]:
+def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Precision) -> dict[str, Array]:
     """Return how far the witness strays from the oracle, by quantity: absolute errors in multiples of the unit roundoff, NaN where it is not finite.
 
     Parameters
@@ -61,14 +61,14 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, arithmetic: Ari
         In the subject's precision.
     expected : mapping of str to array
         The oracle's results in float64.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     """
     if hasattr(oracle, "testimony"):
-        return dict(cast("OwnWitness", oracle).testimony(call, arithmetic))
-    stands_for = arithmetic.dtype != witness_dtype(arithmetic)
-    narrow = call.astype(witness_dtype(arithmetic))
-    own = Arithmetic(narrow.x.dtype, arithmetic.elements)
+        return dict(cast("OwnWitness", oracle).testimony(call, precision))
+    stands_for = precision.dtype != witness_dtype(precision)
+    narrow = call.astype(witness_dtype(precision))
+    own = Precision(narrow.x.dtype, precision.elements)
     # Where float32 stands for float64, what its shorter range loses is none of its rounding.
     lost = 4 * own.smallest_normal if stands_for else 0.0
     try:
@@ -82,9 +82,9 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, arithmetic: Ari
         return {name: np.maximum(np.abs(value - right[name]) - lost, 0.0) / own.unit for name, value in usable.items()}
 
 
-def witness_dtype(arithmetic: Arithmetic) -> np.dtype[Any]:
+def witness_dtype(precision: Precision) -> np.dtype[Any]:
     """Return the precision of the witness: the subject's, or float32 where that is the oracle's."""
-    return SINGLE if arithmetic.sides > 1 else arithmetic.dtype
+    return SINGLE if precision.sides > 1 else precision.dtype
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Evidence:
     errors : array
         The witness's, from :func:`witness_errors`.
     call : Call
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     """
 
@@ -111,14 +111,14 @@ class Evidence:
     bound: Bound
     errors: Array
     call: Call
-    arithmetic: Arithmetic
+    precision: Precision
 
     def reconsider(self, judgement: Judgement) -> tuple[Judgement, Bound]:
         """Return the judgement that stands once the witness was heard, and the bound that it was made by."""
-        alike = self.found.shape == self.expected.shape and self.found.dtype == self.arithmetic.dtype
+        alike = self.found.shape == self.expected.shape and self.found.dtype == self.precision.dtype
         if not self.found.size or not alike or not np.isfinite(self.expected).all():
             return judgement, self.bound
-        limit = np.broadcast_to(self.arithmetic.error(self.bound), self.expected.shape)
+        limit = np.broadcast_to(self.precision.error(self.bound), self.expected.shape)
         limited = np.isfinite(limit)
         blurred = self._blurred(judgement.place.quantity, limit)
         lost_samples = self._lost(judgement.place.quantity, limit, blurred)
@@ -138,7 +138,7 @@ class Evidence:
         terms = np.maximum(limit, np.minimum(ROOM * self._largest_by_sample(judgement.place.quantity), MOST * limit))
         terms = np.where(lost, np.inf, terms)
         widened = Bound(terms, np.where(terms > 0, 1.0, 0.0))
-        again = judge(judgement.place, judgement.kind, self.found, self.expected, widened, self.arithmetic)
+        again = judge(judgement.place, judgement.kind, self.found, self.expected, widened, self.precision)
         return replace(again, heard=Heard(Effect.WIDENED, judgement.fraction, own)), widened
 
     def _lost(self, quantity: str, limit: Array, blurred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -160,20 +160,20 @@ class Evidence:
         """Return in which samples theory itself leaves less than half of the subject's digits, as a norm."""
         expected, own = (self._samples(value, quantity) for value in (self.expected, limit))
         return np.asarray(
-            np.linalg.norm(np.where(np.isfinite(own), own, 0.0), axis=1) > _half(self.arithmetic.unit) * np.linalg.norm(expected, axis=1)
+            np.linalg.norm(np.where(np.isfinite(own), own, 0.0), axis=1) > _half(self.precision.unit) * np.linalg.norm(expected, axis=1)
         )
 
     @property
     def _stands_for(self) -> bool:
         """Whether the witness is of a shorter precision than the subject."""
-        return self.arithmetic.sides > 1
+        return self.precision.sides > 1
 
     def _unreliable(self, judgement: Judgement) -> Judgement:
         """Return what is left to say where nothing can be judged in the subject's precision."""
         if judgement.verdict is Verdict.MATCH:
             return judgement
         lost = "has lost half of its digits" if np.isfinite(self.errors).all() else "is not finite"
-        reason = f"nothing can be judged in {self.arithmetic.dtype}: the reference itself {lost} in it"
+        reason = f"nothing can be judged in {self.precision.dtype}: the reference itself {lost} in it"
         heard = Heard(Effect.UNRELIABLE, judgement.fraction, math.inf)
         return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, self.found.size, reason=reason, heard=heard)
 
@@ -184,11 +184,11 @@ class Evidence:
             return replace(judgement, reason=UNLIMITED) if undecided else judgement
         heard = Heard(Effect.COARSE, math.inf, 0.0)
         # Of the whole: elements that nothing but rounding decides may be made of the oracle's own rounding, zero beside a number that is right.
-        allowed = max(math.sqrt(self.arithmetic.unit) * float(np.linalg.norm(self.expected[known])), self.arithmetic.smallest_normal)
-        in_units = allowed / (self.arithmetic.sides * self.arithmetic.unit)
+        allowed = max(math.sqrt(self.precision.unit) * float(np.linalg.norm(self.expected[known])), self.precision.smallest_normal)
+        in_units = allowed / (self.precision.sides * self.precision.unit)
         # What theory has judged, and what the witness has lost, is taken out by an error of zero.
         found, expected = (np.where(unlimited, value, value.dtype.type(0)) for value in (self.found, self.expected))
-        coarse = judge_norm(judgement.place, judgement.kind, found, expected, in_units, self.arithmetic)
+        coarse = judge_norm(judgement.place, judgement.kind, found, expected, in_units, self.precision)
         if coarse.verdict is Verdict.MISMATCH:
             return replace(coarse, reason=f"{_NOT_HALF}; {coarse.reason}", heard=heard)
         return replace(judgement, reason=COARSE, heard=heard) if judgement.verdict is Verdict.UNDECIDED else judgement
@@ -200,7 +200,7 @@ class Evidence:
     @property
     def _unit(self) -> float:
         """The unit roundoff of the witness."""
-        return float(np.finfo(witness_dtype(self.arithmetic)).eps) / 2
+        return float(np.finfo(witness_dtype(self.precision)).eps) / 2
 
     @property
     def _may_leave_range(self) -> bool:
@@ -211,7 +211,7 @@ class Evidence:
         given = [self.call.x, *([] if self.call.grad_output is None else [self.call.grad_output])]
         largest = [max(1.0, float(np.abs(value[np.isfinite(value)]).max(initial=0.0))) for value in given]
         largest.append(max([1.0, *(float(np.abs(value).max(initial=0.0)) for value in self.call.params.values())]))
-        return math.prod(largest) >= math.cbrt(float(np.finfo(self.arithmetic.dtype).max))
+        return math.prod(largest) >= math.cbrt(float(np.finfo(self.precision.dtype).max))
 
     def _largest_by_sample(self, quantity: str) -> Array:
         """Return the witness's largest error in each element's own sample, so that one bad sample excuses no other.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.operation import Arrays, Call, Constants, Oracle
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 INPUT = -1
 """The index that stands for the network's own input among a stage's sources."""
@@ -50,7 +50,7 @@ class StageRun:
     result: dict[str, Array]
 
 
-def joined(parts: Sequence[Array]) -> Array:
+def sum_wires(parts: Sequence[Array]) -> Array:
     """Return the sum of what several wires carry to one place, in their order."""
     value = parts[0]
     for part in parts[1:]:
@@ -60,7 +60,7 @@ def joined(parts: Sequence[Array]) -> Array:
 
 def joint(parts: Sequence[Array]) -> Bound:
     """Return the bound of the sum of what several wires carry to one place; one wire alone changes nothing."""
-    return Bound(joined([np.abs(part) for part in parts]), len(parts) - 1.0)
+    return Bound(sum_wires([np.abs(part) for part in parts]), len(parts) - 1.0)
 
 
 def sources_of(stages: Sequence[Stage], index: int) -> tuple[int, ...]:
@@ -84,21 +84,21 @@ def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: i
     """Run the stages forward and then, given a cotangent for the last output, backward to the stage ``back_to``."""
     runs: list[StageRun] = []
     for index, stage in enumerate(stages):
-        call = stage.call(joined([x if source == INPUT else runs[source].result["output"] for source in sources_of(stages, index)]))
+        call = stage.call(sum_wires([x if source == INPUT else runs[source].result["output"] for source in sources_of(stages, index)]))
         runs.append(StageRun(stage, call, stage.oracle.vjp(call)))
     if grad_output is None:
         return runs
     for index, consumers in backwards(stages, back_to):
         stage, forward = stages[index], runs[index].call
-        call = stage.call(forward.x, joined([runs[other].result["grad_input"] for other in consumers]) if consumers else grad_output)
+        call = stage.call(forward.x, sum_wires([runs[other].result["grad_input"] for other in consumers]) if consumers else grad_output)
         runs[index] = StageRun(stage, call, stage.oracle.vjp(call))
     return runs
 
 
-def own_errors(runs: Sequence[StageRun], arithmetic: Arithmetic) -> list[dict[str, Array]]:
+def own_errors(runs: Sequence[StageRun], precision: Precision) -> list[dict[str, Array]]:
     """Return, for each stage, the largest errors that rounding inside this stage explains, in multiples of the unit roundoff."""
-    bounds = [r.stage.oracle.rounding.bounds(r.stage.oracle, r.call, r.result, arithmetic) for r in runs]
-    return [{quantity: arithmetic.error(bound) for quantity, bound in own.items()} for own in bounds]
+    bounds = [r.stage.oracle.rounding.bounds(r.stage.oracle, r.call, r.result, precision) for r in runs]
+    return [{quantity: precision.error(bound) for quantity, bound in own.items()} for own in bounds]
 
 
 def accumulate(
@@ -106,7 +106,7 @@ def accumulate(
     own: Sequence[Mapping[str, Array]],
     error_x: Array | None = None,
     error_grad_output: Array | None = None,
-    arithmetic: Arithmetic | None = None,
+    precision: Precision | None = None,
 ) -> list[dict[str, Array]]:
     """Return, for each quantity of each stage, how large its error may be once those of all stages before it have reached it, its input included.
 
@@ -121,21 +121,21 @@ def accumulate(
         The errors made inside each stage; a quantity that is missing is taken to be free of error of its own.
     error_x, error_grad_output : array, optional
         Errors of the network's input and of its cotangent; none if left out.
-    arithmetic : Arithmetic, optional
+    precision : Precision, optional
         The subject's; needed where several wires meet, whose sum rounds, too.
     """
     stages = [r.stage for r in runs]
 
     def total(index: int, call: Call, error: Array, cotangent: Array | None) -> dict[str, Array]:
         oracle = runs[index].stage.oracle
-        carried = oracle.rounding.carried(oracle, call, runs[index].result, error, cotangent)
+        carried = oracle.rounding.propagated(oracle, call, runs[index].result, error, cotangent)
         return {"input": error} | {quantity: value + own[index].get(quantity, 0.0) for quantity, value in carried.items()}
 
     def meeting(values: list[Array], errors: list[Array]) -> Array:
         if len(values) == 1:
             return errors[0]
-        assert arithmetic is not None
-        return np.asarray(joined(errors) + arithmetic.error(joint(values)))
+        assert precision is not None
+        return np.asarray(sum_wires(errors) + precision.error(joint(values)))
 
     from_outside = np.zeros_like(runs[0].call.x) if error_x is None else error_x
     reaching: list[Array] = []
@@ -212,15 +212,15 @@ class Composite:
 class CompositeRounding:
     """The error theory of a :class:`Composite`."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors accumulated over the stages, each as one term rounded once."""
         assert isinstance(oracle, Composite)
         runs = run(oracle.stages(call), call.x, call.grad_output)
-        whole = oracle.together(accumulate(runs, own_errors(runs, arithmetic)))
+        whole = oracle.together(accumulate(runs, own_errors(runs, precision)))
         # An infinite error times a zero is no number, and no limit.
         return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in whole.items()}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the inputs carried through every stage."""
         assert isinstance(oracle, Composite)
         runs = run(oracle.stages(call), call.x, call.grad_output)

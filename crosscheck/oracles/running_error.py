@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from crosscheck.core.precision import ELEMENTARY, Arithmetic, Array, Bound
+from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
 
 Operand: TypeAlias = Any
 """What a formula is written for: an array of numbers, or a tracked one."""
@@ -52,7 +52,7 @@ class Tracked(NDArrayOperatorsMixin):
         In float64.
     error : array
         Of the same shape, in multiples of the unit roundoff; infinite where nothing limits it.
-    arithmetic : Arithmetic, optional
+    precision : Precision, optional
         Whose steps round; without it none does, and errors are but passed on, to first order.
     errorless : bool
         Whether it is known beforehand that no element has an error, so that none needs to be looked at.
@@ -60,27 +60,27 @@ class Tracked(NDArrayOperatorsMixin):
 
     value: Array
     error: Array
-    arithmetic: Arithmetic | None = None
+    precision: Precision | None = None
     errorless: bool = False
 
     @classmethod
-    def exact(cls, value: npt.ArrayLike, arithmetic: Arithmetic | None = None) -> Tracked:
+    def exact(cls, value: npt.ArrayLike, precision: Precision | None = None) -> Tracked:
         """Return numbers without an error."""
         wide = np.asarray(value, dtype=np.float64)
-        return cls(wide, np.zeros_like(wide), arithmetic, errorless=True)
+        return cls(wide, np.zeros_like(wide), precision, errorless=True)
 
     def constant(self, number: float) -> Tracked:
         """Return a number of the code's own, as the precision of this one holds it.
 
         One that float32 cannot hold is a decimal number, which is rounded in any precision: ``1 - 0.9`` is not quite 0.1.
         """
-        if self.arithmetic is None:
+        if self.precision is None:
             return Tracked.exact(number)
         with np.errstate(all="ignore"):
-            lost = abs(float(self.arithmetic.dtype.type(number)) - number)
+            lost = abs(float(self.precision.dtype.type(number)) - number)
             held = not lost and float(np.float32(number)) == number
         error = 0.0 if held else max(abs(number), lost / self.unit)
-        return Tracked(np.asarray(float(number)), np.asarray(error), self.arithmetic)
+        return Tracked(np.asarray(float(number)), np.asarray(error), self.precision)
 
     @property
     def bound(self) -> Bound:
@@ -90,26 +90,26 @@ class Tracked(NDArrayOperatorsMixin):
     @property
     def exactly(self) -> Tracked:
         """The same numbers without their errors."""
-        return Tracked.exact(self.value, self.arithmetic)
+        return Tracked.exact(self.value, self.precision)
 
     @property
     def deviation(self) -> Tracked:
         """The errors alone, as numbers that are zero but for them."""
-        return Tracked(np.zeros_like(self.value), self.error, self.arithmetic)
+        return Tracked(np.zeros_like(self.value), self.error, self.precision)
 
     @property
     def unit(self) -> float:
         """The unit roundoff; 0 where errors are but passed on."""
-        return 0.0 if self.arithmetic is None else self.arithmetic.unit
+        return 0.0 if self.precision is None else self.precision.unit
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
         """Return the sum over axes, whatever the order of its terms."""
         value = self.value.sum(axis=axis, keepdims=keepdims)
         error = self.error.sum(axis=axis, keepdims=keepdims)
-        if self.arithmetic is not None:
+        if self.precision is not None:
             axes = tuple(range(self.value.ndim)) if axis is None else tuple(np.atleast_1d(axis) % self.value.ndim)
-            roundings = independent(self.value, axes, self.arithmetic) - 1
-            error = error + self.arithmetic.grow(roundings).reshape(error.shape) * np.abs(self.value).sum(axis=axis, keepdims=keepdims)
+            roundings = independent(self.value, axes, self.precision) - 1
+            error = error + self.precision.grow(roundings).reshape(error.shape) * np.abs(self.value).sum(axis=axis, keepdims=keepdims)
         return self.made(value, error, roundings=0.0)
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
@@ -121,7 +121,7 @@ class Tracked(NDArrayOperatorsMixin):
 
     def reshape(self, *shape: int) -> Tracked:
         """Return the same numbers in another shape."""
-        return Tracked(self.value.reshape(*shape), self.error.reshape(*shape), self.arithmetic)
+        return Tracked(self.value.reshape(*shape), self.error.reshape(*shape), self.precision)
 
     def made(self, value: Array, error: Array, roundings: npt.ArrayLike = 1.0, lost: npt.ArrayLike = 0.0) -> Tracked:
         """Return the result of a step on these numbers.
@@ -136,23 +136,23 @@ class Tracked(NDArrayOperatorsMixin):
         lost : array_like
             What it may lose besides where the result may have no full precision, absolutely, in multiples of the unit roundoff.
         """
-        if self.arithmetic is not None:
-            error = self._with_own(self.arithmetic, np.abs(value), error, roundings, lost)
+        if self.precision is not None:
+            error = self._with_own(self.precision, np.abs(value), error, roundings, lost)
         elif error.shape != value.shape:
             error = np.broadcast_to(error, value.shape)
         # An infinite error times zero is no number: nothing is known about it. The largest of numbers one of which is none is none either.
         unknown = math.isnan(np.max(error, initial=0.0))
-        return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.arithmetic)
+        return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.precision)
 
     @np.errstate(all="ignore")
-    def _with_own(self, arithmetic: Arithmetic, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
+    def _with_own(self, precision: Precision, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
         """Return an error with that of the step itself, of a result of this size; infinite where the result may be out of range."""
         moved = self.unit * error
         own = np.asarray(roundings) * (size + moved)
-        if np.any(lost) and (tiny := size < moved + 2 * arithmetic.smallest_normal).any():
+        if np.any(lost) and (tiny := size < moved + 2 * precision.smallest_normal).any():
             own = own + np.where(tiny, lost, 0.0)
         total = np.asarray(error + own)
-        largest = np.finfo(arithmetic.dtype).max
+        largest = np.finfo(precision.dtype).max
         if np.max(size, initial=0.0) + self.unit * np.max(total, initial=0.0) <= largest:
             return total
         return np.where(size + self.unit * total > largest, np.inf, total)
@@ -173,16 +173,16 @@ class Tracked(NDArrayOperatorsMixin):
         if function is not np.where or kwargs or len(args) != 3:
             return NotImplemented
         condition, yes, no = args[0], self._operand(args[1]), self._operand(args[2])
-        return Tracked(np.where(condition, yes.value, no.value), np.where(condition, yes.error, no.error), self.arithmetic)
+        return Tracked(np.where(condition, yes.value, no.value), np.where(condition, yes.error, no.error), self.precision)
 
     def _operand(self, operand: Any) -> Tracked:
         if isinstance(operand, Tracked):
             return operand
-        return self.constant(operand) if isinstance(operand, int | float) else Tracked.exact(operand, self.arithmetic)
+        return self.constant(operand) if isinstance(operand, int | float) else Tracked.exact(operand, self.precision)
 
     def like(self, value: Array, error: Array) -> Tracked:
-        """Return other numbers of the same arithmetic."""
-        return Tracked(value, error, self.arithmetic)
+        """Return other numbers of the same precision."""
+        return Tracked(value, error, self.precision)
 
     @property
     def zero(self) -> npt.NDArray[np.bool_]:
@@ -199,12 +199,12 @@ class Tracked(NDArrayOperatorsMixin):
     @property
     def underflow(self) -> float:
         """What a product loses whose right result is subnormal."""
-        return 0.0 if self.arithmetic is None else self.arithmetic.underflow
+        return 0.0 if self.precision is None else self.precision.underflow
 
     @property
     def flushed(self) -> float:
         """What a function may lose that gives 0 where the right result is subnormal."""
-        return 0.0 if self.arithmetic is None else self.arithmetic.smallest_normal / self.unit
+        return 0.0 if self.precision is None else self.precision.smallest_normal / self.unit
 
 
 def constant(number: float, like: Operand) -> Operand:
@@ -222,14 +222,14 @@ def erfc(x: Operand) -> Operand:
     return complementary_error_function(x) if isinstance(x, Tracked) else np.vectorize(math.erfc, otypes=[np.float64])(x)
 
 
-def widest(*forms: Operand) -> Operand:
+def max_error(*forms: Operand) -> Operand:
     """Return the first of several formulas for one number, tracked with the largest of their errors.
 
     That is room for whichever of them a right implementation uses.
     """
     if not isinstance(forms[0], Tracked):
         return forms[0]
-    return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].arithmetic)
+    return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].precision)
 
 
 def in_range_with(result: Operand, step: Operand) -> Operand:
@@ -245,7 +245,7 @@ def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
     The difference of 1 and a factor is taken of the factor as the precision holds it, which is how compiled code may do it.
     """
     share = 1 - constant(kept, new)
-    return widest(kept * old + share * new, old + share * (new - old))
+    return max_error(kept * old + share * new, old + share * (new - old))
 
 
 _COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
@@ -401,20 +401,20 @@ _SAMPLE = 1024
 """Terms of each sum that are looked at first. A term that is repeated often enough to matter, the root of n times, is among them twice."""
 
 
-def independent(terms: Array, axes: tuple[int, ...], arithmetic: Arithmetic) -> Array:
+def independent(terms: Array, axes: tuple[int, ...], precision: Precision) -> Array:
     """Return how many independent roundings each sum over some axes is worth, the axes kept: as many as it has terms, or more where they repeat.
 
     Parameters
     ----------
     terms : array
     axes : tuple of int
-    arithmetic : Arithmetic
+    precision : Precision
         Of whoever adds them up.
     """
     others = tuple(place for place in range(terms.ndim) if place not in axes)
     count = math.prod(terms.shape[place] for place in axes)
     shape = [1 if place in axes else size for place, size in enumerate(terms.shape)]
-    most = (count / arithmetic.confidence) ** 2  # the worst case, of any order and whatever repeats
+    most = (count / precision.confidence) ** 2  # the worst case, of any order and whatever repeats
     if most <= count:
         return np.full(shape, float(count))
     sums = terms.transpose(*others, *axes).reshape(-1, count)

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.operation import Call, Oracle, Rounding
-from crosscheck.core.precision import Arithmetic, Array, student_quantile
+from crosscheck.core.precision import Array, Precision, student_quantile
 from crosscheck.oracles.chain import INPUT, Stage, StageRun, backwards, joint, run, sources_of
 
 RUNS = 8
@@ -51,7 +51,7 @@ class Spread:
     sizes: list[dict[str, Array]]
 
 
-def spread(stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[Errors], first: int, arithmetic: Arithmetic, seed: int = 0) -> Spread:
+def spread(stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[Errors], first: int, precision: Precision, seed: int = 0) -> Spread:
     """Measure how far errors inside the layers lead.
 
     Parameters
@@ -64,13 +64,13 @@ def spread(stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[E
         The largest errors made inside each stage, in multiples of the unit roundoff.
     first : int
         The stage back to which gradients go.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     seed : int
         Of the moves.
     """
     x, last = unmoved[0].call.x, unmoved[-1].call.grad_output
-    errors = _with_joints(stages, unmoved, own, first, arithmetic)
+    errors = _with_joints(stages, unmoved, own, first, precision)
     squares: list[dict[str, Array]] = [{} for _ in stages]
     for number in range(RUNS):
         rng = np.random.default_rng([seed, number])
@@ -81,21 +81,21 @@ def spread(stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[E
                 at[name] = at.get(name, 0.0) + ((one - other) / SCALE) ** 2 / RUNS
     # As many norms as elements are judged in the run as there are of both in this step.
     arrays, elements = sum(len(r.result) for r in unmoved), sum(value.size for r in unmoved for value in r.result.values())
-    accepted = arithmetic.false_alarms / arithmetic.elements * elements / arrays
-    factor = max(1.0, student_quantile(accepted, RUNS) / arithmetic.confidence)
+    accepted = precision.false_alarms / precision.elements * elements / arrays
+    factor = max(1.0, student_quantile(accepted, RUNS) / precision.confidence)
     norms = [{name: factor * math.sqrt(float(square.sum())) for name, square in at.items()} for at in squares]
     sizes = [{name: factor * np.sqrt(np.maximum(square, square.mean())) for name, square in at.items()} for at in squares]
     return Spread(norms, sizes)
 
 
 def _with_joints(
-    stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[Errors], first: int, arithmetic: Arithmetic
+    stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[Errors], first: int, precision: Precision
 ) -> list[dict[str, Array]]:
     """Return the errors made inside the stages, and to the first of several wires that meet the error of their sum added."""
     errors = [dict(inside) for inside in own]
 
     def add(quantity: str, wires: Sequence[int], parts: list[Array]) -> None:
-        errors[wires[0]][quantity] = errors[wires[0]][quantity] + arithmetic.error(joint(parts))
+        errors[wires[0]][quantity] = errors[wires[0]][quantity] + precision.error(joint(parts))
 
     for index in range(len(stages)):
         wires = [source for source in sources_of(stages, index) if source != INPUT]

@@ -14,38 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.check_layer import backward_quantities, forward_quantities
-from crosscheck.core.operation import Arrays, Constants, Labels
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.operation import Arrays, Labels
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Trace
+from crosscheck.core.training import TrainState
 from crosscheck.oracles.chain import INPUT, Stage, StageRun, accumulate, own_errors, run
 from crosscheck.oracles.network import LOSS, Architecture
 from crosscheck.oracles.optimizers import PARAM
 from crosscheck.oracles.spread import spread
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a step starts from.
-
-    Attributes
-    ----------
-    params : mapping of str to array
-        Named ``layer.parameter``.
-    state : mapping of str to mapping
-        The optimizer's: for each parameter, by the state's name; empty before the first step.
-    state_errors : mapping of str to mapping
-        How large the error of each state may be, in multiples of the unit roundoff; none where it was read off the subject.
-    buffers : mapping of str to array
-        What layers keep from step to step, named ``layer.buffer``.
-    constants : mapping of str to mapping
-        By layer, what nothing is differentiated by, such as the mask of a dropout.
-    """
-
-    params: Arrays
-    state: Mapping[str, Arrays] = field(default_factory=dict)
-    state_errors: Mapping[str, Arrays] = field(default_factory=dict)
-    buffers: Arrays = field(default_factory=dict)
-    constants: Mapping[str, Constants] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +58,9 @@ DEEP = 20
 """Layers in a row from which on the worst case of their errors is no use, and their spread is measured."""
 
 
-def stages_of(architecture: Architecture, start: Start, labels: Labels, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> dict[str, Stage]:
+def stages_of(
+    architecture: Architecture, start: TrainState, labels: Labels, decisions: Mapping[str, npt.NDArray[Any]] | None = None
+) -> dict[str, Stage]:
     """Return the network's layers and its loss by name, in float64, each with what a step starts from and the decisions imposed on it."""
     index = {name: place for place, name in enumerate(architecture.names)}
     stages = {}
@@ -100,10 +78,10 @@ def stages_of(architecture: Architecture, start: Start, labels: Labels, decision
 
 def oracle_step(
     architecture: Architecture,
-    start: Start,
+    start: TrainState,
     x: Array,
     labels: Labels,
-    arithmetic: Arithmetic,
+    precision: Precision,
     decisions: Mapping[str, npt.NDArray[Any]],
     own: Sequence[Mapping[str, Array]] | None = None,
 ) -> OracleStep:
@@ -112,10 +90,10 @@ def oracle_step(
     Parameters
     ----------
     architecture : Architecture
-    start : Start
+    start : TrainState
     x, labels : array
         The batch.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     decisions : mapping of str to array
         By layer, those at kinks that are imposed; elsewhere the oracle decides.
@@ -126,9 +104,9 @@ def oracle_step(
     first = architecture.first_trained
     backward = first < len(architecture.names)
     runs = run(list(stages.values()), x.astype(np.float64), np.ones(()) if backward else None, first)
-    own = own_errors(runs, arithmetic) if own is None else own
-    measured = spread(list(stages.values()), runs, own, first, arithmetic) if len(stages) > DEEP else None
-    totals = accumulate(runs, own, arithmetic=arithmetic) if measured is None else measured.sizes
+    own = own_errors(runs, precision) if own is None else own
+    measured = spread(list(stages.values()), runs, own, first, precision) if len(stages) > DEEP else None
+    totals = accumulate(runs, own, precision=precision) if measured is None else measured.sizes
     step = OracleStep(list(stages), runs, totals, {}, {}, {})
     if measured is not None:
         step.norms.update({(name, q): norm for name, norms in zip(stages, measured.norms, strict=True) for q, norm in norms.items()})
@@ -136,7 +114,7 @@ def oracle_step(
         step.expected[step.names[index], quantity] = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
     for name in architecture.names[first:]:
         if name not in architecture.frozen:
-            _update(architecture, step, name, start, arithmetic)
+            _update(architecture, step, name, start, precision)
     return step
 
 
@@ -150,7 +128,7 @@ def _order(runs: Sequence[StageRun]) -> Iterator[tuple[int, str]]:
             yield index, quantity
 
 
-def _update(architecture: Architecture, step: OracleStep, name: str, start: Start, arithmetic: Arithmetic) -> None:
+def _update(architecture: Architecture, step: OracleStep, name: str, start: TrainState, precision: Precision) -> None:
     """Add the updated parameters of one layer, as the oracle's own gradients make them."""
     index, update = step.names.index(name), architecture.update
     stage = step.runs[index]
@@ -158,9 +136,9 @@ def _update(architecture: Architecture, step: OracleStep, name: str, start: Star
         key = f"{name}.{parameter}"
         before, grad = stage.call.params[parameter], stage.result[f"{parameter}.grad"]
         state = {kept: value.astype(np.float64) for kept, value in start.state.get(key, {}).items()}
-        bounded = update.bounded(before, grad, state, arithmetic)
-        moved = update.carried(before, grad, state, step.totals[index][f"{parameter}.grad"], start.state_errors.get(key, {}))
-        errors = {which: arithmetic.error(bound) + moved[which] for which, (_, bound) in bounded.items()}
+        bounded = update.bounded(before, grad, state, precision)
+        moved = update.propagated(before, grad, state, step.totals[index][f"{parameter}.grad"], start.state_errors.get(key, {}))
+        errors = {which: precision.error(bound) + moved[which] for which, (_, bound) in bounded.items()}
         after = bounded[PARAM][0]
         step.expected[name, parameter] = after, Bound(errors[PARAM], 1.0)
         if step.norms:
@@ -169,7 +147,7 @@ def _update(architecture: Architecture, step: OracleStep, name: str, start: Star
         step.state_errors[key] = {kept: errors[kept] for kept in update.states}
 
 
-def elements_per_step(architecture: Architecture, start: Start, x: Array, labels: Labels) -> int:
+def elements_per_step(architecture: Architecture, start: TrainState, x: Array, labels: Labels) -> int:
     """Return how many numbers one checked step compares at most: every value and gradient in its link, isolated, and at the end of the whole step."""
     kept = {name: {"mask": np.ones(1, bool)} for name in architecture.masked}
     stages = stages_of(architecture, replace(start, constants=kept), labels)
@@ -179,11 +157,11 @@ def elements_per_step(architecture: Architecture, start: Start, x: Array, labels
     return (ways + wires) * values + updates * sum(value.size for value in start.params.values())
 
 
-def start_of(architecture: Architecture, trace: Trace) -> Start:
+def start_of(architecture: Architecture, trace: Trace) -> TrainState:
     """Return what the subject's step started from."""
     params = [(layer, parameter) for layer in architecture.names for parameter in architecture.params[layer]]
     buffers = {f"{layer}.{name}": trace[layer, f"{name}.before"] for layer, own in architecture.buffers.items() for name in own}
-    return Start(
+    return TrainState(
         {f"{layer}.{p}": trace[layer, f"{p}.before"] for layer, p in params},
         {f"{layer}.{p}": trace.state(layer, p, before=True) for layer, p in params},
         buffers=buffers,

@@ -19,7 +19,7 @@ from crosscheck.adapters.recognise import recognise
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.inputs import EVALUATED, FAMILIES, Family, labels
 from crosscheck.core.operation import DTYPES, Call, RefusedError, Shape
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.pairs.pair import Pair
 from crosscheck.references.resolve import Reference, resolved
 
@@ -107,9 +107,9 @@ class Prepared:
         """The same pair without its running statistics: of a file that holds one mode there is no more."""
         return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
 
-    def arithmetic(self, dtype: str) -> Arithmetic:
-        """Return the subject's arithmetic in a precision."""
-        return Arithmetic(np.dtype(dtype), self.elements)
+    def precision(self, dtype: str) -> Precision:
+        """Return the subject's precision in a precision."""
+        return Precision(np.dtype(dtype), self.elements)
 
     def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
         """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and these four.

@@ -13,17 +13,18 @@ import numpy as np
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import Layout, LayoutError
 from crosscheck.adapters.network import Network
-from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.adapters.train_step_opaque import SteppedNetwork, WholeStep
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.inputs import labels, normal
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array
-from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.core.precision import Array, Precision
+from crosscheck.core.training import TrainState
+from crosscheck.oracles.step import elements_per_step
 from crosscheck.pairs.model_pair import Batch, Declared, ModelPair
 from crosscheck.references.resolve import TrainingReference, resolved_training
 
-Trained = ListenedNetwork | SteppedNetwork
+Trained = TracedNetwork | SteppedNetwork
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class PreparedModel:
         """What reports call the reference."""
         return [self.reference.name]
 
-    def arithmetic(self, dtype: str) -> Arithmetic:
-        """Return the subject's arithmetic in a precision."""
-        return Arithmetic(np.dtype(dtype), self.elements)
+    def precision(self, dtype: str) -> Precision:
+        """Return the subject's precision in a precision."""
+        return Precision(np.dtype(dtype), self.elements)
 
     def start(self, dtype: str, seed: int) -> dict[str, Array]:
         """Return random parameters to start from, named ``layer.parameter``.
@@ -174,7 +175,7 @@ def prepare_model(pair: ModelPair) -> PreparedModel:
         raise pair.error(f"input: {error}") from error
     own_dtypes = {str(value.dtype) for value in network.params.values()}
     dtypes = pair.dtypes if _takes_dtype(pair) else [dtype for dtype in pair.dtypes if dtype in own_dtypes]
-    elements = pair.steps * elements_per_step(reference.architecture, Start(params), x, some)
+    elements = pair.steps * elements_per_step(reference.architecture, TrainState(params), x, some)
     return PreparedModel(pair, reference, layouts, inferred, elements, dtypes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck.adapters.optimizers import OptimizerConvention
 from crosscheck.core.operation import DTYPES
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.references.resolve import OptimizerReference, resolved_optimizer
 
@@ -41,9 +41,9 @@ class PreparedOptimizers:
         """What reports call the references."""
         return [reference.name for reference in self.references]
 
-    def arithmetic(self, dtype: str) -> Arithmetic:
-        """Return the subject's arithmetic in a precision."""
-        return Arithmetic(np.dtype(dtype), self.elements)
+    def precision(self, dtype: str) -> Precision:
+        """Return the subject's precision in a precision."""
+        return Precision(np.dtype(dtype), self.elements)
 
     def start(self, dtype: str, seed: int) -> dict[str, Array]:
         """Return the parameters before the first step."""

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from crosscheck.core.files import NotWritableError, expect_writable, shown, whole
+from crosscheck.core.files import NotWritableError, atomic_write, expect_writable, shown
 from crosscheck.core.judge import Facts
 from crosscheck.report.html import render
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is never there half."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

@@ -36,7 +36,7 @@ Exit status: 0 everything agrees, 1 something differs, 2 something could not be 
 """
 
 
-class RefusedError(Exception):
+class UsageError(Exception):
     """The command line cannot be followed; the message says why, and what to do."""
 
 
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COULD_NOT_BE_CHECKED
     try:
         return _command(options.command)(options, arguments)
-    except RefusedError as error:
+    except UsageError as error:
         say(str(error))
     except KeyboardInterrupt:
         say("interrupted before there was anything to report")

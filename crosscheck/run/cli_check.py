@@ -20,7 +20,7 @@ from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.load import LoadingError, declared
 from crosscheck.report.write import expected_reports
 from crosscheck.run.check import run_checks, why_not
-from crosscheck.run.cli import RefusedError
+from crosscheck.run.cli import UsageError
 from crosscheck.run.cli_output import deliver, terminal
 from crosscheck.run.select import Selection, SelectionError, full_name, selected
 
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         reports = expected_reports(options.html, options.json)
         selections = selected(_declared(options.files, console), options.only, options.dtype)
     except (LoadingError, SelectionError, NotWritableError) as error:
-        raise RefusedError(str(error)) from None
+        raise UsageError(str(error)) from None
     if options.list:
         for selection in selections:
             for check in selection.checks:

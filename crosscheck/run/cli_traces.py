@@ -17,7 +17,7 @@ from crosscheck.core.files import NotWritableError, expect_writable
 from crosscheck.pairs.load import LoadingError, declared
 from crosscheck.references.recorded.file import TraceFile, TraceFileError, write
 from crosscheck.report.write import expected_reports
-from crosscheck.run.cli import COULD_NOT_BE_CHECKED, RefusedError
+from crosscheck.run.cli import COULD_NOT_BE_CHECKED, UsageError
 from crosscheck.run.cli_output import deliver, terminal
 from crosscheck.run.compare_traces import compared
 from crosscheck.run.record_trace import record
@@ -32,7 +32,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         reports = expected_reports(options.html, options.json)
         pairs, seed = compared(options.subject, options.reference, command, options.strict)
     except (TraceFileError, NotWritableError) as error:
-        raise RefusedError(str(error)) from None
+        raise UsageError(str(error)) from None
     outcome = PairRun(command, seed, sum(len(pair["checks"]) for pair in pairs), seconds=time.monotonic() - started)
     return deliver(collect(pairs, outcome), reports, terminal())
 
@@ -44,7 +44,7 @@ def trace(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         expect_writable(options.out, (".safetensors",))
         selections = selected(declared(options.files[0], notes.append), options.only, options.dtype)
     except (LoadingError, SelectionError, NotWritableError) as error:
-        raise RefusedError(str(error)) from None
+        raise UsageError(str(error)) from None
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
     settings = Settings(options.seed, options.timeout, False, tuple(options.dtype))
@@ -56,7 +56,7 @@ def trace(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             _write(recorded, options.out)
         except KeyboardInterrupt:
             doing = progress.tasks[0].description or options.files[0]
-            raise RefusedError(f"interrupted while recording {doing}; {options.out} was not written") from None
+            raise UsageError(f"interrupted while recording {doing}; {options.out} was not written") from None
     for recording in recorded.recordings:
         found = recording.error or f"{len(recording.cases):,} cases of {recording.title}"
         console.print(f"{recording.name}: {found}", markup=False, style="yellow" if recording.error else "")
@@ -68,4 +68,4 @@ def _write(trace: TraceFile, path: Path) -> None:
     try:
         write(trace, path)
     except (OSError, SafetensorError) as error:
-        raise RefusedError(f"{path}: cannot be written ({error})") from None
+        raise UsageError(f"{path}: cannot be written ({error})") from None

@@ -103,12 +103,12 @@ def _record_reference(trace: TraceFile, prepared: Prepared, call: Call, settings
     """Add what the oracle computes in float64, the bounds for the subject's precision, and how far the witness in that precision strays."""
     at, case = len(trace.recordings) - 1, trace.recordings[-1].cases[-1]
     place, oracle = len(trace.recordings[-1].cases) - 1, prepared.references[0].oracle
-    context = context_of(oracle, call, prepared.arithmetic(case.dtype))
+    context = context_of(oracle, call, prepared.precision(case.dtype))
     case.reason = "" if context.expected else context.undecided
     for quantity, value in context.expected.items():
         trace.put(at, place, "expected", quantity, value)
-        trace.put(at, place, "terms", quantity, np.asarray(context.bounds[quantity].terms, np.float64))
-        trace.put(at, place, "roundings", quantity, np.asarray(context.bounds[quantity].roundings, np.float64))
+        trace.put(at, place, "terms", quantity, np.asarray(context.bounds[quantity].abs_sum, np.float64))
+        trace.put(at, place, "roundings", quantity, np.asarray(context.bounds[quantity].n_roundings, np.float64))
     # What this machine's kernels make of the call in the subject's precision: another one's may do otherwise.
     for quantity, errors in context.testimony.items():
         trace.put(at, place, "witness", quantity, errors.astype(np.float64, copy=False))
@@ -132,5 +132,5 @@ def _record_subject(trace: TraceFile, prepared: Prepared, call: Call, settings: 
             continue
         trace.put(at, place, "found", quantity, value)
         if (reading := layer.reading(quantity, call, value)) is not None:
-            trace.put(at, place, "reading_terms", quantity, np.asarray(reading.terms, np.float64))
-            trace.put(at, place, "reading_roundings", quantity, np.asarray(reading.roundings, np.float64))
+            trace.put(at, place, "reading_terms", quantity, np.asarray(reading.abs_sum, np.float64))
+            trace.put(at, place, "reading_roundings", quantity, np.asarray(reading.n_roundings, np.float64))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.causes.divergence import Divergence, divergence_facts
-from crosscheck.checks.check import Given, Reproduction, Settings
+from crosscheck.checks.check import FailingCall, Reproduction, Settings
 from crosscheck.checks.values import judged
 from crosscheck.core.files import shown
 from crosscheck.core.guard import SubjectError, TimeLimitError, contained, time_limit
@@ -46,7 +46,7 @@ class SmallCase(Reproduction):
     small: Small
 
 
-def reproduction(prepared: Prepared, given: Given, divergence: Divergence, settings: Settings) -> SmallCase:
+def reproduction(prepared: Prepared, given: FailingCall, divergence: Divergence, settings: Settings) -> SmallCase:
     """Return the smallest case found of a fault, as a script."""
     seconds = min(SECONDS, settings.timeout or SECONDS)
     small = shrink(prepared, given, divergence, settings.seed, seconds)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.checks.check import Given
+from crosscheck.checks.check import FailingCall
 from crosscheck.checks.values import judged
 from crosscheck.core.guard import SubjectError, TimeLimitError, contained, time_limit
 from crosscheck.core.inputs import memory_of
@@ -47,7 +47,7 @@ class Search:
         How often the subject was called.
     """
 
-    def __init__(self, prepared: Prepared, given: Given, fault: Judgement, seed: int, seconds: float) -> None:
+    def __init__(self, prepared: Prepared, given: FailingCall, fault: Judgement, seed: int, seconds: float) -> None:
         self.prepared = prepared
         self.best = given.call
         self._given, self._seed = given, seed

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crosscheck.causes.divergence import Divergence
-from crosscheck.checks.check import Given
+from crosscheck.checks.check import FailingCall
 from crosscheck.checks.values import shown
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
@@ -66,13 +66,13 @@ class Small:
     evaluations: int
 
 
-def shrink(prepared: Prepared, given: Given, divergence: Divergence, seed: int = 0, seconds: float = SECONDS) -> Small:
+def shrink(prepared: Prepared, given: FailingCall, divergence: Divergence, seed: int = 0, seconds: float = SECONDS) -> Small:
     """Return the smallest call found that shows the fault of a given one; the given one where there is no smaller.
 
     Parameters
     ----------
     prepared : Prepared
-    given : Given
+    given : FailingCall
         What the fault was found on; its arrays are left alone.
     divergence : Divergence
         The fault.

@@ -11,13 +11,13 @@ import numpy as np
 from crosscheck.causes.divergence import Divergence
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Labels
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.training import MakeTraining
 from crosscheck.oracles.network import Architecture
-from crosscheck.training.free_run import FreeRun, Look
+from crosscheck.training.free_run import DistanceSample, FreeRun
 from crosscheck.training.jury import Tally
 from crosscheck.training.kinks import Decision
-from crosscheck.training.mask_counts import MaskCount
+from crosscheck.training.mask_counts import DropoutRateTest
 from crosscheck.training.record import Key, Record, Series
 
 
@@ -48,7 +48,7 @@ class Comparison:
         Trains on its own throughout.
     make : MakeTraining
         Makes the references.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     looks : int
         How many times :meth:`look` will be called.
@@ -66,7 +66,7 @@ class Comparison:
     architecture: Architecture
     subject: Any
     make: MakeTraining
-    arithmetic: Arithmetic
+    precision: Precision
     looks: int
     perturbed: int = 8
     seed: int = 0
@@ -83,7 +83,7 @@ class Comparison:
         raise NotImplementedError
 
     @np.errstate(all="ignore")
-    def look(self) -> list[Look]:
+    def look(self) -> list[DistanceSample]:
         """Measure how far the free runs have come apart."""
         return self.free.look(self.steps, self.subject.params | self.subject.buffers) if self.free else []
 
@@ -153,15 +153,15 @@ class ComparisonState:
         As in the comparison.
     noise : list of ((layer, quantity), float)
         Of the perturbed references.
-    looks : list of Look
+    looks : list of DistanceSample
         The history of the free run.
     left : list of (layer, quantity), or None
         The names of the arrays that the last step left behind for the next one; None where it was not traced.
-    masks : list of (layer, MaskCount)
+    masks : list of (layer, DropoutRateTest)
         What each dropout drew so far.
     tallies : list of Tally
         Of a jury.
-    jury_looks : list of ((reference, parameter), Look)
+    jury_looks : list of ((reference, parameter), DistanceSample)
         The last looks at the further references of a jury.
     """
 
@@ -175,8 +175,8 @@ class ComparisonState:
     reference_fractions: list[tuple[Quantity, float]]
     broken: list[Quantity]
     noise: list[tuple[Quantity, float]]
-    looks: list[Look]
+    looks: list[DistanceSample]
     left: list[Quantity] | None
-    masks: list[tuple[str, MaskCount]]
+    masks: list[tuple[str, DropoutRateTest]]
     tallies: list[Tally]
-    jury_looks: list[tuple[Quantity, Look]]
+    jury_looks: list[tuple[Quantity, DistanceSample]]

@@ -19,13 +19,13 @@ import numpy as np
 
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Arrays, Constants, Labels
-from crosscheck.core.precision import Arithmetic, Array, student_quantile
+from crosscheck.core.precision import Array, Precision, student_quantile
 from crosscheck.core.subject import Outcome
-from crosscheck.core.training import MakeTraining, Position, Snapshot, Training, joined, parted
+from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainState, merge, split
 
 
 def noise_of(
-    values: Iterable[tuple[str, str, Array, Array]], params: Mapping[str, Sequence[str]], arithmetic: Arithmetic
+    values: Iterable[tuple[str, str, Array, Array]], params: Mapping[str, Sequence[str]], precision: Precision
 ) -> dict[tuple[str, str], float]:
     """Return one standard deviation of rounding in each (layer, quantity), as a norm relative to the quantity's.
 
@@ -35,23 +35,23 @@ def noise_of(
         The quantities of a step with their largest errors, in multiples of the unit roundoff.
     params : mapping of str to sequence of str
         The names of each layer's parameters.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     """
     noise = {}
     for layer, quantity, value, error in values:
         size = float(np.linalg.norm(value))
-        deviation = arithmetic.unit * float(np.linalg.norm(np.broadcast_to(error, value.shape))) / arithmetic.confidence
+        deviation = precision.unit * float(np.linalg.norm(np.broadcast_to(error, value.shape))) / precision.confidence
         noise[layer, quantity] = deviation / size if size else 0.0
     for layer, parameters in params.items():
         for parameter in parameters:
             # An update ends in one rounding of the parameter itself, by at most u and as likely up as down.
-            noise[layer, parameter] = arithmetic.unit / math.sqrt(3)
+            noise[layer, parameter] = precision.unit / math.sqrt(3)
     return noise
 
 
 @dataclass(frozen=True)
-class Look:
+class DistanceSample:
     """The distance of one parameter array at one step.
 
     Attributes
@@ -90,7 +90,7 @@ class FreeRun:
     Parameters
     ----------
     make : MakeTraining
-    start : Position
+    start : TrainState
         Where the subject was before its first step.
     noise : mapping of (str, str) to float
         Relative size of the perturbation of each quantity.
@@ -98,25 +98,25 @@ class FreeRun:
         How many perturbed references; an even number.
     looks : int
         How many times :meth:`look` will be called.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     seed : int
         Of the perturbations.
     """
 
     make: MakeTraining
-    start: Position
+    start: TrainState
     noise: Mapping[tuple[str, str], float]
     runs: int
     looks: int
-    arithmetic: Arithmetic
+    precision: Precision
     seed: int
-    history: list[Look] = field(default_factory=list)
+    history: list[DistanceSample] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         double = np.dtype(np.float64)
-        self.reference = self.make(self.arithmetic.dtype, None, 0)
-        self.centre = self.reference if self.arithmetic.dtype == double or not self.runs else self.make(double, None, 0)
+        self.reference = self.make(self.precision.dtype, None, 0)
+        self.centre = self.reference if self.precision.dtype == double or not self.runs else self.make(double, None, 0)
         self.perturbed: Sequence[Training] = [self.make(double, self.noise, self.seed + 1 + run) for run in range(self.runs)]
         for training in self._all():
             training.load(self.start)
@@ -132,7 +132,7 @@ class FreeRun:
             training.step(x, labels, None, constants, lr_factor)
         return outcome
 
-    def look(self, step: int, params: Arrays) -> list[Look]:
+    def look(self, step: int, params: Arrays) -> list[DistanceSample]:
         """Compare the subject's parameters and buffers with the reference's; the result is appended to ``history``, too."""
         reference, centre, *others = (training.params | training.buffers for training in (self.reference, self.centre, *self.perturbed))
         looks = []
@@ -142,20 +142,20 @@ class FreeRun:
             spread = math.sqrt(sum(norm**2 for norm in norms) / len(norms)) if norms else math.inf
             allowed = math.sqrt(2) * self.factor(len(params)) * spread
             largest = float(np.abs(difference).max(initial=0.0))
-            looks.append(Look(step, name, float(np.linalg.norm(difference)), spread, allowed, largest))
+            looks.append(DistanceSample(step, name, float(np.linalg.norm(difference)), spread, allowed, largest))
         self.history.extend(looks)
         return looks
 
     def snapshot(self) -> Snapshot:
         """Return the state of all references; ``history`` is not part of it."""
-        return joined({str(number): training.snapshot() for number, training in enumerate(self._all())})
+        return merge({str(number): training.snapshot() for number, training in enumerate(self._all())})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take over the state of the references of a run with the same parameters as this one."""
-        parts = parted(snapshot)
+        parts = split(snapshot)
         for number, training in enumerate(self._all()):
             training.restore(parts[str(number)])
 
     def factor(self, arrays: int) -> float:
         """Return Student's quantile for all looks at all arrays."""
-        return student_quantile(self.arithmetic.false_alarms / (self.looks * arrays), self.runs) if self.runs else 1.0
+        return student_quantile(self.precision.false_alarms / (self.looks * arrays), self.runs) if self.runs else 1.0

@@ -16,12 +16,12 @@ import numpy as np
 
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Arrays, Constants, Labels
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import MakeTraining, Position, Snapshot, Training, joined, parted
+from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainState, merge, split
 from crosscheck.oracles.network import Architecture
-from crosscheck.oracles.step import Start, start_of
-from crosscheck.training.free_run import Look
+from crosscheck.oracles.step import start_of
+from crosscheck.training.free_run import DistanceSample
 from crosscheck.training.lockstep import Layers, links
 
 SUBJECT = "subject"
@@ -103,27 +103,27 @@ class Jury:
     ----------
     jurors : sequence of Juror
         The first is the one whose names and layouts all have.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
 
     Attributes
     ----------
     tallies : dict of (str, str) to Tally
         By judge and side.
-    looks : dict of (str, str) to Look
+    looks : dict of (str, str) to DistanceSample
         The last look at each parameter of each further reference that trains alone: how far the subject has come apart from it.
     """
 
     jurors: Sequence[Juror]
-    arithmetic: Arithmetic
+    precision: Precision
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
-    looks: dict[tuple[str, str], Look] = field(default_factory=dict)
+    looks: dict[tuple[str, str], DistanceSample] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._twins: dict[str, Training] = {juror.name: juror.make(self.arithmetic.dtype, None, 0) for juror in self.jurors}
-        self.alone: dict[str, Training] = {juror.name: juror.make(self.arithmetic.dtype, None, 0) for juror in self.jurors[1:]}
+        self._twins: dict[str, Training] = {juror.name: juror.make(self.precision.dtype, None, 0) for juror in self.jurors}
+        self.alone: dict[str, Training] = {juror.name: juror.make(self.precision.dtype, None, 0) for juror in self.jurors[1:]}
 
-    def begin(self, start: Position) -> None:
+    def begin(self, start: TrainState) -> None:
         """Let the references that train alone start where the subject does."""
         for training in self.alone.values():
             training.load(start)
@@ -142,10 +142,10 @@ class Jury:
             for side, own in traces.items():
                 of: Layers = layers if side == SUBJECT else dict.fromkeys(layers, Shown())
                 tally = self.tallies.setdefault((juror.name, side), Tally(juror.name, side))
-                judged = links(juror.architecture.at_rate(lr_factor), of, own, x, labels, self.arithmetic)
+                judged = links(juror.architecture.at_rate(lr_factor), of, own, x, labels, self.precision)
                 tally.add(judgement for judgement in judged if not judgement.place.quantity.endswith(unjudged.get(side, ())))
 
-    def look(self, params: Arrays, looks: Iterable[Look]) -> None:
+    def look(self, params: Arrays, looks: Iterable[DistanceSample]) -> None:
         """Measure how far the subject is from the further references, on the yardstick of its looks at the first one."""
         yardsticks = {look.parameter: look for look in looks}
         for name, training in self.alone.items():
@@ -154,18 +154,18 @@ class Jury:
                 difference = params[parameter].astype(np.float64) - others[parameter]
                 norm, largest = float(np.linalg.norm(difference)), float(np.abs(difference).max(initial=0.0))
                 known = self.looks.get((name, parameter))
-                look = Look(yardstick.step, parameter, norm, yardstick.spread, yardstick.allowed, largest)
+                look = DistanceSample(yardstick.step, parameter, norm, yardstick.spread, yardstick.allowed, largest)
                 # A reference that the subject has left once stays left.
                 if known is None or known.verdict is not Verdict.MISMATCH:
                     self.looks[name, parameter] = look
 
     def snapshot(self) -> Snapshot:
         """Return the state of the references that train alone; what was found out so far is not part of it."""
-        return joined({str(number): training.snapshot() for number, training in enumerate(self.alone.values())})
+        return merge({str(number): training.snapshot() for number, training in enumerate(self.alone.values())})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take over the state of the references of a jury that was made in the same way."""
-        parts = parted(snapshot)
+        parts = split(snapshot)
         for number, training in enumerate(self.alone.values()):
             training.restore(parts[str(number)])
 
@@ -190,9 +190,9 @@ class Shown:
         """Return None."""
 
 
-def _traced(step: int, twin: Training, start: Start, x: Array, labels: Labels, lr_factor: float) -> Trace:
+def _traced(step: int, twin: Training, start: TrainState, x: Array, labels: Labels, lr_factor: float) -> Trace:
     """Return the trace of a reference's step, with what it started from and what it left."""
-    twin.load(Position(start.params, start.state, start.buffers))
+    twin.load(start)
     trace = Trace(step)
     for name, value in (*start.params.items(), *start.buffers.items()):
         layer, own = _key(name)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.step import OracleStep
 
 Imposed = dict[str, npt.NDArray[Any]]
@@ -51,7 +51,7 @@ class Decision:
         return self.margin <= 1
 
 
-def differing(step: OracleStep, arithmetic: Arithmetic) -> Iterator[Decision]:
+def differing(step: OracleStep, precision: Precision) -> Iterator[Decision]:
     """Yield, for each layer with decisions imposed on it, those that the oracle alone takes differently and what part of the rounding they need."""
     for index, name in enumerate(step.names):
         imposed = step.runs[index].stage.constants.get("decisions")
@@ -66,12 +66,12 @@ def differing(step: OracleStep, arithmetic: Arithmetic) -> Iterator[Decision]:
         error = step.totals[index]["input"]
         reach = sum(oracle.vjp(replace(free, x=error).decided(decisions))["output"] for decisions in (own, imposed))
         margin = np.abs(oracle.vjp(free)["output"] - step.runs[index].result["output"])
-        allowed = arithmetic.tolerance(Bound(np.asarray(reach), 1.0))
+        allowed = precision.tolerance(Bound(np.asarray(reach), 1.0))
         yield Decision(name, count, float((margin / allowed).max()))
 
 
 @dataclass(frozen=True)
-class Choice:
+class Branch:
     """One decision that rounding may turn: its layer, its place in the array of decisions, and what else it may be."""
 
     layer: str
@@ -79,26 +79,26 @@ class Choice:
     other: Any
 
 
-def ambiguous(step: OracleStep, arithmetic: Arithmetic, seed: int) -> list[Choice]:
+def ambiguous(step: OracleStep, precision: Precision, seed: int) -> list[Branch]:
     """Return the decisions of a step that change when the values before them are off by as much as rounding explains."""
     rng = np.random.default_rng(seed)
-    choices: dict[Choice, None] = {}
+    choices: dict[Branch, None] = {}
     for index, name in list(enumerate(step.names))[1:]:
         oracle, x = step.runs[index].stage.oracle, step.runs[index].call.x
         own = None if name == "loss" else oracle.decisions(x)
         if own is None:
             continue
-        reach = np.broadcast_to(arithmetic.tolerance(Bound(step.totals[index]["input"], 1.0)), x.shape)
+        reach = np.broadcast_to(precision.tolerance(Bound(step.totals[index]["input"], 1.0)), x.shape)
         for _ in range(DRAWS):
             moved = oracle.decisions(x + rng.choice([-1.0, 1.0], x.shape) * reach)
             assert moved is not None
             for place in np.flatnonzero(moved != own):
-                choices[Choice(name, int(place), moved.flat[place].item())] = None
+                choices[Branch(name, int(place), moved.flat[place].item())] = None
     return list(choices)
 
 
 def tried(
-    step: OracleStep, choices: Sequence[Choice], again: Callable[[Imposed], OracleStep], residual: Callable[[OracleStep], Array]
+    step: OracleStep, choices: Sequence[Branch], again: Callable[[Imposed], OracleStep], residual: Callable[[OracleStep], Array]
 ) -> tuple[OracleStep, Array]:
     """Return the step that comes closest to the subject's when ambiguous decisions are taken the other way, and what they leave open.
 
@@ -110,7 +110,7 @@ def tried(
     ----------
     step : OracleStep
         With the oracle's own decisions.
-    choices : sequence of Choice
+    choices : sequence of Branch
         From :func:`ambiguous`.
     again : callable
         Does the step with some decisions imposed.
@@ -124,7 +124,7 @@ def tried(
         How far each of the numbers may still be moved by decisions, as a fraction of its tolerance; infinite where there are too many to try.
     """
 
-    def chosen(combination: Sequence[Choice]) -> OracleStep:
+    def chosen(combination: Sequence[Branch]) -> OracleStep:
         return again(_imposed(step, combination))
 
     missing = residual(step)
@@ -140,7 +140,7 @@ def tried(
     return min([step, chosen(others)], key=lambda s: float(np.linalg.norm(residual(s)))), np.abs(changes).sum(axis=1)
 
 
-def _imposed(step: OracleStep, choices: Sequence[Choice]) -> Imposed:
+def _imposed(step: OracleStep, choices: Sequence[Branch]) -> Imposed:
     """Return the decisions of every layer that a choice belongs to, those choices taken."""
     imposed: Imposed = {}
     for choice in choices:

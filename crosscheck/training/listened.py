@@ -22,15 +22,15 @@ from crosscheck.core.operation import Call, Labels, Oracle
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome, Subject
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import Position, Snapshot, Training, joined, parted
+from crosscheck.core.training import Snapshot, Training, TrainState, merge, split
 from crosscheck.oracles.network import LOSS
 from crosscheck.oracles.optimizers import UpdatedParameter
-from crosscheck.oracles.step import Start, start_of
+from crosscheck.oracles.step import start_of
 from crosscheck.training.comparison import Comparison, ComparisonState, Consequence
-from crosscheck.training.free_run import FreeRun, Look, noise_of
+from crosscheck.training.free_run import DistanceSample, FreeRun, noise_of
 from crosscheck.training.jury import Jury
 from crosscheck.training.lockstep import StepReport, check_step
-from crosscheck.training.mask_counts import MaskCount
+from crosscheck.training.mask_counts import DropoutRateTest
 
 LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
 
@@ -59,11 +59,11 @@ class TrainingComparison(Comparison):
     jury: Jury | None = None
     divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
-    masks: dict[str, MaskCount] = field(default_factory=dict)
+    masks: dict[str, DropoutRateTest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._twin: Training = self.make(self.arithmetic.dtype, None, 0)
-        self._start = Position(self.subject.params, {}, self.subject.buffers)
+        self._twin: Training = self.make(self.precision.dtype, None, 0)
+        self._start = TrainState(self.subject.params, {}, self.subject.buffers)
         self._previous: Trace | None = None
         self._earlier: Trace | None = None
         self._update = self.architecture.update
@@ -93,7 +93,7 @@ class TrainingComparison(Comparison):
             constants = {name: trace.constants(name) for name in self.architecture.names}
             outcome = Outcome(float(trace[LOSS, "output"]), trace[LOSS, "input"], constants)
             to_the_end = _is_power_of_two(self.steps_checked + 1)
-            report = check_step(architecture, dict(self.subject.layers), trace, x, labels, self.arithmetic, self._previous, to_the_end)
+            report = check_step(architecture, dict(self.subject.layers), trace, x, labels, self.precision, self._previous, to_the_end)
             self._earlier, self._previous = self._previous, trace
             self._measure_noise(report)
             if check:
@@ -111,17 +111,17 @@ class TrainingComparison(Comparison):
         return BothOutcomes(outcome, self.free.step(x, labels, outcome.constants, lr_factor))
 
     def _free_run(self) -> FreeRun:
-        return FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.arithmetic, self.seed)
+        return FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.precision, self.seed)
 
     def _measure_noise(self, report: StepReport) -> None:
         """Take the size of the noise from the first step."""
         if not self._noise:
             values = (
-                (name, quantity, context.expected[quantity], self.arithmetic.error(bound))
+                (name, quantity, context.expected[quantity], self.precision.error(bound))
                 for name, context in report.contexts.items()
                 for quantity, bound in context.bounds.items()
             )
-            self._noise = noise_of(values, self.architecture.params, self.arithmetic)
+            self._noise = noise_of(values, self.architecture.params, self.precision)
 
     def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
         self._alone = {}
@@ -148,31 +148,31 @@ class TrainingComparison(Comparison):
         """Yield whether chance explains the masks that were drawn so far."""
         for name, p in self.architecture.masked.items():
             if (mask := trace.constants(name).get("mask")) is not None:
-                yield self.masks.setdefault(name, MaskCount(p)).judge(trace.place(name, "mask"), mask, self.arithmetic)
+                yield self.masks.setdefault(name, DropoutRateTest(p)).judge(trace.place(name, "mask"), mask, self.precision)
 
-    def _of_reference(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> tuple[Trace, Start]:
+    def _of_reference(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> tuple[Trace, TrainState]:
         """Return the reference's own values from the weights that the subject's step started from, and note how far they are from the oracle's."""
         twin, values, start = self._twin, Trace(self.steps), start_of(self.architecture, trace)
-        twin.load(Position(start.params, start.state, start.buffers))
+        twin.load(start)
         twin.step(x, labels, values, start.constants, lr_factor)
         self._reference_distance(report, values, twin.params)
         return values, start
 
-    def _isolated(self, values: Trace, start: Start, labels: Labels) -> Iterator[Judgement]:
+    def _isolated(self, values: Trace, start: TrainState, labels: Labels) -> Iterator[Judgement]:
         """Yield verdicts on each layer given the reference's own values."""
         for name in self.architecture.wiring:
             oracle, call = self._given(name, values, start, labels)
-            check = check_layer(self.subject.layers[name], oracle, call, self.arithmetic, name, self.steps)
+            check = check_layer(self.subject.layers[name], oracle, call, self.precision, name, self.steps)
             for judgement in check.judgements:
                 if judgement.verdict is Verdict.MISMATCH and (failure := check.failure(judgement)):
                     self._alone[name, judgement.place.quantity] = failure
                 yield judgement
 
-    def _given(self, name: str, values: Trace, start: Start, labels: Labels) -> tuple[Oracle, Call]:
+    def _given(self, name: str, values: Trace, start: TrainState, labels: Labels) -> tuple[Oracle, Call]:
         """Return a layer's oracle, and what the layer is given of the reference's values."""
         architecture = self.architecture
         if name == LOSS:
-            cotangent = np.ones((), self.arithmetic.dtype) if (LOSS, "grad_input") in values else None
+            cotangent = np.ones((), self.precision.dtype) if (LOSS, "grad_input") in values else None
             return architecture.loss, Call(values[LOSS, "input"], {}, cotangent, {"labels": labels})
         params = {p: start.params[f"{name}.{p}"] for p in architecture.params[name]}
         buffers = {b: start.buffers[f"{name}.{b}"] for b in architecture.buffers.get(name, ())}
@@ -189,10 +189,10 @@ class TrainingComparison(Comparison):
             if found is None or not (quantity.endswith(".grad") or f"{layer}.{quantity}" in params):
                 continue
             if report.norms:
-                allowed = self.arithmetic.sides * self.arithmetic.unit * report.norms[layer, quantity]
+                allowed = self.precision.sides * self.precision.unit * report.norms[layer, quantity]
                 fraction = float(fractions_of(np.asarray(np.linalg.norm(found - expected)), np.asarray(allowed)))
             else:
-                fraction = float(fractions_of(np.abs(found - expected), self.arithmetic.tolerance(bound)).max(initial=0.0))
+                fraction = float(fractions_of(np.abs(found - expected), self.precision.tolerance(bound)).max(initial=0.0))
             key = (layer, quantity)
             self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
 
@@ -224,10 +224,10 @@ class TrainingComparison(Comparison):
             return self._examined_in_step(self._alone[layer, quantity], trace, found, alone)
         if judgement.kind is not Kind.LAYER or context is None or quantity not in context.expected or found is None:
             return Divergence(judgement, self._cause_of_update(judgement, report, trace), subject.sources.get(quantity, ""), alone)
-        bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.arithmetic)
+        bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.precision)
         wide = context.call.astype(np.float64)
         oracle = self.architecture.loss if layer == LOSS else self.architecture.layers[layer]
-        failure = Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.arithmetic)
+        failure = Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.precision)
         return self._examined_in_step(failure, trace, self._before_this(layer, quantity), alone)
 
     def _examined_in_step(self, failure: Failure, trace: Trace, earlier: Array | None, alone: Judgement | None) -> Divergence:
@@ -252,14 +252,14 @@ class TrainingComparison(Comparison):
         updated = UpdatedParameter(before, grad, after, trace.state(layer, name, before=True), trace.state(layer, name))
         reading = self.subject.layers[layer].reading(f"{name}.grad", context.call, grad)
         earlier, batch = self._before_this(layer, f"{name}.grad"), len(context.call.x)
-        return explained_update(UpdateFailure(judgement, self._update, updated, earlier, batch, self.arithmetic, reading))
+        return explained_update(UpdateFailure(judgement, self._update, updated, earlier, batch, self.precision, reading))
 
     def _before_this(self, layer: str, quantity: str) -> Array | None:
         """Return a quantity of the step before, where that was traced."""
         return None if self._earlier is None else self._earlier.get((layer, quantity))
 
     @np.errstate(all="ignore")
-    def look(self) -> list[Look]:
+    def look(self) -> list[DistanceSample]:
         """Measure how far the free runs have come apart, those beside further references as well."""
         looks = super().look()
         if self.jury is not None:
@@ -310,11 +310,11 @@ class TrainingComparison(Comparison):
         )
         kept = {} if left is None else {str(number): value for number, value in enumerate(left.values())}
         jury = Snapshot({}, {}) if self.jury is None else self.jury.snapshot()
-        return state, joined({"left": Snapshot(kept, {}), "free": self.free.snapshot(), "jury": jury})
+        return state, merge({"left": Snapshot(kept, {}), "free": self.free.snapshot(), "jury": jury})
 
     def restore(self, state: ComparisonState, snapshot: Snapshot) -> None:
         """Take over a snapshot of a comparison that was made in the same way and has not begun yet."""
-        parts = parted(snapshot)
+        parts = split(snapshot)
         self.steps, self.steps_checked, self.first = state.steps, state.steps_checked, state.first
         self.record.series.update(state.series)
         self.divergences.update(state.divergences)

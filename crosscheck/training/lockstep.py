@@ -19,10 +19,10 @@ import numpy as np
 from crosscheck.core.check_layer import LayerContext, backward_quantities, context_of, forward_quantities, judge_one
 from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge, judge_norm
 from crosscheck.core.operation import Call, Labels, Oracle
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.core.trace import Trace
-from crosscheck.oracles.chain import joined, joint
+from crosscheck.oracles.chain import joint, sum_wires
 from crosscheck.oracles.network import INPUT, LOSS, Architecture
 from crosscheck.oracles.optimizers import UpdatedParameter, Updating, judge_updates
 from crosscheck.oracles.step import oracle_step, start_of
@@ -66,7 +66,7 @@ def check_step(
     trace: Trace,
     x: Array,
     labels: Labels,
-    arithmetic: Arithmetic,
+    precision: Precision,
     previous: Trace | None = None,
     to_the_end: bool = True,
 ) -> StepReport:
@@ -81,7 +81,7 @@ def check_step(
         What the subject did.
     x, labels : array
         The batch that it was given, in its precision.
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     previous : Trace, optional
         The step before, if it was traced: this one must start from what that one left.
@@ -89,16 +89,16 @@ def check_step(
         Whether the end of the step is judged as well; it is in any case where a link does not hold, or is missing.
     """
     report = StepReport(trace.step)
-    report.links.extend(_Links(architecture, subject, trace, x, labels, arithmetic, report).all(previous))
+    report.links.extend(_Links(architecture, subject, trace, x, labels, precision, report).all(previous))
     proved = all(judgement.verdict is Verdict.MATCH for judgement in report.links)
     if (to_the_end or not proved) and _in_a_row(architecture, x, report):
-        _whole(architecture, trace, x, labels, arithmetic, report)
+        _whole(architecture, trace, x, labels, precision, report)
     return report
 
 
-def links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic) -> list[Judgement]:
+def links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, precision: Precision) -> list[Judgement]:
     """Judge the links of one training step alone, as :func:`check_step` does."""
-    return list(_Links(architecture, subject, trace, x, labels, arithmetic, StepReport(trace.step)).all(None))
+    return list(_Links(architecture, subject, trace, x, labels, precision, StepReport(trace.step)).all(None))
 
 
 @dataclass
@@ -110,7 +110,7 @@ class _Links:
     trace: Trace
     x: Array
     labels: Labels
-    arithmetic: Arithmetic
+    precision: Precision
     report: StepReport
 
     def all(self, previous: Trace | None) -> Iterator[Judgement]:
@@ -132,7 +132,7 @@ class _Links:
             if quantity.endswith(".before"):
                 left = previous.get((layer, quantity.removesuffix(".before")))
                 if left is not None:
-                    yield equal(self.trace.place(layer, quantity), Kind.WIRE, value, left, self.arithmetic)
+                    yield equal(self.trace.place(layer, quantity), Kind.WIRE, value, left, self.precision)
 
     def forward(self) -> Iterator[Judgement]:
         """Yield each layer's wire, its output and what it keeps, the loss last."""
@@ -147,14 +147,14 @@ class _Links:
         if (name, "input") not in trace:
             yield Judgement(trace.place(name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="the subject never ran this layer")
             return
-        oracle, call = call_of(self.architecture, trace, name, self.labels, self.arithmetic)
-        self.report.contexts[name] = context_of(oracle, call, self.arithmetic)
+        oracle, call = call_of(self.architecture, trace, name, self.labels, self.precision)
+        self.report.contexts[name] = context_of(oracle, call, self.precision)
         for quantity in forward_quantities(call):
             yield self._judge(name, quantity)
 
     def _judge(self, name: str, quantity: str) -> Judgement:
         context, place = self.report.contexts[name], self.trace.place(name, quantity)
-        return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.arithmetic)[0]
+        return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.precision)[0]
 
     def _wire(self, name: str, quantity: str, sent: Sequence[Array | None]) -> Judgement:
         """Judge whether a layer received what others put out, their sum where it is wired to several."""
@@ -163,11 +163,11 @@ class _Links:
         if received is None or not arrived or len(arrived) < len(sent):
             return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="nothing arrived" if received is None else "nothing was sent")
         if len(arrived) == 1:
-            return equal(place, Kind.WIRE, received, arrived[0], self.arithmetic)
+            return equal(place, Kind.WIRE, received, arrived[0], self.precision)
         if shapes := {part.shape for part in arrived} - {received.shape}:
             return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason=f"the shape is {received.shape}, what was sent has {min(shapes)}")
         wide = [part.astype(np.float64) for part in arrived]
-        return judge(place, Kind.WIRE, received, joined(wide), joint(wide), self.arithmetic)
+        return judge(place, Kind.WIRE, received, sum_wires(wide), joint(wide), self.precision)
 
     def backward(self) -> Iterator[Judgement]:
         """Yield the loss's gradient, then each layer's wire, input gradient and parameter gradients, last layer to first."""
@@ -188,12 +188,12 @@ class _Links:
         """Yield each updated parameter and each state of it, on the gradients and the state that were there."""
         keys = [(name, parameter) for name in self.architecture.names for parameter in self.architecture.params[name]]
         asked = {key: updating for key in keys if (updating := self._updating(*key)) is not None}
-        judged = dict(zip(asked, judge_updates(self.architecture.update, list(asked.values()), self.arithmetic), strict=True))
+        judged = dict(zip(asked, judge_updates(self.architecture.update, list(asked.values()), self.precision), strict=True))
         for key in keys:
             name, parameter = key
             place, after = self.trace.place(*key), self.trace[key]
             if name in self.architecture.frozen:
-                yield equal(place, Kind.UPDATE, after, self.trace[name, f"{parameter}.before"], self.arithmetic)
+                yield equal(place, Kind.UPDATE, after, self.trace[name, f"{parameter}.before"], self.precision)
             elif key not in judged:
                 yield Judgement(place, Kind.UPDATE, Verdict.MISMATCH, reason="there is no gradient to update it with")
             else:
@@ -210,21 +210,21 @@ class _Links:
         return Updating(updated, trace.place(name, parameter), reading)
 
 
-def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, arithmetic: Arithmetic) -> tuple[Oracle, Call]:
+def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, precision: Precision) -> tuple[Oracle, Call]:
     """Return a layer's oracle, and what the layer was given in a step."""
     if name == LOSS:
-        return architecture.loss, Call(trace[name, "input"], {}, np.ones((), arithmetic.dtype), {"labels": labels})
+        return architecture.loss, Call(trace[name, "input"], {}, np.ones((), precision.dtype), {"labels": labels})
     params, buffers = trace.before(name, architecture.params[name]), trace.before(name, architecture.buffers.get(name, ()))
     return architecture.layers[name], Call(trace[name, "input"], params, trace.get((name, "grad_output")), trace.constants(name), buffers)
 
 
-def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, arithmetic: Arithmetic, report: StepReport) -> None:
+def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, precision: Precision, report: StepReport) -> None:
     """Add the end-to-end judgements: the oracle's own step from the same weights, with the subject's decisions."""
     decisions = {name: architecture.layers[name].decisions(report.contexts[name].call.x.astype(np.float64)) for name in architecture.names}
-    own = [{q: arithmetic.error(b) for q, b in report.contexts[name].bounds.items()} for name in architecture.wiring]
+    own = [{q: precision.error(b) for q, b in report.contexts[name].bounds.items()} for name in architecture.wiring]
     imposed = {name: value for name, value in decisions.items() if value is not None}
-    step = oracle_step(architecture, start_of(architecture, trace), x, labels, arithmetic, imposed, own)
-    report.decisions.extend(differing(step, arithmetic))
+    step = oracle_step(architecture, start_of(architecture, trace), x, labels, precision, imposed, own)
+    report.decisions.extend(differing(step, precision))
     report.expected.update(step.expected)
     report.norms.update(step.norms)
     for (layer, quantity), (expected, bound) in step.expected.items():
@@ -233,9 +233,9 @@ def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, a
             continue
         place = trace.place(layer, quantity)
         if step.norms:
-            report.whole.append(judge_norm(place, Kind.WHOLE, found, expected, step.norms[layer, quantity], arithmetic))
+            report.whole.append(judge_norm(place, Kind.WHOLE, found, expected, step.norms[layer, quantity], precision))
         else:
-            report.whole.append(judge(place, Kind.WHOLE, found, expected, bound, arithmetic))
+            report.whole.append(judge(place, Kind.WHOLE, found, expected, bound, precision))
 
 
 def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:

@@ -19,25 +19,25 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.judge import Judgement, Kind, Verdict
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.core.trace import Place
 
 Mask = npt.NDArray[Any]
 
 
-def all_alike(masks: Mask, p: float, arithmetic: Arithmetic) -> bool:
+def all_alike(masks: Mask, p: float, precision: Precision) -> bool:
     """Return whether the masks ``(passes, samples, ...)`` of all samples of a pass are the same, which chance does not explain."""
     others = masks[:, 1:]
-    return bool((others == masks[:, :1]).all()) and _by_no_chance(others.size, p, arithmetic)
+    return bool((others == masks[:, :1]).all()) and _by_no_chance(others.size, p, precision)
 
 
-def _by_no_chance(equal: int, p: float, arithmetic: Arithmetic) -> bool:
+def _by_no_chance(equal: int, p: float, precision: Precision) -> bool:
     """Return whether so many elements of masks that are drawn one after the other are not equal by chance."""
-    return math.log(p**2 + (1 - p) ** 2) * equal < math.log(arithmetic.false_alarms / arithmetic.elements)
+    return math.log(p**2 + (1 - p) ** 2) * equal < math.log(precision.false_alarms / precision.elements)
 
 
 @dataclass
-class MaskCount:
+class DropoutRateTest:
     """What one dropout drew so far.
 
     Attributes
@@ -54,13 +54,13 @@ class MaskCount:
     kept: int = 0
     last: str = ""
 
-    def judge(self, place: Place, mask: Mask, arithmetic: Arithmetic) -> Judgement:
+    def judge(self, place: Place, mask: Mask, precision: Precision) -> Judgement:
         """Take in the mask of one step and say whether chance explains all of them."""
         self.drawn, self.kept = self.drawn + mask.size, self.kept + int(np.count_nonzero(mask))
         digest, q = hashlib.sha256(np.packbits(mask.astype(bool)).tobytes()).hexdigest(), 1 - self.p
-        repeated = digest == self.last and _by_no_chance(mask.size, self.p, arithmetic)
+        repeated = digest == self.last and _by_no_chance(mask.size, self.p, precision)
         self.last = digest
-        spread = arithmetic.confidence**2
+        spread = precision.confidence**2
         allowed = spread / 6 + math.sqrt(spread**2 / 36 + spread * self.drawn * self.p * q)
         away = abs(self.kept - self.drawn * q)
         if away > allowed:

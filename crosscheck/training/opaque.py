@@ -24,11 +24,11 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge
 from crosscheck.core.operation import Arrays, Labels
 from crosscheck.core.precision import Array, Bound
 from crosscheck.core.trace import Place
-from crosscheck.core.training import Position
+from crosscheck.core.training import TrainState
 from crosscheck.oracles.chain import own_errors
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.optimizers import implied_gradient
-from crosscheck.oracles.step import OracleStep, Start, oracle_step
+from crosscheck.oracles.step import OracleStep, oracle_step
 from crosscheck.training.comparison import Comparison
 from crosscheck.training.free_run import FreeRun, noise_of
 from crosscheck.training.kinks import ambiguous, differing, tried
@@ -64,7 +64,7 @@ class StepComparison(Comparison):
         loss = self.subject.step(x, labels)
         after = self.subject.params
         found = {LOSS: loss} | {_key(name): value for name, value in after.items()}
-        start = Start(before, self._state, self._state_errors)
+        start = TrainState(before, self._state, state_errors=self._state_errors)
         if not all(np.isfinite(value).all() for value in before.values()):
             reason = "the parameters that the step starts from are not finite"
             self.record.add([Judgement(Place(self.steps, *key), Kind.WHOLE, Verdict.UNDECIDED, reason=reason) for key in found])
@@ -73,9 +73,9 @@ class StepComparison(Comparison):
         if self.free is not None:
             self.free.step(x, labels)
 
-    def _judge(self, start: Start, found: Mapping[Key, Array], x: Array, labels: Labels) -> None:
+    def _judge(self, start: TrainState, found: Mapping[Key, Array], x: Array, labels: Labels) -> None:
         def done(architecture: Architecture, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> OracleStep:
-            return oracle_step(architecture, start, x, labels, self.arithmetic, decisions or {})
+            return oracle_step(architecture, start, x, labels, self.precision, decisions or {})
 
         step = done(self.architecture)
         judgements = self._judgements(step, start, found)
@@ -89,17 +89,17 @@ class StepComparison(Comparison):
         if self.free is None:
             values = [
                 (name, quantity, run.result[quantity], error)
-                for name, run, own in zip(step.names, step.runs, own_errors(step.runs, self.arithmetic), strict=True)
+                for name, run, own in zip(step.names, step.runs, own_errors(step.runs, self.precision), strict=True)
                 for quantity, error in own.items()
             ]
-            noise = noise_of(values, self.architecture.params, self.arithmetic)
-            self.free = FreeRun(self.make, Position(start.params), noise, self.perturbed, self.looks, self.arithmetic, self.seed)
+            noise = noise_of(values, self.architecture.params, self.precision)
+            self.free = FreeRun(self.make, TrainState(start.params), noise, self.perturbed, self.looks, self.precision, self.seed)
         self._state, self._state_errors = step.state, step.state_errors
         self._grads = {_key(name): self._grad(step, _key(name)) for name in start.params if _key(name) in step.expected}
         self._sums = {key: self._sums.get(key, 0.0) + grad for key, grad in self._grads.items()}
 
     def _tried(
-        self, step: OracleStep, judgements: list[Judgement], start: Start, found: Mapping[Key, Array], done: Done
+        self, step: OracleStep, judgements: list[Judgement], start: TrainState, found: Mapping[Key, Array], done: Done
     ) -> tuple[OracleStep, list[Judgement]]:
         """Return a step that ends nowhere else than the subject's, where other decisions at kinks explain that, and the judgements by it.
 
@@ -108,14 +108,14 @@ class StepComparison(Comparison):
         exceeding = _exceeding(judgements)
         finite = all(np.isfinite(value).all() for value in found.values())
         frozen = any((j.place.layer, j.place.quantity) not in step.expected for j in exceeding)
-        choices = ambiguous(step, self.arithmetic, self.seed) if finite and not frozen else []
+        choices = ambiguous(step, self.precision, self.seed) if finite and not frozen else []
         if not choices or self._tie_rule(exceeding[0], step, start, found, done):
             return step, judgements
         self.ambiguous = max(self.ambiguous, len(choices))
         closest, left = tried(step, choices, lambda imposed: done(self.architecture, imposed), lambda s: self._residual(s, step, found))
         by_closest = self._judgements(closest, start, found)
         if not _exceeding(by_closest):
-            self.count(differing(closest, self.arithmetic))
+            self.count(differing(closest, self.precision))
             return closest, by_closest
         if (np.abs(self._residual(step, step, found)) > 1 + left).any():
             return step, judgements
@@ -125,7 +125,7 @@ class StepComparison(Comparison):
         )
         return step, [replace(j, verdict=Verdict.UNDECIDED, reason=reason) if j.verdict is Verdict.MISMATCH else j for j in judgements]
 
-    def _tie_rule(self, judgement: Judgement, step: OracleStep, start: Start, found: Mapping[Key, Array], done: Done) -> Cause | None:
+    def _tie_rule(self, judgement: Judgement, step: OracleStep, start: TrainState, found: Mapping[Key, Array], done: Done) -> Cause | None:
         """Return the tie rule of max pooling that explains the whole step, if one does."""
         inputs = {name: run.call.x for name, run in zip(step.names, step.runs, strict=True)}
         for name, words, architecture in ruled(self.architecture, inputs):
@@ -135,7 +135,7 @@ class StepComparison(Comparison):
                 return Cause(name, words, judgement.units, worst.units, worst.fraction)
         return None
 
-    def _judgements(self, step: OracleStep, start: Start, found: Mapping[Key, Array]) -> list[Judgement]:
+    def _judgements(self, step: OracleStep, start: TrainState, found: Mapping[Key, Array]) -> list[Judgement]:
         """Return the verdicts in the order in which a fault spreads: the loss, then the parameters of the last layer to those of the first."""
         judgements = [self._judgement(LOSS, step, found)]
         for layer in reversed(self.architecture.names):
@@ -145,32 +145,32 @@ class StepComparison(Comparison):
                     judgements.append(self._judgement(key, step, found))
                 else:
                     held = start.params[f"{layer}.{parameter}"]
-                    judgements.append(equal(Place(self.steps, *key), Kind.WHOLE, found[key], held, self.arithmetic))
+                    judgements.append(equal(Place(self.steps, *key), Kind.WHOLE, found[key], held, self.precision))
         return judgements
 
     def _judgement(self, key: Key, step: OracleStep, found: Mapping[Key, Array]) -> Judgement:
         expected, bound = step.expected[key]
-        return judge(Place(self.steps, *key), Kind.WHOLE, found[key], expected, bound, self.arithmetic)
+        return judge(Place(self.steps, *key), Kind.WHOLE, found[key], expected, bound, self.precision)
 
     def _residual(self, step: OracleStep, unit: OracleStep, found: Mapping[Key, Array]) -> Array:
         """Return the subject's numbers less those of a step, as fractions of another one's tolerances."""
         keys = [key for key in found if key in step.expected]
         differences = [(found[key].astype(np.float64) - step.expected[key][0]).ravel() for key in keys]
-        tolerances = [np.broadcast_to(self.arithmetic.tolerance(unit.expected[key][1]), found[key].shape).ravel() for key in keys]
-        return np.asarray(np.concatenate(differences) / np.maximum(np.concatenate(tolerances), self.arithmetic.smallest))
+        tolerances = [np.broadcast_to(self.precision.tolerance(unit.expected[key][1]), found[key].shape).ravel() for key in keys]
+        return np.asarray(np.concatenate(differences) / np.maximum(np.concatenate(tolerances), self.precision.smallest))
 
     def _grad(self, step: OracleStep, key: Key) -> Array:
         layer, parameter = key
         return step.runs[step.names.index(layer)].result[f"{parameter}.grad"]
 
-    def _divergence(self, judgement: Judgement, step: OracleStep, start: Start, found: Mapping[Key, Array]) -> Divergence:
+    def _divergence(self, judgement: Judgement, step: OracleStep, start: TrainState, found: Mapping[Key, Array]) -> Divergence:
         layer, quantity = key = (judgement.place.layer, judgement.place.quantity)
         cause = None
         if key == LOSS:
             expected, bound = step.expected[key]
             run = step.runs[-1]
             layer_itself = Unseen(self.subject.source)
-            cause = diagnose(Failure(judgement, found[key], expected, bound, run.call, run.stage.oracle, layer_itself, self.arithmetic))
+            cause = diagnose(Failure(judgement, found[key], expected, bound, run.call, run.stage.oracle, layer_itself, self.precision))
         elif key in step.expected and found[key].shape == step.expected[key][0].shape:
             if np.array_equal(found[key], start.params[f"{layer}.{quantity}"]):
                 cause = Cause("not updated", "the parameter is not updated: after the step it is what it was before", judgement.units, 0.0, 0.0)
@@ -178,7 +178,7 @@ class StepComparison(Comparison):
                 cause = self._cause_of_gradient(step, start, found, layer, quantity)
         return Divergence(judgement, cause, self.subject.source)
 
-    def _cause_of_gradient(self, step: OracleStep, start: Start, after: Mapping[Key, Array], layer: str, parameter: str) -> Cause | None:
+    def _cause_of_gradient(self, step: OracleStep, start: TrainState, after: Mapping[Key, Array], layer: str, parameter: str) -> Cause | None:
         """Return what explains the gradient that an update implies, if that can be told from the change of the parameter."""
         name, run = f"{layer}.{parameter}", step.runs[step.names.index(layer)]
         settings, buffer = self.architecture.update.settings, start.state.get(name, {}).get("momentum")
@@ -186,17 +186,17 @@ class StepComparison(Comparison):
             implied, factor = implied_gradient(settings, start.params[name].astype(np.float64), after[layer, parameter].astype(np.float64), buffer)
         except (ZeroDivisionError, TypeError):
             return None
-        error = step.expected[layer, parameter][1].terms / abs(factor) + np.abs(implied)
+        error = step.expected[layer, parameter][1].abs_sum / abs(factor) + np.abs(implied)
         bound, expected = Bound(error, 1.0), self._grad(step, (layer, parameter))
         place = Place(self.steps, layer, f"{parameter}.grad")
-        found = implied.astype(self.arithmetic.dtype)
-        judgement = judge(place, Kind.WHOLE, found, expected, bound, self.arithmetic)
+        found = implied.astype(self.precision.dtype)
+        judgement = judge(place, Kind.WHOLE, found, expected, bound, self.precision)
         if judgement.verdict is not Verdict.MISMATCH:
             return None
         oracle, layer_itself = run.stage.oracle, Unseen(self.subject.source)
-        cause = diagnose(Failure(judgement, found, expected, bound, run.call, oracle, layer_itself, self.arithmetic))
+        cause = diagnose(Failure(judgement, found, expected, bound, run.call, oracle, layer_itself, self.precision))
         for other, words, value in self._other_gradients(step, after, (layer, parameter)) if cause is None or cause.fitted else ():
-            tested = judge(place, Kind.WHOLE, found, value, Bound(bound.terms + np.abs(value), 2.0), self.arithmetic)
+            tested = judge(place, Kind.WHOLE, found, value, Bound(bound.abs_sum + np.abs(value), 2.0), self.precision)
             if tested.verdict is Verdict.MATCH:
                 cause = Cause(other, words, judgement.units, tested.units, tested.fraction)
                 break

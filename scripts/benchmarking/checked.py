@@ -11,7 +11,7 @@ from benchmarking.comparison import Step, beside_torch, comparison, complaint, e
 from benchmarking.rounds import Pace, Tell, alternated
 from benchmarking.sides import DTYPE, Workload
 from crosscheck.core.judge import Facts
-from crosscheck.core.training import Position
+from crosscheck.core.training import TrainState
 
 STEPS = 1_000
 """About how many steps are checked, on which each tolerance depends a little."""
@@ -28,7 +28,7 @@ def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, 
         checked = comparison(own, *next(batches), STEPS)
         reference, oracle = own.make(DTYPE, None, 0), own.make(np.dtype(np.float64), None, 0)
         for training in (reference, oracle):
-            training.load(Position(alone.subject.params))
+            training.load(TrainState(alone.subject.params))
         runs: dict[str, Step] = {"checked": checked.step, "subject": alone.subject.step, "reference": reference.step, "oracle": oracle.step}
         times = alternated({name: repeated(step, batches) for name, step in runs.items()}, Pace(**pace))
         if words := complaint(checked):

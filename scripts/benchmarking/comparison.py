@@ -14,8 +14,9 @@ import scratch
 from benchmarking.rounds import Run
 from benchmarking.sides import DTYPE, digits
 from crosscheck.core.judge import Verdict
-from crosscheck.core.precision import Arithmetic
-from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.core.precision import Precision
+from crosscheck.core.training import TrainState
+from crosscheck.oracles.step import elements_per_step
 from crosscheck.training.listened import TrainingComparison
 
 Batches = Iterator[tuple[Images, Labels]]
@@ -39,9 +40,9 @@ def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingC
     steps : int
         About how many of them will be checked, on which each tolerance depends.
     """
-    start = Start(twins.subject.params, buffers=twins.subject.buffers)
-    arithmetic = Arithmetic(DTYPE, steps * elements_per_step(twins.architecture, start, x, labels))
-    return TrainingComparison(twins.architecture, twins.subject, twins.make, arithmetic, looks=1, perturbed=0)
+    start = TrainState(twins.subject.params, buffers=twins.subject.buffers)
+    precision = Precision(DTYPE, steps * elements_per_step(twins.architecture, start, x, labels))
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, precision, looks=1, perturbed=0)
 
 
 def endless(batch: int, size: int = 28, count: int = 8) -> Batches:

@@ -21,10 +21,11 @@ from crosscheck.adapters.layout import LayerLayout
 from crosscheck.causes.tie_rules import ruled
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Arrays
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
+from crosscheck.core.training import TrainState
 from crosscheck.oracles.network import Architecture
-from crosscheck.oracles.step import Start, oracle_step
+from crosscheck.oracles.step import oracle_step
 from crosscheck.report.words import fraction_in_words
 
 Key = tuple[str, str]
@@ -68,14 +69,14 @@ class Judge:
         loss, masks = self.side.observed(images, labels)
         after = {(name.rpartition(".")[0], name.rpartition(".")[2]): value for name, value in self._params().items()}
         found = {LOSS: np.asarray(loss, DTYPE)} | after
-        arithmetic = Arithmetic(DTYPE, self.steps * sum(value.size for value in found.values()))
+        precision = Precision(DTYPE, self.steps * sum(value.size for value in found.values()))
         x, constants = scaled(images, DTYPE), {name: {"mask": mask} for name, mask in masks.items()}
-        start = Start(before, self._state, self._state_errors, constants=constants)
-        architecture = self._ruled(start, x, labels, arithmetic)
+        start = TrainState(before, self._state, state_errors=self._state_errors, constants=constants)
+        architecture = self._ruled(start, x, labels, precision)
 
-        step = oracle_step(architecture, start, x, labels, arithmetic, {})
+        step = oracle_step(architecture, start, x, labels, precision, {})
         self._state, self._state_errors = step.state, step.state_errors
-        return [judge(Place(self._done, *key), Kind.WHOLE, value, *step.expected[key], arithmetic) for key, value in found.items()]
+        return [judge(Place(self._done, *key), Kind.WHOLE, value, *step.expected[key], precision) for key, value in found.items()]
 
     def _params(self) -> dict[str, Array]:
         params = self.side.params()
@@ -85,11 +86,11 @@ class Judge:
             for ours, p in layout.params.items()
         }
 
-    def _ruled(self, start: Start, x: Array, labels: Labels, arithmetic: Arithmetic) -> Architecture:
+    def _ruled(self, start: TrainState, x: Array, labels: Labels, precision: Precision) -> Architecture:
         """Return the architecture with the tie rule that the side is known to have."""
         if not self.side.tie_rule:
             return self.architecture
-        step = oracle_step(self.architecture, start, x, labels, arithmetic, {})
+        step = oracle_step(self.architecture, start, x, labels, precision, {})
         inputs = {name: run.call.x for name, run in zip(step.names, step.runs, strict=True)}
         return next(other for name, _, other in ruled(self.architecture, inputs) if name == f"tie rule: {self.side.tie_rule}")
 

@@ -22,7 +22,7 @@ from crosscheck.adapters.layout import LayerLayout
 from crosscheck.core.check_layer import context_of, quantities
 from crosscheck.core.judge import Facts, Judgement, Kind, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from reference import pytorch
 
@@ -123,10 +123,10 @@ def _mask(alone: Alone, own: dict[str, Array | None]) -> dict[str, Any]:
 
 def _compared(name: str, oracle: Any, call: Call, found: dict[str, Array | None]) -> list[Judgement]:
     asked = [quantity for quantity in quantities(call) if found.get(quantity) is not None]
-    arithmetic = Arithmetic(DTYPE, sum(np.asarray(found[quantity]).size for quantity in asked))
-    context = context_of(oracle, call, arithmetic)
+    precision = Precision(DTYPE, sum(np.asarray(found[quantity]).size for quantity in asked))
+    context = context_of(oracle, call, precision)
     values = ((quantity, np.asarray(found[quantity])) for quantity in asked)
-    return [judge(Place(1, name, q), Kind.ISOLATED, value, context.expected[q], context.bounds[q], arithmetic) for q, value in values]
+    return [judge(Place(1, name, q), Kind.ISOLATED, value, context.expected[q], context.bounds[q], precision) for q, value in values]
 
 
 def _runs(alone: Alone) -> dict[str, dict[str, Run]]:

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from crosscheck.adapters.network_listened import ListenedNetwork
+from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.checks.bench import copies
 from crosscheck.checks.values import judged
 from crosscheck.core.guard import SubjectError, as_array, contained
 from crosscheck.core.inputs import EVALUATED, FAMILIES, Family
 from crosscheck.core.operation import Arrays, Call, RefusedError, Shape
-from crosscheck.core.training import Position
+from crosscheck.core.training import TrainState
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.model_pair import Batch, ModelPair
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
@@ -158,7 +158,7 @@ def _model(prepared: PreparedModel, dtype: str, seed: int) -> Iterator[Compared]
     network: Trained | None = prepared.fresh(dtype, seed)
     assert network is not None
     for one in (twin, wide):
-        one.load(Position(start, {}, network.buffers))
+        one.load(TrainState(start, {}, network.buffers))
     for number, batch in enumerate(prepared.batches(dtype, seed, prepared.pair.steps), start=1):
         found, constants = ({}, {}) if network is None else _step(network, copy.deepcopy(batch))
         network = network if found else None
@@ -171,7 +171,7 @@ def _model(prepared: PreparedModel, dtype: str, seed: int) -> Iterator[Compared]
 def _step(network: Trained, batch: Batch) -> tuple[Arrays, dict[str, Arrays]]:
     """Return the subject's loss and parameters after a step, nothing where it raises, and the masks that it drew."""
     try:
-        if isinstance(network, ListenedNetwork):
+        if isinstance(network, TracedNetwork):
             outcome = network.step(*batch)
             loss, constants = np.asarray(outcome.loss, next(iter(network.params.values())).dtype), dict(outcome.constants)
         else:

@@ -108,8 +108,8 @@ def planted(fault: RelativeFault, trial: Trial) -> Facts:
     kernel = ground.found[quantity]
     wide = ground.call.astype(np.float64)
     exact = ground.oracle.vjp(wide)
-    bound = ground.oracle.rounding.bounds(ground.oracle, wide, exact, trial.arithmetic)[quantity]
-    allowed = np.broadcast_to(trial.arithmetic.tolerance(bound), kernel.shape)
+    bound = ground.oracle.rounding.bounds(ground.oracle, wide, exact, trial.precision)[quantity]
+    allowed = np.broadcast_to(trial.precision.tolerance(bound), kernel.shape)
     added = np.abs(spoiled.astype(np.float64) - kernel)
     compared = Compared(quantity, spoiled, kernel, exact[quantity])
     return {
@@ -129,7 +129,7 @@ def planted(fault: RelativeFault, trial: Trial) -> Facts:
 def _verdict(fault: RelativeFault, trial: Trial, testimony: Arrays | None = None) -> Verdict:
     ground = fault.ground
     subject = Subject(lambda call: {**ground.found, fault.quantity: fault.spoiled})
-    check = check_layer(subject, ground.oracle, ground.call, trial.arithmetic, trial.name, only=[fault.quantity], testimony=testimony)
+    check = check_layer(subject, ground.oracle, ground.call, trial.precision, trial.name, only=[fault.quantity], testimony=testimony)
     return check.judgements[0].verdict
 
 

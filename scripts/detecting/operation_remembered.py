@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 
 @dataclass
@@ -60,11 +60,11 @@ class Remembering:
 class _RememberedRounding:
     owner: Remembering
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         own = self.owner.oracle
-        found: dict[str, Bound] = self.owner._remembered("bounds", call, lambda: own.rounding.bounds(own, call, result, arithmetic))
+        found: dict[str, Bound] = self.owner._remembered("bounds", call, lambda: own.rounding.bounds(own, call, result, precision))
         return found
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         own = self.owner.oracle
-        return own.rounding.carried(own, call, result, error_x, error_grad_output)
+        return own.rounding.propagated(own, call, result, error_x, error_grad_output)

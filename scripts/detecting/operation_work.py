@@ -14,7 +14,7 @@ import torch
 from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.judge import Facts, Judgement, Verdict
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.references.pytorch.oracle import oracle
 from detecting.operation_differences import difference
 from detecting.operation_faults import Ground, planned, planted
@@ -39,7 +39,7 @@ class Trial:
     Attributes
     ----------
     name : str
-    arithmetic : Arithmetic
+    precision : Precision
     rules : mapping of str to Rule
         The rules that people use.
     seed : int
@@ -62,7 +62,7 @@ class Trial:
     """
 
     name: str
-    arithmetic: Arithmetic
+    precision: Precision
     rules: Mapping[str, Rule]
     seed: int
     families: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})
@@ -112,7 +112,7 @@ class Trial:
 
     def _checked(self, subject: Subject, remembering: Remembering, call: Call, place: str) -> LayerCheck | None:
         try:
-            return check_layer(subject, remembering, call, self.arithmetic, self.name)
+            return check_layer(subject, remembering, call, self.precision, self.name)
         except Exception as error:  # noqa: BLE001 - whatever the harness raises is a result
             self.crashes.append(f"{place}: {type(error).__name__}: {error}")
             return None
@@ -187,7 +187,7 @@ def tried(name: str, found: list[Operation], own_tolerances: Mapping[str, float]
         Those of the database.
     seed : int
     """
-    trial = Trial(name, Arithmetic(np.dtype(np.float32), ELEMENTS), OPERATION_RULES | {DATABASE: rule_of_database(own_tolerances)}, seed)
+    trial = Trial(name, Precision(np.dtype(np.float32), ELEMENTS), OPERATION_RULES | {DATABASE: rule_of_database(own_tolerances)}, seed)
     for number, operation in enumerate(found):
         trial.sample(number, operation)
     return {

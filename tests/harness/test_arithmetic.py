@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from crosscheck.core.precision import Arithmetic, Bound
+from crosscheck.core.precision import Bound, Precision
 
-SINGLE = Arithmetic(np.dtype(np.float32), 1000)
-DOUBLE = Arithmetic(np.dtype(np.float64), 1000)
+SINGLE = Precision(np.dtype(np.float32), 1000)
+DOUBLE = Precision(np.dtype(np.float64), 1000)
 
 
 def worst_sum(terms: int) -> tuple[float, float]:
@@ -55,7 +55,7 @@ def test_random_sums_stay_inside(count: int) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_unit_is_half_a_unit_in_the_last_place(dtype: type) -> None:
     """1 + u is a tie and rounds to 1; anything above it does not."""
-    one, unit = dtype(1), dtype(Arithmetic(np.dtype(dtype), 1).unit)
+    one, unit = dtype(1), dtype(Precision(np.dtype(dtype), 1).unit)
     assert one + unit == one
     assert one + unit * dtype(1.01) > one
 
@@ -63,16 +63,16 @@ def test_unit_is_half_a_unit_in_the_last_place(dtype: type) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_smallest_is_the_last_number_before_zero(dtype: type) -> None:
     """Half of the smallest number is zero."""
-    smallest = dtype(Arithmetic(np.dtype(dtype), 1).smallest)
+    smallest = dtype(Precision(np.dtype(dtype), 1).smallest)
     assert smallest > 0
     assert smallest / dtype(2) == 0
 
 
 def test_confidence_keeps_false_alarms_rare() -> None:
     """A Gaussian error beyond lambda standard deviations in any of N elements has the probability delta, by the tail's own bound 2 exp(-x^2/2)."""
-    arithmetic = Arithmetic(np.dtype(np.float32), 123_456, 1e-3)
-    assert round(123_456 * 2 * math.exp(-(arithmetic.confidence**2) / 2), 12) == 1e-3
-    assert 123_456 * math.erfc(arithmetic.confidence / math.sqrt(2)) < 1e-3
+    precision = Precision(np.dtype(np.float32), 123_456, 1e-3)
+    assert round(123_456 * 2 * math.exp(-(precision.confidence**2) / 2), 12) == 1e-3
+    assert 123_456 * math.erfc(precision.confidence / math.sqrt(2)) < 1e-3
 
 
 def test_two_sides_round_in_double() -> None:

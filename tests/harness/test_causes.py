@@ -11,7 +11,7 @@ from cause_cases import CAUSES
 from layer_runs import Run, check, divergence, quantities_of, twin_of
 from planted import Change, Planted
 
-from crosscheck.causes import HYPOTHESES, Cause, diagnose
+from crosscheck.causes import FAULT_MODELS, Cause, diagnose
 from crosscheck.causes.budget import limited
 from crosscheck.causes.candidate import Candidate
 from crosscheck.causes.evidence import Evidence
@@ -81,7 +81,7 @@ def test_hypotheses_refuse_and_do_not_fail(case: str, quantity: str) -> None:
 
 
 def _all(failure: Failure) -> Iterator[Candidate]:
-    for hypothesis in HYPOTHESES:
+    for hypothesis in FAULT_MODELS:
         with suppress(RefusedError), np.errstate(all="ignore"):
             yield from hypothesis(failure)
 
@@ -100,7 +100,7 @@ def test_hypothesis_that_stumbles_is_passed_over(monkeypatch: pytest.MonkeyPatch
     def stumbles(failure: Failure) -> Iterator[Candidate]:
         yield Candidate("fits", "", failure.found + np.zeros((7, 7, 7)))
 
-    monkeypatch.setattr("crosscheck.causes.HYPOTHESES", (stumbles, *HYPOTHESES))
+    monkeypatch.setattr("crosscheck.causes.FAULT_MODELS", (stumbles, *FAULT_MODELS))
     cause = diagnose(failed("linear", "weight.grad", lambda right, call, oracle: {"weight.grad": 2 * right["weight.grad"]}))
     assert isinstance(cause, Cause)
     assert cause.name == "constant factor"

@@ -20,7 +20,7 @@ from torch import nn
 from crosscheck.core.operation import Call, RefusedError
 from crosscheck.core.precision import Array
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import Position
+from crosscheck.core.training import TrainState
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.device import DeviceError
@@ -119,7 +119,7 @@ def test_training_stays_on_its_device(settings: Settings, noise: Any) -> None:
     training.step(x, labels, Trace(1), masks)
     other.restore(training.snapshot())
     for each in (training, other):
-        each.load(Position(each.params, each.state, each.buffers))
+        each.load(TrainState(each.params, each.state, each.buffers))
         each.step(x, labels, Trace(2), masks)
         each.predict(x)
         kept = [value for own in each._optimizer.state.values() for name, value in own.items() if name != "step"]  # type: ignore[union-attr]
@@ -130,7 +130,7 @@ ON_THE_SECOND = """
 import jax, numpy as np
 from crosscheck.references.jax.oracle import JaxOracle
 from crosscheck.references.jax.training import JaxNetwork
-from crosscheck.core.training import Position
+from crosscheck.core.training import TrainState
 from crosscheck.core.operation import Call
 from crosscheck.oracles.optimizers import SgdSettings
 
@@ -138,7 +138,7 @@ layer = JaxOracle(lambda x, weight: x @ weight, shapes={"weight": (3, 2)})
 loss = JaxOracle(lambda x, labels: -jax.nn.log_softmax(x)[jax.numpy.arange(len(labels)), labels].mean(), labels=True)
 network = JaxNetwork({"linear": layer}, loss, SgdSettings(0.1), device="cpu:1")
 training = network.training(np.float64)
-training.load(Position({"linear.weight": np.ones((3, 2))}))
+training.load(TrainState({"linear.weight": np.ones((3, 2))}))
 training.step(np.ones((4, 3)), np.arange(4) % 2)
 kept = training._kept.params["linear.weight"]
 print(*(device.id for device in kept.devices()), network.architecture.layers["linear"].device.id, network.architecture.loss.device.id)

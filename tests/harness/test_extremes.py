@@ -15,7 +15,7 @@ from crosscheck.checks import Settings
 from crosscheck.core.check_layer import context_of
 from crosscheck.core.judge import Kind, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
 from crosscheck.references.pytorch.oracle import oracle
@@ -98,10 +98,10 @@ def loss_by_parts(x: Array, labels: Any, offset: float = 0.0) -> tuple[Array, Ar
 def test_cross_entropy_whose_maximum_is_added_to_the_logarithm(seed: int, dtype: Any) -> None:
     """Large logits that are close to each other: the sum rounds at their size, the loss is of the order of 1."""
     x = (1e4 + np.random.default_rng(seed).standard_normal((3, 4))).astype(dtype)
-    call, arithmetic = Call(x.astype(np.float64), {}, np.ones(()), {"labels": np.array([0, 2, 3])}), Arithmetic(np.dtype(dtype), 1000)
-    context = context_of(oracle(nn.CrossEntropyLoss()), call, arithmetic)
+    call, precision = Call(x.astype(np.float64), {}, np.ones(()), {"labels": np.array([0, 2, 3])}), Precision(np.dtype(dtype), 1000)
+    context = context_of(oracle(nn.CrossEntropyLoss()), call, precision)
     loss, _ = loss_by_parts(x, call.constants["labels"])
-    found = judge(Place(0, "loss", "output"), Kind.ISOLATED, np.asarray(loss), context.expected["output"], context.bounds["output"], arithmetic)
+    found = judge(Place(0, "loss", "output"), Kind.ISOLATED, np.asarray(loss), context.expected["output"], context.bounds["output"], precision)
     assert found.verdict is Verdict.MATCH
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Constants, Labels
-from crosscheck.core.precision import Arithmetic, Array, student_quantile
+from crosscheck.core.precision import Array, Precision, student_quantile
 from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import Position, Snapshot, Training
+from crosscheck.core.training import Snapshot, Training, TrainState
 from crosscheck.training.free_run import FreeRun
 
 RUNS = 4
@@ -33,8 +33,8 @@ class Walker:
         self.buffers: dict[str, Array] = {}
         self.state: dict[str, dict[str, Array]] = {}
 
-    def load(self, position: Position) -> None:
-        self.params = {name: value.astype(np.float64) for name, value in position.params.items()}
+    def load(self, start: TrainState) -> None:
+        self.params = {name: value.astype(np.float64) for name, value in start.params.items()}
 
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
@@ -59,7 +59,7 @@ def walkers(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None,
 
 def after_one_step(start: float = 10.0, dtype: str = "float64") -> FreeRun:
     """Return a run with one look at one weight, judged at five percent."""
-    free = FreeRun(walkers, Position({"w": np.array([start], dtype)}), {}, RUNS, 1, Arithmetic(np.dtype(dtype), 1, 0.05), 0)
+    free = FreeRun(walkers, TrainState({"w": np.array([start], dtype)}), {}, RUNS, 1, Precision(np.dtype(dtype), 1, 0.05), 0)
     free.step(NOTHING, np.zeros(0, np.int64))
     return free
 

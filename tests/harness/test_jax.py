@@ -25,7 +25,7 @@ from crosscheck import Functions, LossFunction, Pair, Verdict
 from crosscheck.core.check_layer import context_of
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call, Oracle, RefusedError
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.oracles.theories import Multilinear
 from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
 from crosscheck.references.jax.oracle import JaxOracle, oracle
@@ -215,15 +215,15 @@ def test_what_rounds_nothing_is_exact(name: str) -> None:
     rng = np.random.default_rng(1)
     x = rng.standard_normal((5, 4))
     call = Call(x, {}, rng.standard_normal(oracle(EXACT[name]).vjp(Call(x))["output"].shape))
-    context = context_of(oracle(EXACT[name]), call, Arithmetic(np.dtype(np.float64), 1000))
-    assert {quantity: bound.roundings for quantity, bound in context.bounds.items()} == {"output": 0.0, "grad_input": 0.0}
+    context = context_of(oracle(EXACT[name]), call, Precision(np.dtype(np.float64), 1000))
+    assert {quantity: bound.n_roundings for quantity, bound in context.bounds.items()} == {"output": 0.0, "grad_input": 0.0}
 
 
 def test_numbers_that_the_reference_takes_for_zero() -> None:
     """XLA gives 0 for 2e-308 / 2, NumPy 1e-308: no fault of the subject's. Twice as much as 2e-308 is one."""
-    call, arithmetic = Call(np.array([2e-308, 1.0]), {"weight": np.array([0.5, 0.5])}), Arithmetic(np.dtype(np.float64), 10)
-    context = context_of(JaxOracle(lambda x, weight: x * weight, Multilinear()), call, arithmetic)
-    allowed = arithmetic.tolerance(context.bounds["output"])
+    call, precision = Call(np.array([2e-308, 1.0]), {"weight": np.array([0.5, 0.5])}), Precision(np.dtype(np.float64), 10)
+    context = context_of(JaxOracle(lambda x, weight: x * weight, Multilinear()), call, precision)
+    allowed = precision.tolerance(context.bounds["output"])
     found, wrong = call.x / 2, np.array([1e-307, 0.5])
     assert (np.abs(found - context.expected["output"]) <= allowed).all()
     assert (np.abs(wrong - context.expected["output"]) <= allowed).tolist() == [False, True]

@@ -17,11 +17,11 @@ from crosscheck.core.check_layer import context_of
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.references.jax.oracle import JaxOracle
 
-SINGLE = Arithmetic(np.dtype(np.float32), 100_000)
+SINGLE = Precision(np.dtype(np.float32), 100_000)
 FAULT = 1e-3
 
 

@@ -14,7 +14,7 @@ from unshrunk import check
 
 from crosscheck import Verdict
 from crosscheck.core.operation import RefusedError
-from crosscheck.oracles.optimizers.runs import Variant
+from crosscheck.oracles.optimizers.runs import OptimizerMutant
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.references.jax.optimizers import OptaxOptimizer
 
@@ -56,4 +56,4 @@ def test_what_is_no_optimizer(make: Any, words: str) -> None:
 def test_settings_that_cannot_be_changed() -> None:
     run = functools.partial(OptaxOptimizer(lambda params: optax.sgd(0.1)).run, {"w": np.ones(2)}, [{"w": np.ones(2)}])
     with pytest.raises(RefusedError, match="settings of an optax transformation are not to be seen"):
-        run(Variant(settings={"momentum": 0}))
+        run(OptimizerMutant(settings={"momentum": 0}))

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 
 PLACE = Place(3, "conv", "output")
-ARITHMETIC = Arithmetic(np.dtype(np.float32), 1000)
+PRECISION = Precision(np.dtype(np.float32), 1000)
 LARGEST = float(np.finfo(np.float32).max)
 
 
 def judged(subject: Array, oracle: Array, terms: Array | float = 1.0, roundings: float = 4.0) -> Judgement:
     """Judge an array with the bound of a sum of four."""
-    return judge(PLACE, Kind.LAYER, subject, oracle, Bound(terms, roundings), ARITHMETIC)
+    return judge(PLACE, Kind.LAYER, subject, oracle, Bound(terms, roundings), PRECISION)
 
 
 def single(*values: float) -> Array:
@@ -32,7 +32,7 @@ def test_equal_arrays_match() -> None:
 def test_sides_of_the_tolerance() -> None:
     """Four units of T are tolerated for four roundings; the fraction says how close an error comes."""
     oracle = np.array([1.0, 1.0])
-    below, above = (judged(single(1, 1), oracle + units * ARITHMETIC.unit * np.arange(2)) for units in (3, 5))
+    below, above = (judged(single(1, 1), oracle + units * PRECISION.unit * np.arange(2)) for units in (3, 5))
     assert (below.verdict, above.verdict) == (Verdict.MATCH, Verdict.MISMATCH)
     assert below.fraction == 3 / 4
     assert above.units == 5
@@ -43,7 +43,7 @@ def test_sides_of_the_tolerance() -> None:
 def test_units_have_no_scale(exponent: int) -> None:
     """The same error in the same terms is the same number of units, however large the numbers are."""
     scale = 2.0**exponent
-    judgement = judged(single(1 * scale), np.array([(1 + 100 * ARITHMETIC.unit) * scale]), terms=scale)
+    judgement = judged(single(1 * scale), np.array([(1 + 100 * PRECISION.unit) * scale]), terms=scale)
     assert judgement.units == 100
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_tolerated_where_every_term_is_zero() -> None:
 
 def test_units_where_every_term_is_zero() -> None:
     """In float64 the smallest T times the unit roundoff underflows to zero."""
-    double = Arithmetic(np.dtype(np.float64), 1000)
+    double = Precision(np.dtype(np.float64), 1000)
     judgement = judge(PLACE, Kind.LAYER, np.array([1e-9, 0]), np.zeros(2), Bound.exact(np.zeros(2)), double)
     assert (judgement.verdict, judgement.units) == (Verdict.MISMATCH, float("inf"))
 
@@ -144,7 +144,7 @@ def test_scalar() -> None:
 
 
 def test_wire_carries_nan() -> None:
-    assert equal(PLACE, Kind.WIRE, single(1, np.nan, np.inf), single(1, np.nan, np.inf), ARITHMETIC).verdict is Verdict.MATCH
+    assert equal(PLACE, Kind.WIRE, single(1, np.nan, np.inf), single(1, np.nan, np.inf), PRECISION).verdict is Verdict.MATCH
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_wire_carries_nan() -> None:
 )
 def test_wire_broken(sent: Array) -> None:
     """A wire carries the same bits, in the same shape and precision; what was sent need not be finite for a change to be one."""
-    assert equal(PLACE, Kind.WIRE, single(1, 2), sent, ARITHMETIC).verdict is Verdict.MISMATCH
+    assert equal(PLACE, Kind.WIRE, single(1, 2), sent, PRECISION).verdict is Verdict.MISMATCH
 
 
 def test_wire_that_changes_beside_a_nan() -> None:
     """A NaN that is carried as it is does not hide another number that is not."""
-    judgement = equal(PLACE, Kind.WIRE, single(np.nan, 1), single(np.nan, 2), ARITHMETIC)
+    judgement = equal(PLACE, Kind.WIRE, single(np.nan, 1), single(np.nan, 2), PRECISION)
     assert (judgement.verdict, judgement.exceeding) == (Verdict.MISMATCH, 1)
     assert judgement.worst is not None
     assert judgement.worst.index == (1,)
@@ -169,7 +169,7 @@ def test_wire_that_changes_beside_a_nan() -> None:
 @pytest.mark.parametrize("terms", [0.0, 5e-324, 1e-310, 1e-308])
 def test_unit_that_underflows(terms: float, dtype: str) -> None:
     """An error beside a T so small that u * T is zero is a mismatch with some number of units, not a division by zero."""
-    arithmetic = Arithmetic(np.dtype(dtype), 1)
-    found = judge(Place(0, "layer", "output"), Kind.LAYER, np.ones(2, dtype), np.zeros(2), Bound(np.full(2, terms), 3.0), arithmetic)
+    precision = Precision(np.dtype(dtype), 1)
+    found = judge(Place(0, "layer", "output"), Kind.LAYER, np.ones(2, dtype), np.zeros(2), Bound(np.full(2, terms), 3.0), precision)
     assert found.verdict is Verdict.MISMATCH
     assert found.units > 0

@@ -28,8 +28,8 @@ PLANTED = [
 ]
 RIGHT = [
     "assert np.array_equal(a, b)",
-    "tolerance = arithmetic.tolerance(bound)",
-    "judge(a, b, tolerance=arithmetic.tolerance(bound))",
+    "tolerance = precision.tolerance(bound)",
+    "judge(a, b, tolerance=precision.tolerance(bound))",
     "def compare(a, b, tolerance): ...",
     "def compare(a, b, *, tolerance=None): ...",
     "print('rtol=1e-5')",

@@ -19,7 +19,7 @@ from crosscheck.core.check_layer import context_of
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Kind, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.theories import Measured, Multilinear
 from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
@@ -260,13 +260,13 @@ def call_of(reference: Any, shape: tuple[int, ...] = (5, 4)) -> Call:
 @pytest.mark.parametrize("name", EXACT)
 def test_what_rounds_nothing_is_exact(name: str) -> None:
     call = call_of(EXACT[name])
-    context = context_of(oracle(EXACT[name]), call, Arithmetic(np.dtype(np.float64), 1000))
-    assert {quantity: bound.roundings for quantity, bound in context.bounds.items()} == {"output": 0.0, "grad_input": 0.0}
+    context = context_of(oracle(EXACT[name]), call, Precision(np.dtype(np.float64), 1000))
+    assert {quantity: bound.n_roundings for quantity, bound in context.bounds.items()} == {"output": 0.0, "grad_input": 0.0}
 
 
 def test_same_seed_same_bounds() -> None:
-    call, arithmetic = call_of(nn.GELU()), Arithmetic(np.dtype(np.float32), 1000)
-    first, second = (context_of(oracle(nn.GELU()), call, arithmetic).bounds["grad_input"].terms for _ in range(2))
+    call, precision = call_of(nn.GELU()), Precision(np.dtype(np.float32), 1000)
+    first, second = (context_of(oracle(nn.GELU()), call, precision).bounds["grad_input"].abs_sum for _ in range(2))
     assert np.array_equal(first, second)
 
 
@@ -280,11 +280,11 @@ def test_running_means_do_not_carry_over() -> None:
 def test_what_rounding_alone_decides_is_undecided() -> None:
     """Which of two equal sums is larger: whichever way it falls, both are right."""
     reference = oracle(lambda x: x.sum(1) * ((x / 3).sum(1) > x.sum(1) / 3))
-    context = context_of(reference, Call(np.array([[0.1, 0.2, 0.4]]), {}, np.ones(1)), Arithmetic(np.dtype(np.float64), 10))
-    assert np.isinf(np.asarray(context.bounds["output"].terms)).all()
+    context = context_of(reference, Call(np.array([[0.1, 0.2, 0.4]]), {}, np.ones(1)), Precision(np.dtype(np.float64), 10))
+    assert np.isinf(np.asarray(context.bounds["output"].abs_sum)).all()
     other = context.expected["output"] + 0.7
     judgement = judge(
-        Place(0, "sum", "output"), Kind.ISOLATED, other, context.expected["output"], context.bounds["output"], Arithmetic(other.dtype, 10)
+        Place(0, "sum", "output"), Kind.ISOLATED, other, context.expected["output"], context.bounds["output"], Precision(other.dtype, 10)
     )
     assert judgement.verdict is Verdict.UNDECIDED
 
@@ -304,8 +304,8 @@ def test_gradients_of_runs_at_once(function: Callable[..., torch.Tensor]) -> Non
     """Where vmap gets something wrong runs are done one by one, and the gradient has a limit to its error."""
     rng = np.random.default_rng(0)
     call = Call(rng.standard_normal((4, 3)), {"row": rng.standard_normal(4 if function is select_scatter else 3)}, rng.standard_normal((4, 3)))
-    context = context_of(oracle(function), call, Arithmetic(np.dtype(np.float32), 10))
-    assert [name for name, bound in context.bounds.items() if not np.isfinite(np.asarray(bound.terms)).all()] == []
+    context = context_of(oracle(function), call, Precision(np.dtype(np.float32), 10))
+    assert [name for name, bound in context.bounds.items() if not np.isfinite(np.asarray(bound.abs_sum)).all()] == []
     assert set(context.expected) == {"output", "grad_input", "row.grad"}
 
 
@@ -351,7 +351,7 @@ def test_carried_error_of_a_linear_map() -> None:
     reference = oracle(lambda x: 3 * x)
     call = call_of(lambda x: 3 * x)
     error = np.full((5, 4), 7.0)
-    carried = reference.rounding.carried(reference, call, reference.vjp(call), error, error)
+    carried = reference.rounding.propagated(reference, call, reference.vjp(call), error, error)
     assert (carried["output"] >= 20.9).all()
     assert (carried["grad_input"] >= 20.9).all()
 
@@ -363,9 +363,9 @@ def test_chain_with_two_children_alike_tells_their_parameters_apart() -> None:
     rng = np.random.default_rng(0)
     params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
     call = Call(rng.standard_normal((5, 4)), params, rng.standard_normal((5, 2)))
-    arithmetic = Arithmetic(call.x.dtype, 1000)
-    alone, context = TorchOracle(chain, Measured()).vjp(call), context_of(oracle(chain), call, arithmetic)
+    precision = Precision(call.x.dtype, 1000)
+    alone, context = TorchOracle(chain, Measured()).vjp(call), context_of(oracle(chain), call, precision)
     assert set(alone) == set(context.bounds)
     places = {name: Place(0, "chain", name) for name in alone}
-    judgements = [judge(places[name], Kind.ISOLATED, alone[name], context.expected[name], context.bounds[name], arithmetic) for name in alone]
+    judgements = [judge(places[name], Kind.ISOLATED, alone[name], context.expected[name], context.bounds[name], precision) for name in alone]
     assert [judgement.verdict for judgement in judgements] == [Verdict.MATCH] * 5

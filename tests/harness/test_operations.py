@@ -20,7 +20,7 @@ from crosscheck.core.check_layer import context_of
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.theories import Measured
 from crosscheck.oracles.theories.measured import SCALES
@@ -30,7 +30,7 @@ from crosscheck.references.pytorch.noise.rules import RULES
 from crosscheck.references.pytorch.noise.table import is_known
 from crosscheck.references.pytorch.oracle import TorchOracle
 
-SINGLE = Arithmetic(np.dtype(np.float32), 100_000)
+SINGLE = Precision(np.dtype(np.float32), 100_000)
 OWN = "own kernel"
 FAULT = 1e-3
 

@@ -18,7 +18,7 @@ from crosscheck.adapters.objects import Dicts
 from crosscheck.core.check_layer import check_layer
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Verdict
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 
 BATCH = 3
 RIGHT = [Run(case, BATCH, family, "float32", 0) for case, family in itertools.product(CASES, FAMILIES)]
@@ -77,7 +77,7 @@ def test_call_that_the_reference_refuses(case: str) -> None:
     """An input of another shape is nothing that anybody can judge; the reason names both."""
     call = call_of(Run(case, BATCH, "normal", "float32", 0))
     wrong = replace(call, x=np.ones((BATCH, 99), np.float32), constants={name: np.zeros(7, np.int64) for name in call.constants})
-    checked = check_layer(Planted(twin_of(case)[0], unchanged), twin_of(case)[0], wrong, Arithmetic(np.dtype(np.float32), 1), case)
+    checked = check_layer(Planted(twin_of(case)[0], unchanged), twin_of(case)[0], wrong, Precision(np.dtype(np.float32), 1), case)
     assert {j.verdict for j in checked.judgements} == {Verdict.UNDECIDED}
     assert all("refuses an input of shape (3, 99)" in j.reason for j in checked.judgements)
 

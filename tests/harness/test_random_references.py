@@ -12,7 +12,7 @@ from crosscheck import Pair
 from crosscheck.core.check_layer import context_of
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.pytorch.oracle import TorchOracle
 
@@ -53,5 +53,5 @@ def test_rounding_that_is_not_the_same_each_time_is_not_random() -> None:
         return torch.exp(x) * (1 + 2.0**-52 * (next(calls) % 2))
 
     call = Call(np.random.default_rng(0).standard_normal((3, 4)))
-    context = context_of(TorchOracle(with_other_digits, Measured()), call, Arithmetic(np.dtype(np.float32), 100))
+    context = context_of(TorchOracle(with_other_digits, Measured()), call, Precision(np.dtype(np.float32), 100))
     assert list(context.expected) == ["output"], context.undecided

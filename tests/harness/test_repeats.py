@@ -10,12 +10,12 @@ from torch import nn
 
 from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.running_error import Tracked, independent
 from crosscheck.references.pytorch.oracle import oracle
 
-SINGLE = Arithmetic(np.dtype(np.float32), 1000)
+SINGLE = Precision(np.dtype(np.float32), 1000)
 TERMS = 50_000
 
 
@@ -76,4 +76,4 @@ def test_gradient_behind_a_mean_over_a_constant_background(quantity: str) -> Non
     found = np.full(expected[quantity].shape, added_one_by_one(terms), np.float32)
     assert judge(Place(0, "conv", quantity), Kind.LAYER, found, expected[quantity], bound, SINGLE).verdict is Verdict.MATCH
     few = reference.vjp(wide.ones())[quantity]
-    assert np.abs(found - expected[quantity]) > SINGLE.unit * SINGLE.grow(few) * bound.terms
+    assert np.abs(found - expected[quantity]) > SINGLE.unit * SINGLE.grow(few) * bound.abs_sum

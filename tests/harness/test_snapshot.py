@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import Position, Snapshot, joined, parted
+from crosscheck.core.training import Snapshot, TrainState, merge, split
 from crosscheck.oracles.optimizers import SgdSettings
 from crosscheck.references.pytorch.training import TorchNetwork, TorchTraining
 from crosscheck.training.free_run import FreeRun
@@ -77,8 +77,8 @@ def test_restored_before_its_first_step() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_free_run_goes_on(dtype: str) -> None:
     """All of it: the reference, the one that the spread is measured around, and the perturbed ones."""
-    start = Position(training().params, {}, training().buffers)
-    runs = [FreeRun(NETWORK.training, start, NOISE, 2, 1, Arithmetic(np.dtype(dtype), 1000), 0) for _ in range(3)]
+    start = TrainState(training().params, {}, training().buffers)
+    runs = [FreeRun(NETWORK.training, start, NOISE, 2, 1, Precision(np.dtype(dtype), 1000), 0) for _ in range(3)]
     straight, before, after = runs
     for step in range(4):
         straight.step(*batch(step))
@@ -93,7 +93,7 @@ def test_free_run_goes_on(dtype: str) -> None:
 
 def test_joined_and_parted() -> None:
     parts = {"one": Snapshot({"a/b": np.ones(2)}, {"x": 1}), "none": Snapshot({}, {}), "two": Snapshot({"a/b": np.zeros(3)}, {})}
-    found = parted(joined(parts))
+    found = split(merge(parts))
     assert list(found) == list(parts)
     assert all(equal(found[name], part) for name, part in parts.items())
 

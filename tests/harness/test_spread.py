@@ -12,7 +12,7 @@ from training_run import Plan, compared
 
 import scratch
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge_norm
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.core.trace import Place, Trace
 from crosscheck.oracles.step import DEEP
 from crosscheck.training.lockstep import check_step
@@ -45,9 +45,9 @@ def step(dtype: str, seed: int = 0) -> tuple[object, ...]:
     assert len(twins.architecture.wiring) > DEEP
     images = digits().train_images[seed * BATCH :][:BATCH]
     x, labels = np.asarray(images[:, None].astype(dtype) / 255 - 0.5, dtype), digits().train_labels[seed * BATCH :][:BATCH]
-    arithmetic = compared(twins, Plan(np.dtype(dtype), BATCH, 1, 1, 0, 0), digits()).arithmetic
+    precision = compared(twins, Plan(np.dtype(dtype), BATCH, 1, 1, 0, 0), digits()).precision
     trace = twins.subject.traced_step(1, x, labels)
-    return twins.architecture, dict(twins.subject.layers), trace, x, labels, arithmetic
+    return twins.architecture, dict(twins.subject.layers), trace, x, labels, precision
 
 
 def whole(dtype: str, seed: int = 0, trace: Trace | None = None) -> list[Judgement]:
@@ -83,12 +83,12 @@ def test_error_in_one_quantity_is_seen(quantity: str) -> None:
     assert Place(1, *place) in wrong
 
 
-ARITHMETIC = Arithmetic(np.dtype(np.float32), 100)
+PRECISION = Precision(np.dtype(np.float32), 100)
 
 
 def judged(value: list[float], allowed: float) -> Judgement:
     """Judge numbers that are to be 3 and 4."""
-    return judge_norm(Place(1, "a", "b"), Kind.WHOLE, np.array(value, np.float32), np.array([3.0, 4.0]), allowed, ARITHMETIC)
+    return judge_norm(Place(1, "a", "b"), Kind.WHOLE, np.array(value, np.float32), np.array([3.0, 4.0]), allowed, PRECISION)
 
 
 @pytest.mark.parametrize(

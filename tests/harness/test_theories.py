@@ -15,7 +15,7 @@ from torch import nn
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.pytorch.oracle import oracle
 
@@ -84,7 +84,7 @@ def test_errors_carried_limit_how_far_results_move(kind: str) -> None:
     assert call.grad_output is not None
     before = reference.vjp(call)
     error_x, error_g = rng.uniform(0.5, 1, call.x.shape), rng.uniform(0.5, 1, call.grad_output.shape)
-    carried = reference.rounding.carried(reference, call, before, error_x, error_g)
+    carried = reference.rounding.propagated(reference, call, before, error_x, error_g)
     assert list(carried) == list(before)
     reached = dict.fromkeys(carried, 0.0)
     for index in range(30):
@@ -137,8 +137,8 @@ def test_evaluation_without_buffers_uses_those_of_the_module() -> None:
     call = replace(call_of("batch norm 1d", "normal", "float64", 0), buffers={})
     reference = of(module)
     given = replace(call, buffers={"running_mean": np.arange(4.0), "running_var": np.ones(4)})
-    arithmetic = Arithmetic(np.dtype(np.float64), ELEMENTS)
-    own, other = (reference.rounding.bounds(reference, c, reference.vjp(c), arithmetic)["output"].terms for c in (call, given))
+    precision = Precision(np.dtype(np.float64), ELEMENTS)
+    own, other = (reference.rounding.bounds(reference, c, reference.vjp(c), precision)["output"].abs_sum for c in (call, given))
     assert np.array_equal(own, other)
 
 
@@ -148,7 +148,7 @@ def test_decision_at_the_kink_may_be_imposed() -> None:
     call = Call(x, {}, np.array([[1.0, 1.0]]), {"decisions": np.array([[0.0, 1.0]])})
     results = reference.vjp(call)
     assert (results["output"].tolist(), results["grad_input"].tolist()) == ([[2.0, -8.0]], [[0.25, 1.0]])
-    carried = reference.rounding.carried(reference, call, results, np.array([[4.0, 4.0]]), np.array([[4.0, 4.0]]))
+    carried = reference.rounding.propagated(reference, call, results, np.array([[4.0, 4.0]]), np.array([[4.0, 4.0]]))
     assert (carried["output"].tolist(), carried["grad_input"].tolist()) == ([[1.0, 4.0]], [[1.0, 4.0]])
     signs = reference.decisions(np.array([0.0, -1.0, 2.0]))
     assert signs is not None

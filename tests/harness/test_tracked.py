@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from crosscheck.core.inputs import FAMILIES
-from crosscheck.core.precision import Arithmetic, Array
-from crosscheck.oracles.running_error import Tracked, constant, erf, erfc, widest
+from crosscheck.core.precision import Array, Precision
+from crosscheck.oracles.running_error import Tracked, constant, erf, erfc, max_error
 
 SHAPE = (6, 50)
 SEEDS = range(20)
-SINGLE = Arithmetic(np.dtype(np.float32), 10_000_000)
+SINGLE = Precision(np.dtype(np.float32), 10_000_000)
 
 FORMULAS: Mapping[str, Callable[[Any, Any], Any]] = {
     "sum": lambda a, b: a + b,
@@ -113,7 +113,7 @@ def test_number_that_underflows_is_off_by_all_of_it() -> None:
 
 @pytest.mark.parametrize(("number", "error"), [(0.5, 0.0), (0.1, 0.1)])
 def test_decimal_number_rounds_in_double_precision_too(number: float, error: float) -> None:
-    assert Tracked.exact(1.0, Arithmetic(np.dtype(np.float64), 1)).constant(number).error == error
+    assert Tracked.exact(1.0, Precision(np.dtype(np.float64), 1)).constant(number).error == error
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_larger_of_two_takes_its_own_error_where_it_is_clear() -> None:
 def test_several_forms_have_the_largest_error() -> None:
     x = Tracked.exact(np.array([-3.0, 3.0]), SINGLE)
     forms = [1 + erf(-x), erfc(x)]
-    assert widest(*forms).error.tolist() == np.maximum(forms[0].error, forms[1].error).tolist()
+    assert max_error(*forms).error.tolist() == np.maximum(forms[0].error, forms[1].error).tolist()
 
 
 @pytest.mark.parametrize("exponent", [0, -1, 0.5])

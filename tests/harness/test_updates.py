@@ -27,7 +27,7 @@ from update_cases import (
 
 from crosscheck.adapters.optimizers import UpdateFunction
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers import (
     AdamSettings,
@@ -63,23 +63,23 @@ def test_compiled_code_keeps_to_the_rule(form: str, family: str, dtype: str) -> 
 @pytest.mark.parametrize("form", list(FORMS))
 def test_value_that_comes_with_a_bound_is_that_of_the_rule(form: str) -> None:
     """Step after step, but for what rounding does: a power is taken as a product on one side."""
-    update, rng, arithmetic = update_of(FORMS[form]), np.random.default_rng(0), Arithmetic(np.dtype(np.float64), ELEMENTS)
+    update, rng, precision = update_of(FORMS[form]), np.random.default_rng(0), Precision(np.dtype(np.float64), ELEMENTS)
     param: Array = rng.standard_normal(SHAPE)
     state: dict[str, Array] = {}
     for _ in range(STEPS):
         grad = rng.standard_normal(SHAPE)
-        bounded = update.bounded(param, grad, state, arithmetic)
+        bounded = update.bounded(param, grad, state, precision)
         param, state = update.update(param, grad, state)
         assert list(bounded) == ["", *state]
-        judgements = [judge(Place(1, "", name), Kind.UPDATE, value, *bounded[name], arithmetic) for name, value in {"": param, **state}.items()]
+        judgements = [judge(Place(1, "", name), Kind.UPDATE, value, *bounded[name], precision) for name, value in {"": param, **state}.items()]
         assert wrong(judgements) == []
 
 
 def alone_and_together(asked: list[Updating], settings: Settings) -> tuple[list[list[Judgement]], list[list[Judgement]]]:
     """Return the verdicts on parameters that are judged one by one, and all at once."""
-    update, arithmetic = update_of(settings), Arithmetic(np.dtype(np.float64), ELEMENTS)
-    alone = [list(judge_update(update, one.updated, one.place, arithmetic, one.reading)) for one in asked]
-    return alone, list(judge_updates(update, asked, arithmetic))
+    update, precision = update_of(settings), Precision(np.dtype(np.float64), ELEMENTS)
+    alone = [list(judge_update(update, one.updated, one.place, precision, one.reading)) for one in asked]
+    return alone, list(judge_updates(update, asked, precision))
 
 
 def updating(name: str, shape: tuple[int, ...], grad: tuple[int, ...], settings: Settings, step: float = 3.0) -> Updating:
@@ -146,7 +146,7 @@ def test_errors_carried_limit_how_far_a_step_moves(form: str) -> None:
         param, state = update.update(param, rng.standard_normal(400), state)
     errors = {name: rng.uniform(0.5, 1, 400) * np.abs(value) for name, value in state.items() if name != "step"}
     error_grad = rng.uniform(0.5, 1, 400)
-    carried = update.carried(param, grad, state, error_grad, errors)
+    carried = update.propagated(param, grad, state, error_grad, errors)
     before, states = update.update(param, grad, state)
     reached = dict.fromkeys(carried, 0.0)
     for _ in range(20):
@@ -167,10 +167,10 @@ def test_error_of_reading_a_gradient_is_allowed_for() -> None:
     param, grad = rng.standard_normal((2, 40)).astype(np.float32)
     after, state = adam_compiled(settings, param, grad * np.float32(1 + 1e-5), {})
     updated, place = UpdatedParameter(param, grad, after, {}, state), Place(1, "layer", "weight")
-    arithmetic = Arithmetic(np.dtype(np.float32), ELEMENTS)
+    precision = Precision(np.dtype(np.float32), ELEMENTS)
     strict, lenient = (
-        [judgement.verdict for judgement in judge_update(update_of(settings), updated, place, arithmetic, reading)]
-        for reading in (None, Bound(np.abs(grad.astype(np.float64)) * 1e-5 / arithmetic.unit, 1.0))
+        [judgement.verdict for judgement in judge_update(update_of(settings), updated, place, precision, reading)]
+        for reading in (None, Bound(np.abs(grad.astype(np.float64)) * 1e-5 / precision.unit, 1.0))
     )
     assert Verdict.MISMATCH in strict
     assert lenient == [Verdict.MATCH] * 4
@@ -180,7 +180,7 @@ def judged_adam(state: State, state_after: State, grad: float = 1.0) -> list[tup
     """Judge a step of Adam from a parameter 1 whose states are given."""
     one = np.ones(1)
     updated = UpdatedParameter(one, grad * one, one, state, state_after)
-    judgements = judge_update(update_of(AdamSettings()), updated, Place(1, "layer", "weight"), Arithmetic(np.dtype(np.float64), ELEMENTS))
+    judgements = judge_update(update_of(AdamSettings()), updated, Place(1, "layer", "weight"), Precision(np.dtype(np.float64), ELEMENTS))
     return [(judgement.place.quantity, judgement.verdict, judgement.reason) for judgement in judgements]
 
 

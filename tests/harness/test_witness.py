@@ -13,13 +13,13 @@ import torch
 from crosscheck.core.check_layer import check_layer
 from crosscheck.core.judge import UNLIMITED, Effect, Kind, Verdict, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 from crosscheck.core.witness import COARSE, Evidence, witness_errors
 from crosscheck.references.pytorch.oracle import oracle
 
 ROWS, COLUMNS = 5, 40
-SINGLE, DOUBLE = (Arithmetic(np.dtype(dtype), 1000) for dtype in ("float32", "float64"))
+SINGLE, DOUBLE = (Precision(np.dtype(dtype), 1000) for dtype in ("float32", "float64"))
 RNG = np.random.default_rng(0)
 RIGHT = RNG.uniform(1, 2, (ROWS, COLUMNS)).astype(np.float32).astype(np.float64)
 SMALL = Call(RNG.standard_normal((ROWS, COLUMNS)), {}, RNG.standard_normal((ROWS, COLUMNS)))
@@ -119,14 +119,14 @@ CASES = {
 }
 
 
-def heard(case: Case, arithmetic: Arithmetic) -> tuple[Evidence, Verdict]:
+def heard(case: Case, precision: Precision) -> tuple[Evidence, Verdict]:
     """Return the evidence of a case, and the verdict of theory alone."""
-    found, bound = case.found(RIGHT).astype(arithmetic.dtype), Bound(np.full(RIGHT.shape, case.terms), float(case.terms > 0))
-    return Evidence(found, RIGHT, bound, case.witness, case.call, arithmetic), theory(found, bound, arithmetic)
+    found, bound = case.found(RIGHT).astype(precision.dtype), Bound(np.full(RIGHT.shape, case.terms), float(case.terms > 0))
+    return Evidence(found, RIGHT, bound, case.witness, case.call, precision), theory(found, bound, precision)
 
 
-def theory(found: Array, bound: Bound, arithmetic: Arithmetic) -> Verdict:
-    return judge(Place(0, "layer", "output"), Kind.ISOLATED, found, RIGHT, bound, arithmetic).verdict
+def theory(found: Array, bound: Bound, precision: Precision) -> Verdict:
+    return judge(Place(0, "layer", "output"), Kind.ISOLATED, found, RIGHT, bound, precision).verdict
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -181,15 +181,15 @@ def test_where_theory_leaves_float64_little_a_lost_sample_is_not_judged(fraction
     assert Evidence(found, RIGHT, bound, witness, SMALL, DOUBLE).reconsider(judgement)[0].verdict is verdict
 
 
-@pytest.mark.parametrize("arithmetic", [SINGLE, DOUBLE], ids=["float32", "float64"])
-def test_the_witness_of_float64_is_float32_in_its_own_roundoffs(arithmetic: Arithmetic) -> None:
+@pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=["float32", "float64"])
+def test_the_witness_of_float64_is_float32_in_its_own_roundoffs(precision: Precision) -> None:
     """A function whose float32 is off by eight roundoffs testifies to eight roundoffs, of whichever precision the subject has."""
 
     def biased(x: torch.Tensor) -> torch.Tensor:
         return x * (1 + 2.0**-21) if x.dtype == torch.float32 else x
 
-    reference, call = oracle(biased), Call(RIGHT, {}, np.ones_like(RIGHT)).astype(arithmetic.dtype)
-    testimony = witness_errors(reference, call, reference.vjp(call.astype(np.float64)), arithmetic)
+    reference, call = oracle(biased), Call(RIGHT, {}, np.ones_like(RIGHT)).astype(precision.dtype)
+    testimony = witness_errors(reference, call, reference.vjp(call.astype(np.float64)), precision)
     assert {name: bool((value >= 7 * np.abs(RIGHT if name == "output" else 1)).all()) for name, value in testimony.items()} == {
         "output": True,
         "grad_input": True,
@@ -232,7 +232,7 @@ def test_another_machines_witness_is_heard_in_its_place(testimony: Mapping[str, 
         def bounds(self, *given: object) -> dict[str, Bound]:
             return {"output": Bound(np.full(RIGHT.shape, LIMIT), 1.0)}
 
-        def carried(self, *given: object) -> dict[str, Array]:
+        def propagated(self, *given: object) -> dict[str, Array]:
             raise NotImplementedError
 
         def decisions(self, x: Array) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from crosscheck.core.inputs import FAMILIES, labels
 from crosscheck.core.judge import Judgement, Kind, judge
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.theories import Scaling
 from crosscheck.references.pytorch.oracle import TorchOracle, oracle
@@ -120,13 +120,13 @@ def call_of(kind: str, family: str, dtype: str, seed: int, shape: tuple[int, ...
 
 def judged(kind: str, layer: cases.Layer, call: Call) -> dict[str, Judgement]:
     """Judge every quantity of a layer for a call."""
-    reference, arithmetic = LAYERS[kind].oracle(), Arithmetic(call.x.dtype, ELEMENTS)
+    reference, precision = LAYERS[kind].oracle(), Precision(call.x.dtype, ELEMENTS)
     wide = call.astype(np.float64)
     expected = reference.vjp(wide)
-    bounds = reference.rounding.bounds(reference, wide, expected, arithmetic)
+    bounds = reference.rounding.bounds(reference, wide, expected, precision)
     with np.errstate(all="ignore"):
         found = layer(call)
     assert list(expected) == list(bounds) == list(found)
     return {
-        name: judge(Place(0, kind, name), Kind.ISOLATED, np.asarray(found[name]), value, bounds[name], arithmetic) for name, value in expected.items()
+        name: judge(Place(0, kind, name), Kind.ISOLATED, np.asarray(found[name]), value, bounds[name], precision) for name, value in expected.items()
     }

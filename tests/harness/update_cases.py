@@ -10,7 +10,7 @@ import torch
 
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement, Verdict
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers import (
     AdadeltaSettings,
@@ -152,7 +152,7 @@ COMPILED: Mapping[type, Step] = {
 
 def judged(settings: Settings, take: Step, family: str, dtype: str, seed: int = 0) -> list[Judgement]:
     """Judge several steps of an optimizer, each on what it started from."""
-    rng, arithmetic = np.random.default_rng(seed), Arithmetic(np.dtype(dtype), ELEMENTS)
+    rng, precision = np.random.default_rng(seed), Precision(np.dtype(dtype), ELEMENTS)
     judgements: list[Judgement] = []
     param: Array = rng.standard_normal(SHAPE).astype(dtype)
     state: State = {}
@@ -161,7 +161,7 @@ def judged(settings: Settings, take: Step, family: str, dtype: str, seed: int = 
         with np.errstate(all="ignore"):
             after, state_after = take(settings, param, grad, state)
         updated = UpdatedParameter(param, grad, after, state, state_after)
-        judgements += judge_update(update_of(settings), updated, Place(step, "layer", "weight"), arithmetic)
+        judgements += judge_update(update_of(settings), updated, Place(step, "layer", "weight"), precision)
         param, state = after, state_after
     return judgements
 

@@ -11,8 +11,9 @@ from networks import NETWORKS, Network, quantities_in
 from subjects import layered
 
 from crosscheck.core.judge import Judgement
-from crosscheck.core.precision import Arithmetic, Array
-from crosscheck.oracles.step import Start, elements_per_step
+from crosscheck.core.precision import Array, Precision
+from crosscheck.core.training import TrainState
+from crosscheck.oracles.step import elements_per_step
 from crosscheck.training.lockstep import check_step
 from right_ways.task import Trial, drawn
 from scratch.adam import Adam
@@ -68,12 +69,12 @@ class NetworkTask:
         twins = layered(model, row.optimizer(model.trainable_params))
         shape = (row.batch_size, 1, 28, 28)
         batches = [self._batch(trial, rng, shape) for _ in range(_STEPS)]
-        elements = _STEPS * elements_per_step(twins.architecture, Start(twins.subject.params, buffers=twins.subject.buffers), *batches[0])
-        arithmetic, previous = Arithmetic(np.dtype(trial.dtype), elements), None
+        elements = _STEPS * elements_per_step(twins.architecture, TrainState(twins.subject.params, buffers=twins.subject.buffers), *batches[0])
+        precision, previous = Precision(np.dtype(trial.dtype), elements), None
         judgements: list[Judgement] = []
         for number, (x, labels) in enumerate(batches):
             trace = twins.subject.traced_step(number + 1, x, labels)
-            report = check_step(twins.architecture, dict(twins.subject.layers), trace, x, labels, arithmetic, previous)
+            report = check_step(twins.architecture, dict(twins.subject.layers), trace, x, labels, precision, previous)
             judgements += [*report.links, *report.whole]
             previous = trace
         return judgements

@@ -18,7 +18,7 @@ from crosscheck.checks.optimizers import update_check
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import DTYPES
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers import AdamSettings, Settings, SgdSettings, UpdatedParameter, judge_update, update_of
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
@@ -110,7 +110,7 @@ class StepTask:
         """Return the verdict on the parameter and on each state after every step."""
         settings, take = FORMS[self.form], self._made[way]()
         elements = int(np.prod(SHAPE)) * (1 + len(settings.states)) * STEPS * len(FAMILIES) * len(DTYPES)
-        arithmetic, (family, of_params) = Arithmetic(np.dtype(trial.dtype), elements), drawn(trial)
+        precision, (family, of_params) = Precision(np.dtype(trial.dtype), elements), drawn(trial)
         rng = np.random.default_rng([trial.seed, *map(ord, self.form)])
         param: Array = (of_params * rng.standard_normal(SHAPE)).astype(trial.dtype)
         state: State = {}
@@ -119,7 +119,7 @@ class StepTask:
             grad = family.grad_output(rng, SHAPE, trial.dtype)
             after, state_after = take(settings, param, grad, state)
             updated = UpdatedParameter(param, grad, after, state, state_after)
-            judgements += judge_update(update_of(settings), updated, Place(step, self.name, "weight"), arithmetic)
+            judgements += judge_update(update_of(settings), updated, Place(step, self.name, "weight"), precision)
             param, state = after, state_after
         return judgements
 

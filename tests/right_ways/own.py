@@ -1,6 +1,6 @@
 """The layers of scratch/, row by row of the table of layers, and JAX's versions of some of them as subjects beside JAX in float64.
 
-JAX takes the smallest numbers for zero. Its own error theory knows that of the oracle, and the arithmetic says it of the subject.
+JAX takes the smallest numbers for zero. Its own error theory knows that of the oracle, and the precision says it of the subject.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crosscheck.adapters.objects import Dicts
 from crosscheck.core.inputs import Family
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Constants, Oracle
-from crosscheck.core.precision import Arithmetic
+from crosscheck.core.precision import Precision
 from crosscheck.references.pytorch.oracle import oracle
 from right_ways.frameworks import jax_ways
 from right_ways.task import Flushing, LayerTask, Way
@@ -43,7 +43,7 @@ IN_JAX = (
 
 
 def _task(
-    name: str, row: str, written: dict[str, Way], twin: tuple[Oracle, LayerLayout], cost: float, kind: type[Arithmetic] = Arithmetic
+    name: str, row: str, written: dict[str, Way], twin: tuple[Oracle, LayerLayout], cost: float, kind: type[Precision] = Precision
 ) -> LayerTask:
     case, (own, layout) = CASES[row], twin
     layer = case.make(np.random.default_rng(0))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.core.operation import Arrays, Call, Oracle, Rounding
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 _KEPT = 8
 """Calls whose results are kept: as many as there are of one trial, the input's, those for its bounds and for the shape of its output."""
@@ -59,14 +59,14 @@ class Remembering:
 class _RememberingRounding:
     owner: Remembering
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         own = self.owner.oracle
-        key = (_key(call), arithmetic.dtype.str, arithmetic.elements)
-        return dict(self.owner.once(key, lambda: own.rounding.bounds(own, call, result, arithmetic)))
+        key = (_key(call), precision.dtype.str, precision.elements)
+        return dict(self.owner.once(key, lambda: own.rounding.bounds(own, call, result, precision)))
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         own = self.owner.oracle
-        return own.rounding.carried(own, call, result, error_x, error_grad_output)
+        return own.rounding.propagated(own, call, result, error_x, error_grad_output)
 
 
 def _key(call: Call) -> Hashable:

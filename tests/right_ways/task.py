@@ -17,7 +17,7 @@ from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES, Family, normal
 from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import DTYPES, Call, Constants, Oracle, Shape
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.theories import Measured
 from right_ways.images import of_images, standardised
 from right_ways.remembering import Remembering
@@ -136,7 +136,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Flushing(Arithmetic):
+class Flushing(Precision):
     """A precision without subnormal numbers, such as that of XLA on a CPU: what would be one is zero."""
 
     @cached_property
@@ -166,7 +166,7 @@ class LayerTask:
     cost : float
         See :class:`Task`.
     kind : type
-        The arithmetic of the ways.
+        The precision of the ways.
     images : bool
         Whether the input is made of digits.
     """
@@ -180,7 +180,7 @@ class LayerTask:
     constants: Callable[[np.random.Generator, Family, Array], Constants] = nothing
     sensitive: Sequence[str] = ()
     cost: float = 1.0
-    kind: type[Arithmetic] = Arithmetic
+    kind: type[Precision] = Precision
     images: bool = False
 
     @property
@@ -240,8 +240,8 @@ class LayerTask:
 
     def check(self, way: str, trial: Trial) -> LayerCheck:
         """Judge a way, as the harness judges a layer."""
-        arithmetic = self.kind(np.dtype(trial.dtype), self.elements)
-        return check_layer(Written(self.written[way]), self.oracle, self.call(trial), arithmetic, self.name)
+        precision = self.kind(np.dtype(trial.dtype), self.elements)
+        return check_layer(Written(self.written[way]), self.oracle, self.call(trial), precision, self.name)
 
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
         """Return the verdict on every quantity that a way computes in a trial."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Arrays
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers.rules import COUNTERS
 from crosscheck.oracles.optimizers.theory import PARAM, Update
@@ -57,7 +57,7 @@ Decided: TypeAlias = dict[str, tuple[Array, Bound]]
 """The oracle's parameter, under ``""``, and each of its states, with their bounds; empty where nobody can say."""
 
 
-def judge_updates(update: Update, asked: Sequence[Updating], arithmetic: Arithmetic) -> Iterator[list[Judgement]]:
+def judge_updates(update: Update, asked: Sequence[Updating], precision: Precision) -> Iterator[list[Judgement]]:
     """Yield, for each parameter, the verdicts on it and on each of its states, whose quantity is named ``weight.exp_avg``.
 
     Parameters
@@ -65,7 +65,7 @@ def judge_updates(update: Update, asked: Sequence[Updating], arithmetic: Arithme
     update : Update
         The oracle, which starts from the same parameters, gradients and states.
     asked : sequence of Updating
-    arithmetic : Arithmetic
+    precision : Precision
         The subject's.
     """
     reasons = [_why_undecided(update, one.updated) for one in asked]
@@ -76,16 +76,14 @@ def judge_updates(update: Update, asked: Sequence[Updating], arithmetic: Arithme
             alike.setdefault(_start(update, one.updated) or (index,), []).append(index)
     decided: dict[int, Decided] = {}
     for group in alike.values():
-        decided.update(zip(group, _together(update, [asked[index].updated for index in group], arithmetic), strict=True))
+        decided.update(zip(group, _together(update, [asked[index].updated for index in group], precision), strict=True))
     for index, one in enumerate(asked):
-        yield list(_verdicts(update, one, decided.get(index, {}), reasons[index], arithmetic))
+        yield list(_verdicts(update, one, decided.get(index, {}), reasons[index], precision))
 
 
-def judge_update(
-    update: Update, updated: UpdatedParameter, place: Place, arithmetic: Arithmetic, reading: Bound | None = None
-) -> Iterator[Judgement]:
+def judge_update(update: Update, updated: UpdatedParameter, place: Place, precision: Precision, reading: Bound | None = None) -> Iterator[Judgement]:
     """Yield the verdicts on one parameter, as :func:`judge_updates` does."""
-    for judgements in judge_updates(update, [Updating(updated, place, reading)], arithmetic):
+    for judgements in judge_updates(update, [Updating(updated, place, reading)], precision):
         yield from judgements
 
 
@@ -102,7 +100,7 @@ def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
     return updated.before.dtype, updated.grad.dtype, tuple(kept), tuple(map(float, counters))
 
 
-def _together(update: Update, group: Sequence[UpdatedParameter], arithmetic: Arithmetic) -> list[Decided]:
+def _together(update: Update, group: Sequence[UpdatedParameter], precision: Precision) -> list[Decided]:
     """Return what the oracle makes of parameters that started alike, in one go."""
 
     def joined(arrays: Sequence[Array]) -> Array:
@@ -111,7 +109,7 @@ def _together(update: Update, group: Sequence[UpdatedParameter], arithmetic: Ari
 
     kept = [name for name in update.states if name in group[0].state]
     state = {name: group[0].state[name].astype(np.float64) if name in COUNTERS else joined([one.state[name] for one in group]) for name in kept}
-    bounded = update.bounded(joined([one.before for one in group]), joined([one.grad for one in group]), state, arithmetic)
+    bounded = update.bounded(joined([one.before for one in group]), joined([one.grad for one in group]), state, precision)
     if len(group) == 1:
         return [bounded]
     ends = np.cumsum([one.before.size for one in group])
@@ -124,11 +122,11 @@ def _part(name: str, result: tuple[Array, Bound], own: slice, shape: tuple[int, 
     value, bound = result
     if name in COUNTERS:
         return result
-    terms = np.broadcast_to(bound.terms, value.shape)
-    return value[own].reshape(shape), Bound(terms[own].reshape(shape), bound.roundings)
+    terms = np.broadcast_to(bound.abs_sum, value.shape)
+    return value[own].reshape(shape), Bound(terms[own].reshape(shape), bound.n_roundings)
 
 
-def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, arithmetic: Arithmetic) -> Iterator[Judgement]:
+def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, precision: Precision) -> Iterator[Judgement]:
     """Yield the verdicts on one parameter and its states."""
     updated, place = asked.updated, asked.place
     places = {PARAM: place, **{name: place._replace(quantity=f"{place.quantity}.{name}") for name in update.states}}
@@ -136,8 +134,8 @@ def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, ar
     if asked.reading is not None and decided:
         before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
         state = {name: value.astype(np.float64) for name, value in updated.state.items() if name in update.states}
-        moved = update.carried(before, grad, state, arithmetic.error(asked.reading), {})
-        decided = {name: (value, _moved(bound, moved[name], arithmetic)) for name, (value, bound) in decided.items()}
+        moved = update.propagated(before, grad, state, precision.error(asked.reading), {})
+        decided = {name: (value, _moved(bound, moved[name], precision)) for name, (value, bound) in decided.items()}
     for name, own in places.items():
         if name not in found:
             yield Judgement(own, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer keeps no {name}")
@@ -145,8 +143,8 @@ def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, ar
             yield Judgement(own, Kind.UPDATE, Verdict.UNDECIDED, found[name].size, reason=reason)
         else:
             # A counter is a number, in whatever type.
-            value = found[name].astype(arithmetic.dtype) if name in COUNTERS else found[name]
-            yield judge(own, Kind.UPDATE, value, *decided[name], arithmetic)
+            value = found[name].astype(precision.dtype) if name in COUNTERS else found[name]
+            yield judge(own, Kind.UPDATE, value, *decided[name], precision)
 
 
 def _why_undecided(update: Update, updated: UpdatedParameter) -> str:
@@ -159,5 +157,5 @@ def _why_undecided(update: Update, updated: UpdatedParameter) -> str:
     return ""
 
 
-def _moved(bound: Bound, moved: Array, arithmetic: Arithmetic) -> Bound:
-    return Bound(arithmetic.error(bound) + moved, 1.0) if moved.any() else bound
+def _moved(bound: Bound, moved: Array, precision: Precision) -> Bound:
+    return Bound(precision.error(bound) + moved, 1.0) if moved.any() else bound

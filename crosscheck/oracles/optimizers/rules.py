@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from crosscheck.oracles.optimizers.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
-from crosscheck.oracles.running_error import Operand, constant, running_mean, widest
+from crosscheck.oracles.running_error import Operand, constant, max_error, running_mean
 
 State: TypeAlias = Mapping[str, Operand]
 Rule: TypeAlias = Callable[[Any, Operand, Operand, State], tuple[Operand, dict[str, Operand]]]
@@ -32,14 +32,14 @@ def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> t
         return param - lr * grad, {}
     grad = _decayed(settings.weight_decay, param, grad)
     if not settings.momentum:
-        return widest(param - lr * grad, param * (1 - lr * settings.weight_decay) - lr * slope), {}
+        return max_error(param - lr * grad, param * (1 - lr * settings.weight_decay) - lr * slope), {}
     momentum, buffer = constant(settings.momentum, param), grad
     if "momentum" in state:
         fresh = (1 - constant(settings.dampening, param)) * grad if settings.dampening else grad
         buffer = momentum * state["momentum"] + fresh
     if not settings.nesterov:
         return param - lr * buffer, {"momentum": buffer}
-    return widest(param - lr * (grad + momentum * buffer), param - lr * grad - lr * momentum * buffer), {"momentum": buffer}
+    return max_error(param - lr * (grad + momentum * buffer), param - lr * grad - lr * momentum * buffer), {"momentum": buffer}
 
 
 def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
@@ -88,7 +88,7 @@ def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) ->
     correction, correction_sq = (1 - constant(beta, param) ** step for beta in settings.betas)
     of_torch = param - lr / correction * (first / (np.sqrt(second) / np.sqrt(correction_sq) + settings.eps))
     as_published = param - lr * (first / correction) / (np.sqrt(second / correction_sq) + settings.eps)
-    return widest(of_torch, as_published), after
+    return max_error(of_torch, as_published), after
 
 
 def _decayed(weight_decay: float, param: Operand, grad: Operand) -> Operand:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from crosscheck.core.operation import Arrays
-from crosscheck.core.precision import Arithmetic, Array, Bound, student_quantile
+from crosscheck.core.precision import Array, Bound, Precision, student_quantile
 from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
 
 
@@ -38,8 +38,8 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """An optimizer with one thing changed: what a hypothesis about a fault assumes.
+class OptimizerMutant:
+    """An optimizer with one thing changed: what a fault model assumes.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Variant:
         return replace(self, lr_factor=1.0) == AS_IT_IS
 
 
-AS_IT_IS = Variant()
+AS_IT_IS = OptimizerMutant()
 
 
 class OptimizerOracle(Protocol):
@@ -84,7 +84,7 @@ class OptimizerOracle(Protocol):
     def settings(self) -> Mapping[str, Any]:
         """The settings by the reference's names, ``lr`` among them."""
 
-    def run(self, start: Arrays, grads: Sequence[Arrays], variant: Variant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
+    def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return what each of several steps leaves behind.
 
         Raises
@@ -111,16 +111,18 @@ def value_of(step: Step, state: str, param: str) -> Array:
     return step.state[state][param] if state else step.params[param]
 
 
-def expected_of(oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], arithmetic: Arithmetic, variant: Variant = AS_IT_IS) -> Expected:
+def expected_of(
+    oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], precision: Precision, variant: OptimizerMutant = AS_IT_IS
+) -> Expected:
     """Run a reference, and measure the rounding of its steps, carried along from each to the next.
 
     See :mod:`crosscheck.oracles.theories.measured` for how.
     """
     steps = oracle.run(start, grads, variant)
-    lost = arithmetic.underflow
+    lost = precision.underflow
     scales = [SCALES[run % 2] for run in range(RUNS)]
     runs = [oracle.run(start, grads, variant, Noise(scale, run, lost * scale)) for run, scale in enumerate(scales)]
-    factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, RUNS)
+    factor = student_quantile(precision.false_alarms / precision.elements, RUNS)
     bounds: list[dict[tuple[str, str], Bound]] = []
     for index, step in enumerate(steps):
         places = [("", param) for param in step.params] + [(state, param) for state, arrays in step.state.items() for param in arrays]
@@ -146,7 +148,7 @@ def multiple(expected: Expected, state: str, factor: float) -> Expected:
         kept = {param: np.asarray(factor * value) for param, value in step.state[state].items()}
         steps.append(Step(step.params, {**step.state, state: kept}))
         scaled = {
-            (name, param): Bound(abs(factor) * (own.terms + 2 * np.abs(step.state[state][param])), 1.0)
+            (name, param): Bound(abs(factor) * (own.abs_sum + 2 * np.abs(step.state[state][param])), 1.0)
             for (name, param), own in bound.items()
             if name == state
         }

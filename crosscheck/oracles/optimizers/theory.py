@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from crosscheck.core.operation import Arrays
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.optimizers.rules import COUNTERS, RULES
 from crosscheck.oracles.optimizers.settings import Settings, SgdSettings
 from crosscheck.oracles.running_error import Tracked
@@ -31,10 +31,10 @@ class Update(Protocol):
     def update(self, param: Array, grad: Array, state: Arrays) -> tuple[Array, dict[str, Array]]:
         """Return the parameter and its state after a step."""
 
-    def bounded(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, tuple[Array, Bound]]:
+    def bounded(self, param: Array, grad: Array, state: Arrays, precision: Precision) -> dict[str, tuple[Array, Bound]]:
         """Return the updated parameter, under ``""``, and each state, with the bound that a right implementation keeps on exactly these numbers."""
 
-    def carried(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
+    def propagated(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
         """Return how far parameter, under ``""``, and states move, to first order, when gradient and state before are off by these errors."""
 
 
@@ -55,19 +55,19 @@ class RuledUpdate:
             after, states = RULES[type(self.settings)](self.settings, param, grad, state)
         return np.asarray(after), {name: np.asarray(states[name]) for name in self.states}
 
-    def bounded(self, param: Array, grad: Array, state: Arrays, arithmetic: Arithmetic) -> dict[str, tuple[Array, Bound]]:
+    def bounded(self, param: Array, grad: Array, state: Arrays, precision: Precision) -> dict[str, tuple[Array, Bound]]:
         """Return what :meth:`update` does with the largest errors of the rule in its usual orders; a counter is exact."""
-        tracked = self._tracked(param, Tracked.exact(grad, arithmetic), state, {})
+        tracked = self._tracked(param, Tracked.exact(grad, precision), state, {})
         return {name: (value, Bound(error, 0.0 if name in COUNTERS else 1.0)) for name, (value, error) in tracked.items()}
 
-    def carried(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
+    def propagated(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
         """Return what errors of the gradient and of the state come to; a state that none is given for has none."""
         return {name: error for name, (_, error) in self._tracked(param, Tracked(grad, error_grad), state, error_state).items()}
 
     def _tracked(self, param: Array, grad: Tracked, state: Arrays, error_state: Arrays) -> dict[str, tuple[Array, Array]]:
         """Return the results of the rule and their errors."""
-        kept = {name: value if name in COUNTERS else _with_error(value, error_state.get(name), grad.arithmetic) for name, value in state.items()}
-        after, states = RULES[type(self.settings)](self.settings, Tracked.exact(param, grad.arithmetic), grad, kept)
+        kept = {name: value if name in COUNTERS else _with_error(value, error_state.get(name), grad.precision) for name, value in state.items()}
+        after, states = RULES[type(self.settings)](self.settings, Tracked.exact(param, grad.precision), grad, kept)
         results = {PARAM: (after.value, after.error)}
         for name in self.states:
             left = states[name]
@@ -80,8 +80,8 @@ def update_of(settings: Settings) -> RuledUpdate:
     return RuledUpdate(settings)
 
 
-def _with_error(value: Array, error: Array | None, arithmetic: Arithmetic | None) -> Tracked:
-    return Tracked.exact(value, arithmetic) if error is None else Tracked(value, error, arithmetic)
+def _with_error(value: Array, error: Array | None, precision: Precision | None) -> Tracked:
+    return Tracked.exact(value, precision) if error is None else Tracked(value, error, precision)
 
 
 def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from crosscheck.core.operation import Arrays, Call, Oracle
-from crosscheck.core.precision import ELEMENTARY, Arithmetic, Array, Bound
-from crosscheck.oracles.running_error import Operand, Tracked, constant, erf, erfc, in_range_with, widest
+from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
+from crosscheck.oracles.running_error import Operand, Tracked, constant, erf, erfc, in_range_with, max_error
 
 Formula: TypeAlias = Callable[[Operand], tuple[Operand, Operand]]
 """Returns a function's value and its derivative."""
@@ -26,15 +26,15 @@ def sigmoid(x: Operand) -> tuple[Operand, Operand]:
     small = np.exp(-np.abs(x))
     larger, smaller = 1 / (1 + small), small / (1 + small)
     positive = x.value >= 0
-    output, rest = widest(np.where(positive, larger, smaller), 0.5 * (1 + np.tanh(0.5 * x))), np.where(positive, smaller, larger)
-    return output, widest(output * (1 - output), output * rest)
+    output, rest = max_error(np.where(positive, larger, smaller), 0.5 * (1 + np.tanh(0.5 * x))), np.where(positive, smaller, larger)
+    return output, max_error(output * (1 - output), output * rest)
 
 
 def tanh(x: Operand) -> tuple[Operand, Operand]:
     """Return t = tanh(x) and 1 - t², which is 1 / cosh(x)², too."""
     output = np.tanh(x)
     small = np.exp(-2 * np.abs(x))
-    return output, widest(1 - np.square(output), (1 - output) * (1 + output), 4 * small / np.square(1 + small), _by_cosh(x))
+    return output, max_error(1 - np.square(output), (1 - output) * (1 + output), 4 * small / np.square(1 + small), _by_cosh(x))
 
 
 def _by_cosh(x: Tracked) -> Tracked:
@@ -45,7 +45,7 @@ def _by_cosh(x: Tracked) -> Tracked:
 def gelu(x: Operand) -> tuple[Operand, Operand]:
     """Return x p and p + x d, p and d being the standard normal distribution and its density (Hendrycks and Gimpel, 2016)."""
     z = x * (1 / math.sqrt(2))
-    p = widest(0.5 * (1 + erf(z)), 0.5 * erfc(-z))
+    p = max_error(0.5 * (1 + erf(z)), 0.5 * erfc(-z))
     density = np.exp(-0.5 * np.square(x)) * (1 / math.sqrt(2 * math.pi))
     return x * p, p + x * density
 
@@ -55,13 +55,13 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # Farther out the tangent is 1, and its cube need not be in range.
     near = np.maximum(np.minimum(x, 64), -64)
     factor, cubic = math.sqrt(2 / math.pi), 0.044715
-    z = widest(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near)))
+    z = max_error(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near)))
     t, slope_of_z = np.tanh(z), factor * (1 + 3 * constant(cubic, x) * np.square(near))
     # (1 + t) / 2 is the sigmoid of 2 z.
     s, slope_of_s = sigmoid(2 * z)
-    slope = widest(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
+    slope = max_error(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
     # Whoever multiplies 1 - t², which is zero far out, by x² gets no number where that is infinite, as PyTorch does.
-    return widest(0.5 * x * (1 + t), x * s), in_range_with(slope, np.square(x))
+    return max_error(0.5 * x * (1 + t), x * s), in_range_with(slope, np.square(x))
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,21 @@ class Elementwise:
 
     formula: Formula
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors of the function, and of the cotangent times its derivative."""
-        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, arithmetic).items()}
+        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, precision).items()}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors that those of the input come to through function and derivative, with those of the cotangent."""
         return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
 
-    def _tracked(self, call: Call, error_x: Array, error_grad_output: Array | None, arithmetic: Arithmetic | None) -> dict[str, Tracked]:
+    def _tracked(self, call: Call, error_x: Array, error_grad_output: Array | None, precision: Precision | None) -> dict[str, Tracked]:
         with np.errstate(all="ignore"):
-            output, slope = self.formula(Tracked(call.x, error_x, arithmetic))
+            output, slope = self.formula(Tracked(call.x, error_x, precision))
             if call.grad_output is None:
                 return {"output": output}
             errors = np.zeros_like(call.grad_output) if error_grad_output is None else error_grad_output
-            return {"output": output, "grad_input": Tracked(call.grad_output, errors, arithmetic) * slope}
+            return {"output": output, "grad_input": Tracked(call.grad_output, errors, precision) * slope}
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ class LeakyReLU:
 
     negative_slope: float
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the rounding of the slope and of the product; what is positive is exact."""
-        return self._decided(call).bounds(oracle, call, result, arithmetic)
+        return self._decided(call).bounds(oracle, call, result, precision)
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors, multiplied by the slope where it applies: with its decisions held fixed, the operation is linear."""
-        return self._decided(call).carried(oracle, call, result, error_x, error_grad_output)
+        return self._decided(call).propagated(oracle, call, result, error_x, error_grad_output)
 
     def _decided(self, call: Call) -> Elementwise:
         positive = np.asarray(call.constants.get("decisions", call.x > 0), dtype=bool)
@@ -123,11 +123,11 @@ class Scaling:
 
     p: float
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the roundings of 1 - p, of its reciprocal and of the product; what is dropped is exactly zero."""
-        return {name: self._scaled(Tracked.exact(value, arithmetic), call).bound for name, value in self._given(call).items()}
+        return {name: self._scaled(Tracked.exact(value, precision), call).bound for name, value in self._given(call).items()}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of what is kept, scaled as it is."""
         errors = {"output": error_x, "grad_input": np.zeros_like(error_x) if error_grad_output is None else error_grad_output}
         return {name: self._scaled(Tracked(value, errors[name]), call).error for name, value in self._given(call).items()}
@@ -138,7 +138,7 @@ class Scaling:
 
     def _scaled(self, value: Tracked, call: Call) -> Tracked:
         mask, kept = call.constants["mask"], 1 - constant(self.p, value)
-        scaled: Tracked = widest(value * mask / kept, value * mask * (1 / kept))
+        scaled: Tracked = max_error(value * mask / kept, value * mask * (1 / kept))
         return scaled
 
 

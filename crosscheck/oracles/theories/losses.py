@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.operation import Arrays, Call, Oracle
-from crosscheck.core.precision import ELEMENTARY, Arithmetic, Array, Bound
-from crosscheck.oracles.running_error import Operand, Tracked, widest
+from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
+from crosscheck.oracles.running_error import Operand, Tracked, max_error
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,21 @@ class _Distribution:
 class Softmax:
     """Probabilities from logits, along the last axis."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for p and for p * (g - sum p g), in which every p is itself rounded."""
         law = _Distribution.of(call.x)
-        bounds = {"output": _both(arithmetic, Bound(law.p * law.weights, law.roundings), Bound(law.p * law.shared, 1.0))}
+        bounds = {"output": _both(precision, Bound(law.p * law.weights, law.roundings), Bound(law.p * law.shared, 1.0))}
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             mean = (law.p * g).sum(axis=-1, keepdims=True)
-            rounded = law.p * law.weights + arithmetic.underflow
+            rounded = law.p * law.weights + precision.underflow
             rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
             within = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
             # All p of a row are off by one factor, that of p and that of the mean.
-            bounds["grad_input"] = _both(arithmetic, within, Bound(law.p * law.shared * (g + 2 * mean), 1.0))
+            bounds["grad_input"] = _both(precision, within, Bound(law.p * law.shared * (g + 2 * mean), 1.0))
         return bounds
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the first-order effect through p, and of the cotangent itself."""
         law = _Distribution.of(call.x)
         moved = law.moved(error_x)
@@ -83,22 +83,22 @@ class Softmax:
 class LogSoftmax:
     """The logarithms of the probabilities, along the last axis."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for -d - ln sum e^-d and for g - p sum g."""
         law = _Distribution.of(call.x)
         spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
         within = Bound(law.depths + np.abs(law.log_sums) + spread + 1, law.roundings)
         # As in the cross-entropy: with the maximum added to the logarithm, the sum rounds at the maximum's size.
         by_parts = Bound(np.abs(call.x).max(axis=-1, keepdims=True) + np.abs(call.x), 2.0)
-        bounds = {"output": _both(arithmetic, within, by_parts)}
+        bounds = {"output": _both(precision, within, by_parts)}
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             total = g.sum(axis=-1, keepdims=True)
-            rounded = law.p * law.weights + arithmetic.underflow
-            bounds["grad_input"] = _both(arithmetic, Bound(g + rounded * total, 2 * law.roundings), Bound(law.p * law.shared * total, 1.0))
+            rounded = law.p * law.weights + precision.underflow
+            bounds["grad_input"] = _both(precision, Bound(g + rounded * total, 2 * law.roundings), Bound(law.p * law.shared * total, 1.0))
         return bounds
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the first-order effect: d(ln p) = dz - sum p dz, and through p on the gradient."""
         law = _Distribution.of(call.x)
         carried = {"output": error_x + (law.p * error_x).sum(axis=-1, keepdims=True)}
@@ -115,7 +115,7 @@ class CrossEntropy:
 
     reduction: Literal["mean", "sum"] = "mean"
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for the loss, ln sum e^d - d[label], and for its gradient, p - onehot."""
         law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
         own_depth = (law.depths * onehot).sum(axis=-1, keepdims=True)
@@ -124,14 +124,14 @@ class CrossEntropy:
         # Written as m + ln sum e^(x - m) - x[label], with m the maximum, the sum rounds at the size of m, and so do means of its parts.
         by_parts = Bound(np.abs(call.x).max(axis=-1).sum() * share, 2.0 + len(call.x))
         within = Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))
-        bounds = {"output": _both(arithmetic, within, by_parts)}
+        bounds = {"output": _both(precision, within, by_parts)}
         if call.grad_output is not None:
-            rounded, scale = law.p * law.weights + arithmetic.underflow, share * np.abs(call.grad_output)
+            rounded, scale = law.p * law.weights + precision.underflow, share * np.abs(call.grad_output)
             through_sum = Bound(law.p * law.shared * scale, 1.0)
-            bounds["grad_input"] = _both(arithmetic, Bound((rounded + onehot) * scale, 2 * law.roundings), through_sum)
+            bounds["grad_input"] = _both(precision, Bound((rounded + onehot) * scale, 2 * law.roundings), through_sum)
         return bounds
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the first-order effect of the logits' errors on the loss and, through p, on its gradient."""
         law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
         slope = np.abs(law.p - onehot) * share
@@ -148,7 +148,7 @@ class CrossEntropy:
 class LogLikelihood:
     """-ln p[label] for probabilities that somebody else computed, the mean over the batch."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for the logarithm and for its derivative, -1 / p."""
         own = self._own(call)
         bounds = {"output": Bound(np.asarray(np.abs(np.log(own)).mean()), ELEMENTARY + len(own))}
@@ -156,7 +156,7 @@ class LogLikelihood:
             bounds["grad_input"] = Bound(np.abs(result["grad_input"]), 3.0)
         return bounds
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the first-order effect: d(-ln p) = dp / p, d(1/p) = dp / p^2."""
         onehot, own, batch = _onehot(call), self._own(call)[:, None], len(call.x)
         carried = {"output": np.asarray((onehot * error_x / own).sum() / batch)}
@@ -169,9 +169,9 @@ class LogLikelihood:
         return np.asarray(call.x[np.arange(len(call.x)), call.constants["labels"]])
 
 
-def _both(arithmetic: Arithmetic, one: Bound, other: Bound) -> Bound:
+def _both(precision: Precision, one: Bound, other: Bound) -> Bound:
     """Return the bound of errors of two kinds that add up."""
-    return Bound(arithmetic.error(one) + arithmetic.error(other), 1.0)
+    return Bound(precision.error(one) + precision.error(other), 1.0)
 
 
 def _onehot(call: Call) -> npt.NDArray[np.float64]:
@@ -183,21 +183,21 @@ def _onehot(call: Call) -> npt.NDArray[np.float64]:
 class NegativeLogLikelihood:
     """-x[label] for log-probabilities x, ``(batch, classes)``, the mean over the batch; the labels are a constant of the call."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors of the mean, and of the cotangent's share."""
-        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, arithmetic).items()}
+        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, precision).items()}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the mean of the errors at the labels; no gradient depends on the input."""
         return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
 
     @staticmethod
-    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, arithmetic: Arithmetic | None) -> dict[str, Tracked]:
+    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, precision: Precision | None) -> dict[str, Tracked]:
         own = np.arange(len(call.x)), call.constants["labels"]
-        results = {"output": -Tracked(call.x[own], error_x[own], arithmetic).mean()}
+        results = {"output": -Tracked(call.x[own], error_x[own], precision).mean()}
         if call.grad_output is not None:
             onehot = np.arange(call.x.shape[-1]) == call.constants["labels"][:, None]
-            results["grad_input"] = -(onehot * _shared(call.grad_output, error_grad_output, len(call.x), arithmetic))
+            results["grad_input"] = -(onehot * _shared(call.grad_output, error_grad_output, len(call.x), precision))
         return results
 
 
@@ -205,25 +205,25 @@ class NegativeLogLikelihood:
 class SquaredError:
     """The mean of (x - y)² over all numbers; the targets y are the constant ``"labels"`` of the call."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors of the mean of squares, and of 2 (x - y) / n."""
-        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, arithmetic).items()}
+        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, precision).items()}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the first-order effect of errors of the input, and of the cotangent."""
         return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
 
     @staticmethod
-    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, arithmetic: Arithmetic | None) -> dict[str, Tracked]:
-        distance = Tracked(call.x, error_x, arithmetic) - call.constants["labels"].astype(np.float64)
+    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, precision: Precision | None) -> dict[str, Tracked]:
+        distance = Tracked(call.x, error_x, precision) - call.constants["labels"].astype(np.float64)
         results = {"output": np.square(distance).mean()}
         if call.grad_output is not None:
-            shared = 2 * distance * _shared(call.grad_output, error_grad_output, call.x.size, arithmetic)
+            shared = 2 * distance * _shared(call.grad_output, error_grad_output, call.x.size, precision)
             # Divided at the end, the product may leave the range.
-            results["grad_input"] = widest(shared, 2 * distance * _shared(call.grad_output, error_grad_output, 1, arithmetic) / call.x.size)
+            results["grad_input"] = max_error(shared, 2 * distance * _shared(call.grad_output, error_grad_output, 1, precision) / call.x.size)
         return results
 
 
-def _shared(grad_output: Array, error: Array | None, count: int, arithmetic: Arithmetic | None) -> Operand:
+def _shared(grad_output: Array, error: Array | None, count: int, precision: Precision | None) -> Operand:
     """Return a cotangent divided by the number of terms of a mean, or multiplied by its reciprocal."""
-    return Tracked(grad_output, np.zeros_like(grad_output) if error is None else error, arithmetic) * (1 / count)
+    return Tracked(grad_output, np.zeros_like(grad_output) if error is None else error, precision) * (1 / count)

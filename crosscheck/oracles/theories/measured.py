@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
-from crosscheck.core.precision import Arithmetic, Array, Bound, student_quantile
+from crosscheck.core.precision import Array, Bound, Precision, student_quantile
 
 RUNS = 32
 """M. At one false alarm in 1e11 elements Student's quantile is 10.3 for 32 runs, 17.2 for half as many, 8.3 for twice as many; the normal
@@ -70,7 +70,7 @@ class Measured:
 
     seed: int = 0
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the bounds from the spread of perturbed runs; an array that none of them moves is exact.
 
         Where a square of what occurs on the way leaves the subject's range, another formula for the same function, right otherwise, may do so, and
@@ -78,18 +78,18 @@ class Measured:
         """
         noisy = cast("NoisyOracle", oracle)
         # What underflows loses the smallest subnormal number of the subject's precision, once the spread is scaled from epsilon to u.
-        lost, flushed = arithmetic.underflow, arithmetic.smallest_normal / arithmetic.unit
+        lost, flushed = precision.underflow, precision.smallest_normal / precision.unit
         halves = [
             noisy.noisy_runs(call, scale, RUNS // len(SCALES), self.seed + RUNS * number, lost * scale, flushed * scale)
             for number, scale in enumerate(SCALES)
         ]
         # Noise of the subject's own size, where that is far larger, shows what is not linear in it.
-        unit = arithmetic.unit
+        unit = precision.unit
         own = noisy.noisy_runs(call, unit, OWN, self.seed + RUNS * len(SCALES), lost * unit, flushed * unit) if unit > SCALES[0] else {}
         again = oracle.vjp(call)
         forward, both = noisy.largest(call)
         scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half["output"]]
-        factor = student_quantile(arithmetic.false_alarms / arithmetic.elements, len(scales))
+        factor = student_quantile(precision.false_alarms / precision.elements, len(scales))
         bounds = {}
         for name, value in result.items():
             spread = yardstick(value, np.concatenate([half[name] for half in halves]), scales)
@@ -97,14 +97,14 @@ class Measured:
                 with np.errstate(invalid="ignore", over="ignore"):
                     in_own_size = _rms((own[name] - value) / unit)
                 spread = np.where(in_own_size > _NONLINEAR * spread, in_own_size, spread)
-            terms = np.maximum(factor * spread, _LOST * arithmetic.smallest_normal / arithmetic.unit) if spread.any() else spread
-            in_range = (forward if name == "output" else both) < math.sqrt(float(np.finfo(arithmetic.dtype).max))
+            terms = np.maximum(factor * spread, _LOST * precision.smallest_normal / precision.unit) if spread.any() else spread
+            in_range = (forward if name == "output" else both) < math.sqrt(float(np.finfo(precision.dtype).max))
             bounds[name] = (Bound(terms, 1.0) if in_range else Bound(np.inf, 1.0)) if terms.any() else Bound.exact(value)
             if not _repeated(value, again[name], terms):
                 raise RefusedError(f"asked twice for one input, the reference gives two results ({name}): it draws random numbers itself")
         return bounds
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return how far the results move when input and cotangent do, by the linear regime's finite differences.
 
         The errors of different elements are taken to be independent, each as large as it may be, and the quantile for N elements is put on top; one
@@ -125,7 +125,7 @@ class Measured:
 
         together = moved(pick=False)
         runs = [moved(pick=True) for _ in range(RUNS)]
-        factor = student_quantile(Arithmetic.false_alarms / max(value.size for value in result.values()), RUNS)
+        factor = student_quantile(Precision.false_alarms / max(value.size for value in result.values()), RUNS)
         return {name: np.maximum(np.abs(value), factor * _rms([run[name] for run in runs])) for name, value in together.items()}
 
 

@@ -17,8 +17,8 @@ from functools import cached_property
 import numpy as np
 
 from crosscheck.core.operation import Arrays, Call, Oracle
-from crosscheck.core.precision import Arithmetic, Array, Bound
-from crosscheck.oracles.running_error import Operand, Tracked, running_mean, widest
+from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.oracles.running_error import Operand, Tracked, max_error, running_mean
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,31 @@ class Normalization:
     training: bool = True
     buffers: Arrays = field(default_factory=dict)
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors of the formulas in their usual orders; running statistics that are only read are exact."""
-        tracked = self.tracked(call, arithmetic)
+        tracked = self.tracked(call, precision)
         return {name: tracked[name].bound if name in tracked else Bound.exact(value) for name, value in result.items()}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the formulas when those of input and cotangent are all there are."""
         tracked = self.tracked(call, None, error_x, error_grad_output)
         return {name: tracked[name].error if name in tracked else np.zeros_like(value) for name, value in result.items()}
 
     def tracked(
-        self, call: Call, arithmetic: Arithmetic | None, error_x: Array | None = None, error_grad_output: Array | None = None
+        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
     ) -> dict[str, Tracked]:
         """Return every quantity of a call but running statistics that are only read, with the errors that rounding explains, and those given."""
-        x = _with_error(call.x, error_x, arithmetic)
+        x = _with_error(call.x, error_x, precision)
         channel = self.channels(call, x)
         scale, bias = (per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
         results: dict[str, Tracked] = {"output": channel.output(scale, bias)}
         if self.training:
             moved = self.moved(channel)
             for name in call.buffers.keys() & moved.keys():
-                old = Tracked.exact(call.buffers[name], arithmetic)
+                old = Tracked.exact(call.buffers[name], precision)
                 results[name] = running_mean(1 - self.momentum, old, moved[name].reshape(-1))
         if call.grad_output is not None:
-            results |= self.gradients(channel, _with_error(call.grad_output, error_grad_output, arithmetic), scale)
+            results |= self.gradients(channel, _with_error(call.grad_output, error_grad_output, precision), scale)
         return results
 
     def channels(self, call: Call, x: Tracked) -> Channels:
@@ -129,14 +129,14 @@ class Channels:
         whole, shift = self.normalised if scale is None else self.normalised * scale, -(self.mean * slope.exactly)
         # An error of the slope is multiplied by the difference of x and the mean, not by each of them.
         by_parts = self.x * slope.exactly + (shift if bias is None else bias + shift) + (self.x - self.mean).exactly * slope.deviation
-        return widest(whole if bias is None else whole + bias, by_parts)
+        return max_error(whole if bias is None else whole + bias, by_parts)
 
     def projection(self, g: Tracked) -> Operand:
         """Return the sum of g * normalised: the gradient of gamma."""
         inverse, centred = self.inverse, self.x - self.mean.exactly
         # Divided at the end, products of small numbers underflow that would not have, and of large ones overflow.
         at_the_end = (g * centred).sum(self.axes, keepdims=True) * inverse.exactly
-        own = widest((g * (centred * inverse.exactly)).sum(self.axes, keepdims=True), at_the_end)
+        own = max_error((g * (centred * inverse.exactly)).sum(self.axes, keepdims=True), at_the_end)
         # What the mean is off by moves all terms alike; so does what the root is off by.
         total = g.sum(self.axes, keepdims=True)
         return own + self.mean.deviation * inverse.exactly * total + own.exactly * (self.root.exactly * inverse.deviation)
@@ -148,7 +148,7 @@ class Channels:
             return g * slope
         share = 1 / self.count
         at_once = (g - sums[0] * share - self.normalised * (sums[1] * share)) * slope
-        return widest(
+        return max_error(
             at_once, self._through_statistics(g if scale is None else g * scale, at_once.exactly * (self.root.exactly * self.inverse.deviation))
         )
 
@@ -174,8 +174,8 @@ def batch_axes(x: Tracked) -> tuple[int, ...]:
 
 def per_channel(value: Array, x: Tracked) -> Tracked:
     """Return one number for each channel in the shape that broadcasts over the input."""
-    return Tracked.exact(value, x.arithmetic).reshape(1, -1, *[1] * (x.value.ndim - 2))
+    return Tracked.exact(value, x.precision).reshape(1, -1, *[1] * (x.value.ndim - 2))
 
 
-def _with_error(value: Array, error: Array | None, arithmetic: Arithmetic | None) -> Tracked:
-    return Tracked.exact(value, arithmetic) if error is None else Tracked(value, error, arithmetic)
+def _with_error(value: Array, error: Array | None, precision: Precision | None) -> Tracked:
+    return Tracked.exact(value, precision) if error is None else Tracked(value, error, precision)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crosscheck.core.operation import Arrays, Call, Oracle
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Selection:
 
     overlapping: bool = False
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return exact bounds, but for a gradient that is a sum of k numbers: k - 1 roundings."""
         bounds = {quantity: Bound.exact(value) for quantity, value in result.items()}
         if self.overlapping and call.grad_output is not None:
@@ -34,7 +34,7 @@ class Selection:
             bounds["grad_input"] = Bound(terms, np.maximum(picked - 1, 0))
         return bounds
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the elements that were picked: with its decisions held fixed, the operation is linear."""
         fixed = call if "decisions" in call.constants else call.decided(oracle.decisions(call.x))
         return oracle.vjp(replace(fixed, x=error_x, grad_output=error_grad_output))

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from crosscheck.core.operation import Arrays, RefusedError
-from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, Step, Variant
+from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
 from crosscheck.references.functions import title
 from crosscheck.references.jax.noise import perturbed as jax_noise
 from crosscheck.references.jax.oracle import full_precision
@@ -40,7 +40,7 @@ class OptaxOptimizer:
         """Nothing: a transformation is made of functions that keep their settings to themselves."""
         return {}
 
-    def run(self, start: Arrays, grads: Sequence[Arrays], variant: Variant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
+    def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape, by optax's names.
 
         Raises

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from jax import lax
 
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.device import unusable
 from crosscheck.references.functions import applied, refusal, title
@@ -346,22 +346,22 @@ class Flushing:
 
     theory: Rounding
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the theory's bounds; beside a subject in float64 with what the oracle loses added."""
-        if arithmetic.smallest >= _NORMAL:
-            return self.theory.bounds(oracle, call, result, arithmetic)
-        coarse = _Coarse(arithmetic.dtype, arithmetic.elements, arithmetic.false_alarms)
+        if precision.smallest >= _NORMAL:
+            return self.theory.bounds(oracle, call, result, precision)
+        coarse = _Coarse(precision.dtype, precision.elements, precision.false_alarms)
         bounds = self.theory.bounds(oracle, call, result, coarse)
         picked = not _subnormal(call)
-        return {name: bound if picked and not np.any(bound.roundings) else _widened(bound, arithmetic) for name, bound in bounds.items()}
+        return {name: bound if picked and not np.any(bound.n_roundings) else _widened(bound, precision) for name, bound in bounds.items()}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return what the theory does: errors are in units of the roundoff, far from the smallest numbers."""
-        return self.theory.carried(oracle, call, result, error_x, error_grad_output)
+        return self.theory.propagated(oracle, call, result, error_x, error_grad_output)
 
 
 @dataclass(frozen=True)
-class _Coarse(Arithmetic):
+class _Coarse(Precision):
     """A precision without subnormal numbers."""
 
     @cached_property
@@ -370,9 +370,9 @@ class _Coarse(Arithmetic):
         return _NORMAL
 
 
-def _widened(bound: Bound, arithmetic: Arithmetic) -> Bound:
-    lost = np.maximum(bound.roundings, 1.0) * _NORMAL / arithmetic.unit
-    return Bound(arithmetic.error(bound) + lost, 1.0)
+def _widened(bound: Bound, precision: Precision) -> Bound:
+    lost = np.maximum(bound.n_roundings, 1.0) * _NORMAL / precision.unit
+    return Bound(precision.error(bound) + lost, 1.0)
 
 
 def _subnormal(call: Call) -> bool:

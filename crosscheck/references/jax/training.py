@@ -22,7 +22,7 @@ from crosscheck.core.operation import Constants, Labels
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import Position, Snapshot
+from crosscheck.core.training import Snapshot, TrainState
 from crosscheck.oracles.network import INPUT, LOSS, Architecture, wired
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
 from crosscheck.oracles.theories import Scaling
@@ -327,11 +327,11 @@ class JaxTraining:
         kept = {key: self._kept.state.get(key, {}) for key in self._params}
         return {key: {name: np.array(value) for name, value in own.items()} for key, own in kept.items() if own}
 
-    def load(self, position: Position) -> None:
+    def load(self, start: TrainState) -> None:
         """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
-        state = {key: {name: self._own(value) for name, value in own.items()} for key, own in position.state.items() if own}
-        params = {name: self._own(position.params[name]) for name in self._params}
-        self._kept = Kept(params, state, {name: self._own(position.buffers[name]) for name in self._buffers})
+        state = {key: {name: self._own(value) for name, value in own.items()} for key, own in start.state.items() if own}
+        params = {name: self._own(start.params[name]) for name in self._params}
+        self._kept = Kept(params, state, {name: self._own(start.buffers[name]) for name in self._buffers})
 
     def _own(self, value: Array) -> Array:
         return np.array(value, self.dtype)
@@ -417,7 +417,7 @@ class JaxTraining:
                 state.setdefault(name, {})[own] = value
             else:
                 (params if kind == "params" else buffers)[name] = value
-        self.load(Position(params, state, buffers))
+        self.load(TrainState(params, state, buffers))
 
 
 Network = JaxNetwork

@@ -11,10 +11,10 @@ import jax
 import numpy as np
 
 from crosscheck.core.operation import Arrays, RefusedError
-from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, Step, Variant
+from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
 from crosscheck.references.jax.optimizers import Program
 from crosscheck.references.jax.oracle import full_precision
-from crosscheck.references.keras.oracle import NAME, precision
+from crosscheck.references.keras.oracle import NAME, in_precision
 
 import keras  # isort: skip
 
@@ -35,11 +35,11 @@ class KerasOptimizer:
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """The learning rate; the other settings have other meanings than those that hypotheses about a fault know."""
-        with full_precision(), precision("float64"):
+        """The learning rate; the other settings have other meanings than those that fault models know."""
+        with full_precision(), in_precision("float64"):
             return {"lr": float(self._made([keras.Variable(np.zeros(1), dtype="float64")]).learning_rate)}
 
-    def run(self, start: Arrays, grads: Sequence[Arrays], variant: Variant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
+    def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape, by Keras's names.
 
         Raises
@@ -49,7 +49,7 @@ class KerasOptimizer:
         """
         if not variant.in_rate_alone:
             raise RefusedError("Keras's optimizers have settings of another meaning than PyTorch's, by which the variants are named")
-        with full_precision(), precision("float64"):
+        with full_precision(), in_precision("float64"):
             # The names say whose a state is: "w0_momentum".
             variables = [keras.Variable(value.astype(np.float64), dtype="float64", name=f"w{place}") for place, value in enumerate(start.values())]
             made = self._made(variables)

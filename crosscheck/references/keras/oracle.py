@@ -73,7 +73,7 @@ def _require_jax() -> None:
 
 
 @contextmanager
-def precision(dtype: Any) -> Iterator[None]:
+def in_precision(dtype: Any) -> Iterator[None]:
     """Let Keras compute in a precision: numbers of the code's own, and what its rules of promotion give.
 
     On JAX these rules have no float64: whatever they decide on is narrowed to float32, by a table that nothing public changes.
@@ -109,7 +109,7 @@ class LayerFunction:
 
     def __call__(self, x: Any, **given: Any) -> Any:
         """Return the output, and the new values of the buffers if any are given."""
-        with precision(x.dtype):
+        with in_precision(x.dtype):
             layer = self._in_precision(x)
             names, buffers = names_of(layer), names_of(layer, trainable=False)
             if unknown := set(given) - set(names) - set(buffers):
@@ -176,7 +176,7 @@ class _Loss:
         return type(self.loss).__name__
 
     def __call__(self, x: Any, labels: Any) -> Any:
-        with precision(x.dtype):
+        with in_precision(x.dtype):
             return type(self.loss).from_config({**self.loss.get_config(), "dtype": str(x.dtype)})(labels, x)
 
 
@@ -195,7 +195,7 @@ class _Function:
         return str(getattr(self.function, "__name__", type(self.function).__name__))
 
     def __call__(self, x: Any, *others: Any, **params: Any) -> Any:
-        with precision(x.dtype):
+        with in_precision(x.dtype):
             return self.function(x, *others, **params)
 
 
@@ -238,7 +238,7 @@ def _relu(layer: Any) -> _Theory | None:
 
 
 def _windows(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of windows of the kind that hypotheses about them know."""
+    """Return the settings of windows of the kind that fault models know."""
     dilated = tuple(getattr(layer, "dilation_rate", (1, 1))) != (1, 1)
     if layer.data_format != "channels_first" or layer.padding != "valid" or dilated:
         return {}

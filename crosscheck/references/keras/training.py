@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from crosscheck.oracles.optimizers import AdadeltaSettings, SgdSettings
 from crosscheck.references.jax.training import JaxNetwork, layers_of, parameter_shapes
-from crosscheck.references.keras.oracle import NAME, precision
+from crosscheck.references.keras.oracle import NAME, in_precision
 
 import keras  # isort: skip
 
@@ -46,7 +46,7 @@ class KerasNetwork(JaxNetwork):
 
     def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, dict[str, Any]]:
         """Return a parameter and its state after a step of Keras's optimizer at this learning rate."""
-        with precision(param.dtype):
+        with in_precision(param.dtype):
             # Its variables outlive no step: what they hold is given and returned.
             with jax.ensure_compile_time_eval():
                 optimizer = self._optimizer()

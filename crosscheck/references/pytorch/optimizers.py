@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.core.operation import Arrays, RefusedError
-from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, Step, Variant
+from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
 from crosscheck.references.pytorch.noise import perturbed as pytorch_noise
 from crosscheck.references.pytorch.oracle import array, tensor
 
@@ -42,7 +42,7 @@ class TorchOptimizer:
         groups = self._made([torch.zeros(1, dtype=torch.float64, requires_grad=True)]).param_groups
         return {name: value for name, value in groups[0].items() if name != "params"}
 
-    def run(self, start: Arrays, grads: Sequence[Arrays], variant: Variant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
+    def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape.
 
         Raises
@@ -68,7 +68,9 @@ class TorchOptimizer:
             )
         return optimizer
 
-    def _step(self, optimizer: Any, params: dict[str, torch.Tensor], grads: Arrays, variant: Variant, noise: Noise | None, number: int) -> Step:
+    def _step(
+        self, optimizer: Any, params: dict[str, torch.Tensor], grads: Arrays, variant: OptimizerMutant, noise: Noise | None, number: int
+    ) -> Step:
         for name, param in params.items():
             param.grad = tensor(grads[name].astype(np.float64))
         mode = nullcontext() if noise is None else pytorch_noise.Noise(noise.scale, noise.seed * 1000 + number, noise.underflow)
@@ -86,7 +88,7 @@ class TorchOptimizer:
         return Step({name: array(param) for name, param in params.items()}, kept)
 
 
-def _prepare(optimizer: Any, variant: Variant, noise: Noise | None) -> None:
+def _prepare(optimizer: Any, variant: OptimizerMutant, noise: Noise | None) -> None:
     """Make every operation visible by itself, change what the variant changes, and round the settings as a subject does."""
     generator = None if noise is None else torch.Generator().manual_seed(noise.seed)
     for group in optimizer.param_groups:
@@ -97,7 +99,7 @@ def _prepare(optimizer: Any, variant: Variant, noise: Noise | None) -> None:
             group.update({name: _rounded(value, noise.scale, generator) for name, value in group.items() if name != "params"})
 
 
-def _take(optimizer: Any, params: list[torch.Tensor], variant: Variant, step: int) -> None:
+def _take(optimizer: Any, params: list[torch.Tensor], variant: OptimizerMutant, step: int) -> None:
     """Take a step of the variant; the first one has the number 1."""
     if variant.state == "lost":
         optimizer.state.clear()
@@ -115,7 +117,7 @@ def _take(optimizer: Any, params: list[torch.Tensor], variant: Variant, step: in
         _shrink(optimizer, variant)
 
 
-def _shrink(optimizer: Any, variant: Variant) -> None:
+def _shrink(optimizer: Any, variant: OptimizerMutant) -> None:
     for group in optimizer.param_groups if variant.decoupled else []:
         for param in group["params"]:
             param.mul_(1 - group["lr"] * variant.decoupled)

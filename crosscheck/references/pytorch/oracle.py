@@ -374,7 +374,7 @@ def has_modes(reference: nn.Module | Callable[..., Any]) -> bool:
 
 def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
     if getattr(module, "ceil_mode", False) or pair(getattr(module, "dilation", 1)) != (1, 1):
-        return {}  # windows of another kind than hypotheses about them know
+        return {}  # windows of another kind than fault models know
     names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
     found = {ours: getattr(module, theirs) for ours, theirs in names.items() if hasattr(module, theirs)}
     return {name: pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" is none of numbers

@@ -17,7 +17,7 @@ from crosscheck.core.operation import Constants, Labels
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import AnyArray, Position, Snapshot
+from crosscheck.core.training import AnyArray, Snapshot, TrainState
 from crosscheck.oracles.network import INPUT, LOSS, Architecture, consumers_in, wired
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
 from crosscheck.oracles.optimizers.rules import COUNTERS
@@ -176,20 +176,20 @@ class TorchTraining:
             for name, own in kept.items()
         }
 
-    def load(self, position: Position) -> None:
+    def load(self, start: TrainState) -> None:
         """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
         with torch.no_grad():
             for name, value in self._tensors.items():
-                value.copy_(tensor(position.params[name]))
+                value.copy_(tensor(start.params[name]))
             for name, value in self._buffers.items():
-                value.copy_(tensor(position.buffers[name]))
+                value.copy_(tensor(start.buffers[name]))
         if self._optimizer is None:
             return
         theirs = {ours: name for name, ours in _OURS.items()}
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
-            if value.requires_grad and position.state.get(name):
-                kept = {k: state_tensor(k, v.astype(self.dtype), self.device) for k, v in position.state[name].items()}
+            if value.requires_grad and start.state.get(name):
+                kept = {k: state_tensor(k, v.astype(self.dtype), self.device) for k, v in start.state[name].items()}
                 self._optimizer.state[value] = {**self._unasked(), **{theirs.get(k, k): v for k, v in kept.items()}}
 
     def _unasked(self) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from crosscheck.core import __version__
-from crosscheck.core.files import whole
+from crosscheck.core.files import atomic_write
 from crosscheck.core.operation import Call
 
 SCHEMA_VERSION = 1
@@ -171,5 +171,5 @@ def write(trace: TraceFile, path: Path) -> None:
         "seed": trace.seed,
         "recordings": [asdict(recording) for recording in trace.recordings],
     }
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(trace.arrays, temporary, metadata={KEY: json.dumps(header, allow_nan=False)})

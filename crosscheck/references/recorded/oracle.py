@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.operation import Arrays, Call, PairError, RefusedError
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.references.recorded.file import TraceFile, TraceFileError, digest
 from crosscheck.references.recorded.read import read
 
@@ -103,9 +103,9 @@ class Recorded:
         """
         return self._answers.expected(call)
 
-    def testimony(self, call: Call, arithmetic: Arithmetic) -> Arrays:
+    def testimony(self, call: Call, precision: Precision) -> Arrays:
         """Return how far the witness strayed when it was recorded; nothing where it was not asked."""
-        return self._answers.role(call, arithmetic, "witness")
+        return self._answers.role(call, precision, "witness")
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return None: decisions are not recorded."""
@@ -142,17 +142,17 @@ class _Answers:
             f"{recording.title} was not recorded for this input of shape {call.x.shape}; recorded are the checks with seed {self.trace.seed}"
         )
 
-    def bounds(self, call: Call, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, call: Call, precision: Precision) -> dict[str, Bound]:
         """Return the bounds of a call in the subject's precision."""
-        terms, roundings = (self.role(call, arithmetic, role) for role in ("terms", "roundings"))
+        terms, roundings = (self.role(call, precision, role) for role in ("terms", "roundings"))
         if not terms:
             raise RefusedError("no tolerance was recorded for this input")
         return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}
 
-    def role(self, call: Call, arithmetic: Arithmetic, role: str) -> dict[str, Array]:
+    def role(self, call: Call, precision: Precision, role: str) -> dict[str, Array]:
         """Return the arrays of one role that were recorded for a call in the subject's precision."""
         cases = self.trace.recordings[self.at].cases
-        places = (place for place in self._cases.get(digest(call.astype(np.float64)), []) if cases[place].dtype == arithmetic.dtype)
+        places = (place for place in self._cases.get(digest(call.astype(np.float64)), []) if cases[place].dtype == precision.dtype)
         place = next(places, None)
         return {} if place is None else self.trace.role(self.at, place, role)
 
@@ -163,11 +163,11 @@ class RecordedRounding:
 
     answers: _Answers
 
-    def bounds(self, oracle: Any, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
+    def bounds(self, oracle: Any, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the recorded bounds."""
-        return self.answers.bounds(call, arithmetic)
+        return self.answers.bounds(call, precision)
 
-    def carried(self, oracle: Any, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Any, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Refuse: how errors pass through was not recorded."""
         raise RefusedError("a recorded reference cannot be part of a larger one")
 

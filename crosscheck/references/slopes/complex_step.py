@@ -52,7 +52,7 @@ class ComplexStep:
     def error(self, line: Line) -> float:
         """Return what underflow takes from a slope."""
         count = sum(array.size for array in (self.point.call.x, *self.point.call.params.values(), self.point.output))
-        return float(count * self.point.arithmetic.smallest / self.step(line) * np.abs(self.point.cotangent).sum())
+        return float(count * self.point.precision.smallest / self.step(line) * np.abs(self.point.cotangent).sum())
 
 
 def complex_step(point: Point) -> ComplexStep:
@@ -63,9 +63,9 @@ def complex_step(point: Point) -> ComplexStep:
         return ComplexStep(point, f"on complex numbers {error.reason}")
     if output.dtype.kind != "c":
         return ComplexStep(point, f"its output is {output.dtype} for complex input")
-    arithmetic, real = point.arithmetic, point.output
-    count = float(arithmetic.grow(float(sum(a.size for a in (point.call.x, *point.call.params.values(), real)))))
-    blur = arithmetic.confidence * point.noise["output"].ravel() + arithmetic.sides * arithmetic.unit * count * np.abs(real)
+    precision, real = point.precision, point.output
+    count = float(precision.grow(float(sum(a.size for a in (point.call.x, *point.call.params.values(), real)))))
+    blur = precision.confidence * point.noise["output"].ravel() + precision.sides * precision.unit * count * np.abs(real)
     if output.shape != real.shape or not np.all(np.abs(output.real - real) <= blur):
         return ComplexStep(point, "its output for complex input is another one")
     return ComplexStep(point)

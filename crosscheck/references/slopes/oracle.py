@@ -16,7 +16,7 @@ import numpy as np
 
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
-from crosscheck.core.precision import Arithmetic, Array, Bound
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.references.slopes.complex_step import ComplexStep, complex_step
 from crosscheck.references.slopes.differences import Slope
 from crosscheck.references.slopes.probe import Line, Point, evenly, point_of, variable
@@ -171,7 +171,7 @@ class Quotients:
         for _ in range(_NEIGHBOURS):
             beside = replace(call, x=near(call.x), params={name: near(value) for name, value in call.params.items()})
             try:
-                results.append(point_of(self.point.layer, beside, self.point.arithmetic))
+                results.append(point_of(self.point.layer, beside, self.point.precision))
             except SubjectError:
                 continue
         return results
@@ -250,9 +250,9 @@ class Elements:
         """The shape that the values of these elements have."""
         return self.found.shape
 
-    def bound(self, arithmetic: Arithmetic) -> Bound:
+    def bound(self, precision: Precision) -> Bound:
         """Return the errors in the form of a bound of rounding: a single one, of terms so large that the tolerance is the error."""
-        return Bound(self.error / (arithmetic.sides * arithmetic.unit), 1.0)
+        return Bound(self.error / (precision.sides * precision.unit), 1.0)
 
 
 def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Elements:
@@ -266,7 +266,7 @@ def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Element
 
 @dataclass(frozen=True)
 class QuotientOracle:
-    """The slopes of a subject's output in the place of an oracle, for hypotheses about a fault: right where the output is."""
+    """The slopes of a subject's output in the place of an oracle, for fault models: right where the output is."""
 
     quotients: Quotients
     quantity: str
@@ -295,7 +295,7 @@ class QuotientOracle:
         if call.shapes() != point.call.shapes():
             raise RefusedError("slopes were measured for other shapes")
         try:
-            other = point_of(point.layer, call, point.arithmetic)
+            other = point_of(point.layer, call, point.precision)
             values = [other.slope(Line(self.quantity, index)).value for index in self.elements.indices]
         except SubjectError:
             values = [math.nan] * len(self.elements.indices)
@@ -314,8 +314,8 @@ class _AsCompared:
 
     oracle: QuotientOracle
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, arithmetic: Arithmetic) -> dict[str, Bound]:
-        return {self.oracle.quantity: self.oracle.elements.bound(arithmetic)}
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
+        return {self.oracle.quantity: self.oracle.elements.bound(precision)}
 
-    def carried(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         raise RefusedError("how errors pass through a subject is not known")

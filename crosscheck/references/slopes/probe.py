@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Arithmetic, Array
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.references.slopes.differences import Slope, Values, blurred_where_still, steps, weighted_slope
 
@@ -121,7 +121,7 @@ class Point:
     layer : SubjectLayer
     call : Call
         With a cotangent, in float64.
-    arithmetic : Arithmetic
+    precision : Precision
     found : mapping of str to array
         What the subject computed.
     reading : mapping of str to array
@@ -130,7 +130,7 @@ class Point:
 
     layer: SubjectLayer
     call: Call
-    arithmetic: Arithmetic
+    precision: Precision
     found: Mapping[str, Array]
     reading: Mapping[str, Array]
 
@@ -173,7 +173,7 @@ class Point:
     def slope(self, line: Line) -> Slope:
         """Return the slope of <cotangent, output> along a line, from difference quotients."""
         runs = [values for run in steps(self._scales(line)) for values in self._values(line, run)]
-        blur = self.arithmetic.confidence * self.arithmetic.unit
+        blur = self.precision.confidence * self.precision.unit
         return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur)
 
     def _scales(self, line: Line) -> list[float]:
@@ -214,9 +214,9 @@ class Point:
         base = self.output
         largest = np.maximum(np.maximum(np.abs(above), np.abs(below)), np.abs(base))
         # Whole multiples of a 1's last digit, 0 among them, may have been taken from a 1, as in exp(x) - 1 at a small x.
-        whole = np.all(np.mod([above, below, base], self.arithmetic.unit) == 0, axis=0)
+        whole = np.all(np.mod([above, below, base], self.precision.unit) == 0, axis=0)
         size = np.where(whole, np.maximum(largest, 1.0), largest)
-        blur = self.arithmetic.confidence * np.maximum(self.noise["output"].ravel(), self.arithmetic.unit * size)
+        blur = self.precision.confidence * np.maximum(self.noise["output"].ravel(), self.precision.unit * size)
         gone = (step, step) if line.direction is not None else (float((right - x).flat[line.index or 0]), float((x - left).flat[line.index or 0]))
         return *gone, above - base, below - base, blur
 
@@ -233,18 +233,18 @@ class Point:
         if line.direction is not None:
             terms += float(np.sum(np.abs(gradient * line.direction)))
         arrays = [self.call.x, *self.call.params.values(), self.output]
-        count = float(self.arithmetic.grow(float(sum(array.size for array in arrays))))
-        observed = self.arithmetic.confidence * line.spread(self.noise[line.quantity])
+        count = float(self.precision.grow(float(sum(array.size for array in arrays))))
+        observed = self.precision.confidence * line.spread(self.noise[line.quantity])
         reading = (
             float(np.sum(np.abs(self.reading[line.quantity] * line.direction)))
             if line.direction is not None
             else line.of(self.reading[line.quantity])
         )
-        flushed = self.arithmetic.smallest_normal * max(1.0, float(np.abs(self.cotangent).sum()))
-        return self.arithmetic.sides * (self.arithmetic.unit * count * terms + flushed) + observed + reading
+        flushed = self.precision.smallest_normal * max(1.0, float(np.abs(self.cotangent).sum()))
+        return self.precision.sides * (self.precision.unit * count * terms + flushed) + observed + reading
 
 
-def point_of(layer: SubjectLayer, call: Call, arithmetic: Arithmetic) -> Point:
+def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
     """Ask a subject for everything at one call.
 
     Raises
@@ -257,8 +257,8 @@ def point_of(layer: SubjectLayer, call: Call, arithmetic: Arithmetic) -> Point:
     reading: dict[str, Array] = {}
     for name, value in found.items():
         bound = layer.reading(name, call, value)
-        reading[name] = np.zeros(value.shape) if bound is None else np.broadcast_to(arithmetic.tolerance(bound), value.shape)
-    return Point(layer, call, arithmetic, {name: np.array(value) for name, value in found.items()}, reading)
+        reading[name] = np.zeros(value.shape) if bound is None else np.broadcast_to(precision.tolerance(bound), value.shape)
+    return Point(layer, call, precision, {name: np.array(value) for name, value in found.items()}, reading)
 
 
 def _scaled(call: Call, off: npt.NDArray[np.float64]) -> Call:

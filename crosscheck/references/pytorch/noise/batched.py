@@ -22,7 +22,7 @@ _PRIMES = (11, 13, 17, 19, 23, 29, 31)
 _aten = torch.ops.aten
 
 LARGEST = 1 << 19
-"""The elements of an operand, all runs together, up to which one run for all is quicker: beyond, arithmetic costs more than calls."""
+"""The elements of an operand, all runs together, up to which one run for all is quicker: beyond, precision costs more than calls."""
 
 
 class NotBatchedError(RuntimeError):

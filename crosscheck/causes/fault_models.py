@@ -1,6 +1,6 @@
-"""The known mistakes of the trade: the one list of hypotheses, from those that say most to those that say least.
+"""The known mistakes of the trade: the one list of fault models, from those that say most to those that say least.
 
-Where several explain a mismatch equally well, the first one is reported. A new hypothesis is one more function, in the module of its idea, and its
+Where several explain a mismatch equally well, the first one is reported. A new fault model is one more function, in the module of its idea, and its
 place in this list.
 """
 
@@ -10,7 +10,7 @@ from crosscheck.causes import dropout
 from crosscheck.causes import normalization as normalisation
 from crosscheck.causes.activations import derivative_at_the_wrong_value, derivative_left_out
 from crosscheck.causes.cancellation import digits_cancel, nothing_left
-from crosscheck.causes.candidate import Hypothesis
+from crosscheck.causes.candidate import FaultModel
 from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, labels_smoothed, onehot_left_out, softmax_twice, wrong_axis
 from crosscheck.causes.misplaced import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
 from crosscheck.causes.parameters import (
@@ -26,7 +26,7 @@ from crosscheck.causes.scale import constant_factor, not_computed, weight_decay
 from crosscheck.causes.tie_rules import tie_rule
 from crosscheck.causes.windows import image_misplaced, overwritten, padded_with_zero, padding_counted, windows_misplaced
 
-TOGETHER: tuple[Hypothesis, ...] = (
+TOGETHER: tuple[FaultModel, ...] = (
     not_computed,
     constant_factor,
     tie_rule,
@@ -51,12 +51,12 @@ TOGETHER: tuple[Hypothesis, ...] = (
     flatten_order,
     axes_exchanged,
     channels_of_input_permuted,
-    *normalisation.HYPOTHESES,
-    *dropout.HYPOTHESES,
+    *normalisation.FAULT_MODELS,
+    *dropout.FAULT_MODELS,
 )
 """Those on top of which another one is looked for, where none explains a mismatch alone."""
 
-HYPOTHESES: tuple[Hypothesis, ...] = (
+FAULT_MODELS: tuple[FaultModel, ...] = (
     nothing_left,
     *TOGETHER,
     channels_permuted,
@@ -71,7 +71,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 )
 """All of them."""
 
-ON_TOP: tuple[Hypothesis, ...] = (
+ON_TOP: tuple[FaultModel, ...] = (
     constant_factor,
     derivative_left_out,
     bias_left_out,
