@@ -90,7 +90,6 @@ def context_of(oracle: Oracle, call: Call, precision: Precision, testimony: Arra
 
     Parameters
     ----------
-    oracle : Oracle
     call : Call
         In the layer's precision.
     precision : Precision
@@ -117,9 +116,6 @@ class LayerCheck:
 
     Attributes
     ----------
-    subject : SubjectLayer
-    oracle : Oracle
-    precision : Precision
     call : Call
         In the subject's precision.
     wide : Call
@@ -246,15 +242,12 @@ class Failure:
 
     Attributes
     ----------
-    judgement : Judgement
     found : array
         The subject's quantity.
     expected : array
         The oracle's.
-    bound : Bound
     call : Call
         What the layer was given, in float64.
-    oracle : Oracle
     subject : SubjectLayer
         The layer itself, for experiments.
     precision : Precision

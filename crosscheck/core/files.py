@@ -33,7 +33,6 @@ def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
 
     Parameters
     ----------
-    path : Path
     suffixes : sequence of str
         How its name may end.
 

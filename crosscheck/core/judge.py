@@ -63,7 +63,6 @@ class Heard:
 
     Attributes
     ----------
-    effect : Effect
     fraction : float
         The subject's largest error as a fraction of what theory alone allows.
     own : float
@@ -81,9 +80,6 @@ class Judgement:
 
     Attributes
     ----------
-    place : Place
-    kind : Kind
-    verdict : Verdict
     elements : int
         How many numbers were compared; those whose error is not limited are left out.
     exceeding : int

@@ -124,7 +124,6 @@ class InTraining:
 
     Attributes
     ----------
-    oracle : Oracle
     evaluation : Oracle
         The same in evaluation.
     buffers : mapping of str to tuple of int

@@ -16,7 +16,7 @@ A place is (step, layer, quantity). Quantities of one step, in the order in whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,8 +36,8 @@ class Place(NamedTuple):
         return f"step {self.step}, {self.layer}.{self.quantity}" if self.step else f"{self.layer}.{self.quantity}"
 
 
-class Trace(Mapping[tuple[str, str], Array]):
-    """The quantities of one training step in execution order, looked up by (layer, quantity).
+class Trace(dict[tuple[str, str], Array]):
+    """The quantities of one training step in execution order, by (layer, quantity).
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class Trace(Mapping[tuple[str, str], Array]):
     """
 
     def __init__(self, step: int) -> None:
+        super().__init__()
         self.step = step
-        self._arrays: dict[tuple[str, str], Array] = {}
         self.absent: dict[tuple[str, str], str] = {}
 
     def record(self, layer: str, quantity: str, value: npt.NDArray[Any]) -> None:
@@ -62,10 +62,9 @@ class Trace(Mapping[tuple[str, str], Array]):
 
     def take(self, layer: str, quantity: str, value: npt.NDArray[Any]) -> None:
         """Append a quantity as :meth:`record` does, but the array itself, which nobody else may write to."""
-        key = (layer, quantity)
-        if key in self._arrays:
-            raise ValueError(f"{Place(self.step, *key)} is recorded already; a layer that runs twice in a step needs two names")
-        self._arrays[key] = value
+        if (layer, quantity) in self:
+            raise ValueError(f"{self.place(layer, quantity)} is recorded already; a layer that runs twice in a step needs two names")
+        self[layer, quantity] = value
 
     def leave_out(self, layer: str, quantity: str, reason: str) -> None:
         """Say why a quantity that others have is missing here, so that no comparison passes over it in silence."""
@@ -74,15 +73,6 @@ class Trace(Mapping[tuple[str, str], Array]):
     def place(self, layer: str, quantity: str) -> Place:
         """Return the place of a quantity of this step."""
         return Place(self.step, layer, quantity)
-
-    def __getitem__(self, key: tuple[str, str]) -> Array:
-        return self._arrays[key]
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
 
     def left(self) -> Trace:
         """Return what the step left behind, from which the next one must start: everything but what passed through and what was there before."""
@@ -95,18 +85,18 @@ class Trace(Mapping[tuple[str, str], Array]):
 
     def before(self, layer: str, names: Iterable[str]) -> dict[str, Array]:
         """Return parameters or buffers of a layer as the step found them, by name."""
-        return {name: self._arrays[layer, f"{name}.before"] for name in names}
+        return {name: self[layer, f"{name}.before"] for name in names}
 
     def state(self, layer: str, parameter: str, before: bool = False) -> dict[str, Array]:
         """Return what the optimizer keeps of a parameter after the step, or as the step found it, by the state's name."""
         start, ending = f"{parameter}.", ".before" if before else ""
         found = {
             quantity.removeprefix(start).removesuffix(ending): value
-            for (owner, quantity), value in self._arrays.items()
+            for (owner, quantity), value in self.items()
             if owner == layer and quantity.startswith(start) and quantity.endswith(ending)
         }
         return {name: value for name, value in found.items() if name not in ("grad", "before") and "." not in name}
 
     def constants(self, layer: str) -> dict[str, npt.NDArray[Any]]:
         """Return what the layer got besides its input, and nothing is differentiated by: the mask of a dropout."""
-        return {"mask": self._arrays[layer, "mask"]} if (layer, "mask") in self._arrays else {}
+        return {"mask": self[layer, "mask"]} if (layer, "mask") in self else {}

@@ -56,7 +56,6 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Prec
 
     Parameters
     ----------
-    oracle : Oracle
     call : Call
         In the subject's precision.
     expected : mapping of str to array
@@ -101,7 +100,6 @@ class Evidence:
         Theory's.
     errors : array
         The witness's, from :func:`witness_errors`.
-    call : Call
     precision : Precision
         The subject's.
     """

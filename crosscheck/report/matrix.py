@@ -45,7 +45,6 @@ class Block:
         What the checks have in common: ``values-float64``.
     columns : list of str
         What tells them apart.
-    rows : list of (str, list of Cell)
     """
 
     name: str

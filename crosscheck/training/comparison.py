@@ -43,7 +43,6 @@ class Comparison:
 
     Parameters
     ----------
-    architecture : Architecture
     subject : object
         Trains on its own throughout.
     make : MakeTraining
@@ -145,10 +144,8 @@ class ComparisonState:
 
     Attributes
     ----------
-    steps, steps_checked : int
     series : list of (key, Series)
         The record.
-    first : Divergence or None
     divergences, consequences, decisions, reference_fractions, broken
         As in the comparison.
     noise : list of ((layer, quantity), float)

@@ -55,12 +55,10 @@ class RunFacts:
         Test images that the two sides classify differently.
     images : list of dict
         Those of them to show: pixels, label and both predictions.
-    interrupted : bool
     command : str
         The command line that repeats the run.
     without_steps : str
         The same without its number of steps, to which ``--steps N`` is added to repeat no more than it takes to see the first divergence.
-    seconds : float
     """
 
     subject: str

@@ -56,8 +56,6 @@ class DistanceSample:
 
     Attributes
     ----------
-    step : int
-    parameter : str
     distance : float
         Norm of subject less reference.
     spread : float
@@ -89,7 +87,6 @@ class FreeRun:
 
     Parameters
     ----------
-    make : MakeTraining
     start : TrainState
         Where the subject was before its first step.
     noise : mapping of (str, str) to float

@@ -37,7 +37,6 @@ class Juror:
         For reports.
     architecture : Architecture
         Its oracles.
-    make : MakeTraining
     converted : frozenset of str
         States that its optimizer keeps in another form, and that are converted, rounded as they are, for the others to start from: nobody judges how
         it moves them. What it makes of them, the parameters, is judged.
@@ -55,8 +54,6 @@ class Tally:
 
     Attributes
     ----------
-    judge, side : str
-    steps, compared, mismatches, undecided : int
     worst : Judgement or None
         The one closest to its tolerance, or furthest beyond it.
     first : Judgement or None

@@ -34,7 +34,6 @@ class Decision:
 
     Attributes
     ----------
-    layer : str
     differing : int
         Output elements whose value the oracle alone would take from elsewhere.
     margin : float
@@ -119,7 +118,6 @@ def tried(
 
     Returns
     -------
-    OracleStep
     array
         How far each of the numbers may still be moved by decisions, as a fraction of its tolerance; infinite where there are too many to try.
     """

@@ -79,7 +79,6 @@ class TrainingComparison(Comparison):
 
         Parameters
         ----------
-        x, labels : array
         check : bool
             Whether everything in this step is judged.
         lr_factor : float

@@ -74,7 +74,6 @@ def check_step(
 
     Parameters
     ----------
-    architecture : Architecture
     subject : dict of str to SubjectLayer
         By name, and ``"loss"``; asked only for what it does not show and how it was read.
     trace : Trace

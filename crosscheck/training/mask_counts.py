@@ -44,7 +44,6 @@ class DropoutRateTest:
     ----------
     p : float
         The probability of being dropped.
-    drawn, kept : int
     last : str
         A digest of the mask of the last step looked at.
     """

@@ -23,8 +23,6 @@ class Peaks:
 
     Attributes
     ----------
-    steps : list of int
-    values : list of float
     each : int
         How many of the values added a point stands for.
     filled : int
