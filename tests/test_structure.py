@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from structure import Graph, circles, floors, packages
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from structure import MOST_FLOORS, Graph, circles, floors, packages
 
 TOWER: Graph = {name: frozenset(imported) for name, imported in {"a": "", "b": "a", "c": "ab", "d": "c"}.items()}
 RING: Graph = {name: frozenset(imported) for name, imported in {"a": "c", "b": "a", "c": "b", "d": "a", "e": ""}.items()}
@@ -36,3 +41,20 @@ def test_modules_without_a_circle_may_make_one_of_their_packages() -> None:
     graph: Graph = {"crosscheck.a.x": frozenset({"crosscheck.b.x"}), "crosscheck.b.x": frozenset(), "crosscheck.b.y": frozenset({"crosscheck.a.x"})}
     assert circles(graph) == []
     assert circles(packages(graph)) == [["a", "b"]]
+
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+LINTED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+
+
+def test_page_has_the_floors_that_are_linted() -> None:
+    (contract,) = (contract for contract in LINTED if contract["type"] == "layers")
+    linted = {name: floor for floor, names in enumerate(reversed(contract["layers"]), start=1) for name in names.split(" | ")}
+    assert {name: int(floor) for floor, name in re.findall(r"^\| (\d) \| `(\w+)/` \|", PAGE, flags=re.MULTILINE)} == linted
+    assert len(contract["layers"]) == MOST_FLOORS
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/.-]+/[\w.-]*)`", PAGE))))
+def test_what_the_page_names_is_there(path: str) -> None:
+    assert (ROOT / path).exists() or (ROOT / "crosscheck" / path).exists()
