@@ -32,6 +32,11 @@ class Place(NamedTuple):
     layer: str
     quantity: str
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The layer and the quantity."""
+        return self.layer, self.quantity
+
     def __str__(self) -> str:
         return f"step {self.step}, {self.layer}.{self.quantity}" if self.step else f"{self.layer}.{self.quantity}"
 

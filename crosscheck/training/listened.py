@@ -9,24 +9,22 @@ weights once, trains alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from crosscheck.causes import Cause
-from crosscheck.causes.divergence import Divergence, examined
-from crosscheck.causes.training_step import UpdateFailure, explained_in_step, explained_update
-from crosscheck.core.check_layer import Failure, check_layer, with_reading
+from crosscheck.causes.divergence import Divergence
+from crosscheck.core.check_layer import Failure, check_layer
 from crosscheck.core.judge import Judgement, Kind, Verdict, fractions_of
 from crosscheck.core.operation import Call, Labels, Oracle
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome, Subject
 from crosscheck.core.trace import Trace
 from crosscheck.core.training import Snapshot, Training, TrainState, merge, split
-from crosscheck.oracles.network import LOSS
-from crosscheck.oracles.optimizers import UpdatedParameter
+from crosscheck.oracles.network import LOSS, Architecture
 from crosscheck.oracles.step import start_of
 from crosscheck.training.comparison import Comparison, ComparisonState, Consequence
+from crosscheck.training.diagnosis import StepDiagnosis
 from crosscheck.training.free_run import DistanceSample, FreeRun, noise_of
 from crosscheck.training.jury import Jury
 from crosscheck.training.lockstep import StepReport, check_step
@@ -67,7 +65,6 @@ class TrainingComparison(Comparison):
         self._previous: Trace | None = None
         self._earlier: Trace | None = None
         self._update = self.architecture.update
-        self._alone: dict[tuple[str, str], Failure] = {}
         self._noise: dict[tuple[str, str], float] = {}
         self.broken: set[tuple[str, str]] = set()
         if self.jury is not None:
@@ -86,7 +83,6 @@ class TrainingComparison(Comparison):
         """
         self.steps += 1
         architecture = self.architecture.at_rate(lr_factor)
-        self._update = architecture.update
         if check or self.free is None:
             trace = self.subject.traced_step(self.steps, x, labels)
             constants = {name: trace.constants(name) for name in self.architecture.names}
@@ -97,7 +93,7 @@ class TrainingComparison(Comparison):
             self._measure_noise(report)
             if check:
                 self.steps_checked += 1
-                self._judge(report, trace, x, labels, lr_factor)
+                self._judge(architecture, report, trace, x, labels, lr_factor)
                 if self.jury is not None:
                     self.jury.judge(trace, dict(self.subject.layers), x, labels, lr_factor)
         else:
@@ -122,26 +118,26 @@ class TrainingComparison(Comparison):
             )
             self._noise = noise_of(values, self.architecture.params, self.precision)
 
-    def _judge(self, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
-        self._alone = {}
+    def _judge(self, architecture: Architecture, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
         report.links.extend(self._masks(trace))
         # While every link holds, what a layer makes of the reference's values says nothing that its link does not, and costs as much.
         wrong = any(judgement.verdict is Verdict.MISMATCH for judgement in (*report.links, *report.whole))
-        isolated: list[Judgement] = []
+        isolated: list[tuple[Judgement, Failure | None]] = []
         if wrong or report.expected:
             values, start = self._of_reference(trace, x, labels, report, lr_factor)
             isolated = list(self._isolated(values, start, labels)) if wrong or self.steps_checked == 1 else []
         self.record.add(report.links)
-        self.record.add(isolated)
+        self.record.add(judgement for judgement, _ in isolated)
         self.record.add(report.whole)
         self.count(report.decisions)
-        broken = [j for j in report.links if j.verdict is Verdict.MISMATCH] or [j for j in isolated if j.verdict is Verdict.MISMATCH]
-        self.broken.update((j.place.layer, j.place.quantity) for j in broken)
+        broken = [j for j in report.links if j.verdict is Verdict.MISMATCH] or [j for j, _ in isolated if j.verdict is Verdict.MISMATCH]
+        self.broken.update(j.place.key for j in broken)
         self._consequences(report, trace)
         excess = [j for j in report.whole if j.verdict is Verdict.MISMATCH]
-        found = [self._examined_once(judgement, report, trace, isolated) for judgement in broken]
+        step = StepDiagnosis(architecture, self.subject.layers, self.precision, report, trace, self._earlier, isolated)
+        found = [self._examined_once(judgement, step) for judgement in broken]
         if self.first is None and (broken or excess):
-            self.first = found[0] if found else self._divergence(excess[0], report, trace, isolated)
+            self.first = found[0] if found else step.divergence(excess[0])
 
     def _masks(self, trace: Trace) -> Iterator[Judgement]:
         """Yield whether chance explains the masks that were drawn so far."""
@@ -157,15 +153,12 @@ class TrainingComparison(Comparison):
         self._reference_distance(report, values, twin.params)
         return values, start
 
-    def _isolated(self, values: Trace, start: TrainState, labels: Labels) -> Iterator[Judgement]:
-        """Yield verdicts on each layer given the reference's own values."""
+    def _isolated(self, values: Trace, start: TrainState, labels: Labels) -> Iterator[tuple[Judgement, Failure | None]]:
+        """Yield verdicts on each layer given the reference's own values, each mismatch with what it was judged from."""
         for name in self.architecture.wiring:
             oracle, call = self._given(name, values, start, labels)
             check = check_layer(self.subject.layers[name], oracle, call, self.precision, name, self.steps)
-            for judgement in check.judgements:
-                if judgement.verdict is Verdict.MISMATCH and (failure := check.failure(judgement)):
-                    self._alone[name, judgement.place.quantity] = failure
-                yield judgement
+            yield from ((one, check.failure(one) if one.verdict is Verdict.MISMATCH else None) for one in check.judgements)
 
     def _given(self, name: str, values: Trace, start: TrainState, labels: Labels) -> tuple[Oracle, Call]:
         """Return a layer's oracle, and what the layer is given of the reference's values."""
@@ -198,7 +191,7 @@ class TrainingComparison(Comparison):
     def _consequences(self, report: StepReport, trace: Trace) -> None:
         """Keep the first of each end-to-end excess whose own link holds while another is broken."""
         for judgement in report.whole:
-            key = (judgement.place.layer, judgement.place.quantity)
+            key = judgement.place.key
             if judgement.verdict is not Verdict.MISMATCH or key in self.consequences or key in self.broken or not self.broken:
                 continue
             expected = report.expected[key][0]
@@ -206,56 +199,12 @@ class TrainingComparison(Comparison):
             distance = float(np.linalg.norm(trace[key].astype(np.float64) - expected)) if trace[key].shape == expected.shape else np.inf
             self.consequences[key] = Consequence(judgement, distance / size if size else np.inf)
 
-    def _examined_once(self, judgement: Judgement, report: StepReport, trace: Trace, isolated: list[Judgement]) -> Divergence:
-        """Return the first divergence of a quantity, examined where this is it: what a fault did first is where its cause shows best."""
-        key = (judgement.place.layer, judgement.place.quantity)
+    def _examined_once(self, judgement: Judgement, step: StepDiagnosis) -> Divergence:
+        """Return the first divergence of a quantity; only that one is examined, because a cause shows best in what a fault did first."""
+        key = judgement.place.key
         if key not in self.divergences:
-            self.divergences[key] = self._divergence(judgement, report, trace, isolated)
+            self.divergences[key] = step.divergence(judgement)
         return self.divergences[key]
-
-    def _divergence(self, judgement: Judgement, report: StepReport, trace: Trace, isolated: list[Judgement]) -> Divergence:
-        layer, quantity = judgement.place.layer, judgement.place.quantity
-        subject = self.subject.layers[layer]
-        alone = next((j for j in isolated if (j.place.layer, j.place.quantity) == (layer, quantity)), None)
-        context, found = report.contexts.get(layer), trace.get((layer, quantity))
-        if judgement.kind is Kind.ISOLATED and (layer, quantity) in self._alone:
-            # The layer that was asked alone is a copy, with the gradients in it that the step left.
-            return self._examined_in_step(self._alone[layer, quantity], trace, found, alone)
-        if judgement.kind is not Kind.LAYER or context is None or quantity not in context.expected or found is None:
-            return Divergence(judgement, self._cause_of_update(judgement, report, trace), subject.sources.get(quantity, ""), alone)
-        bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.precision)
-        wide = context.call.astype(np.float64)
-        oracle = self.architecture.loss if layer == LOSS else self.architecture.layers[layer]
-        failure = Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.precision)
-        return self._examined_in_step(failure, trace, self._before_this(layer, quantity), alone)
-
-    def _examined_in_step(self, failure: Failure, trace: Trace, earlier: Array | None, alone: Judgement | None) -> Divergence:
-        """Return a divergence with its cause, looked for in the layer itself and in the step that it is part of."""
-        divergence, layer = examined(failure, alone), failure.judgement.place.layer
-        itself = divergence.cause is not None and not divergence.cause.fitted
-        if itself and failure.judgement.kind is Kind.LAYER:
-            return divergence
-        # What a layer does alone and not in its step comes from what the step left in it, whatever else would explain the numbers.
-        after = {} if layer == LOSS else {name: trace[layer, name] for name in self.architecture.params[layer]}
-        return replace(divergence, cause=explained_in_step(failure, after, earlier) or divergence.cause)
-
-    def _cause_of_update(self, judgement: Judgement, report: StepReport, trace: Trace) -> Cause | None:
-        """Return what explains an updated parameter, if it is one and its gradient is there."""
-        layer, name = judgement.place.layer, judgement.place.quantity
-        context, grad = report.contexts.get(layer), trace.get((layer, f"{name}.grad"))
-        if judgement.kind is not Kind.UPDATE or layer in self.architecture.frozen or context is None or grad is None:
-            return None
-        before, after = trace[layer, f"{name}.before"], trace[layer, name]
-        if not before.shape == after.shape == grad.shape:
-            return None
-        updated = UpdatedParameter(before, grad, after, trace.state(layer, name, before=True), trace.state(layer, name))
-        reading = self.subject.layers[layer].reading(f"{name}.grad", context.call, grad)
-        earlier, batch = self._before_this(layer, f"{name}.grad"), len(context.call.x)
-        return explained_update(UpdateFailure(judgement, self._update, updated, earlier, batch, self.precision, reading))
-
-    def _before_this(self, layer: str, quantity: str) -> Array | None:
-        """Return a quantity of the step before, where that was traced."""
-        return None if self._earlier is None else self._earlier.get((layer, quantity))
 
     @np.errstate(all="ignore")
     def look(self) -> list[DistanceSample]:

@@ -107,7 +107,7 @@ class StepComparison(Comparison):
         """
         exceeding = _exceeding(judgements)
         finite = all(np.isfinite(value).all() for value in found.values())
-        frozen = any((j.place.layer, j.place.quantity) not in step.expected for j in exceeding)
+        frozen = any(j.place.key not in step.expected for j in exceeding)
         choices = ambiguous(step, self.precision, self.seed) if finite and not frozen else []
         if not choices or self._tie_rule(exceeding[0], step, start, found, done):
             return step, judgements
@@ -164,7 +164,7 @@ class StepComparison(Comparison):
         return step.runs[step.names.index(layer)].result[f"{parameter}.grad"]
 
     def _divergence(self, judgement: Judgement, step: OracleStep, start: TrainState, found: Mapping[Key, Array]) -> Divergence:
-        layer, quantity = key = (judgement.place.layer, judgement.place.quantity)
+        layer, quantity = key = judgement.place.key
         cause = None
         if key == LOSS:
             expected, bound = step.expected[key]

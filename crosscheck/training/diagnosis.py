@@ -1,0 +1,88 @@
+"""Why a training step went wrong: the cause of a divergence, looked for in the layer itself and in the step that it is part of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crosscheck.causes import Cause
+from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.causes.training_step import UpdateFailure, explained_in_step, explained_update
+from crosscheck.core.check_layer import Failure, with_reading
+from crosscheck.core.judge import Judgement, Kind
+from crosscheck.core.precision import Array, Precision
+from crosscheck.core.subject import SubjectLayer
+from crosscheck.core.trace import Trace
+from crosscheck.oracles.network import LOSS, Architecture
+from crosscheck.oracles.optimizers import UpdatedParameter
+from crosscheck.training.lockstep import StepReport
+
+
+@dataclass(frozen=True)
+class StepDiagnosis:
+    """One step with everything that was found out about it.
+
+    Attributes
+    ----------
+    architecture : Architecture
+        With the update at this step's learning rate.
+    layers : mapping of str to SubjectLayer
+        The subject's.
+    earlier : Trace or None
+        The step before, where it was traced.
+    isolated : sequence of (Judgement, Failure or None)
+        The layers alone, on the reference's values.
+    """
+
+    architecture: Architecture
+    layers: Mapping[str, SubjectLayer]
+    precision: Precision
+    report: StepReport
+    trace: Trace
+    earlier: Trace | None
+    isolated: Sequence[tuple[Judgement, Failure | None]]
+
+    def divergence(self, judgement: Judgement) -> Divergence:
+        """Return a mismatch of this step with its cause, its source, and what the layer does alone."""
+        layer, quantity = key = judgement.place.key
+        subject, context, found = self.layers[layer], self.report.contexts.get(layer), self.trace.get(key)
+        alone, failure = next((one for one in self.isolated if one[0].place.key == key), (None, None))
+        if judgement.kind is Kind.ISOLATED and failure is not None:
+            # The layer that was checked alone is a copy, with the gradients in it that the step left.
+            return self._examined(failure, found, alone)
+        if judgement.kind is not Kind.LAYER or context is None or quantity not in context.expected or found is None:
+            return Divergence(judgement, self._cause_of_update(judgement), subject.sources.get(quantity, ""), alone)
+        bound = with_reading(context.bounds[quantity], subject.reading(quantity, context.call, found), self.precision)
+        oracle = self.architecture.loss if layer == LOSS else self.architecture.layers[layer]
+        wide = context.call.astype(np.float64)
+        failure = Failure(judgement, found, context.expected[quantity], bound, wide, oracle, subject, self.precision)
+        return self._examined(failure, self._earlier(layer, quantity), alone)
+
+    def _examined(self, failure: Failure, earlier: Array | None, alone: Judgement | None) -> Divergence:
+        divergence, layer = examined(failure, alone), failure.judgement.place.layer
+        itself = divergence.cause is not None and not divergence.cause.fitted
+        if itself and failure.judgement.kind is Kind.LAYER:
+            return divergence
+        # What a layer does alone and not in its step comes from what the step left in it, whatever else would explain the numbers.
+        after = {} if layer == LOSS else {name: self.trace[layer, name] for name in self.architecture.params[layer]}
+        return replace(divergence, cause=explained_in_step(failure, after, earlier) or divergence.cause)
+
+    def _cause_of_update(self, judgement: Judgement) -> Cause | None:
+        """Return what explains an updated parameter, if it is one and its gradient is there."""
+        layer, name = judgement.place.key
+        context, grad = self.report.contexts.get(layer), self.trace.get((layer, f"{name}.grad"))
+        if judgement.kind is not Kind.UPDATE or layer in self.architecture.frozen or context is None or grad is None:
+            return None
+        before, after = self.trace[layer, f"{name}.before"], self.trace[layer, name]
+        if not before.shape == after.shape == grad.shape:
+            return None
+        updated = UpdatedParameter(before, grad, after, self.trace.state(layer, name, before=True), self.trace.state(layer, name))
+        reading = self.layers[layer].reading(f"{name}.grad", context.call, grad)
+        earlier, batch = self._earlier(layer, f"{name}.grad"), len(context.call.x)
+        return explained_update(UpdateFailure(judgement, self.architecture.update, updated, earlier, batch, self.precision, reading))
+
+    def _earlier(self, layer: str, quantity: str) -> Array | None:
+        """Return a quantity of the step before, where that was traced."""
+        return None if self.earlier is None else self.earlier.get((layer, quantity))
