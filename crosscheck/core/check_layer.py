@@ -1,4 +1,4 @@
-"""One layer alone, on inputs and cotangents that the harness chose: whatever is wrong here is wrong in this layer."""
+"""One layer checked on one call: every quantity that it computes beside the oracle's, and what a diagnosis of a mismatch needs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def with_reading(bound: Bound, reading: Bound | None, precision: Precision) -> B
 
 @dataclass(frozen=True)
 class LayerContext:
-    """What is expected of a layer for a call, or why nobody can say.
+    """What a layer is expected to compute for a call, or why that is not known.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class LayerContext:
     undecided : str
         Why a quantity is not among those expected.
     oracle : Oracle or None
-        Who was asked, and can be asked for its witness; None where there is no use in that.
+        The one that gave the values and can give its witness; None where a witness is of no use.
     precision : Precision or None
         The layer's.
     given : mapping of str to array, optional
@@ -217,8 +217,8 @@ def judge_one(
 ) -> tuple[Judgement, Bound | None]:
     """Judge one quantity of a layer, and return the bound that it was judged by as well, if there is one.
 
-    One that nobody can say anything about is undecided; one that is not there is skipped if the subject says why, and wrong if not. Theory judges
-    first; the witness is heard where theory alone does not find every element right.
+    A quantity of which nothing is known is undecided; one that is missing is skipped if the subject says why, and wrong if not. Theory judges first;
+    the witness is heard where theory alone does not find every element right.
     """
     if quantity not in context.expected:
         return Judgement(place, kind, Verdict.UNDECIDED, reason=context.undecided), None

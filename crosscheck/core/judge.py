@@ -9,16 +9,13 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
-
-if TYPE_CHECKING:
-    pass
 
 
 class Verdict(enum.StrEnum):

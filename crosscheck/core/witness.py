@@ -149,7 +149,7 @@ class Evidence:
         beyond = (fractions_of(errors, np.where(limited, own, np.inf)) > 1).any(axis=1) | ~limited.any(axis=1)
         # Where theory sets limits to some elements of a sample, those are the ones that count.
         counted = limited | ~limited.any(axis=1, keepdims=True)
-        lost = np.linalg.norm(np.where(counted, errors, 0.0), axis=1) > _half(self._unit) * np.linalg.norm(np.where(counted, expected, 0.0), axis=1)
+        lost = _lost_half(errors, expected, counted, self._unit)
         if self._stands_for:
             beyond = beyond | blurred
         return np.asarray(~np.isfinite(errors).all(axis=1) | (beyond & lost))
@@ -157,9 +157,7 @@ class Evidence:
     def _blurred(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
         """Return in which samples theory itself leaves less than half of the subject's digits, as a norm."""
         expected, own = (self._samples(value, quantity) for value in (self.expected, limit))
-        return np.asarray(
-            np.linalg.norm(np.where(np.isfinite(own), own, 0.0), axis=1) > _half(self.precision.unit) * np.linalg.norm(expected, axis=1)
-        )
+        return _lost_half(own, expected, np.isfinite(own), self.precision.unit)
 
     @property
     def _stands_for(self) -> bool:
@@ -177,7 +175,7 @@ class Evidence:
 
     def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Judgement:
         """Return a mismatch where not even half of the digits are right of what theory sets no limit to; else what was known before, or why."""
-        if self._may_leave_range or self._lost_half(unlimited):
+        if self._may_leave_range or _lost_half(self.errors.ravel(), self.expected.ravel(), unlimited.ravel(), self._unit):
             undecided = judgement.verdict is Verdict.UNDECIDED and bool((unlimited | ~known).all())
             return replace(judgement, reason=UNLIMITED) if undecided else judgement
         heard = Heard(Effect.COARSE, math.inf, 0.0)
@@ -190,10 +188,6 @@ class Evidence:
         if coarse.verdict is Verdict.MISMATCH:
             return replace(coarse, reason=f"{_NOT_HALF}; {coarse.reason}", heard=heard)
         return replace(judgement, reason=COARSE, heard=heard) if judgement.verdict is Verdict.UNDECIDED else judgement
-
-    def _lost_half(self, where: npt.NDArray[np.bool_]) -> bool:
-        """Return whether the witness has lost half of its digits of some elements, as a norm."""
-        return bool(np.linalg.norm(self.errors[where]) > _half(self._unit) * np.linalg.norm(self.expected[where]))
 
     @property
     def _unit(self) -> float:
@@ -227,9 +221,10 @@ class Evidence:
         return np.asarray(value).reshape(batch[0] if by_sample else 1, -1)
 
 
-def _half(unit: float) -> float:
-    """Return how many roundoffs of a number half of its digits are."""
-    return 1 / math.sqrt(unit)
+def _lost_half(error: Array, value: Array, counted: npt.NDArray[np.bool_], unit: float) -> npt.NDArray[np.bool_]:
+    """Return for each row whether errors, in roundoffs, take half of the digits of the elements that are counted, as a norm."""
+    error_norm, norm = (np.linalg.norm(np.where(counted, array, 0.0), axis=-1) for array in (error, value))
+    return np.asarray(error_norm > norm / math.sqrt(unit))
 
 
 _BY_SAMPLE = ("output", "grad_input")

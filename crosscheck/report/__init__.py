@@ -1,4 +1,4 @@
 """One run, three forms of the same facts: a terminal text, ``report.json``, ``report.html``.
 
-The facts are collected once, in :mod:`crosscheck.training.facts`, as plain data; the other modules only show them.
+Facts are collected once, as plain data, by :mod:`crosscheck.training.facts` and :mod:`crosscheck.checks.facts`; these modules show them.
 """

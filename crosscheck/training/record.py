@@ -1,4 +1,4 @@
-"""Curves over the steps of a run, in memory that does not grow with its length.
+"""What a run has shown so far, collected step by step in memory that does not grow with its length: verdicts, worst errors, curves.
 
 A curve starts with a point for each step. When it is full, neighbours are merged two by two, and from then on each point stands for twice as many
 steps; so the points are spread evenly over the run, however long it becomes, and depend on nothing but what was added.
