@@ -46,7 +46,7 @@ from benchmarking.facts import facts_of, load
 from benchmarking.plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
 from benchmarking.sides import SIDES
 from benchmarking.workers import Task, available, results
-from command_options import UsageError, add_folder, at_least, data_folder, without
+from command_options import add_folder, at_least, data_folder, without
 from generated_text import PageError
 from interruption import between_steps
 from matrix_delivery import deliver
@@ -58,6 +58,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from crosscheck.core.files import NotWritableError
 from crosscheck.core.judge import Facts
 from crosscheck.report.write import expected_reports
+from crosscheck.run.cli import UsageError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 CANNOT, INTERRUPTED = 2, 130

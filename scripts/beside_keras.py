@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command_options import UsageError, add_images, at_least, data_folder, expect_representable, rate, settings_of
+from command_options import add_images, at_least, data_folder, expect_representable, rate, settings_of
 from keras_findings import DTYPES, Beside, Levels, told
 from mcnemar import least_telling
 from mnist_batches import take
@@ -42,6 +42,7 @@ from rich.console import Console
 
 from crosscheck.core.files import NotWritableError, expect_writable
 from crosscheck.report.write import write_json
+from crosscheck.run.cli import UsageError
 
 AGREE, DIFFER, COULD_NOT_BE_COMPARED = 0, 1, 2
 QUOTED = "the tutorial reports 97.4 % of the test images after 3 epochs of all 60,000 (quoted, not checked)"

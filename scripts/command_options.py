@@ -16,15 +16,12 @@ from mnist_files import SHIPPED, cache_folder, download
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from crosscheck.run.cli import UsageError
 from scratch.networks import Recipe
 
 KEEPING_OPTIONS = ("--checkpoint", "--checkpoint-every", "--resume")
 """Options that make no difference to a run's results."""
 KEEPING = tuple(name.removeprefix("--").replace("-", "_") for name in KEEPING_OPTIONS)
-
-
-class UsageError(Exception):
-    """The options cannot be followed; the message says which one, and what to do."""
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -19,7 +19,6 @@ from checkpoints import CheckpointError, Clock
 from command_options import (
     KEEPING,
     KEEPING_OPTIONS,
-    UsageError,
     add_augment,
     add_checkpoint,
     add_images,
@@ -45,6 +44,7 @@ from subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
 from crosscheck.core.files import NotWritableError
 from crosscheck.references.device import DeviceError
 from crosscheck.report.write import write_json, write_text
+from crosscheck.run.cli import UsageError
 from crosscheck.training.facts import RunFacts, collect
 from scratch.networks import NETWORKS
 

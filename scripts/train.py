@@ -20,7 +20,6 @@ import numpy as np
 from checkpoints import CheckpointError, Clock, read, write
 from command_options import (
     KEEPING,
-    UsageError,
     add_augment,
     add_checkpoint,
     add_images,
@@ -45,6 +44,7 @@ from scratch_training import Training
 
 from crosscheck.core.files import NotWritableError, expect_writable
 from crosscheck.report.write import write_json
+from crosscheck.run.cli import UsageError
 from scratch.networks import NETWORKS
 
 TRAINED, DIVERGED, COULD_NOT_BE_TRAINED = 0, 1, 2
