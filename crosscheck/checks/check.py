@@ -43,18 +43,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class FailingCall:
-    """What a quantity was computed from.
-
-    Attributes
-    ----------
-    call : Call
-        In the subject's precision.
-    quantity : str
-        The one that is wrong.
-    dtype : str
-    evaluation : bool
-        Whether it was computed in evaluation mode.
-    """
+    """A call, in the subject's precision, on which one quantity is wrong; ``evaluation`` where it was computed in evaluation mode."""
 
     call: Call
     quantity: str
@@ -64,15 +53,7 @@ class FailingCall:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A small case of a fault.
-
-    Attributes
-    ----------
-    script : str
-        A Python program that shows it.
-    elements : int
-        Of its input.
-    """
+    """A small case of a fault: a Python program that shows it, and how many elements its input has."""
 
     script: str
     elements: int
@@ -84,21 +65,18 @@ class CheckResult:
 
     Attributes
     ----------
-    check : str
-        The check's name.
-    verdict : Verdict
     reason : str
-        In words: why it was skipped or could not be decided, what the subject did wrong.
+        Why it was skipped or could not be decided, or what the subject did wrong.
     judgements : list of (str, Judgement)
         Each with the shape that it was made on.
     divergence : Divergence or None
         The first mismatch, examined.
     unexamined : list of Failure
-        Other quantities that are wrong on the same call.
+        Other wrong quantities, whose causes were not looked for yet.
     others : list of Divergence
         Those of them that were examined.
     given : FailingCall or None
-        What it was found on.
+        The call that the first mismatch was found on.
     notes : list of str
         What else is worth knowing, such as elements at a kink.
     expected : str
@@ -123,8 +101,28 @@ class CheckResult:
     dtype: str = ""
     warning: bool = False
 
+    def add(self, shape: str, judgement: Judgement, failure: Failure | None = None, given: FailingCall | None = None, source: str = "") -> None:
+        """Add a judgement; the first mismatch is examined, later ones are kept for :meth:`examine`.
+
+        Parameters
+        ----------
+        failure : Failure or None
+            Of a mismatch, where there is enough for a diagnosis.
+        given : FailingCall or None
+            The call that it was found on.
+        source : str
+            File and line of the code that computes the quantity.
+        """
+        self.judgements.append((shape, judgement))
+        if judgement.verdict is not Verdict.MISMATCH:
+            return
+        if self.divergence is None:
+            self.divergence, self.given = examined(failure) if failure else Divergence(judgement, None, source), given
+        elif failure is not None:
+            self.unexamined.append(failure)
+
     def examine(self, known: set[str]) -> None:
-        """DistanceSample for the causes of the other wrong quantities, unless they are known already, and add them to what is known."""
+        """Look for the causes of the other wrong quantities, unless they are known already, and add these quantities to the known ones."""
         known |= set() if self.divergence is None else {self.divergence.judgement.place.quantity}
         for failure in self.unexamined:
             if failure.quantity not in known:
@@ -155,41 +153,32 @@ def combine_verdicts(verdicts: list[Verdict]) -> Verdict:
 
 
 NOT_TRIED = "could not be tried: "
-"""How the reason of a contract begins of which the subject did not get to the end."""
+"""Prefix of the reason where the subject failed before a contract could be tried."""
 
 OUT_OF_RANGE = "does not apply: "
-"""How the reason of a skip begins where the operation itself leaves the range of numbers on inputs that the harness chose."""
+"""Prefix of skip reasons where the operation itself overflows on the harness's own inputs."""
 
 
-def never_judged(quantities: Iterable[tuple[str, str, str]]) -> list[str]:
-    """Return the quantities that every check had to pass over because the operation left the range of numbers.
+def never_judged(quantities: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return the quantities that every check skipped because the operation overflowed.
 
     Parameters
     ----------
-    quantities : iterable of (str, str, str)
-        What is spoken of, such as ``"float64 bias.grad"``; the verdict; the reason.
+    quantities : sequence of (str, str, str)
+        Precision and name, such as ``"float64 bias.grad"``; the verdict; the reason.
     """
-    passed_over: dict[str, bool] = {}
-    for name, verdict, reason in quantities:
-        passed_over[name] = passed_over.get(name, True) and verdict == Verdict.SKIPPED and reason.startswith(OUT_OF_RANGE)
-    return [name for name, always in passed_over.items() if always]
+    judged = {name for name, verdict, reason in quantities if verdict != Verdict.SKIPPED or not reason.startswith(OUT_OF_RANGE)}
+    return [name for name in dict.fromkeys(name for name, _, _ in quantities) if name not in judged]
 
 
-def overall(checks: Iterable[tuple[str, Verdict]], unjudged: Sequence[str] = ()) -> Verdict:
+def overall(checks: Sequence[tuple[str, Verdict]], unjudged: Sequence[str] = ()) -> Verdict:
     """Return the verdict on a pair from the names and verdicts of its checks.
 
-    ``match`` takes a value that was compared and found right: contracts that hold say nothing about values, unless nothing else was asked for. Nor
-    is a pair right of which a quantity was never judged.
-
-    Parameters
-    ----------
-    checks : iterable of (str, Verdict)
-    unjudged : sequence of str
-        From :func:`never_judged`.
+    A match needs at least one value that was compared and found right: contracts say nothing about values, unless only contracts were asked for.
+    Nor does a pair match where :func:`never_judged` names a quantity.
     """
-    found = list(checks)
-    verdict = combine_verdicts([own for _, own in found])
-    values = [own for name, own in found if not name.startswith(CONTRACT)]
+    verdict = combine_verdicts([own for _, own in checks])
+    values = [own for name, own in checks if not name.startswith(CONTRACT)]
     if verdict is Verdict.MATCH and values and Verdict.MATCH not in values:
         return Verdict.SKIPPED
     return Verdict.UNDECIDED if verdict is Verdict.MATCH and unjudged else verdict
@@ -206,9 +195,9 @@ class Check:
     about : str
         The claim in words.
     run : callable
-        Gets a prepared pair and settings, returns a :class:`CheckResult`.
+        Gets a prepared pair.
     dtype : str
-        The precision that it is about; empty where it is about all of them.
+        Its precision; empty where it is about all of them.
     warns : bool
         Whether right code of a common idiom fails it: a mismatch is then only a warning, unless :attr:`Settings.strict` is set.
     """

@@ -1,6 +1,6 @@
-"""The facts of checked pairs as plain data, ready for JSON: the one source of terminal text, page, test messages and files.
+"""The facts of checked pairs as plain data, ready for JSON: terminal text, HTML page, test messages and files are all made from them.
 
-A check's facts are made where it runs, be it in another process, and put together where the report is written.
+A check's facts are made in the process that runs it, and put together in the one that writes the report.
 """
 
 from __future__ import annotations
@@ -34,13 +34,10 @@ class PairRun:
     ----------
     command : str
         The command line that repeats the run.
-    seed : int
     asked : int
         How many checks were to be run.
     deselected : int
-        How many checks of the pairs were not asked for.
-    interrupted : bool
-    seconds : float
+        How many other checks the pairs have.
     """
 
     command: str
@@ -52,26 +49,16 @@ class PairRun:
 
 
 def cleaned(facts: Any) -> Any:
-    """Return facts in which no text holds what no terminal, file or other process should be given."""
+    """Return facts in which control characters and lone surrogates of all texts are escaped."""
     if isinstance(facts, dict):
         return {cleaned(name): cleaned(value) for name, value in facts.items()}
     if isinstance(facts, list):
         return [cleaned(value) for value in facts]
-    return printable(facts) if isinstance(facts, str) else facts
+    return printable(facts) if isinstance(facts, str) and not facts.isprintable() else facts
 
 
 def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: float) -> Facts:
-    """Return what a check found as data.
-
-    Parameters
-    ----------
-    check : Check
-    result : CheckResult
-    reproduce : str
-        What to type to repeat just this check.
-    seconds : float
-        How long it took.
-    """
+    """Return what a check found as data; ``reproduce`` is the command that repeats just this check."""
     small = result.reproduction
     return {
         "check": check.name,
@@ -93,14 +80,7 @@ def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: floa
 
 
 def pair_facts(pair: Declaration, error: str = "") -> Facts:
-    """Return what is to be said about a pair as a whole, its checks yet to come.
-
-    Parameters
-    ----------
-    pair : Declaration
-    error : str
-        Why it cannot be checked, from :func:`crosscheck.run.check.why_not`; it is made ready where this is empty.
-    """
+    """Return the facts of a pair without those of its checks; ``error`` says why it cannot be checked, and is empty where it can."""
     return blank(pair.title) | {
         "kind": type(pair).__name__,
         "file": "" if pair.origin is None else shown(pair.origin),
@@ -128,14 +108,7 @@ def blank(name: str) -> Facts:
 
 
 def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
-    """Return the facts of a whole run.
-
-    Parameters
-    ----------
-    pairs : sequence of dict
-        From :func:`pair_facts`, with the facts of their checks in ``"checks"``.
-    run : PairRun
-    """
+    """Return the facts of a whole run from those of its pairs, which hold those of their checks in ``"checks"``."""
     judged = [pair | {"verdict": pair_verdict(pair).value, "never_judged": unjudged(pair)} for pair in map(cleaned, pairs)]
     done = sum(len(pair["checks"]) for pair in judged)
     verdict = run_verdict([Verdict(pair["verdict"]) for pair in judged], complete=done >= run.asked and not run.interrupted)
@@ -163,13 +136,13 @@ def pair_verdict(pair: Facts) -> Verdict:
     """Return the verdict on a pair from the facts of its checks."""
     if pair["error"]:
         return Verdict.UNDECIDED
-    return overall(((check["check"], Verdict(check["counted"])) for check in pair["checks"]), unjudged(pair))
+    return overall([(check["check"], Verdict(check["counted"])) for check in pair["checks"]], unjudged(pair))
 
 
 def unjudged(pair: Facts) -> list[str]:
     """Return the quantities of a pair that no check could judge, each with its precision."""
     quantities = [(check["dtype"], quantity) for check in pair["checks"] for quantity in check["quantities"]]
-    return never_judged((f"{dtype} {q['quantity']}", q["verdict"], q["reason"]) for dtype, q in quantities)
+    return never_judged([(f"{dtype} {q['quantity']}", q["verdict"], q["reason"]) for dtype, q in quantities])
 
 
 def run_verdict(pairs: Sequence[Verdict], complete: bool) -> Verdict:
@@ -182,7 +155,7 @@ def run_verdict(pairs: Sequence[Verdict], complete: bool) -> Verdict:
 
 
 def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) -> str:
-    """Return the report's first line: the verdict and what it rests on, anything left undone or passed over included."""
+    """Return the report's first line: the verdict, what it rests on, and what was not run or not judged."""
     checks = [check for pair in pairs for check in pair["checks"]]
     compared = sum(quantity["verdict"] in ("match", "mismatch") for check in checks for quantity in check["quantities"])
     basis = [counted(done, "check"), f"{counted(compared, 'quantity', 'quantities')} compared", *_passed_over(checks, run)]

@@ -1,17 +1,16 @@
-"""Gradients without a reference: the subject's own backward pass against the slopes of its own output.
+"""Gradients without a reference: the subject's backward pass against slopes of its own output.
 
 The output itself cannot be judged in this way, and every result says so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from crosscheck.causes.budget import limited
-from crosscheck.causes.divergence import Divergence, examined
 from crosscheck.checks.check import Check, CheckResult, FailingCall, Settings
 from crosscheck.checks.values import shown
 from crosscheck.core.check_layer import NOT_COMPUTED, Failure, quantities
@@ -26,7 +25,7 @@ from crosscheck.references.slopes.oracle import Compared, Elements, QuotientOrac
 from crosscheck.references.slopes.probe import point_of, variable
 
 _CALLS = 4
-"""How often a fault model may have slopes measured again, for which each time the subject is run once for every element."""
+"""How often a fault model may measure slopes again, each time with one run of the subject per element."""
 
 NO_REFERENCE = "no reference: only the gradients are checked against the output"
 DTYPE = "float64"
@@ -34,64 +33,61 @@ DTYPE = "float64"
 
 def difference_check(family: str) -> Check:
     """Return the check of gradients against difference quotients on a family of inputs."""
-    about = f"gradients against difference quotients of the output on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
-    return Check(f"differences-{DTYPE}-{family}", about, lambda prepared, settings: _run(prepared, settings, family), DTYPE)
-
-
-def _run(prepared: Prepared, settings: Settings, family: str) -> CheckResult:
     name = f"differences-{DTYPE}-{family}"
-    if DTYPE not in prepared.pair.dtypes:
-        return CheckResult(name, Verdict.SKIPPED, f"{prepared.pair.precisions_in_words}; difference quotients need {DTYPE}")
-    result = CheckResult(name, Verdict.SKIPPED)
-    for shape in prepared.shapes:
-        try:
-            call = prepared.call(shape, FAMILIES[family], DTYPE, settings.seed)
-        except SubjectError as error:
-            _add(result, shown(shape), prepared, _plain(prepared, "output", Verdict.MISMATCH, error.reason))
-            continue
-        judge_differences(prepared, call, shown(shape), result, settings.seed)
-    return result.conclude()
+    about = f"gradients against difference quotients of the output on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
+
+    def run(prepared: Prepared, settings: Settings) -> CheckResult:
+        if DTYPE not in prepared.pair.dtypes:
+            return CheckResult(name, Verdict.SKIPPED, f"{prepared.pair.precisions_in_words}; difference quotients need {DTYPE}")
+        result = CheckResult(name, Verdict.SKIPPED)
+        for shape in prepared.shapes:
+            try:
+                call = prepared.call(shape, FAMILIES[family], DTYPE, settings.seed)
+            except SubjectError as error:
+                result.add(shown(shape), _plain(prepared, "output", Verdict.MISMATCH, error.reason), source=prepared.layer.sources.get("output", ""))
+                continue
+            _judge(prepared, call, shown(shape), result, settings.seed)
+        return result.conclude()
+
+    return Check(name, about, run, DTYPE)
 
 
-def judge_differences(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed: int = 0) -> None:
-    """Judge every gradient of one call and add what was found to a result, the first mismatch examined.
+def _judge(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed: int) -> None:
+    """Judge every quantity of one call, in float64, and add what was found to a result; the seed chooses elements and directions."""
 
-    Parameters
-    ----------
-    prepared : Prepared
-    call : Call
-        In float64, with a cotangent.
-    shape : str
-        Of the input, for the judgements.
-    result : CheckResult
-    seed : int
-        Of the elements and directions that are looked at.
-    """
-    names, layer = quantities(call), prepared.layer
+    def add(judgement: Judgement, failure: Failure | None = None) -> None:
+        quantity = judgement.place.quantity
+        result.add(shape, judgement, failure, FailingCall(call, quantity, DTYPE), prepared.layer.sources.get(quantity, ""))
+
+    output, *gradients = quantities(call)
     try:
-        point = point_of(layer, call, prepared.precision(DTYPE))
+        point = point_of(prepared.layer, call, prepared.precision(DTYPE))
     except SubjectError as error:
-        _unfinished(prepared, call, error, shape, result)
+        # What a subject that fails in either pass did not compute is wrong; what it computed is not judged.
+        for name in (output, *gradients):
+            left = NO_REFERENCE if name == output else f"not everything was computed: {error.reason}"
+            verdict, reason = (Verdict.SKIPPED, left) if name in error.found else (Verdict.MISMATCH, error.reason)
+            add(_plain(prepared, name, verdict, reason))
         return
-    _add(result, shape, prepared, _plain(prepared, "output", Verdict.SKIPPED, NO_REFERENCE))
-    if reason := _useless(point.found["output"], point.forward(replace(call))):
-        for name in names[1:]:
-            _add(result, shape, prepared, _plain(prepared, name, Verdict.UNDECIDED, reason))
+    add(_plain(prepared, output, Verdict.SKIPPED, NO_REFERENCE))
+    if reason := _useless(point.found[output], point.forward(replace(call))):
+        for name in gradients:
+            add(_plain(prepared, name, Verdict.UNDECIDED, reason))
         return
     quotients = Quotients(point)
-    usable = [name for name in names[1:] if name in point.found and not _malformed(prepared, call, name, point.found[name])]
-    for name in usable:
+    malformed = {name: _malformed(prepared, call, name, point.found[name]) for name in gradients if name in point.found}
+    for name in (name for name, wrong in malformed.items() if wrong is None):
         quotients.measure(name, lines(call, name, point.found[name], seed))
-    for name in names[1:]:
-        if name in usable:
-            finding = _judged(prepared, quotients, name)
-            result.notes.append(f"{shape} {name}: {finding.note}")
-            _add(result, shape, prepared, finding.judgement, call, finding.failure)
-        elif name in point.found:
-            _add(result, shape, prepared, _malformed(prepared, call, name, point.found[name]), call)
+    for name in gradients:
+        if name not in point.found:
+            absent = prepared.layer.absent.get(name)
+            add(_plain(prepared, name, Verdict.SKIPPED if absent else Verdict.MISMATCH, absent or NOT_COMPUTED))
+        elif (wrong := malformed[name]) is not None:
+            add(wrong)
         else:
-            absent = layer.absent.get(name)
-            _add(result, shape, prepared, _plain(prepared, name, Verdict.SKIPPED if absent else Verdict.MISMATCH, absent or NOT_COMPUTED), call)
+            judgement, failure, note = _judged(prepared, quotients, name)
+            result.notes.append(f"{shape} {name}: {note}")
+            add(judgement, failure)
     how = "the complex step" if not quotients.refused else f"difference quotients alone, since the complex step is of no use: {quotients.refused}"
     result.notes.append(f"{shape}: judged by {how}")
 
@@ -100,32 +96,8 @@ def _plain(prepared: Prepared, quantity: str, verdict: Verdict, reason: str) -> 
     return Judgement(Place(0, prepared.pair.title, quantity), Kind.ISOLATED, verdict, reason=reason)
 
 
-def _add(
-    result: CheckResult, shape: str, prepared: Prepared, judgement: Judgement | None, call: Call | None = None, failure: Failure | None = None
-) -> None:
-    """Add a judgement to a result; the first mismatch with its cause and with what it was found on."""
-    assert judgement is not None
-    result.judgements.append((shape, judgement))
-    if judgement.verdict is Verdict.MISMATCH and result.divergence is not None:
-        result.unexamined += [] if failure is None else [failure]
-    elif judgement.verdict is Verdict.MISMATCH:
-        quantity = judgement.place.quantity
-        result.divergence = examined(failure) if failure else Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
-        result.given = None if call is None else FailingCall(call, quantity, DTYPE)
-
-
-def _unfinished(prepared: Prepared, call: Call, error: SubjectError, shape: str, result: CheckResult) -> None:
-    """Add the judgements on a subject that does not get through both passes: what it did not compute is wrong, the rest is left."""
-    for name in quantities(call):
-        if name not in error.found:
-            judgement = _plain(prepared, name, Verdict.MISMATCH, error.reason)
-        else:
-            judgement = _plain(prepared, name, Verdict.SKIPPED, NO_REFERENCE if name == "output" else f"not everything was computed: {error.reason}")
-        _add(result, shape, prepared, judgement, call)
-
-
 def _useless(output: Array, again: Any) -> str:
-    """Return why nothing can be told from an output; empty where something can."""
+    """Return why an output says nothing about slopes; empty where it does."""
     if output.dtype != np.float64:
         return f"the output is {output.dtype}, expected {DTYPE}: difference quotients need its digits"
     if not np.isfinite(output).all():
@@ -136,22 +108,15 @@ def _useless(output: Array, again: Any) -> str:
 
 
 def _malformed(prepared: Prepared, call: Call, quantity: str, found: Array) -> Judgement | None:
-    """Return the mismatch of a gradient that has not the shape or the dtype of what it is the gradient of."""
+    """Return the mismatch of a gradient whose shape or dtype is not that of its array; None where both fit."""
     place, expected = Place(0, prepared.pair.title, quantity), np.zeros(variable(call, quantity).shape)
     if found.shape == expected.shape and found.dtype == expected.dtype:
         return None
     return judge(place, Kind.ISOLATED, found, expected, Bound.exact(expected), prepared.precision(DTYPE))
 
 
-@dataclass(frozen=True)
-class _Finding:
-    judgement: Judgement
-    note: str
-    failure: Failure | None = None
-
-
-def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> _Finding:
-    """Judge one gradient along all lines that were measured."""
+def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Judgement, Failure | None, str]:
+    """Judge one gradient along all lines that were measured; return what a diagnosis needs, and a note of how much was looked at, as well."""
     precision, place = quotients.point.precision, Place(0, prepared.pair.title, quantity)
     compared = quotients.compared(quantity)
     single = [c for c in compared if c.line.index is not None]
@@ -170,7 +135,7 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> _Finding
             by_element = _located(by_element, elements, told)
             bound, oracle = elements.bound(precision), limited(QuotientOracle(quotients, quantity, elements), _CALLS)
             failure = Failure(by_element, elements.found, elements.expected, bound, quotients.point.call, oracle, prepared.layer, precision)
-            return _Finding(by_element, note, failure)
+            return by_element, failure, note
         judgement = judgement if doubt else by_element
     if astray:
         reason = f"along a direction through all elements the output's slope is {astray.expected:.17g}, the gradient makes it {astray.found:.17g}"
@@ -180,11 +145,11 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> _Finding
                 "where a maximum ties, its gradient is given out more than once, or not in full"
             )
         judgement = Judgement(place, Kind.ISOLATED, Verdict.MISMATCH, len(told), fraction=astray.excess, reason=reason)
-    return _Finding(judgement, note)
+    return judgement, None, note
 
 
 def _located(judgement: Judgement, elements: Elements, told: list[Compared]) -> Judgement:
-    """Return a mismatch with the place of its worst element in the whole array, and in words where that is at a kink."""
+    """Return a mismatch with the index of its worst element in the whole array, and with another reason where that is at a kink."""
     worst = judgement.worst
     if worst is None:
         return judgement
@@ -199,7 +164,7 @@ def _located(judgement: Judgement, elements: Elements, told: list[Compared]) -> 
 
 
 def _note(single: list[Compared], compared: list[Compared], shape: tuple[int, ...]) -> str:
-    """Return in words how much of a gradient was looked at, and where nothing could be told."""
+    """Return in words how much of a gradient was looked at, and which elements could not be decided."""
     size, directions = int(np.prod(shape)), len(compared) - len(single)
     words = f"{len(single):,} of {size:,} elements one by one" + (f" and {directions} directions through all" if directions else "")
 

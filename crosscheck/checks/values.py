@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.adapters.dropout_mask import drawn
-from crosscheck.causes.divergence import Divergence, examined
 from crosscheck.causes.tie_rules import OTHER_RULES, chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, FailingCall, Settings
 from crosscheck.checks.conventions import named
@@ -29,40 +28,33 @@ def value_name(dtype: str, family: str) -> str:
 def value_check(dtype: str, family: str) -> Check:
     """Return the check of a precision on a family of inputs."""
     about = f"{dtype} output and gradients on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
-    return Check(value_name(dtype, family), about, lambda prepared, settings: _run(prepared, settings, dtype, family), dtype)
-
-
-def _run(prepared: Prepared, settings: Settings, dtype: str, family: str) -> CheckResult:
-    return _judged_on(prepared, settings, dtype, family, value_name(dtype, family))
+    return _check(value_name(dtype, family), about, dtype, family)
 
 
 def evaluation_check(dtype: str, family: str) -> Check:
     """Return the check of a precision on a family of inputs in evaluation mode."""
     about = f"{dtype} output and gradients in evaluation mode on {family} inputs, by running statistics that are given and have to stay as they are"
-    return Check(f"evaluation-{dtype}-{family}", about, lambda prepared, settings: _run_evaluation(prepared, settings, dtype, family), dtype)
+    return _check(f"evaluation-{dtype}-{family}", about, dtype, family, evaluation=True)
 
 
-def _run_evaluation(prepared: Prepared, settings: Settings, dtype: str, family: str) -> CheckResult:
-    name = f"evaluation-{dtype}-{family}"
-    if prepared.no_evaluation:
-        return CheckResult(name, Verdict.SKIPPED, prepared.no_evaluation)
-    return _judged_on(prepared.evaluating, settings, dtype, family, name)
+def _check(name: str, about: str, dtype: str, family: str, evaluation: bool = False) -> Check:
+    def run(prepared: Prepared, settings: Settings) -> CheckResult:
+        if evaluation and prepared.no_evaluation:
+            return CheckResult(name, Verdict.SKIPPED, prepared.no_evaluation)
+        if dtype not in prepared.pair.dtypes:
+            return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
+        ready, result = prepared.evaluating if evaluation else prepared, CheckResult(name, Verdict.SKIPPED)
+        for shape in ready.shapes_for(FAMILIES[family]):
+            try:
+                call = ready.call(shape, FAMILIES[family], dtype, settings.seed)
+            except RefusedError as error:
+                if shape not in ready.derived:
+                    result.add(shown(shape), undecided(ready.pair.title, str(error)))
+            else:
+                judge_call(ready, call, dtype, shown(shape), result)
+        return result.conclude()
 
-
-def _judged_on(prepared: Prepared, settings: Settings, dtype: str, family: str, name: str) -> CheckResult:
-    if dtype not in prepared.pair.dtypes:
-        return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
-    result = CheckResult(name, Verdict.SKIPPED)
-    for shape in prepared.shapes_for(FAMILIES[family]):
-        try:
-            call = prepared.call(shape, FAMILIES[family], dtype, settings.seed)
-        except RefusedError as error:
-            if shape in prepared.derived:
-                continue
-            result.judgements.append((shown(shape), _undecided(prepared, str(error))))
-            continue
-        judge_call(prepared, call, dtype, shown(shape), result)
-    return result.conclude()
+    return Check(name, about, run, dtype)
 
 
 def shown(shape: tuple[int, ...]) -> str:
@@ -70,36 +62,29 @@ def shown(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _undecided(prepared: Prepared, reason: str) -> Judgement:
-    return Judgement(Place(0, prepared.pair.title, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)
+def undecided(title: str, reason: str) -> Judgement:
+    """Return the judgement on a call of which nothing can be judged."""
+    return Judgement(Place(0, title, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)
 
 
-def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> LayerCheck:
-    """Judge every quantity of one call and add what was found to a result, the first mismatch examined."""
+def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> None:
+    """Judge every quantity of one call and add the judgements to a result; on calls after the first that fails no cause is looked for."""
     check, judgements = judged(prepared, call, dtype)
-    first_here = result.divergence is None
+    to_examine = result.divergence is None
     for judgement in judgements:
-        result.judgements.append((shape, judgement))
-        if judgement.verdict is not Verdict.MISMATCH or not first_here:
+        if judgement.verdict is not Verdict.MISMATCH or not to_examine:
+            result.add(shape, judgement)
             continue
-        failure = check.failure(judgement)
-        if result.divergence is not None:
-            result.unexamined += [] if failure is None else [failure]
-        else:
-            quantity = judgement.place.quantity
-            result.divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, "")) if failure is None else examined(failure)
-            result.given = FailingCall(_as_given(check, dtype), quantity, dtype, prepared.evaluates)
-    return check
+        quantity = judgement.place.quantity
+        given = FailingCall(_as_given(check, dtype), quantity, dtype, prepared.evaluates)
+        result.add(shape, judgement, check.failure(judgement), given, prepared.layer.sources.get(quantity, ""))
 
 
 def judged(prepared: Prepared, call: Call, dtype: str, testimony: Arrays | None = None) -> tuple[LayerCheck, list[Judgement]]:
-    """Return the judgements on one call: every reference heard, the conventions that were declared taken into account, no cause looked for.
+    """Return the judgements on one call, with all references and declared conventions taken into account; no cause is looked for.
 
     Parameters
     ----------
-    prepared : Prepared
-    call : Call
-    dtype : str
     testimony : mapping of str to array, optional
         The witness's errors, where another machine's are to be used.
     """
@@ -116,19 +101,19 @@ def judged(prepared: Prepared, call: Call, dtype: str, testimony: Arrays | None 
 
 
 def _as_given(check: LayerCheck, dtype: str) -> Call:
-    """Return the call as the subject got it, made from the oracle's copy: the subject may have written to its own."""
+    """Return the call as the subject got it, made from the oracle's copy, as the subject may have written to its own."""
     call, given = check.wide.astype(dtype), check.call
     grad_output = None if call.grad_output is None or given.grad_output is None else arranged(call.grad_output, memory_of(given.grad_output))
-    # The mask is not given: whoever repeats the call draws one.
+    # The mask is left out: when the call is repeated, the subject draws one.
     constants = {name: value for name, value in call.constants.items() if name != "mask"}
     return replace(call, x=arranged(call.x, memory_of(given.x)), grad_output=grad_output, constants=constants)
 
 
 def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
-    """Return a skip where the operation itself leaves the range of numbers on inputs that the harness chose.
+    """Return a skip where the operation itself overflows on inputs that the harness chose.
 
-    A subject that is not finite where the oracle is stays undecided: whether it had to leave the range, nobody knows. Not so a
-    result that was read off an update: there it may be the step that the harness took.
+    A subject that is not finite where the oracle is stays undecided: it may or may not have had to overflow. A gradient that was read off an
+    update is skipped: the step that the harness took may have overflowed.
     """
     quantity, found = judgement.place.quantity, check.found.get(judgement.place.quantity)
     read = found is not None and check.subject.reading(quantity, check.call, found) is not None
@@ -139,7 +124,7 @@ def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
 
 
 def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, others: list[Reference], precision: Precision) -> Judgement:
-    """Return ``undecided``, with each one's value, where the references do not agree on a quantity."""
+    """Return ``undecided``, with the values of all sides, where the references do not agree on a quantity."""
     quantity = judgement.place.quantity
     if quantity not in check.expected:
         return judgement
@@ -166,12 +151,12 @@ def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, o
 
 
 def _question(judgement: Judgement, theirs: Array, check: LayerCheck, precision: Precision) -> str:
-    """Return how a verdict names the convention that two references answer differently; "" where it is none that has a name."""
+    """Return the words that name the convention on which two references differ; "" where it has no name."""
     return next((named(f"tie rule: {rule}") for rule in OTHER_RULES if _follows(rule, judgement, theirs, check, precision)), "")
 
 
 def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, precision: Precision) -> bool:
-    """Return whether something is the input's gradient of max pooling by a tie rule that is not the arbiter's."""
+    """Return whether an array is the input's gradient of max pooling by a tie rule that is not the arbiter's."""
     cotangent = check.wide.grad_output
     if judgement.place.quantity != "grad_input" or cotangent is None or not chooses(check.oracle, check.wide.x):
         return False
@@ -180,7 +165,7 @@ def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, p
 
 
 def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, precision: Precision) -> Judgement:
-    """Return ``undecided`` where a mismatch is nothing but a convention that was declared to differ."""
+    """Return ``undecided`` where a convention that was declared to differ explains a mismatch in full."""
     rule, found = prepared.pair.ties, check.found.get(judgement.place.quantity)
     if rule == "first" or judgement.verdict is not Verdict.MISMATCH or found is None or not _follows(rule, judgement, found, check, precision):
         return judgement

@@ -44,13 +44,13 @@ class PairResult:
         """``mismatch`` where any check is one, ``undecided`` where any could not be decided, ``skipped`` where nothing was compared."""
         if self.error:
             return Verdict.UNDECIDED
-        return overall(((result.check, result.counted) for result in self.results), self.unjudged)
+        return overall([(result.check, result.counted) for result in self.results], self.unjudged)
 
     @property
     def unjudged(self) -> list[str]:
         """Quantities that no check could judge, each with its precision."""
         judged = [(result.dtype, judgement) for result in self.results for _, judgement in result.judgements]
-        return never_judged((f"{dtype} {j.place.quantity}", j.verdict, j.reason) for dtype, j in judged)
+        return never_judged([(f"{dtype} {j.place.quantity}", j.verdict, j.reason) for dtype, j in judged])
 
     @property
     def first(self) -> CheckResult | None:

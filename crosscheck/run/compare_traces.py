@@ -1,4 +1,4 @@
-"""A subject's trace judged by a reference's: the same judgements as beside the reference itself, from what both left in files."""
+"""A subject's trace judged by a reference's: the same judgements as beside the reference itself, made from two files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from pathlib import Path
 
 from crosscheck.checks import Check, CheckResult, Settings
 from crosscheck.checks.facts import blank, check_facts
-from crosscheck.checks.values import judge_call, shown
+from crosscheck.checks.values import judge_call, shown, undecided
 from crosscheck.core.guard import SubjectError
-from crosscheck.core.judge import Facts, Judgement, Kind, Verdict
+from crosscheck.core.judge import Facts, Verdict
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
-from crosscheck.core.trace import Place
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.recorded.file import Case, Recording, TraceFile, TraceFileError, digest
@@ -21,10 +20,12 @@ from crosscheck.references.recorded.oracle import Recorded, given
 from crosscheck.references.recorded.read import read
 from crosscheck.references.resolve import resolved
 
+_NOT_ASKED = "the subject was not asked when it was recorded"
+
 
 @dataclass
 class RecordedLayer:
-    """A recorded subject in the place of the subject itself."""
+    """A recorded subject that answers in place of the subject itself."""
 
     trace: TraceFile
     at: int
@@ -39,16 +40,10 @@ class RecordedLayer:
         return self.trace.recordings[self.at]
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return what was recorded for a call.
-
-        Raises
-        ------
-        SubjectError
-            With the reason that was recorded, if the subject did not come to an end, or if it was never asked.
-        """
+        """Return what was recorded for a call; raise a recorded failure again, as :class:`SubjectError`."""
         place = self._places.get(digest(call))
         if place is None:
-            raise SubjectError("the subject was not asked when it was recorded")
+            raise SubjectError(_NOT_ASKED)
         found, case = self.trace.role(self.at, place, "found"), self._recording.cases[place]
         self.absent = case.absent
         if case.reason:
@@ -57,11 +52,10 @@ class RecordedLayer:
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
         """Return the error made in reading a gradient, as it was recorded."""
-        place = self._places.get(digest(call))
-        terms = {} if place is None else self.trace.role(self.at, place, "reading_terms")
-        if place is None or quantity not in terms:
+        if (place := self._places.get(digest(call))) is None:
             return None
-        return Bound(terms[quantity], self.trace.role(self.at, place, "reading_roundings")[quantity])
+        terms, roundings = (self.trace.role(self.at, place, role) for role in ("reading_terms", "reading_roundings"))
+        return Bound(terms[quantity], roundings[quantity]) if quantity in terms else None
 
 
 def compared(subject_path: Path, reference_path: Path, reproduce: str, strict: bool = False) -> tuple[list[Facts], int]:
@@ -69,9 +63,8 @@ def compared(subject_path: Path, reference_path: Path, reproduce: str, strict: b
 
     Parameters
     ----------
-    subject_path, reference_path : Path
     reproduce : str
-        What to type to repeat the comparison.
+        The command that repeats the comparison.
     strict : bool
         Whether a warning counts as a mismatch.
 
@@ -117,29 +110,19 @@ def _results(subject: TraceFile, at: int, oracle: Recorded, theirs: list[Case]) 
     dtypes = {case.check: case.dtype for case in [*recording.cases, *theirs]}
     for name, dtype in dtypes.items():
         result = CheckResult(name, Verdict.SKIPPED)
-        places = [place for place, case in enumerate(recording.cases) if case.check == name]
-        for place in places:
-            _judge(subject, at, place, prepared, result)
-        asked = {tuple(recording.cases[place].shape) for place in places}
+        mine = {place: case for place, case in enumerate(recording.cases) if case.check == name}
+        for place, case in mine.items():
+            call, shape = given(subject, at, place), shown(tuple(case.shape))
+            if call is None:
+                result.add(shape, undecided(recording.name, case.reason))
+            else:
+                judge_call(prepared, call, case.dtype, shape, result)
+        asked = [tuple(case.shape) for case in mine.values()]
         for case in theirs:
             if case.check == name and tuple(case.shape) not in asked:
-                result.judgements.append((shown(tuple(case.shape)), _undecided(recording, "the subject was not asked when it was recorded")))
+                result.add(shown(tuple(case.shape)), undecided(recording.name, _NOT_ASKED))
         yield Check(name, "as recorded", _never_run, dtype), result.conclude()
 
 
 def _never_run(prepared: Prepared, settings: Settings) -> CheckResult:
     raise NotImplementedError("what was recorded is judged, not run")
-
-
-def _judge(subject: TraceFile, at: int, place: int, prepared: Prepared, result: CheckResult) -> None:
-    recording = subject.recordings[at]
-    case: Case = recording.cases[place]
-    call, shape = given(subject, at, place), shown(tuple(case.shape))
-    if call is None:
-        result.judgements.append((shape, _undecided(recording, case.reason)))
-    else:
-        judge_call(prepared, call, case.dtype, shape, result)
-
-
-def _undecided(recording: Recording, reason: str) -> Judgement:
-    return Judgement(Place(0, recording.name, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)
