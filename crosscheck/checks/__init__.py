@@ -1,6 +1,6 @@
 """What is checked about a pair: a list of small checks with telling names, each of which ends in a verdict with its evidence.
 
-A check is a function of a prepared pair; it knows nothing of reports, of test frameworks or of other checks. A new one is one function and its line
+A check is a function of a prepared pair; it knows nothing of reports, test frameworks or other checks. A new check is one function and its line
 in the list below.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.contracts import CONTRACTS, OF_DROPOUTS, contract_check
+from crosscheck.checks.contracts import CONTRACTS, OF_DROPOUTS, layer_contract_check
 from crosscheck.checks.gradients import difference_check
 from crosscheck.checks.models import freerun_check, lockstep_check
 from crosscheck.checks.models_contracts import MODEL_CONTRACTS, model_contract_check
@@ -30,7 +30,7 @@ __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
 
 
 def checks_of(pair: Declaration) -> list[Check]:
-    """Return every check of a pair, those that do not apply included; the list depends on nothing but the declaration."""
+    """Return every check of a pair, including those that will not apply; the list depends on the declaration alone."""
     for kind, checks in _CHECKS.items():
         if isinstance(pair, kind):
             return checks(pair)
@@ -49,7 +49,7 @@ def _of_layer(pair: Pair) -> list[Check]:
     if training is not None:
         values += [evaluation_check(dtype, family) for dtype, family in itertools.product(DTYPES, EVALUATED)]
         contracts += [] if training.dropped is None else [*OF_DROPOUTS]
-    return [*values, *(contract_check(name) for name in contracts)]
+    return [*values, *(layer_contract_check(name) for name in contracts)]
 
 
 def _of_model(pair: ModelPair) -> list[Check]:

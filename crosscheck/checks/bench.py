@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -35,33 +35,32 @@ class Bench:
 
     Attributes
     ----------
-    layer : AdaptedLayer
     call : Call
         In the reference's layout.
     other : Call
-        With the same parameters and the same shape, and other numbers.
+        Other numbers, with the same parameters and shapes.
     smaller : Call or None
-        The same with fewer samples, where there can be fewer.
+        Other numbers for fewer samples, where the subject takes fewer.
+    elsewhere : Call or None
+        An input of another size than the number of samples only, such as another image size, where such a shape is declared.
     retrained : Call or None
         The call with other parameters; None where there are none.
-    elsewhere : Call or None
-        Of another declared size than one of the batch, such as that of another image, where there is one.
     rearranges : bool
         Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
     modes : bool
-        Whether the operation itself is another one in training than in evaluation.
+        Whether the operation itself differs between training and evaluation.
     fixed_batch : bool
         Whether the subject is declared to take no other batch sizes.
     deterministic : bool
-        Whether it is expected to give the same bits each time.
+        Whether the subject is declared to give the same bits each time.
     dropped : float, optional
-        The probability with which a dropout drops. Its forward pass is made to draw the same numbers each time.
+        The probability with which a dropout drops. Its forward passes are made to draw the same numbers each time.
     elements : int
         How many numbers all checks of the pair compare.
     reference : Oracle, optional
-        The arbiter, where it can be asked about any input.
+        The arbiter, where it answers for any input.
     drawn : callable, optional
-        Makes a call with the same parameters of an input's shape; there where the reference is.
+        Makes a call of an input's shape with the same parameters; there where the reference is.
     """
 
     layer: AdaptedLayer
@@ -78,7 +77,7 @@ class Bench:
     elements: int = 1
     reference: Oracle | None = None
     drawn: Callable[[Shape], Call] | None = None
-    _repeating: dict[int, Repeating] = field(default_factory=dict)
+    _rewinds: dict[int, Callable[[], None]] = field(default_factory=dict)
     _forwards: int = 0
 
     def instance(self) -> Instance:
@@ -88,21 +87,20 @@ class Bench:
             instance.load(self.layer.own_params(self.call))
         self.layer.switch(instance)
         if self.dropped is not None:
-            self._repeating[id(instance)] = Repeating(instance)
+            self._rewinds[id(instance)] = rewinding(instance)
         return instance
 
     def given(self, call: Call) -> Results:
         """Return the arrays of a call in the subject's layout."""
-        given = {"input": np.array(self.layer.own_input(call), order="C"), "cotangent": np.array(self.layer.own_grad_output(call), order="C")}
-        labels = {name: np.array(value) for name, value in self.layer.own_constants(call).items()}
-        return given | labels
+        own = {"input": self.layer.own_input(call), "cotangent": self.layer.own_grad_output(call)}
+        return {name: np.array(value, order="C") for name, value in (own | self.layer.own_constants(call)).items()}
 
     def forward(self, instance: Instance, given: Results) -> Results:
         """Run the forward pass."""
         if self.dropped is not None:
             if self._forwards and not self._repeats:
                 raise DoesNotApplyError("the subject draws other random numbers each time, from a generator that is not to be seen")
-            self._repeating[id(instance)].again()
+            self._rewinds[id(instance)]()
         self._forwards += 1
         return self.drawing(instance, given)
 
@@ -112,7 +110,7 @@ class Bench:
         outputs = []
         for _ in range(2):
             instance = self.instance()
-            self._repeating[id(instance)].again()
+            self._rewinds[id(instance)]()
             outputs.append(copies(self.drawing(instance, self.given(self.call))))
         return not differing(*outputs)
 
@@ -123,25 +121,26 @@ class Bench:
             output = instance.forward(given["input"], constants)
         return {"output": as_array(output, "output", self.call.x.dtype)}
 
-    def backward(self, instance: Instance, given: Results) -> Results:
-        """Run the backward pass and return the gradients as they are, not copied."""
-        return self._gradients(instance.backward, given)
-
-    def accumulate(self, instance: Any, given: Results) -> Results:
-        """Run the backward pass on top of the gradients that are there and return them as they are, not copied."""
-        return self._gradients(instance.accumulate, given)
-
-    def _gradients(self, backward: Callable[[Array], dict[str, Any]], given: Results) -> Results:
+    def backward(self, instance: Any, given: Results, accumulate: bool = False) -> Results:
+        """Run the backward pass, on top of the gradients that are there if wanted, and return the gradients as they are, not copied."""
         with contained("backward"):
-            grads = backward(given["cotangent"])
+            grads = (instance.accumulate if accumulate else instance.backward)(given["cotangent"])
         return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
 
+    def both(self, instance: Instance, given: Results) -> Results:
+        """Run both passes."""
+        return self.forward(instance, given) | self.backward(instance, given)
+
+    def fresh(self, call: Call) -> Results:
+        """Run both passes of a fresh instance and return copies of what it computes for a call."""
+        return copies(self.both(self.instance(), self.given(call)))
+
     def changed(self, call: Call, one: Results, other: Results) -> str:
-        """Return the names of a call's results that are not those of another run: bit for bit, if the subject is expected to repeat them."""
+        """Return the names of the results that differ between two runs of a call: in any bit, or by more than rounding if declared so."""
         return differing(one, other) if self.deterministic else self.beyond_rounding(call, one, other)
 
     def beyond_rounding(self, call: Call, one: Results, other: Results) -> str:
-        """Return the names of a call's results that two runs cannot both have right: that are further apart than the tolerances of both."""
+        """Return the names of the results that cannot be right in both runs of a call: they differ by more than the tolerances of both."""
         if self.reference is None:
             raise DoesNotApplyError("the subject is not repeatable, and there is no reference that says how far rounding leads")
         precision, layer = Precision(call.x.dtype, self.elements), self.layer
@@ -158,24 +157,14 @@ class Bench:
 
         return ", ".join(name for name in one if not explained(name))
 
-    def both(self, instance: Instance, given: Results) -> Results:
-        """Run both passes."""
-        return self.forward(instance, given) | self.backward(instance, given)
-
     def reads_exactly(self, quantity: str) -> bool:
-        """Return whether the subject shows a gradient as it computed it, and it is not read off something else."""
+        """Return whether a gradient is read as the subject computed it, not from an update."""
         one = np.ones(1)
         return not quantity.endswith(".grad") or self.layer.convention.reading(one, one) is None
 
     @property
     def fewer(self) -> Call:
-        """The smaller call.
-
-        Raises
-        ------
-        DoesNotApplyError
-            If there is none.
-        """
+        """The smaller call; a contract that needs one does not apply where there is none."""
         if self.fixed_batch:
             raise DoesNotApplyError("the subject is declared to take the declared batch sizes alone")
         if self.smaller is None:
@@ -185,7 +174,7 @@ class Bench:
 
     @property
     def others(self) -> list[Call]:
-        """Calls that may come after the first: of the same shape, which a cache may be taken for up to date by, and of other sizes."""
+        """Calls that may come after the first: of the same shape, which a stale cache would fit, and of other sizes."""
         return [self.other, *(call for call in (self.elsewhere, self.smaller) if call is not None)]
 
     def keeps(self, what: str, reason: str) -> None:
@@ -201,8 +190,7 @@ def copies(results: Results) -> Results:
 
 def differing(one: Results, other: Results) -> str:
     """Return the names of the results that are not the same bit for bit."""
-    names = [name for name in one if name not in other or not np.array_equal(one[name], other[name], equal_nan=True)]
-    return ", ".join(names)
+    return ", ".join(name for name in one if name not in other or not np.array_equal(one[name], other[name], equal_nan=True))
 
 
 def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
@@ -212,28 +200,29 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     bench: Bench = prepared.benches[dtype, seed]
     smaller, elsewhere, retrained = (None if call is None else call.copied() for call in (bench.smaller, bench.elsewhere, bench.retrained))
     own = replace(bench, call=bench.call.copied(), other=bench.other.copied(), smaller=smaller, elsewhere=elsewhere, retrained=retrained)
-    return replace(own, _repeating={}, _forwards=0)
+    return replace(own, _rewinds={}, _forwards=0)
 
 
 def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
-    shape = prepared.bench_shape
+    shape, one_sample = prepared.bench_shape, prepared.layer.convention.one_sample
     call = prepared.call(shape, FAMILIES["normal"], dtype, seed)
+
+    def drawn(size: Shape) -> Call:
+        return replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params)
+
     output = prepared.forward(call)
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
-    # Other numbers: what is left over from one call must not be what the next one has to be.
+    # With other numbers, what is left over from one call is wrong in the next.
     second = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape)
     other = replace(second, params=call.params)
-    smaller = None
-    if prepared.layer.convention.one_sample:
-        call, other = _first(call, 1), _first(other, 1)
+    size = next((size for size in prepared.shapes if size[1:] != shape[1:]), None)
+    elsewhere, smaller = None if size is None else drawn(size), None
+    if one_sample:
+        call, other, elsewhere = _first(call, 1), _first(other, 1), None if elsewhere is None else _first(elsewhere, 1)
     elif shape[0] > 1 and not prepared.pair.fixed_batch:
         smaller = _first(other, shape[0] - 1)
         if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
             smaller = None
-    size = next((size for size in prepared.shapes if size[1:] != shape[1:]), None)
-    elsewhere = None if size is None else replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params)
-    if elsewhere is not None and prepared.layer.convention.one_sample:
-        elsewhere = _first(elsewhere, 1)
     return Bench(
         prepared.layer,
         call,
@@ -247,9 +236,9 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
         retrained=replace(call, params=second.params) if second.params else None,
         dropped=prepared.dropped,
         elements=prepared.elements,
-        # A recording, which has settled how many numbers there are, answers what it was asked and nothing else.
+        # A recording, for which the number of elements is settled, has no answer for new inputs.
         reference=next((reference.oracle for reference in prepared.references if reference.elements is None), None),
-        drawn=lambda size: replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params),
+        drawn=drawn,
     )
 
 
@@ -262,43 +251,25 @@ def _first(call: Call, samples: int) -> Call:
     return replace(call, x=np.array(call.x[:samples]), grad_output=grad_output, constants=constants)
 
 
-_SEED = 0
+def rewinding(instance: Any) -> Callable[[], None]:
+    """Return a function that resets the random generators of an instance: those it holds as attributes, and the global ones of NumPy and Python."""
+    held = getattr(getattr(instance, "layer", instance), "__dict__", {})
+    own = [_rewinding(value) for value in held.values() if isinstance(value, np.random.Generator | np.random.RandomState | random.Random)]
+
+    def rewind() -> None:
+        np.random.seed(0)  # noqa: NPY002 - the one that a layer may draw from
+        random.seed(0)
+        for back in own:
+            back()
+
+    return rewind
 
 
-class Repeating:
-    """The generators of one instance of a layer, brought back to where they were.
-
-    Known are the layer's own, which it holds as attributes, and those that NumPy and Python keep for everybody.
-
-    Parameters
-    ----------
-    instance : object
-        As a convention makes it.
-    """
-
-    def __init__(self, instance: Any) -> None:
-        held = getattr(getattr(instance, "layer", instance), "__dict__", {})
-        self._own = [value for value in held.values() if isinstance(value, np.random.Generator | np.random.RandomState | random.Random)]
-        self._states = [copy.deepcopy(_state(generator)) for generator in self._own]
-
-    def again(self) -> None:
-        """Bring every generator back."""
-        np.random.seed(_SEED)  # noqa: NPY002 - the one that a layer may draw from
-        random.seed(_SEED)
-        for generator, state in zip(self._own, self._states, strict=True):
-            _set(generator, copy.deepcopy(state))
-
-
-def _state(generator: Any) -> Any:
+def _rewinding(generator: np.random.Generator | np.random.RandomState | random.Random) -> Callable[[], None]:
+    """Return a function that brings a generator back to its present state."""
     if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    return generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
-
-
-def _set(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
-    elif isinstance(generator, random.Random):
-        generator.setstate(state)
-    else:
-        generator.set_state(state)
+        bits, state = generator.bit_generator, generator.bit_generator.state
+        return lambda: setattr(bits, "state", state)
+    if isinstance(generator, random.Random):
+        return functools.partial(generator.setstate, generator.getstate())
+    return functools.partial(generator.set_state, generator.get_state())

@@ -1,13 +1,12 @@
 """Contracts beyond values: what a layer must not do, each a small function that says what was broken, or nothing.
 
 Each call gets arrays of its own, so that a layer that writes to them breaks one contract and not all of them.
-They call an instance of the subject directly, as its own program does, with arrays in its own layout.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,6 @@ from crosscheck.checks.contracts_dropout import masks_are_drawn
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.judge import CONTRACT, Verdict
 from crosscheck.core.operation import Call, RefusedError
-from crosscheck.pairs.prepare_layer import Prepared
 
 
 def inputs_are_left_alone(bench: Bench) -> str:
@@ -57,7 +55,7 @@ def grad_input_is_its_own(bench: Bench) -> str:
 
 def dtype_is_kept(bench: Bench) -> str:
     """Everything comes out in the precision that went in."""
-    wrong = {name: value.dtype for name, value in bench.both(bench.instance(), bench.given(bench.call)).items() if value.dtype != bench.call.x.dtype}
+    wrong = {name: value.dtype for name, value in bench.fresh(bench.call).items() if value.dtype != bench.call.x.dtype}
     return ", ".join(f"{name} is {dtype}" for name, dtype in wrong.items()) + f" for {bench.call.x.dtype}" if wrong else ""
 
 
@@ -94,9 +92,7 @@ def declared_gradients_add_up(bench: Bench) -> str:
     if not before:
         raise DoesNotApplyError("there are no parameters")
     # Zeros and not the same cotangent again: code that adds sample by sample, or step by step, would round on the way to twice the sum.
-    nothing = bench.given(bench.call)
-    nothing["cotangent"] = np.zeros_like(nothing["cotangent"])
-    changed = differing(before, bench.accumulate(instance, nothing))
+    changed = differing(before, bench.backward(instance, {"cotangent": np.zeros_like(given["cotangent"])}, accumulate=True))
     return f"declared to accumulate, but not left as they are by a backward pass that adds zero: {changed}" if changed else ""
 
 
@@ -121,9 +117,8 @@ def another_size_works(bench: Bench) -> str:
 
 
 def _changed_after(bench: Bench, first: Call, second: Call) -> str:
-    """Return what of a call is not the same after another one as in a fresh instance."""
-    instance = bench.instance()
-    alone = copies(bench.both(bench.instance(), bench.given(second)))
+    """Return which results of a call differ after another call from those of a fresh instance."""
+    alone, instance = bench.fresh(second), bench.instance()
     bench.both(instance, bench.given(first))
     return bench.changed(second, alone, bench.both(instance, bench.given(second)))
 
@@ -132,8 +127,7 @@ def backward_uses_the_last_forward(bench: Bench) -> str:
     """After two forward passes the backward pass differentiates the second, be it of the first one's shape or of a smaller batch."""
     bench.keeps("cache", "backward gets what it needs as arguments")
     for second in bench.others:
-        alone = copies(bench.both(bench.instance(), bench.given(second)))
-        instance = bench.instance()
+        alone, instance = bench.fresh(second), bench.instance()
         bench.forward(instance, bench.given(bench.call))
         bench.forward(instance, bench.given(second))
         alone.pop("output")
@@ -172,7 +166,7 @@ def results_are_kept(bench: Bench) -> str:
 def instances_share_nothing(bench: Bench) -> str:
     """Two layers of one kind do not use the same memory: a forward pass of one between the passes of the other changes nothing."""
     calls = [bench.call, bench.other]
-    alone = [copies(bench.both(bench.instance(), bench.given(call))) for call in calls]
+    alone = [bench.fresh(call) for call in calls]
     instances = [bench.instance() for _ in calls]
     found = [bench.forward(instance, bench.given(call)) for instance, call in zip(instances, calls, strict=True)]
     found = [results | bench.backward(i, bench.given(call)) for results, i, call in zip(found, instances, calls, strict=True)]
@@ -182,12 +176,12 @@ def instances_share_nothing(bench: Bench) -> str:
 
 def random_generators_are_not_seeded(bench: Bench) -> str:
     """The random numbers that others draw afterwards are still random: no pass seeds the global generators."""
-    # What a dropout draws is made to repeat itself elsewhere, by seeding just these generators.
+    # For a dropout, the other contracts seed these generators themselves.
     bench, drawn = replace(bench, dropped=None), []
     for seed in (1, 2):
         np.random.seed(seed)  # noqa: NPY002 - the global generator is what others draw from
         random.seed(seed)
-        bench.both(bench.instance(), bench.given(bench.call))
+        bench.fresh(bench.call)
         drawn.append({"numpy.random": np.random.random(), "random": random.random()})  # noqa: NPY002, S311
     seeded = [name for name, number in drawn[0].items() if number == drawn[1][name]]
     return f"always the same numbers afterwards: {', '.join(seeded)}" if seeded else ""
@@ -230,11 +224,11 @@ def backward_is_linear(bench: Bench) -> str:
     doubled = replace(bench.call, grad_output=bench.call.grad_output * bench.call.grad_output.dtype.type(2))
     if changed := bench.changed(doubled, results, bench.backward(twice, bench.given(doubled))):
         return f"not doubled by a doubled cotangent: {changed}"
-    # All zeros, as behind units that are dead: whatever is divided by the cotangent's size is divided by nothing.
-    never, nothing = bench.instance(), bench.given(bench.call)
-    nothing["cotangent"] = np.zeros_like(nothing["cotangent"])
-    bench.forward(never, nothing)
-    changed = differing({name: np.zeros_like(value) for name, value in results.items()}, bench.backward(never, nothing))
+    # All zeros, as behind dead units, where code that divides by the cotangent's size divides by zero.
+    never, given = bench.instance(), bench.given(bench.call)
+    bench.forward(never, given)
+    zeros = bench.backward(never, {"cotangent": np.zeros_like(given["cotangent"])})
+    changed = differing({name: np.zeros_like(value) for name, value in results.items()}, zeros)
     return f"not zero for a cotangent of zeros: {changed}" if changed else ""
 
 
@@ -252,7 +246,7 @@ def modes_differ_only_where_they_should(bench: Bench) -> str:
 
 
 def backward_keeps_its_mode(bench: Bench) -> str:
-    """The backward pass differentiates the forward pass that was, in the mode that it was in, whatever the mode is by then."""
+    """The backward pass uses the mode of the last forward pass, even if it has changed since."""
     bench.keeps("cache", "backward gets what it needs as arguments")
     found = []
     for by_then in (True, False):
@@ -306,49 +300,37 @@ CONTRACTS: dict[str, Contract] = {
 }
 
 WARNINGS = (minus_infinity_is_no_nan.__name__, backward_keeps_its_mode.__name__)
-"""Those that right code of a common idiom breaks: ``x * (x > 0)``, and a mode that is read when backward runs."""
+"""Contracts that right code in a common idiom breaks: ``x * (x > 0)``, and a mode that is read when backward runs."""
 
 OF_DROPOUTS: dict[str, Contract] = {masks_are_drawn.__name__: masks_are_drawn}
-"""Those of layers whose reference drops at random."""
+"""Contracts of layers whose reference drops at random."""
 
 
-def contract_check(name: str) -> Check:
-    """Return the check of one contract."""
-    contract = (CONTRACTS | OF_DROPOUTS)[name]
-    about = " ".join((contract.__doc__ or "").split())
-    return Check(f"{CONTRACT}{name}", about, lambda prepared, settings: _run(prepared, settings, name, contract), warns=name in WARNINGS)
+def layer_contract_check(name: str) -> Check:
+    """Return the check of one contract of a layer."""
+    return contract_check((CONTRACTS | OF_DROPOUTS)[name], bench_of, warns=name in WARNINGS)
 
 
-def _run(prepared: Prepared, settings: Settings, name: str, contract: Contract) -> CheckResult:
-    dtypes = settings.precisions(prepared.pair.dtypes)
-    return kept(f"{CONTRACT}{name}", dtypes, lambda dtype: contract(bench_of(prepared, dtype, settings.seed)))
+def contract_check(contract: Callable[[Any], str], bench: Callable[[Any, str, int], Any], warns: bool = False) -> Check:
+    """Return the check of a contract in every precision; ``bench`` makes what it is tried on of a prepared pair, a precision and a seed."""
+    name = f"{CONTRACT}{contract.__name__}"
 
+    def run(prepared: Any, settings: Settings) -> CheckResult:
+        # A network may be made in fewer precisions than its pair declares.
+        dtypes = settings.precisions(getattr(prepared, "dtypes", prepared.pair.dtypes))
+        reasons = [] if dtypes else ["the subject does not compute in the precision asked for"]
+        for dtype in dtypes:
+            try:
+                if what := contract(bench(prepared, dtype, settings.seed)):
+                    return CheckResult(name, Verdict.MISMATCH, f"{dtype}: {what}")
+            except DoesNotApplyError as error:
+                reasons.append(str(error))
+            except RefusedError as error:
+                return CheckResult(name, Verdict.UNDECIDED, str(error))
+            except SubjectError as error:
+                return CheckResult(name, Verdict.MISMATCH, f"{NOT_TRIED}{error.reason}")
+        if len(reasons) >= len(dtypes):
+            return CheckResult(name, Verdict.SKIPPED, f"does not apply: {reasons[0]}")
+        return CheckResult(name, Verdict.MATCH)
 
-def kept(check: str, dtypes: Sequence[str], broken: Callable[[str], str]) -> CheckResult:
-    """Return whether a contract is kept in every precision.
-
-    Parameters
-    ----------
-    check : str
-    dtypes : sequence of str
-    broken : callable
-        Gets a precision and returns what was broken, or nothing.
-    """
-    reasons = []
-    for dtype in dtypes:
-        try:
-            what = broken(dtype)
-        except DoesNotApplyError as error:
-            reasons.append(str(error))
-            continue
-        except RefusedError as error:
-            return CheckResult(check, Verdict.UNDECIDED, str(error))
-        except SubjectError as error:
-            return CheckResult(check, Verdict.MISMATCH, f"{NOT_TRIED}{error.reason}")
-        if what:
-            return CheckResult(check, Verdict.MISMATCH, f"{dtype}: {what}")
-    if not dtypes:
-        return CheckResult(check, Verdict.SKIPPED, "does not apply: the subject does not compute in the precision asked for")
-    if len(reasons) == len(dtypes):
-        return CheckResult(check, Verdict.SKIPPED, f"does not apply: {reasons[0]}")
-    return CheckResult(check, Verdict.MATCH)
+    return Check(name, " ".join((contract.__doc__ or "").split()), run, warns=warns)

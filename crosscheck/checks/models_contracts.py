@@ -9,11 +9,10 @@ import numpy as np
 
 from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.checks.bench import DoesNotApplyError, differing
-from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.contracts import kept
+from crosscheck.checks.check import Check
+from crosscheck.checks.contracts import contract_check
 from crosscheck.checks.models import comparison_of
 from crosscheck.core.guard import SubjectError
-from crosscheck.core.judge import CONTRACT
 from crosscheck.core.precision import Array
 from crosscheck.pairs.model_pair import Batch
 from crosscheck.pairs.prepare_model import PreparedModel, Trained
@@ -21,7 +20,7 @@ from crosscheck.pairs.prepare_model import PreparedModel, Trained
 
 @dataclass(frozen=True)
 class ModelBench:
-    """Networks of a subject on the bench, fresh from its factory."""
+    """Fresh networks from a subject's factory, and batches for them."""
 
     prepared: PreparedModel
     dtype: str
@@ -100,20 +99,12 @@ def _own(network: Trained, batch: Batch) -> tuple[Array, object]:
     return network.train.batch(batch[0]), network.train.labels(batch[1])
 
 
-ModelContract = Callable[[ModelBench], str]
-
-MODEL_CONTRACTS: dict[str, ModelContract] = {
+MODEL_CONTRACTS: dict[str, Callable[[ModelBench], str]] = {
     contract.__name__: contract
     for contract in (batch_is_left_alone, same_start_same_result, smaller_batch_works, predicting_leaves_parameters, networks_share_nothing)
 }
 
 
 def model_contract_check(name: str) -> Check:
-    """Return the check of one contract."""
-    about = " ".join((MODEL_CONTRACTS[name].__doc__ or "").split())
-
-    def run(prepared: PreparedModel, settings: Settings) -> CheckResult:
-        dtypes = settings.precisions(prepared.dtypes)
-        return kept(f"{CONTRACT}{name}", dtypes, lambda dtype: MODEL_CONTRACTS[name](ModelBench(prepared, dtype, settings.seed)))
-
-    return Check(f"{CONTRACT}{name}", about, run)
+    """Return the check of one contract of a network."""
+    return contract_check(MODEL_CONTRACTS[name], ModelBench)

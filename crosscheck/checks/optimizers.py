@@ -14,10 +14,10 @@ from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.optimizers import explained, narrowed
 from crosscheck.checks.bench import DoesNotApplyError, copies, differing
 from crosscheck.checks.check import Check, CheckResult, Settings, combine_verdicts
-from crosscheck.checks.contracts import kept
+from crosscheck.checks.contracts import contract_check
 from crosscheck.checks.conventions import named
 from crosscheck.core.guard import SubjectError, as_array, contained
-from crosscheck.core.judge import CONTRACT, Judgement, Kind, Verdict, judge
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
@@ -264,13 +264,9 @@ CONTRACTS: dict[str, Callable[[Bench], str]] = {
 
 
 def update_contract_check(name: str) -> Check:
-    """Return the check of one contract."""
-    about = " ".join((CONTRACTS[name].__doc__ or "").split())
+    """Return the check of one contract of an optimizer."""
 
-    def run(prepared: PreparedOptimizers, settings: Settings) -> CheckResult:
-        def broken(dtype: str) -> str:
-            return CONTRACTS[name](Bench(prepared, prepared.start(dtype, settings.seed), prepared.gradients("normal", dtype, settings.seed)))
+    def bench(prepared: PreparedOptimizers, dtype: str, seed: int) -> Bench:
+        return Bench(prepared, prepared.start(dtype, seed), prepared.gradients("normal", dtype, seed))
 
-        return kept(f"{CONTRACT}{name}", settings.precisions(prepared.pair.dtypes), broken)
-
-    return Check(f"{CONTRACT}{name}", about, run)
+    return contract_check(CONTRACTS[name], bench)
