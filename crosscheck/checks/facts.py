@@ -21,7 +21,7 @@ from crosscheck.core.guard import printable
 from crosscheck.core.judge import EXIT_STATUS, Facts, Verdict, judgement_facts
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.prepare import prepare
-from crosscheck.report.words import counted, warnings, widened
+from crosscheck.report.words import counted, first_mismatch, warnings, widened
 
 SCHEMA_VERSION = 1
 
@@ -130,6 +130,14 @@ def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
         "environment": {"python": platform.python_version(), "numpy": np.__version__},
         "seconds": round(run.seconds, 3),
     }
+
+
+def small_cases(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the names of the pairs whose first mismatch has a small case, each with the script that shows it."""
+    for pair in facts["pairs"]:
+        first = first_mismatch(pair)
+        if first and first["reproduction"]:
+            yield pair["name"], first["reproduction"]["script"]
 
 
 def pair_verdict(pair: Facts) -> Verdict:

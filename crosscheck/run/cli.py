@@ -1,6 +1,6 @@
 """The command: ``crosscheck check FILE``, ``crosscheck trace FILE``, ``crosscheck compare A B``.
 
-Here the command line is read; what a run needs is imported once the options are known to be right.
+This module reads the command line; the module of a command is imported once its options are known to be right.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from crosscheck.core import __version__
 COULD_NOT_BE_CHECKED = 2
 
 LONGEST = 1_000_000
-"""Seconds: as long as a time limit may be. What is not to end has none, and a timer that is set for longer overflows."""
+"""The longest time limit in seconds: a timer that is set for much longer overflows."""
 
 _CHECK_EPILOG = """\
 A file declares what is to be checked, in a few lines:
@@ -37,7 +37,7 @@ Exit status: 0 everything agrees, 1 something differs, 2 something could not be 
 
 
 class UsageError(Exception):
-    """The command line cannot be followed; the message says why, and what to do."""
+    """The command line asks for something impossible; the message says why, and what to do."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,7 +69,6 @@ def _add_check(commands: Any) -> None:
     _add_selection(check)
     check.add_argument("--list", action="store_true", help="list the checks that would be run, and run none")
     check.add_argument("--no-shrink", action="store_true", help="do not look for a small case that shows the same fault")
-    check.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit")
     _add_strict(check)
     _add_reports(check)
 
@@ -87,7 +86,6 @@ def _add_trace(commands: Any) -> None:
     trace.add_argument("--side", choices=("subject", "reference"), required=True, help="which side to record")
     trace.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help="the file to write")
     _add_selection(trace)
-    trace.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit")
 
 
 def _add_compare(commands: Any) -> None:
@@ -113,7 +111,10 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
         help="only pairs or checks whose name matches, such as 'linear', 'values-float64-*' or 'linear/contract-*'; may be given several times",
     )
     command.add_argument("--dtype", choices=("float64", "float32"), action="append", default=[], help="only this precision; both if left out")
-    command.add_argument("--seed", type=_whole, default=0, help="of inputs, weights and cotangents (default 0); the same seed gives the same result")
+    command.add_argument("--seed", type=whole, default=0, help="of inputs, weights and cotangents (default 0); the same seed gives the same result")
+    command.add_argument(
+        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit"
+    )
 
 
 def _add_strict(command: argparse.ArgumentParser) -> None:
@@ -129,14 +130,16 @@ def _add_reports(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _whole(text: str) -> int:
+def whole(text: str) -> int:
+    """Read a whole number of at least 0."""
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value}: expected a whole number of at least 0")
     return value
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Read a time limit."""
     value = float(text)
     if not 0 <= value <= LONGEST:
         raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds of at most {LONGEST:,}, or 0 for no limit")
@@ -155,7 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         read.print_help()
         return COULD_NOT_BE_CHECKED
     try:
-        return _command(options.command)(options, arguments)
+        module, function = _COMMANDS[options.command]
+        return int(getattr(importlib.import_module(f"crosscheck.run.{module}"), function)(options, arguments))
     except UsageError as error:
         say(str(error))
     except KeyboardInterrupt:
@@ -169,27 +173,17 @@ def say(text: str) -> None:
     """Write one line where errors are written."""
     from crosscheck.core.guard import printable  # noqa: PLC0415 - asking for help waits for no NumPy
 
-    # Whoever closed it will not read it, and the status is known.
+    # A stream that was closed has no reader, and the exit status says enough.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"crosscheck: {printable(' '.join(text.split()))}\n")
 
 
 def _unforeseen(error: Exception) -> str:
-    """Return in words what went wrong that nobody thought of, and where."""
+    """Return in words which unforeseen error occurred, and where."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     said = "".join(traceback.format_exception_only(error))
     return f"could not go on: {said} ({last.filename}:{last.lineno}, {last.name})"
 
 
-def _command(name: str) -> Callable[[argparse.Namespace, Sequence[str]], int]:
-    module, function = _COMMANDS[name]
-    run: Callable[[argparse.Namespace, Sequence[str]], int] = getattr(importlib.import_module(f"crosscheck.run.{module}"), function)
-    return run
-
-
 _COMMANDS = {"check": ("cli_check", "run"), "trace": ("cli_traces", "trace"), "compare": ("cli_traces", "compare")}
 """By the command's name: the module, imported when it is asked for, and the function."""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

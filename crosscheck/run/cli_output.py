@@ -1,4 +1,4 @@
-"""Where the commands write: standard output, whatever has become of it. A report that nobody reads on is no reason to lose the verdict."""
+"""What the commands print. Where standard output can no longer be written to, the verdict is not lost: the exit status tells it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.syntax import Syntax
 
+from crosscheck.checks.facts import small_cases
 from crosscheck.core.files import NotWritableError
 from crosscheck.core.judge import Facts
 from crosscheck.report.terminal import show
-from crosscheck.report.words import first_mismatch
 from crosscheck.report.write import write
 from crosscheck.run.cli import COULD_NOT_BE_CHECKED, say
 
@@ -22,12 +22,7 @@ _NARROWEST = 20
 
 
 class Forgiving:
-    """A text stream that falls silent where it cannot be written to: its reader has gone, its disk is full, somebody closed it.
-
-    Parameters
-    ----------
-    stream : text stream or None
-    """
+    """A text stream that falls silent once it cannot be written to: its reader has gone, its disk is full, or it was closed."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._silent = stream, stream is None
@@ -67,7 +62,7 @@ class Forgiving:
             self._drain()
 
     def _drain(self) -> None:
-        """Lead what is still held back nowhere: the interpreter would fail on it at its end, with a status of its own."""
+        """Discard what is still buffered: when it exits, the interpreter would fail to write it, and change the exit status."""
         try:
             descriptor, nowhere = self._stream.fileno(), os.open(os.devnull, os.O_WRONLY)
         except (OSError, ValueError):
@@ -94,23 +89,14 @@ def deliver(facts: Facts, reports: list[Path], console: Console) -> int:
         except NotWritableError as error:
             refused = str(error)
         show(facts, console)
-        if not reports:
-            _show_scripts(facts, console)
-        elif not refused:
+        for name, script in () if reports else small_cases(facts):
+            saved = "saved beside a report where --html or --json names one"
+            console.print(f"\n{name}: a small case that shows it, as a script ({saved})\n", markup=False, soft_wrap=True)
+            console.print(Syntax(script, "python", theme="ansi_light", background_color="default").highlight(script), soft_wrap=True)
+        if reports and not refused:
             console.print(f"\nreport: {' and '.join(map(str, reports))}", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         say(f"interrupted while this was being reported: {facts['headline']}")
     if refused:
         say(refused)
     return COULD_NOT_BE_CHECKED if refused else int(facts["exit_status"])
-
-
-def _show_scripts(facts: Facts, console: Console) -> None:
-    """Print the small case of each pair's first mismatch, where no report keeps it."""
-    for pair in facts["pairs"]:
-        first = first_mismatch(pair)
-        if first and first["reproduction"]:
-            saved = "saved beside a report where --html or --json names one"
-            console.print(f"\n{pair['name']}: a small case that shows it, as a script ({saved})\n", markup=False, soft_wrap=True)
-            script = first["reproduction"]["script"]
-            console.print(Syntax(script, "python", theme="ansi_light", background_color="default").highlight(script), soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 try:
@@ -13,7 +12,7 @@ try:
 except ImportError:
     raise ImportError("crosscheck.parametrize_with_checks makes tests for pytest, which is not installed: pip install pytest") from None
 
-from crosscheck.checks import Check, Settings, checks_of
+from crosscheck.checks import Settings, checks_of
 from crosscheck.checks.facts import check_facts, cleaned, pair_facts
 from crosscheck.core.guard import printable
 from crosscheck.pairs.declaration import Declaration
@@ -24,19 +23,8 @@ from crosscheck.run.pytest_plugin import OUTCOME, Outcome, PositionedCheck, runn
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
 class PairCheck(PositionedCheck):
-    """A check as a test gets it: called with the pair, it passes, fails or skips.
-
-    Attributes
-    ----------
-    check : Check
-    position : (int, int)
-        Of the pair among the pairs of the test function, and of the check among the pair's checks.
-    """
-
-    check: Check
-    position: tuple[int, int]
+    """A check as a test gets it: called with the pair, it passes, fails or skips."""
 
     def __call__(self, pair: Declaration) -> None:
         """Run the check; a mismatch, and what could not be decided, fails the test that calls this."""
@@ -55,15 +43,7 @@ class PairCheck(PositionedCheck):
         end(outcome, printable(item.name))
 
     def outcome(self, pair: Declaration, settings: Settings, reproduce: str) -> Outcome:
-        """Run the check and return the facts.
-
-        Parameters
-        ----------
-        pair : Declaration
-        settings : Settings
-        reproduce : str
-            What to type to repeat it.
-        """
+        """Run the check and return the facts; ``reproduce`` is the command that repeats it."""
         if error := why_not(pair, settings):
             return Outcome(cleaned(pair_facts(pair, error)), None)
         started = time.monotonic()
@@ -72,7 +52,7 @@ class PairCheck(PositionedCheck):
 
 
 def properties(outcome: Outcome) -> list[tuple[str, object]]:
-    """Return the facts that a JUnit file should hold of a test."""
+    """Return the facts of a test that a JUnit file should hold."""
     found = outcome.check
     if found is None:
         return [("crosscheck_verdict", "undecided"), ("crosscheck_reason", outcome.pair["error"])]
@@ -106,11 +86,6 @@ def parametrize_with_checks(pairs: Iterable[Declaration]) -> Callable[[Test], Te
         @parametrize_with_checks([Pair(Linear(12, 7), nn.Linear(12, 7), shapes=[(3, 12)])])
         def test_layers(pair, check):
             check(pair)
-
-    Parameters
-    ----------
-    pairs : iterable of Declaration
-        With different names.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The pytest plugin: options, the verdict in the terminal summary, one report of all workers.
 
-What a check found travels with its test's report, be it from another process; the reports are put together where the run was started. Nothing of
-the harness is imported before a test or an option asks for it: whoever has the plugin installed and checks no pair waits for nothing.
+What a check found travels with its test's report, also from another process, and the process that started the run puts all of it together. The rest
+of the harness is imported only when a test or an option needs it, so that test runs that check no pair are not slowed down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crosscheck.run.cli import LONGEST
+from crosscheck.run.cli import seconds, whole
 
 if TYPE_CHECKING:
     from crosscheck.checks import Check, Settings
@@ -31,31 +31,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--crosscheck-report", action="append", default=[], metavar="FILE", help="write the verdicts to FILE.html or FILE.json; may be given twice"
     )
-    group.addoption("--crosscheck-seed", type=_whole, default=0, metavar="N", help="seed of inputs, weights and cotangents (default 0)")
+    group.addoption("--crosscheck-seed", type=whole, default=0, metavar="N", help="seed of inputs, weights and cotangents (default 0)")
     group.addoption("--crosscheck-dtype", action="append", default=[], choices=_DTYPES, help="only this precision; both if left out")
     group.addoption(
-        "--crosscheck-timeout", type=_seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit"
+        "--crosscheck-timeout", type=seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit"
     )
     group.addoption("--crosscheck-strict", action="store_true", help="let warnings count as mismatches")
     group.addoption("--crosscheck-no-shrink", action="store_true", help="do not look for small cases that show the same fault")
 
 
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(f"{value}: expected a whole number of at least 0")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= LONGEST:
-        raise ValueError(f"{text}: expected a number of seconds of at most {LONGEST:,}, or 0 for no limit")
-    return value
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    """Make sure that the reports can be written, before anything is run."""
+    """Make sure that the reports can be written before anything is run."""
     paths = [Path(name) for name in config.getoption("crosscheck_report")]
     if paths:
         from crosscheck.core.files import NotWritableError
@@ -77,21 +63,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a test found: the facts of its pair and of its check, which are None where the pair could not be checked at all."""
+    """What a test found: the facts of its pair, and those of its check, None where the pair could not be checked at all."""
 
     pair: Facts
     check: Facts | None
 
 
+@dataclass(frozen=True)
 class PositionedCheck:
-    """A check that a test gets.
-
-    Attributes
-    ----------
-    check : Check
-    position : (int, int)
-        Of the pair among the pairs of the test function, and of the check among the pair's checks.
-    """
+    """A check with the positions of its pair in the list that is tested, and of the check among the pair's checks."""
 
     check: Check
     position: tuple[int, int]
@@ -99,15 +79,14 @@ class PositionedCheck:
 
 @dataclass
 class Run:
-    """One run of tests, in the process that it was started in or in one of its workers.
+    """One run of tests, in the process that was started or in one of its workers.
 
     Attributes
     ----------
-    config : pytest.Config
     paths : list of Path
         Of the reports.
     found : list of dict
-        What the tests found, with where each stands: file, test function, pair, check.
+        What the tests found, each with its place: file, test function, pair, check.
     asked, deselected : int
         How many checks were to be run, and how many were left out.
     item : pytest.Item or None
@@ -158,7 +137,7 @@ class Run:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Note which test is running, for the check that it calls."""
+        """Remember which test is running, for the check that it calls."""
         self.item = item
         try:
             return (yield)
@@ -167,7 +146,7 @@ class Run:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Let the test's report carry what the check found; a test that called none has not passed."""
+        """Put what the check found into the test's report; a test that called no check has not passed."""
         report = yield
         check = _check_of(item)
         if check is None or report.when != "call":
@@ -191,7 +170,7 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Put the report together and write it; a run that could not check what it was asked to has not passed."""
+        """Put the report together and write it; a run that could not check everything has not passed."""
         if hasattr(self.config, "workeroutput"):
             self.config.workeroutput["crosscheck"] = (self.asked, self.deselected)
             return
@@ -202,9 +181,9 @@ class Run:
         from crosscheck.report.write import write
 
         pairs, unready = _by_pair(self.found)
-        seconds, seed = time.monotonic() - self.started, self.config.getoption("crosscheck_seed")
-        interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
-        run = PairRun(_command(self.config), seed, max(self.asked - unready, 0), self.deselected, interrupted, seconds)
+        seed, interrupted = self.config.getoption("crosscheck_seed"), session.exitstatus == pytest.ExitCode.INTERRUPTED
+        asked, took = max(self.asked - unready, 0), time.monotonic() - self.started
+        run = PairRun(_command(self.config), seed, asked, self.deselected, interrupted, took)
         self.facts = collect(pairs, run)
         try:
             write(self.facts, self.paths)
@@ -217,6 +196,7 @@ class Run:
         """Say the verdict."""
         if self.facts is None:
             return
+        from crosscheck.checks.facts import small_cases
         from crosscheck.report.words import summary_line, warnings
 
         colour = {"match": {"green": True}, "mismatch": {"red": True}}
@@ -229,28 +209,18 @@ class Run:
                 terminalreporter.write_line(f"WARNING   {pair['name']}  {check['check']}: {check['reason']}", yellow=True)
         if self.refused:
             terminalreporter.write_line(self.refused, red=True)
-        if not self.paths:
-            self._show_scripts(terminalreporter)
+        for name, script in () if self.paths else small_cases(self.facts):
+            terminalreporter.write_line(f"\n{name}: a small case that shows it, as a script\n")
+            terminalreporter.write_line(script)
         for path in () if self.refused else self.paths:
             terminalreporter.write_line(f"report: {path}")
 
-    def _show_scripts(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the small case of each pair's first mismatch, where no report keeps it."""
-        from crosscheck.report.words import first_mismatch
-
-        assert self.facts is not None
-        for pair in self.facts["pairs"]:
-            first = first_mismatch(pair)
-            if first and first["reproduction"]:
-                terminalreporter.write_line(f"\n{pair['name']}: a small case that shows it, as a script\n")
-                terminalreporter.write_line(first["reproduction"]["script"])
-
 
 _RUNS: list[Run] = []
-"""The runs in this process, the innermost last: a test of a plugin may start another one."""
+"""The runs in this process, the innermost last: the test of a plugin may start a run."""
 
 OUTCOME: pytest.StashKey[Outcome] = pytest.StashKey()
-"""Where a test keeps what its check found."""
+"""Key of what a test's check found."""
 
 
 def _check_of(item: pytest.Item) -> PositionedCheck | None:
@@ -260,13 +230,7 @@ def _check_of(item: pytest.Item) -> PositionedCheck | None:
 
 
 def running() -> Run:
-    """Return the run whose test is running now.
-
-    Raises
-    ------
-    RuntimeError
-        If there is none.
-    """
+    """Return the run whose test is running now."""
     if not _RUNS or _RUNS[-1].item is None:
         raise RuntimeError("a check runs inside a test of its own, with the plugin crosscheck loaded; elsewhere call crosscheck.check(pair)")
     return _RUNS[-1]
@@ -282,7 +246,7 @@ def _by_pair(found: Sequence[Facts]) -> tuple[list[Facts], int]:
 
 
 def _command(config: pytest.Config) -> str:
-    """Return the command line without what it says about workers, on which no verdict depends."""
+    """Return the command line without the number of workers, on which no verdict depends."""
     kept: list[str] = []
     arguments = iter(map(str, config.invocation_params.args))
     for argument in arguments:
