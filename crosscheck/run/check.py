@@ -1,4 +1,4 @@
-"""Pairs checked: every check run, contained and timed, its verdict put beside what was expected."""
+"""Pairs checked: every check run, guarded and timed, and its verdict compared with what was expected."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ class PairResult:
 
     Attributes
     ----------
-    pair : Declaration
     results : list of CheckResult
         In the order of the checks.
     error : str
         Why the pair could not be checked at all.
     inferred : list of str
-        What was not declared and had exactly one way.
+        What was not declared, and could be understood in one way only.
     """
 
     pair: Declaration
@@ -41,7 +40,7 @@ class PairResult:
 
     @property
     def verdict(self) -> Verdict:
-        """``mismatch`` where any check is one, ``undecided`` where any could not be decided, ``skipped`` where nothing was compared."""
+        """``mismatch`` if any check is a mismatch, ``undecided`` if any could not be decided, ``skipped`` if nothing was compared."""
         if self.error:
             return Verdict.UNDECIDED
         return overall([(result.check, result.counted) for result in self.results], self.unjudged)
@@ -59,16 +58,13 @@ class PairResult:
 
 
 def run_check(pair: Declaration, check: Check, settings: Settings, known: set[str] | None = None) -> CheckResult:
-    """Run one check of a pair; whatever the subject does ends as a verdict, a mismatch of numbers with a small case where that is asked for.
+    """Run one check of a pair; whatever the subject does ends as a verdict. A mismatch of numbers gets a small case if the settings ask for it.
 
     Parameters
     ----------
-    pair : Declaration
-    check : Check
-    settings : Settings
     known : set of str, optional
-        The quantities whose causes were looked for in checks before; those of the others that are wrong are looked for, too, and added. Without it
-        the first mismatch alone has its cause.
+        The quantities whose causes were looked for in earlier checks. The causes of other wrong quantities are looked for, too, and these quantities
+        are added. Without it, only the cause of the first mismatch is looked for.
     """
     expected, raised = pair.reason_expected(check.name), ""
     try:
@@ -102,7 +98,7 @@ def run_check(pair: Declaration, check: Check, settings: Settings, known: set[st
 
 
 def _unexpected(pair: Declaration, result: CheckResult) -> str:
-    """Return what is wrong in a check that is known to fail and is not what was expected: another quantity, or no numbers at all."""
+    """Return what is wrong in a check beyond the difference that was expected: another quantity, or no numbers at all."""
     if result.reason.startswith(NOT_TRIED):
         return result.reason
     for shape, judgement in result.judgements:
@@ -119,17 +115,9 @@ def _unexpected(pair: Declaration, result: CheckResult) -> str:
 def run_checks(
     pair: Declaration, checks: Iterable[Check], settings: Settings, before: Callable[[Check], None] = lambda check: None
 ) -> Iterator[tuple[Check, CheckResult, float]]:
-    """Run checks of a pair one after another and yield each with what it found and the seconds that it took.
+    """Run checks of a pair one after another and yield each with what it found and the seconds that it took; ``before`` is called before each.
 
     Only the first mismatch of each quantity in each precision gets a small case: the others nearly always show the same fault.
-
-    Parameters
-    ----------
-    pair : Declaration
-    checks : iterable of Check
-    settings : Settings
-    before : callable
-        Gets each check before it is run.
     """
     shrunk: set[tuple[str, str]] = set()
     known: set[str] = set()
@@ -142,14 +130,14 @@ def run_checks(
             try:
                 result.reproduction = _reproduction(pair, result, settings)
             except KeyboardInterrupt:
-                # What was found before the search was interrupted is not lost with it.
+                # An interrupted search must not lose what the check has found.
                 yield check, result, time.monotonic() - started
                 raise
         yield check, result, time.monotonic() - started
 
 
 def _reproduction(pair: Declaration, result: CheckResult, settings: Settings) -> Reproduction | None:
-    """Return the small case of a mismatch; None where it was expected, or is not one of numbers computed from a call."""
+    """Return the small case of a mismatch; None where it was expected, or where no numbers computed from a call differ."""
     if result.counted is not Verdict.MISMATCH or result.given is None or result.divergence is None:
         return None
     if not isinstance(pair, Pair) or not prepare(pair).references:
@@ -165,10 +153,8 @@ def check_pair(
 
     Parameters
     ----------
-    pair : Declaration
-    settings : Settings, optional
     only : callable, optional
-        Gets a check's name and says whether it is to be run.
+        Gets a check's name and says whether to run it.
     progress : callable, optional
         Gets the name of each check before it is run.
     """
@@ -186,9 +172,15 @@ def check_pair(
 def why_not(pair: Declaration, settings: Settings) -> str:
     """Return why a pair cannot be checked at all; empty where it can."""
     try:
-        _expected_are_checks(pair, checks_of(pair))
+        names = [check.name for check in checks_of(pair)]
+        for pattern in pair.expected:
+            if not any(fnmatchcase(name, pattern.partition(":")[0]) for name in names):
+                raise pair.error(f"expected names {pattern!r}, which is no check; there are {names[0]}, ... {names[-1]}")
         with own_surroundings(settings.seed), time_limit(settings.timeout):
-            _expected_are_quantities(pair)
+            known = _quantities(pair)
+        for pattern in pair.expected:
+            if known and (quantity := pattern.partition(":")[2]) and quantity not in known:
+                raise pair.error(f"expected names {pattern!r}, but there is no quantity {quantity!r}; there are {', '.join(known)}")
     except PairError as error:
         return str(error)
     except SubjectError as error:
@@ -200,20 +192,10 @@ def why_not(pair: Declaration, settings: Settings) -> str:
     return ""
 
 
-def _expected_are_checks(pair: Declaration, checks: Iterable[Check]) -> None:
-    """Raise where an expected difference names no check."""
-    names = [check.name for check in checks]
-    for pattern in pair.expected:
-        if not any(fnmatchcase(name, pattern.partition(":")[0]) for name in names):
-            raise pair.error(f"expected names {pattern!r}, which is no check; there are {names[0]}, ... {names[-1]}")
-
-
-def _expected_are_quantities(pair: Declaration) -> None:
-    """Raise where an expected difference names a quantity that a layer does not have."""
-    _ = prepare(pair)
+def _quantities(pair: Declaration) -> list[str]:
+    """Make a pair ready, and return the names of a layer's quantities; none for other kinds of pairs."""
     if not isinstance(pair, Pair):
-        return
-    known = ["output", *prepare(pair).buffers, "grad_input", *(f"{name}.grad" for name in prepare(pair).param_shapes)]
-    for pattern in pair.expected:
-        if (quantity := pattern.partition(":")[2]) and quantity not in known:
-            raise pair.error(f"expected names {pattern!r}, but there is no quantity {quantity!r}; there are {', '.join(known)}")
+        _ = prepare(pair)
+        return []
+    ready = prepare(pair)
+    return ["output", *ready.buffers, "grad_input", *(f"{name}.grad" for name in ready.param_shapes)]

@@ -1,7 +1,8 @@
-"""Recording one side of pairs: on the very inputs that a check would give it."""
+"""Recording one side of pairs, on the inputs that a check would give it."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,6 +16,7 @@ from crosscheck.core.guard import SubjectError, TimeLimitError, time_limit
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import CONTRACT
 from crosscheck.core.operation import Call, RefusedError, Shape
+from crosscheck.core.precision import Array
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
@@ -25,25 +27,17 @@ from crosscheck.run.select import Selection
 
 Progress = Callable[[str], None]
 
+Put = Callable[[str, str, Array], None]
+"""Adds an array of a role and a quantity to the case that is recorded."""
+
 
 def record(selections: Sequence[Selection], side: Side, settings: Settings, progress: Progress) -> TraceFile:
-    """Return what one side computes.
-
-    Parameters
-    ----------
-    selections : sequence of Selection
-    side : {"subject", "reference"}
-    settings : Settings
-    progress : callable
-        Gets the name of each case before it is computed.
-    """
+    """Return what one side computes; ``progress`` gets the name of each case before it is computed."""
     trace = TraceFile(side, settings.seed)
     for selection in selections:
-        trace.recordings.append(Recording(selection.pair.title))
         reason = why_not(selection.pair, settings) or _not_recordable(selection.pair, side)
-        if reason:
-            trace.recordings[-1].error = reason
-        else:
+        trace.recordings.append(Recording(selection.pair.title, error=reason))
+        if not reason:
             _record_pair(trace, selection, settings, progress)
     return trace
 
@@ -75,18 +69,22 @@ def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, pro
         if isinstance(call, str):
             recording.cases.append(Case(name, dtype, list(shape), "", call))
             continue
-        recording.cases.append(Case(name, dtype, list(shape), digest(call)))
-        put_call(trace, len(trace.recordings) - 1, len(recording.cases) - 1, call)
-        (_record_subject if trace.side == "subject" else _record_reference)(trace, prepared, call, settings)
-    if trace.side == "subject":
-        for check in selection.checks:
-            if check.name.startswith(CONTRACT):
-                progress(f"{recording.name}/{check.name}")
-                recording.contracts.append(check_facts(check, run_check(selection.pair, check, settings), "", 0.0))
+        case, at, place = Case(name, dtype, list(shape), digest(call)), len(trace.recordings) - 1, len(recording.cases)
+        recording.cases.append(case)
+        put_call(trace, at, place, call)
+        put = functools.partial(trace.put, at, place)
+        if trace.side == "subject":
+            _record_subject(case, put, prepared, call, settings)
+        else:
+            _record_reference(case, put, prepared, call)
+    for check in selection.checks if trace.side == "subject" else ():
+        if check.name.startswith(CONTRACT):
+            progress(f"{recording.name}/{check.name}")
+            recording.contracts.append(check_facts(check, run_check(selection.pair, check, settings), "", 0.0))
 
 
 def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, str, Shape, Call | str]]:
-    """Yield check, precision, shape and call of everything that the checks of values ask, or why the reference refuses it."""
+    """Yield check, precision, shape and call of each case of the value checks, or instead of the call why the reference refuses it."""
     for dtype, family in itertools.product(prepared.pair.dtypes, FAMILIES):
         if (name := value_name(dtype, family)) not in names:
             continue
@@ -94,30 +92,26 @@ def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iter
             try:
                 yield name, dtype, shape, prepared.call(shape, FAMILIES[family], dtype, settings.seed).astype(dtype)
             except RefusedError as error:
-                if shape in prepared.derived:
-                    continue
-                yield name, dtype, shape, str(error)
+                if shape not in prepared.derived:
+                    yield name, dtype, shape, str(error)
 
 
-def _record_reference(trace: TraceFile, prepared: Prepared, call: Call, settings: Settings) -> None:
-    """Add what the oracle computes in float64, the bounds for the subject's precision, and how far the witness in that precision strays."""
-    at, case = len(trace.recordings) - 1, trace.recordings[-1].cases[-1]
-    place, oracle = len(trace.recordings[-1].cases) - 1, prepared.references[0].oracle
-    context = context_of(oracle, call, prepared.precision(case.dtype))
+def _record_reference(case: Case, put: Put, prepared: Prepared, call: Call) -> None:
+    """Add what the oracle computes in float64, the bounds for the subject's precision, and the errors of the witness in that precision."""
+    context = context_of(prepared.references[0].oracle, call, prepared.precision(case.dtype))
     case.reason = "" if context.expected else context.undecided
     for quantity, value in context.expected.items():
-        trace.put(at, place, "expected", quantity, value)
-        trace.put(at, place, "terms", quantity, np.asarray(context.bounds[quantity].abs_sum, np.float64))
-        trace.put(at, place, "roundings", quantity, np.asarray(context.bounds[quantity].n_roundings, np.float64))
-    # What this machine's kernels make of the call in the subject's precision: another one's may do otherwise.
+        put("expected", quantity, value)
+        put("terms", quantity, np.asarray(context.bounds[quantity].abs_sum, np.float64))
+        put("roundings", quantity, np.asarray(context.bounds[quantity].n_roundings, np.float64))
+    # These errors depend on this machine's kernels; on another machine they may differ.
     for quantity, errors in context.testimony.items():
-        trace.put(at, place, "witness", quantity, errors.astype(np.float64, copy=False))
+        put("witness", quantity, errors.astype(np.float64, copy=False))
 
 
-def _record_subject(trace: TraceFile, prepared: Prepared, call: Call, settings: Settings) -> None:
-    """Add what the subject computes, as far as it comes."""
-    at, case = len(trace.recordings) - 1, trace.recordings[-1].cases[-1]
-    place, layer = len(trace.recordings[-1].cases) - 1, prepared.layer
+def _record_subject(case: Case, put: Put, prepared: Prepared, call: Call, settings: Settings) -> None:
+    """Add what the subject computes before it ends or fails."""
+    layer = prepared.layer
     try:
         with time_limit(settings.timeout):
             found = layer.vjp(call)
@@ -130,7 +124,7 @@ def _record_subject(trace: TraceFile, prepared: Prepared, call: Call, settings: 
         if value.dtype.name not in STORABLE:
             case.reason = f"{quantity} is an array of dtype {value.dtype}, expected {case.dtype}"
             continue
-        trace.put(at, place, "found", quantity, value)
+        put("found", quantity, value)
         if (reading := layer.reading(quantity, call, value)) is not None:
-            trace.put(at, place, "reading_terms", quantity, np.asarray(reading.abs_sum, np.float64))
-            trace.put(at, place, "reading_roundings", quantity, np.asarray(reading.n_roundings, np.float64))
+            put("reading_terms", quantity, np.asarray(reading.abs_sum, np.float64))
+            put("reading_roundings", quantity, np.asarray(reading.n_roundings, np.float64))

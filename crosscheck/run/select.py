@@ -1,4 +1,4 @@
-"""Which checks of which pairs: patterns of names, precisions."""
+"""Which checks of which pairs to run, by patterns of names and by precision."""
 
 from __future__ import annotations
 
@@ -11,20 +11,12 @@ from crosscheck.pairs.declaration import Declaration
 
 
 class SelectionError(ValueError):
-    """A pattern selects nothing; the message says what there is."""
+    """A pattern selects nothing; the message says what can be selected."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The checks of one pair that are asked for.
-
-    Attributes
-    ----------
-    pair : Declaration
-    checks : list of Check
-    left_out : int
-        How many others it has.
-    """
+    """The selected checks of one pair, and how many others it has."""
 
     pair: Declaration
     checks: list[Check]
@@ -37,15 +29,12 @@ def full_name(pair: Declaration, check: Check) -> str:
 
 
 def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequence[str]) -> list[Selection]:
-    """Return the checks that match any of the patterns, or all of them where there are none.
+    """Return the checks that match any of the patterns and have one of the precisions; an empty sequence stands for all.
 
     Parameters
     ----------
-    pairs : sequence of Declaration
     patterns : sequence of str
         Of a pair's name, of a check's name, or of both with a slash between them.
-    dtypes : sequence of str
-        Precisions asked for; all where there are none.
 
     Raises
     ------
@@ -58,7 +47,8 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
     selections = []
     for pair in pairs:
         every = checks_of(pair)
-        chosen = [check for check in every if _asked_for(check, dtypes) and (not patterns or any(_matches(pair, check, p) for p in patterns))]
+        wanted = [check for check in every if not patterns or any(_matches(pair, check, pattern) for pattern in patterns)]
+        chosen = [check for check in wanted if not dtypes or not check.dtype or check.dtype in dtypes]
         if chosen:
             selections.append(Selection(pair, chosen, len(every) - len(chosen)))
     if not selections:
@@ -66,19 +56,10 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
     return selections
 
 
-def _asked_for(check: Check, dtypes: Sequence[str]) -> bool:
-    return not dtypes or not check.dtype or check.dtype in dtypes
-
-
 def _matches(pair: Declaration, check: Check, pattern: str) -> bool:
     # A pair's own name may hold the characters of patterns, and a line that was copied from a terminal other white space.
-    names = [_spaced(name) for name in (pair.title, check.name, full_name(pair, check))]
-    return any(name == _spaced(pattern) or fnmatchcase(name, _spaced(pattern)) for name in names)
-
-
-def _spaced(text: str) -> str:
-    """Return a text with single spaces."""
-    return " ".join(text.split())
+    pattern, *names = (" ".join(text.split()) for text in (pattern, pair.title, check.name, full_name(pair, check)))
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names)
 
 
 def _what_there_is(pairs: Sequence[Declaration]) -> str:
