@@ -1,11 +1,11 @@
-"""A fault as a script: a small call that shows it, its numbers written out, to be run by whoever is looking for the mistake."""
+"""A fault as a script: a small call that shows it, with its numbers written out, for running again while the mistake is looked for."""
 
 from __future__ import annotations
 
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,17 +31,17 @@ from crosscheck.report.words import laid_out, rows
 from crosscheck.shrinking.shrink import SECONDS, Small, shrink
 
 STILL_THERE, GONE, NOT_CHECKED = 1, 0, 2
-"""What a script ends with."""
+"""Exit statuses of a script."""
 
 _WIDTH = 120
 
 _FEW = 4
-"""As many equal numbers are written out one by one."""
+"""Up to so many zeros or ones are written out one by one."""
 
 
 @dataclass(frozen=True)
 class SmallCase(Reproduction):
-    """A script with what it was written from."""
+    """A script and the small call that it was written from."""
 
     small: Small
 
@@ -55,7 +55,7 @@ def reproduction(prepared: Prepared, given: FailingCall, divergence: Divergence,
 
 
 def script(pair: Declaration, small: Small, evaluation: bool = False, witness: Array | None = None) -> str:
-    """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where nobody can say."""
+    """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where it cannot be judged."""
     call = small.call
     arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
     for argument, arrays in (("params", call.params), ("buffers", call.buffers)):
@@ -69,21 +69,16 @@ def script(pair: Declaration, small: Small, evaluation: bool = False, witness: A
     strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
     imports = ["from crosscheck.core.inputs import arranged"] if strided else []
     imports += [f"from crosscheck import {'load, ' if pair.origin else ''}reproduce"]
-    lines = ['"""' + _docstring(pair, small), '"""', "", "import numpy as np", "", *imports, "", *_source(pair), "", "reproduce(", "    pair,"]
+    missing = ["# The pair was made where there is no file: put it in here, crosscheck.Pair(...) as it was.", "pair = None"]
+    source = [f"pair = load({shown(pair.origin)!r}, {pair.title!r})"] if pair.origin else missing
+    lines = ['"""' + _docstring(pair, small), '"""', "", "import numpy as np", "", *imports, "", *source, "", "reproduce(", "    pair,"]
     return "\n".join([*lines, *arguments, ")", ""])
 
 
-def _source(pair: Declaration) -> list[str]:
-    """Return the lines that get the pair."""
-    if pair.origin:
-        return [f"pair = load({shown(pair.origin)!r}, {pair.title!r})"]
-    return ["# The pair was made where there is no file: put it in here, crosscheck.Pair(...) as it was.", "pair = None"]
-
-
 def _docstring(pair: Declaration, small: Small) -> str:
-    """Return the fault in words; nothing in them ends the docstring."""
+    """Return the fault in words, escaped for a docstring."""
     heading = f"{pair.title}: {small.quantity} differs from the reference{'; this is the smallest case found' if small.shrunk else ''}."
-    facts = [*_rows(small.divergence, cause=True), ("made smaller", "; ".join(small.shrunk) or "nothing could be")]
+    facts = [*rows(divergence_facts(small.divergence, "")), ("made smaller", "; ".join(small.shrunk) or "nothing could be")]
     if small.divergence.cause is not None and small.shrunk:
         facts.append(("", "the likely cause was found on the case before it was made smaller"))
     facts.append(("ends with", "1 while the fault is there, 0 once it is gone, 2 if it could not be checked"))
@@ -95,13 +90,8 @@ def _docstring(pair: Declaration, small: Small) -> str:
     return f"\\{escaped}" if escaped.startswith("\n") else escaped
 
 
-def _rows(divergence: Divergence, cause: bool) -> Iterable[tuple[str, str]]:
-    """Return what is known about a fault; without its cause, which a handful of numbers does not tell."""
-    return [(name, text) for name, text in rows(divergence_facts(divergence, "")) if cause or name != "likely cause"]
-
-
 def _assigned(before: str, array: npt.NDArray[Any]) -> str:
-    """Return an array as Python code with exactly its numbers, and its place in memory where that is not the usual one."""
+    """Return an array as Python code with exactly its numbers, and with its order in memory where that is not C order."""
     memory = memory_of(array)
     before += "arranged(" if memory == "strided" else ""
     settings = f"dtype=np.{array.dtype.name}" + (", order='F'" if memory == "F" else "")
@@ -110,7 +100,7 @@ def _assigned(before: str, array: npt.NDArray[Any]) -> str:
 
 
 def _numbers(array: npt.NDArray[Any], column: int) -> str:
-    """Return the call that makes an array, all but its last arguments; ``column`` is where it begins in its line."""
+    """Return the call that makes an array without its last arguments; ``column`` is where it begins in its line."""
     for make, same in (("np.zeros", np.zeros_like(array)), ("np.ones", np.ones_like(array))):
         # Bit for bit, because a zero may have a sign.
         if array.ndim and array.size > _FEW and array.tobytes() == same.tobytes():
@@ -130,30 +120,25 @@ def _number(value: Any, dtype: np.dtype[Any]) -> str:
 
 
 def load(path: str, title: str) -> Declaration:
-    """Return a pair from the file that declares it; what a script begins with.
+    """Return a pair from the file that declares it, for a script.
 
     Parameters
     ----------
     path : str
         Relative to the working directory, or else to the folder of the script or to the one above: a script is saved in a folder beside a report,
         and may be run from anywhere.
-    title : str
 
     Raises
     ------
     SystemExit
         With 2 and a message, if there is no such pair.
     """
+    folder = Path(sys.argv[0]).resolve().parent
+    places = [Path(path), folder / path, folder.parent / path]
     try:
-        return find(_located(Path(path)), title)
+        return find(next((place for place in places if place.is_file()), places[0]), title)
     except LoadingError as error:
         _end(NOT_CHECKED, f"not checked: {error}")
-
-
-def _located(path: Path) -> Path:
-    """Return where a file lies that is named as it was seen when the script was written."""
-    folder = Path(sys.argv[0]).resolve().parent
-    return next((place for place in (path, folder / path, folder.parent / path) if place.is_file()), path)
 
 
 def reproduce(
@@ -172,7 +157,6 @@ def reproduce(
 
     Parameters
     ----------
-    pair : Pair
     quantity : str
         ``"output"``, ``"grad_input"`` or ``"NAME.grad"``.
     x : array
@@ -188,8 +172,8 @@ def reproduce(
     evaluation : bool
         Whether it is judged in evaluation mode.
     witness : array, optional
-        How far the reference in the subject's own precision strayed where the fault was found, in unit roundoffs: it depends on the machine. It is
-        asked anew if left out.
+        The errors of the reference in the subject's own precision where the fault was found, in unit roundoffs; they depend on the machine. They are
+        measured again if left out.
 
     Raises
     ------
@@ -204,7 +188,7 @@ def reproduce(
     except PairError as error:
         status, text = NOT_CHECKED, f"not checked: {error}"
     except SubjectError as error:
-        # What contains the subject's errors contains the pair's, too.
+        # The guard around the subject's errors catches the pair's, too.
         cause = error.__cause__
         status, text = NOT_CHECKED, f"not checked: {cause if isinstance(cause, PairError) else error.reason}"
     except TimeLimitError:
@@ -213,7 +197,7 @@ def reproduce(
 
 
 def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
-    """Return a pair made ready, once the call is known to be one of its own."""
+    """Return a pair made ready, after making sure that the call fits it."""
     if not isinstance(pair, Pair):
         raise PairError(f"the pair is {pair!r}, expected a crosscheck.Pair: put it into the script")
     prepared = prepare(pair)
@@ -233,22 +217,24 @@ def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
 
 
 def _judged(prepared: Prepared, call: Call, quantity: str, witness: Array | None) -> tuple[int, str]:
-    """Return how a script ends, and with which words."""
+    """Return the exit status of a script, and its message."""
     testimony = None if witness is None else {quantity: witness}
     found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name, testimony)[1]}
     if quantity not in found:
         raise prepared.pair.error(f"has no quantity {quantity!r}; there are {', '.join(found)}")
     judgement = found[quantity]
-    divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
     if judgement.verdict is Verdict.MATCH:
         return GONE, f"match: {prepared.pair.title}.{quantity} agrees with the reference"
     if judgement.verdict is Verdict.MISMATCH:
-        return STILL_THERE, laid_out(judgement.verdict.upper(), _rows(divergence, cause=False))
+        divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
+        # Without the row for the cause: a handful of numbers does not tell one.
+        known = [(name, text) for name, text in rows(divergence_facts(divergence, "")) if name != "likely cause"]
+        return STILL_THERE, laid_out(judgement.verdict.upper(), known)
     return NOT_CHECKED, f"{judgement.verdict}: {prepared.pair.title}.{quantity}: {judgement.reason}"
 
 
 def _end(status: int, text: str) -> NoReturn:
-    """End the program with a status and a message; what was not checked is said where errors are said."""
+    """End the program with a status and a message, which goes to standard error where nothing was checked."""
     stream = sys.stderr if status == NOT_CHECKED else sys.stdout
     stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8") + "\n")
     stream.flush()

@@ -1,4 +1,4 @@
-"""Smaller calls tried one after the other: what counts as the same fault, which call is the smallest so far, and when it is enough."""
+"""Smaller calls tried one after the other: what counts as the same fault, which call is the smallest so far, and when the search ends."""
 
 from __future__ import annotations
 
@@ -27,25 +27,17 @@ EVALUATIONS = 1000
 """How often the subject is called at most."""
 
 DRAWN = 60_000
-"""How many bits are drawn at most: about two seconds. These two bound the search for a fast subject, so that it depends on no clock."""
+"""How many bits are drawn at most: about two seconds. For a fast subject these two limits end the search, so that it depends on no clock."""
 
 Bits = tuple[bool, ...]
 
 
 class Enough(BaseException):
-    """The search has had its share; no ``Exception``, because Hypothesis takes those for findings."""
+    """The search has used up its time or its calls; no ``Exception``, because Hypothesis takes those for findings."""
 
 
 class Search:
-    """Calls tried one after the other, the smallest that shows the fault kept.
-
-    Attributes
-    ----------
-    best : Call
-        The smallest so far.
-    evaluations : int
-        How often the subject was called.
-    """
+    """Calls tried one after the other; ``best`` is the smallest so far that shows the fault, ``evaluations`` how often the subject was called."""
 
     def __init__(self, prepared: Prepared, given: FailingCall, fault: Judgement, seed: int, seconds: float) -> None:
         self.prepared = prepared
@@ -61,12 +53,12 @@ class Search:
         self._known: dict[Any, bool] = {}
 
     def starts(self) -> bool:
-        """Return whether the fault is there when the call is repeated; in plain memory, if it does not need another."""
+        """Return whether the fault is there when the call is repeated; from then on arrays lie in C order, unless the fault needs another."""
         original = self._given.call
         as_found = _memory(original)
         began = time.monotonic()
         judgements = self._judgements(copied(original, as_found))
-        # A smaller call that takes so much longer than this one is not going to end.
+        # A smaller call that takes so much longer than this one will not end.
         self._slowest = 1.0 + 10 * (time.monotonic() - began)
         self._wrong = {quantity for quantity, judgement in judgements.items() if judgement.verdict is Verdict.MISMATCH}
         if self._given.quantity not in self._wrong:
@@ -77,21 +69,15 @@ class Search:
                 return True
         return False
 
-    def fixed(self, name: str, length: int) -> bool:
-        """Return whether a length of a parameter has to stay: the subject has stored it, or it is what the fault is about."""
+    def fixed(self, length: int) -> bool:
+        """Return whether parameters' axes of a length are not cut: the subject stores the length, or the fault is not about numbers."""
         return self._manner != "" or length in self._stored
 
     def run(self, bits: int, make: Callable[[Bits], Call], examples: int) -> bool:
-        """Search among the calls that bits stand for, and return whether one of them shows the fault and is smaller than the smallest so far.
-
-        Raises
-        ------
-        Enough
-            If the search has had its share.
-        """
+        """Search among the calls that bits stand for, and return whether one of them shows the fault and is smaller than the smallest so far."""
         if not bits:
             return False
-        from hypothesis import HealthCheck, Phase, Verbosity, find, settings  # noqa: PLC0415 - needed by nobody whose code is right
+        from hypothesis import HealthCheck, Phase, Verbosity, find, settings  # noqa: PLC0415 - right code does not need it
         from hypothesis import strategies as st  # noqa: PLC0415
         from hypothesis.errors import HypothesisException  # noqa: PLC0415
 
@@ -105,11 +91,11 @@ class Search:
             suppress_health_check=list(HealthCheck),
             verbosity=Verbosity.quiet,
         )
-        # Bits alone: for numbers Hypothesis would look through the source code of everything that is imported, and write what it finds to a folder.
+        # Bits alone: for numbers Hypothesis would search the source code of everything that is imported, and write what it finds to a folder.
         drawn = st.tuples(*[st.booleans()] * bits)
         start = self.best
 
-        # What it finds is kept as it goes; an exception of its own says that there was nothing.
+        # The smallest call is kept along the way; Hypothesis' own exception means that it found nothing.
         with contextlib.suppress(HypothesisException):
             find(drawn, lambda chosen: self.smaller(start, make, chosen), settings=options, random=Random(self._seed))  # noqa: S311 - no secrets
         return self.best is not start
@@ -142,10 +128,10 @@ class Search:
         return self._known[key]
 
     def _allowed(self, call: Call) -> bool:
-        """Return False where a fault would be another one.
+        """Return whether a fault on a call can be the same one.
 
-        Ties and zeros are out where the operation has kinks and the fault was found away from them; arrays so small that they lie in memory like any
-        other, where the fault needs a place in memory of its own.
+        Calls with ties or zeros are left out where the operation has kinks and the fault was found away from them. Where the fault needs an order in
+        memory other than C order, so are arrays too small to have one.
         """
         return not (self._kinks and not _untied(call.x)) and _memory(call) == self._memory
 
@@ -157,13 +143,13 @@ class Search:
         return all(quantity in self._wrong for quantity, each in found.items() if each.verdict is Verdict.MISMATCH)
 
     def _judgements(self, call: Call, counted: bool = True) -> Mapping[str, Judgement]:
-        """Return the judgements on a call; none where it cannot be judged."""
+        """Return the judgements on a call by quantity; none where it cannot be judged."""
         if counted and (self.evaluations >= EVALUATIONS or time.monotonic() > self._ends):
             raise Enough
         self.evaluations += counted
         left = max(0.01, self._ends - time.monotonic())
         try:
-            # What the subject prints it has printed once already.
+            # What the subject prints was shown when the fault was found.
             with contained("the layer"), time_limit(min(left, self._slowest)), contextlib.redirect_stdout(io.StringIO()):
                 judgements = judged(self.prepared, call, self._given.dtype)[1]
         except (SubjectError, TimeLimitError):
@@ -171,14 +157,14 @@ class Search:
         return {judgement.place.quantity: judgement for judgement in judgements}
 
     def repeated(self) -> Judgement | None:
-        """Return the judgement on the smallest call, judged once more; None where it is no mismatch this time."""
+        """Return the judgement on the smallest call, judged once more; None if it is no mismatch this time."""
         self._ends = time.monotonic() + self._slowest
         judgement = self._judgements(copied(self.best, self._memory), counted=False).get(self._given.quantity)
         return judgement if judgement is not None and judgement.verdict is Verdict.MISMATCH else None
 
 
 def _manner(judgement: Judgement) -> str:
-    """Return in what manner something is wrong: empty for numbers that differ, else the reason without its numbers; an exception's kind and line."""
+    """Return in what manner a quantity is wrong: an exception's kind and line, or the reason without its numbers; empty where numbers differ."""
     if raised := re.match(r"(.*? raised \w+)", judgement.reason):
         line = re.search(r"\([^()]*:\d+, [^()]*\)$", judgement.reason)
         return raised[1] + (line[0] if line else "")
@@ -195,7 +181,7 @@ def _untied(x: Array) -> bool:
 
 
 def _stored_lengths(prepared: Prepared) -> set[int]:
-    """Return the whole numbers that the subject holds as settings, such as a kernel's size: a parameter's axis of such a length has to keep it."""
+    """Return the integer attributes of the subject, such as a kernel's size; parameters' axes of these lengths are not cut."""
     convention = prepared.layer.convention
     held = [*getattr(getattr(convention, "layer", None), "__dict__", {}).values(), *getattr(convention, "extra", ())]
     held += [size for layout in (prepared.layer.layout.input, prepared.layer.layout.output) for size in layout.sizes.values()]

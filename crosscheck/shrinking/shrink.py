@@ -1,8 +1,7 @@
 """A failing call made small: fewer samples, channels and pixels, and then numbers towards 0 and 1, as long as the fault stays.
 
-The search is Hypothesis', whose shrinker is the well-kept one of its kind; what it draws are bits alone: where to cut each axis, which numbers stay.
-A smaller call counts only where the same quantity is wrong in the same manner and nothing is wrong that was right before. What was found first is
-the result wherever nothing smaller does.
+Hypothesis does the search. It draws bits alone: where to cut each axis, which numbers stay. A smaller call counts only if the same quantity is wrong
+in the same manner and nothing is wrong that was right before. If there is none, the first call found is the result.
 """
 
 from __future__ import annotations
@@ -43,16 +42,12 @@ _ROUNDS = 8
 
 @dataclass(frozen=True)
 class Small:
-    """The smallest call found that shows a fault.
+    """The smallest call found on which a quantity is wrong, in the subject's precision.
 
     Attributes
     ----------
-    call : Call
-        In the subject's precision.
-    quantity : str
-        The one that is wrong.
     divergence : Divergence
-        The judgement on this call, with the cause and the source that were found on the one before, which has more numbers to tell causes apart by.
+        The judgement on this call, with cause and source from the original call, which has more numbers to tell causes apart by.
     shrunk : tuple of str
         In words, what became smaller; empty where nothing could.
     evaluations : int
@@ -67,39 +62,29 @@ class Small:
 
 
 def shrink(prepared: Prepared, given: FailingCall, divergence: Divergence, seed: int = 0, seconds: float = SECONDS) -> Small:
-    """Return the smallest call found that shows the fault of a given one; the given one where there is no smaller.
+    """Return the smallest call found that shows the fault of a given one, which is left as it is, or the given one where there is no smaller.
 
-    Parameters
-    ----------
-    prepared : Prepared
-    given : FailingCall
-        What the fault was found on; its arrays are left alone.
-    divergence : Divergence
-        The fault.
-    seed : int
-        Of the search.
-    seconds : float
-        After which it ends with what it has.
+    The search ends after so many seconds with what it has found by then.
     """
     search = Search(prepared, given, divergence.judgement, seed, seconds)
     with contextlib.suppress(Enough):
         _search_all(search)
     judgement = search.repeated()
     if judgement is None:
-        # A subject that gives another answer each time: the call that it was caught on is all that there is to show.
+        # A subject that gives another answer each time: only the original call is known to show the fault.
         return Small(given.call, given.quantity, divergence, (), search.evaluations)
     shrunk = _in_words(given.call, search.best)
     return Small(search.best, given.quantity, replace(divergence, judgement=judgement), shrunk, search.evaluations)
 
 
 def _search_all(search: Search) -> None:
-    """Try everything, the steps that save most first."""
+    """Try everything, the steps that shrink most first."""
     if not search.starts():
         return
     _all_sizes(search)
     search.try_one(replace(search.best, x=ranked(search.best.x)))
     for plainer in PLAINER:
-        # Twice, because at first there may be so many that neighbours go together.
+        # Twice, because at first there may be so many numbers that neighbours are replaced together.
         for few in (True, False, False):
             _numbers(search, plainer, few)
     _labels(search)
@@ -107,7 +92,7 @@ def _search_all(search: Search) -> None:
 
 
 def _all_sizes(search: Search) -> None:
-    """Cut the axes until nothing more comes off: those of equal length together, the input's all at once, and each of the input's by itself."""
+    """Cut the axes until nothing more can be cut: axes of equal length together, all axes of the input at once, and each of them by itself."""
     for _ in range(_ROUNDS):
         before = search.best
         _sizes(search, linked_axes(search.best, search.fixed))
@@ -119,7 +104,7 @@ def _all_sizes(search: Search) -> None:
 
 
 def _sizes(search: Search, linked: Sequence[Linked]) -> None:
-    """Cut the axes: how much of each stays, and from where on."""
+    """Cut the axes: the bits say how much of each stays, and where it begins."""
     if not linked:
         return
     start = search.best
@@ -131,7 +116,7 @@ def _sizes(search: Search, linked: Sequence[Linked]) -> None:
         for each, (whole, less_one, first) in zip(linked, zip(numbers, numbers, numbers, strict=True), strict=True):
             size = less_one % each.length + 1
             begin = first % (each.length - size + 1)
-            # Some axes have their least length already: half of the draws leave each one as it is.
+            # Some axes may not become shorter: half of the draws leave each one as it is.
             cuts |= {} if whole else dict.fromkeys(each.axes, slice(begin, begin + size))
         return window(start, cuts, search.prepared.output_shape)
 
@@ -145,11 +130,12 @@ def _in_binary(bits: Bits, widths: Sequence[int]) -> list[int]:
 
 
 def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> None:
-    """Replace numbers by plainer ones: whole arrays first, then each number that is not yet as plain."""
+    """Replace numbers by plainer ones: those of whole arrays together if ``few``, otherwise each by itself."""
     start = search.best
     old = numbers_of(start)
     new = plainer(old)
-    differ = (new != old) & ~np.isin(old, _plainer_than(plainer))
+    plainest = [float(each(np.zeros(1))[0]) for each in PLAINER[: PLAINER.index(plainer)]]
+    differ = (new != old) & ~np.isin(old, plainest)
     arrays = [group[differ[group]] for group in whole_arrays(start)]
     groups = [group for group in arrays if len(group)] if few else groups_of(differ)
 
@@ -160,15 +146,10 @@ def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> No
                 numbers[group] = new[group]
         return with_numbers(start, numbers)
 
-    # A number stays where any of its bits is set. With one bit, half of them stay; a fault that needs more of them gets more bits.
+    # A number stays where any of its bits is set. With one bit half of the numbers stay; a fault that needs more of them gets more bits.
     for draws in (1,) if few else (1, 4):
         if search.run(draws * len(groups), lambda bits, draws=draws: replaced(bits, draws), examples=25):  # type: ignore[misc]
             return
-
-
-def _plainer_than(plainer: Callable[[Array], Array]) -> list[float]:
-    """Return the numbers that are not replaced any more: they are plainer already."""
-    return [float(each(np.zeros(1))[0]) for each in PLAINER[: PLAINER.index(plainer)]]
 
 
 def _labels(search: Search) -> None:

@@ -1,11 +1,11 @@
-"""Calls made smaller and plainer, one way at a time: windows of the arrays, and numbers replaced by plainer ones.
+"""Calls made smaller and plainer: windows of the arrays, and numbers replaced by plainer ones.
 
-A window keeps what a fault may need, ties, zeros of either sign, logits of 1000, where an input drawn anew at a smaller size might not hold it.
+A window keeps what a fault may need, such as ties, signed zeros or logits of 1000; a new input of a smaller size might not have it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,27 +22,19 @@ Axis = tuple[str | None, int]
 
 @dataclass(frozen=True)
 class Linked:
-    """Axes of one length, which are cut alike: the features of an input are the columns of its weight."""
+    """Axes of one length, which are cut together: the features of an input are the columns of its weight."""
 
     axes: tuple[Axis, ...]
     length: int
 
 
-def linked_axes(call: Call, fixed: Callable[[str, int], bool]) -> list[Linked]:
-    """Return the axes that are longer than 1, those of equal length together.
-
-    Parameters
-    ----------
-    call : Call
-    fixed : callable
-        Gets a parameter's name and a length, and says whether the length has to stay.
-    """
+def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
+    """Return the axes that are longer than 1, those of equal length together; ``fixed`` says which lengths of parameters are not cut."""
     lengths: dict[int, list[Axis]] = {}
-    named = {**call.params, **call.buffers}
-    for name, shape in [(None, call.x.shape), *((name, value.shape) for name, value in named.items())]:
-        for axis, length in enumerate(shape):
+    for name, value in [(None, call.x), *call.params.items(), *call.buffers.items()]:
+        for axis, length in enumerate(value.shape):
             lengths.setdefault(length, []).append((name, axis))
-    free = {length: axes for length, axes in lengths.items() if length > 1 and not any(name is not None and fixed(name, length) for name, _ in axes)}
+    free = {length: axes for length, axes in lengths.items() if length > 1 and not (fixed(length) and any(name is not None for name, _ in axes))}
     return [Linked(tuple(axes), length) for length, axes in free.items()]
 
 
@@ -66,13 +58,13 @@ def window(call: Call, cuts: Mapping[Axis, slice], output_shape: Callable[[Call]
     smaller = Call(x, cut(call.params), None, constants, cut(call.buffers))
     if call.grad_output is None:
         return smaller
-    # Where input and output have an axis in common, above all the batch, the cotangent stays beside the numbers that it belongs to.
+    # On an axis that input and output share, such as the batch, the same part of the cotangent is kept.
     beside = [cuts.get((None, axis), slice(None)) for axis in range(x.ndim)]
     return replace(smaller, grad_output=_cut(call.grad_output, output_shape(smaller), list(zip(beside, call.x.shape, x.shape, strict=True))))
 
 
 def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, int]]) -> Array:
-    """Return the part of a cotangent that fits an output, or its numbers over and over where a smaller kernel makes the output larger."""
+    """Return the part of a cotangent that fits an output, or its numbers repeated where a smaller kernel makes the output larger."""
     if len(shape) != grad_output.ndim or any(new > old for new, old in zip(shape, grad_output.shape, strict=True)):
         return arranged(np.resize(grad_output, shape), memory_of(grad_output))
     cuts = [slice(size) for size in shape]
@@ -83,7 +75,7 @@ def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, in
 
 
 def copied(call: Call, memory: Sequence[str]) -> Call:
-    """Return a call with arrays of its own, input and cotangent in memory as these two names say."""
+    """Return a call with arrays of its own; the two names say how input and cotangent lie in memory."""
     grad_output = None if call.grad_output is None else arranged(call.grad_output, memory[1])
     params, buffers = ({name: np.array(value, order="C") for name, value in arrays.items()} for arrays in (call.params, call.buffers))
     return Call(arranged(call.x, memory[0]), params, grad_output, {name: value.copy() for name, value in call.constants.items()}, buffers)
@@ -96,10 +88,8 @@ def numbers_of(call: Call) -> Array:
 
 def with_numbers(call: Call, numbers: Array) -> Call:
     """Return a call of the same shapes with other numbers, in the order of :func:`numbers_of`."""
-    ends = np.cumsum([array.size for array in _arrays(call)])[:-1]
-    parts = iter([part.reshape(array.shape) for part, array in zip(np.split(numbers, ends), _arrays(call), strict=True)])
-    x = next(parts)
-    params = {name: next(parts) for name in call.params}
+    parts = iter([numbers[indices].reshape(array.shape) for indices, array in zip(whole_arrays(call), _arrays(call), strict=True)])
+    x, params = next(parts), {name: next(parts) for name in call.params}
     return replace(call, x=x, params=params, grad_output=None if call.grad_output is None else next(parts))
 
 
@@ -118,18 +108,18 @@ PLAINER: tuple[Callable[[Array], Array], ...] = (
     lambda numbers: -np.ones_like(numbers),
     _quarters,
 )
-"""What a number may become, the plainest first."""
+"""What numbers are replaced by, the plainest first."""
 
 
 def ranked(x: Array) -> Array:
-    """Return whole numbers in the order of the input's, with their signs; equal ones stay equal, and a zero stays one."""
+    """Return whole numbers with the order and signs of the input's; equal numbers stay equal, and zeros stay zero."""
     above = np.searchsorted(np.unique(x[x > 0]), x) + 1
     below = np.searchsorted(np.unique(-x[x < 0]), -x) + 1
     return np.asarray(np.where(x > 0, above, np.where(x < 0, -below, x)), dtype=x.dtype)
 
 
 def complexity(call: Call) -> tuple[int, int, int]:
-    """Return how much there is to read: the elements, how many of them are how far from plain, and the labels."""
+    """Return how much there is to read: the number of elements, how far from plain they are altogether, and the sum of the labels."""
     numbers = numbers_of(call)
     plain = np.full(numbers.shape, 4)
     plain[(_quarters(numbers) == numbers) | ((numbers == np.rint(numbers)) & (np.abs(numbers) < 1000))] = 3
@@ -146,5 +136,5 @@ def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray
 
 def whole_arrays(call: Call) -> list[npt.NDArray[Any]]:
     """Return the indices of the numbers of each array."""
-    sizes: Iterable[int] = [array.size for array in _arrays(call)]
-    return np.split(np.arange(sum(sizes)), np.cumsum(list(sizes))[:-1])
+    ends = np.cumsum([array.size for array in _arrays(call)])
+    return np.split(np.arange(ends[-1]), ends[:-1])

@@ -342,7 +342,7 @@ def test_ranks_keep_order_signs_ties_and_zeros() -> None:
 
 def test_axes_of_one_length_are_linked() -> None:
     call = Call(np.zeros((3, 5)), {"weight": np.zeros((7, 5)), "bias": np.zeros(7)}, np.zeros((3, 7)))
-    linked = linked_axes(call, lambda name, length: length == 7)
+    linked = linked_axes(call, lambda length: length == 7)
     assert [each.axes for each in linked] == [((None, 0),), ((None, 1), ("weight", 1))]
 
 
