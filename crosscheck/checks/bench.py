@@ -91,7 +91,7 @@ class Bench:
         return instance
 
     def given(self, call: Call) -> Results:
-        """Return the arrays of a call in the subject's layout."""
+        """Return copies of a call's arrays in the subject's layout: the subject may write to them."""
         own = {"input": self.layer.own_input(call), "cotangent": self.layer.own_grad_output(call)}
         return {name: np.array(value, order="C") for name, value in (own | self.layer.own_constants(call)).items()}
 
@@ -194,13 +194,11 @@ def differing(one: Results, other: Results) -> str:
 
 
 def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
-    """Return the subject with calls of the shape with the most samples, each with arrays of its own; they are drawn once for all contracts."""
+    """Return the subject with calls of the shape with the most samples, which are drawn once for all contracts."""
     if (dtype, seed) not in prepared.benches:
         prepared.benches[dtype, seed] = _drawn(prepared, dtype, seed)
     bench: Bench = prepared.benches[dtype, seed]
-    smaller, elsewhere, retrained = (None if call is None else call.copied() for call in (bench.smaller, bench.elsewhere, bench.retrained))
-    own = replace(bench, call=bench.call.copied(), other=bench.other.copied(), smaller=smaller, elsewhere=elsewhere, retrained=retrained)
-    return replace(own, _rewinds={}, _forwards=0)
+    return replace(bench, _rewinds={}, _forwards=0)
 
 
 def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:

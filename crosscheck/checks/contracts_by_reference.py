@@ -1,6 +1,6 @@
-"""Contracts that only a reference can decide: a batch of very many numbers, and an input in which some are minus infinity.
+"""Contracts that need a reference: a batch of very many numbers, and an input in which some numbers are minus infinity.
 
-Both are met outside of tests: whole images by the hundred, and scores that are masked before a softmax.
+Both occur outside of tests: hundreds of whole images, and scores that are masked before a softmax.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from crosscheck.core.check_layer import check_layer, quantities
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Call, Oracle
 from crosscheck.core.precision import Array, Precision
+from crosscheck.core.subject import SubjectLayer
 
 _MANY = 2**16
 """More numbers than sixteen bits count."""
 
 _PATIENCE = 2.0
-"""Seconds that a subject may take for so many numbers, by what it takes for a few; one that takes longer is not asked."""
+"""Seconds that a subject may take for so many numbers, estimated from a few; a slower one is not tried."""
 
 _TRIES = 5
-"""How often it is timed at most."""
+"""How often a subject is timed at most."""
 
 _EVERY = 7
-"""One number of so many is minus infinity: of a small window or row hardly all."""
+"""One number of so many is minus infinity, so that a small window or row rarely holds nothing else."""
 
 
 def many_samples_work(bench: Bench) -> str:
@@ -62,11 +63,11 @@ def many_samples_work(bench: Bench) -> str:
 
 
 def _far_off(bench: Bench, call: Call, oracle: Oracle) -> set[str]:
-    """Return the quantities that are not right to half of their digits, beside the largest number of each sample.
+    """Return the quantities that are not right to half of their digits, relative to the largest number of each sample.
 
-    What goes wrong with many samples goes wrong by more. Theory, which costs many times as much, is asked only where this says so.
+    A fault that comes with many samples is larger than that. Theory costs many times as much, and is used only where this finds something.
     """
-    layer, call = (bench.layer, call) if bench.dropped is None else drawn(bench.layer, call)
+    layer, call = _asked(bench, call)
     half = math.sqrt(float(np.finfo(call.x.dtype).eps) / 2)
     expected, found = oracle.vjp(call.astype(np.float64)), layer.vjp(call)
     return {name for name, value in found.items() if name not in expected or not _near(value, expected[name], half, len(call.x))}
@@ -90,13 +91,12 @@ def minus_infinity_is_no_nan(bench: Bench) -> str:
     if labels is not None and labels.dtype.kind in "iu":
         own = np.arange(len(x)), labels
         x[own] = call.x[own]  # the loss of a class that cannot be is infinite
-    call = replace(call, x=x)
-    layer, given = (bench.layer, call) if bench.dropped is None else drawn(bench.layer, call)
+    layer, given = _asked(bench, replace(call, x=x))
     with np.errstate(all="ignore"):
         expected = oracle.vjp(given.astype(np.float64))
     if not np.isfinite(expected["output"]).all():
         raise DoesNotApplyError("the operation itself is not finite where its input is minus infinity")
-    usual = bench.layer.vjp(bench.call)
+    usual = bench.layer.vjp(bench.call.copied())
     for quantity, found in layer.vjp(given).items():
         if quantity not in expected or found.shape != expected[quantity].shape or not np.isfinite(usual[quantity]).all():
             continue
@@ -110,8 +110,13 @@ def minus_infinity_is_no_nan(bench: Bench) -> str:
 def _judged(bench: Bench, call: Call, oracle: Oracle) -> list[Judgement]:
     numbers = sum(value.size for value in (call.x, call.grad_output, *call.params.values()) if value is not None)
     precision = Precision(call.x.dtype, bench.elements + 2 * numbers)
-    layer, call = (bench.layer, call) if bench.dropped is None else drawn(bench.layer, call)
+    layer, call = _asked(bench, call)
     return check_layer(layer, oracle, call, precision, "layer").judgements
+
+
+def _asked(bench: Bench, call: Call) -> tuple[SubjectLayer, Call]:
+    """Return the subject and a copy of the call; for a dropout a run of it, and the call with the mask that was drawn."""
+    return (bench.layer, call.copied()) if bench.dropped is None else drawn(bench.layer, call)
 
 
 def _reference(bench: Bench) -> Oracle:
@@ -121,7 +126,7 @@ def _reference(bench: Bench) -> Oracle:
 
 
 def _quick(bench: Bench, times: float) -> bool:
-    """Return whether the subject computes so many times its call in time; one of several tries is enough, as others may keep the machine busy."""
+    """Return whether the subject is fast enough for so many times its call; one of several tries is enough, as the machine may be busy."""
     for _ in range(_TRIES):
         instance, given = bench.instance(), bench.given(bench.call)
         start = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The masks that a dropout draws: new ones each time and for each sample, of about as many elements as are to be kept.
+"""The masks that a dropout draws: new ones for each forward pass and each sample, which keep elements with the declared probability.
 
-What is computed with a mask may be right although the mask was never drawn, or always was the same one.
+A layer can compute correctly with its mask although the mask was never drawn, or is always the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crosscheck.core.trace import Place
 from crosscheck.training.mask_counts import DropoutRateTest, all_alike
 
 _ENOUGH = 20_000
-"""Elements that are drawn, of which chance keeps within 3 % of the number expected."""
+"""Elements that are drawn: of so many, chance keeps within 3 % of the number expected."""
 
 _MOST = 200
 """Forward passes that are run at most."""
@@ -34,7 +34,7 @@ def masks_are_drawn(bench: Bench) -> str:
 
 
 def _drawn(bench: Bench) -> list[Mask]:
-    """Return the masks of as many forward passes of one instance as it takes."""
+    """Return the masks of forward passes of one instance, until there are enough elements."""
     instance, layer, masks = bench.instance(), bench.layer, list[Mask]()
     while len(masks) < 2 or (len(masks) < _MOST and sum(mask.size for mask in masks) < _ENOUGH):
         found = bench.drawing(instance, bench.given(bench.call))
