@@ -1,20 +1,22 @@
 """Models: every training step against the reference's from the same weights, and a free run of both from one start.
 
-Both claims are about one and the same run, which is made once for each precision and seed.
+Both checks look at the same run, which is made once for each precision and seed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.check import Check, CheckResult, Settings
+from crosscheck.checks.values import shown
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, number
 from crosscheck.core.trace import Place
-from crosscheck.pairs.model_pair import Batch
+from crosscheck.pairs.model_pair import Batch, ModelPair
 from crosscheck.pairs.prepare_model import PreparedModel
 from crosscheck.report.words import consequence_in_words, decision_in_words
 from crosscheck.training.comparison import Comparison
@@ -26,7 +28,7 @@ from crosscheck.training.record import Key, Series
 LOOKS = 4
 """How often a free run is looked at, the last time at its end."""
 FOLLOWING = 5
-"""Consequences of a fault that are told one by one."""
+"""How many consequences of a fault are listed one by one."""
 PERTURBED = 8
 """References with perturbed rounding in a free run."""
 
@@ -37,11 +39,10 @@ class ModelRun:
 
     Attributes
     ----------
-    comparison : Comparison
     failed : str
-        What the subject did that ended the run.
+        How the subject failed, if that ended the run.
     ended : bool
-        Whether it came to an end; otherwise it was stopped.
+        Whether the run ended by itself; otherwise it was stopped.
     """
 
     comparison: Comparison
@@ -52,39 +53,36 @@ class ModelRun:
 def lockstep_check(dtype: str) -> Check:
     """Return the check of each training step in a precision."""
     about = f"{dtype} training steps, each from the weights that the step before left: all that is seen of it, and the step as a whole"
-    return Check(f"lockstep-{dtype}", about, lambda prepared, settings: _lockstep(prepared, settings, dtype), dtype)
+    return _check(f"lockstep-{dtype}", about, dtype, _lockstep)
 
 
 def freerun_check(dtype: str) -> Check:
     """Return the check of a free run in a precision."""
     about = f"{dtype} training on its own from one start, as close to the reference as {PERTURBED} references with perturbed rounding are"
-    return Check(f"freerun-{dtype}", about, lambda prepared, settings: _freerun(prepared, settings, dtype), dtype)
+    return _check(f"freerun-{dtype}", about, dtype, _freerun)
 
 
-def _not_there(prepared: PreparedModel, dtype: str) -> str:
-    """Return why there is nothing to check in a precision; empty where there is."""
-    if dtype not in prepared.pair.dtypes:
-        return prepared.pair.precisions_in_words
-    if dtype not in prepared.dtypes:
-        return f"subject() takes no argument and makes no {dtype} network; let it take the precision, subject({dtype!r})"
-    return ""
+def _check(name: str, about: str, dtype: str, judged: Callable[[str, ModelRun, ModelPair], CheckResult]) -> Check:
+    def run(prepared: PreparedModel, settings: Settings) -> CheckResult:
+        if dtype not in prepared.pair.dtypes:
+            return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
+        if dtype not in prepared.dtypes:
+            reason = f"subject() takes no argument and makes no {dtype} network; let it take the precision, subject({dtype!r})"
+            return CheckResult(name, Verdict.SKIPPED, reason)
+        return judged(name, run_of(prepared, dtype, settings.seed), prepared.pair)
+
+    return Check(name, about, run, dtype)
 
 
-def _lockstep(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckResult:
-    name = f"lockstep-{dtype}"
-    if reason := _not_there(prepared, dtype):
-        return CheckResult(name, Verdict.SKIPPED, reason)
-    run = run_of(prepared, dtype, settings.seed)
-    comparison, shape = run.comparison, "x".join(map(str, prepared.pair.shape))
+def _lockstep(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
+    comparison, shape = run.comparison, shown(pair.shape)
     result = CheckResult(name, comparison.steps_verdict, divergence=comparison.first)
     result.judgements = [(shape, judgement) for key, series in comparison.record.series.items() for judgement in _telling(key, series)]
     result.notes = notes(comparison)
     if isinstance(comparison, TrainingComparison):
         result.others = [divergence for divergence in comparison.divergences.values() if divergence is not comparison.first]
-    reasons = [judgement.reason for _, judgement in result.judgements if judgement.verdict is result.verdict and judgement.reason]
-    result.reason = reasons[0] if reasons else ""
-    if result.verdict is Verdict.SKIPPED:
-        result.reason = result.reason or "no training step was compared"
+    otherwise = "no training step was compared" if result.verdict is Verdict.SKIPPED else ""
+    result.reason = next((j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason), otherwise)
     if run.failed:
         result.verdict, result.reason = Verdict.MISMATCH, f"step {comparison.steps}: {run.failed}"
     elif not run.ended and result.verdict is not Verdict.MISMATCH:
@@ -92,11 +90,7 @@ def _lockstep(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckR
     return result
 
 
-def _freerun(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckResult:
-    name = f"freerun-{dtype}"
-    if reason := _not_there(prepared, dtype):
-        return CheckResult(name, Verdict.SKIPPED, reason)
-    run = run_of(prepared, dtype, settings.seed)
+def _freerun(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
     comparison = run.comparison
     result = CheckResult(name, comparison.free_verdict)
     looks = comparison.free.history if comparison.free else []
@@ -108,7 +102,7 @@ def _freerun(prepared: PreparedModel, settings: Settings, dtype: str) -> CheckRe
         result.divergence = Divergence(Judgement(place, Kind.WHOLE, Verdict.MISMATCH, reason=result.reason))
     elif run.failed or not run.ended:
         how = f"the subject failed: {run.failed}" if run.failed else "it did not end"
-        result.verdict, result.reason = Verdict.UNDECIDED, f"the run came to step {comparison.steps} of {prepared.pair.steps}, where {how}"
+        result.verdict, result.reason = Verdict.UNDECIDED, f"the run came to step {comparison.steps} of {pair.steps}, where {how}"
     elif result.verdict is Verdict.UNDECIDED:
         result.reason = "the weights are not finite"
     elif result.verdict is Verdict.SKIPPED:
@@ -126,7 +120,7 @@ def distance_in_words(look: DistanceSample) -> str:
 
 
 def _telling(key: Key, series: Series) -> list[Judgement]:
-    """Return the first mismatch of a series, or else the worst of its judgements, and one that stands for all that could not be decided."""
+    """Return the first mismatch of a series, or else its worst judgement, and one judgement for all that were undecided and for all skipped."""
     kind, layer, quantity = key
     told = series.first or series.worst
     others = [verdict for verdict in (Verdict.UNDECIDED, Verdict.SKIPPED) if series.counts[verdict]]
@@ -154,28 +148,17 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def run_of(prepared: PreparedModel, dtype: str, seed: int) -> ModelRun:
-    """Return the run of a precision and a seed, made the first time that it is asked for.
-
-    One that was stopped is kept as far as it came: it would not end the next time either.
-    """
-    key = (dtype, seed)
-    if key not in prepared.runs:
+    """Return the run of a precision and a seed, made on first use. A run that was stopped is kept: it would not end the next time either."""
+    if (dtype, seed) not in prepared.runs:
         batches = prepared.batches(dtype, seed, prepared.pair.steps)
-        run = prepared.runs[key] = ModelRun(comparison_of(prepared, dtype, seed, PERTURBED))
-        _train(run, batches)
-    found = prepared.runs[key]
-    assert isinstance(found, ModelRun)
+        prepared.runs[dtype, seed] = ModelRun(comparison_of(prepared, dtype, seed, PERTURBED))
+        _train(prepared.runs[dtype, seed], batches)
+    found: ModelRun = prepared.runs[dtype, seed]
     return found
 
 
 def comparison_of(prepared: PreparedModel, dtype: str, seed: int, perturbed: int) -> Comparison:
-    """Return a comparison that is ready for its first step.
-
-    Raises
-    ------
-    SubjectError
-        If no network can be made.
-    """
+    """Return a comparison that is ready for its first step; raise :class:`SubjectError` if no network can be made."""
     network, reference, precision = prepared.fresh(dtype, seed), prepared.reference, prepared.precision(dtype)
     if isinstance(network, TracedNetwork):
         return TrainingComparison(reference.architecture, network, reference.make, precision, LOOKS, perturbed, seed)

@@ -1,9 +1,10 @@
-"""Updates: parameters and state of an optimizer after every one of several steps, and what an optimizer must not do."""
+"""Updates: parameters and state of an optimizer after each of several steps, and what an optimizer must not do."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -13,7 +14,7 @@ from crosscheck.causes import Cause
 from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.optimizers import explained, narrowed
 from crosscheck.checks.bench import DoesNotApplyError, copies, differing
-from crosscheck.checks.check import Check, CheckResult, Settings, combine_verdicts
+from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import contract_check
 from crosscheck.checks.conventions import named
 from crosscheck.core.guard import SubjectError, as_array, contained
@@ -37,57 +38,53 @@ def update_check(dtype: str, family: str) -> Check:
 def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: str) -> CheckResult:
     result = CheckResult(f"updates-{dtype}-{family}", Verdict.SKIPPED)
     if dtype not in prepared.pair.dtypes:
-        result.reason = prepared.pair.precisions_in_words
-        return result
+        return replace(result, reason=prepared.pair.precisions_in_words)
     start, grads, precision = prepared.start(dtype, settings.seed), prepared.gradients(family, dtype, settings.seed), prepared.precision(dtype)
     try:
         expected, *others = [expected_of(reference.oracle, start, grads, precision) for reference in prepared.references]
     except RefusedError as error:
         return CheckResult(result.check, Verdict.UNDECIDED, str(error))
     mine = _in_own_form(prepared, expected)
-    found, reason = _followed(prepared, start, grads)
-    places = [("", param) for param in start] + [(state, param) for state in prepared.pair.state for param in start]
+    found, result.reason = _followed(prepared, start, grads)
+    failed = bool(result.reason)
 
     @cache
     def question(other: int) -> str:
-        """Return the convention in which another reference differs, looked for once it does."""
+        """Return the convention in which another reference differs; it is looked for once at most."""
         return _question(prepared, start, grads, expected, others[other])
 
     params_are_off = False
     for number, step in enumerate(found):
-        for state, param in places:
-            theirs = prepared.pair.state.get(state, "")
+        for state, param in itertools.product(("", *prepared.pair.state), start):
+            where = prepared.pair.state.get(state, ""), param
             place = Place(number + 1, prepared.pair.title, f"{param}.{state}" if state else param)
-            judgement = _judged(place, value_of(step, state, param), mine, number, (theirs, param), precision)
-            judgement = _agreed(judgement, expected, others, number, (theirs, param), question)
+            judgement = _judged(place, value_of(step, state, param), mine, number, where, precision)
+            judgement = _agreed(judgement, expected, others, number, where, question)
             result.judgements.append((f"step {number + 1}", judgement))
             params_are_off |= not state and judgement.verdict is Verdict.MISMATCH
-    result.verdict, result.reason = combine_verdicts([judgement.verdict for _, judgement in result.judgements]), reason
-    if reason:
-        result.verdict = Verdict.MISMATCH
     first = next((judgement for _, judgement in result.judgements if judgement.verdict is Verdict.MISMATCH), None)
     if first is not None:
         params = [step.params for step in found]
-        # Parameters that are right say nothing about why a state is not.
+        # Where only a state is wrong, the parameters say nothing about the cause.
         cause = (
             (explained(prepared.references[0].oracle, start, grads, params, precision, first) if params_are_off else None)
             or _velocity(prepared, found, expected, precision, first)
             or narrowed(found, expected, prepared.pair.state, precision, first)
         )
         result.divergence = Divergence(first, cause, prepared.convention.source)
-    result.reason = result.reason or next((j.reason for _, j in result.judgements if j.verdict is result.verdict and j.reason), "")
-    return result
+    result.conclude()
+    return replace(result, verdict=Verdict.MISMATCH) if failed else result
 
 
 def _in_own_form(prepared: PreparedOptimizers, expected: Expected) -> Expected:
-    """Return what is expected with the states that are declared to be velocities as such."""
+    """Return what is expected, converted for the states that are declared to be velocities."""
     for name in prepared.pair.velocity:
         expected = negative_multiple(expected, prepared.pair.state[name], float(prepared.references[0].oracle.settings["lr"]))
     return expected
 
 
 def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients) -> tuple[list[Step], str]:
-    """Return what the subject left behind after each step, and why there are no more of them."""
+    """Return parameters and state of the subject after each step, and why a step failed; empty if none did."""
     steps: list[Step] = []
     try:
         with contained("making the optimizer"):
@@ -95,16 +92,13 @@ def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: G
         for number, given in enumerate(grads):
             with contained(f"step {number + 1}"):
                 stepper.step(copies(dict(given)))
-            steps.append(_left(stepper, prepared, start))
+            with contained("reading parameters and state"):
+                params = _arrays(stepper.params(), start, "")
+                state = {name: _arrays(stepper.state(name), start, f".{name}") for name in prepared.pair.state}
+            steps.append(Step(params, state))
     except SubjectError as error:
         return steps, error.reason
     return steps, ""
-
-
-def _left(stepper: Stepper, prepared: PreparedOptimizers, start: Mapping[str, Array]) -> Step:
-    with contained("reading parameters and state"):
-        params = _arrays(stepper.params(), start, "")
-        return Step(params, {name: _arrays(stepper.state(name), start, f".{name}") for name in prepared.pair.state})
 
 
 def _arrays(given: Mapping[str, object], start: Mapping[str, Array], suffix: str) -> dict[str, Array]:
@@ -119,7 +113,7 @@ def _judged(place: Place, found: Array, expected: Expected, number: int, where: 
 
 
 def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients, expected: Expected, other: Expected) -> str:
-    """Return how a verdict names the convention that two references answer differently; "" where it is none that has a name."""
+    """Return the words that name the convention on which two references differ; "" where it has no name."""
     double = prepared.precision("float64")
     for number, step in enumerate(other.steps):
         for param, value in step.params.items():
@@ -146,7 +140,7 @@ def _agreed(
 
 
 def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Expected, precision: Precision, first: Judgement) -> Cause | None:
-    """Return the momentum's other form as the cause, where all steps of a state are -lr times the reference's."""
+    """Return the other form of the momentum as the cause, where a state is -lr times the reference's after every step."""
     param, _, state = first.place.quantity.rpartition(".")
     if state not in prepared.pair.state or not param:
         return None
@@ -183,7 +177,7 @@ class Bench:
             return _arrays(stepper.params(), self.start, "")
 
     def alone(self) -> list[dict[str, Array]]:
-        """Return the parameters after each step of an optimizer of its own."""
+        """Return the parameters after each step of a fresh optimizer."""
         stepper = self.stepper(copies(self.start))
         return [self.step(stepper, number) for number in range(len(self.grads))]
 
