@@ -22,7 +22,7 @@ from crosscheck.report.write import expected_reports
 from crosscheck.run.check import run_checks, why_not
 from crosscheck.run.cli import UsageError
 from crosscheck.run.cli_output import deliver, terminal
-from crosscheck.run.select import Selection, SelectionError, full_name, selected
+from crosscheck.run.select import Selection, full_name, selected
 
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     try:
         reports = expected_reports(options.html, options.json)
         selections = selected(_declared(options.files, console), options.only, options.dtype)
-    except (LoadingError, SelectionError, NotWritableError) as error:
+    except (LoadingError, NotWritableError) as error:
         raise UsageError(str(error)) from None
     if options.list:
         for selection in selections:

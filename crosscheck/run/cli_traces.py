@@ -21,7 +21,7 @@ from crosscheck.run.cli import COULD_NOT_BE_CHECKED, UsageError
 from crosscheck.run.cli_output import deliver, terminal
 from crosscheck.run.compare_traces import compared
 from crosscheck.run.record_trace import record
-from crosscheck.run.select import SelectionError, selected
+from crosscheck.run.select import selected
 
 
 def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def trace(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     try:
         expect_writable(options.out, (".safetensors",))
         selections = selected(declared(options.files[0], notes.append), options.only, options.dtype)
-    except (LoadingError, SelectionError, NotWritableError) as error:
+    except (LoadingError, NotWritableError) as error:
         raise UsageError(str(error)) from None
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)

@@ -8,10 +8,7 @@ from fnmatch import fnmatchcase
 
 from crosscheck.checks import Check, checks_of
 from crosscheck.pairs.declaration import Declaration
-
-
-class SelectionError(ValueError):
-    """A pattern selects nothing; the message says what can be selected."""
+from crosscheck.run.cli import UsageError
 
 
 @dataclass(frozen=True)
@@ -38,12 +35,12 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
 
     Raises
     ------
-    SelectionError
+    UsageError
         If a pattern matches nothing, or nothing at all is left.
     """
     for pattern in patterns:
         if not any(_matches(pair, check, pattern) for pair in pairs for check in checks_of(pair)):
-            raise SelectionError(f"{pattern!r} matches no pair and no check; {_what_there_is(pairs)}")
+            raise UsageError(f"{pattern!r} matches no pair and no check; {_what_there_is(pairs)}")
     selections = []
     for pair in pairs:
         every = checks_of(pair)
@@ -52,7 +49,7 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
         if chosen:
             selections.append(Selection(pair, chosen, len(every) - len(chosen)))
     if not selections:
-        raise SelectionError(f"no check is left to be run; {_what_there_is(pairs)}")
+        raise UsageError(f"no check is left to be run; {_what_there_is(pairs)}")
     return selections
 
 
