@@ -13,7 +13,7 @@ import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.convention import Instance
-from crosscheck.core.check_layer import context_of, judge_one
+from crosscheck.core.check_layer import LayerContext, context_of, judge_one
 from crosscheck.core.guard import as_array, contained
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Kind, Verdict, judge
@@ -79,6 +79,8 @@ class Bench:
     drawn: Callable[[Shape], Call] | None = None
     _rewinds: dict[int, Callable[[], None]] = field(default_factory=dict)
     _forwards: int = 0
+    _contexts: dict[int, LayerContext] = field(default_factory=dict)
+    """By the ``id`` of a call, which a context keeps alive; the contracts share them."""
 
     def instance(self) -> Instance:
         """Return a fresh instance with the call's parameters."""
@@ -115,7 +117,7 @@ class Bench:
         return not differing(*outputs)
 
     def drawing(self, instance: Instance, given: Results) -> Results:
-        """Run the forward pass with whatever random numbers come next."""
+        """Run the forward pass with the random numbers that come next."""
         constants: dict[str, Any] = {name: value if value.ndim else int(value) for name, value in given.items() if name == "labels"}
         with contained("forward"):
             output = instance.forward(given["input"], constants)
@@ -144,7 +146,9 @@ class Bench:
         if self.reference is None:
             raise DoesNotApplyError("the subject is not repeatable, and there is no reference that says how far rounding leads")
         precision, layer = Precision(call.x.dtype, self.elements), self.layer
-        context = context_of(self.reference, call, precision)
+        if id(call) not in self._contexts:
+            self._contexts[id(call)] = context_of(self.reference, call, precision)
+        context = self._contexts[id(call)]
         if not context.bounds:
             raise RefusedError(context.undecided)
 

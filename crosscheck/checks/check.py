@@ -25,7 +25,7 @@ class Settings:
     shrink : bool
         Whether a mismatch is reduced to a small case.
     dtypes : tuple of str
-        The precisions that are asked for; both if left empty.
+        The precisions to check; both if left empty.
     strict : bool
         Whether a warning counts as a mismatch.
     """
@@ -37,7 +37,7 @@ class Settings:
     strict: bool = False
 
     def precisions(self, declared: Iterable[str]) -> list[str]:
-        """Return those of the declared precisions that are asked for."""
+        """Return the declared precisions that are to be checked."""
         return [dtype for dtype in declared if not self.dtypes or dtype in self.dtypes]
 
 

@@ -6,7 +6,7 @@ A check's facts are made in the process that runs it, and put together in the on
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
 
 
 def blank(name: str) -> Facts:
-    """Return the facts of a pair of which nothing is known but its name."""
+    """Return the facts of a pair of which only the name is known."""
     return {
         "name": name,
         "kind": "Pair",
@@ -174,8 +174,9 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
         undone = f"only {done:,} of {counted(run.asked, 'check')} were run; "
     several = f"{len(which):,} of {counted(len(pairs), 'pair')}"
     expected = any(check["expected_difference"] for check in checks)
+    these = pairs[0]["name"] if len(pairs) == 1 else f"all {len(pairs):,} pairs"
     what = {
-        Verdict.MATCH: f"MATCH: rounding explains every difference of {_these(pairs)}{' but those expected' if expected else ''}",
+        Verdict.MATCH: f"MATCH: rounding explains every difference of {these}{' but those expected' if expected else ''}",
         Verdict.MISMATCH: f"MISMATCH: {undone}{several} {'differs' if len(which) == 1 else 'differ'}: {_names(which)}",
         Verdict.UNDECIDED: f"UNDECIDED: {undone}no mismatch, but not everything could be judged",
         Verdict.SKIPPED: f"NOT CHECKED: {undone}nothing was compared",
@@ -184,8 +185,7 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
     return f"{what}{also}; {', '.join(basis)}"
 
 
-def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
-    checks = list(checks)
+def _passed_over(checks: Sequence[Facts], run: PairRun) -> Iterator[str]:
     expected = sum(bool(check["expected_difference"]) for check in checks)
     warned = sum(check["warning"] for check in checks)
     skipped = sum(check["verdict"] == Verdict.SKIPPED for check in checks)
@@ -200,10 +200,6 @@ def _passed_over(checks: Iterable[Facts], run: PairRun) -> Iterator[str]:
             yield f"{counted(count, 'check')} {one if count == 1 else several}"
     if warned:
         yield counted(warned, "warning")
-
-
-def _these(pairs: Sequence[Facts]) -> str:
-    return pairs[0]["name"] if len(pairs) == 1 else f"all {len(pairs):,} pairs"
 
 
 def _names(pairs: Sequence[Facts]) -> str:

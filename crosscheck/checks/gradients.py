@@ -124,15 +124,15 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Ju
     astray = next((c for c in compared if c.line.index is None and not c.untold and c.excess > 1), None)
     if astray and not any(c.excess > 1 for c in single if not c.untold) and quotients.wrong_element(astray.line):
         single.append(quotients.compared(quantity)[-1])
-    told = [c for c in single if not c.untold]
-    doubt = "" if told else single[0].untold
+    decided = [c for c in single if not c.untold]
+    doubt = "" if decided else single[0].untold
     doubt = "every element is at a kink" if all(c.kink for c in single) else doubt
     judgement = Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=doubt)
-    if told:
-        elements = elements_of(told, np.asarray(quotients.point.found[quantity]).shape)
+    if decided:
+        elements = elements_of(decided, np.asarray(quotients.point.found[quantity]).shape)
         by_element = judge(place, Kind.ISOLATED, elements.found, elements.expected, elements.bound(precision), precision)
         if by_element.verdict is Verdict.MISMATCH:
-            by_element = _located(by_element, elements, told)
+            by_element = _located(by_element, elements, decided)
             bound, oracle = elements.bound(precision), limited(QuotientOracle(quotients, quantity, elements), _CALLS)
             failure = Failure(by_element, elements.found, elements.expected, bound, quotients.point.call, oracle, prepared.layer, precision)
             return by_element, failure, note
@@ -144,11 +144,11 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Ju
                 "; each element at a kink is within its interval, all together are not: "
                 "where a maximum ties, its gradient is given out more than once, or not in full"
             )
-        judgement = Judgement(place, Kind.ISOLATED, Verdict.MISMATCH, len(told), fraction=astray.excess, reason=reason)
+        judgement = Judgement(place, Kind.ISOLATED, Verdict.MISMATCH, len(decided), fraction=astray.excess, reason=reason)
     return judgement, None, note
 
 
-def _located(judgement: Judgement, elements: Elements, told: list[Compared]) -> Judgement:
+def _located(judgement: Judgement, elements: Elements, decided: list[Compared]) -> Judgement:
     """Return a mismatch with the index of its worst element in the whole array, and with another reason where that is at a kink."""
     worst = judgement.worst
     if worst is None:
@@ -156,7 +156,7 @@ def _located(judgement: Judgement, elements: Elements, told: list[Compared]) -> 
     number = int(np.ravel_multi_index(worst.index, elements.found.shape)) if elements.found.ndim else 0
     index = tuple(int(i) for i in np.unravel_index(elements.indices[number], elements.shape))
     reason = judgement.reason
-    if told[number].kink:
+    if decided[number].kink:
         reason = (
             f"at a kink, {list(index)}, the gradient is {worst.subject:.17g} and lies outside of the slopes from both sides, next {worst.oracle:.17g}"
         )

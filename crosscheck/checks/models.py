@@ -122,10 +122,10 @@ def distance_in_words(look: DistanceSample) -> str:
 def _telling(key: Key, series: Series) -> list[Judgement]:
     """Return the first mismatch of a series, or else its worst judgement, and one judgement for all that were undecided and for all skipped."""
     kind, layer, quantity = key
-    told = series.first or series.worst
+    judged = series.first or series.worst
     others = [verdict for verdict in (Verdict.UNDECIDED, Verdict.SKIPPED) if series.counts[verdict]]
-    open_ones = [Judgement(Place(0, layer, quantity), kind, verdict, reason=series.reason) for verdict in others]
-    return open_ones if told is None else [told, *open_ones]
+    unjudged = [Judgement(Place(0, layer, quantity), kind, verdict, reason=series.reason) for verdict in others]
+    return unjudged if judged is None else [judged, *unjudged]
 
 
 def notes(comparison: Comparison) -> list[str]:

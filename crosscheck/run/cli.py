@@ -186,4 +186,4 @@ def _unforeseen(error: Exception) -> str:
 
 
 _COMMANDS = {"check": ("cli_check", "run"), "trace": ("cli_traces", "trace"), "compare": ("cli_traces", "compare")}
-"""By the command's name: the module, imported when it is asked for, and the function."""
+"""By the command's name: the module, which is imported on use, and the function."""

@@ -118,7 +118,7 @@ class Run:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out the checks of a precision that was not asked for."""
+        """Leave out the checks of precisions that were not selected."""
         asked = config.getoption("crosscheck_dtype")
         if not asked:
             return

@@ -116,7 +116,7 @@ def _sizes(search: Search, linked: Sequence[Linked]) -> None:
         for each, (whole, less_one, first) in zip(linked, zip(numbers, numbers, numbers, strict=True), strict=True):
             size = less_one % each.length + 1
             begin = first % (each.length - size + 1)
-            # Some axes may not become shorter: half of the draws leave each one as it is.
+            # Some axes cannot get shorter: half of the draws leave each one as it is.
             cuts |= {} if whole else dict.fromkeys(each.axes, slice(begin, begin + size))
         return window(start, cuts, search.prepared.output_shape)
 
