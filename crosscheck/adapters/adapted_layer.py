@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
-from crosscheck.adapters.convention import Convention, KeepingInstance
+from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError
 from crosscheck.core.guard import SubjectError, as_array, contained
 from crosscheck.core.operation import Call
@@ -112,7 +112,7 @@ class AdaptedLayer:
             with contained("setting the parameters"):
                 instance.load(self.own_params(call))
                 if self.layout.buffers:
-                    cast("KeepingInstance", instance).load_buffers(self.own_buffers(call))
+                    instance.load_buffers(self.own_buffers(call))
             self.switch(instance)
             with contained("forward"):
                 output = instance.forward(self.own_input(call), self.own_constants(call))
@@ -121,19 +121,19 @@ class AdaptedLayer:
                 found["mask"] = self.mask_left(instance, call)
             if self.layout.buffers:
                 with contained("reading what the layer keeps"):
-                    kept = cast("KeepingInstance", instance).buffers()
+                    kept = instance.buffers()
                 found.update({buffer.name: self.received(buffer.name, kept.get(ours), call) for ours, buffer in self.layout.buffers.items()})
             if call.grad_output is not None:
                 with contained("backward"):
                     grads = instance.backward(self.own_grad_output(call))
-                self._receive_grads(grads, call, found, getattr(instance, "looked_for", lambda quantity: ""))
+                self._receive_grads(grads, call, found, instance.looked_for)
         except SubjectError as error:
             raise SubjectError(error.reason, found) from error
         return found
 
-    def switch(self, instance: Any) -> None:
-        """Put an instance into the mode that is asked for, if it knows any."""
-        if self.training is not None and hasattr(instance, "switch"):
+    def switch(self, instance: Instance) -> None:
+        """Put an instance into the mode that is asked for, if it has any."""
+        if self.training is not None:
             with contained("changing the mode"):
                 instance.switch(self.training)
 

@@ -1,4 +1,4 @@
-"""What is common to all conventions: how a layer of somebody else's is made, given its parameters and called.
+"""What all conventions share: how a layer under test is made, given its parameters and called.
 
 An adapter describes a convention and makes instances of the subject. An instance is called the way its own program calls it: forward, then backward,
 with arrays in its own layout. :class:`~crosscheck.adapters.adapted_layer.AdaptedLayer` turns any of them into one pure function.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Protocol
 
@@ -21,7 +20,7 @@ from crosscheck.core.precision import Array, Bound
 
 
 class ConventionError(ValueError):
-    """The subject is not of the convention that it was declared to be."""
+    """The subject does not follow the convention that was declared for it."""
 
 
 class Instance(Protocol):
@@ -36,15 +35,21 @@ class Instance(Protocol):
     def backward(self, grad_output: Array) -> dict[str, Any]:
         """Run the backward pass and return ``grad_input`` and ``NAME.grad``, as they are, not copied."""
 
+    def looked_for(self, quantity: str) -> str:
+        """Return where a gradient was looked for, and what is there instead; empty where it is not stored."""
+        return ""
 
-class KeepingInstance(Instance, Protocol):
-    """A layer that keeps something from step to step, such as running statistics."""
+    def buffers(self) -> Mapping[str, Any]:
+        """Return what the layer keeps from step to step, such as running statistics, as it is, not copied."""
+        return {}
 
     def load_buffers(self, buffers: Arrays) -> None:
         """Set what the layer keeps from step to step."""
+        assert not buffers
 
-    def buffers(self) -> Mapping[str, Any]:
-        """Return what the layer keeps from step to step, as it is, not copied."""
+    def switch(self, training: bool) -> bool:
+        """Turn training mode on or off and return whether there are modes."""
+        return False
 
 
 class Convention(Protocol):
@@ -61,14 +66,17 @@ class Convention(Protocol):
         ``"cache"`` where backward uses what the forward pass before it has left, ``"grads"`` where gradients stay in the layer until they are
         replaced, ``"sum"`` where they are added up until they are cleared.
         """
+        return frozenset()
 
     @property
     def may_lack(self) -> frozenset[str]:
         """Quantities that code of this convention may leave out by returning None; they are passed over with the reason."""
+        return frozenset()
 
     @property
     def shapes(self) -> Mapping[str, Shape | None]:
         """The shapes of the parameters by the subject's names; None for arguments, which have no shape of their own."""
+        return {}
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -97,6 +105,7 @@ class Convention(Protocol):
         param : array
             The parameter.
         """
+        return None
 
 
 def copied(layer: Any, instead: Mapping[int, Any] | None = None) -> Any:
@@ -122,7 +131,7 @@ def copied(layer: Any, instead: Mapping[int, Any] | None = None) -> Any:
             )
     try:
         with contained("copying"):
-            # The dict is deepcopy's to write to.
+            # deepcopy writes to the dict that it is given.
             return copy.deepcopy(layer, dict(instead or {}))
     except SubjectError as error:
         raise ConventionError(f"{name} cannot be copied ({error.reason}); each check needs a layer of its own") from error
@@ -139,32 +148,9 @@ def _captured(function: FunctionType, layer: Any) -> str:
 
 
 def expect_instance(layer: Any) -> None:
-    """Make sure that a subject is no class.
-
-    Raises
-    ------
-    ConventionError
-        If it is one.
-    """
+    """Raise :class:`ConventionError` if a subject is a class."""
     if isinstance(layer, type):
         raise ConventionError(f"{layer.__name__} is a class, expected one of its instances: subject={layer.__name__}(...)")
-
-
-def expect_distinct(title: str, params: Mapping[str, Any]) -> None:
-    """Make sure that no two parameters lie in the same memory.
-
-    Raises
-    ------
-    ConventionError
-        If two do: they cannot be given values of their own.
-    """
-    arrays = {name: value for name, value in params.items() if isinstance(value, np.ndarray)}
-    for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
-        if np.shares_memory(a, b):
-            raise ConventionError(
-                f"{title}'s parameters {one!r} and {other!r} are one and the same array, which cannot have two values; "
-                "leave one of them out, and compare with a reference that has it once"
-            )
 
 
 def method(layer: Any, name: str) -> Any:
@@ -177,13 +163,36 @@ def method(layer: Any, name: str) -> Any:
     """
     found = getattr(layer, name, None)
     if not callable(found):
-        others = ", ".join(sorted(n for n in dir(layer) if not n.startswith("_") and callable(getattr(layer, n, None)))) or "none"
-        raise ConventionError(f"{type(layer).__name__} has no method {name!r}; its methods: {others}")
+        raise ConventionError(f"{type(layer).__name__} has no method {name!r}; its methods: {methods_in_words(layer)}")
     return found
 
 
+def methods_in_words(layer: Any) -> str:
+    """Return the names of an object's public methods."""
+    return ", ".join(name for name in dir(layer) if not name.startswith("_") and callable(getattr(layer, name, None))) or "none"
+
+
+def title_of(function: Callable[..., Any]) -> str:
+    """Return what reports call a function."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def two_results(result: Any, title: str, expected: str) -> Sequence[Any]:
+    """Return what a function returned, which has to be two things: those that an error says are expected.
+
+    Raises
+    ------
+    SubjectError
+        If it is anything else.
+    """
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        shown = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
+        raise SubjectError(f"{title} returned {shown}, expected {expected}")
+    return result
+
+
 def scaled(grad: Any, grad_output: Array) -> Any:
-    """Return the gradient of a loss times its cotangent; what is no array is returned as it is, to be complained of under its own name."""
+    """Return the gradient of a loss times its cotangent; what is no array is returned as it is, for the error to name it."""
     if not isinstance(grad, np.ndarray | np.generic) or (grad_output.ndim == 0 and grad_output == 1):
         return grad
     return np.asarray(grad) * grad_output

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from crosscheck.adapters.convention import ConventionError, Instance, copied, scaled
+from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, scaled, title_of, two_results
 from crosscheck.core.guard import SubjectError, source
 from crosscheck.core.operation import Arrays, Constants, Shape
-from crosscheck.core.precision import Array, Bound
+from crosscheck.core.precision import Array
 
 
 @dataclass(frozen=True)
-class Functions:
+class Functions(Convention):
     """``forward(x, w, b, ...)`` and ``backward(grad_output, ...) -> dx, dw, db``.
 
     With a cache, ``forward`` returns ``out, cache`` and ``backward`` takes ``grad_output, cache``. Without, ``forward`` returns ``out``, and the
@@ -38,23 +38,21 @@ class Functions:
     extra: Sequence[Any] | Mapping[str, Any] = ()
     cache: bool = True
     one_sample: bool = False
-    keeps: frozenset[str] = field(default=frozenset(), init=False)
-    may_lack: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", self._by_name())
         if not self.cache:
-            unknown = [name for name in _required(self.backward)[1:] if name not in _names(_signature(self.forward))]
-            if unknown:
+            forward, backward = self.signatures
+            if unknown := [name for name in _required(backward)[1:] if name not in _names(forward)]:
                 raise ConventionError(
-                    f"{_title(self.backward)} takes {unknown[0]!r}, which is no argument of {self.title}{inspect.signature(self.forward)}; "
+                    f"{title_of(self.backward)} takes {unknown[0]!r}, which is no argument of {self.title}{forward}; "
                     "if backward takes a cache, say cache=True"
                 )
 
     def _by_name(self) -> dict[str, Any]:
         """Return ``extra`` by the names of the arguments."""
-        names, required = _names(_signature(self.forward)), _required(self.forward)
-        shown = f"{self.title}{inspect.signature(self.forward)}"
+        signature = _signature(self.forward)
+        names, required, shown = _names(signature), _required(signature), f"{self.title}{signature}"
         if not names:
             raise ConventionError(f"{shown} names no arguments, expected {self.title}(x, ...)")
         if isinstance(self.extra, Mapping):
@@ -73,7 +71,7 @@ class Functions:
     @cached_property
     def params(self) -> list[str]:
         """The names of the parameters: the arguments after x that ``extra`` does not name and that have no default."""
-        return [name for name in _required(self.forward)[1:] if name not in self.extra]
+        return [name for name in _required(_signature(self.forward))[1:] if name not in self.extra]
 
     @cached_property
     def signatures(self) -> tuple[inspect.Signature, inspect.Signature]:
@@ -93,18 +91,14 @@ class Functions:
     @property
     def title(self) -> str:
         """The name of the forward function."""
-        return _title(self.forward)
+        return title_of(self.forward)
 
     def instance(self) -> Instance:
         """Return something that remembers the arguments."""
         return _FunctionsInstance(self)
 
-    def reading(self, size: Array, param: Array) -> Bound | None:
-        """Return None: gradients are returned."""
-        return None
 
-
-class _FunctionsInstance:
+class _FunctionsInstance(Instance):
     def __init__(self, convention: Functions) -> None:
         self._convention = convention
         self._params: dict[str, Array] = {}
@@ -149,12 +143,12 @@ class _FunctionsInstance:
         names = ["grad_input", *(f"{name}.grad" for name in convention.params)]
         results = result if isinstance(result, tuple | list) else (result,)
         if len(results) != len(names):
-            raise SubjectError(f"{_title(convention.backward)} returned {len(results)} values, expected {len(names)}: {', '.join(names)}")
+            raise SubjectError(f"{title_of(convention.backward)} returned {len(results)} values, expected {len(names)}: {', '.join(names)}")
         return dict(zip(names, results, strict=True))
 
 
 @dataclass(frozen=True)
-class LossFunction:
+class LossFunction(Convention):
     """``loss(x, labels) -> loss, dx``: value and gradient from one call.
 
     Parameters
@@ -166,9 +160,6 @@ class LossFunction:
 
     function: Callable[..., Any]
     one_sample: bool = False
-    keeps: frozenset[str] = field(default=frozenset(), init=False)
-    may_lack: frozenset[str] = field(default=frozenset(), init=False)
-    shapes: Mapping[str, Shape | None] = field(default_factory=dict, init=False)
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -178,18 +169,14 @@ class LossFunction:
     @property
     def title(self) -> str:
         """The function's name."""
-        return _title(self.function)
+        return title_of(self.function)
 
     def instance(self) -> Instance:
         """Return something that remembers the gradient."""
         return _LossInstance(self)
 
-    def reading(self, size: Array, param: Array) -> Bound | None:
-        """Return None: there are no parameters."""
-        return None
 
-
-class _LossInstance:
+class _LossInstance(Instance):
     def __init__(self, convention: LossFunction) -> None:
         self._convention = convention
         self._grad: Any = None
@@ -200,10 +187,7 @@ class _LossInstance:
     def forward(self, x: Array, constants: Constants) -> Any:
         """Call the function and remember the gradient."""
         result = self._convention.function(x, *constants.values())
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            shown = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
-            raise SubjectError(f"{self._convention.title} returned {shown}, expected (loss, dx)")
-        loss, self._grad = result
+        loss, self._grad = two_results(result, self._convention.title, "(loss, dx)")
         return loss
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
@@ -215,7 +199,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function)
     except (TypeError, ValueError) as error:
-        raise ConventionError(f"the arguments of {_title(function)} cannot be read: {error}") from error
+        raise ConventionError(f"the arguments of {title_of(function)} cannot be read: {error}") from error
 
 
 def _names(signature: inspect.Signature) -> list[str]:
@@ -224,11 +208,6 @@ def _names(signature: inspect.Signature) -> list[str]:
     return [name for name, parameter in signature.parameters.items() if parameter.kind not in collective]
 
 
-def _required(function: Callable[..., Any]) -> list[str]:
+def _required(signature: inspect.Signature) -> list[str]:
     """Return the names of a function's arguments that have no default."""
-    signature = _signature(function)
     return [name for name in _names(signature) if signature.parameters[name].default is inspect.Parameter.empty]
-
-
-def _title(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", type(function).__name__)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, Parameter
 from crosscheck.adapters.match_params import MappingError, parse, ways_of
 from crosscheck.core.operation import Shape
@@ -27,10 +28,9 @@ def same_statistic(name: str, other: str) -> bool:
     return name == other or any(name in names and other in names for names in _SAME_NAME)
 
 
-def kept_by(instance: Any) -> dict[str, Shape | None]:
+def kept_by(instance: Instance) -> dict[str, Shape | None]:
     """Return the shapes of the arrays that a layer may keep from step to step; None for what the first forward pass makes an array of."""
-    held = instance.buffers() if hasattr(instance, "buffers") else {}
-    return {name: np.shape(value) or None for name, value in held.items() if value is None or _is_number(value)}
+    return {name: np.shape(value) or None for name, value in instance.buffers().items() if value is None or _is_number(value)}
 
 
 def _is_number(value: Any) -> bool:

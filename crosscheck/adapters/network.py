@@ -11,8 +11,8 @@ import numpy as np
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import LayerLayout, Layout
 from crosscheck.adapters.match_params import MappingError, mapped
-from crosscheck.adapters.network_listened import LayerObject, TracedNetwork
-from crosscheck.adapters.objects import Attributes, Dicts, Updating
+from crosscheck.adapters.network_listened import TracedNetwork
+from crosscheck.adapters.objects import Dicts, LayerObject, Updating
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.operation import Shape
 from crosscheck.core.precision import Array
@@ -152,6 +152,6 @@ def _adapter(part: Part, count: int, name: str) -> LayerObject:
         found = recognise(part.layer, part.params, count)
     except ConventionError as error:
         raise ConventionError(f"layer {name}: {error}") from error
-    if not isinstance(found, Dicts | Attributes | Updating):
+    if not isinstance(found, LayerObject):
         raise ConventionError(f"layer {name}: {type(found).__name__} cannot be listened to; expected Dicts, Attributes or Updating of a layer object")
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,13 @@ import numpy.typing as npt
 
 from crosscheck.adapters.adapted_layer import NO_GRAD_INPUT, AdaptedLayer
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError
-from crosscheck.adapters.objects import Attributes, Dicts, Updating
+from crosscheck.adapters.objects import Dicts, LayerObject, Updating
 from crosscheck.adapters.train_step import TrainingStep, one_number, same_parameters
 from crosscheck.core.guard import SubjectError, as_array, contained, silenced, source
 from crosscheck.core.operation import Constants, Labels
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome, SubjectLayer
 from crosscheck.core.trace import Trace
-
-LayerObject = Dicts | Attributes | Updating
 
 
 class TracedNetwork:
@@ -241,7 +240,7 @@ class TracedNetwork:
                 grad_output = _first(given, named)
                 if grad_output is not None and name != "loss":
                     trace.take(name, "grad_output", self._to_reference(name, "output", grad_output, dtype))
-                ahead = self._read_ahead(part, grad_output) if isinstance(part, Updating) else None
+                ahead = _read_ahead(part, grad_output) if isinstance(part, Updating) else None
                 grad_input = method(*given, **named)
                 self._record_gradients(trace, name, part, grad_input, part.live().stored() if ahead is None else ahead, dtype)
                 return grad_input
@@ -264,13 +263,6 @@ class TracedNetwork:
                 value = as_array(grads[f"{ours}.grad"], f"{name}'s gradient of {ours}", dtype)
                 trace.take(name, f"{parameter.name}.grad", _applied(parameter.layout, value, f"{name}'s gradient of {ours}"))
 
-    def _read_ahead(self, part: Updating, grad_output: Array) -> dict[str, Array]:
-        """Return the gradients of a layer that stores none, read off a copy before the layer itself updates."""
-        plain = copy.copy(part.layer)
-        for wrapper in (part.forward, part.backward):
-            vars(plain).pop(wrapper, None)
-        return part.ahead(plain, grad_output)
-
     def _layout(self, name: str) -> LayerLayout:
         return LayerLayout() if name == "loss" else self.layouts[name]
 
@@ -279,6 +271,14 @@ class TracedNetwork:
         array = as_array(value, f"{name}'s {quantity}", dtype)
         layout = self._layout(name).input if quantity == "input" else self._layout(name).output
         return np.array(array[None]) if self.one_sample and not layout.pattern and array.ndim else _applied(layout, array, f"{name}'s {quantity}")
+
+
+def _read_ahead(part: Updating, grad_output: Array) -> dict[str, Any]:
+    """Return the gradients of a layer that stores none, read off a copy before the layer itself updates."""
+    plain = copy.copy(part.layer)
+    for wrapper in (part.forward, part.backward):
+        vars(plain).pop(wrapper, None)
+    return replace(part, layer=plain).instance().backward(grad_output)
 
 
 def _applied(layout: Layout, array: Array, what: str) -> Array:

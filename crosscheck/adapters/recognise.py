@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import Convention, ConventionError, expect_instance
+from crosscheck.adapters.convention import Convention, ConventionError, expect_instance, methods_in_words
 from crosscheck.adapters.match_buffers import same_statistic
-from crosscheck.adapters.objects import Attributes, Dicts, Updating
-from crosscheck.adapters.objects_base import array_attributes
+from crosscheck.adapters.objects import Attributes, Dicts, Updating, array_attributes
 from crosscheck.references.resolve import framework_of
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
@@ -55,9 +54,8 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
             f"{name} is {framework}'s, which differentiates by itself: it has no backward pass to check. It can be the reference; "
             "the subject is hand-written code"
         )
-    methods = ", ".join(m for m in dir(subject) if not m.startswith("_") and callable(getattr(subject, m, None))) or "none"
     raise ConventionError(
-        f"{name} is of no known convention: expected the methods forward and backward, or forward and backprop; it has {methods}. "
+        f"{name} is of no known convention: expected the methods forward and backward, or forward and backprop; it has {methods_in_words(subject)}. "
         "Other names are declared: subject=Dicts(layer, forward='f', backward='b')"
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import Layout, Parameter
 from crosscheck.adapters.match_params import MappingError, mapped
-from crosscheck.adapters.objects_base import fits
+from crosscheck.adapters.objects import written
 from crosscheck.adapters.train_step import TrainingStep, same_parameters
 from crosscheck.core.guard import as_array, contained, source
 from crosscheck.core.operation import Labels, Shape
@@ -121,9 +121,7 @@ class SteppedNetwork:
         with contained("setting the parameters"):
             for name, parameter in self._layouts.items():
                 value = np.array(parameter.layout.to_subject(params[parameter.name]), order="C")
-                if fits(arrays[name], value):
-                    arrays[name][...] = value
-                else:
+                if not written(arrays[name], value):
                     arrays[name] = value
 
     @property

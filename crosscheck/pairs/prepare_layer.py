@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_buffers import kept_by, mapped_buffers
 from crosscheck.adapters.match_params import mapped
@@ -196,14 +197,14 @@ def prepare_layer(pair: Pair) -> Prepared:
     return replace(draft, elements=settled or _elements(draft))
 
 
-def _no_evaluation(references: Sequence[Reference], probe: Any, absent: Mapping[str, str]) -> str:
+def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Mapping[str, str]) -> str:
     """Return why a subject cannot be judged in evaluation mode; empty where it can."""
     if not references or any(reference.training is None for reference in references):
         return "does not apply: a reference is not known in evaluation mode"
     if absent:
         return f"the running statistics that it starts from cannot be set; {next(iter(absent.values()))}"
     with contained("changing the mode"):
-        knows = hasattr(probe, "switch") and probe.switch(False)
+        knows = probe.switch(False)
     return (
         "" if knows else "the subject has no evaluation mode that is known: train() and eval(), an attribute training, or forward(x, training=True)"
     )
