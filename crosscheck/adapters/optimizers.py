@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from crosscheck.adapters.convention import copied, method
+from crosscheck.adapters.convention import copied, method, title_of, two_results
 from crosscheck.core.guard import SubjectError, source
 from crosscheck.core.precision import Array
 
@@ -38,24 +38,30 @@ class Stepper(Protocol):
 class OptimizerConvention(Protocol):
     """A subject and how it is called."""
 
+    in_place: bool = True
+    """Whether the caller's arrays are updated, rather than new ones returned."""
+
     @property
     def title(self) -> str:
         """What the report calls the subject."""
+        made = self.code
+        return title_of(made.func if isinstance(made, functools.partial) else made)
+
+    @property
+    def code(self) -> Callable[..., Any]:
+        """The function whose source a report shows."""
 
     @property
     def source(self) -> str:
         """Where its code stands."""
-
-    @property
-    def in_place(self) -> bool:
-        """Whether the caller's arrays are updated, rather than new ones returned."""
+        return source(self.code)
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
         """Return a fresh optimizer of these parameters."""
 
 
 @dataclass(frozen=True)
-class Holding:
+class Holding(OptimizerConvention):
     """An optimizer made with the parameters, a dict whose arrays it updates: ``make(params)``, ``step(grads)``.
 
     Parameters
@@ -68,41 +74,20 @@ class Holding:
 
     make: Callable[[dict[str, Array]], Any]
     step: str = "step"
-    in_place: bool = field(default=True, init=False)
 
     @property
-    def title(self) -> str:
-        """The name of what makes it."""
-        return _title(self.make)
-
-    @property
-    def source(self) -> str:
-        """Where it is defined."""
-        return source(self.make)
+    def code(self) -> Callable[..., Any]:
+        """What makes it."""
+        return self.make
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
         """Return a fresh optimizer."""
-        return _Holder(self, params)
-
-
-class _Holder:
-    def __init__(self, convention: Holding, params: dict[str, Array]) -> None:
-        self._params = params
-        self._optimizer = convention.make(params)
-        self._step = method(self._optimizer, convention.step)
-
-    def step(self, grads: dict[str, Array]) -> None:
-        self._step(grads)
-
-    def params(self) -> dict[str, Any]:
-        return self._params
-
-    def state(self, name: str) -> Mapping[str, Any]:
-        return _by_param(self._optimizer, name, self._params)
+        optimizer = self.make(params)
+        return _ObjectStepper(optimizer, params, method(optimizer, self.step))
 
 
 @dataclass(frozen=True)
-class Updater:
+class Updater(OptimizerConvention):
     """An optimizer that is handed everything: ``update(params, grads)``, both dicts, the parameters updated in place.
 
     Parameters
@@ -115,7 +100,6 @@ class Updater:
 
     optimizer: Any
     update: str = "update"
-    in_place: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         method(self.optimizer, self.update)
@@ -126,31 +110,43 @@ class Updater:
         return type(self.optimizer).__name__
 
     @property
-    def source(self) -> str:
-        """Where the method is defined."""
-        return source(method(self.optimizer, self.update))
+    def code(self) -> Any:
+        """The method."""
+        return getattr(self.optimizer, self.update)
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
         """Return a fresh optimizer."""
-        return _Updating(copied(self.optimizer), self.update, params)
+        optimizer = copied(self.optimizer)
+        return _ObjectStepper(optimizer, params, functools.partial(getattr(optimizer, self.update), params))
 
 
-class _Updating:
-    def __init__(self, optimizer: Any, update: str, params: dict[str, Array]) -> None:
-        self._optimizer, self._update, self._params = optimizer, method(optimizer, update), params
+class _ObjectStepper:
+    """An optimizer object, the dict of parameters that it updates in place, and what does a step when it is given the gradients."""
+
+    def __init__(self, optimizer: Any, params: dict[str, Array], update: Callable[[dict[str, Array]], Any]) -> None:
+        self._optimizer, self._params, self._update = optimizer, params, update
 
     def step(self, grads: dict[str, Array]) -> None:
-        self._update(self._params, grads)
+        self._update(grads)
 
     def params(self) -> dict[str, Any]:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        return _by_param(self._optimizer, name, self._params)
+        """Return an attribute that holds an array for each parameter: by its name, or in the order of the parameters."""
+        optimizer, found = self._optimizer, getattr(self._optimizer, name, None)
+        if isinstance(found, Mapping):
+            return found
+        if isinstance(found, list | tuple) and len(found) == len(self._params):
+            return dict(zip(self._params, found, strict=True))
+        attributes = getattr(optimizer, "__dict__", {})
+        held = ", ".join(key for key, value in attributes.items() if isinstance(value, Mapping | list | tuple)) or "none"
+        is_what = f"is a {type(found).__name__}" if hasattr(optimizer, name) else "is not there"
+        raise SubjectError(f"{type(optimizer).__name__}.{name} {is_what}, expected a dict of arrays by parameter; its dicts and lists: {held}")
 
 
 @dataclass(frozen=True)
-class UpdateFunction:
+class UpdateFunction(OptimizerConvention):
     """A function of one parameter: ``update(w, dw, config) -> w, config``, the state kept in the configuration.
 
     Parameters
@@ -162,24 +158,19 @@ class UpdateFunction:
 
     function: Callable[..., Any]
     config: Mapping[str, Any] = field(default_factory=dict)
-    in_place: bool = field(default=False, init=False)
+    in_place = False
 
     @property
-    def title(self) -> str:
-        """The function's name."""
-        return _title(self.function)
-
-    @property
-    def source(self) -> str:
-        """Where it is defined."""
-        return source(self.function)
+    def code(self) -> Callable[..., Any]:
+        """The function."""
+        return self.function
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
         """Return the parameters, each with a configuration of its own."""
-        return _Configured(self, params)
+        return _FunctionStepper(self, params)
 
 
-class _Configured:
+class _FunctionStepper:
     def __init__(self, convention: UpdateFunction, params: dict[str, Array]) -> None:
         self._convention, self._params = convention, dict(params)
         self._configs = {name: copy.deepcopy(dict(convention.config)) for name in params}
@@ -187,10 +178,7 @@ class _Configured:
     def step(self, grads: dict[str, Array]) -> None:
         for name, param in self._params.items():
             result = self._convention.function(param, grads[name], self._configs[name])
-            if not isinstance(result, tuple | list) or len(result) != 2:
-                shown = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
-                raise SubjectError(f"{self._convention.title} returned {shown}, expected (w, config)")
-            self._params[name], config = result
+            self._params[name], config = two_results(result, self._convention.title, "(w, config)")
             if not isinstance(config, Mapping):
                 raise SubjectError(f"{self._convention.title} returned a {type(config).__name__} as the configuration, expected a dict")
             self._configs[name] = dict(config)
@@ -204,21 +192,3 @@ class _Configured:
             held = ", ".join(self._configs[missing]) or "nothing"
             raise SubjectError(f"the configuration of {missing!r} has no {name!r}; it holds {held}")
         return {param: config[name] for param, config in self._configs.items()}
-
-
-def _by_param(optimizer: Any, name: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an attribute that holds an array for each parameter: by its name, or in the order of the parameters."""
-    found = getattr(optimizer, name, None)
-    if isinstance(found, Mapping):
-        return found
-    if isinstance(found, list | tuple) and len(found) == len(params):
-        return dict(zip(params, found, strict=True))
-    attributes = getattr(optimizer, "__dict__", {})
-    held = ", ".join(key for key, value in attributes.items() if isinstance(value, Mapping | list | tuple)) or "none"
-    is_what = f"is a {type(found).__name__}" if hasattr(optimizer, name) else "is not there"
-    raise SubjectError(f"{type(optimizer).__name__}.{name} {is_what}, expected a dict of arrays by parameter; its dicts and lists: {held}")
-
-
-def _title(function: Callable[..., Any]) -> str:
-    function = function.func if isinstance(function, functools.partial) else function
-    return getattr(function, "__name__", type(function).__name__)
