@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from crosscheck.adapters.convention import Convention, Instance
-from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError
-from crosscheck.core.guard import SubjectError, as_array, contained
+from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
+from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 
@@ -112,7 +112,7 @@ class AdaptedLayer:
             with contained("setting the parameters"):
                 instance.load(self.own_params(call))
                 if self.layout.buffers:
-                    instance.load_buffers(self.own_buffers(call))
+                    instance.load_buffers(to_subject(self.layout.buffers, call.buffers))
             self.switch(instance)
             with contained("forward"):
                 output = instance.forward(self.own_input(call), self.own_constants(call))
@@ -152,7 +152,7 @@ class AdaptedLayer:
         except (TypeError, ValueError) as error:
             what = "nothing" if mask is None else f"an array of shape {np.shape(mask)}"
             raise SubjectError(f"forward leaves {what} in {self.mask!r}, expected the mask that it drew, of the input's shape {own}") from error
-        return self._to_reference(left, self.layout.input)
+        return self.layout.input.to_reference(left, self.convention.one_sample)
 
     def _receive_grads(self, grads: Mapping[str, Any], call: Call, found: Results, looked_for: Callable[[str], str]) -> None:
         """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not.
@@ -188,29 +188,22 @@ class AdaptedLayer:
 
     def own_params(self, call: Call) -> dict[str, Array]:
         """Return the parameters under the subject's names and in its layout, as arrays of their own."""
-        return {name: np.array(p.layout.to_subject(call.params[p.name]), order="C") for name, p in self.layout.params.items()}
-
-    def own_buffers(self, call: Call) -> dict[str, Array]:
-        """Return what the layer is to start from under the subject's names and in its layout, as arrays of their own."""
-        return {name: np.array(b.layout.to_subject(call.buffers[b.name]), order="C") for name, b in self.layout.buffers.items()}
+        return to_subject(self.layout.params, call.params)
 
     def own_input(self, call: Call) -> Array:
         """Return the input in the subject's layout; it shares memory with the call's."""
-        return self._unbatched(call.x, self.layout.input)
+        return self.layout.input.to_subject(call.x, self.convention.one_sample)
 
     def own_grad_output(self, call: Call) -> Array:
         """Return the cotangent in the subject's layout; it shares memory with the call's."""
         assert call.grad_output is not None
-        return self._unbatched(call.grad_output, self.layout.output) if call.grad_output.ndim else call.grad_output
+        return self.layout.output.to_subject(call.grad_output, self.convention.one_sample) if call.grad_output.ndim else call.grad_output
 
     def own_constants(self, call: Call) -> dict[str, Any]:
         """Return the labels; a subject that takes one sample gets its label as a plain number."""
         if self.convention.one_sample:
             return {name: int(value[0]) for name, value in call.constants.items()}
         return dict(call.constants)
-
-    def _unbatched(self, array: Array, layout: Layout) -> Array:
-        return array[0] if self.convention.one_sample and not layout.pattern else layout.to_subject(array)
 
     def received(self, quantity: str, value: Any, call: Call) -> Array:
         """Return something that the subject returned in the reference's layout.
@@ -220,22 +213,8 @@ class AdaptedLayer:
         SubjectError
             If it is no array, or its shape does not fit the pattern.
         """
-        array = as_array(value, quantity, call.x.dtype)
-        if array.size > _room(quantity, call):
-            raise SubjectError(f"{quantity} has the shape {array.shape}: {array.size:,} numbers, far more than can be right")
-        # A copy: the subject may use its memory again.
-        array = np.array(array)
-        layout = self._layout_of(quantity)
-        try:
-            return layout.to_reference(array) if quantity.endswith(".grad") and array.ndim else self._to_reference(array, layout)
-        except LayoutError as error:
-            raise SubjectError(f"{quantity} has the shape {array.shape}: {error}") from error
-
-    def _to_reference(self, array: Array, layout: Layout) -> Array:
-        """Return something of the input's or the output's kind in the reference's layout; a single sample becomes a batch of one."""
-        if self.convention.one_sample and not layout.pattern:
-            return array[None] if array.ndim else array
-        return layout.to_reference(array) if array.ndim or layout.pattern else array
+        one_sample = self.convention.one_sample and not quantity.endswith(".grad")
+        return self._layout_of(quantity).received(value, quantity, call.x.dtype, one_sample, _room(quantity, call))
 
     def _layout_of(self, quantity: str) -> Layout:
         if quantity == "output":

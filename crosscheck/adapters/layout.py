@@ -6,11 +6,15 @@ fastest, and the reference a column, channels slowest. The same pattern read bac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import einops
 import numpy as np
 
+from crosscheck.core.guard import SubjectError, as_array
+from crosscheck.core.operation import Arrays
 from crosscheck.core.precision import Array
 
 
@@ -42,18 +46,39 @@ class Layout:
         if self.pattern and self.pattern.count("->") != 1:
             raise LayoutError(f"the layout {self.pattern!r} is no pattern; expected 'subject axes -> reference axes', such as 'i o -> o i'")
 
-    def to_reference(self, array: Array) -> Array:
-        """Return a contiguous copy of a subject's array in the reference's layout."""
-        return np.array(self._apply(self.pattern, array), order="C")
+    def to_reference(self, array: Array, one_sample: bool = False) -> Array:
+        """Return a contiguous copy of a subject's array in the reference's layout; without a pattern, one sample becomes a batch of one."""
+        if self.pattern:
+            return np.array(self._apply(self.pattern, array), order="C")
+        return np.array(array[None] if one_sample and array.ndim else array, order="C")
 
-    def to_subject(self, array: Array) -> Array:
-        """Return a reference's array in the subject's layout; it may share memory with the array given, and then lies in memory as that one does."""
-        subject, _, reference = self.pattern.partition("->")
-        return self._apply(f"{reference}->{subject}" if self.pattern else "", array)
+    def to_subject(self, array: Array, one_sample: bool = False) -> Array:
+        """Return a reference's array in the subject's layout; without a pattern, of a batch of one its sample.
+
+        It may share memory with the array given, and then lies in memory as that one does.
+        """
+        if self.pattern:
+            subject, _, reference = self.pattern.partition("->")
+            return self._apply(f"{reference}->{subject}", array)
+        return array[0] if one_sample else array
+
+    def received(self, value: Any, what: str, dtype: np.dtype[Any], one_sample: bool = False, most: float = np.inf) -> Array:
+        """Return something that the subject returned or stored, as a copy in the reference's layout.
+
+        Raises
+        ------
+        SubjectError
+            If it is no array, has more numbers than ``most``, or does not fit the pattern.
+        """
+        array = as_array(value, what, dtype)
+        if array.size > most:
+            raise SubjectError(f"{what} has the shape {array.shape}: {array.size:,} numbers, far more than can be right")
+        try:
+            return self.to_reference(array, one_sample)
+        except LayoutError as error:
+            raise SubjectError(f"{what} has the shape {array.shape}: {error}") from error
 
     def _apply(self, pattern: str, array: Array) -> Array:
-        if not pattern:
-            return array
         named = {axis for axis in pattern.replace("(", " ").replace(")", " ").split() if axis.isidentifier()}
         sizes = {axis: size for axis, size in self.sizes.items() if axis in named}
         try:
@@ -89,6 +114,11 @@ class Parameter:
 
     name: str
     layout: Layout
+
+
+def to_subject(parameters: Mapping[str, Parameter], arrays: Arrays) -> dict[str, Array]:
+    """Return parameters under the subject's names and in its layout, as contiguous arrays of their own."""
+    return {name: np.array(p.layout.to_subject(arrays[p.name]), order="C") for name, p in parameters.items()}
 
 
 @dataclass(frozen=True)

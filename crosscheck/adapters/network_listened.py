@@ -10,16 +10,17 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crosscheck.adapters.adapted_layer import NO_GRAD_INPUT, AdaptedLayer
-from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError
+from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
 from crosscheck.adapters.objects import Dicts, LayerObject, Updating
 from crosscheck.adapters.train_step import TrainingStep, one_number, same_parameters
-from crosscheck.core.guard import SubjectError, as_array, contained, silenced, source
+from crosscheck.core.guard import SubjectError, contained, silenced, source
 from crosscheck.core.operation import Constants, Labels
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome, SubjectLayer
@@ -74,7 +75,8 @@ class TracedNetwork:
     def load(self, params: Mapping[str, Array]) -> None:
         """Set the parameters, named as in the reference and in its layout."""
         for name, part in self.parts.items():
-            own = {ours: np.array(p.layout.to_subject(params[f"{name}.{p.name}"]), order="C") for ours, p in self.layouts[name].params.items()}
+            layout = self.layouts[name]
+            own = to_subject(layout.params, {parameter.name: params[f"{name}.{parameter.name}"] for parameter in layout.params.values()})
             with contained(f"setting the parameters of {name}"):
                 part.live().load(own)
 
@@ -99,7 +101,7 @@ class TracedNetwork:
             with contained(f"reading what {name} keeps"):
                 kept = dict(self.parts[name].live().buffers())
             for ours, buffer in layout.buffers.items():
-                yield name, buffer.name, buffer.layout.to_reference(as_array(kept.get(ours), f"{name}.{ours}", np.dtype(np.float64)))
+                yield name, buffer.name, buffer.layout.received(kept.get(ours), f"{name}.{ours}", np.dtype(np.float64))
 
     def _state(self) -> Iterator[tuple[str, str, Array]]:
         """Yield what the optimizer keeps of each parameter: the layer's name, ``parameter.state`` and the array."""
@@ -149,14 +151,11 @@ class TracedNetwork:
         outputs: list[Array] = []
         name, part = next(reversed(self.parts.items()))
 
-        def around(method: Method) -> Method:
-            def forward(*given: Any, **named: Any) -> Any:
-                outputs.append(method(*given, **named))
-                return outputs[-1]
+        def forward(method: Method, *given: Any, **named: Any) -> Any:
+            outputs.append(method(*given, **named))
+            return outputs[-1]
 
-            return forward
-
-        with contained("listening to the network"), wrapped(part.layer, part.forward, around):
+        with contained("listening to the network"), _wrapped(part.layer, part.forward, forward):
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if not outputs:
             raise SubjectError(_never_ran(name))
@@ -196,32 +195,21 @@ class TracedNetwork:
     @contextmanager
     def _listening(self, trace: Trace, dtype: np.dtype[Any]) -> Iterator[None]:
         parts = {**self.parts, **({} if self._loss is None else {"loss": self._loss})}
-        hooks = [
-            hook
-            for name, part in parts.items()
-            for hook in (
-                (part.layer, part.forward, self._heard_forward(trace, name, dtype)),
-                (part.layer, part.backward, self._heard_backward(trace, name, part, dtype)),
-            )
-        ]
-        with all_wrapped(*hooks):
+        with ExitStack() as stack:
+            for name, part in parts.items():
+                stack.enter_context(_wrapped(part.layer, part.forward, partial(self._heard_forward, trace, name, dtype)))
+                stack.enter_context(_wrapped(part.layer, part.backward, partial(self._heard_backward, trace, name, part, dtype)))
             yield
 
-    def _heard_forward(self, trace: Trace, name: str, dtype: np.dtype[Any]) -> Callable[[Method], Method]:
-        def around(method: Method) -> Method:
-            def forward(*given: Any, **named: Any) -> Any:
-                if (name, "input") in trace:
-                    raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
-                trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
-                output = method(*given, **named)
-                value = self._to_reference(name, "output", output, dtype)
-                trace.take(name, "output", one_number(value) if name == "loss" else value)
-                self._record_kept(trace, name)
-                return output
-
-            return forward
-
-        return around
+    def _heard_forward(self, trace: Trace, name: str, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
+        if (name, "input") in trace:
+            raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
+        trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
+        output = method(*given, **named)
+        value = self._to_reference(name, "output", output, dtype)
+        trace.take(name, "output", one_number(value) if name == "loss" else value)
+        self._record_kept(trace, name)
+        return output
 
     def _record_kept(self, trace: Trace, name: str) -> None:
         """Record what a forward pass left in the layer: its running statistics, the mask that it drew."""
@@ -232,22 +220,16 @@ class TracedNetwork:
             for _, buffer, value in self._buffers(name):
                 trace.take(name, buffer, value)
 
-    def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any]) -> Callable[[Method], Method]:
-        def around(method: Method) -> Method:
-            def backward(*given: Any, **named: Any) -> Any:
-                if {(name, "grad_output"), (name, "grad_input")} & set(trace):
-                    raise SubjectError(f"the training step ran {name} backward twice; a layer that runs twice in a step cannot be compared")
-                grad_output = _first(given, named)
-                if grad_output is not None and name != "loss":
-                    trace.take(name, "grad_output", self._to_reference(name, "output", grad_output, dtype))
-                ahead = _read_ahead(part, grad_output) if isinstance(part, Updating) else None
-                grad_input = method(*given, **named)
-                self._record_gradients(trace, name, part, grad_input, part.live().stored() if ahead is None else ahead, dtype)
-                return grad_input
-
-            return backward
-
-        return around
+    def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
+        if {(name, "grad_output"), (name, "grad_input")} & set(trace):
+            raise SubjectError(f"the training step ran {name} backward twice; a layer that runs twice in a step cannot be compared")
+        grad_output = _first(given, named)
+        if grad_output is not None and name != "loss":
+            trace.take(name, "grad_output", self._to_reference(name, "output", grad_output, dtype))
+        ahead = _read_ahead(part, grad_output) if isinstance(part, Updating) else None
+        grad_input = method(*given, **named)
+        self._record_gradients(trace, name, part, grad_input, part.live().stored() if ahead is None else ahead, dtype)
+        return grad_input
 
     def _record_gradients(
         self, trace: Trace, name: str, part: LayerObject, grad_input: Any, grads: Mapping[str, Array], dtype: np.dtype[Any]
@@ -260,17 +242,16 @@ class TracedNetwork:
             trace.take(name, "grad_input", self._to_reference(name, "input", grad_input, dtype))
         for ours, parameter in self._layout(name).params.items():
             if f"{ours}.grad" in grads:
-                value = as_array(grads[f"{ours}.grad"], f"{name}'s gradient of {ours}", dtype)
-                trace.take(name, f"{parameter.name}.grad", _applied(parameter.layout, value, f"{name}'s gradient of {ours}"))
+                value = parameter.layout.received(grads[f"{ours}.grad"], f"{name}'s gradient of {ours}", dtype)
+                trace.take(name, f"{parameter.name}.grad", value)
 
     def _layout(self, name: str) -> LayerLayout:
         return LayerLayout() if name == "loss" else self.layouts[name]
 
     def _to_reference(self, name: str, quantity: str, value: Any, dtype: np.dtype[Any]) -> Array:
         """Return a copy of what a layer was given or gave, in the reference's layout."""
-        array = as_array(value, f"{name}'s {quantity}", dtype)
         layout = self._layout(name).input if quantity == "input" else self._layout(name).output
-        return np.array(array[None]) if self.one_sample and not layout.pattern and array.ndim else _applied(layout, array, f"{name}'s {quantity}")
+        return layout.received(value, f"{name}'s {quantity}", dtype, self.one_sample)
 
 
 def _read_ahead(part: Updating, grad_output: Array) -> dict[str, Any]:
@@ -279,14 +260,6 @@ def _read_ahead(part: Updating, grad_output: Array) -> dict[str, Any]:
     for wrapper in (part.forward, part.backward):
         vars(plain).pop(wrapper, None)
     return replace(part, layer=plain).instance().backward(grad_output)
-
-
-def _applied(layout: Layout, array: Array, what: str) -> Array:
-    """Return an array of the subject in the reference's layout; one that does not fit is the subject's fault."""
-    try:
-        return layout.to_reference(array)
-    except LayoutError as error:
-        raise SubjectError(f"{what} has the shape {array.shape}: {error}") from error
 
 
 def _first(given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
@@ -318,20 +291,10 @@ Method = Callable[..., Any]
 
 
 @contextmanager
-def wrapped(owner: object, name: str, around: Callable[[Method], Method]) -> Iterator[None]:
-    """Replace a method of one object by ``around(method)`` until the block ends."""
-    method = getattr(owner, name)
-    setattr(owner, name, around(method))
+def _wrapped(owner: object, name: str, around: Method) -> Iterator[None]:
+    """Call ``around(method, ...)`` instead of a method of one object until the block ends."""
+    setattr(owner, name, partial(around, getattr(owner, name)))
     try:
         yield
     finally:
         delattr(owner, name)
-
-
-@contextmanager
-def all_wrapped(*wrappings: tuple[object, str, Callable[[Method], Method]]) -> Iterator[None]:
-    """Replace several methods until the block ends."""
-    with ExitStack() as stack:
-        for owner, name, around in wrappings:
-            stack.enter_context(wrapped(owner, name, around))
-        yield

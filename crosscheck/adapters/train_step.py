@@ -41,7 +41,7 @@ class TrainingStep:
         """
         if self.one_sample and len(x) != 1:
             raise ValueError(f"this subject trains on one sample at a time, found a batch of {len(x)}")
-        return np.array(x[0] if self.one_sample and not self.input.pattern else self.input.to_subject(x), order="C")
+        return np.array(self.input.to_subject(x, self.one_sample), order="C")
 
     def labels(self, labels: Labels) -> Any:
         """Return the labels as the subject takes them."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import ConventionError
-from crosscheck.adapters.layout import Layout, Parameter
+from crosscheck.adapters.layout import Layout, Parameter, to_subject
 from crosscheck.adapters.match_params import MappingError, mapped
 from crosscheck.adapters.objects import written
 from crosscheck.adapters.train_step import TrainingStep, same_parameters
@@ -119,8 +119,7 @@ class SteppedNetwork:
         """Set the parameters, named as in the reference and in its layout."""
         arrays = self._declared.arrays()
         with contained("setting the parameters"):
-            for name, parameter in self._layouts.items():
-                value = np.array(parameter.layout.to_subject(params[parameter.name]), order="C")
+            for name, value in to_subject(self._layouts, params).items():
                 if not written(arrays[name], value):
                     arrays[name] = value
 
