@@ -1,8 +1,8 @@
-"""Any convention as one pure function: layouts applied, samples batched, whatever goes wrong turned into a reason."""
+"""Any convention as one pure function: layouts are applied, samples are batched, and whatever goes wrong becomes a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from crosscheck.core.precision import Array, Bound
 Results = dict[str, Array]
 
 _PLENTY = 10**7
-"""Numbers that an array may have too many and is copied all the same, for the report to say what is wrong with it."""
+"""How many numbers too many an array may have and still be copied, for the report to say what is wrong with it."""
 
 NO_GRAD_INPUT = "backward returns no input gradient"
 
@@ -28,13 +28,12 @@ class AdaptedLayer:
 
     Parameters
     ----------
-    convention : Convention
     layout : LayerLayout
         For a subject that takes one sample at a time the patterns are those of a batch of one.
     reduction : {"mean", "sum"}
         How the losses of single samples are put together.
     training : bool, optional
-        The mode that the subject is put into; that which it is in if left out.
+        The mode that the subject is put into; it stays in its own if left out.
     mask : str
         The attribute in which a dropout leaves the mask that it drew; without one it is not read.
     """
@@ -68,7 +67,7 @@ class AdaptedLayer:
     def _batched(self, call: Call) -> Results:
         """Put a batch together from single samples: outputs side by side, parameter gradients added up.
 
-        Where one sample fails, what all of them computed is put together all the same.
+        Where one sample fails, the quantities that all of them computed are still put together.
         """
         mean = 1 / len(call.x) if self.reduction == "mean" else 1.0
         share = mean if call.grad_output is not None and call.grad_output.ndim == 0 else 1.0
@@ -126,7 +125,7 @@ class AdaptedLayer:
             if call.grad_output is not None:
                 with contained("backward"):
                     grads = instance.backward(self.own_grad_output(call))
-                self._receive_grads(grads, call, found, instance.looked_for)
+                self._receive_grads(instance, grads, call, found)
         except SubjectError as error:
             raise SubjectError(error.reason, found) from error
         return found
@@ -154,29 +153,18 @@ class AdaptedLayer:
             raise SubjectError(f"forward leaves {what} in {self.mask!r}, expected the mask that it drew, of the input's shape {own}") from error
         return self.layout.input.to_reference(left, self.convention.one_sample)
 
-    def _receive_grads(self, grads: Mapping[str, Any], call: Call, found: Results, looked_for: Callable[[str], str]) -> None:
-        """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not.
-
-        Parameters
-        ----------
-        grads : mapping
-            What the subject returned or stored.
-        call : Call
-        found : dict
-        looked_for : callable
-            Says where a gradient was looked for, by the subject's name for it.
-        """
+    def _receive_grads(self, instance: Instance, grads: Mapping[str, Any], call: Call, found: Results) -> None:
+        """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not."""
         failed = []
         for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
-            name = self.reference_name(quantity)
-            if name in self.convention.may_lack and grads.get(quantity) is None:
+            name, value = self.reference_name(quantity), grads.get(quantity)
+            if value is None and name in self.convention.may_lack:
                 self.absent[name] = NO_GRAD_INPUT
                 continue
-            value = grads.get(quantity)
             try:
                 found[name] = self.received(name, value, call)
             except SubjectError as error:
-                hint = looked_for(quantity) if value is None and quantity != "grad_input" else ""
+                hint = instance.looked_for(quantity) if value is None and quantity != "grad_input" else ""
                 failed.append(SubjectError(f"{error.reason}; {hint}") if hint else error)
         if failed:
             raise failed[0]
@@ -213,16 +201,15 @@ class AdaptedLayer:
         SubjectError
             If it is no array, or its shape does not fit the pattern.
         """
+        layout, like = self._expected(call)[quantity]
         one_sample = self.convention.one_sample and not quantity.endswith(".grad")
-        return self._layout_of(quantity).received(value, quantity, call.x.dtype, one_sample, _room(quantity, call))
+        return layout.received(value, quantity, call.x.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))
 
-    def _layout_of(self, quantity: str) -> Layout:
-        if quantity == "output":
-            return self.layout.output
-        if quantity == "grad_input":
-            return self.layout.input
-        name = quantity.removesuffix(".grad")
-        return next(p.layout for p in (*self.layout.params.values(), *self.layout.buffers.values()) if p.name == name)
+    def _expected(self, call: Call) -> dict[str, tuple[Layout, Array | None]]:
+        """Return the layout of each quantity and an array of the size that is expected of it."""
+        grads = {f"{p.name}.grad": (p.layout, call.params[p.name]) for p in self.layout.params.values()}
+        kept = {b.name: (b.layout, call.buffers.get(b.name)) for b in self.layout.buffers.values()}
+        return {"output": (self.layout.output, call.grad_output), "grad_input": (self.layout.input, call.x), **kept, **grads}
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
         """Return the error made in reading a parameter's gradient, or None where it is read as it is."""
@@ -230,16 +217,9 @@ class AdaptedLayer:
         if suffix != "grad":
             return None
         samples = len(call.x) if self.convention.one_sample else 1
-        # Of one sample the sizes are those of the value itself, whatever call was the last to be asked about.
+        # Of one sample the sizes are those of the value itself; those that are kept are of the last batch.
         size = self._sizes.get(quantity, np.abs(value)) if samples > 1 else np.abs(value)
         return self.convention.reading(size, samples * call.params[name])
-
-
-def _room(quantity: str, call: Call) -> int:
-    """Return how many numbers a quantity may have before it is not even copied: what is expected, and plenty."""
-    name, _, suffix = quantity.rpartition(".")
-    expected = call.params[name] if suffix == "grad" else call.buffers.get(quantity, call.grad_output if quantity == "output" else call.x)
-    return _PLENTY + (0 if expected is None else 2 * expected.size)
 
 
 def _sample(call: Call, index: int, share: float) -> Call:

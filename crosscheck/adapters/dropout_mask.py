@@ -1,6 +1,7 @@
-"""A dropout draws its mask itself: what it drew is read off it and given to the reference, so that both drop the same numbers.
+"""A dropout draws its mask itself: the mask is read off it and given to the reference, so that both drop the same numbers.
 
-The mask lies in an attribute that is declared, or is seen in the output, where what was kept is not zero; the gradient tells where the input is zero.
+The mask lies in a declared attribute, or is seen in the output, which is not zero where an element was kept; where the input is zero, the gradient
+tells.
 """
 
 from __future__ import annotations
@@ -23,19 +24,12 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A dropout that has run already: it answers what it computed by the mask that it drew.
-
-    Attributes
-    ----------
-    layer : AdaptedLayer
-    results : mapping of str to array
-    error : SubjectError or None
-        What it raised instead of the rest.
-    """
+    """A dropout that has run already: it replays the results that belong to the mask that it drew."""
 
     layer: AdaptedLayer
     results: Mapping[str, Array]
     error: SubjectError | None = None
+    """What it raised instead of the rest."""
 
     @property
     def absent(self) -> Mapping[str, str]:
@@ -59,8 +53,8 @@ class Drawn:
 
 
 def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
-    """Run a dropout and return it with the call as the reference is to get it: with the mask that was drawn."""
-    # Arrays of its own: the layer may write to them, and the reference gets what was given.
+    """Run a dropout and return it with the call for the reference, which contains the mask that was drawn."""
+    # Copies, because the layer may write to its arrays.
     own = replace(call, x=arranged(call.x, memory_of(call.x)))
     if call.grad_output is not None:
         own = replace(own, grad_output=arranged(call.grad_output, memory_of(call.grad_output)))
@@ -73,7 +67,7 @@ def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
 
 
 def mask_of(x: Array, results: Mapping[str, Any]) -> Mask:
-    """Return which elements were kept: all of them where the results do not tell."""
+    """Return which elements were kept; all of them where the results do not show it."""
     if "mask" in results and results["mask"].shape == x.shape:
         return np.asarray(results["mask"] != 0)
     output, grad_input = (results.get(name) for name in ("output", "grad_input"))

@@ -3,6 +3,9 @@
 A declaration reads from the subject to the reference: ``{"W": "weight: i o -> o i"}`` says that the subject's ``W`` is the reference's ``weight``,
 which has its axes the other way round; ``{"b": "bias"}`` that both order them alike. What is not declared is tried: of all ways to pair what is left
 and to order its axes exactly one has to fit the shapes. If several do, and a square matrix is enough for that, the error lists them.
+
+Running statistics are matched as declared, or by name and shape. A layer may have other arrays beside them, such as those that it keeps for its
+backward pass, and may show no statistics at all; then they are not compared, with the reason.
 """
 
 from __future__ import annotations
@@ -10,15 +13,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
 from crosscheck.core.operation import Shape
 
-_SAME_NAME = (
+_PARAMETERS = (
     {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f", "gamma"},
     {"bias", "biases", "b", "beta"},
 )
 """Names in use for one and the same parameter."""
+
+_STATISTICS = (
+    {"running_mean", "moving_mean", "run_mean", "mean_running", "global_mean"},
+    {"running_var", "running_variance", "moving_var", "moving_variance", "run_var", "var_running", "global_var"},
+)
+"""Names in use for one and the same running statistic."""
 
 _AXES = "abcdefgh"
 
@@ -103,12 +116,12 @@ def mapped(
     free = [name for name in reference if name not in taken]
     if len(left) != len(free):
         raise MappingError(_not_as_many(known, reference, left, free))
-    ways = list(itertools.islice(_ways({n: subject[n] for n in left}, {n: reference[n] for n in free}), 9))
+    ours, theirs = {name: subject[name] for name in left}, {name: reference[name] for name in free}
+    ways = list(itertools.islice(_ways(ours, theirs), 9))
     if len(ways) != 1:
-        raise MappingError(_not_one(ways, {n: subject[n] for n in left}, {n: reference[n] for n in free}))
-    inferred = ways[0]
-    result |= {way.name: Parameter(way.reference, Layout(way.pattern)) for way in inferred}
-    return {name: result[name] for name in subject}, [str(way) for way in inferred]
+        raise MappingError(_not_one(ways, ours, theirs))
+    result |= {way.name: Parameter(way.reference, Layout(way.pattern)) for way in ways[0]}
+    return {name: result[name] for name in subject}, [str(way) for way in ways[0]]
 
 
 def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> Iterator[tuple[Way, ...]]:
@@ -118,23 +131,23 @@ def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -
         return
     (name, shape), *others = subject.items()
     for partner in reference:
-        own = ways_of(name, shape, partner, reference[partner]) if _may_be(name, partner, reference) else []
+        own = _ways_of(name, shape, partner, reference[partner]) if _may_be(name, partner, reference) else []
         rest = {other: expected for other, expected in reference.items() if other != partner}
         for way in own:
             yield from ((way, *following) for following in _ways(dict(others), rest))
 
 
 def _may_be(name: str, partner: str, reference: Mapping[str, Shape]) -> bool:
-    telling = [other for other in reference if _same_name(name, other)]
+    telling = [other for other in reference if _same_name(name, other, _PARAMETERS)]
     return partner in telling if len(telling) == 1 else True
 
 
-def _same_name(name: str, other: str) -> bool:
+def _same_name(name: str, other: str, known: Sequence[set[str]]) -> bool:
     name, other = name.lower(), other.lower()
-    return name == other or any(name in names and other in names for names in _SAME_NAME)
+    return name == other or any(name in names and other in names for names in known)
 
 
-def ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
+def _ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
     """Return the orders of the axes that give the expected shape.
 
     An axis of length 1 is in place anywhere, and may be missing on either side, as in a bias of shape ``(1, n)``.
@@ -182,3 +195,60 @@ def _not_one(ways: Sequence[tuple[Way, ...]], subject: Mapping[str, Shape | None
 
 def _example(names: Sequence[str]) -> str:
     return "    params={" + ", ".join(f'"{name}": "NAME: PATTERN"' for name in names) + '}, such as "weight: i o -> o i"'
+
+
+def same_statistic(name: str, other: str) -> bool:
+    """Return whether two names, either of which may be that of a module's part (``bn.running_mean``), are in use for the same running statistic."""
+    return _same_name(name.rpartition(".")[2], other.rpartition(".")[2], _STATISTICS)
+
+
+def kept_by(instance: Instance) -> dict[str, Shape | None]:
+    """Return the shapes of the arrays that a layer may keep from step to step; None for what the first forward pass makes an array of."""
+    return {name: np.shape(value) or None for name, value in instance.buffers().items() if value is None or _is_number(value)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi"
+
+
+def mapped_buffers(
+    own: Mapping[str, Shape | None], expected: Mapping[str, Shape], declared: Mapping[str, str], sizes: Mapping[str, int]
+) -> tuple[dict[str, Parameter], list[str], dict[str, str]]:
+    """Return the statistics by the subject's names, in words what was inferred, and why the others are not compared, by the reference's names.
+
+    Parameters
+    ----------
+    own : mapping
+        Shapes of the subject's candidates by name; None where a candidate is no array yet.
+    expected : mapping
+        Shapes of the reference's statistics by name.
+    declared : mapping
+        As :attr:`crosscheck.Pair.buffers`.
+    sizes : mapping
+        Of axes inside parentheses.
+
+    Raises
+    ------
+    MappingError
+        If a declaration names what one of the sides does not have.
+    """
+    result = {name: parse(name, declaration, sizes, "buffers") for name, declaration in declared.items()}
+    for name, buffer in result.items():
+        if name not in own:
+            raise MappingError(f"buffers names {name!r}, but what the subject keeps is: {', '.join(own) or 'nothing'}")
+        if buffer.name not in expected:
+            raise MappingError(f"buffers[{name!r}] names {buffer.name!r}, but the reference keeps: {', '.join(expected) or 'nothing'}")
+    inferred, absent, taken = [], {}, {buffer.name for buffer in result.values()}
+    left = [name for name in own if name not in result]
+    for theirs, shape in expected.items():
+        if theirs in taken:
+            continue
+        ways = [way for name in left if same_statistic(name, theirs) for way in _ways_of(name, own[name], theirs, shape)]
+        others = [other for other in expected if other != theirs and same_statistic(other, theirs)]
+        if len(ways) == 1 and not others:
+            result[ways[0].name] = Parameter(theirs, Layout(ways[0].pattern))
+            inferred.append(str(ways[0]))
+        else:
+            which = "no one that is it" if ways else "none"
+            absent[theirs] = f"not compared: of {theirs} {shape} the subject shows {which} by name and shape; say buffers={{'ITS NAME': {theirs!r}}}"
+    return result, inferred, absent

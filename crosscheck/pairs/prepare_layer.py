@@ -14,8 +14,7 @@ import numpy as np
 from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
-from crosscheck.adapters.match_buffers import kept_by, mapped_buffers
-from crosscheck.adapters.match_params import mapped
+from crosscheck.adapters.match_params import kept_by, mapped, mapped_buffers
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.inputs import EVALUATED, FAMILIES, Family, labels
