@@ -1,4 +1,4 @@
-"""The declaration of a network that trains by its own code and whose layers are objects: which they are, and how one step is done."""
+"""The declaration of a network that trains by its own code: which objects its layers are, and how one step is done."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Network:
-    """A network whose layers are listened to while it does its own training step.
+    """A network whose layers are observed while it does its own training step.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Network:
                 parameter.layout.expect(np.zeros(own[ours]), shapes[name][parameter.name], f"the parameter {name}.{ours}")
             result[name] = LayerLayout(Layout(part.input, dict(part.sizes)), Layout(part.output, dict(part.sizes)), params)
             words += [f"{name}: {way}" for way in inferred]
-            part.layer.instance()  # each layer is asked apart from its network; a network that cannot be copied is found out here
+            part.layer.instance()  # each layer is also called apart from its network; one that cannot be copied is noticed here
         return result, words
 
     def bound(self, layouts: Mapping[str, LayerLayout], batch: Layout | None) -> TracedNetwork:
@@ -135,14 +135,9 @@ class Network:
 
 
 def _adapter(part: Part, count: int, name: str) -> LayerObject:
-    """Return the adapter of a layer, found out where exactly one fits.
+    """Return the adapter of a layer, recognised where exactly one fits.
 
-    Parameters
-    ----------
-    part : Part
-    count : int
-        How many parameters its counterpart has; where that is none, no array of the layer is one either.
-    name : str
+    ``count`` is how many parameters its counterpart has; where that is none, no array of the layer is one either.
     """
     try:
         if isinstance(part.layer, LayerObject):

@@ -1,7 +1,7 @@
-"""A whole network that trains by its own code: its layers are listened to while it does one step, and asked one by one in between.
+"""A whole network that trains by its own code: its layers are observed while it does one step, and called one by one in between.
 
 The network says which objects its layers are, each by the adapter of its convention, and how one step of training is done. Their methods are wrapped
-for that step, called by nobody but the network, and put back.
+for that step, in which the network alone calls them, and put back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from crosscheck.adapters.adapted_layer import NO_GRAD_INPUT, AdaptedLayer
 from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
-from crosscheck.adapters.objects import Dicts, LayerObject, Updating
+from crosscheck.adapters.objects import LayerObject, Updating
 from crosscheck.adapters.train_step import TrainingStep, one_number, same_parameters
 from crosscheck.core.guard import SubjectError, contained, silenced, source
 from crosscheck.core.operation import Constants, Labels
@@ -28,7 +28,7 @@ from crosscheck.core.trace import Trace
 
 
 class TracedNetwork:
-    """A network of somebody else's with its way of training.
+    """A network with its own way of training, and its layers as functions.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ class TracedNetwork:
         forward: Callable[[Array], Array] | None = None,
         batch: Layout | None = None,
     ) -> None:
-        self.parts, self.layouts, self._loss, self._kept, self._predict = dict(layers), layouts, loss, state, forward
+        self.parts, self._loss, self._kept, self._predict = dict(layers), loss, state, forward
+        self.layouts = {**layouts, "loss": LayerLayout()}
         self.one_sample = any(part.one_sample for part in layers.values())
         self.train = TrainingStep(step, next(iter(layouts.values())).input if batch is None else batch, self.one_sample)
         self._shapes = {name: {ours: tuple(shape or ()) for ours, shape in part.shapes.items()} for name, part in layers.items()}
@@ -121,10 +122,9 @@ class TracedNetwork:
 
     def _masks(self) -> dict[str, Constants]:
         """Return the masks that dropouts drew in the step just done."""
-        masked = {name: part for name, part in self.parts.items() if isinstance(part, Dicts) and part.mask}
-        return {name: {"mask": self._mask(name, part)} for name, part in masked.items()}
+        return {name: {"mask": self._mask(name, part)} for name, part in self.parts.items() if part.mask}
 
-    def _mask(self, name: str, part: Dicts) -> npt.NDArray[np.bool_]:
+    def _mask(self, name: str, part: LayerObject) -> npt.NDArray[np.bool_]:
         mask = getattr(part.layer, part.mask, None)
         if mask is None:
             raise SubjectError(f"{name} leaves no mask in {part.mask!r} after its forward pass, without which nothing can be compared with it")
@@ -161,12 +161,10 @@ class TracedNetwork:
             raise SubjectError(_never_ran(name))
         return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype), self._masks())
 
+    @silenced()
     def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
-        """Do one training step while every layer called by it is listened to."""
-        with silenced():
-            return self._traced(Trace(step), x, labels)
-
-    def _traced(self, trace: Trace, x: Array, labels: Labels) -> Trace:
+        """Do one training step and record what every layer that it calls is given and returns."""
+        trace = Trace(step)
         for layer, name, value in (*self._parameters(), *self._state(), *self._buffers()):
             trace.take(layer, f"{name}.before", value)
         with contained("listening to the network"), self._listening(trace, x.dtype):
@@ -214,11 +212,10 @@ class TracedNetwork:
     def _record_kept(self, trace: Trace, name: str) -> None:
         """Record what a forward pass left in the layer: its running statistics, the mask that it drew."""
         part = self.parts.get(name)
-        if isinstance(part, Dicts) and part.mask:
+        if part is not None and part.mask:
             trace.take(name, "mask", self._mask(name, part))
-        if part is not None and self.layouts[name].buffers:
-            for _, buffer, value in self._buffers(name):
-                trace.take(name, buffer, value)
+        for _, buffer, value in self._buffers(name):
+            trace.take(name, buffer, value)
 
     def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
         if {(name, "grad_output"), (name, "grad_input")} & set(trace):
@@ -240,17 +237,14 @@ class TracedNetwork:
                 self.functions[name].absent["grad_input"] = NO_GRAD_INPUT
         else:
             trace.take(name, "grad_input", self._to_reference(name, "input", grad_input, dtype))
-        for ours, parameter in self._layout(name).params.items():
+        for ours, parameter in self.layouts[name].params.items():
             if f"{ours}.grad" in grads:
                 value = parameter.layout.received(grads[f"{ours}.grad"], f"{name}'s gradient of {ours}", dtype)
                 trace.take(name, f"{parameter.name}.grad", value)
 
-    def _layout(self, name: str) -> LayerLayout:
-        return LayerLayout() if name == "loss" else self.layouts[name]
-
     def _to_reference(self, name: str, quantity: str, value: Any, dtype: np.dtype[Any]) -> Array:
         """Return a copy of what a layer was given or gave, in the reference's layout."""
-        layout = self._layout(name).input if quantity == "input" else self._layout(name).output
+        layout = self.layouts[name].input if quantity == "input" else self.layouts[name].output
         return layout.received(value, f"{name}'s {quantity}", dtype, self.one_sample)
 
 

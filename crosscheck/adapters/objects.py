@@ -31,6 +31,7 @@ class ObjectConvention(Convention):
     forward: str
     backward: str
     accumulates: bool = False
+    mask: str = ""
 
     def __post_init__(self) -> None:
         expect_instance(self.layer)
