@@ -30,7 +30,7 @@ class Layout:
     ----------
     pattern : str
         An einops rearrangement, ``"subject axes -> reference axes"``; empty where both sides agree.
-    sizes : dict of str to int
+    sizes : mapping of str to int
         Sizes of axes that stand inside parentheses.
 
     Raises
@@ -40,7 +40,7 @@ class Layout:
     """
 
     pattern: str = ""
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.pattern and self.pattern.count("->") != 1:

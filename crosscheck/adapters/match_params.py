@@ -70,7 +70,7 @@ def parse(name: str, declaration: str, sizes: Mapping[str, int], where: str = "p
     if not isinstance(declaration, str) or "->" in reference or not reference or (colon and not pattern):
         raise MappingError(f"{where}[{name!r}] is {declaration!r}, expected 'NAME' or 'NAME: PATTERN', such as 'weight: i o -> o i'")
     try:
-        return Parameter(reference, Layout(pattern, dict(sizes)))
+        return Parameter(reference, Layout(pattern, sizes))
     except LayoutError as error:
         raise MappingError(f"{where}[{name!r}]: {error}") from error
 

@@ -109,7 +109,7 @@ class Network:
                 raise MappingError(f"layer {name}: {error}") from error
             for ours, parameter in params.items():
                 parameter.layout.expect(np.zeros(own[ours]), shapes[name][parameter.name], f"the parameter {name}.{ours}")
-            result[name] = LayerLayout(Layout(part.input, dict(part.sizes)), Layout(part.output, dict(part.sizes)), params)
+            result[name] = LayerLayout(Layout(part.input, part.sizes), Layout(part.output, part.sizes), params)
             words += [f"{name}: {way}" for way in inferred]
             part.layer.instance()  # each layer is also called apart from its network; one that cannot be copied is noticed here
         return result, words

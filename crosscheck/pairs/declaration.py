@@ -1,26 +1,28 @@
-"""What all pairs have in common: a name, the precisions, the differences that are expected, and errors that name the pair."""
+"""What all pairs have in common, as they are declared and once they are prepared: names, precisions, expected differences, random numbers."""
 
 from __future__ import annotations
 
 import fnmatch
 import traceback
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from crosscheck.core.guard import printable
 from crosscheck.core.operation import DTYPES, PairError
+from crosscheck.core.precision import Precision
 
 _OWN = Path(__file__).parent.parent
 
 
 class Declaration:
-    """A subject beside its reference, whatever kind of thing they are.
+    """A subject beside its reference, whatever they are.
 
     Attributes
     ----------
-    subject, reference : object
-    name : str
     dtypes : sequence of str
         The precisions that the subject computes in.
     expected : mapping of str to str
@@ -37,7 +39,7 @@ class Declaration:
     origin: Path | None = None
 
     def validate(self) -> None:
-        """Make sure of what can be told from the declaration alone, and note where it stands.
+        """Check what the declaration alone can say, and note the file that it is in.
 
         Raises
         ------
@@ -74,6 +76,36 @@ class Declaration:
         """Return whether a quantity of a check is known to differ: one that is named, or any where none is."""
         named = [pattern.partition(":")[2] for pattern in self.expected if fnmatch.fnmatchcase(check, pattern.partition(":")[0])]
         return any(not name or name == quantity for name in named)
+
+
+class Ready:
+    """A fully resolved pair, of whatever kind.
+
+    Attributes
+    ----------
+    elements : int
+        How many numbers all checks of the pair compare at most: N, on which each tolerance depends.
+    inferred : list of str
+        In words, what was not declared and had exactly one way.
+    """
+
+    pair: Declaration
+    references: Sequence[Any]
+    elements: int
+    inferred: list[str]
+
+    @property
+    def reference_names(self) -> list[str]:
+        """What reports call the references."""
+        return [reference.name for reference in self.references]
+
+    def precision(self, dtype: str) -> Precision:
+        """Return how the subject computes in a dtype."""
+        return Precision(np.dtype(dtype), self.elements)
+
+    def rng(self, seed: int, what: str) -> np.random.Generator:
+        """Return a generator that depends on nothing but the pair's name, the seed and what it is for."""
+        return np.random.default_rng([seed, zlib.crc32(f"{self.pair.title} {what}".encode())])
 
 
 def _declaring_file() -> Path | None:

@@ -19,25 +19,21 @@ from crosscheck.pairs.declaration import Declaration
 
 
 class LoadingError(ValueError):
-    """A file that no pairs can be taken from; the message names the file, what was found and what to do."""
+    """No pairs can be taken from a file; the message names the file, what was found and what to do."""
 
 
-def _unheard(note: str) -> None:
-    """Take no notice."""
-
-
-def declared(path: str | Path, notice: Callable[[str], None] = _unheard) -> list[Declaration]:
+def declared(path: str | Path, notice: Callable[[str], None] | None = None) -> list[Declaration]:
     """Return the pairs that a file declares, each once, in the order in which they stand there.
 
     A pair is a value at the top level of the module, an element of a list, tuple or dict there, or of the list ``crosscheck_pairs`` that a function
-    there carries. From then on its ``origin`` is this file, whoever made it.
+    there carries. From then on its ``origin`` is this file, also where another module made it.
 
     Parameters
     ----------
     path : str or Path
         Of a Python file. Its folder is where it imports from first, as for a script.
     notice : callable, optional
-        Gets in one line what the file printed while it was executed, which does not appear otherwise.
+        Gets in one line what the file printed while it was executed, which does not appear elsewhere.
 
     Raises
     ------
@@ -46,7 +42,7 @@ def declared(path: str | Path, notice: Callable[[str], None] = _unheard) -> list
     """
     path = Path(path)
     module, printed = _executed(path)
-    if note := printed.note_of(str(path)):
+    if notice is not None and (note := printed.note_of(str(path))):
         notice(note)
     found: dict[int, Declaration] = {id(pair): pair for value in vars(module).values() for pair in _pairs(value)}
     pairs = list(found.values())
@@ -55,8 +51,9 @@ def declared(path: str | Path, notice: Callable[[str], None] = _unheard) -> list
             f"{path}: declares no pair; looked for a Pair, an OptimizerPair or a ModelPair at the top level of the file, in lists, "
             "tuples and dicts there, and on functions: write PAIR = crosscheck.Pair(subject, reference, shapes=[...])"
         )
-    if twice := [title for title, count in Counter(pair.title for pair in pairs).items() if count > 1]:
-        raise LoadingError(f"{path}: {Counter(pair.title for pair in pairs)[twice[0]]} pairs are called {twice[0]!r}; give them names: name='...'")
+    for title, count in Counter(pair.title for pair in pairs).items():
+        if count > 1:
+            raise LoadingError(f"{path}: {count} pairs are called {title!r}; give them names: name='...'")
     for pair in pairs:
         object.__setattr__(pair, "origin", path.resolve())
     return pairs
@@ -90,7 +87,7 @@ def _pairs(value: Any) -> Iterator[Declaration]:
 
 
 class _Uncached(SourceFileLoader):
-    """Executes a file as it is now: bytecode of an edit a moment ago, of the same size and in the same second, would be taken for it."""
+    """Executes a file as it is now: the bytecode of a version of the same size, saved in the same second, would be used instead of it."""
 
     def path_stats(self, path: str) -> NoReturn:
         """Say nothing about the file's age, so that no bytecode is read or written."""
@@ -146,7 +143,7 @@ def _folder_first(folder: Path) -> Iterator[None]:
     there = {path.name for path in folder.iterdir()}
     for name, module in sys.modules.copy().items():
         top = name.partition(".")[0]
-        # There are thousands of modules: files are asked for where the folder has something of that name.
+        # There are thousands of modules: files are looked up only where the folder has something of that name.
         if not there.isdisjoint((top, f"{top}.py")) and _from_elsewhere(top, module, folder):
             del sys.modules[name]
     importlib.invalidate_caches()
@@ -159,7 +156,7 @@ def _folder_first(folder: Path) -> Iterator[None]:
 
 
 def _from_elsewhere(top: str, module: Any, folder: Path) -> bool:
-    """Return whether a module is somebody's own, not installed, and the folder has another one of its name."""
+    """Return whether a module is the user's, not installed, and the folder has another one of its name."""
     file = getattr(module, "__file__", None)
     if not file or top in ("__main__", "crosscheck") or not any(path.is_file() for path in (folder / f"{top}.py", folder / top / "__init__.py")):
         return False

@@ -1,15 +1,15 @@
-"""From what a user declares to what can be checked: everything that follows from the declaration, found out once."""
+"""From what a user declares to what can be checked: everything that follows from the declaration is worked out once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, overload
+from typing import Any, overload
 
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import LayoutError
 from crosscheck.adapters.match_params import MappingError
 from crosscheck.core.operation import RefusedError
-from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.declaration import Declaration, Ready
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.pairs.pair import Pair
@@ -17,18 +17,6 @@ from crosscheck.pairs.prepare_layer import Prepared, prepare_layer
 from crosscheck.pairs.prepare_model import PreparedModel, prepare_model
 from crosscheck.pairs.prepare_optimizer import PreparedOptimizers, prepare_optimizer
 from crosscheck.references.resolve import UnknownReferenceError
-
-
-class Ready(Protocol):
-    """A fully resolved pair, of whatever kind."""
-
-    @property
-    def inferred(self) -> list[str]:
-        """In words, what was not declared and had exactly one way."""
-
-    @property
-    def reference_names(self) -> list[str]:
-        """What reports call the references."""
 
 
 @overload
@@ -59,7 +47,7 @@ def prepare(pair: Declaration) -> Any:
 
 
 _READY = "_ready"
-"""Where a pair keeps what was found out about it."""
+"""The attribute in which a pair keeps what was worked out about it."""
 
 _PREPARE: dict[type[Declaration], Callable[[Any], Ready]] = {
     Pair: prepare_layer,

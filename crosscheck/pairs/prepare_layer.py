@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +18,8 @@ from crosscheck.adapters.recognise import recognise
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.inputs import EVALUATED, FAMILIES, Family, labels
 from crosscheck.core.operation import DTYPES, Call, RefusedError, Shape
-from crosscheck.core.precision import Array, Precision
+from crosscheck.core.precision import Array
+from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.pair import Pair
 from crosscheck.references.resolve import Reference, resolved
 
@@ -27,32 +27,22 @@ _DRAWN = 4
 """Shapes that are taken from a generator of them."""
 
 _BUDGET = 2**14
-"""Numbers of an input, up to which cases that are derived from a declared one have as many samples as that: what a check costs is then mostly what is
-asked for, on the declared shapes."""
+"""Cases that are derived from a declared one have as many samples as it, as long as the input has no more numbers than this: most of what a check
+costs is then spent on the declared shapes."""
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(Ready):
     """A fully resolved pair of layers.
 
     Attributes
     ----------
-    pair : Pair
-    layer : AdaptedLayer
     references : list of Reference
         The first one is the arbiter; empty where there is none.
-    shapes : list of tuple of int
-    param_shapes : mapping
-        By the reference's names.
-    labels : bool
-    inferred : list of str
-        In words.
-    elements : int
-        How many numbers all checks of the pair compare at most: N, of which each tolerance depends.
+    param_shapes, buffers : mapping of str to tuple of int
+        The shapes of the parameters and of the running statistics, by the reference's names.
     derived : list of tuple of int
         Shapes with other batch sizes than the declared ones, on which a subject has to be right as well.
-    buffers : mapping of str to tuple of int
-        The shapes of the running statistics by the reference's names.
     no_evaluation : str
         Why the subject cannot be judged in evaluation mode; empty where it can.
     evaluates : bool
@@ -86,11 +76,6 @@ class Prepared:
         return _affordable(largest) if self.derived else largest
 
     @property
-    def reference_names(self) -> list[str]:
-        """What reports call the references."""
-        return [reference.name for reference in self.references]
-
-    @property
     def dropped(self) -> float | None:
         """The probability with which the reference drops, where it is a dropout in training; the mask is the subject's."""
         training = self.references[0].training if self.references else None
@@ -107,26 +92,18 @@ class Prepared:
         """The same pair without its running statistics: of a file that holds one mode there is no more."""
         return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
 
-    def precision(self, dtype: str) -> Precision:
-        """Return the subject's precision in a precision."""
-        return Precision(np.dtype(dtype), self.elements)
-
     def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
-        """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and these four.
+        """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and the first four arguments.
 
         Parameters
         ----------
         shape : tuple of int
             Of the input.
-        family : Family
-        dtype : str
-        seed : int
         output : tuple of int, optional
-            The shape of the output, where it is known already; the reference is asked if left out.
+            The shape of the output, where it is known already; computed by the reference if left out.
         """
-        key = zlib.crc32(f"{self.pair.title} {family.name} {shape}".encode("utf-8", "surrogatepass"))
         # Independent streams, so that changing the input leaves the parameters as they are.
-        for_input, for_params, for_cotangent, for_labels, for_buffers = np.random.default_rng([seed, key]).spawn(5)
+        for_input, for_params, for_cotangent, for_labels, for_buffers = self.rng(seed, f"{family.name} {shape}").spawn(5)
         x = family.input(for_input, shape, dtype)
         params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
         constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
@@ -160,39 +137,40 @@ def prepare_layer(pair: Pair) -> Prepared:
     training = references[0].training if references else None
     statistics = dict(training.buffers) if training else {}
     convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0, [*pair.buffers, *statistics])
-    probe = convention.instance()  # whoever cannot be copied is better named now than in every check
+    probe = convention.instance()  # one error now, not one in every check, if it cannot be copied
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
     _expect_same_parameters(pair, references)
-    params, inferred = mapped(own, expected, _declared(pair, own), pair.sizes)
+    # Without a reference each parameter is itself.
+    names = pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
+    params, inferred = mapped(own, expected, names, pair.sizes)
     kept = {} if convention.one_sample else {name: shape for name, shape in kept_by(probe).items() if name not in own}
     buffers, of_buffers, absent = mapped_buffers(kept, statistics, pair.buffers, pair.sizes)
-    layout = LayerLayout(Layout(pair.input, dict(pair.sizes)), Layout(pair.output, dict(pair.sizes)), params, buffers)
+    layout = LayerLayout(Layout(pair.input, pair.sizes), Layout(pair.output, pair.sizes), params, buffers)
     mask = pair.mask or str(getattr(convention, "mask", ""))
     if pair.mask and (training is None or training.dropped is None):
         raise pair.error(f"mask is {pair.mask!r}, but the reference is no dropout that draws one, such as torch.nn.Dropout(0.5) in training")
-    layer = AdaptedLayer(
-        convention, layout, pair.reduction, None if training is None else True, mask if training and training.dropped else "", absent
-    )
+    mask = mask if training and training.dropped else ""
+    layer = AdaptedLayer(convention, layout, pair.reduction, None if training is None else True, mask, absent)
     shapes = _shapes(pair)
-    if unknown := [name for name in pair.param_shapes if name not in {p.name for p in params.values()}]:
-        names = ", ".join(p.name for p in params.values()) or "none"
-        raise pair.error(f"param_shapes names {unknown[0]!r}, but the reference's parameters are: {names}")
-    if unused := [axis for axis in pair.sizes if not any(axis in p.split() for p in _patterns(pair))]:
+    theirs = [parameter.name for parameter in params.values()]
+    if unknown := [name for name in pair.param_shapes if name not in theirs]:
+        raise pair.error(f"param_shapes names {unknown[0]!r}, but the reference's parameters are: {', '.join(theirs) or 'none'}")
+    patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in [*pair.params.values(), *pair.buffers.values()])]
+    axes = " ".join(patterns).replace("(", " ").replace(")", " ").split()
+    if unused := [axis for axis in pair.sizes if axis not in axes]:
         raise pair.error(f"sizes names the axis {unused[0]!r}, which is in no pattern")
     param_shapes = {p.name: _param_shape(pair, p, name, own[name], expected) for name, p in params.items()}
     takes_labels = pair.labels if pair.labels is not None else bool(references and references[0].labels)
     if takes_labels and any(len(shape) != 2 for shape in shapes):
         raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
-    no_evaluation = _no_evaluation(references, probe, absent)
-    draft = Prepared(
-        pair, layer, references, shapes, param_shapes, takes_labels, [*inferred, *of_buffers], 1, buffers=statistics, no_evaluation=no_evaluation
-    )
-    settled = references[0].elements if references else None
+    why_not = _no_evaluation(references, probe, absent)
+    inferred += of_buffers
+    draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1, buffers=statistics, no_evaluation=why_not)
     draft = replace(draft, derived=_derived(draft))
     if (tried := draft.bench_shape) not in shapes:
-        budget = f"contracts are tried on {tried[0]} samples, and so are batches that were not declared: {_BUDGET:,} numbers, or two samples"
-        draft = replace(draft, inferred=[*draft.inferred, budget])
+        inferred.append(f"contracts are tried on {tried[0]} samples, and so are batches that were not declared: {_BUDGET:,} numbers, or two samples")
+    settled = references[0].elements if references else None
     return replace(draft, elements=settled or _elements(draft))
 
 
@@ -230,7 +208,7 @@ def _affordable(shape: Shape) -> Shape:
 def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
     """Return whether an input with another batch size is one that a reference takes, and its output that of another batch size.
 
-    A recorded reference, which knows what it was asked and nothing else, refuses when it is asked.
+    A recorded reference knows only the inputs that it was recorded with; it refuses others later.
     """
     if reference.elements is not None:
         return True
@@ -257,16 +235,6 @@ def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None
 
 def _shown(shapes: Mapping[str, Shape]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
-
-
-def _patterns(pair: Pair) -> list[str]:
-    patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in [*pair.params.values(), *pair.buffers.values()])]
-    return [pattern.replace("(", " ").replace(")", " ") for pattern in patterns]
-
-
-def _declared(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, str]:
-    """Return which parameter is which as it was declared; without a reference each one is itself."""
-    return pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
 
 
 def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:

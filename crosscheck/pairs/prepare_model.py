@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +17,10 @@ from crosscheck.adapters.train_step_opaque import SteppedNetwork, WholeStep
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.inputs import labels, normal
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Array, Precision
+from crosscheck.core.precision import Array
 from crosscheck.core.training import TrainState
 from crosscheck.oracles.step import elements_per_step
+from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.model_pair import Batch, Declared, ModelPair
 from crosscheck.references.resolve import TrainingReference, resolved_training
 
@@ -28,19 +28,13 @@ Trained = TracedNetwork | SteppedNetwork
 
 
 @dataclass(frozen=True)
-class PreparedModel:
+class PreparedModel(Ready):
     """A fully resolved pair of models.
 
     Attributes
     ----------
-    pair : ModelPair
-    reference : TrainingReference
     layouts : object
         How the subject's layers or parameters correspond to the reference's.
-    inferred : list of str
-        In words.
-    elements : int
-        How many numbers a comparison compares at most: N, of which each tolerance depends.
     dtypes : sequence of str
         The precisions that the subject can be made in; one alone where the factory takes no argument.
     runs : dict
@@ -60,16 +54,12 @@ class PreparedModel:
         """What reports call the reference."""
         return [self.reference.name]
 
-    def precision(self, dtype: str) -> Precision:
-        """Return the subject's precision in a precision."""
-        return Precision(np.dtype(dtype), self.elements)
-
     def start(self, dtype: str, seed: int) -> dict[str, Array]:
         """Return random parameters to start from, named ``layer.parameter``.
 
         They are of a size that a signal keeps on its way through the layers; biases of zero, as is usual, would hide what is wrong with them.
         """
-        rng = self._rng(seed, "parameters")
+        rng = self.rng(seed, "parameters")
         shapes = {f"{layer}.{name}": shape for layer, params in self.reference.shapes.items() for name, shape in params.items()}
         return {name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(dtype) for name, shape in shapes.items()}
 
@@ -105,11 +95,8 @@ class PreparedModel:
         PairError
             If the pair's own batches do not fit its shape.
         """
-        rng = self._rng(seed, "batches")
+        rng = self.rng(seed, "batches")
         return [_batch(self.pair, rng, dtype) for _ in range(count)]
-
-    def _rng(self, seed: int, what: str) -> np.random.Generator:
-        return np.random.default_rng([seed, zlib.crc32(f"{self.pair.title} {what}".encode())])
 
 
 def _takes_dtype(pair: ModelPair) -> bool:
@@ -131,7 +118,7 @@ def _made(pair: ModelPair, dtype: str) -> Declared:
 
 
 def _bound(pair: ModelPair, declared: Declared, layouts: Any) -> Trained:
-    return declared.bound(layouts, Layout(pair.input, dict(pair.sizes)) if pair.input else None)
+    return declared.bound(layouts, Layout(pair.input, pair.sizes) if pair.input else None)
 
 
 def prepare_model(pair: ModelPair) -> PreparedModel:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from crosscheck.adapters.optimizers import OptimizerConvention
 from crosscheck.core.operation import DTYPES
-from crosscheck.core.precision import Array, Precision
+from crosscheck.core.precision import Array
+from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.references.resolve import OptimizerReference, resolved_optimizer
 
 
 @dataclass(frozen=True)
-class PreparedOptimizers:
+class PreparedOptimizers(Ready):
     """A fully resolved pair of optimizers.
 
     Attributes
     ----------
-    pair : OptimizerPair
-    convention : OptimizerConvention
     references : list of OptimizerReference
         The first one is the arbiter.
-    elements : int
-        How many numbers all checks of the pair compare.
     inferred : list of str
         Nothing: everything is declared.
     """
@@ -36,27 +32,15 @@ class PreparedOptimizers:
     elements: int
     inferred: list[str] = field(default_factory=list)
 
-    @property
-    def reference_names(self) -> list[str]:
-        """What reports call the references."""
-        return [reference.name for reference in self.references]
-
-    def precision(self, dtype: str) -> Precision:
-        """Return the subject's precision in a precision."""
-        return Precision(np.dtype(dtype), self.elements)
-
     def start(self, dtype: str, seed: int) -> dict[str, Array]:
         """Return the parameters before the first step."""
-        rng = self._rng("start", seed)
+        rng = self.rng(seed, "start")
         return {name: rng.standard_normal(shape).astype(dtype) for name, shape in self.pair.shapes.items()}
 
     def gradients(self, family: str, dtype: str, seed: int) -> list[dict[str, Array]]:
         """Return the gradients of every step."""
-        rng, draw = self._rng(family, seed), GRADIENTS[family]
+        rng, draw = self.rng(seed, family), GRADIENTS[family]
         return [{name: draw(rng, shape).astype(dtype) for name, shape in self.pair.shapes.items()} for _ in range(self.pair.steps)]
-
-    def _rng(self, what: str, seed: int) -> np.random.Generator:
-        return np.random.default_rng([seed, zlib.crc32(f"{self.pair.title} {what}".encode())])
 
 
 def prepare_optimizer(pair: OptimizerPair) -> PreparedOptimizers:
