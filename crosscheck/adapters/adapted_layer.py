@@ -137,13 +137,7 @@ class AdaptedLayer:
                 instance.switch(self.training)
 
     def mask_left(self, instance: Any, call: Call) -> Array:
-        """Return the mask that a forward pass left in the layer, in the reference's layout: not zero where an element was kept.
-
-        Raises
-        ------
-        SubjectError
-            If there is none, or it fits no input.
-        """
+        """Return the mask that a forward pass left in the layer, in the reference's layout: not zero where an element was kept."""
         mask = getattr(getattr(instance, "layer", instance), self.mask, None)
         own = np.shape(self.own_input(call))
         try:
@@ -194,13 +188,7 @@ class AdaptedLayer:
         return dict(call.constants)
 
     def received(self, quantity: str, value: Any, call: Call) -> Array:
-        """Return something that the subject returned in the reference's layout.
-
-        Raises
-        ------
-        SubjectError
-            If it is no array, or its shape does not fit the pattern.
-        """
+        """Return something that the subject returned in the reference's layout, or raise :class:`SubjectError` if it is nothing of the kind."""
         layout, like = self._expected(call)[quantity]
         one_sample = self.convention.one_sample and not quantity.endswith(".grad")
         return layout.received(value, quantity, call.x.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))

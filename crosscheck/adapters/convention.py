@@ -113,7 +113,6 @@ def copied(layer: Any, instead: Mapping[int, Any] | None = None) -> Any:
 
     Parameters
     ----------
-    layer : object
     instead : mapping, optional
         By ``id``, what takes the place of an object wherever the subject refers to it.
 
@@ -154,13 +153,7 @@ def expect_instance(layer: Any) -> None:
 
 
 def method(layer: Any, name: str) -> Any:
-    """Return a method of the subject.
-
-    Raises
-    ------
-    ConventionError
-        If there is none of that name.
-    """
+    """Return a method of the subject, or raise :class:`ConventionError` if there is none of that name."""
     found = getattr(layer, name, None)
     if not callable(found):
         raise ConventionError(f"{type(layer).__name__} has no method {name!r}; its methods: {methods_in_words(layer)}")
@@ -178,13 +171,7 @@ def title_of(function: Callable[..., Any]) -> str:
 
 
 def two_results(result: Any, title: str, expected: str) -> Sequence[Any]:
-    """Return what a function returned, which has to be two things: those that an error says are expected.
-
-    Raises
-    ------
-    SubjectError
-        If it is anything else.
-    """
+    """Return what a function returned, or raise :class:`SubjectError` if it is not two things."""
     if not isinstance(result, tuple | list) or len(result) != 2:
         shown = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
         raise SubjectError(f"{title} returned {shown}, expected {expected}")

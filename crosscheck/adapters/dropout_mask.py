@@ -7,7 +7,7 @@ tells.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,39 +17,24 @@ from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.inputs import arranged, memory_of
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Array, Bound
+from crosscheck.core.precision import Array
 
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Drawn:
+@dataclass
+class Drawn(AdaptedLayer):
     """A dropout that has run already: it replays the results that belong to the mask that it drew."""
 
-    layer: AdaptedLayer
-    results: Mapping[str, Array]
+    results: Mapping[str, Array] = field(default_factory=dict)
     error: SubjectError | None = None
     """What it raised instead of the rest."""
-
-    @property
-    def absent(self) -> Mapping[str, str]:
-        """Quantities that the layer does not show, each with the reason."""
-        return self.layer.absent
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """Where the code stands that computes each quantity."""
-        return self.layer.sources
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return what was computed."""
         if self.error is not None:
             raise self.error
         return dict(self.results)
-
-    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return None: a dropout has no parameters."""
-        return self.layer.reading(quantity, call, value)
 
 
 def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
@@ -59,11 +44,10 @@ def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
     if call.grad_output is not None:
         own = replace(own, grad_output=arranged(call.grad_output, memory_of(call.grad_output)))
     try:
-        run = Drawn(layer, layer.vjp(own))
+        run = Drawn(**vars(layer), results=layer.vjp(own))
     except SubjectError as error:
-        run = Drawn(layer, error.found, error)
-    mask = mask_of(call.x, run.results)
-    return run, replace(call, constants={**call.constants, "mask": mask})
+        run = Drawn(**vars(layer), results=error.found, error=error)
+    return run, replace(call, constants={**call.constants, "mask": mask_of(call.x, run.results)})
 
 
 def mask_of(x: Array, results: Mapping[str, Any]) -> Mask:

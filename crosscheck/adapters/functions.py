@@ -23,7 +23,6 @@ class Functions(Convention):
 
     Parameters
     ----------
-    forward, backward : callable
     extra : sequence, or mapping of str to object
         What ``forward`` takes after the parameters: a stride, a configuration. Arguments with a default value may be left out; which of them is
         meant is said by name.
@@ -153,7 +152,6 @@ class LossFunction(Convention):
 
     Parameters
     ----------
-    function : callable
     one_sample : bool
         Whether it takes one sample and one label at a time.
     """

@@ -86,8 +86,6 @@ def mapped(
         Shapes by name, None where a parameter is an argument without a shape of its own.
     reference : mapping or None
         Shapes by name; None where the reference is a function that takes any.
-    declared : mapping
-        See above.
     sizes : mapping
         Of axes inside parentheses.
 
@@ -130,16 +128,11 @@ def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -
         yield ()
         return
     (name, shape), *others = subject.items()
-    for partner in reference:
-        own = _ways_of(name, shape, partner, reference[partner]) if _may_be(name, partner, reference) else []
+    named = [other for other in reference if _same_name(name, other, _PARAMETERS)]
+    for partner in named if len(named) == 1 else reference:
         rest = {other: expected for other, expected in reference.items() if other != partner}
-        for way in own:
+        for way in _ways_of(name, shape, partner, reference[partner]):
             yield from ((way, *following) for following in _ways(dict(others), rest))
-
-
-def _may_be(name: str, partner: str, reference: Mapping[str, Shape]) -> bool:
-    telling = [other for other in reference if _same_name(name, other, _PARAMETERS)]
-    return partner in telling if len(telling) == 1 else True
 
 
 def _same_name(name: str, other: str, known: Sequence[set[str]]) -> bool:
@@ -204,11 +197,11 @@ def same_statistic(name: str, other: str) -> bool:
 
 def kept_by(instance: Instance) -> dict[str, Shape | None]:
     """Return the shapes of the arrays that a layer may keep from step to step; None for what the first forward pass makes an array of."""
-    return {name: np.shape(value) or None for name, value in instance.buffers().items() if value is None or _is_number(value)}
 
+    def may_be(value: Any) -> bool:
+        return value is None or (isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi")
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi"
+    return {name: np.shape(value) or None for name, value in instance.buffers().items() if may_be(value)}
 
 
 def mapped_buffers(
@@ -218,10 +211,8 @@ def mapped_buffers(
 
     Parameters
     ----------
-    own : mapping
-        Shapes of the subject's candidates by name; None where a candidate is no array yet.
-    expected : mapping
-        Shapes of the reference's statistics by name.
+    own, expected : mapping
+        Shapes of the subject's candidates and of the reference's statistics by name; None where a candidate is no array yet.
     declared : mapping
         As :attr:`crosscheck.Pair.buffers`.
     sizes : mapping

@@ -36,10 +36,8 @@ class TracedNetwork:
         The network's own layer objects, in the order of the forward pass.
     layouts : mapping of str to LayerLayout
         For each of them.
-    step : callable
-        Gets a batch and its labels, does one training step, returns the loss. Where the layers take one sample, so does it.
-    loss : Dicts, optional
-        The loss, if it is an object of its own; otherwise it is part of ``step``.
+    step, loss
+        As for :class:`~crosscheck.adapters.network.Network`; the loss by its adapter.
     state : callable, optional
         Returns what the optimizer keeps, by the state's name and then by ``layer.parameter``, the subject's names: ``{"momentum": {"conv.weight":
         array}}``.
@@ -113,12 +111,10 @@ class TracedNetwork:
                 for state, arrays in kept.items():
                     if (value := arrays.get(f"{name}.{ours}")) is None:
                         continue
-                    quantity = f"{parameter.name}.{state}"
                     if np.ndim(value):
-                        own = same_parameters({ours: value}, {ours: self._shapes[name][ours]}, f"the {state} of {name}")[ours]
-                        yield name, quantity, parameter.layout.to_reference(own)
-                    else:
-                        yield name, quantity, np.array(value)
+                        own = same_parameters({ours: value}, {ours: self._shapes[name][ours]}, f"the {state} of {name}")
+                        value = parameter.layout.to_reference(own[ours])
+                    yield name, f"{parameter.name}.{state}", np.array(value)
 
     def _masks(self) -> dict[str, Constants]:
         """Return the masks that dropouts drew in the step just done."""

@@ -287,7 +287,6 @@ class Attributes(_InAttributes):
 
     Parameters
     ----------
-    layer : object
     params : sequence of str
         The attributes that are parameters.
     grad : str
@@ -334,7 +333,6 @@ class Updating(_InAttributes):
 
     Parameters
     ----------
-    layer : object
     params : sequence of str
         The attributes that are parameters.
     forward, backward : str

@@ -151,7 +151,6 @@ class UpdateFunction(OptimizerConvention):
 
     Parameters
     ----------
-    function : callable
     config : mapping
         The configuration before the first step; each parameter gets a copy.
     """

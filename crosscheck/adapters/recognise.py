@@ -65,7 +65,9 @@ def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[
     if not callable(getattr(subject, "forward", None)):
         return {}
     ways: dict[str, Convention] = {}
-    arrays = tuple(name for name in _parameters(subject) if not any(same_statistic(name, other) for other in kept))
+    found = array_attributes(subject)
+    # Those that are not called like the gradient of another one.
+    arrays = tuple(name for name in found if name not in {f"d{other}" for other in found} and not any(same_statistic(name, other) for other in kept))
     names = arrays if not declared or len(declared) < count == len(arrays) else tuple(declared)
     if callable(getattr(subject, "backprop", None)):
         ways[f"Updating(layer, params={names})"] = Updating(subject, names)
@@ -81,15 +83,9 @@ def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[
                 ways[f"Dicts(layer, {params!r}, {grads!r}, accumulates={adds})"] = Dicts(subject, params, grads, accumulates=adds)
     if names and not dicts:
         ways[f"Attributes(layer, params={names})"] = Attributes(subject, names)
-    if not names and not dicts:
+    elif not dicts:
         ways["Dicts(layer)"] = Dicts(subject)
     return ways
-
-
-def _parameters(subject: Any) -> tuple[str, ...]:
-    """Return the arrays of an object that are not called like the gradient of another one."""
-    names = array_attributes(subject)
-    return tuple(name for name in names if name not in {f"d{other}" for other in names})
 
 
 def _is_dict(subject: Any, name: str) -> bool:

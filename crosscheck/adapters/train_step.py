@@ -1,4 +1,4 @@
-"""A subject's own training step, however much it shows: called with a batch in its own layout, its parameters read again and again."""
+"""A subject's own training step: called with a batch in its own layout, after which the parameters are read again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class TrainingStep:
 
     Parameters
     ----------
-    function : callable
     input : Layout
         Of the batch; for one sample at a time that of a batch of one.
     one_sample : bool
@@ -62,34 +61,19 @@ class TrainingStep:
 
 
 def one_number(loss: Array) -> Array:
-    """Return a loss as an array of shape ().
-
-    Raises
-    ------
-    SubjectError
-        If it is several numbers.
-    """
+    """Return a loss as an array of shape (), or raise :class:`SubjectError` if it is several numbers."""
     if loss.size != 1:
         raise SubjectError(f"the loss has the shape {loss.shape}, expected one number")
     return loss.reshape(())
 
 
 def same_parameters(values: Mapping[str, Any], known: Mapping[str, Shape], owner: str) -> dict[str, Array]:
-    """Return the subject's parameters as arrays.
-
-    Parameters
-    ----------
-    values : mapping
-        By the subject's names.
-    known : mapping
-        The shapes that they had at the start.
-    owner : str
-        What they belong to, for the error.
+    """Return the subject's parameters as arrays, by its own names.
 
     Raises
     ------
     SubjectError
-        If there are others than at the start, or one is no array of its old shape.
+        If they have other names or shapes than ``known``, those of the start; it says that they are the owner's.
     """
     if set(values) != set(known):
         now, before = (", ".join(map(str, sorted(names))) or "none" for names in (values, known))

@@ -74,16 +74,12 @@ def find(path: str | Path, title: str) -> Declaration:
     raise LoadingError(f"{path}: no pair is called {title!r}; there are: {', '.join(repr(pair.title) for pair in pairs)}")
 
 
-def _pairs(value: Any) -> Iterator[Declaration]:
-    """Yield the pairs that a value of a module holds."""
-    if isinstance(value, Declaration):
-        yield value
-    elif isinstance(value, FunctionType):
-        yield from _pairs(getattr(value, "crosscheck_pairs", ()))
-    elif isinstance(value, list | tuple):
-        yield from (each for each in value if isinstance(each, Declaration))
-    elif isinstance(value, Mapping):
-        yield from (each for each in value.values() if isinstance(each, Declaration))
+def _pairs(value: Any) -> list[Declaration]:
+    """Return the pairs that a value of a module holds."""
+    if isinstance(value, FunctionType):
+        value = getattr(value, "crosscheck_pairs", ())
+    held = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+    return [each for each in held if isinstance(each, Declaration)]
 
 
 class _Uncached(SourceFileLoader):
@@ -115,11 +111,10 @@ def _executed(path: Path) -> tuple[ModuleType, Printed]:
     try:
         with _folder_first(path.parent), redirect_stdout(printed), redirect_stderr(printed):
             spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        del sys.modules[name]
-        raise
     except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise LoadingError(f"{path}: {_why(error, path)}") from error
     return module, printed
 
