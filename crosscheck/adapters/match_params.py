@@ -21,6 +21,9 @@ from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
 from crosscheck.core.operation import Shape
 
+LayerShapes = Mapping[str, Mapping[str, Shape]]
+"""The layers of a network, each with the shapes of its parameters by name."""
+
 _PARAMETERS = (
     {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f", "gamma"},
     {"bias", "biases", "b", "beta"},

@@ -10,11 +10,10 @@ import numpy as np
 
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import LayerLayout, Layout
-from crosscheck.adapters.match_params import MappingError, mapped
+from crosscheck.adapters.match_params import LayerShapes, MappingError, mapped
 from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.adapters.objects import Dicts, LayerObject, Updating
 from crosscheck.adapters.recognise import recognise
-from crosscheck.core.operation import Shape
 from crosscheck.core.precision import Array
 
 
@@ -65,13 +64,8 @@ class Network:
     state: Callable[[], Mapping[str, Array]] | None = None
     predict: Callable[[Any], Any] | None = None
 
-    def parts(self, shapes: Mapping[str, Mapping[str, Shape]]) -> dict[str, Part]:
+    def parts(self, shapes: LayerShapes) -> dict[str, Part]:
         """Return the layers by name, each with its adapter.
-
-        Parameters
-        ----------
-        shapes : mapping
-            The reference's layers with the shapes of their parameters.
 
         Raises
         ------
@@ -92,7 +86,7 @@ class Network:
             return {name: replace(part, layer=replace(part.layer, one_sample=True)) for name, part in adapted.items()}
         return adapted
 
-    def layouts(self, shapes: Mapping[str, Mapping[str, Shape]]) -> tuple[dict[str, LayerLayout], list[str]]:
+    def layouts(self, shapes: LayerShapes) -> tuple[dict[str, LayerLayout], list[str]]:
         """Return how each layer corresponds to the reference's, and in words what was inferred.
 
         Raises

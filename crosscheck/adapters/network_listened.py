@@ -191,27 +191,22 @@ class TracedNetwork:
         parts = {**self.parts, **({} if self._loss is None else {"loss": self._loss})}
         with ExitStack() as stack:
             for name, part in parts.items():
-                stack.enter_context(_wrapped(part.layer, part.forward, partial(self._heard_forward, trace, name, dtype)))
+                stack.enter_context(_wrapped(part.layer, part.forward, partial(self._heard_forward, trace, name, part, dtype)))
                 stack.enter_context(_wrapped(part.layer, part.backward, partial(self._heard_backward, trace, name, part, dtype)))
             yield
 
-    def _heard_forward(self, trace: Trace, name: str, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
+    def _heard_forward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
         if (name, "input") in trace:
             raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
         trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
         output = method(*given, **named)
         value = self._to_reference(name, "output", output, dtype)
         trace.take(name, "output", one_number(value) if name == "loss" else value)
-        self._record_kept(trace, name)
-        return output
-
-    def _record_kept(self, trace: Trace, name: str) -> None:
-        """Record what a forward pass left in the layer: its running statistics, the mask that it drew."""
-        part = self.parts.get(name)
-        if part is not None and part.mask:
+        if part.mask:
             trace.take(name, "mask", self._mask(name, part))
-        for _, buffer, value in self._buffers(name):
-            trace.take(name, buffer, value)
+        for _, buffer, kept in self._buffers(name):
+            trace.take(name, buffer, kept)
+        return output
 
     def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
         if {(name, "grad_output"), (name, "grad_input")} & set(trace):

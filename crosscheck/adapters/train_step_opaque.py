@@ -10,7 +10,7 @@ import numpy as np
 
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import Layout, Parameter, to_subject
-from crosscheck.adapters.match_params import MappingError, mapped
+from crosscheck.adapters.match_params import LayerShapes, MappingError, mapped
 from crosscheck.adapters.objects import written
 from crosscheck.adapters.train_step import TrainingStep, same_parameters
 from crosscheck.core.guard import as_array, contained, source
@@ -64,13 +64,8 @@ class WholeStep:
         """The shapes of the parameters by the subject's names."""
         return {name: as_array(value, name, np.dtype(np.float64)).shape for name, value in self.arrays().items()}
 
-    def layouts(self, shapes: Mapping[str, Mapping[str, Shape]]) -> tuple[dict[str, Parameter], list[str]]:
+    def layouts(self, shapes: LayerShapes) -> tuple[dict[str, Parameter], list[str]]:
         """Return what the reference calls each parameter and how it orders its axes, and in words what was inferred.
-
-        Parameters
-        ----------
-        shapes : mapping
-            The reference's layers with the shapes of their parameters.
 
         Raises
         ------

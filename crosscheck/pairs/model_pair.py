@@ -1,4 +1,4 @@
-"""A pair of whole models: somebody's network with its own way of training, beside a reference that trains alike."""
+"""A pair of whole models: a network with its own way of training, beside a reference that trains alike."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ModelPair(Declaration):
     Parameters
     ----------
     subject : callable
-        Returns a fresh network each time: a :class:`~crosscheck.adapters.network.Network`, whose layers are listened to, or a
+        Returns a fresh network each time: a :class:`~crosscheck.adapters.network.Network`, whose layers are observed, or a
         :class:`~crosscheck.adapters.train_step_opaque.WholeStep`, which shows its loss and its parameters alone. It gets the name of the precision,
         ``"float64"`` or ``"float32"``, if it has a first argument without a default value, or one that is called ``dtype``.
     reference : torch.nn.Sequential
@@ -37,7 +37,6 @@ class ModelPair(Declaration):
         Of stochastic gradient descent, with PyTorch's meaning.
     shape : tuple of int
         Of a batch, in the reference's layout, the batch axis included; one sample, ``(1, ...)``, for a subject that takes one at a time.
-    classes : int
     steps : int
         How many training steps are compared.
     input : str

@@ -181,10 +181,9 @@ def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Map
     if absent:
         return f"the running statistics that it starts from cannot be set; {next(iter(absent.values()))}"
     with contained("changing the mode"):
-        knows = probe.switch(False)
-    return (
-        "" if knows else "the subject has no evaluation mode that is known: train() and eval(), an attribute training, or forward(x, training=True)"
-    )
+        if probe.switch(False):
+            return ""
+    return "the subject has no evaluation mode that is known: train() and eval(), an attribute training, or forward(x, training=True)"
 
 
 def _derived(prepared: Prepared) -> list[Shape]:

@@ -22,8 +22,6 @@ class PreparedOptimizers(Ready):
     ----------
     references : list of OptimizerReference
         The first one is the arbiter.
-    inferred : list of str
-        Nothing: everything is declared.
     """
 
     pair: OptimizerPair
