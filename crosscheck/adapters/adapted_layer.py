@@ -81,14 +81,14 @@ class AdaptedLayer:
         result: Results = {}
         for name in [name for name in single[0] if all(name in part for part in single)]:
             try:
-                result[name] = self._together(name, [part[name] for part in single], mean)
+                result[name] = self._combined(name, [part[name] for part in single], mean)
             except SubjectError as error:
                 failed.append(error)
         if failed:
             raise SubjectError(failed[0].reason, result) from failed[0]
         return result
 
-    def _together(self, name: str, parts: list[Array], mean: float) -> Array:
+    def _combined(self, name: str, parts: list[Array], mean: float) -> Array:
         """Return one quantity of a batch from those of its samples; infinities of the subject may meet in a sum."""
         if len({part.shape for part in parts}) > 1:
             shapes = " and ".join(sorted({str(part.shape) for part in parts}))

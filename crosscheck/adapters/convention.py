@@ -36,7 +36,7 @@ class Instance(Protocol):
         """Run the backward pass and return ``grad_input`` and ``NAME.grad``, as they are, not copied."""
 
     def looked_for(self, quantity: str) -> str:
-        """Return where a gradient was looked for, and what is there instead; empty where it is not stored."""
+        """Return where a gradient was looked for, and what is there replacements; empty where it is not stored."""
         return ""
 
     def buffers(self) -> Mapping[str, Any]:
@@ -108,13 +108,8 @@ class Convention(Protocol):
         return None
 
 
-def copied(layer: Any, instead: Mapping[int, Any] | None = None) -> Any:
-    """Return a copy of the subject that shares nothing with it.
-
-    Parameters
-    ----------
-    instead : mapping, optional
-        By ``id``, what takes the place of an object wherever the subject refers to it.
+def copied(layer: Any, replacements: Mapping[int, Any] | None = None) -> Any:
+    """Return a copy of the subject that shares nothing with it; objects with an ``id`` in ``replacements`` are replaced wherever it refers to them.
 
     Raises
     ------
@@ -131,7 +126,7 @@ def copied(layer: Any, instead: Mapping[int, Any] | None = None) -> Any:
     try:
         with contained("copying"):
             # deepcopy writes to the dict that it is given.
-            return copy.deepcopy(layer, dict(instead or {}))
+            return copy.deepcopy(layer, dict(replacements or {}))
     except SubjectError as error:
         raise ConventionError(f"{name} cannot be copied ({error.reason}); each check needs a layer of its own") from error
 

@@ -24,8 +24,8 @@ class Functions(Convention):
     Parameters
     ----------
     extra : sequence, or mapping of str to object
-        What ``forward`` takes after the parameters: a stride, a configuration. Arguments with a default value may be left out; which of them is
-        meant is said by name.
+        What ``forward`` takes after the parameters: a stride, a configuration. Arguments with a default value may be left out; to give one, use
+        a mapping by name.
     cache : bool
         Whether there is a cache.
     one_sample : bool
@@ -74,7 +74,7 @@ class Functions(Convention):
 
     @cached_property
     def signatures(self) -> tuple[inspect.Signature, inspect.Signature]:
-        """Those of both functions, read once: difference quotients call them some ten thousand times."""
+        """The signatures of both functions, read once: difference quotients call them some ten thousand times."""
         return _signature(self.forward), _signature(self.backward)
 
     @property
@@ -93,7 +93,7 @@ class Functions(Convention):
         return title_of(self.forward)
 
     def instance(self) -> Instance:
-        """Return something that remembers the arguments."""
+        """Return an instance that remembers the arguments."""
         return _FunctionsInstance(self)
 
 
@@ -102,7 +102,7 @@ class _FunctionsInstance(Instance):
         self._convention = convention
         self._params: dict[str, Array] = {}
         self._extra: dict[str, Any] = copied(convention.extra)
-        self._given: dict[str, Any] = {}
+        self._arguments: dict[str, Any] = {}
         self._cache: Any = None
 
     def load(self, params: Arrays) -> None:
@@ -119,7 +119,7 @@ class _FunctionsInstance(Instance):
         result = convention.forward(*bound.args, **bound.kwargs)
         # Backward may be handed what forward took from its default values.
         bound.apply_defaults()
-        self._given = dict(bound.arguments)
+        self._arguments = dict(bound.arguments)
         if not convention.cache:
             return result
         if not isinstance(result, tuple) or len(result) != 2:
@@ -136,7 +136,7 @@ class _FunctionsInstance(Instance):
         else:
             _, signature = convention.signatures
             first, *others = _names(signature)
-            again = {name: self._given[name] for name in others if name in self._given}
+            again = {name: self._arguments[name] for name in others if name in self._arguments}
             bound = inspect.BoundArguments(signature, {first: grad_output, **again})
             result = convention.backward(*bound.args, **bound.kwargs)
         names = ["grad_input", *(f"{name}.grad" for name in convention.params)]
@@ -170,7 +170,7 @@ class LossFunction(Convention):
         return title_of(self.function)
 
     def instance(self) -> Instance:
-        """Return something that remembers the gradient."""
+        """Return an instance that remembers the gradient."""
         return _LossInstance(self)
 
 

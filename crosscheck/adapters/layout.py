@@ -36,7 +36,7 @@ class Layout:
     Raises
     ------
     LayoutError
-        If the pattern has not two sides.
+        If the pattern does not have two sides.
     """
 
     pattern: str = ""

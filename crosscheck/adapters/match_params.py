@@ -126,7 +126,7 @@ def mapped(
 
 
 def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> Iterator[tuple[Way, ...]]:
-    """Yield every way to pair the parameters and order their axes; a name that says which one it is leaves no choice of the partner."""
+    """Yield every way to pair the parameters and order their axes; a name in use for exactly one of the reference's decides the partner."""
     if not subject:
         yield ()
         return
@@ -146,7 +146,7 @@ def _same_name(name: str, other: str, known: Sequence[set[str]]) -> bool:
 def _ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
     """Return the orders of the axes that give the expected shape.
 
-    An axis of length 1 is in place anywhere, and may be missing on either side, as in a bias of shape ``(1, n)``.
+    An axis of length 1 fits anywhere, and may be missing on either side, as in a bias of shape ``(1, n)``.
     """
     if shape is None:
         orders = itertools.permutations(range(len(expected)))
@@ -199,7 +199,7 @@ def same_statistic(name: str, other: str) -> bool:
 
 
 def kept_by(instance: Instance) -> dict[str, Shape | None]:
-    """Return the shapes of the arrays that a layer may keep from step to step; None for what the first forward pass makes an array of."""
+    """Return the shapes of the arrays that a layer may keep from step to step; None for one that is no array before the first forward pass."""
 
     def may_be(value: Any) -> bool:
         return value is None or (isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi")

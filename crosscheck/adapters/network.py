@@ -19,7 +19,7 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class Part:
-    """One layer of a network, where more has to be said than which object it is.
+    """One layer of a network, where more has to be declared than which object it is.
 
     Parameters
     ----------

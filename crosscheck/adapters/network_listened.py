@@ -57,7 +57,7 @@ class TracedNetwork:
         forward: Callable[[Array], Array] | None = None,
         batch: Layout | None = None,
     ) -> None:
-        self.parts, self._loss, self._kept, self._predict = dict(layers), loss, state, forward
+        self.parts, self._loss, self._optimizer_state, self._predict = dict(layers), loss, state, forward
         self.layouts = {**layouts, "loss": LayerLayout()}
         self.one_sample = any(part.one_sample for part in layers.values())
         self.train = TrainingStep(step, next(iter(layouts.values())).input if batch is None else batch, self.one_sample)
@@ -105,7 +105,7 @@ class TracedNetwork:
     def _state(self) -> Iterator[tuple[str, str, Array]]:
         """Yield what the optimizer keeps of each parameter: the layer's name, ``parameter.state`` and the array."""
         with contained("reading the optimizer's state"):
-            kept = {state: dict(arrays) for state, arrays in self._kept().items()}
+            kept = {state: dict(arrays) for state, arrays in self._optimizer_state().items()}
         for name, layout in self.layouts.items():
             for ours, parameter in layout.params.items():
                 for state, arrays in kept.items():
@@ -128,11 +128,8 @@ class TracedNetwork:
 
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch."""
-        if self.one_sample:
-            return np.concatenate([self._forward(image[None]) for image in x])
-        return self._forward(x)
-
-    def _forward(self, x: Array) -> Array:
+        if self.one_sample and len(x) > 1:
+            return np.concatenate([self.predict(sample[None]) for sample in x])
         value = self.train.batch(x)
         with contained("predicting"):
             if self._predict is not None:
@@ -163,7 +160,7 @@ class TracedNetwork:
         trace = Trace(step)
         for layer, name, value in (*self._parameters(), *self._state(), *self._buffers()):
             trace.take(layer, f"{name}.before", value)
-        with contained("listening to the network"), self._listening(trace, x.dtype):
+        with contained("listening to the network"), self._observed(trace, x.dtype):
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if self._loss is None:
             self._record_loss(trace, loss)
@@ -187,15 +184,15 @@ class TracedNetwork:
             trace.take("loss", "grad_input", trace[name, "grad_output"])
 
     @contextmanager
-    def _listening(self, trace: Trace, dtype: np.dtype[Any]) -> Iterator[None]:
+    def _observed(self, trace: Trace, dtype: np.dtype[Any]) -> Iterator[None]:
         parts = {**self.parts, **({} if self._loss is None else {"loss": self._loss})}
         with ExitStack() as stack:
             for name, part in parts.items():
-                stack.enter_context(_wrapped(part.layer, part.forward, partial(self._heard_forward, trace, name, part, dtype)))
-                stack.enter_context(_wrapped(part.layer, part.backward, partial(self._heard_backward, trace, name, part, dtype)))
+                stack.enter_context(_wrapped(part.layer, part.forward, partial(self._observe_forward, trace, name, part, dtype)))
+                stack.enter_context(_wrapped(part.layer, part.backward, partial(self._observe_backward, trace, name, part, dtype)))
             yield
 
-    def _heard_forward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
+    def _observe_forward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
         if (name, "input") in trace:
             raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
         trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
@@ -208,7 +205,7 @@ class TracedNetwork:
             trace.take(name, buffer, kept)
         return output
 
-    def _heard_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
+    def _observe_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
         if {(name, "grad_output"), (name, "grad_input")} & set(trace):
             raise SubjectError(f"the training step ran {name} backward twice; a layer that runs twice in a step cannot be compared")
         grad_output = _first(given, named)

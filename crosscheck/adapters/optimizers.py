@@ -186,8 +186,7 @@ class _FunctionStepper:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        missing = next((param for param, config in self._configs.items() if name not in config), None)
-        if missing is not None:
-            held = ", ".join(self._configs[missing]) or "nothing"
-            raise SubjectError(f"the configuration of {missing!r} has no {name!r}; it holds {held}")
+        for param, config in self._configs.items():
+            if name not in config:
+                raise SubjectError(f"the configuration of {param!r} has no {name!r}; it holds {', '.join(config) or 'nothing'}")
         return {param: config[name] for param, config in self._configs.items()}

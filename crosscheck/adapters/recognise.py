@@ -1,4 +1,4 @@
-"""Which convention a bare object is of: used where exactly one fits, an error that lists the ways where several do or none does."""
+"""Recognises the convention of a bare object, if exactly one fits; an error lists the ways if several do or none does."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[
         if (params, grads) == _DICTS[0]:
             ways["Dicts(layer)"] = Dicts(subject)
         else:
-            # Whether backward replaces or adds is not to be seen from outside.
+            # Whether backward replaces or adds cannot be seen from outside.
             for adds in (False, True):
                 ways[f"Dicts(layer, {params!r}, {grads!r}, accumulates={adds})"] = Dicts(subject, params, grads, accumulates=adds)
     if names and not dicts:

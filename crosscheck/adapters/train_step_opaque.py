@@ -1,4 +1,4 @@
-"""A training step of which nothing is seen but the loss and the parameters before and after it."""
+"""A training step that shows nothing but its loss and the parameters before and after it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class WholeStep:
 
 
 class SteppedNetwork:
-    """A network that is seen from outside alone."""
+    """A network that is seen only from outside."""
 
     def __init__(self, declared: WholeStep, layouts: Mapping[str, Parameter], batch: Layout) -> None:
         self._declared, self._layouts, self._shapes = declared, layouts, declared.shapes
@@ -126,7 +126,7 @@ class SteppedNetwork:
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """Nothing: what its layers keep is not to be seen from outside."""
+        """Nothing: what its layers keep cannot be seen from outside."""
         return {}
 
     def step(self, x: Array, labels: Labels) -> Array:

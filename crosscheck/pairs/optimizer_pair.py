@@ -13,7 +13,7 @@ from crosscheck.pairs.declaration import Declaration
 _SHAPES: Mapping[str, Shape] = {"weight": (3, 4), "bias": (4,)}
 
 GRADIENTS: Mapping[str, Draw] = {name: FAMILIES[name].draw for name in ("normal", "wide", "kinks", "tiny", "huge")}
-"""The kinds of gradients, by the families of inputs that they are drawn like."""
+"""How each kind of gradients is drawn: like the family of inputs of the same name."""
 
 REVEALS = {
     "normal": "signs, factors, the order of momentum and decay",
@@ -22,7 +22,7 @@ REVEALS = {
     "tiny": "an epsilon in the wrong place",
     "huge": "squares that overflow",
 }
-"""The mistakes that each kind of gradients is there for."""
+"""The mistakes that each kind of gradients reveals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class OptimizerPair(Declaration):
     shapes : mapping of str to tuple of int
         Of the parameters to update.
     steps : int
-        How many steps the two are followed.
+        How many steps are compared.
     state : mapping of str to str
         ``{"m": "exp_avg"}``: the subject's m is the reference's exp_avg, to be compared after every step.
     velocity : sequence of str

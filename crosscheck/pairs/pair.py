@@ -39,15 +39,15 @@ class Pair(Declaration):
     dtypes : sequence of str
         The precisions that the subject computes in.
     ties : {"first", "last", "all", "split"}
-        Who gets the gradient where a maximum ties, if the subject does not do as the reference does.
+        Which elements get the gradient where a maximum ties, if the subject does not follow the reference.
     reduction : {"mean", "sum"}
         For a loss that takes one sample at a time: how the harness puts the losses of a batch together.
     labels : bool, optional
         Whether the second input is labels; found out from the reference.
     framework : str
-        What the reference computes with, where that is not to be seen.
+        What the reference computes with, where that cannot be recognised.
     fixed_batch : bool
-        Whether the subject was written for the declared sizes of a batch alone; it is then tried on no other one.
+        Whether the subject was written only for the declared sizes of a batch; it is then tried on no other one.
     deterministic : bool
         Whether the subject gives the same bits each time. Say False for right code that does not, such as one that adds up in any order (atomics):
         where contracts compare two runs of it, they then do so by tolerance.

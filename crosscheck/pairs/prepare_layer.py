@@ -24,7 +24,7 @@ from crosscheck.pairs.pair import Pair
 from crosscheck.references.resolve import Reference, resolved
 
 _DRAWN = 4
-"""Shapes that are taken from a generator of them."""
+"""How many shapes are taken from a generator of them."""
 
 _BUDGET = 2**14
 """Cases that are derived from a declared one have as many samples as it, as long as the input has no more numbers than this: most of what a check
@@ -89,7 +89,7 @@ class Prepared(Ready):
 
     @property
     def stateless(self) -> Prepared:
-        """The same pair without its running statistics: of a file that holds one mode there is no more."""
+        """The same pair without its running statistics: a recorded file holds one mode only."""
         return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
 
     def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
@@ -187,9 +187,9 @@ def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Map
 
 
 def _derived(prepared: Prepared) -> list[Shape]:
-    """Return a batch of one and one that lacks a sample, as far as the reference takes them for batches.
+    """Return the shapes of a batch of one sample and of one with a sample less, where the references accept them.
 
-    Code that is right on the declared batches alone may have their sizes in it.
+    Code that is right only on the declared batches may contain their sizes.
     """
     pair, first = prepared.pair, next((shape for shape in prepared.shapes if shape[0] > 2), None)
     if pair.fixed_batch or prepared.layer.convention.one_sample or first is None:
@@ -205,7 +205,7 @@ def _affordable(shape: Shape) -> Shape:
 
 
 def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
-    """Return whether an input with another batch size is one that a reference takes, and its output that of another batch size.
+    """Return whether a reference accepts an input with another batch size, and its output has another batch size as well.
 
     A recorded reference knows only the inputs that it was recorded with; it refuses others later.
     """
@@ -257,7 +257,7 @@ def _param_shape(pair: Pair, parameter: Parameter, name: str, own: Shape | None,
 
 
 def _expect_fit(pair: Pair, layout: Layout, shape: Shape, what: str) -> None:
-    """Raise where a pattern cannot make the subject's array of one of the reference's."""
+    """Raise if a pattern cannot turn an array of the reference into one of the subject."""
     try:
         layout.to_subject(np.zeros(shape))
     except LayoutError as error:

@@ -57,7 +57,7 @@ class PreparedModel(Ready):
     def start(self, dtype: str, seed: int) -> dict[str, Array]:
         """Return random parameters to start from, named ``layer.parameter``.
 
-        They are of a size that a signal keeps on its way through the layers; biases of zero, as is usual, would hide what is wrong with them.
+        Their size lets a signal keep its own from layer to layer. Biases are not zero, as they usually are: zeros would hide what is wrong with them.
         """
         rng = self.rng(seed, "parameters")
         shapes = {f"{layer}.{name}": shape for layer, params in self.reference.shapes.items() for name, shape in params.items()}
@@ -100,7 +100,7 @@ class PreparedModel(Ready):
 
 
 def _takes_dtype(pair: ModelPair) -> bool:
-    """Return whether the factory's first argument is the precision: one that it cannot do without, or that is called so."""
+    """Return whether the factory's first argument is the precision: a required one, or one that is called ``dtype``."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         first = next(iter(inspect.signature(pair.subject).parameters.values()), None)
