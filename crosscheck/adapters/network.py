@@ -109,14 +109,9 @@ class Network:
         return result, words
 
     def bound(self, layouts: Mapping[str, LayerLayout], batch: Layout | None) -> TracedNetwork:
-        """Return the network ready to be trained.
+        """Return the network ready to be trained, with the layouts of this network or of another one from the same factory.
 
-        Parameters
-        ----------
-        layouts : mapping
-            From :meth:`layouts`, of this network or of another one from the same factory.
-        batch : Layout or None
-            Of the batch, where it is not that of the first layer's input.
+        The layout of the batch is that of the first layer's input if none is given.
         """
         shapes = {name: {parameter.name: () for parameter in layout.params.values()} for name, layout in layouts.items()}
         parts = {name: part.layer for name, part in self.parts(shapes).items()}

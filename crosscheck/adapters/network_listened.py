@@ -144,7 +144,7 @@ class TracedNetwork:
         outputs: list[Array] = []
         name, part = next(reversed(self.parts.items()))
 
-        def forward(method: Method, *given: Any, **named: Any) -> Any:
+        def forward(method: Method, /, *given: Any, **named: Any) -> Any:
             outputs.append(method(*given, **named))
             return outputs[-1]
 
@@ -160,7 +160,11 @@ class TracedNetwork:
         trace = Trace(step)
         for layer, name, value in (*self._parameters(), *self._state(), *self._buffers()):
             trace.take(layer, f"{name}.before", value)
-        with contained("listening to the network"), self._observed(trace, x.dtype):
+        parts = self.parts if self._loss is None else {**self.parts, "loss": self._loss}
+        with contained("listening to the network"), ExitStack() as observed:
+            for name, part in parts.items():
+                observed.enter_context(_wrapped(part.layer, part.forward, partial(self._observe_forward, trace, name, part, x.dtype)))
+                observed.enter_context(_wrapped(part.layer, part.backward, partial(self._observe_backward, trace, name, part, x.dtype)))
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if self._loss is None:
             self._record_loss(trace, loss)
@@ -183,16 +187,7 @@ class TracedNetwork:
         if (name, "grad_output") in trace:
             trace.take("loss", "grad_input", trace[name, "grad_output"])
 
-    @contextmanager
-    def _observed(self, trace: Trace, dtype: np.dtype[Any]) -> Iterator[None]:
-        parts = {**self.parts, **({} if self._loss is None else {"loss": self._loss})}
-        with ExitStack() as stack:
-            for name, part in parts.items():
-                stack.enter_context(_wrapped(part.layer, part.forward, partial(self._observe_forward, trace, name, part, dtype)))
-                stack.enter_context(_wrapped(part.layer, part.backward, partial(self._observe_backward, trace, name, part, dtype)))
-            yield
-
-    def _observe_forward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
+    def _observe_forward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, /, *given: Any, **named: Any) -> Any:
         if (name, "input") in trace:
             raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
         trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
@@ -205,7 +200,9 @@ class TracedNetwork:
             trace.take(name, buffer, kept)
         return output
 
-    def _observe_backward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, *given: Any, **named: Any) -> Any:
+    def _observe_backward(
+        self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, /, *given: Any, **named: Any
+    ) -> Any:
         if {(name, "grad_output"), (name, "grad_input")} & set(trace):
             raise SubjectError(f"the training step ran {name} backward twice; a layer that runs twice in a step cannot be compared")
         grad_output = _first(given, named)

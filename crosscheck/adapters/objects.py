@@ -98,9 +98,10 @@ class ObjectConvention(Convention):
 class ObjectInstance(Instance):
     """A layer object with a convention that says where everything is."""
 
+    modes = Modes()
+
     def __init__(self, layer: Any, convention: ObjectConvention) -> None:
         self.layer, self.convention = layer, convention
-        self.modes = Modes()
 
     def params(self) -> dict[str, Any]:
         """Return the parameters as they are, not copied."""

@@ -82,14 +82,7 @@ class WholeStep:
         return params, inferred
 
     def bound(self, layouts: Mapping[str, Parameter], batch: Layout | None) -> SteppedNetwork:
-        """Return the network ready to be trained.
-
-        Parameters
-        ----------
-        layouts : mapping
-            From :meth:`layouts`, of this network or of another one from the same factory.
-        batch : Layout or None
-            Of the batch.
+        """Return the network ready to be trained, with the layouts of this network or of another one from the same factory.
 
         Raises
         ------

@@ -6,6 +6,7 @@ import fnmatch
 import traceback
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Declaration:
         """Why a check of another precision has nothing to compare."""
         return f"the subject is declared to compute in {', '.join(self.dtypes)}"
 
-    @property
+    @cached_property
     def title(self) -> str:
         """The name, or the subject's, in one line that every terminal, file and test id can hold."""
         own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
