@@ -1,4 +1,4 @@
-"""Any convention as one pure function: layouts are applied, samples are batched, and whatever goes wrong becomes a reason."""
+"""Any convention as one pure function: layouts are applied, samples are batched, and what goes wrong becomes a reason."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class AdaptedLayer:
         return found
 
     def switch(self, instance: Instance) -> None:
-        """Put an instance into the mode that is asked for, if it has any."""
+        """Put an instance into the mode that is declared, if it has modes."""
         if self.training is not None:
             with contained("changing the mode"):
                 instance.switch(self.training)

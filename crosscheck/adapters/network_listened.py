@@ -251,7 +251,7 @@ def _never_ran(name: str) -> str:
 
 
 class Unseen:
-    """Something that is part of the training step and no function of its own, such as its loss."""
+    """A part of the training step that is no function of its own, such as its loss."""
 
     def __init__(self, where: str) -> None:
         reason = "computed inside the training step, not a function of its own"

@@ -359,7 +359,7 @@ class Updating(_InAttributes):
 
     @property
     def keeps(self) -> frozenset[str]:
-        """The cache alone."""
+        """The cache only."""
         return frozenset({"cache"})
 
     @property

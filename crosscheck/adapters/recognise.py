@@ -21,7 +21,7 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     Parameters
     ----------
     subject : object
-        An adapter, which is returned as it is, or a layer of its own.
+        An adapter, which is returned as it is, or a layer.
     params : mapping
         The parameters that were declared, by the subject's names.
     count : int

@@ -31,7 +31,7 @@ class TrainingStep:
     one_sample: bool
 
     def batch(self, x: Array) -> Array:
-        """Return a batch as the subject takes it, an array of its own.
+        """Return a copy of a batch as the subject takes it.
 
         Raises
         ------

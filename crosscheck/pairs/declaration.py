@@ -20,7 +20,7 @@ _OWN = Path(__file__).parent.parent
 
 
 class Declaration:
-    """A subject beside its reference, whatever they are.
+    """A subject beside its reference, of any kind.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Declaration:
 
 
 class Ready:
-    """A fully resolved pair, of whatever kind.
+    """A fully resolved pair, of any kind.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ class ModelPair(Declaration):
     ----------
     subject : callable
         Returns a fresh network each time: a :class:`~crosscheck.adapters.network.Network`, whose layers are observed, or a
-        :class:`~crosscheck.adapters.train_step_opaque.WholeStep`, which shows its loss and its parameters alone. It gets the name of the precision,
+        :class:`~crosscheck.adapters.train_step_opaque.WholeStep`, which shows only its loss and its parameters. It gets the name of the precision,
         ``"float64"`` or ``"float32"``, if it has a first argument without a default value, or one that is called ``dtype``.
     reference : torch.nn.Sequential
         The names of its layers are those in reports.

@@ -36,7 +36,7 @@ class PreparedModel(Ready):
     layouts : object
         How the subject's layers or parameters correspond to the reference's.
     dtypes : sequence of str
-        The precisions that the subject can be made in; one alone where the factory takes no argument.
+        The precisions that the subject can be made in; only one where the factory takes no argument.
     runs : dict
         The comparisons that were made, by precision and seed: several checks look at one and the same.
     """
