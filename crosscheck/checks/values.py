@@ -19,6 +19,9 @@ from crosscheck.core.trace import Place
 from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.resolve import Reference
 
+NO_WITNESS = "no witness was heard, theory alone has judged: "
+"""How a note begins that says why."""
+
 
 def value_name(dtype: str, family: str) -> str:
     """Return the name of a check."""
@@ -70,6 +73,8 @@ def undecided(title: str, reason: str) -> Judgement:
 def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> None:
     """Judge every quantity of one call and add the judgements to a result; on calls after the first that fails no cause is looked for."""
     check, judgements = judged(prepared, call, dtype)
+    if check.no_witness and not any(note.startswith(NO_WITNESS) for note in result.notes):
+        result.notes.append(f"{NO_WITNESS}{check.no_witness}")
     to_examine = result.divergence is None
     for judgement in judgements:
         if judgement.verdict is not Verdict.MISMATCH or not to_examine:

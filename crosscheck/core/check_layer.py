@@ -72,12 +72,26 @@ class LayerContext:
     precision: Precision | None = None
     given: Arrays | None = None
 
-    @cached_property
+    @property
     def testimony(self) -> Arrays:
         """The errors of the witness by quantity; asked for only where theory alone does not say ``match``."""
+        return self._heard[0]
+
+    @property
+    def no_witness(self) -> str:
+        """Why the witness could not be heard, where it was wanted."""
+        return self._heard[1]
+
+    @cached_property
+    def _heard(self) -> tuple[Arrays, str]:
         if self.given is not None or self.oracle is None or self.precision is None:
-            return self.given or {}
-        return witness_errors(self.oracle, self.call, self.expected, self.precision)
+            return self.given or {}, ""
+        try:
+            errors = witness_errors(self.oracle, self.call, self.expected, self.precision)
+            missing = ", ".join(name for name in self.expected if name not in errors)
+            return errors, f"the reference computes {missing} in another precision than that of its input" if missing else ""
+        except RefusedError as error:
+            return {}, str(error)
 
     @property
     def judged_whole(self) -> bool:
@@ -128,6 +142,8 @@ class LayerCheck:
         What each quantity was judged by in the end: with the error of reading it, and as far as the witness widened it.
     testimony : mapping of str to array
         The witness's errors by quantity; empty where it was not heard.
+    no_witness : str
+        Why it could not be heard, where it was wanted.
     """
 
     subject: SubjectLayer
@@ -141,6 +157,7 @@ class LayerCheck:
     judgements: list[Judgement]
     judged_by: Mapping[str, Bound] = field(default_factory=dict)
     testimony: Arrays = field(default_factory=dict)
+    no_witness: str = ""
 
     def failure(self, judgement: Judgement) -> Failure | None:
         """Return what a diagnosis of one of the judgements needs; None where the subject computed nothing to diagnose."""
@@ -200,8 +217,9 @@ def check_layer(
     judged = {name: judge_one(place, Kind.ISOLATED, name, found.get(name), context, subject, precision) for name, place in places.items()}
     judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j, _ in judged.values()]
     by = {name: bound for name, (_, bound) in judged.items() if bound is not None}
-    heard = context.testimony if any(judgement.exceeding or judgement.heard for judgement in judgements) else {}
-    return LayerCheck(subject, oracle, precision, call, context.wide, found, context.expected, context.bounds, judgements, by, heard)
+    wanted = any(judgement.exceeding or judgement.heard for judgement in judgements)
+    heard, missing = (context.testimony, context.no_witness) if wanted else ({}, "")
+    return LayerCheck(subject, oracle, precision, call, context.wide, found, context.expected, context.bounds, judgements, by, heard, missing)
 
 
 def _put_back(call: Call, kept: Call) -> None:

@@ -62,6 +62,11 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Prec
         The oracle's results in float64.
     precision : Precision
         The subject's.
+
+    Raises
+    ------
+    RefusedError
+        If the reference cannot be computed in the precision of the witness.
     """
     if hasattr(oracle, "testimony"):
         return dict(cast("OwnWitness", oracle).testimony(call, precision))
@@ -74,8 +79,8 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Prec
         with np.errstate(all="ignore"):
             seen = oracle.vjp(narrow)
             right = oracle.vjp(narrow.astype(np.float64)) if stands_for else expected
-    except (RefusedError, ArithmeticError, RuntimeError, TypeError, ValueError):
-        return {}
+    except (RefusedError, ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise RefusedError(f"the reference cannot be computed in {own.dtype}: {error}") from error
     usable = {name: value for name, value in seen.items() if name in right and value.dtype == own.dtype and value.shape == right[name].shape}
     with np.errstate(all="ignore"):
         return {name: np.maximum(np.abs(value - right[name]) - lost, 0.0) / own.unit for name, value in usable.items()}

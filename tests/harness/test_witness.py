@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from crosscheck import Functions, Pair, Settings
+from crosscheck.checks.values import NO_WITNESS, value_check
 from crosscheck.core.check_layer import check_layer
 from crosscheck.core.judge import UNLIMITED, Effect, Kind, Verdict, judge
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 from crosscheck.core.witness import COARSE, Evidence, witness_errors
+from crosscheck.pairs.prepare import prepare
 from crosscheck.references.pytorch.oracle import oracle
 
 ROWS, COLUMNS = 5, 40
@@ -200,6 +203,32 @@ def test_a_reference_that_answers_in_another_precision_is_no_witness() -> None:
     reference = oracle(lambda x: x.double() * 2)
     call = Call(RIGHT).astype(np.float32)
     assert witness_errors(reference, call, reference.vjp(call.astype(np.float64)), SINGLE) == {}
+
+
+def wide_inside(x: torch.Tensor) -> torch.Tensor:
+    return x.double() * 2
+
+
+def wide_alone(x: torch.Tensor) -> torch.Tensor:
+    """Refuse single precision where gradients are wanted, as some kernels do."""
+    if x.requires_grad and x.dtype == torch.float32:
+        raise ValueError("no kernel for float32")
+    return x * 2
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [(wide_inside, "computes output in another precision"), (wide_alone, "no kernel for float32"), (lambda x: x * 2, "")],
+    ids=["another precision", "refused", "heard"],
+)
+def test_a_witness_that_could_not_be_heard_is_a_note(reference: Callable[[torch.Tensor], torch.Tensor], reason: str) -> None:
+    subject = Functions(lambda x: x * x.dtype.type(2.001), lambda grad_output: grad_output * 2, cache=False)
+    pair = Pair(subject, reference, shapes=[(3, 4)], name="twice", framework="torch")
+    found = value_check("float32", "normal").run(prepare(pair), Settings())
+    assert found.verdict is Verdict.MISMATCH
+    notes = [note for note in found.notes if note.startswith(NO_WITNESS)]
+    assert len(notes) == bool(reason)
+    assert all(reason in note for note in notes)
 
 
 class Spoiled:
