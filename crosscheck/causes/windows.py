@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from crosscheck.causes.candidate import Candidate, as_read, recomputed
-from crosscheck.causes.tie_rules import chooses
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.operation import Call, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound
@@ -57,8 +56,8 @@ def _off(by: int, what: str, after: str, before: str) -> str:
 
 def _other_borders(failure: Failure, layer: Convolution) -> Iterator[Candidate]:
     """Yield a convolution whose image is continued by something else than zeros."""
-    places, call = (layer.windows.places(axis) for axis in (0, 1)), failure.call
-    frame = [(max(0, -int(at.min())), max(0, int(at.max()) + 1 - size)) for at, size in zip(places, call.x.shape[2:], strict=True)]
+    call = failure.call
+    frame, *_ = layer.windows.frame(call.x.shape)
     if failure.quantity == "grad_input" or not any(map(sum, frame)):
         return
     for mode, words in (("edge", "the outermost pixels, repeated"), ("reflect", "the image reflected"), ("wrap", "the image's other side")):
@@ -142,10 +141,7 @@ def padded_with_zero(failure: Failure) -> Iterator[Candidate]:
         output = seen.max(axis=(-2, -1))
         yield Candidate("padded with zero", words, output, Bound.exact(output))
     elif failure.call.grad_output is not None:
-        won = _first_winner(seen)
-        along = failure.call.grad_output[..., None, None]
-        size, times = (pool.windows.added(part, failure.call.x.shape) for part in (won * np.abs(along), won))
-        yield Candidate("padded with zero", words, pool.windows.added(won * along, failure.call.x.shape), Bound(size, np.maximum(times - 1, 0)))
+        yield Candidate("padded with zero", words, *pool.windows.shared(first_winner(seen), failure.call.grad_output, failure.call.x.shape))
 
 
 def padding_counted(failure: Failure) -> Iterator[Candidate]:
@@ -181,10 +177,7 @@ class _Pool:
         settings, call = failure.oracle.settings, failure.call
         if call.params or call.x.ndim != 4 or not {"kernel", "stride", "padding"} <= settings.keys():
             return None
-        (height, width), (down, across), (top, left) = settings["kernel"], settings["stride"], settings["padding"]
-        sizes = zip(call.x.shape[2:], (height, width), (down, across), (top, left), strict=True)
-        rows, columns = ((size + 2 * padding - kernel) // stride + 1 for size, kernel, stride, padding in sizes)
-        return cls(Windows((height, width), (down, across), (-top, -left), (rows, columns)), chooses(failure.oracle, call.x))
+        return cls(Windows.of_pool(settings, call.x.shape), failure.oracle.decisions(call.x) is not None)
 
     def inside(self, call: Call) -> Array:
         """Return how many pixels of each window lie inside the image."""
@@ -194,7 +187,7 @@ class _Pool:
         """Yield what each window hands back to its pixels, ``(batch, channels, rows, columns, kernel height, kernel width)``."""
         assert call.grad_output is not None
         if self.maximum:
-            yield _first_winner(self.windows.seen(call.x, -np.inf)) * call.grad_output[..., None, None]
+            yield first_winner(self.windows.seen(call.x, -np.inf)) * call.grad_output[..., None, None]
             return
         area = float(math.prod(self.windows.kernel))
         for divisor in (np.full(call.grad_output.shape, area), self.inside(call)):
@@ -203,7 +196,7 @@ class _Pool:
     def winners_only(self, call: Call) -> Array:
         """Return the input's gradient where each window puts its number down at its winner and touches no other pixel."""
         assert call.grad_output is not None
-        won = _first_winner(self.windows.seen(call.x, -np.inf))
+        won = first_winner(self.windows.seen(call.x, -np.inf))
         planes = np.zeros((call.x.shape[0] * call.x.shape[1], math.prod(call.x.shape[2:])))
         u, v = np.divmod(won.reshape(*won.shape[:4], -1).argmax(axis=-1), self.windows.kernel[1])
         rows, columns = self.windows.places(0)[:, 0][:, None] + u, self.windows.places(1)[:, 0] + v
@@ -213,7 +206,7 @@ class _Pool:
         return planes.reshape(call.x.shape)
 
 
-def _first_winner(seen: Array) -> Array:
+def first_winner(seen: Array) -> Array:
     """Return 1 at the first maximum of each window, 0 elsewhere."""
     flat = seen.reshape(*seen.shape[:4], -1)
     winners = np.arange(flat.shape[-1]) == flat.argmax(axis=-1)[..., None]
@@ -229,7 +222,6 @@ class Windows:
 
     Attributes
     ----------
-    kernel, stride, dilation : (int, int)
     start : (int, int)
         Row and column of the first window's first pixel: minus the padding above and to the left.
     counts : (int, int)
@@ -242,6 +234,13 @@ class Windows:
     counts: Pair
     dilation: Pair = (1, 1)
 
+    @classmethod
+    def of_pool(cls, settings: Mapping[str, tuple[int, ...]], shape: tuple[int, ...]) -> Windows:
+        """Return the windows of a pooling of images of a shape."""
+        (height, width), (down, across), (top, left) = settings["kernel"], settings["stride"], settings["padding"]
+        counts = (shape[2] + 2 * top - height) // down + 1, (shape[3] + 2 * left - width) // across + 1
+        return cls((height, width), (down, across), (-top, -left), counts)
+
     def places(self, axis: int) -> npt.NDArray[np.int_]:
         """Return which rows (axis 0) or columns (axis 1) each window sees, ``(windows, kernel)``."""
         first = self.start[axis] + self.stride[axis] * np.arange(self.counts[axis])
@@ -249,14 +248,14 @@ class Windows:
 
     def seen(self, x: Array, outside: float = 0.0) -> Array:
         """Return what each window sees of images, ``(batch, channels, rows, columns, kernel height, kernel width)``."""
-        frame, rows, columns = self._frame(x.shape[2:])
+        frame, rows, columns = self.frame(x.shape)
         padded = np.pad(x, ((0, 0), (0, 0), *frame), constant_values=outside)
         return np.asarray(padded[:, :, rows[:, None, :, None], columns[None, :, None, :]])
 
     def added(self, parts: Array, shape: tuple[int, ...]) -> Array:
         """Return images of a shape to whose pixels each window's part was added."""
-        frame, rows, columns = self._frame(shape[2:])
-        result = self._blank(shape, frame)
+        frame, rows, columns = self.frame(shape)
+        result = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame))
         for u, v in np.ndindex(*self.kernel):
             # One pixel of each window: the same pixel of two windows is never the same one of the image, unless the stride is 0.
             result[:, :, rows[:, u][:, None], columns[:, v]] += parts[..., u, v]
@@ -264,8 +263,8 @@ class Windows:
 
     def overwritten(self, parts: Array, shape: tuple[int, ...], by_window: bool) -> Array:
         """Return images on which each window's part was put in place of what was there: window by window, or kernel pixel by kernel pixel."""
-        frame, rows, columns = self._frame(shape[2:])
-        result = self._blank(shape, frame)
+        frame, rows, columns = self.frame(shape)
+        result = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame))
         if by_window:
             for i, j in np.ndindex(*self.counts):
                 result[:, :, rows[i][:, None], columns[j]] = parts[:, :, i, j]
@@ -274,16 +273,16 @@ class Windows:
                 result[:, :, rows[:, u][:, None], columns[:, v]] = parts[..., u, v]
         return self._cropped(result, frame)
 
-    def _frame(self, size: tuple[int, ...]) -> tuple[list[Pair], npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+    def shared(self, shares: Array, grad_output: Array, shape: tuple[int, ...]) -> tuple[Array, Bound]:
+        """Return the gradient of images whose pixels get shares of their windows' gradients, with its bound: a sum of k numbers, k - 1 roundings."""
+        along, times = grad_output[..., None, None], self.added((shares > 0).astype(np.float64), shape)
+        return self.added(shares * along, shape), Bound(self.added(shares * np.abs(along), shape), np.maximum(times - 1, 0))
+
+    def frame(self, shape: tuple[int, ...]) -> tuple[list[Pair], npt.NDArray[np.int_], npt.NDArray[np.int_]]:
         """Return how many pixels have to be put around images, and where each window's rows and columns then lie."""
         rows, columns = self.places(0), self.places(1)
-        frame = [(max(0, -int(at.min())), max(0, int(at.max()) + 1 - length)) for at, length in zip((rows, columns), size, strict=True)]
+        frame = [(max(0, -int(at.min())), max(0, int(at.max()) + 1 - length)) for at, length in zip((rows, columns), shape[2:], strict=True)]
         return frame, rows + frame[0][0], columns + frame[1][0]
-
-    @staticmethod
-    def _blank(shape: tuple[int, ...], frame: list[Pair]) -> Array:
-        height, width = (length + sum(sides) for length, sides in zip(shape[2:], frame, strict=True))
-        return np.zeros((*shape[:2], height, width))
 
     @staticmethod
     def _cropped(images: Array, frame: list[Pair]) -> Array:
@@ -297,10 +296,8 @@ class Convolution:
 
     Attributes
     ----------
-    windows : Windows
     weight : str
         The name of the kernels; whatever other parameter there is, is a bias.
-    groups : int
     """
 
     windows: Windows
@@ -327,19 +324,16 @@ class Convolution:
         seen, weight = self._grouped(self.windows.seen(call.x)), self._kernels(call)
         output = np.einsum("ngcijuv,gocuv->ngoij", seen, weight, optimize=True)
         result = {"output": output.reshape(len(call.x), -1, *self.windows.counts)}
-        biases = [name for name in call.params if name != self.weight]
-        for name in biases:
+        for name in call.params.keys() - {self.weight}:
             result["output"] = result["output"] + call.params[name][:, None, None]
         if call.grad_output is None:
             return result
         if call.grad_output.shape != result["output"].shape:
             raise RefusedError(f"the cotangent has the shape {call.grad_output.shape}, expected {result['output'].shape}")
-        grads = {f"{self.weight}.grad": self.weight_gradient(call, seen), **{f"{name}.grad": call.grad_output.sum(axis=(0, 2, 3)) for name in biases}}
-        return (
-            result
-            | {"grad_input": self.windows.added(self.parts(call), call.x.shape)}
-            | {f"{name}.grad": grads[f"{name}.grad"] for name in call.params}
-        )
+        result["grad_input"] = self.windows.added(self.parts(call), call.x.shape)
+        for name in call.params:
+            result[f"{name}.grad"] = self.weight_gradient(call, seen) if name == self.weight else call.grad_output.sum(axis=(0, 2, 3))
+        return result
 
     def parts(self, call: Call) -> Array:
         """Return what each window hands back to its pixels, ``(batch, channels, rows, columns, kernel height, kernel width)``."""

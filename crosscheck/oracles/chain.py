@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.operation import Arrays, Call, Constants, Oracle
+from crosscheck.core.operation import Arrays, Call, Constants, Oracle, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 
 INPUT = -1
@@ -24,8 +24,6 @@ class Stage:
 
     Attributes
     ----------
-    oracle : Oracle
-    params, constants, buffers : mapping
     sources : tuple of int, optional
         The stages before it whose outputs are added up to its input, by index, or :data:`INPUT`; the one before it if left out.
     """
@@ -164,10 +162,8 @@ class Composite:
 
     Attributes
     ----------
-    oracles : tuple of Oracle
     names : tuple of mappings
         For each stage, what the whole calls a parameter and what the stage itself calls it.
-    settings : mapping
     """
 
     oracles: tuple[Oracle, ...]
@@ -175,9 +171,9 @@ class Composite:
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
-    def rounding(self) -> CompositeRounding:
-        """Errors accumulated from stage to stage."""
-        return CompositeRounding()
+    def rounding(self) -> Rounding:
+        """The error theory, which accumulates errors from stage to stage: this oracle itself."""
+        return self
 
     def stages(self, call: Call) -> list[Stage]:
         """Return the stages, each with its share of the call's parameters."""
@@ -207,21 +203,14 @@ class Composite:
         """Return None: the decisions inside a fused layer are its own."""
         return None
 
-
-@dataclass(frozen=True)
-class CompositeRounding:
-    """The error theory of a :class:`Composite`."""
-
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors accumulated over the stages, each as one term rounded once."""
-        assert isinstance(oracle, Composite)
-        runs = run(oracle.stages(call), call.x, call.grad_output)
-        whole = oracle.together(accumulate(runs, own_errors(runs, precision)))
+        runs = run(self.stages(call), call.x, call.grad_output)
+        whole = self.together(accumulate(runs, own_errors(runs, precision)))
         # An infinite error times a zero is no number, and no limit.
         return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in whole.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the inputs carried through every stage."""
-        assert isinstance(oracle, Composite)
-        runs = run(oracle.stages(call), call.x, call.grad_output)
-        return oracle.together(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))
+        runs = run(self.stages(call), call.x, call.grad_output)
+        return self.together(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))

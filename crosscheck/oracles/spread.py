@@ -16,14 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from crosscheck.core.operation import Call, Oracle, Rounding
+from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Precision, student_quantile
 from crosscheck.oracles.chain import INPUT, Stage, StageRun, backwards, joint, run, sources_of
+from crosscheck.oracles.wrapped import WrappedOracle
 
 RUNS = 8
 """M."""
@@ -74,7 +73,7 @@ def spread(stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[E
     squares: list[dict[str, Array]] = [{} for _ in stages]
     for number in range(RUNS):
         rng = np.random.default_rng([seed, number])
-        moved = [replace(stage, oracle=Moved(stage.oracle, inside, rng)) for stage, inside in zip(stages, errors, strict=True)]
+        moved = [replace(stage, oracle=_Moved(stage.oracle, inside, rng)) for stage, inside in zip(stages, errors, strict=True)]
         for at, after, before in zip(squares, run(moved, x, last, first), unmoved, strict=True):
             pairs = {"input": (after.call.x, before.call.x)} | {name: (after.result[name], value) for name, value in before.result.items()}
             for name, (one, other) in pairs.items():
@@ -108,30 +107,14 @@ def _with_joints(
 
 
 @dataclass(frozen=True)
-class Moved:
-    """An oracle whose every result is moved at random by as much as its own rounding may."""
+class _Moved(WrappedOracle):
+    """An oracle whose every result is moved at random, each element up or down by as much as its own rounding may."""
 
-    oracle: Oracle
     errors: Errors
     rng: np.random.Generator
 
-    @property
-    def rounding(self) -> Rounding:
-        """That of the oracle itself."""
-        return self.oracle.rounding
-
-    @property
-    def settings(self) -> Mapping[str, tuple[int, ...]]:
-        """Those of the oracle itself."""
-        return self.oracle.settings
-
-    def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return those of the oracle itself."""
-        return self.oracle.decisions(x)
-
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return the oracle's results, each element moved up or down."""
-        return {name: value + SCALE * self._move(name, value) for name, value in self.oracle.vjp(call).items()}
+        return {name: value + SCALE * self._move(name, value) for name, value in super().vjp(call).items()}
 
     def _move(self, name: str, value: Array) -> Array | float:
         if name not in self.errors:

@@ -1,0 +1,45 @@
+"""An oracle around another one, for all that changes a single thing about it: fewer calls, another tie rule, moved results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from crosscheck.core.operation import Arrays, Call, Oracle, Rounding
+from crosscheck.core.precision import Array, Bound, Precision
+
+
+@dataclass(frozen=True)
+class WrappedOracle:
+    """An oracle that answers as another one does, and its own error theory: the other one's, which may run that very oracle."""
+
+    oracle: Oracle
+
+    @property
+    def rounding(self) -> Rounding:
+        """The error theory: this oracle itself."""
+        return self
+
+    @property
+    def settings(self) -> Mapping[str, tuple[int, ...]]:
+        """The wrapped oracle's."""
+        return self.oracle.settings
+
+    def decisions(self, x: Array) -> npt.NDArray[Any] | None:
+        """Return the wrapped oracle's."""
+        return self.oracle.decisions(x)
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return the wrapped oracle's results."""
+        return self.oracle.vjp(call)
+
+    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
+        """Return the wrapped oracle's bounds."""
+        return self.oracle.rounding.bounds(self.oracle, call, result, precision)
+
+    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Return the errors that the wrapped oracle passes on."""
+        return self.oracle.rounding.propagated(self.oracle, call, result, error_x, error_grad_output)
