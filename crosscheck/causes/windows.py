@@ -29,24 +29,19 @@ def windows_misplaced(failure: Failure) -> Iterator[Candidate]:
 
 
 def _others(right: Windows) -> Iterator[tuple[str, str, Windows]]:
+    """Yield name, words and windows of one mistake each; they may be the right ones."""
     (down, across), (top, left) = right.stride, right.start
     for stride, which in (((1, 1), ""), ((1, across), " of the rows"), ((down, 1), " of the columns")):
-        yield (
-            "stride ignored",
-            f"the stride{which} is ignored: windows lie one pixel apart, where {right.stride} is due",
-            replace(right, stride=stride),
-        )
+        words = f"the stride{which} is ignored: windows lie one pixel apart, where {right.stride} is due"
+        yield "stride ignored", words, replace(right, stride=stride)
     yield "dilation ignored", f"the dilation is ignored: kernels are not spread by {right.dilation}", replace(right, dilation=(1, 1))
-    yield "transposed", f"height and width of the stride {right.stride} are exchanged", replace(right, stride=(across, down))
-    yield "transposed", f"height and width of the padding {(-top, -left)} are exchanged", replace(right, start=(left, top))
-    yield (
-        "transposed",
-        f"height and width of the dilation {right.dilation} are exchanged",
-        replace(right, dilation=(right.dilation[1], right.dilation[0])),
-    )
+    exchanged = "height and width of the {} {} are exchanged".format
+    yield "transposed", exchanged("stride", right.stride), replace(right, stride=(across, down))
+    yield "transposed", exchanged("padding", (-top, -left)), replace(right, start=(left, top))
+    yield "transposed", exchanged("dilation", right.dilation), replace(right, dilation=(right.dilation[1], right.dilation[0]))
     yield "padding", "there is no padding: the first window begins at the first pixel", replace(right, start=(0, 0))
     for rows, columns in itertools.product((0, 1, -1), repeat=2):
-        where = " and ".join(text for text in (_off(rows, "row", "lower", "higher"), _off(columns, "column", "to the right", "to the left")) if text)
+        where = " and ".join(filter(None, (_off(rows, "row", "lower", "higher"), _off(columns, "column", "to the right", "to the left"))))
         yield "padding", f"all windows lie {where}: the padding is wrong by one", replace(right, start=(top + rows, left + columns))
 
 
@@ -77,16 +72,16 @@ def image_misplaced(failure: Failure) -> Iterator[Candidate]:
     around = failure.oracle.vjp(Call(np.ones_like(x)))["output"]
     if around.ndim != 4 or around.shape[:2] != x.shape[:2] or around.size <= x.size or np.count_nonzero(around) != x.size or not around.size:
         return
-    room = [larger - size for larger, size in zip(around.shape[2:], x.shape[2:], strict=True)]
-    for top, left in np.ndindex(room[0] + 1, room[1] + 1):
+    height, width = x.shape[2:]
+    for top, left in np.ndindex(around.shape[2] - height + 1, around.shape[3] - width + 1):
         words = f"the image begins at row {top}, column {left}: the zeros stand on other sides"
+        inside = np.s_[:, :, top : top + height, left : left + width]
         if failure.quantity == "output":
             output = np.zeros_like(around)
-            output[:, :, top : top + x.shape[2], left : left + x.shape[3]] = x
+            output[inside] = x
             yield Candidate("padding", words, output, Bound.exact(output))
         elif cotangent is not None:
-            kept = cotangent[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-            yield Candidate("padding", words, kept, Bound.exact(kept))
+            yield Candidate("padding", words, cotangent[inside], Bound.exact(cotangent[inside]))
 
 
 def overwritten(failure: Failure) -> Iterator[Candidate]:
@@ -105,9 +100,8 @@ def overwritten(failure: Failure) -> Iterator[Candidate]:
         for parts in pool.parts(call):
             yield from _put_down(failure, pool.windows, parts, "")
         if pool.maximum:
-            yield Candidate(
-                name, f"of several windows that a pixel wins, the last one's gradient stays: {_INSTEAD}", pool.winners_only(call), _exactly
-            )
+            words = f"of several windows that a pixel wins, the last one's gradient stays: {_INSTEAD}"
+            yield Candidate(name, words, pool.winners_only(call), Bound(0.0, 0.0))
     elif (layer := convolution(failure)) is not None:
         last = np.zeros_like(call.grad_output)
         last[:, -1] = call.grad_output[:, -1]
@@ -117,10 +111,6 @@ def overwritten(failure: Failure) -> Iterator[Candidate]:
 
 
 _INSTEAD = "overwritten where it should be added up"
-
-
-def _exactly() -> Bound:
-    return Bound(0.0, 0.0)
 
 
 def _put_down(failure: Failure, windows: Windows, parts: Array, which: str, bound: Bound | None = None) -> Iterator[Candidate]:
@@ -149,19 +139,17 @@ def padding_counted(failure: Failure) -> Iterator[Candidate]:
     pool, call = _Pool.of(failure), failure.call
     if pool is None or pool.maximum or failure.quantity not in ("output", "grad_input"):
         return
-    windows, area = pool.windows, math.prod(pool.windows.kernel)
-    for divisor, words in (
-        (np.asarray(float(area)), "the padding is counted: each sum is divided by the size of the window, where the pixels inside the image are due"),
-        (pool.inside(call), "the padding is not counted: each sum is divided by the pixels inside the image, where the size of the window is due"),
-    ):
-        if failure.quantity == "output":
-            seen = windows.seen(call.x)
-            total, size = seen.sum(axis=(-2, -1)) / divisor, np.abs(seen).sum(axis=(-2, -1)) / divisor
-            yield Candidate("padding counted", words, total, Bound(size, float(area + 2)))
-        elif call.grad_output is not None:
-            share = np.broadcast_to((call.grad_output / divisor)[..., None, None], (*call.grad_output.shape, *windows.kernel))
-            expected, size = (windows.added(part, call.x.shape) for part in (share, np.abs(share)))
-            yield Candidate("padding counted", words, expected, Bound(size, float(area + 2)))
+    if failure.quantity == "output":
+        seen = pool.windows.seen(call.x)
+        sums = [(seen.sum(axis=(-2, -1)) / divisor, np.abs(seen).sum(axis=(-2, -1)) / divisor) for divisor in pool.divisors(call)]
+    else:
+        sums = [(pool.windows.added(parts, call.x.shape), pool.windows.added(np.abs(parts), call.x.shape)) for parts in pool.parts(call)]
+    words = (
+        "the padding is counted: each sum is divided by the size of the window, where the pixels inside the image are due",
+        "the padding is not counted: each sum is divided by the pixels inside the image, where the size of the window is due",
+    )
+    for (expected, size), way in zip(sums, words, strict=True):
+        yield Candidate("padding counted", way, expected, Bound(size, float(math.prod(pool.windows.kernel) + 2)))
 
 
 @dataclass(frozen=True)
@@ -179,19 +167,20 @@ class _Pool:
             return None
         return cls(Windows.of_pool(settings, call.x.shape), failure.oracle.decisions(call.x) is not None)
 
-    def inside(self, call: Call) -> Array:
-        """Return how many pixels of each window lie inside the image."""
-        return np.asarray(self.windows.seen(np.ones_like(call.x)).sum(axis=(-2, -1)))
+    def divisors(self, call: Call) -> tuple[Array, Array]:
+        """Return what an average may divide each window's sum by: the size of the window, or how many of its pixels lie inside the image."""
+        inside = np.asarray(self.windows.seen(np.ones_like(call.x)).sum(axis=(-2, -1)))
+        return np.full_like(inside, math.prod(self.windows.kernel)), inside
 
     def parts(self, call: Call) -> Iterator[Array]:
-        """Yield what each window hands back to its pixels, ``(batch, channels, rows, columns, kernel height, kernel width)``."""
+        """Yield what each window hands back to its pixels, in the shape of :meth:`Windows.seen`; of an average, for each divisor."""
         assert call.grad_output is not None
+        along = call.grad_output[..., None, None]
         if self.maximum:
-            yield first_winner(self.windows.seen(call.x, -np.inf)) * call.grad_output[..., None, None]
+            yield first_winner(self.windows.seen(call.x, -np.inf)) * along
             return
-        area = float(math.prod(self.windows.kernel))
-        for divisor in (np.full(call.grad_output.shape, area), self.inside(call)):
-            yield np.broadcast_to((call.grad_output / divisor)[..., None, None], (*call.grad_output.shape, *self.windows.kernel))
+        for divisor in self.divisors(call):
+            yield np.broadcast_to(along / divisor[..., None, None], (*call.grad_output.shape, *self.windows.kernel))
 
     def winners_only(self, call: Call) -> Array:
         """Return the input's gradient where each window puts its number down at its winner and touches no other pixel."""
@@ -384,13 +373,10 @@ def _along(failure: Failure, weight: str, axis: int, output: tuple[int, ...]) ->
     All kernels are 1, and each sample of a batch has its cotangent at another place along the axis.
     """
     call, size, count, length = failure.call, failure.call.x.shape[2 + axis], output[2 + axis], failure.call.params[weight].shape[2 + axis]
-    other = 3 - axis
-    cotangent = np.zeros((count, *output[1:]))
-    for place in range(count):
-        np.moveaxis(cotangent[place], 1 + axis, 0)[place] = 1.0
+    cotangent = np.ones(output[1:]) * np.eye(count).reshape((count, 1, count, 1) if axis == 0 else (count, 1, 1, count))
     ones = {name: np.ones_like(value) for name, value in call.params.items()}
     gradient = failure.oracle.vjp(Call(np.ones((count, *call.x.shape[1:])), ones, cotangent))["grad_input"]
-    seen = [np.flatnonzero(line) for line in np.abs(gradient).sum(axis=(1, other))]
+    seen = [np.flatnonzero(line) for line in np.abs(gradient).sum(axis=(1, 3 - axis))]
     return next(_fitting(seen, size, length), None)
 
 
