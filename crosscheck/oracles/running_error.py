@@ -69,6 +69,11 @@ class Tracked(NDArrayOperatorsMixin):
         wide = np.asarray(value, dtype=np.float64)
         return cls(wide, np.zeros_like(wide), precision, errorless=True)
 
+    @classmethod
+    def of(cls, value: Array, error: Array | None, precision: Precision | None = None) -> Tracked:
+        """Return numbers with an error; without one where none is given."""
+        return cls.exact(value, precision) if error is None else cls(value, error, precision)
+
     def constant(self, number: float) -> Tracked:
         """Return a number of the code's own, as the precision of this one holds it.
 

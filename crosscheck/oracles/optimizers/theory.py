@@ -66,7 +66,7 @@ class RuledUpdate:
 
     def _tracked(self, param: Array, grad: Tracked, state: Arrays, error_state: Arrays) -> dict[str, tuple[Array, Array]]:
         """Return the results of the rule and their errors."""
-        kept = {name: value if name in COUNTERS else _with_error(value, error_state.get(name), grad.precision) for name, value in state.items()}
+        kept = {name: value if name in COUNTERS else Tracked.of(value, error_state.get(name), grad.precision) for name, value in state.items()}
         after, states = RULES[type(self.settings)](self.settings, Tracked.exact(param, grad.precision), grad, kept)
         results = {PARAM: (after.value, after.error)}
         for name in self.states:
@@ -78,10 +78,6 @@ class RuledUpdate:
 def update_of(settings: Settings) -> RuledUpdate:
     """Return the step of an optimizer with these settings."""
     return RuledUpdate(settings)
-
-
-def _with_error(value: Array, error: Array | None, precision: Precision | None) -> Tracked:
-    return Tracked.exact(value, precision) if error is None else Tracked(value, error, precision)
 
 
 def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:

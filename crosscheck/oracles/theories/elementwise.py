@@ -13,9 +13,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from crosscheck.core.operation import Arrays, Call, Oracle
-from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import ELEMENTARY, Array, Precision
 from crosscheck.oracles.running_error import Operand, Tracked, constant, erf, erfc, in_range_with, max_error
+from crosscheck.oracles.theories.formulas import FormulaTheory
 
 Formula: TypeAlias = Callable[[Operand], tuple[Operand, Operand]]
 """Returns a function's value and its derivative."""
@@ -65,81 +66,56 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
 
 
 @dataclass(frozen=True)
-class Elementwise:
-    """A function of each number by itself.
-
-    Attributes
-    ----------
-    formula : callable
-        Returns value and derivative.
-    """
+class Elementwise(FormulaTheory):
+    """A function of each number by itself."""
 
     formula: Formula
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the errors of the function, and of the cotangent times its derivative."""
-        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, precision).items()}
-
-    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors that those of the input come to through function and derivative, with those of the cotangent."""
-        return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
-
-    def _tracked(self, call: Call, error_x: Array, error_grad_output: Array | None, precision: Precision | None) -> dict[str, Tracked]:
+    def tracked(
+        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
+    ) -> dict[str, Tracked]:
+        """Return the function, and the cotangent times its derivative."""
         with np.errstate(all="ignore"):
-            output, slope = self.formula(Tracked(call.x, error_x, precision))
+            output, slope = self.formula(Tracked.of(call.x, error_x, precision))
             if call.grad_output is None:
                 return {"output": output}
-            errors = np.zeros_like(call.grad_output) if error_grad_output is None else error_grad_output
-            return {"output": output, "grad_input": Tracked(call.grad_output, errors, precision) * slope}
+            return {"output": output, "grad_input": Tracked.of(call.grad_output, error_grad_output, precision) * slope}
 
 
 @dataclass(frozen=True)
-class LeakyReLU:
+class LeakyReLU(FormulaTheory):
     """x where it is positive, ``negative_slope * x`` elsewhere; which of them is a decision at a kink, and may be imposed."""
 
     negative_slope: float
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the rounding of the slope and of the product; what is positive is exact."""
-        return self._decided(call).bounds(oracle, call, result, precision)
-
-    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors, multiplied by the slope where it applies: with its decisions held fixed, the operation is linear."""
-        return self._decided(call).propagated(oracle, call, result, error_x, error_grad_output)
-
-    def _decided(self, call: Call) -> Elementwise:
+    def tracked(
+        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
+    ) -> dict[str, Tracked]:
+        """Return the slope, which is rounded, and the products with it; what is positive is exact. With its decisions fixed, all is linear."""
         positive = np.asarray(call.constants.get("decisions", call.x > 0), dtype=bool)
 
         def formula(x: Operand) -> tuple[Operand, Operand]:
             slope = constant(self.negative_slope, x)
             return np.where(positive, x, slope * x), np.where(positive, 1, slope + 0 * x)
 
-        return Elementwise(formula)
+        return Elementwise(formula).tracked(call, precision, error_x, error_grad_output)
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(FormulaTheory):
     """Dropout by the mask ``call.constants["mask"]``, true where a number is kept: x * mask / (1 - p)."""
 
     p: float
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the roundings of 1 - p, of its reciprocal and of the product; what is dropped is exactly zero."""
-        return {name: self._scaled(Tracked.exact(value, precision), call).bound for name, value in self._given(call).items()}
-
-    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of what is kept, scaled as it is."""
-        errors = {"output": error_x, "grad_input": np.zeros_like(error_x) if error_grad_output is None else error_grad_output}
-        return {name: self._scaled(Tracked(value, errors[name]), call).error for name, value in self._given(call).items()}
-
-    @staticmethod
-    def _given(call: Call) -> dict[str, Array]:
-        return {"output": call.x} if call.grad_output is None else {"output": call.x, "grad_input": call.grad_output}
-
-    def _scaled(self, value: Tracked, call: Call) -> Tracked:
-        mask, kept = call.constants["mask"], 1 - constant(self.p, value)
-        scaled: Tracked = max_error(value * mask / kept, value * mask * (1 / kept))
-        return scaled
+    def tracked(
+        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
+    ) -> dict[str, Tracked]:
+        """Return what is kept, scaled: 1 - p, its reciprocal and the product are rounded; what is dropped is exactly zero."""
+        given = {"output": Tracked.of(call.x, error_x, precision)}
+        if call.grad_output is not None:
+            given["grad_input"] = Tracked.of(call.grad_output, error_grad_output, precision)
+        mask = call.constants["mask"]
+        return {name: max_error(x * mask / (1 - constant(self.p, x)), x * mask * (1 / (1 - constant(self.p, x)))) for name, x in given.items()}
 
 
 GELU: dict[str, Elementwise] = {"none": Elementwise(gelu), "tanh": Elementwise(gelu_by_tanh)}

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from crosscheck.core.operation import Arrays, Call, Oracle
 from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
-from crosscheck.oracles.running_error import Operand, Tracked, max_error
+from crosscheck.oracles.running_error import Tracked, max_error
+from crosscheck.oracles.theories.formulas import FormulaTheory
 
 
 @dataclass(frozen=True)
@@ -180,50 +181,32 @@ def _onehot(call: Call) -> npt.NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class NegativeLogLikelihood:
+class NegativeLogLikelihood(FormulaTheory):
     """-x[label] for log-probabilities x, ``(batch, classes)``, the mean over the batch; the labels are a constant of the call."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the errors of the mean, and of the cotangent's share."""
-        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, precision).items()}
-
-    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the mean of the errors at the labels; no gradient depends on the input."""
-        return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
-
-    @staticmethod
-    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, precision: Precision | None) -> dict[str, Tracked]:
+    def tracked(
+        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
+    ) -> dict[str, Tracked]:
+        """Return the mean, and at the labels the cotangent's share; no gradient depends on the input."""
         own = np.arange(len(call.x)), call.constants["labels"]
-        results = {"output": -Tracked(call.x[own], error_x[own], precision).mean()}
+        results = {"output": -Tracked.of(call.x[own], None if error_x is None else error_x[own], precision).mean()}
         if call.grad_output is not None:
-            onehot = np.arange(call.x.shape[-1]) == call.constants["labels"][:, None]
-            results["grad_input"] = -(onehot * _shared(call.grad_output, error_grad_output, len(call.x), precision))
+            results["grad_input"] = -(_onehot(call) * (Tracked.of(call.grad_output, error_grad_output, precision) * (1 / len(call.x))))
         return results
 
 
 @dataclass(frozen=True)
-class SquaredError:
+class SquaredError(FormulaTheory):
     """The mean of (x - y)² over all numbers; the targets y are the constant ``"labels"`` of the call."""
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the errors of the mean of squares, and of 2 (x - y) / n."""
-        return {name: value.bound for name, value in self._tracked(call, np.zeros_like(call.x), None, precision).items()}
-
-    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the first-order effect of errors of the input, and of the cotangent."""
-        return {name: value.error for name, value in self._tracked(call, error_x, error_grad_output, None).items()}
-
-    @staticmethod
-    def _tracked(call: Call, error_x: Array, error_grad_output: Array | None, precision: Precision | None) -> dict[str, Tracked]:
-        distance = Tracked(call.x, error_x, precision) - call.constants["labels"].astype(np.float64)
+    def tracked(
+        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
+    ) -> dict[str, Tracked]:
+        """Return the mean of squares, and the cotangent times 2 (x - y) / n, multiplied by 1 / n before or divided by n at the end."""
+        distance = Tracked.of(call.x, error_x, precision) - call.constants["labels"].astype(np.float64)
         results = {"output": np.square(distance).mean()}
         if call.grad_output is not None:
-            shared = 2 * distance * _shared(call.grad_output, error_grad_output, call.x.size, precision)
+            along, count = Tracked.of(call.grad_output, error_grad_output, precision), call.x.size
             # Divided at the end, the product may leave the range.
-            results["grad_input"] = max_error(shared, 2 * distance * _shared(call.grad_output, error_grad_output, 1, precision) / call.x.size)
+            results["grad_input"] = max_error(2 * distance * (along * (1 / count)), 2 * distance * along / count)
         return results
-
-
-def _shared(grad_output: Array, error: Array | None, count: int, precision: Precision | None) -> Operand:
-    """Return a cotangent divided by the number of terms of a mean, or multiplied by its reciprocal."""
-    return Tracked(grad_output, np.zeros_like(grad_output) if error is None else error, precision) * (1 / count)

@@ -16,18 +16,18 @@ from functools import cached_property
 
 import numpy as np
 
-from crosscheck.core.operation import Arrays, Call, Oracle
-from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.core.operation import Arrays, Call
+from crosscheck.core.precision import Array, Precision
 from crosscheck.oracles.running_error import Operand, Tracked, max_error, running_mean
+from crosscheck.oracles.theories.formulas import FormulaTheory
 
 
 @dataclass(frozen=True)
-class Normalization:
+class Normalization(FormulaTheory):
     """Batch normalisation of ``(batch, channels, ...)``, with running statistics in the buffers ``running_mean`` and ``running_var``.
 
     Attributes
     ----------
-    eps : float
     momentum : float
         The share of a batch's own statistics in the running ones, as in PyTorch; its variance there is the unbiased one.
     training : bool
@@ -41,21 +41,11 @@ class Normalization:
     training: bool = True
     buffers: Arrays = field(default_factory=dict)
 
-    def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the errors of the formulas in their usual orders; running statistics that are only read are exact."""
-        tracked = self.tracked(call, precision)
-        return {name: tracked[name].bound if name in tracked else Bound.exact(value) for name, value in result.items()}
-
-    def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of the formulas when those of input and cotangent are all there are."""
-        tracked = self.tracked(call, None, error_x, error_grad_output)
-        return {name: tracked[name].error if name in tracked else np.zeros_like(value) for name, value in result.items()}
-
     def tracked(
         self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
     ) -> dict[str, Tracked]:
-        """Return every quantity of a call but running statistics that are only read, with the errors that rounding explains, and those given."""
-        x = _with_error(call.x, error_x, precision)
+        """Return every quantity of a call but running statistics that are only read."""
+        x = Tracked.of(call.x, error_x, precision)
         channel = self.channels(call, x)
         scale, bias = (per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
         results: dict[str, Tracked] = {"output": channel.output(scale, bias)}
@@ -65,7 +55,7 @@ class Normalization:
                 old = Tracked.exact(call.buffers[name], precision)
                 results[name] = running_mean(1 - self.momentum, old, moved[name].reshape(-1))
         if call.grad_output is not None:
-            results |= self.gradients(channel, _with_error(call.grad_output, error_grad_output, precision), scale)
+            results |= self.gradients(channel, Tracked.of(call.grad_output, error_grad_output, precision), scale)
         return results
 
     def channels(self, call: Call, x: Tracked) -> Channels:
@@ -175,7 +165,3 @@ def batch_axes(x: Tracked) -> tuple[int, ...]:
 def per_channel(value: Array, x: Tracked) -> Tracked:
     """Return one number for each channel in the shape that broadcasts over the input."""
     return Tracked.exact(value, x.precision).reshape(1, -1, *[1] * (x.value.ndim - 2))
-
-
-def _with_error(value: Array, error: Array | None, precision: Precision | None) -> Tracked:
-    return Tracked.exact(value, precision) if error is None else Tracked(value, error, precision)
