@@ -4,15 +4,14 @@ An optimizer is one more pure function, ``update(param, grad, state) -> param, s
 """
 
 from crosscheck.oracles.optimizers.judge import UpdatedParameter, Updating, judge_update, judge_updates
-from crosscheck.oracles.optimizers.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
-from crosscheck.oracles.optimizers.theory import PARAM, RuledUpdate, Update, implied_gradient, update_of
+from crosscheck.oracles.optimizers.rules import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
+from crosscheck.oracles.optimizers.theory import PARAM, Update, implied_gradient, update_of
 
 __all__ = [
     "PARAM",
     "AdadeltaSettings",
     "AdamSettings",
     "RmspropSettings",
-    "RuledUpdate",
     "Settings",
     "SgdSettings",
     "Update",

@@ -41,7 +41,6 @@ class Updating:
 
     Attributes
     ----------
-    updated : UpdatedParameter
     place : Place
         Of the parameter.
     reading : Bound, optional
@@ -60,13 +59,7 @@ Decided: TypeAlias = dict[str, tuple[Array, Bound]]
 def judge_updates(update: Update, asked: Sequence[Updating], precision: Precision) -> Iterator[list[Judgement]]:
     """Yield, for each parameter, the verdicts on it and on each of its states, whose quantity is named ``weight.exp_avg``.
 
-    Parameters
-    ----------
-    update : Update
-        The oracle, which starts from the same parameters, gradients and states.
-    asked : sequence of Updating
-    precision : Precision
-        The subject's.
+    ``update`` is the oracle, which starts from the same parameters, gradients and states; the precision is the subject's.
     """
     reasons = [_why_undecided(update, one.updated) for one in asked]
     # Element by element each rule does the same, and small arrays take longer to call for than to work out: those that started alike go together.
@@ -135,7 +128,8 @@ def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, pr
         before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
         state = {name: value.astype(np.float64) for name, value in updated.state.items() if name in update.states}
         moved = update.propagated(before, grad, state, precision.error(asked.reading), {})
-        decided = {name: (value, _moved(bound, moved[name], precision)) for name, (value, bound) in decided.items()}
+        read = {name: Bound(precision.error(bound) + moved[name], 1.0) if moved[name].any() else bound for name, (_, bound) in decided.items()}
+        decided = {name: (value, read[name]) for name, (value, _) in decided.items()}
     for name, own in places.items():
         if name not in found:
             yield Judgement(own, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer keeps no {name}")
@@ -155,7 +149,3 @@ def _why_undecided(update: Update, updated: UpdatedParameter) -> str:
     if updated.state and missing:
         return f"the state that the step started from lacks {', '.join(missing)}"
     return ""
-
-
-def _moved(bound: Bound, moved: Array, precision: Precision) -> Bound:
-    return Bound(precision.error(bound) + moved, 1.0) if moved.any() else bound

@@ -1,4 +1,6 @@
-"""The formulas of optimizers, for one parameter: each written once, for arrays and for tracked numbers.
+"""Optimizers: their settings, and the formula of each for one parameter, written once, for arrays and for tracked numbers.
+
+Settings have PyTorch's meaning and PyTorch's defaults, and say by their ``states`` what they make an optimizer keep.
 
 A rule gets the settings, the parameter, its gradient and its state by name, empty before the first step, and returns the parameter and the state
 after the step. It does the same to each element, and looks at no other: parameters may be put one behind another. It is PyTorch's formula, in
@@ -8,12 +10,81 @@ PyTorch's order (``torch/optim``); where another order is as usual, a right impl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from crosscheck.oracles.optimizers.settings import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from crosscheck.oracles.running_error import Operand, constant, max_error, running_mean
+
+
+@dataclass(frozen=True)
+class SgdSettings:
+    """Stochastic gradient descent."""
+
+    lr: float
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The buffer of momentum, where there is any."""
+        return ("momentum",) if self.momentum else ()
+
+
+@dataclass(frozen=True)
+class AdadeltaSettings:
+    """Adadelta (Zeiler, 2012); Keras 1 and 2 have lr = 1 and eps = 1e-7 or 1e-6."""
+
+    lr: float = 1.0
+    rho: float = 0.9
+    eps: float = 1e-6
+    weight_decay: float = 0.0
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The running means of the squared gradients and of the squared steps."""
+        return ("square_avg", "acc_delta")
+
+
+@dataclass(frozen=True)
+class RmspropSettings:
+    """RMSprop (Hinton, Neural networks for machine learning, lecture 6, 2012); centered, it divides by the standard deviation (Graves, 2013)."""
+
+    lr: float = 0.01
+    alpha: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    centered: bool = False
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The running mean of the squared gradients, the buffer of momentum, the running mean of the gradients."""
+        return ("square_avg", *(("momentum",) if self.momentum else ()), *(("grad_avg",) if self.centered else ()))
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """Adam (Kingma and Ba, 2015), with the largest second moment so far (Reddi et al., 2018), and AdamW, decoupled (Loshchilov and Hutter, 2019)."""
+
+    lr: float = 0.001
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    amsgrad: bool = False
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The running means of gradients and squared gradients, the largest of the latter, the number of steps."""
+        return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if self.amsgrad else ()), "step")
+
+
+Settings: TypeAlias = SgdSettings | AdadeltaSettings | RmspropSettings | AdamSettings
+"""What is known of an optimizer."""
 
 State: TypeAlias = Mapping[str, Operand]
 Rule: TypeAlias = Callable[[Any, Operand, Operand, State], tuple[Operand, dict[str, Operand]]]

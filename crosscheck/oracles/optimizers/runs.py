@@ -15,14 +15,7 @@ from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
 
 @dataclass(frozen=True)
 class Step:
-    """What an optimizer left behind after a step.
-
-    Attributes
-    ----------
-    params : mapping of str to array
-    state : mapping of str to mappings
-        By the state's name, then by the parameter's.
-    """
+    """What an optimizer left behind after a step: the parameters, and its state by the state's name, then by the parameter's."""
 
     params: Arrays
     state: Mapping[str, Arrays] = field(default_factory=dict)
@@ -145,12 +138,8 @@ def multiple(expected: Expected, state: str, factor: float) -> Expected:
     """
     steps, bounds = [], []
     for step, bound in zip(expected.steps, expected.bounds, strict=True):
-        kept = {param: np.asarray(factor * value) for param, value in step.state[state].items()}
-        steps.append(Step(step.params, {**step.state, state: kept}))
-        scaled = {
-            (name, param): Bound(abs(factor) * (own.abs_sum + 2 * np.abs(step.state[state][param])), 1.0)
-            for (name, param), own in bound.items()
-            if name == state
-        }
-        bounds.append({**bound, **scaled})
+        kept = step.state[state]
+        steps.append(Step(step.params, {**step.state, state: {param: np.asarray(factor * value) for param, value in kept.items()}}))
+        sizes = {param: abs(factor) * (bound[state, param].abs_sum + 2 * np.abs(value)) for param, value in kept.items()}
+        bounds.append(bound | {(state, param): Bound(size, 1.0) for param, size in sizes.items()})
     return Expected(steps, bounds)

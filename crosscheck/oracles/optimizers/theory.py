@@ -3,81 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from crosscheck.core.operation import Arrays
 from crosscheck.core.precision import Array, Bound, Precision
-from crosscheck.oracles.optimizers.rules import COUNTERS, RULES
-from crosscheck.oracles.optimizers.settings import Settings, SgdSettings
+from crosscheck.oracles.optimizers.rules import COUNTERS, RULES, Settings, SgdSettings
 from crosscheck.oracles.running_error import Tracked
 
 PARAM = ""
 """The key of the parameter itself beside those of its states."""
 
 
-class Update(Protocol):
-    """The step of an optimizer for one parameter. A state is a mapping of name to array, empty before the first step; all arrays in float64."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of the optimizer."""
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """The names of what it keeps of each parameter, as PyTorch names them: ``exp_avg``."""
-
-    def update(self, param: Array, grad: Array, state: Arrays) -> tuple[Array, dict[str, Array]]:
-        """Return the parameter and its state after a step."""
-
-    def bounded(self, param: Array, grad: Array, state: Arrays, precision: Precision) -> dict[str, tuple[Array, Bound]]:
-        """Return the updated parameter, under ``""``, and each state, with the bound that a right implementation keeps on exactly these numbers."""
-
-    def propagated(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
-        """Return how far parameter, under ``""``, and states move, to first order, when gradient and state before are off by these errors."""
-
-
 @dataclass(frozen=True)
-class RuledUpdate:
-    """The step that follows from settings by the rules written down in :mod:`~crosscheck.oracles.optimizers.rules`."""
+class Update:
+    """The step of an optimizer for one parameter, by the rule that belongs to its settings.
+
+    A state is a mapping of name to array, empty before the first step; all arrays in float64.
+    """
 
     settings: Settings
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The names of what the settings make an optimizer keep."""
+        """The names of what it keeps of each parameter, as PyTorch names them: ``exp_avg``."""
         return self.settings.states
 
     def update(self, param: Array, grad: Array, state: Arrays) -> tuple[Array, dict[str, Array]]:
-        """Return what the rule makes of these numbers."""
+        """Return the parameter and its state after a step."""
         with np.errstate(all="ignore"):
             after, states = RULES[type(self.settings)](self.settings, param, grad, state)
         return np.asarray(after), {name: np.asarray(states[name]) for name in self.states}
 
     def bounded(self, param: Array, grad: Array, state: Arrays, precision: Precision) -> dict[str, tuple[Array, Bound]]:
-        """Return what :meth:`update` does with the largest errors of the rule in its usual orders; a counter is exact."""
+        """Return the updated parameter, under ``""``, and each state, with the bound that a right implementation keeps on exactly these numbers.
+
+        It is the largest error of the rule in its usual orders; a counter is exact.
+        """
         tracked = self._tracked(param, Tracked.exact(grad, precision), state, {})
-        return {name: (value, Bound(error, 0.0 if name in COUNTERS else 1.0)) for name, (value, error) in tracked.items()}
+        return {name: (after.value, Bound(after.error, 0.0 if name in COUNTERS else 1.0)) for name, after in tracked.items()}
 
     def propagated(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
-        """Return what errors of the gradient and of the state come to; a state that none is given for has none."""
-        return {name: error for name, (_, error) in self._tracked(param, Tracked(grad, error_grad), state, error_state).items()}
+        """Return how far parameter, under ``""``, and states move, to first order, when gradient and state are off by these errors."""
+        return {name: after.error for name, after in self._tracked(param, Tracked(grad, error_grad), state, error_state).items()}
 
-    def _tracked(self, param: Array, grad: Tracked, state: Arrays, error_state: Arrays) -> dict[str, tuple[Array, Array]]:
-        """Return the results of the rule and their errors."""
+    def _tracked(self, param: Array, grad: Tracked, state: Arrays, error_state: Arrays) -> dict[str, Tracked]:
+        """Return the results of the rule with their errors."""
         kept = {name: value if name in COUNTERS else Tracked.of(value, error_state.get(name), grad.precision) for name, value in state.items()}
         after, states = RULES[type(self.settings)](self.settings, Tracked.exact(param, grad.precision), grad, kept)
-        results = {PARAM: (after.value, after.error)}
-        for name in self.states:
-            left = states[name]
-            results[name] = (left, np.zeros(())) if name in COUNTERS else (left.value, left.error)
-        return results
+        return {PARAM: after} | {name: Tracked.exact(states[name]) if name in COUNTERS else states[name] for name in self.states}
 
 
-def update_of(settings: Settings) -> RuledUpdate:
+def update_of(settings: Settings) -> Update:
     """Return the step of an optimizer with these settings."""
-    return RuledUpdate(settings)
+    return Update(settings)
 
 
 def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
