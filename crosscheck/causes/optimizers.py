@@ -34,12 +34,12 @@ _MEASURED = 4
 
 @dataclass(frozen=True)
 class UpdateFault:
-    """A way to be wrong: how the optimizer differs, or which gradients it takes."""
+    """A way to be wrong: how the optimizer differs, or which gradients it takes in place of the right ones."""
 
     name: str
     words: str
-    grads: Sequence[Arrays]
     variant: OptimizerMutant = AS_IT_IS
+    grads: Sequence[Arrays] | None = None
     fitted: bool = False
 
 
@@ -74,33 +74,35 @@ def explained(
         return Cause("not updated", words, first.units, 0.0, 0.0)
     before = _distance(found, right)
     nearest: list[tuple[bool, float, UpdateFault]] = []
-    for fault in _faults(oracle, start, wide, found, right):
+    for fault in _faults(oracle.settings, start, wide, found, right):
         with suppress(RefusedError):
-            distance = _distance(found, [step.params for step in oracle.run(start, fault.grads, fault.variant)])
+            distance = _distance(found, [step.params for step in oracle.run(start, fault.grads or wide, fault.variant)])
             if distance * _WORTH_MEASURING <= before:
                 nearest.append((fault.fitted, distance, fault))
     nearest.sort(key=lambda one: one[:2])
-    causes = (_tested(oracle, start, fault, found, precision, first) for _, _, fault in nearest[:_MEASURED])
-    return next((cause for cause in causes if cause is not None), None)
+    for _, _, fault in nearest[:_MEASURED]:
+        expected = expected_of(oracle, start, fault.grads or wide, precision, fault.variant)
+        if (worst := _worst_match(found, expected, precision, first)) is not None:
+            return Cause(fault.name, fault.words, first.units, worst.units, worst.fraction, fault.fitted)
+    return None
 
 
 def _faults(
-    oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], right: Sequence[Arrays]
+    settings: Mapping[str, Any], start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], right: Sequence[Arrays]
 ) -> Iterator[UpdateFault]:
-    settings = oracle.settings
-    for name, words, variant in itertools.chain(_in_settings(settings), _in_means(settings), _in_epsilon(settings, len(grads)), _in_state(settings)):
-        yield UpdateFault(name, words, grads, variant)
-    for name, words, variant, fitted in _in_rate(start, found, right):
-        yield UpdateFault(name, words, grads, variant, fitted)
-    for name, words, others in _in_gradients(grads, settings):
-        yield UpdateFault(name, words, others)
+    if "maximize" in settings:
+        yield _with("sign", "the sign is wrong: the step goes up the gradient", maximize=not settings["maximize"])
+    yield from _in_momentum(settings)
+    yield from _in_decay(settings)
+    yield from _in_means(settings)
+    yield from _in_epsilon(settings, len(grads))
+    yield from _in_state(settings)
+    yield from _in_rate(start, found, right)
+    yield from _in_gradients(grads, settings)
 
 
-def _tested(
-    oracle: OptimizerOracle, start: Arrays, fault: UpdateFault, found: Sequence[Arrays], precision: Precision, first: Judgement
-) -> Cause | None:
-    """Return the cause if the subject's numbers are as close to those of a fault as rounding allows."""
-    expected = expected_of(oracle, start, fault.grads, precision, fault.variant)
+def _worst_match(found: Sequence[Arrays], expected: Expected, precision: Precision, first: Judgement) -> Judgement | None:
+    """Return the verdict on the parameter that is closest to its limit, if all of all steps are as close to the expected ones as rounding allows."""
     judgements = [
         judge(first.place, Kind.UPDATE, value, expected.value(number, "", name), expected.bounds[number]["", name], precision)
         for number, given in enumerate(found)
@@ -108,128 +110,122 @@ def _tested(
     ]
     if any(judgement.verdict is not Verdict.MATCH for judgement in judgements):
         return None
-    worst = max(judgements, key=lambda judgement: judgement.fraction)
-    return Cause(fault.name, fault.words, first.units, worst.units, worst.fraction, fault.fitted)
+    return max(judgements, key=lambda judgement: judgement.fraction)
+
+
+def _with(name: str, words: str, **settings: Any) -> UpdateFault:
+    """Return the fault of other settings."""
+    return UpdateFault(name, words, OptimizerMutant(settings=settings))
 
 
 def _distance(found: Sequence[Arrays], other: Sequence[Arrays]) -> float:
     return float(sum(np.abs(mine[name] - theirs[name]).sum() for mine, theirs in zip(found, other, strict=False) for name in mine))
 
 
-def _in_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
-    """Yield name, words and the optimizer with another setting."""
-    if "maximize" in settings:
-        yield "sign", "the sign is wrong: the step goes up the gradient", OptimizerMutant(settings={"maximize": not settings["maximize"]})
-    yield from _in_momentum(settings)
-    yield from _in_decay(settings)
-
-
-def _in_decay(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
+def _in_decay(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     decay = settings.get("weight_decay", 0)
     if not decay:
         return
     if settings.get("decoupled_weight_decay"):
         words = "weight decay is coupled: it is added to the gradient, where the reference shrinks the parameter by itself"
-        yield "weight decay coupled", words, OptimizerMutant(settings={"decoupled_weight_decay": False})
+        yield _with("weight decay coupled", words, decoupled_weight_decay=False)
         words = "weight decay shrinks the parameter after the step, where the reference does so before it"
-        yield "weight decay after the step", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True)
+        yield UpdateFault("weight decay after the step", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True))
         words = "weight decay is not multiplied by the learning rate"
-        yield "weight decay without the learning rate", words, OptimizerMutant(settings={"weight_decay": decay / settings["lr"]})
+        yield _with("weight decay without the learning rate", words, weight_decay=decay / settings["lr"])
     else:
         words = "weight decay is decoupled: it shrinks the parameter by itself, where the reference adds it to the gradient"
-        yield "weight decay decoupled", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay)
-    yield "weight decay left out", "weight decay is left out", OptimizerMutant(settings={"weight_decay": 0})
-    yield "weight decay sign", "weight decay has the wrong sign: the parameters grow", OptimizerMutant(settings={"weight_decay": -decay})
+        yield UpdateFault("weight decay decoupled", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay))
+    yield _with("weight decay left out", "weight decay is left out", weight_decay=0)
+    yield _with("weight decay sign", "weight decay has the wrong sign: the parameters grow", weight_decay=-decay)
     for factor, words in ((2, "twice as strong: the derivative of decay * w²"), (0.5, "half as strong")):
-        yield "weight decay factor", f"weight decay is {words}", OptimizerMutant(settings={"weight_decay": factor * decay})
+        yield _with("weight decay factor", f"weight decay is {words}", weight_decay=factor * decay)
 
 
-def _in_means(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
+def _in_means(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     """Yield what may be wrong with the running means of gradients and of their squares."""
     for name in ("alpha", "rho"):
         if name in settings:
             words = f"{name} the other way round: {settings[name]:.6g} multiplies the new value and the rest the running mean"
-            yield "running mean the other way round", words, OptimizerMutant(settings={name: 1 - settings[name]})
+            yield _with("running mean the other way round", words, **{name: 1 - settings[name]})
     if "centered" in settings:
         words = "the mean of the squares is divided by, where the reference divides by the variance (centered)"
         words = words if settings["centered"] else "the variance is divided by (centered), where the reference divides by the mean of the squares"
-        yield "centered", words, OptimizerMutant(settings={"centered": not settings["centered"]})
+        yield _with("centered", words, centered=not settings["centered"])
     if "betas" not in settings:
         return
     words = "the running means are not corrected for their start at zero"
-    yield "bias correction left out", words, OptimizerMutant(time=lambda step, index, count: _LONG_AGO)
-    yield "betas exchanged", "the two betas are exchanged", OptimizerMutant(settings={"betas": tuple(reversed(settings["betas"]))})
+    yield UpdateFault("bias correction left out", words, OptimizerMutant(time=lambda step, index, count: _LONG_AGO))
+    yield _with("betas exchanged", "the two betas are exchanged", betas=tuple(reversed(settings["betas"])))
     words = "the running means are corrected for one step more than were taken: the steps are counted from 1 and then once more"
-    yield "bias correction off by one", words, OptimizerMutant(time=lambda step, index, count: step + 1)
+    yield UpdateFault("bias correction off by one", words, OptimizerMutant(time=lambda step, index, count: step + 1))
     words = "the running means are corrected as in the first step for ever: the steps are not counted"
-    yield "steps not counted", words, OptimizerMutant(time=lambda step, index, count: 1)
+    yield UpdateFault("steps not counted", words, OptimizerMutant(time=lambda step, index, count: 1))
     words = "a step is counted for each parameter, so that the running means are corrected for more steps than were taken"
-    yield "steps counted by parameter", words, OptimizerMutant(time=lambda step, index, count: (step - 1) * count + index + 1)
+    yield UpdateFault("steps counted by parameter", words, OptimizerMutant(time=lambda step, index, count: (step - 1) * count + index + 1))
 
 
-def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[tuple[str, str, OptimizerMutant]]:
+def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[UpdateFault]:
     """Yield other epsilons and other places for it: inside the root, outside, before the correction for the start at zero."""
     if "eps" not in settings:
         return
     eps, nothing = settings["eps"], {"eps": 0.0}
     for other in _EPSILONS:
         if other != eps:
-            yield "epsilon of another size", f"epsilon is {other:g}, where the reference has {eps:g}", OptimizerMutant(settings={"eps": other})
+            yield _with("epsilon of another size", f"epsilon is {other:g}, where the reference has {eps:g}", eps=other)
     inside = "epsilon is inside the root, where the reference adds it to the root"
     outside = "epsilon is added to the root, where the reference has it inside"
     if "rho" in settings:
-        yield "epsilon outside the root", outside, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps)
+        yield UpdateFault("epsilon outside the root", outside, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps))
         return
-    yield "epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=[(eps, 0.0)] * steps)
+    yield UpdateFault("epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=[(eps, 0.0)] * steps))
     if "betas" in settings:
-        corrections = [1 - settings["betas"][1] ** step for step in range(1, steps + 1)]
-        yield "epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=[(eps * correction, 0.0) for correction in corrections])
+        corrected = [(eps * (1 - settings["betas"][1] ** step), 0.0) for step in range(1, steps + 1)]
+        yield UpdateFault("epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=corrected))
         words = "epsilon is added to the root before that is corrected for the start at zero, where the reference adds it after"
-        yield "epsilon before the bias correction", words, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps)
+        yield UpdateFault("epsilon before the bias correction", words, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps))
 
 
-def _in_state(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
+def _in_state(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     """Yield what may be wrong with what is kept from step to step, where anything is."""
     if not ({"betas", "alpha", "rho"} & set(settings) or settings.get("momentum", 0)):
         return
     words = "what is kept of one parameter is kept of all: they share one state"
-    yield "state shared", words, OptimizerMutant(state="shared")
+    yield UpdateFault("state shared", words, OptimizerMutant(state="shared"))
     if "dampening" not in settings or settings["nesterov"]:
         # Of plain momentum nothing is then left, which has a name already.
-        yield "state lost", "what is kept is lost before each step", OptimizerMutant(state="lost")
+        yield UpdateFault("state lost", "what is kept is lost before each step", OptimizerMutant(state="lost"))
     if "betas" in settings:
         words = "the running means are lost before each step, and the steps are counted"
-        yield "state lost", words, OptimizerMutant(state="lost", time=lambda step, index, count: step)
+        yield UpdateFault("state lost", words, OptimizerMutant(state="lost", time=lambda step, index, count: step))
 
 
-def _in_momentum(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, OptimizerMutant]]:
+def _in_momentum(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     momentum = settings.get("momentum", 0)
     if not momentum:
         return
     words = "there is no momentum, or what is kept of it is lost before each step"
-    yield "momentum left out", words, OptimizerMutant(settings={"momentum": 0, **({"nesterov": False} if "nesterov" in settings else {})})
+    yield _with("momentum left out", words, momentum=0, **({"nesterov": False} if "nesterov" in settings else {}))
     if "dampening" not in settings:
         return
-    plain = {"nesterov": False}
     if settings["dampening"] != momentum:
         words = f"dampening: the buffer takes {1 - momentum:.6g} of the gradient, as a running mean does, where the reference takes all of it"
-        yield "dampening", words, OptimizerMutant(settings={**plain, "dampening": momentum})
+        yield _with("dampening", words, nesterov=False, dampening=momentum)
         if not settings["dampening"]:
             # From a buffer of zeros the first gradient is dampened, too, and so every step is shorter by the same factor.
-            yield "dampening", words, OptimizerMutant(lr_factor=1 - momentum)
+            yield UpdateFault("dampening", words, OptimizerMutant(lr_factor=1 - momentum))
     if settings["dampening"]:
         words = "the buffer takes the whole gradient, where the reference dampens it"
-        yield "dampening left out", words, OptimizerMutant(settings={**plain, "dampening": 0})
-    exchanged = {**plain, "momentum": 1 - momentum, "dampening": 1 - momentum}
+        yield _with("dampening left out", words, nesterov=False, dampening=0)
     words = f"momentum the other way round: {momentum:.6g} multiplies the gradient and the rest the buffer"
-    yield "momentum the other way round", words, OptimizerMutant(settings=exchanged)
+    yield _with("momentum the other way round", words, nesterov=False, momentum=1 - momentum, dampening=1 - momentum)
     if settings["nesterov"]:
-        yield "nesterov left out", "plain momentum, where the reference looks ahead (Nesterov)", OptimizerMutant(settings=plain)
+        yield _with("nesterov left out", "plain momentum, where the reference looks ahead (Nesterov)", nesterov=False)
     elif not settings["dampening"]:
-        yield "nesterov", "Nesterov's momentum, where the reference's is plain", OptimizerMutant(settings={"nesterov": True})
+        yield _with("nesterov", "Nesterov's momentum, where the reference's is plain", nesterov=True)
 
 
-def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) -> Iterator[tuple[str, str, OptimizerMutant, bool]]:
+def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) -> Iterator[UpdateFault]:
     """Yield one learning rate for all steps, fitted to the first; a factor of -1 is a sign, and has its own name."""
     mine = np.concatenate([(found[0][name].astype(np.float64) - value).ravel() for name, value in start.items()])
     theirs = np.concatenate([(right[0][name] - value).ravel() for name, value in start.items()])
@@ -237,27 +233,24 @@ def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) ->
     if not energy or not np.isfinite(energy):
         return
     ratio = float(mine @ theirs) / energy
-    yield "sign", "the sign is wrong: the step goes up the gradient", OptimizerMutant(lr_factor=-1.0), False
+    yield UpdateFault("sign", "the sign is wrong: the step goes up the gradient", OptimizerMutant(lr_factor=-1.0))
     for factor, fitted in ((2.0, False), (0.5, False), (ratio, True)):
         if factor not in (-1.0, 0.0, 1.0):
-            yield (
-                "learning rate factor",
-                f"the steps are {factor:.12g} times as long: a factor in the learning rate",
-                OptimizerMutant(lr_factor=factor),
-                fitted,
-            )
+            words = f"the steps are {factor:.12g} times as long: a factor in the learning rate"
+            yield UpdateFault("learning rate factor", words, OptimizerMutant(lr_factor=factor), fitted=fitted)
 
 
-def _in_gradients(grads: Sequence[Arrays], settings: Mapping[str, Any]) -> Iterator[tuple[str, str, Sequence[Arrays]]]:
+def _in_gradients(grads: Sequence[Arrays], settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     """Yield the gradients of other steps."""
     nothing = {name: np.zeros_like(value) for name, value in grads[0].items()}
-    yield "stale gradient", "each step takes the gradient of the step before", [nothing, *grads[:-1]]
-    yield "first gradient", "each step takes the gradient of the first step", [grads[0]] * len(grads)
+    yield UpdateFault("stale gradient", "each step takes the gradient of the step before", grads=[nothing, *grads[:-1]])
+    yield UpdateFault("first gradient", "each step takes the gradient of the first step", grads=[grads[0]] * len(grads))
     sums = list(itertools.accumulate(grads, lambda total, given: {name: total[name] + value for name, value in given.items()}))
-    yield "accumulated gradients", "each step takes the sum of all gradients so far: they are not cleared", sums
+    yield UpdateFault("accumulated gradients", "each step takes the sum of all gradients so far: they are not cleared", grads=sums)
     if settings.get("momentum", 0) and settings.get("dampening", 0) and not settings.get("weight_decay", 0):
         words = "the first gradient is dampened, too, where the reference's first buffer takes all of it"
-        yield "first gradient dampened", words, [{name: (1 - settings["dampening"]) * value for name, value in grads[0].items()}, *grads[1:]]
+        dampened = {name: (1 - settings["dampening"]) * value for name, value in grads[0].items()}
+        yield UpdateFault("first gradient dampened", words, grads=[dampened, *grads[1:]])
 
 
 def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str], precision: Precision, first: Judgement) -> Cause | None:
@@ -278,17 +271,12 @@ def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str]
     if precision.dtype != np.float64 or not steps:
         return None
     single = Precision(np.dtype(np.float32), precision.elements)
-    judgements = [
-        judge(first.place, Kind.UPDATE, value.astype(np.float32), expected.value(number, "", name), expected.bounds[number]["", name], single)
-        for number, step in enumerate(steps)
-        for name, value in step.params.items()
-    ]
-    if any(judgement.verdict is not Verdict.MATCH for judgement in judgements):
+    worst = _worst_match([{name: value.astype(np.float32) for name, value in step.params.items()} for step in steps], expected, single, first)
+    if worst is None:
         return None
     for state in ("", *names):
         arrays = [value_of(step, state, name) for step in steps for name in step.params]
         if all(np.array_equal(value, value.astype(np.float32)) for value in arrays):
-            worst = max(judgements, key=lambda judgement: judgement.fraction)
             words = f"{state or 'every parameter'} is kept in single precision: each of its numbers is one that float32 can represent"
             return Cause("lower precision", words, first.units, worst.units, worst.fraction)
     return None
