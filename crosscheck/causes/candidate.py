@@ -1,4 +1,4 @@
-"""What a fault model answers, and the two usual ways to make it: from another call, or by moving the right numbers about."""
+"""What a fault model answers, and the usual ways to make it: from another call, by moving the right numbers about, or by a formula."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck.core.check_layer import Failure, with_reading
-from crosscheck.core.operation import Call, Oracle
+from crosscheck.core.operation import Call, Oracle, Rounding
 from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.running_error import Tracked
 
@@ -23,16 +23,14 @@ class Candidate:
         A stable key, such as ``"tie rule"``.
     words : str
         The fault as a sentence for the person who made it.
-    expected : array
     bound : Bound or callable, optional
-        Where it differs from that of the right result. A callable, which returns it, is asked only where the numbers come close.
+        Where it differs from that of the right result. A callable returns it, and is called only where the numbers come close.
     fitted : bool
         Whether a number in it was chosen to come as close as possible to what was found.
     call : Call, optional
-        What a right layer makes these numbers of, where that is another call than it was given: a second fault is then looked for in it.
+        The call from which a right layer computes these numbers, where it is another one than the layer got: a second fault is then looked for in it.
     shown : bool
-        Whether it has seen the fault itself in the numbers that were found. Any other one has to differ from the right result where the
-        subject does.
+        Whether the fault itself shows in the numbers that were found. Any other candidate has to differ from the right result where the subject does.
     """
 
     name: str
@@ -69,13 +67,23 @@ def recomputed(failure: Failure, name: str, words: str, call: Call, oracle: Orac
 
 def moved(failure: Failure, name: str, words: str, move: Move) -> Candidate:
     """Return a candidate that is the right result with its elements moved, their bounds with them."""
+    return Candidate(name, words, move(failure.expected), lambda: moved_bound(failure.bound, failure.expected.shape, move))
 
-    def bound() -> Bound:
-        terms = np.broadcast_to(np.asarray(failure.bound.abs_sum), failure.expected.shape)
-        roundings = np.broadcast_to(np.asarray(failure.bound.n_roundings), failure.expected.shape)
-        return Bound(move(terms), move(roundings))
 
-    return Candidate(name, words, move(failure.expected), bound)
+def moved_bound(bound: Bound, shape: tuple[int, ...], move: Move) -> Bound:
+    """Return the bound of an array of a shape, moved as its elements are."""
+    return Bound(*(move(np.broadcast_to(np.asarray(part), shape)) for part in (bound.abs_sum, bound.n_roundings)))
+
+
+def room(failure: Failure, size: float | Array) -> Bound:
+    """Return the bound that tolerates errors up to a size."""
+    return Bound(size / (failure.precision.unit * failure.precision.sides), 1.0)
+
+
+def theory_of(failure: Failure) -> Rounding:
+    """Return the error theory of the reference, without what a framework puts around it."""
+    theory: Rounding = getattr(failure.oracle.rounding, "theory", failure.oracle.rounding)
+    return theory
 
 
 def formula(failure: Failure, name: str, words: str, tracked: Tracked) -> Candidate:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from crosscheck.causes.candidate import Candidate, FaultModel
+from crosscheck.causes.candidate import Candidate, theory_of
 from crosscheck.core.check_layer import Failure
-from crosscheck.core.operation import Rounding
 from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.theories import Keeping, Scaling
 
@@ -18,8 +17,7 @@ _ROUNDINGS = 4.0
 
 def scaled_otherwise(failure: Failure) -> Iterator[Candidate]:
     """Scale what is kept by something else than 1 / (1 - p)."""
-    mask, values = failure.call.constants.get("mask"), _values(failure)
-    theory = _theory(failure)
+    mask, values, theory = failure.call.constants.get("mask"), _values(failure), theory_of(failure)
     if mask is None or values is None or not isinstance(theory, Scaling):
         return
     p, kept, masked = theory.p, 1 - theory.p, np.asarray(values * mask)
@@ -39,7 +37,7 @@ def scaled_otherwise(failure: Failure) -> Iterator[Candidate]:
 
 def masked_otherwise(failure: Failure) -> Iterator[Candidate]:
     """Drop other elements on the way back than on the way forward."""
-    values, theory = _values(failure), _theory(failure)
+    values, theory = _values(failure), theory_of(failure)
     if values is None or not isinstance(theory, Scaling) or failure.quantity != "grad_input":
         return
     dropped, right = (failure.found == 0) & (values != 0), failure.expected == 0
@@ -51,7 +49,7 @@ def masked_otherwise(failure: Failure) -> Iterator[Candidate]:
 
 def changed_in_evaluation(failure: Failure) -> Iterator[Candidate]:
     """Drop or scale in evaluation."""
-    values, theory = _values(failure), _theory(failure)
+    values, theory = _values(failure), theory_of(failure)
     if values is None or not isinstance(theory, Keeping):
         return
     kept, dropped = 1 - theory.p, (failure.found == 0) & (values != 0)
@@ -64,12 +62,6 @@ def changed_in_evaluation(failure: Failure) -> Iterator[Candidate]:
             yield _rounded("mask in evaluation", words, np.where(dropped, 0, values * factor))
 
 
-def _theory(failure: Failure) -> Rounding:
-    """Return the error theory that is, or is inside, one of a framework's."""
-    theory: Rounding = getattr(failure.oracle.rounding, "theory", failure.oracle.rounding)
-    return theory
-
-
 def _values(failure: Failure) -> Array | None:
     """Return what is masked: the input on the way forward, the cotangent on the way back."""
     return {"output": failure.call.x, "grad_input": failure.call.grad_output}.get(failure.quantity)
@@ -77,6 +69,3 @@ def _values(failure: Failure) -> Array | None:
 
 def _rounded(name: str, words: str, expected: Array) -> Candidate:
     return Candidate(name, words, expected, Bound(np.abs(expected), _ROUNDINGS))
-
-
-FAULT_MODELS: tuple[FaultModel, ...] = (scaled_otherwise, masked_otherwise, changed_in_evaluation)

@@ -6,13 +6,13 @@ place in this list.
 
 from __future__ import annotations
 
-from crosscheck.causes import dropout
-from crosscheck.causes import normalization as normalisation
 from crosscheck.causes.activations import derivative_at_the_wrong_value, derivative_left_out
 from crosscheck.causes.cancellation import digits_cancel, nothing_left
 from crosscheck.causes.candidate import FaultModel
+from crosscheck.causes.dropout import changed_in_evaluation, masked_otherwise, scaled_otherwise
 from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, labels_smoothed, onehot_left_out, softmax_twice, wrong_axis
 from crosscheck.causes.misplaced import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
+from crosscheck.causes.normalization import differentiated_otherwise, kept_otherwise, normalised_otherwise
 from crosscheck.causes.parameters import (
     bias_along_another_axis,
     bias_left_out,
@@ -51,8 +51,12 @@ TOGETHER: tuple[FaultModel, ...] = (
     flatten_order,
     axes_exchanged,
     channels_of_input_permuted,
-    *normalisation.FAULT_MODELS,
-    *dropout.FAULT_MODELS,
+    normalised_otherwise,
+    kept_otherwise,
+    differentiated_otherwise,
+    scaled_otherwise,
+    masked_otherwise,
+    changed_in_evaluation,
 )
 """Those on top of which another one is looked for, where none explains a mismatch alone."""
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.causes.candidate import Candidate, formula, recomputed
+from crosscheck.causes.candidate import Candidate, formula, moved_bound, recomputed
 from crosscheck.causes.scale import chosen_by_people, multiple_of
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Bound
+from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.running_error import Operand, Tracked
 
 _CONSTANTS = (*(10.0**-power for power in range(15, 2, -1)), float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps))
@@ -81,11 +81,13 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
 def _back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:
     """Return a candidate of a call whose axes were exchanged with its own axes exchanged."""
 
-    def bound() -> Bound:
-        limits, shape = candidate.limits(failure), candidate.expected.shape
-        return Bound(*(np.broadcast_to(np.asarray(part), shape).swapaxes(one, other) for part in (limits.abs_sum, limits.n_roundings)))
+    def move(array: Array) -> Array:
+        return array.swapaxes(one, other)
 
-    return replace(candidate, expected=candidate.expected.swapaxes(one, other), bound=bound, call=None)
+    def bound() -> Bound:
+        return moved_bound(candidate.limits(failure), candidate.expected.shape, move)
+
+    return replace(candidate, expected=move(candidate.expected), bound=bound, call=None)
 
 
 def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:

@@ -5,20 +5,25 @@ Each is a subclass of the error theory, which holds the formulas on tracked numb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
-from crosscheck.causes.candidate import Candidate, FaultModel
-from crosscheck.core.check_layer import Failure, with_reading
-from crosscheck.core.operation import Call, Rounding
+from crosscheck.causes.candidate import Candidate, formula, theory_of
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.operation import Call
 from crosscheck.core.precision import Bound
 from crosscheck.oracles.running_error import Operand, Tracked
 from crosscheck.oracles.theories.normalization import Channels, Normalization
 
 _EPSILONS = (0.0, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """In use somewhere, or nearly."""
+
+_CANCELS = 2.0**10
+"""How many times the variance the square of the mean has to be for their difference to be the likely cause: ten of the digits are lost."""
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -83,80 +88,46 @@ class _ScaleLeftOut(Normalization):
         return super().tracked(replace(call, params=ones), *others)  # type: ignore[arg-type]
 
 
-class _WithoutMean(Normalization):
-    """Nothing reaches the input through the mean."""
-
-    through_mean, through_variance = 0.0, 1.0
-
-    def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        right = super().gradients(channel, g, scale)
-        total, projection = (g.sum(channel.axes, keepdims=True) * self.through_mean, channel.projection(g) * self.through_variance)
-        slope = channel.inverse if scale is None else scale * channel.inverse
-        share = 1 / channel.count
-        return right | {"grad_input": (g - total * share - channel.normalised * (projection * share)) * slope}
+Gradients: TypeAlias = Callable[[Channels, Tracked, Tracked | None], dict[str, Operand]]
+"""Forms some gradients of the channels, the cotangent and gamma."""
 
 
-class _WithoutVariance(_WithoutMean):
-    """Nothing reaches the input through the variance."""
+@dataclass(frozen=True)
+class _OtherGradients(Normalization):
+    """Some gradients have another formula."""
 
-    through_mean, through_variance = 1.0, 0.0
-
-
-class _Constants(Normalization):
-    """Mean and variance are taken for constants."""
+    formula: Gradients = field(kw_only=True)
 
     def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        return super().gradients(channel, g, scale) | {"grad_input": channel.grad_input(g, scale, None)}
+        return super().gradients(channel, g, scale) | self.formula(channel, g, scale)
 
 
-class _Through(Normalization):
-    """The gradient passes through the statistics, whatever they are."""
-
-    def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        sums = (g.sum(channel.axes, keepdims=True), channel.projection(g))
-        return super().gradients(channel, g, scale) | {"grad_input": channel.grad_input(g, scale, sums)}
-
-
-class _SamplesCounted(Normalization):
-    """The sums are divided by the number of samples."""
-
-    def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        factor = channel.count / len(g.value)
-        sums = (g.sum(channel.axes, keepdims=True) * factor, channel.projection(g) * factor)
-        return super().gradients(channel, g, scale) | {"grad_input": channel.grad_input(g, scale, sums)}
+def _partly(channel: Channels, g: Tracked, scale: Tracked | None, through_mean: float, through_variance: float) -> dict[str, Operand]:
+    """Return the input's gradient with so much of what reaches it through the mean and through the variance."""
+    total, projection = (g.sum(channel.axes, keepdims=True) * through_mean, channel.projection(g) * through_variance)
+    slope = channel.inverse if scale is None else scale * channel.inverse
+    share = 1 / channel.count
+    return {"grad_input": (g - total * share - channel.normalised * (projection * share)) * slope}
 
 
-class _NotNormalised(Normalization):
-    """Gamma's gradient is formed with the input itself."""
-
-    def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        return super().gradients(channel, g, scale) | {"weight.grad": (g * channel.x).sum(channel.axes)}
+def _through_statistics(channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
+    return {"grad_input": channel.grad_input(g, scale, (g.sum(channel.axes, keepdims=True), channel.projection(g)))}
 
 
-class _Exchanged(Normalization):
-    """Gamma and beta have each other's gradient."""
-
-    def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        right = super().gradients(channel, g, scale)
-        return right | {"weight.grad": right["bias.grad"], "bias.grad": right["weight.grad"]}
-
-
-def theory_of(rounding: Rounding) -> Normalization | None:
-    """Return the error theory of batch normalisation that is, or is inside, one of a framework's; None where it is another one."""
-    own = getattr(rounding, "theory", rounding)
-    return own if isinstance(own, Normalization) else None
+def _samples_counted(channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
+    factor = channel.count / len(g.value)
+    return {"grad_input": channel.grad_input(g, scale, (g.sum(channel.axes, keepdims=True) * factor, channel.projection(g) * factor))}
 
 
 def normalised_otherwise(failure: Failure) -> Iterator[Candidate]:
     """Normalise with another epsilon, another variance, or other statistics."""
-    theory = theory_of(failure.oracle.rounding)
-    if theory is None:
+    theory = theory_of(failure)
+    if not isinstance(theory, Normalization):
         return
     for eps in _EPSILONS:
         if eps != theory.eps:
-            words = (
-                f"epsilon is {eps:g}, where it has to be {theory.eps:g}" if eps else f"no epsilon is added to the variance, where {theory.eps:g} is"
-            )
+            other = f"epsilon is {eps:g}, where it has to be {theory.eps:g}"
+            words = other if eps else f"no epsilon is added to the variance, where {theory.eps:g} is"
             yield from _changed(failure, replace(theory, eps=eps), "epsilon", words)
     yield from _changed(failure, _as(theory, _EpsilonOutside), "epsilon outside the root", "epsilon is added to the deviation, not under the root")
     if not theory.training:
@@ -174,8 +145,8 @@ def normalised_otherwise(failure: Failure) -> Iterator[Candidate]:
 
 def kept_otherwise(failure: Failure) -> Iterator[Candidate]:
     """Keep other running statistics, or move them where they have to stay."""
-    theory, quantity = theory_of(failure.oracle.rounding), failure.quantity
-    if theory is None or quantity not in _STATISTICS:
+    theory, quantity = theory_of(failure), failure.quantity
+    if not isinstance(theory, Normalization) or quantity not in _STATISTICS:
         return
     if not theory.training:
         words = "evaluation moves the running statistics"
@@ -194,33 +165,43 @@ def kept_otherwise(failure: Failure) -> Iterator[Candidate]:
 
 def differentiated_otherwise(failure: Failure) -> Iterator[Candidate]:
     """Leave out a part of the gradient, or take one that is not there."""
-    theory, quantity = theory_of(failure.oracle.rounding), failure.quantity
-    if theory is None:
+    theory, quantity = theory_of(failure), failure.quantity
+    if not isinstance(theory, Normalization):
         return
+
+    def by(gradients: Gradients, name: str, words: str) -> Iterator[Candidate]:
+        return _changed(failure, _OtherGradients(**vars(theory), formula=gradients), name, words)
+
     if quantity == "grad_input" and theory.training:
         words = "nothing reaches the input through the {}: that term of the gradient is left out"
-        yield from _changed(failure, _as(theory, _WithoutMean), "mean term left out", words.format("mean"))
-        yield from _changed(failure, _as(theory, _WithoutVariance), "variance term left out", words.format("variance"))
+        yield from by(partial(_partly, through_mean=0.0, through_variance=1.0), "mean term left out", words.format("mean"))
+        yield from by(partial(_partly, through_mean=1.0, through_variance=0.0), "variance term left out", words.format("variance"))
         words = "mean and variance are taken for constants, as if they did not depend on the input"
-        yield from _changed(failure, _as(theory, _Constants), "statistics taken for constants", words)
+        yield from by(lambda channel, g, scale: {"grad_input": channel.grad_input(g, scale, None)}, "statistics taken for constants", words)
         if failure.call.x.ndim > 2:
             words = "the sums are divided by the number of samples, where it has to be that of all elements of a channel"
-            yield from _changed(failure, _as(theory, _SamplesCounted), "samples counted, not elements", words)
+            yield from by(_samples_counted, "samples counted, not elements", words)
     elif quantity == "grad_input":
         words = "the gradient passes through mean and variance, which are constants in evaluation"
-        yield from _changed(failure, _as(theory, _Through), "gradient of training", words)
+        yield from by(_through_statistics, "gradient of training", words)
     if "weight" not in failure.call.params:
         return
     if quantity in ("output", "grad_input"):
         yield from _changed(failure, _as(theory, _ScaleLeftOut), "scale left out", "gamma is left out")
-    words = "gamma's gradient is formed with the input, not with the normalised input"
-    yield from _changed(failure, _as(theory, _NotNormalised), "input not normalised", words, ("weight.grad",))
-    words = "the gradients of gamma and beta are exchanged"
-    yield from _changed(failure, _as(theory, _Exchanged), "gradients exchanged", words, ("weight.grad", "bias.grad"))
+    if quantity == "weight.grad":
+        words = "gamma's gradient is formed with the input, not with the normalised input"
+        yield from by(lambda channel, g, scale: {"weight.grad": (g * channel.x).sum(channel.axes)}, "input not normalised", words)
+    if quantity in ("weight.grad", "bias.grad"):
+        words = "the gradients of gamma and beta are exchanged"
+        yield from by(
+            lambda channel, g, scale: {"weight.grad": g.sum(channel.axes), "bias.grad": channel.projection(g).reshape(-1)},
+            "gradients exchanged",
+            words,
+        )
 
 
 def _as(theory: Normalization, kind: type[Normalization]) -> Normalization:
-    return kind(theory.eps, theory.momentum, theory.training, theory.buffers)
+    return kind(**vars(theory))
 
 
 def _changed(failure: Failure, theory: Normalization, name: str, words: str, only: tuple[str, ...] = ()) -> Iterator[Candidate]:
@@ -229,7 +210,7 @@ def _changed(failure: Failure, theory: Normalization, name: str, words: str, onl
     if only and quantity not in only:
         return
     if (found := _tracked(failure, theory)) is not None:
-        yield _candidate(failure, found, name, words)
+        yield formula(failure, name, words, found)
 
 
 def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
@@ -238,11 +219,6 @@ def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
     call = failure.call if backward else replace(failure.call, grad_output=None)
     with np.errstate(all="ignore"):
         return theory.tracked(call, failure.precision).get(failure.quantity)
-
-
-def _candidate(failure: Failure, found: Tracked, name: str, words: str, fitted: bool = False) -> Candidate:
-    reading = failure.subject.reading(failure.quantity, failure.call, failure.found)
-    return Candidate(name, words, found.value, with_reading(found.bound, reading, failure.precision), fitted)
 
 
 def _over_other_axes(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
@@ -259,7 +235,7 @@ def _added_up(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
     quantity = failure.quantity
     batch = theory.moved(theory.channels(failure.call, Tracked.exact(failure.call.x, failure.precision)))[quantity].reshape(-1)
     found = Tracked.exact(failure.call.buffers[quantity], failure.precision) + theory.momentum * batch
-    yield _candidate(failure, found, "sum of batches", "the batch's share is added to the running statistics, and they are not made smaller before")
+    yield formula(failure, "sum of batches", "the batch's share is added to the running statistics, and they are not made smaller before", found)
 
 
 def _cancelled(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
@@ -272,11 +248,5 @@ def _cancelled(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
         return
     if (found := _tracked(failure, _as(theory, _OnePass))) is not None:
         words = "the variance is formed as mean of squares less square of the mean: on these inputs nearly all of its digits cancel"
-        predicted = _candidate(failure, replace(found, value=failure.expected), "one-pass variance", words, fitted=True)
-        yield replace(predicted, shown=True)  # the right numbers with a wider tolerance: that the squares cancel is evidence of its own
-
-
-_CANCELS = 2.0**10
-"""How often the square of the mean has to hold the variance for their difference to be the likely cause: ten of the digits are lost."""
-
-FAULT_MODELS: tuple[FaultModel, ...] = (normalised_otherwise, kept_otherwise, differentiated_otherwise)
+        # The right numbers with a wider tolerance: that the squares cancel is evidence of its own.
+        yield replace(formula(failure, "one-pass variance", words, replace(found, value=failure.expected)), fitted=True, shown=True)

@@ -6,13 +6,15 @@ A step's trace has what a layer alone does not show: the parameters after the up
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crosscheck.causes import Cause
+from crosscheck.causes import Candidate, Cause
+from crosscheck.causes.candidate import recomputed
 from crosscheck.causes.scale import chosen_by_people, multiple_of
-from crosscheck.core.check_layer import Failure, with_reading
+from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
@@ -25,40 +27,32 @@ def explained_in_step(failure: Failure, after: Mapping[str, Array], earlier: Arr
 
     Parameters
     ----------
-    failure : Failure
     after : mapping of str to array
         The layer's parameters after the step.
     earlier : array, optional
         The same quantity in the step before.
     """
-    candidates = _candidates(failure, after, None if earlier is None else earlier.astype(np.float64))
-    for name, words, expected, bound in candidates:
-        if expected.shape != failure.found.shape:
-            continue
-        found = judge(failure.judgement.place, Kind.LAYER, failure.found, expected, bound, failure.precision)
-        if found.verdict is Verdict.MATCH:
-            return Cause(name, words, failure.judgement.units, found.units, found.fraction)
+    with suppress(RefusedError):
+        for one in _candidates(failure, after, None if earlier is None else earlier.astype(np.float64)):
+            if one.expected.shape != failure.found.shape:
+                continue
+            found = judge(failure.judgement.place, Kind.LAYER, failure.found, one.expected, one.limits(failure), failure.precision)
+            if found.verdict is Verdict.MATCH:
+                return Cause(one.name, one.words, failure.judgement.units, found.units, found.fraction)
     return None
 
 
-def _candidates(failure: Failure, after: Mapping[str, Array], earlier: Array | None) -> Iterator[tuple[str, str, Array, Bound]]:
-    """Yield name, words, expected values and their bound."""
-    quantity, call, oracle = failure.quantity, failure.call, failure.oracle
+def _candidates(failure: Failure, after: Mapping[str, Array], earlier: Array | None) -> Iterator[Candidate]:
+    quantity, call = failure.quantity, failure.call
     if quantity == "grad_input" and after and call.grad_output is not None:
         updated = replace(call, params={name: value.astype(np.float64) for name, value in after.items()})
-        try:
-            result = oracle.vjp(updated)
-            bound = oracle.rounding.bounds(oracle, updated, result, failure.precision)[quantity]
-        except RefusedError:
-            return
-        reading = failure.subject.reading(quantity, call, failure.found)
         words = "the gradient is passed on by the updated parameters: they have to be updated after it is computed"
-        yield "updated weight", words, result[quantity], with_reading(bound, reading, failure.precision)
+        yield recomputed(failure, "updated weight", words, updated)
     if quantity.endswith(".grad") and earlier is not None and earlier.shape == failure.expected.shape:
-        yield "stale gradient", "it is the gradient of the step before", earlier, failure.bound
+        yield Candidate("stale gradient", "it is the gradient of the step before", earlier)
         both = Bound(failure.bound.abs_sum + np.abs(earlier), failure.bound.n_roundings + np.float64(1))
         words = "the gradient of the step before is in it, too: gradients are added up and not cleared"
-        yield "accumulated gradients", words, failure.expected + earlier, both
+        yield Candidate("accumulated gradients", words, failure.expected + earlier, both)
 
 
 def passed_on_by_updated(runs: Sequence[StageRun], names: Sequence[str], after: Mapping[tuple[str, str], Array]) -> dict[tuple[str, str], Array]:
@@ -68,7 +62,6 @@ def passed_on_by_updated(runs: Sequence[StageRun], names: Sequence[str], after: 
     ----------
     runs : sequence of StageRun
         What the oracle did, layer by layer, the loss last.
-    names : sequence of str
     after : mapping of (str, str) to array
         The parameters after the step.
     """
@@ -92,13 +85,10 @@ class UpdateFailure:
 
     Attributes
     ----------
-    judgement : Judgement
     update : Update
         The oracle.
-    updated : UpdatedParameter
     earlier : array or None
         The gradient of the step before.
-    batch : int
     precision : Precision
         The subject's.
     reading : Bound or None
