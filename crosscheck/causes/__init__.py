@@ -22,8 +22,8 @@ __all__ = ["FAULT_MODELS", "Candidate", "Cause", "FaultModel", "diagnose"]
 def diagnose(failure: Failure) -> Cause | None:
     """Return the fault model that explains a mismatch, or the two that do together; None where none does.
 
-    Of several that nobody can tell apart by this call, it is the first of the list, and the next one is said with it. One with a number fitted to
-    the mismatch itself comes after all that have none: it nearly always lies closer and says less.
+    Of several that this call cannot tell apart it is the first of the list, and the next one is named with it. One with a number fitted to the
+    mismatch itself comes after all that have none: it nearly always lies closer and says less.
     """
     if failure.found.shape != failure.expected.shape or not np.isfinite(failure.found).all():
         return None

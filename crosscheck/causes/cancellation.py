@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.causes.candidate import Candidate
+from crosscheck.causes.candidate import Candidate, room
 from crosscheck.causes.evidence import Evidence
 from crosscheck.causes.precision import digits_cut_off
 from crosscheck.core.check_layer import Failure, check_layer
@@ -57,11 +57,11 @@ def digits_cancel(failure: Failure) -> Iterator[Candidate]:
     largest = one * float(np.abs(call.x).max(initial=0.0))
     small = np.abs(expected[exceeding]).max(initial=0.0)
     for size, least in ((one, 2), (largest, _MUCH_LARGER)):
-        room = tolerance + precision.tolerance(Bound(size, _ROUNDINGS))
-        if small < size / least and (error <= room).all() and _are_roundings(failure, exceeding, size, made_small=size == one):
+        limit = tolerance + precision.tolerance(Bound(size, _ROUNDINGS))
+        if small < size / least and (error <= limit).all() and _are_roundings(failure, exceeding, size, made_small=size == one):
             result = small if failure.judgement.worst is None else abs(failure.judgement.worst.oracle)
             words = f"digits cancel: the error is a rounding of numbers of size {size:.3g}, while the result is {result:.2g}"
-            yield Candidate(NAME, words, expected, Bound(room / (precision.unit * precision.sides), 1.0), shown=True)
+            yield Candidate(NAME, words, expected, room(failure, limit), shown=True)
             return
 
 

@@ -1,4 +1,4 @@
-"""Whether a fault model explains a mismatch, and what is then said of it."""
+"""Whether a fault model, or one on top of another, explains a mismatch, and what is then said of it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,19 @@ from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.precision import Array
 
 _CLOSER = 16
-"""How many times closer than the right numbers."""
-
+"""How many times closer than the right numbers a candidate has to come."""
 
 _ROOM = 4
-"""How many times the right result's tolerance, which a candidate's own may exceed."""
+"""Or within how many times the right result's tolerance, which a candidate's own may exceed."""
+
+_CALLS = 200
+"""How often the oracle is asked at most on top of a first fault. Fault models that move numbers about need no answer."""
+
+_FEWEST = 4
+"""How many numbers a quantity has to have for two faults to be looked for: among so many pairs one fits a single number by chance."""
+
+_MOST = 1 << 14
+"""And how many it may have, for that takes time: in the checks of a layer numbers are few, and in a network the same layer can be checked alone."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +54,7 @@ class Cause:
 class Explanation:
     """A candidate that agrees with the subject's numbers, and the cause that it is.
 
-    Attributes
-    ----------
-    cause : Cause
-    candidate : Candidate
-    tolerance : array
-        The candidate's.
+    ``tolerance`` is the candidate's.
     """
 
     cause: Cause
@@ -59,7 +62,7 @@ class Explanation:
     tolerance: Array
 
     def like(self, other: Explanation) -> bool:
-        """Return whether nobody can tell two candidates apart by this call."""
+        """Return whether this call cannot tell two candidates apart."""
         return bool((np.abs(self.candidate.expected - other.candidate.expected) <= np.minimum(self.tolerance, other.tolerance)).all())
 
 
@@ -93,8 +96,8 @@ class Evidence:
     def candidates(self, fault_model: FaultModel) -> Iterator[Candidate]:
         """Yield what a fault model offers, as far as it gets.
 
-        A recorded oracle refuses what it was not asked before; slopes in the place of one are those of a single quantity. Whatever else a
-        fault model may run into, it must not cost anybody the verdict.
+        A recorded oracle refuses calls that were not recorded, difference quotients give one quantity alone, and a fault model may fail in other
+        ways: none of that may cost the verdict.
         """
         with suppress(ValueError, LookupError, ArithmeticError), np.errstate(all="ignore"):
             yield from fault_model(self.failure)
@@ -131,28 +134,10 @@ class Evidence:
         return [one for _, one in sorted(tested, key=lambda found: (found[1].candidate.fitted, found[0], found[1].cause.fraction_after))]
 
 
-_CALLS = 200
-"""How often the oracle is asked at most on top of a first fault. Fault models that move numbers about need no answer."""
-
-
-_FEWEST = 4
-"""How many numbers a quantity has to have at least: of so many pairs some one fits a single number by chance."""
-
-
-_MOST = 1 << 14
-"""And how many at most, for that takes time: in the checks of a layer numbers are few, and in a network the same layer can be checked alone."""
-
-
 def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Sequence[FaultModel]) -> Cause | None:
     """Return the first two fault models that explain a mismatch together, in the order in which they were made; None where no two do.
 
-    Parameters
-    ----------
-    failure : Failure
-    fault_models : sequence of FaultModel
-        The first of both.
-    on_top : sequence of FaultModel
-        The second, which gets the failure as it is when the first one is taken for right.
+    The first one is of ``fault_models``, the second one of ``on_top``: it gets the failure as it is once the first one is taken for right.
     """
     if failure.found.size < _FEWEST or max(failure.found.size, failure.call.x.size) > _MOST:
         return None

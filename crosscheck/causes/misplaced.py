@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from crosscheck.causes.candidate import Candidate, Move, moved, recomputed
+from crosscheck.causes.candidate import Candidate, moved, recomputed
 from crosscheck.causes.parameters import weights, with_param
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.precision import Array
@@ -68,12 +68,12 @@ def axes_exchanged(failure: Failure) -> Iterator[Candidate]:
     for order in itertools.permutations(range(len(shape))):
         if list(order) == sorted(order):
             continue
-        same = [shape[axis] for axis in order] == list(shape)
-        if same:
-            last = order == (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
-            words = "rows and columns are exchanged" if last else f"the axes stand in the order {order}"
-        else:
+        if [shape[axis] for axis in order] != list(shape):
             words = f"the numbers lie in memory as with the axes in the order {order}: reshaped where it has to be transposed"
+        elif order == (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2):
+            words = "rows and columns are exchanged"
+        else:
+            words = f"the axes stand in the order {order}"
         yield moved(failure, "transposed", words, partial(_rearranged, order=order))
 
 
@@ -89,11 +89,10 @@ def channels_permuted(failure: Failure) -> Iterator[Candidate]:
         if not 1 < length <= _LONGEST:
             continue
         order = _matched(*(_slices(array, axis) for array in (found, failure.expected, tolerance)))
-        if order is None:
-            continue
-        name, what = _reordered(order, axis, found.ndim)
-        # An order fits by its being chosen, as a number does: a fault model that foretells it says more.
-        yield replace(moved(failure, name, what, partial(np.take, indices=order, axis=axis)), fitted=True)
+        if order is not None:
+            # The order is fitted, as a number may be: a fault model that predicts it says more.
+            candidate = moved(failure, *_reordered(order, axis, found.ndim), partial(np.take, indices=order, axis=axis))
+            yield replace(candidate, fitted=True)
 
 
 def _slices(array: Array, axis: int) -> Array:
@@ -133,7 +132,7 @@ def border_lost(failure: Failure) -> Iterator[Candidate]:
     for axis, what in ((-2, "row"), (-1, "column")):
         for place, which in ((-1, "last"), (0, "first")):
             words = f"the {which} {what} is left out"
-            lost = _without(axis, place)
+            lost = partial(_without, axis=axis, place=place)
             if failure.expected.ndim == 4:
                 yield moved(failure, "border lost", words, lost)
             if grad_output is not None and grad_output.ndim == 4 and failure.quantity != "output":
@@ -146,7 +145,7 @@ def shifted(failure: Failure) -> Iterator[Candidate]:
         return
     for axis, what in ((-2, "row"), (-1, "column")):
         for step, where in ((1, "later"), (-1, "earlier")):
-            yield moved(failure, "shifted", f"everything lies one {what} {where}", _shift(axis, step))
+            yield moved(failure, "shifted", f"everything lies one {what} {where}", partial(_shift, axis=axis, step=step))
 
 
 def one_sample_only(failure: Failure) -> Iterator[Candidate]:
@@ -160,31 +159,20 @@ def one_sample_only(failure: Failure) -> Iterator[Candidate]:
             candidate = recomputed(failure, name, f"only the batch's {which} sample contributes: overwritten where it should be added up", one)
             yield replace(candidate, call=None)
         elif failure.quantity in ("output", "grad_input") and len(failure.expected.shape) and len(failure.expected) == len(call.x):
-            yield moved(failure, name, f"only the batch's {which} sample is computed, the others are 0", _only(place))
+            yield moved(failure, name, f"only the batch's {which} sample is computed, the others are 0", partial(_only, place=place))
 
 
-def _without(axis: int, place: int) -> Move:
-    def move(array: Array) -> Array:
-        result = array.copy()
-        np.moveaxis(result, axis, 0)[place] = 0
-        return result
-
-    return move
+def _without(array: Array, axis: int, place: int) -> Array:
+    result = array.copy()
+    np.moveaxis(result, axis, 0)[place] = 0
+    return result
 
 
-def _only(place: slice) -> Move:
-    def move(array: Array) -> Array:
-        result = np.zeros_like(array)
-        result[place] = array[place]
-        return result
-
-    return move
+def _only(array: Array, place: slice) -> Array:
+    result = np.zeros_like(array)
+    result[place] = array[place]
+    return result
 
 
-def _shift(axis: int, step: int) -> Move:
-    def move(array: Array) -> Array:
-        result = np.roll(array, step, axis)
-        np.moveaxis(result, axis, 0)[0 if step > 0 else -1] = 0
-        return result
-
-    return move
+def _shift(array: Array, axis: int, step: int) -> Array:
+    return _without(np.roll(array, step, axis), axis, 0 if step > 0 else -1)

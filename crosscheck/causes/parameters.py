@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from crosscheck.causes.candidate import Candidate, formula, moved, recomputed
+from crosscheck.causes.scale import multiple_of
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
@@ -106,19 +107,13 @@ def updated_weight(failure: Failure) -> Iterator[Candidate]:
     call = failure.call
     if failure.quantity != "grad_input" or call.grad_output is None or not call.params:
         return
-    grads = {name: failure.oracle.vjp(call)[f"{name}.grad"] for name in call.params}
+    result = failure.oracle.vjp(call)
+    grads = {name: result[f"{name}.grad"] for name in call.params}
     away = failure.oracle.vjp(replace(call, params={name: value - grads[name] for name, value in call.params.items()}))["grad_input"]
     # The gradient of a layer that is linear in its weight moves along this line as the rate grows.
-    direction, found = failure.expected - away, failure.expected - failure.found.astype(np.float64)
-    energy = float((direction * direction).sum())
-    if not energy or not np.isfinite(energy) or np.count_nonzero(direction) < 2:
-        return
-    rate = float((direction * found).sum()) / energy
-    # People choose rates of few digits.
-    rate = short if abs((short := float(f"{rate:.2g}")) - rate) < 1e-3 * abs(rate) else rate
+    rate = multiple_of(failure.expected - away, failure.expected - failure.found.astype(np.float64), digits=2, near=1e-3)
     if rate:
         after = {name: value - rate * grads[name] for name, value in call.params.items()}
-        words = (
-            f"it is computed from the parameters as they are after a step of {rate:.6g} down their gradients, where those of the forward pass are due"
-        )
+        down = f"a step of {rate:.6g} down their gradients"
+        words = f"it is computed from the parameters as they are after {down}, where those of the forward pass are due"
         yield recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True)

@@ -1,21 +1,21 @@
-"""A lower precision inside: float32 within float64, float16 within either.
+"""Digits that are lost: computed in a lower precision inside, float32 within float64 or float16 within either, or cut off at a fixed place.
 
 That an error is of the size of the lower precision's roundings proves nothing: a factor of 1 + 1e-9 is of that size, too. What proves it is that the
-lower precision's grid shows: in the results, in the inputs as they are used, or in a result that stays as it is while its inputs move less than the
-grid's width.
+grid of the numbers that are left shows: in the results, in the inputs as they are used, or in a result that stays as it is while its inputs move less
+than the grid's width. A grid of decimals, of powers of two or of whole numbers is that of no lower precision: there, digits were cut off.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from crosscheck.causes.candidate import Candidate, recomputed
+from crosscheck.causes.candidate import Candidate, recomputed, room
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Call
@@ -23,9 +23,22 @@ from crosscheck.core.precision import Array, Bound, Precision
 
 NAME = "lower precision"
 
+DIGITS = "digits cut off"
+
+LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (np.float16,)}
+"""The precisions below one."""
 
 _WIDTHS = 64
 """By how many widths of the lower precision's grid inputs are moved to see that the numbers can move at all."""
+
+_DECIMALS = 12
+"""The finest decimal grid that is looked for: code that rounds to more decimals than these has other mistakes."""
+
+_LEAST = 4
+"""How many numbers have to lie on a grid of powers of two: any single one does by chance, as often as not, where the grid is twice as wide."""
+
+_COARSER = 2.0**6
+"""How much wider than the distance of floating-point numbers a grid of powers of two is, at the largest number, if it is more than an accident."""
 
 
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
@@ -34,7 +47,7 @@ def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
     for lower in LOWER.get(failure.precision.dtype, ()):
         with np.errstate(over="ignore"):
             rounded = call.astype(lower).astype(np.float64)
-        changed = {words: part for words, part in given.items() if not _same(getattr(call, part), getattr(rounded, part))}
+        changed = {words: part for words, part in given.items() if not all(map(np.array_equal, _arrays(call, part), _arrays(rounded, part)))}
         for count in range(1, len(changed) + 1 if rounded.finite() else 0):
             for chosen in itertools.combinations(changed, count):
                 words = f"{' and '.join(chosen)} {'are' if count > 1 or 'the parameters' in chosen else 'is'} rounded to {np.dtype(lower)}"
@@ -44,38 +57,32 @@ def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
 def lower_precision(failure: Failure) -> Iterator[Candidate]:
     """Compute in a lower precision."""
     if any(digits_cut_off(failure)):
-        # Numbers that lie equally far apart are those of no lower precision, although they do not move with their inputs either.
+        # Numbers that lie equally far apart belong to no lower precision, although they do not move with their inputs either.
         return
     for lower in LOWER.get(failure.precision.dtype, ()):
         dtype = np.dtype(lower)
-        room = _room(failure, dtype)
-        if not (np.abs(failure.found - failure.expected) <= failure.precision.tolerance(room)).all():
+        bound = _bound_in(dtype, failure)
+        if not (np.abs(failure.found - failure.expected) <= failure.precision.tolerance(bound)).all():
             continue
         on_grid = held(failure, dtype)
         if on_grid or _frozen(failure, dtype):
-            grid = (
-                f"each of its numbers is one that {dtype} can hold"
-                if on_grid
-                else f"it does not change when its inputs move by less than {dtype} can show"
-            )
-            yield Candidate(NAME, f"computed in {dtype}: {grid}", failure.expected, room, shown=True)
+            frozen = f"it does not change when its inputs move by less than {dtype} can show"
+            grid = f"each of its numbers is one that {dtype} can hold" if on_grid else frozen
+            yield Candidate(NAME, f"computed in {dtype}: {grid}", failure.expected, bound, shown=True)
             return
 
 
-def _room(failure: Failure, lower: np.dtype[Any]) -> Bound:
-    """Return the bound of the right result were it computed in a lower precision and stored in it."""
+def _bound_in(lower: np.dtype[Any], failure: Failure) -> Bound:
+    """Return the bound of the right result, were it computed in a lower precision and stored in it."""
     low = Precision(lower, failure.precision.elements, failure.precision.false_alarms)
     # Two more roundings: what rounds nothing is rounded all the same where it is read and where it is stored.
-    tolerance = low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2)))
-    return Bound(tolerance / (failure.precision.unit * failure.precision.sides), 1.0)
+    return room(failure, low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2))))
 
 
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return np.array_equal(one, other)
-    if isinstance(one, dict) and isinstance(other, dict):
-        return all(np.array_equal(value, other[name]) for name, value in one.items())
-    return one is other
+def _arrays(call: Call, part: str) -> list[Any]:
+    """Return what a call gives as its input, its parameters or its cotangent, which may be None."""
+    given = getattr(call, part)
+    return list(given.values()) if isinstance(given, Mapping) else [given]
 
 
 def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
@@ -94,7 +101,7 @@ def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
 
 
 def _stays(failure: Failure, moved: Call) -> bool:
-    """Return whether most of the numbers stay as they are, bit for bit, of those that would have to move by more than rounding explains."""
+    """Return whether most numbers that would have to move by more than rounding explains stay as they are, bit for bit."""
     right = failure.oracle.vjp(moved.astype(np.float64)).get(failure.quantity)
     try:
         before, after = (failure.subject.vjp(one).get(failure.quantity) for one in (failure.call.astype(moved.x.dtype), moved))
@@ -105,25 +112,6 @@ def _stays(failure: Failure, moved: Call) -> bool:
     moves = np.abs(right - failure.expected) > failure.precision.tolerance(failure.bound)
     kept = (before == after) & moves
     return bool(2 * np.count_nonzero(kept) > np.count_nonzero(moves) > 0)
-
-
-LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (np.float16,)}
-"""The precisions below one."""
-
-
-DIGITS = "digits cut off"
-
-
-_DECIMALS = 12
-"""The finest decimal grid that is looked for: code that rounds to more decimals than these has other mistakes."""
-
-
-_LEAST = 4
-"""How many numbers have to lie on a grid of powers of two: any single one does by chance, as often as not, where the grid is twice as wide."""
-
-
-_COARSER = 2.0**6
-"""How much wider than the distance of floating-point numbers a grid of powers of two is, at the largest number, if it is more than an accident."""
 
 
 def digits_cut_off(failure: Failure) -> Iterator[Candidate]:
@@ -166,8 +154,6 @@ def _binary_step(numbers: Array) -> float:
     return float(np.exp2((exponents - 53 + trailing).min()))
 
 
-def _within(failure: Failure, room: float | Array, words: str) -> Candidate:
+def _within(failure: Failure, lost: float | Array, words: str) -> Candidate:
     """Return the right numbers with room for what is cut off."""
-    precision = failure.precision
-    room = (room + precision.tolerance(failure.bound)) / (precision.unit * precision.sides)
-    return Candidate(DIGITS, words, failure.expected, Bound(np.broadcast_to(room, failure.expected.shape), 1.0), shown=True)
+    return Candidate(DIGITS, words, failure.expected, room(failure, lost + failure.precision.tolerance(failure.bound)), shown=True)

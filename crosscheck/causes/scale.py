@@ -1,4 +1,4 @@
-"""Everything is there, but for its size: never computed, or multiplied by one number throughout."""
+"""The wrong size: never computed, multiplied by one number throughout, or with a multiple of the parameter in it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ import numpy as np
 from crosscheck.causes.candidate import Candidate
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.precision import Array, Bound
+
+_DIGITS = 3
+"""People choose constants of few digits."""
+
+_NEAR = 1e-4
+"""How near a fitted constant has to be to one of few digits, relatively, to be taken for it."""
 
 
 def not_computed(failure: Failure) -> Iterator[Candidate]:
@@ -78,14 +84,6 @@ def _meanings(failure: Failure) -> Iterator[tuple[float, str]]:
         yield 1 / (places * batch), f"it is divided by the number of samples and positions, {places * batch}: a mean where a sum is due"
 
 
-_DIGITS = 3
-"""People choose constants of few digits."""
-
-
-_NEAR = 1e-4
-"""How near a fitted constant has to be to one of few digits, relatively, to be taken for it."""
-
-
 def weight_decay(failure: Failure) -> Iterator[Candidate]:
     """Add a multiple of the parameter to its gradient."""
     param = failure.call.params.get(failure.quantity.removesuffix(".grad"))
@@ -100,22 +98,22 @@ def weight_decay(failure: Failure) -> Iterator[Candidate]:
     yield Candidate("weight decay", words, failure.expected + part, bound, fitted=not chosen)
 
 
-def multiple_of(direction: Array, difference: Array) -> float:
-    """Return how many times a direction a difference is, as nearly as possible, of few digits if it can be; 0 where nobody can say.
+def multiple_of(direction: Array, difference: Array, digits: int = _DIGITS, near: float = _NEAR) -> float:
+    """Return how many times a direction a difference is, as nearly as possible, of few digits if it can be; 0 where that is unknown.
 
-    Of a single number any other one is a multiple.
+    Any number is a multiple of any other one, so that there have to be two at least.
     """
     energy = float((direction * direction).sum())
     if not energy or not np.isfinite(energy) or not np.isfinite(difference).all() or np.count_nonzero(direction) < 2:
         return 0.0
     factor = float((direction * difference).sum()) / energy
-    return _of_few_digits(factor) if chosen_by_people(factor) else factor
+    return _shortened(factor, digits) if chosen_by_people(factor, digits, near) else factor
 
 
-def chosen_by_people(factor: float) -> bool:
+def chosen_by_people(factor: float, digits: int = _DIGITS, near: float = _NEAR) -> bool:
     """Return whether a number is as good as one of few digits."""
-    return abs(_of_few_digits(factor) - factor) <= _NEAR * abs(factor)
+    return abs(_shortened(factor, digits) - factor) <= near * abs(factor)
 
 
-def _of_few_digits(number: float) -> float:
-    return float(f"{number:.{_DIGITS}g}")
+def _shortened(number: float, digits: int) -> float:
+    return float(f"{number:.{digits}g}")
