@@ -1,7 +1,7 @@
 """The network that both sides claim to be: an oracle for each layer, for the loss and for the update, in execution order, and how they are wired.
 
-Layers have one input each. Where several layers' outputs are added up, as at the end of a residual block, the sum is a matter of the wires: the input
-of the next layer is the sum of the outputs of its sources, and the cotangent of a layer is the sum of the gradients that its consumers return.
+Layers have one input each. Where several layers' outputs are added up, as at the end of a residual block, the wires do that: the input of the next
+layer is the sum of the outputs of its sources, and the cotangent of a layer is the sum of the gradients that its consumers return.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ class Architecture:
     ----------
     layers : mapping of str to Oracle
         In the order of the forward pass, without the loss.
-    loss : Oracle
-    update : Update
     params : mapping of str to tuple of str
         The names of each layer's parameters.
     frozen : frozenset of str

@@ -8,6 +8,8 @@ and Stability of Numerical Algorithms, 2002, section 3.3). With :math:`\hat a = 
 
 and a function adds its own error to :math:`|f'(a)|\, e_a`. Errors are in multiples of the unit roundoff, as everywhere here. They are of first order,
 but where an error may be as large as the number itself, as in a denominator or under a root, it is taken as it is.
+
+A sum of n different terms is worth n independent roundings; equal terms may all be rounded the same way, and are worth more (:func:`independent`).
 """
 
 from __future__ import annotations
@@ -26,13 +28,18 @@ from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
 Operand: TypeAlias = Any
 """What a formula is written for: an array of numbers, or a tracked one."""
 
-
 Axes: TypeAlias = int | tuple[int, ...] | None
-
 
 _CONVERSION = 2.0
 """Roundings of a division by a whole number that may be a multiplication by its rounded reciprocal."""
 
+_ERROR_FUNCTION = 2.0 * ELEMENTARY
+"""Roundings of the error function: in vectorised code a polynomial times an exponential (Abramowitz and Stegun, 7.1.26), as in PyTorch's GELU."""
+
+_SAMPLE = 1024
+"""Terms of each sum that are looked at first. A term that is repeated often enough to matter, the root of n times, is among them twice."""
+
+_COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
 
 _MANTISSA = (1 << 52) - 1
 """The bits of a float64 that are zero in a power of two."""
@@ -53,7 +60,7 @@ class Tracked(NDArrayOperatorsMixin):
     error : array
         Of the same shape, in multiples of the unit roundoff; infinite where nothing limits it.
     precision : Precision, optional
-        Whose steps round; without it none does, and errors are but passed on, to first order.
+        Whose steps round; without it none does, and errors are only passed on, to first order.
     errorless : bool
         Whether it is known beforehand that no element has an error, so that none needs to be looked at.
     """
@@ -104,7 +111,7 @@ class Tracked(NDArrayOperatorsMixin):
 
     @property
     def unit(self) -> float:
-        """The unit roundoff; 0 where errors are but passed on."""
+        """The unit roundoff; 0 where errors are only passed on."""
         return 0.0 if self.precision is None else self.precision.unit
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
@@ -133,7 +140,6 @@ class Tracked(NDArrayOperatorsMixin):
 
         Parameters
         ----------
-        value : array
         error : array
             What the errors that the step started from come to.
         roundings : array_like
@@ -219,18 +225,20 @@ def constant(number: float, like: Operand) -> Operand:
 
 def erf(x: Operand) -> Operand:
     """Return the error function, which NumPy lacks."""
-    return error_function(x) if isinstance(x, Tracked) else np.vectorize(math.erf, otypes=[np.float64])(x)
+    exact = np.vectorize(math.erf, otypes=[np.float64])
+    return _bent(x, exact(x.value), _slope_of_erf, _ERROR_FUNCTION) if isinstance(x, Tracked) else exact(x)
 
 
 def erfc(x: Operand) -> Operand:
     """Return 1 less the error function, without cancellation."""
-    return complementary_error_function(x) if isinstance(x, Tracked) else np.vectorize(math.erfc, otypes=[np.float64])(x)
+    exact = np.vectorize(math.erfc, otypes=[np.float64])
+    return _bent(x, exact(x.value), _slope_of_erf, _ERROR_FUNCTION) if isinstance(x, Tracked) else exact(x)
 
 
 def max_error(*forms: Operand) -> Operand:
     """Return the first of several formulas for one number, tracked with the largest of their errors.
 
-    That is room for whichever of them a right implementation uses.
+    A right implementation may use any of them.
     """
     if not isinstance(forms[0], Tracked):
         return forms[0]
@@ -251,13 +259,6 @@ def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
     """
     share = 1 - constant(kept, new)
     return max_error(kept * old + share * new, old + share * (new - old))
-
-
-_COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
-
-
-_ERROR_FUNCTION = 2.0 * ELEMENTARY
-"""Roundings of the error function: in vectorised code a polynomial times an exponential (Abramowitz and Stegun, 7.1.26), as in PyTorch's GELU."""
 
 
 def _add(a: Tracked, b: Tracked) -> Tracked:
@@ -302,10 +303,6 @@ def _square_root(a: Tracked) -> Tracked:
     return a.made(root, error, ~a.zero)
 
 
-def _square(a: Tracked) -> Tracked:
-    return _multiply(a, a)
-
-
 def power(a: Tracked, exponent: Any) -> Tracked:
     """Return a power of a whole exponent: as products, or by a function."""
     count = float(exponent)
@@ -314,17 +311,9 @@ def power(a: Tracked, exponent: Any) -> Tracked:
     if count == 1:
         return a
     if count == 2:
-        return _square(a)
+        return _multiply(a, a)
     error = count * np.abs(a.value) ** (count - 1) * a.error
     return a.made(a.value**count, error, max(float(ELEMENTARY), count - 1), a.underflow)
-
-
-def _absolute(a: Tracked) -> Tracked:
-    return a.like(np.abs(a.value), a.error)
-
-
-def _negative(a: Tracked) -> Tracked:
-    return a.like(-a.value, a.error)
 
 
 def _maximum(a: Tracked, b: Tracked) -> Tracked:
@@ -332,10 +321,6 @@ def _maximum(a: Tracked, b: Tracked) -> Tracked:
     apart = np.abs(a.value - b.value) > a.unit * (a.error + b.error)
     winner = np.where(a.value >= b.value, a.error, b.error)
     return a.like(np.maximum(a.value, b.value), np.where(apart, winner, np.maximum(a.error, b.error)))
-
-
-def _minimum(a: Tracked, b: Tracked) -> Tracked:
-    return _negative(_maximum(_negative(a), _negative(b)))
 
 
 def _exponential(a: Tracked) -> Tracked:
@@ -353,21 +338,11 @@ def _logarithm(a: Tracked) -> Tracked:
 
 def _hyperbolic_tangent(a: Tracked) -> Tracked:
     value = np.tanh(a.value)
-    result = _bent(a, value, _slope_of_tanh)
-    # So far nearer to 1 than to the number before it that every implementation gives 1 itself, and 1 - tanh is zero, as whoever computes it expects.
+    result = _bent(a, value, lambda x: 1 - np.square(np.tanh(x)))
+    # So much nearer to 1 than to the number before it that every implementation gives 1 itself, and 1 - tanh is zero.
     short = 2 / (1 + np.exp(2 * np.abs(a.value)))
     saturated = (short <= a.unit**2) & (a.unit * a.error < 1)
     return a.like(value, np.where(saturated, 2 * a.unit, result.error)) if a.unit else result
-
-
-def error_function(a: Tracked) -> Tracked:
-    """Return erf."""
-    return _bent(a, np.vectorize(math.erf, otypes=[np.float64])(a.value), _slope_of_erf, _ERROR_FUNCTION)
-
-
-def complementary_error_function(a: Tracked) -> Tracked:
-    """Return 1 - erf."""
-    return _bent(a, np.vectorize(math.erfc, otypes=[np.float64])(a.value), _slope_of_erf, _ERROR_FUNCTION)
 
 
 def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array], roundings: float = ELEMENTARY) -> Tracked:
@@ -380,21 +355,17 @@ def _slope_of_erf(x: Array) -> Array:
     return np.asarray(2 / math.sqrt(math.pi) * np.exp(-np.square(x)))
 
 
-def _slope_of_tanh(x: Array) -> Array:
-    return np.asarray(1 - np.square(np.tanh(x)))
-
-
 STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
     np.add: _add,
     np.subtract: _subtract,
     np.multiply: _multiply,
     np.true_divide: _divide,
     np.sqrt: _square_root,
-    np.square: _square,
-    np.absolute: _absolute,
-    np.negative: _negative,
+    np.square: lambda a: _multiply(a, a),
+    np.absolute: lambda a: a.like(np.abs(a.value), a.error),
+    np.negative: lambda a: a.like(-a.value, a.error),
     np.maximum: _maximum,
-    np.minimum: _minimum,
+    np.minimum: lambda a, b: -_maximum(-a, -b),
     np.exp: _exponential,
     np.log: _logarithm,
     np.tanh: _hyperbolic_tangent,
@@ -402,19 +373,10 @@ STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
 """The step of each of NumPy's functions."""
 
 
-_SAMPLE = 1024
-"""Terms of each sum that are looked at first. A term that is repeated often enough to matter, the root of n times, is among them twice."""
-
-
 def independent(terms: Array, axes: tuple[int, ...], precision: Precision) -> Array:
     """Return how many independent roundings each sum over some axes is worth, the axes kept: as many as it has terms, or more where they repeat.
 
-    Parameters
-    ----------
-    terms : array
-    axes : tuple of int
-    precision : Precision
-        Of whoever adds them up.
+    The precision is that in which they are added up.
     """
     others = tuple(place for place in range(terms.ndim) if place not in axes)
     count = math.prod(terms.shape[place] for place in axes)
@@ -426,10 +388,7 @@ def independent(terms: Array, axes: tuple[int, ...], precision: Precision) -> Ar
     sample = np.sort(sums[:, :: max(1, count // _SAMPLE)], axis=1)
     if not ((sample[:, 1:] == sample[:, :-1]) & (sample[:, 1:] != 0)).any():
         return np.full(shape, float(count))
-    squares = np.array([np.square(_occurrences(own)).sum() for own in sums])
+    # How often each number other than zero occurs: to add zero rounds nothing.
+    counts = [np.unique(own[own != 0], return_counts=True)[1].astype(np.float64) for own in sums]
+    squares = np.array([np.square(own).sum() for own in counts])
     return np.asarray(np.clip(squares, count, most).reshape(shape))
-
-
-def _occurrences(terms: Array) -> Array:
-    """Return how often each number other than zero occurs; to add zero rounds nothing."""
-    return np.unique(terms[terms != 0], return_counts=True)[1].astype(np.float64)

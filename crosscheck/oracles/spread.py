@@ -1,9 +1,9 @@
 r"""How far rounding leads a whole step of a deep network astray, measured.
 
-To first order the worst case is a theorem, and useless where fifty layers follow one another: it lets every error conspire with every other. Here the
-oracle does the step again, several times, and each layer's results are moved at random by as much as rounding *inside that layer* may. With the
-decisions at kinks held fixed the step is linear in such small moves, so that they can be made small enough for float64 and scaled afterwards. What
-arrives at a quantity is a norm: element by element a few runs would estimate badly. A right step keeps within
+To first order the worst case is a theorem, and useless where fifty layers follow one another: it assumes that no errors cancel. Here the oracle does
+the step again, several times, and each layer's results are moved at random by as much as rounding *inside that layer* may. With decisions at kinks
+held fixed the step is linear in such small moves, so that they can be made small enough for float64 and scaled afterwards. What is measured of each
+quantity is the norm of its error: a few runs estimate single elements badly. A right step keeps within
 
 .. math:: \frac{t_M(\delta/N)}{\lambda} \; \mathrm{rms}_M \lVert \text{moved} - \text{unmoved} \rVert,
 
@@ -65,8 +65,6 @@ def spread(stages: Sequence[Stage], unmoved: Sequence[StageRun], own: Sequence[E
         The stage back to which gradients go.
     precision : Precision
         The subject's.
-    seed : int
-        Of the moves.
     """
     x, last = unmoved[0].call.x, unmoved[-1].call.grad_output
     errors = _with_joints(stages, unmoved, own, first, precision)

@@ -1,7 +1,6 @@
 """One whole training step as the oracle alone does it, and how far rounding may lead a right step away from its end.
 
-Whatever is known about a step is judged by it: every quantity of a network that is listened to, or nothing but the loss and the updated parameters of
-one that shows no more.
+A step is judged by it: every quantity where the network's layers are seen, the loss and the updated parameters alone where they are not.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class OracleStep:
 
 
 DEEP = 20
-"""Layers in a row from which on the worst case of their errors is no use, and their spread is measured."""
+"""From so many layers on the worst case of their errors is useless, and their spread is measured."""
 
 
 def stages_of(
@@ -89,8 +88,6 @@ def oracle_step(
 
     Parameters
     ----------
-    architecture : Architecture
-    start : TrainState
     x, labels : array
         The batch.
     precision : Precision

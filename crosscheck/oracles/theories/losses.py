@@ -45,6 +45,10 @@ class _Distribution:
         shared = np.abs(logits.max(axis=-1, keepdims=True) + np.log(sums))
         return cls(depths, np.log(sums), p, weights, shared, logits.shape[-1] + 2 * ELEMENTARY)
 
+    def rounded(self, precision: Precision) -> Array:
+        """Return how far each probability may be off, but for what a row shares, in roundings."""
+        return self.p * self.weights + precision.underflow
+
     def moved(self, error_logits: Array) -> Array:
         """Return how far the probabilities move when the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
         return np.asarray(self.p * (error_logits + (self.p * error_logits).sum(axis=-1, keepdims=True)))
@@ -61,7 +65,7 @@ class Softmax:
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             mean = (law.p * g).sum(axis=-1, keepdims=True)
-            rounded = law.p * law.weights + precision.underflow
+            rounded = law.rounded(precision)
             rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
             within = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
             # All p of a row are off by one factor, that of p and that of the mean.
@@ -95,7 +99,7 @@ class LogSoftmax:
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             total = g.sum(axis=-1, keepdims=True)
-            rounded = law.p * law.weights + precision.underflow
+            rounded = law.rounded(precision)
             bounds["grad_input"] = _both(precision, Bound(g + rounded * total, 2 * law.roundings), Bound(law.p * law.shared * total, 1.0))
         return bounds
 
@@ -127,7 +131,7 @@ class CrossEntropy:
         within = Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))
         bounds = {"output": _both(precision, within, by_parts)}
         if call.grad_output is not None:
-            rounded, scale = law.p * law.weights + precision.underflow, share * np.abs(call.grad_output)
+            rounded, scale = law.rounded(precision), share * np.abs(call.grad_output)
             through_sum = Bound(law.p * law.shared * scale, 1.0)
             bounds["grad_input"] = _both(precision, Bound((rounded + onehot) * scale, 2 * law.roundings), through_sum)
         return bounds
@@ -147,7 +151,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """-ln p[label] for probabilities that somebody else computed, the mean over the batch."""
+    """-ln p[label] for given probabilities p, the mean over the batch."""
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for the logarithm and for its derivative, -1 / p."""

@@ -1,4 +1,4 @@
-r"""Operations whose error theory nobody wrote down: their rounding is measured.
+r"""Operations without an error theory of their own: their rounding is measured.
 
 The reference runs in float64, M times, every elementary result of its forward and of its backward pass perturbed at random by a relative
 :math:`\epsilon`, far above float64's own rounding and small enough for the answers to stay linear in it. How far an element then strays, as a root
@@ -41,7 +41,7 @@ _LOST = 4.0
 element, and for a slope or a cotangent of a few units that multiplies them."""
 
 _NONLINEAR = 10.0
-"""A ratio of the two spreads, each of 16 runs, that chance alone does not produce: in one element of 1e11 it reaches 8.3, by the F distribution."""
+"""A ratio of two spreads that chance does not produce: two spreads of 16 runs each differ 8.3 times with probability 1e-11 (F test)."""
 
 
 class NoisyOracle(Oracle, Protocol):
@@ -60,13 +60,7 @@ class NoisyOracle(Oracle, Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """Any differentiable operation.
-
-    Attributes
-    ----------
-    seed : int
-        Of the perturbations.
-    """
+    """Any differentiable operation; the seed is that of its perturbations."""
 
     seed: int = 0
 
@@ -108,7 +102,7 @@ class Measured:
         """Return how far the results move when input and cotangent do, by the linear regime's finite differences.
 
         The errors of different elements are taken to be independent, each as large as it may be, and the quantile for N elements is put on top; one
-        more run moves them all in the same direction. Errors that conspire with the signs of the derivative itself could do more.
+        more run moves them all in the same direction. Errors with just the signs of the derivative could do more.
         """
         scale, rng = SCALES[0], np.random.default_rng(self.seed)
         signs = (-1.0, 1.0)
