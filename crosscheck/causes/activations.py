@@ -60,6 +60,6 @@ def _of_activation(failure: Failure) -> Array | None:
 
 
 def _is(failure: Failure, other: Array) -> bool:
-    """Return whether numbers are the right result, as far as rounding lets anybody see."""
+    """Return whether numbers are the right result, as far as rounding can tell."""
     with np.errstate(invalid="ignore"):
         return bool((np.abs(other - failure.expected) <= failure.precision.tolerance(failure.bound)).all())

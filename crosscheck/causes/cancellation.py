@@ -1,8 +1,8 @@
 """Digits that cancel: numbers of one size are subtracted, and the small result keeps the roundings of the large ones.
 
 ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))`` is off by a rounding of numbers of size 1, however small ``tanh(x)`` is. That an error is so small proves
-nothing: an epsilon that is added may be as small, and so may a small part of each number. What proves it is an experiment. Where the input makes the
-result small, the error stays of that size, and it is another one as soon as the input moves a little, as roundings are.
+nothing: an epsilon that is added may be as small, and so may a small part of each number. What proves it is an experiment: where the input makes the
+result small, the error keeps its size, and it changes as soon as the input moves a little, as roundings do.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from crosscheck.core.precision import ELEMENTARY, Array, Bound
 NAME = "cancellation"
 
 _ROUNDINGS = 2 * ELEMENTARY
-"""Of the large numbers: two elementary functions, whose results cancel."""
+"""Roundings of the large numbers: two elementary functions, whose results cancel."""
 
 _MOVES = tuple(1 + step / 61 for step in range(-8, 9))
-"""What the input is multiplied by: far more than rounding needs to be another one, far less than makes the mistake of a formula another one."""
+"""What the input is multiplied by: enough to change every rounding, too little to change what a wrong formula gives."""
 
 _SEEN = 2.0**10
-"""As how many roundings of the large numbers the result is looked at: so few that an error of its own size does not pass for one of them."""
+"""How many roundings of the large numbers the result is made to hold: so few that an error in proportion to the result does not look like one."""
 
 _LOST = 64
-"""Where the result is as few of them, its error hardly changes as the input moves."""
+"""Where the result holds fewer of them, its error hardly changes as the input moves."""
 
 _FAR = 128
 """How many times the input is doubled or halved at most to get there."""
 
 _MUCH_LARGER = 64
-"""How many times larger than the result an input has to be whose digits are said to cancel: beside it the result cannot be made smaller."""
+"""How many times the result an input has to be for its digits to cancel: there, the result cannot be made smaller."""
 
 
 def nothing_left(failure: Failure) -> Iterator[Candidate]:
@@ -66,7 +66,7 @@ def digits_cancel(failure: Failure) -> Iterator[Candidate]:
 
 
 def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float, made_small: bool) -> bool:
-    """Return whether errors are those of roundings of numbers of a size: as large, and others each time the input moves."""
+    """Return whether errors are roundings of numbers of a size: no larger, and different each time the input moves."""
     precision, quantity, errors = failure.precision, failure.quantity, list[Array]()
     unit = precision.unit * size
     x = failure.call.x * (_factor(failure, exceeding, _SEEN * unit) if made_small else 1.0)
@@ -80,7 +80,7 @@ def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: flo
 
 
 def _factor(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float) -> float:
-    """Return the power of two that the input has to be multiplied by for a result of about a size, which is taken to grow with the input."""
+    """Return the power of two by which the input has to be multiplied for a result of about a size; the result is taken to grow with the input."""
     low, high = -_FAR, _FAR
     while high - low > 1:
         middle = (low + high) // 2

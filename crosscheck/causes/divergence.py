@@ -15,7 +15,6 @@ class Divergence:
 
     Attributes
     ----------
-    judgement : Judgement
     cause : Cause or None
         The fault model that removes it; None where the cause is unknown.
     source : str
@@ -36,14 +35,7 @@ def examined(failure: Failure, isolated: Judgement | None = None) -> Divergence:
 
 
 def divergence_facts(divergence: Divergence, reproduce: str) -> Facts:
-    """Return a divergence as data.
-
-    Parameters
-    ----------
-    divergence : Divergence
-    reproduce : str
-        What to type to repeat just this comparison.
-    """
+    """Return a divergence as data; ``reproduce`` is the command that repeats just this comparison."""
     cause = divergence.cause
     evidence = None if cause is None else {"units_before": number(cause.units_before), "units_after": number(cause.units_after)}
     return judgement_facts(divergence.judgement) | {

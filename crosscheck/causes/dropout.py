@@ -1,4 +1,4 @@
-"""The known mistakes in dropout: by the mask that was drawn, what is kept is scaled otherwise, or the gradient is masked otherwise."""
+"""The known mistakes in dropout: with the mask that was drawn, numbers are scaled otherwise, or the gradient is masked otherwise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.theories import Keeping, Scaling
 
 _ROUNDINGS = 4.0
-"""Of a product with a quotient of the code's own numbers, each of which is rounded itself."""
+"""Roundings of a product with a quotient of two constants, each of which is rounded, too."""
 
 
 def scaled_otherwise(failure: Failure) -> Iterator[Candidate]:

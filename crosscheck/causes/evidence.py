@@ -24,13 +24,13 @@ _ROOM = 4
 """Or within how many times the right result's tolerance, which a candidate's own may exceed."""
 
 _CALLS = 200
-"""How often the oracle is asked at most on top of a first fault. Fault models that move numbers about need no answer."""
+"""How many calls of the oracle the search for a second fault may take. Fault models that move numbers about need none."""
 
 _FEWEST = 4
 """How many numbers a quantity has to have for two faults to be looked for: among so many pairs one fits a single number by chance."""
 
 _MOST = 1 << 14
-"""And how many it may have, for that takes time: in the checks of a layer numbers are few, and in a network the same layer can be checked alone."""
+"""And how many it may have, because the search takes time: the checks of a layer have fewer, and a layer of a network can be checked alone."""
 
 
 @dataclass(frozen=True)

@@ -169,13 +169,9 @@ class _Law:
     def of(cls, failure: Failure) -> _Law | None:
         """Return the loss that the reference is, as its own numbers show it; None where it is another one."""
         call, labels = failure.call, failure.call.constants.get("labels")
-        if (
-            failure.quantity not in ("output", "grad_input")
-            or labels is None
-            or labels.dtype.kind not in "iu"
-            or call.x.ndim != 2
-            or labels.ndim != 1
-        ):
+        if failure.quantity not in ("output", "grad_input") or call.x.ndim != 2:
+            return None
+        if labels is None or labels.dtype.kind not in "iu" or labels.ndim != 1:
             return None
         right = float(failure.oracle.vjp(replace(call, grad_output=None))["output"].reshape(-1)[0])
         onehot = np.asarray(np.arange(call.x.shape[-1]) == labels[:, None], dtype=np.float64)
@@ -198,7 +194,7 @@ class _Law:
 
 
 def _close(one: float, other: float) -> bool:
-    """Return whether two forms of one formula agree: as far as half of float64's digits, which no two different losses do."""
+    """Return whether two numbers agree in half of float64's digits, as two forms of one formula do and two different losses do not."""
     return abs(one - other) <= float(np.sqrt(np.finfo(np.float64).eps)) * abs(other)
 
 

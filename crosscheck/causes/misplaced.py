@@ -15,10 +15,10 @@ from crosscheck.core.check_layer import Failure
 from crosscheck.core.precision import Array
 
 _LONGEST = 256
-"""The length of an axis from which on its slices are not matched up."""
+"""The longest axis whose slices are matched up."""
 
 _MOST_AXES = 5
-"""The number of axes up to which all their orders are tried."""
+"""The most axes of which all orders are tried."""
 
 _COMPARED = 16
 """How many numbers of two slices are compared to see if they may be the same."""

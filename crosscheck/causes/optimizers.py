@@ -69,7 +69,7 @@ def explained(
     if not found or any(value.shape != right[0][name].shape or not np.isfinite(value).all() for given in found for name, value in given.items()):
         return None
     if all(np.array_equal(value, start[name]) for given in found for name, value in given.items()):
-        # Whatever makes the steps short enough explains it, too, and so nothing else is worth saying.
+        # Anything that makes the steps short enough would explain it, too.
         words = "no parameter moves on these gradients: they are never updated, or what is small is cut off"
         return Cause("not updated", words, first.units, 0.0, 0.0)
     before = _distance(found, right)

@@ -1,4 +1,4 @@
-"""Parameters used wrongly: the bias left out, the weight turned, or as it is after its own update."""
+"""Parameters used wrongly: the bias left out, the weight transposed or flipped, or used after its own update."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crosscheck.oracles.running_error import Tracked
 
 
 def with_param(call: Call, name: str, value: Array) -> Call:
-    """Return a call in which one parameter is another one."""
+    """Return a call with another value of one parameter."""
     return replace(call, params={**call.params, name: np.ascontiguousarray(value)})
 
 

@@ -29,16 +29,16 @@ LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (
 """The precisions below one."""
 
 _WIDTHS = 64
-"""By how many widths of the lower precision's grid inputs are moved to see that the numbers can move at all."""
+"""By how many widths of the lower precision's grid inputs are moved, to see that the numbers move at all."""
 
 _DECIMALS = 12
 """The finest decimal grid that is looked for: code that rounds to more decimals than these has other mistakes."""
 
 _LEAST = 4
-"""How many numbers have to lie on a grid of powers of two: any single one does by chance, as often as not, where the grid is twice as wide."""
+"""How many numbers have to lie on a grid of powers of two: by chance, every second number on one grid lies on the grid twice as wide."""
 
 _COARSER = 2.0**6
-"""How much wider than the distance of floating-point numbers a grid of powers of two is, at the largest number, if it is more than an accident."""
+"""How many times the distance of floating-point numbers, at the largest number, a grid of powers of two has to be wide to be no accident."""
 
 
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:

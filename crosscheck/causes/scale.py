@@ -57,6 +57,7 @@ def _meanings(failure: Failure) -> Iterator[tuple[float, str]]:
     """Yield factors that have a name, with what each one means."""
     x, cotangent, settings = failure.call.x, failure.call.grad_output, failure.oracle.settings
     batch = len(x) if x.ndim else 1
+    outputs = 0 if failure.call.params or cotangent is None else cotangent.size
     yield -1.0, "the sign is wrong"
     yield float(batch), f"it is multiplied by the batch size, {batch}: a sum where a mean is due"
     yield 1 / batch, f"it is divided by the batch size, {batch}, once too often"
@@ -67,13 +68,7 @@ def _meanings(failure: Failure) -> Iterator[tuple[float, str]]:
     if (window := math.prod(settings.get("kernel", ()))) > 1:
         yield float(window), f"it is multiplied by the size of a window, {window}: a sum where a mean is due"
         yield 1 / window, f"it is divided by the size of a window, {window}, once too often"
-    elif (
-        not failure.call.params
-        and cotangent is not None
-        and cotangent.size
-        and (each := x.size // cotangent.size) > 1
-        and x.size % cotangent.size == 0
-    ):
+    elif outputs and x.size % outputs == 0 and (each := x.size // outputs) > 1:
         yield float(each), f"it is multiplied by {each}, the number of inputs to each output: a sum where a mean is due"
         yield 1 / each, f"it is divided by {each}, the number of inputs to each output, once too often"
     if "labels" in failure.call.constants and (each := x.size // batch) > 1:
@@ -101,7 +96,7 @@ def weight_decay(failure: Failure) -> Iterator[Candidate]:
 def multiple_of(direction: Array, difference: Array, digits: int = _DIGITS, near: float = _NEAR) -> float:
     """Return how many times a direction a difference is, as nearly as possible, of few digits if it can be; 0 where that is unknown.
 
-    Any number is a multiple of any other one, so that there have to be two at least.
+    One number alone is a multiple of any other: there have to be two at least.
     """
     energy = float((direction * direction).sum())
     if not energy or not np.isfinite(energy) or not np.isfinite(difference).all() or np.count_nonzero(direction) < 2:
@@ -111,7 +106,7 @@ def multiple_of(direction: Array, difference: Array, digits: int = _DIGITS, near
 
 
 def chosen_by_people(factor: float, digits: int = _DIGITS, near: float = _NEAR) -> bool:
-    """Return whether a number is as good as one of few digits."""
+    """Return whether a number is nearly one of few digits."""
     return abs(_shortened(factor, digits) - factor) <= near * abs(factor)
 
 

@@ -1,7 +1,7 @@
 """The network that both sides claim to be: an oracle for each layer, for the loss and for the update, in execution order, and how they are wired.
 
-Layers have one input each. Where several layers' outputs are added up, as at the end of a residual block, the wires do that: the input of the next
-layer is the sum of the outputs of its sources, and the cotangent of a layer is the sum of the gradients that its consumers return.
+A layer has one input: the sum of the outputs of its sources, of which there are several at the end of a residual block. The cotangent of a layer is
+the sum of the gradients that its consumers return.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Architecture:
 
 
 def consumers_in(wiring: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return, of a wiring, where each layer's output goes to, in order; a place that gets it twice is named twice."""
+    """Return where each layer's output goes to, in order; a layer that gets it twice is named twice."""
     return {name: tuple(other for other, sources in wiring.items() for source in sources if source == name) for name in wiring if name != LOSS}
 
 

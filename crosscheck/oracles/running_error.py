@@ -50,8 +50,8 @@ class Tracked(NDArrayOperatorsMixin):
     """An array with the error of each of its elements.
 
     NumPy's operators and its functions ``sqrt``, ``square``, ``power`` (whole exponents), ``absolute``, ``maximum``, ``minimum``, ``where``, ``exp``,
-    ``log``, ``tanh`` apply; a comparison compares the values. An array that meets a tracked one is exact. A Python number is the code's own, such as
-    a learning rate of 0.005, and itself rounded.
+    ``log``, ``tanh`` apply; a comparison compares the values. An array that meets a tracked one is exact. A Python number is a constant of
+    the code, such as a learning rate of 0.005, and itself rounded.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Tracked(NDArrayOperatorsMixin):
     precision : Precision, optional
         Whose steps round; without it none does, and errors are only passed on, to first order.
     errorless : bool
-        Whether it is known beforehand that no element has an error, so that none needs to be looked at.
+        Whether all errors are known to be zero, so that they need not be looked at.
     """
 
     value: Array
@@ -82,7 +82,7 @@ class Tracked(NDArrayOperatorsMixin):
         return cls.exact(value, precision) if error is None else cls(value, error, precision)
 
     def constant(self, number: float) -> Tracked:
-        """Return a number of the code's own, as the precision of this one holds it.
+        """Return a constant of the code, as the precision of these numbers holds it.
 
         One that float32 cannot hold is a decimal number, which is rounded in any precision: ``1 - 0.9`` is not quite 0.1.
         """
@@ -151,7 +151,7 @@ class Tracked(NDArrayOperatorsMixin):
             error = self._with_own(self.precision, np.abs(value), error, roundings, lost)
         elif error.shape != value.shape:
             error = np.broadcast_to(error, value.shape)
-        # An infinite error times zero is no number: nothing is known about it. The largest of numbers one of which is none is none either.
+        # An infinite error times zero is NaN: nothing is known about that number. The maximum is NaN if any of the errors is.
         unknown = math.isnan(np.max(error, initial=0.0))
         return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.precision)
 
@@ -219,7 +219,7 @@ class Tracked(NDArrayOperatorsMixin):
 
 
 def constant(number: float, like: Operand) -> Operand:
-    """Return a number of the code's own for a formula on arrays or tracked ones, such as a setting from which others are computed: ``1 - beta``."""
+    """Return a constant of the code for a formula on arrays or tracked ones, such as a setting from which others are computed: ``1 - beta``."""
     return like.constant(number) if isinstance(like, Tracked) else number
 
 

@@ -53,7 +53,7 @@ class Updating:
 
 
 Decided: TypeAlias = dict[str, tuple[Array, Bound]]
-"""The oracle's parameter, under ``""``, and each of its states, with their bounds; empty where nobody can say."""
+"""The oracle's parameter, under ``""``, and each of its states, with their bounds; empty where that is unknown."""
 
 
 def judge_updates(update: Update, asked: Sequence[Updating], precision: Precision) -> Iterator[list[Judgement]]:
@@ -62,7 +62,7 @@ def judge_updates(update: Update, asked: Sequence[Updating], precision: Precisio
     ``update`` is the oracle, which starts from the same parameters, gradients and states; the precision is the subject's.
     """
     reasons = [_why_undecided(update, one.updated) for one in asked]
-    # Element by element each rule does the same, and small arrays take longer to call for than to work out: those that started alike go together.
+    # A rule works element by element, and a call takes longer than the arithmetic of a small array: those that started alike are computed together.
     alike: dict[Any, list[int]] = {}
     for index, one in enumerate(asked):
         if not reasons[index]:
@@ -142,7 +142,7 @@ def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, pr
 
 
 def _why_undecided(update: Update, updated: UpdatedParameter) -> str:
-    """Return why nobody can say what the step should lead to, or nothing."""
+    """Return why the right result of a step is unknown, or nothing."""
     if not all(np.isfinite(array).all() for array in (updated.before, updated.grad, *updated.state.values())):
         return "the gradient, the parameter or its state is not finite"
     missing = [name for name in update.states if name not in updated.state]

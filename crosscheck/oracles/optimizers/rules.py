@@ -3,7 +3,7 @@
 Settings have PyTorch's meaning and PyTorch's defaults, and say by their ``states`` what they make an optimizer keep.
 
 A rule gets the settings, the parameter, its gradient and its state by name, empty before the first step, and returns the parameter and the state
-after the step. It does the same to each element, and looks at no other: parameters may be put one behind another. It is PyTorch's formula, in
+after the step. It works element by element, so that parameters may be joined to one array. It is PyTorch's formula, in
 PyTorch's order (``torch/optim``); where another order is as usual, a right implementation may follow either.
 """
 
@@ -84,7 +84,7 @@ class AdamSettings:
 
 
 Settings: TypeAlias = SgdSettings | AdadeltaSettings | RmspropSettings | AdamSettings
-"""What is known of an optimizer."""
+"""The settings of any optimizer."""
 
 State: TypeAlias = Mapping[str, Operand]
 Rule: TypeAlias = Callable[[Any, Operand, Operand, State], tuple[Operand, dict[str, Operand]]]
