@@ -260,7 +260,6 @@ def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str]
     ----------
     steps : sequence of Step
         What the subject left after each step.
-    expected : Expected
     names : mapping of str to str
         The states that are compared, by the subject's names, with the reference's.
     precision : Precision

@@ -25,12 +25,7 @@ from crosscheck.oracles.optimizers import SgdSettings, Update, UpdatedParameter,
 def explained_in_step(failure: Failure, after: Mapping[str, Array], earlier: Array | None) -> Cause | None:
     """Return the mistake in a layer that only its training step shows, or None.
 
-    Parameters
-    ----------
-    after : mapping of str to array
-        The layer's parameters after the step.
-    earlier : array, optional
-        The same quantity in the step before.
+    ``after`` are the layer's parameters after the step, ``earlier`` is the same quantity in the step before.
     """
     with suppress(RefusedError):
         for one in _candidates(failure, after, None if earlier is None else earlier.astype(np.float64)):
@@ -58,12 +53,7 @@ def _candidates(failure: Failure, after: Mapping[str, Array], earlier: Array | N
 def passed_on_by_updated(runs: Sequence[StageRun], names: Sequence[str], after: Mapping[tuple[str, str], Array]) -> dict[tuple[str, str], Array]:
     """Return each parameter's gradient where every layer passes the gradient on by its updated parameters; none where layers are not in a row.
 
-    Parameters
-    ----------
-    runs : sequence of StageRun
-        What the oracle did, layer by layer, the loss last.
-    after : mapping of (str, str) to array
-        The parameters after the step.
+    ``runs`` are the oracle's, layer by layer, the loss last; ``after`` are the parameters after the step.
     """
     grads: dict[tuple[str, str], Array] = {}
     stages = [run.stage for run in runs]

@@ -281,13 +281,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Cross-correlation over given windows, as an oracle.
-
-    Attributes
-    ----------
-    weight : str
-        The name of the kernels; whatever other parameter there is, is a bias.
-    """
+    """Cross-correlation over given windows, as an oracle; ``weight`` is the name of the kernels, any other parameter a bias."""
 
     windows: Windows
     weight: str = "weight"

@@ -89,10 +89,7 @@ def _condensed(count: Array) -> Array:
 class Average:
     """Means of an operation's inputs, with weights that are not negative and depend on nothing but shapes.
 
-    Attributes
-    ----------
-    sums : Operation
-        The same windows, added up and divided by nothing.
+    ``sums`` is the operation that adds up the same windows and divides by nothing.
     """
 
     sums: Operation

@@ -42,12 +42,6 @@ class Selection:
 
 @dataclass(frozen=True)
 class Keeping(Selection):
-    """Dropout in evaluation: everything is kept.
-
-    Attributes
-    ----------
-    p : float
-        The probability of being dropped in training.
-    """
+    """Dropout in evaluation, which keeps everything; p is the probability of being dropped in training."""
 
     p: float = 0.0
