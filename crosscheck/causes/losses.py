@@ -68,14 +68,12 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
     output = failure.expected if call.grad_output is None else call.grad_output
     if call.params or call.constants or x.ndim < 2 or not x.shape == output.shape == failure.expected.shape:
         return
-    for one in {1, x.ndim - 1}:
-        for other in range(x.ndim):
-            if one != other:
-                exchanged = replace(
-                    call, x=x.swapaxes(one, other), grad_output=None if call.grad_output is None else call.grad_output.swapaxes(one, other)
-                )
-                candidate = recomputed(failure, name, f"it goes along axis {other} of the input, where it has to go along axis {one}", exchanged)
-                yield _back(candidate, one, other, failure)
+    for one, other in ((one, other) for one in {1, x.ndim - 1} for other in range(x.ndim) if one != other):
+        exchanged = replace(call, x=x.swapaxes(one, other))
+        if call.grad_output is not None:
+            exchanged = replace(exchanged, grad_output=call.grad_output.swapaxes(one, other))
+        words = f"it goes along axis {other} of the input, where it has to go along axis {one}"
+        yield _back(recomputed(failure, name, words, exchanged), one, other, failure)
 
 
 def _back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:

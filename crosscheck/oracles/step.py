@@ -64,14 +64,14 @@ def stages_of(
     index = {name: place for place, name in enumerate(architecture.names)}
     stages = {}
     for name, sources in architecture.wiring.items():
+        before = tuple(index.get(source, INPUT) for source in sources)
         if name == LOSS:
-            own: Stage = Stage(architecture.loss, {}, {"labels": labels})
-        else:
-            params = {p: start.params[f"{name}.{p}"].astype(np.float64) for p in architecture.params[name]}
-            buffers = {b: start.buffers[f"{name}.{b}"].astype(np.float64) for b in architecture.buffers.get(name, ())}
-            imposed = {"decisions": decisions[name]} if decisions and name in decisions else {}
-            own = Stage(architecture.layers[name], params, {**start.constants.get(name, {}), **imposed}, buffers)
-        stages[name] = Stage(own.oracle, own.params, own.constants, own.buffers, tuple(index.get(source, INPUT) for source in sources))
+            stages[name] = Stage(architecture.loss, constants={"labels": labels}, sources=before)
+            continue
+        params = {p: start.params[f"{name}.{p}"].astype(np.float64) for p in architecture.params[name]}
+        buffers = {b: start.buffers[f"{name}.{b}"].astype(np.float64) for b in architecture.buffers.get(name, ())}
+        imposed = {"decisions": decisions[name]} if decisions and name in decisions else {}
+        stages[name] = Stage(architecture.layers[name], params, {**start.constants.get(name, {}), **imposed}, buffers, before)
     return stages
 
 

@@ -81,9 +81,9 @@ def judge_update(update: Update, updated: UpdatedParameter, place: Place, precis
 
 
 def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
-    """Return what parameters have in common that can be put one behind another: precision, and which states there are, counters with their values.
+    """Return what parameters that can be joined have in common: precision, and which states there are, counters with their values.
 
-    It is empty where an array has another shape than its parameter, which has to be seen as it is.
+    It is empty where an array has another shape than its parameter: that parameter is judged by itself.
     """
     kept = {name: updated.state[name] for name in update.states if name in updated.state}
     shapes = {array.shape for name, array in kept.items() if name not in COUNTERS} | {updated.grad.shape}
@@ -111,7 +111,7 @@ def _together(update: Update, group: Sequence[UpdatedParameter], precision: Prec
 
 
 def _part(name: str, result: tuple[Array, Bound], own: slice, shape: tuple[int, ...]) -> tuple[Array, Bound]:
-    """Return one parameter's part of what was worked out for several; a counter is that of each."""
+    """Return one parameter's part of the results for several; a counter is the same for all."""
     value, bound = result
     if name in COUNTERS:
         return result
@@ -128,8 +128,10 @@ def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, pr
         before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
         state = {name: value.astype(np.float64) for name, value in updated.state.items() if name in update.states}
         moved = update.propagated(before, grad, state, precision.error(asked.reading), {})
-        read = {name: Bound(precision.error(bound) + moved[name], 1.0) if moved[name].any() else bound for name, (_, bound) in decided.items()}
-        decided = {name: (value, read[name]) for name, (value, _) in decided.items()}
+        decided = {
+            name: (value, Bound(precision.error(bound) + moved[name], 1.0) if moved[name].any() else bound)
+            for name, (value, bound) in decided.items()
+        }
     for name, own in places.items():
         if name not in found:
             yield Judgement(own, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer keeps no {name}")
