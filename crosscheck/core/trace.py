@@ -68,16 +68,12 @@ class Trace(dict[tuple[str, str], Array]):
     def take(self, layer: str, quantity: str, value: npt.NDArray[Any]) -> None:
         """Append a quantity as :meth:`record` does, but the array itself, which nobody else may write to."""
         if (layer, quantity) in self:
-            raise ValueError(f"{self.place(layer, quantity)} is recorded already; a layer that runs twice in a step needs two names")
+            raise ValueError(f"{Place(self.step, layer, quantity)} is recorded already; a layer that runs twice in a step needs two names")
         self[layer, quantity] = value
 
     def leave_out(self, layer: str, quantity: str, reason: str) -> None:
         """Say why a quantity that others have is missing here, so that no comparison passes over it in silence."""
         self.absent[layer, quantity] = reason
-
-    def place(self, layer: str, quantity: str) -> Place:
-        """Return the place of a quantity of this step."""
-        return Place(self.step, layer, quantity)
 
     def left(self) -> Trace:
         """Return what the step left behind, from which the next one must start: everything but what passed through and what was there before."""

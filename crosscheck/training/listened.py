@@ -19,7 +19,7 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, fractions_of
 from crosscheck.core.operation import Call, Labels, Oracle
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome, Subject
-from crosscheck.core.trace import Trace
+from crosscheck.core.trace import Place, Trace
 from crosscheck.core.training import Snapshot, Training, TrainState, merge, split
 from crosscheck.oracles.network import LOSS, Architecture
 from crosscheck.oracles.step import start_of
@@ -143,7 +143,7 @@ class TrainingComparison(Comparison):
         """Yield whether chance explains the masks that were drawn so far."""
         for name, p in self.architecture.masked.items():
             if (mask := trace.constants(name).get("mask")) is not None:
-                yield self.masks.setdefault(name, DropoutRateTest(p)).judge(trace.place(name, "mask"), mask, self.precision)
+                yield self.masks.setdefault(name, DropoutRateTest(p)).judge(Place(trace.step, name, "mask"), mask, self.precision)
 
     def _of_reference(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> tuple[Trace, TrainState]:
         """Return the reference's own values from the weights that the subject's step started from, and note how far they are from the oracle's."""

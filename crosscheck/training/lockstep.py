@@ -21,7 +21,7 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge, judge_
 from crosscheck.core.operation import Call, Labels, Oracle
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.subject import SubjectLayer
-from crosscheck.core.trace import Trace
+from crosscheck.core.trace import Place, Trace
 from crosscheck.oracles.chain import joint, sum_wires
 from crosscheck.oracles.network import INPUT, LOSS, Architecture
 from crosscheck.oracles.optimizers import UpdatedParameter, Updating, judge_updates
@@ -125,13 +125,13 @@ class _Links:
             return
         for layer, quantity in previous.left():
             if "." in quantity and (layer, f"{quantity}.before") not in self.trace:
-                place = self.trace.place(layer, f"{quantity}.before")
+                place = Place(self.trace.step, layer, f"{quantity}.before")
                 yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="the step before left it, and it is gone")
         for (layer, quantity), value in self.trace.items():
             if quantity.endswith(".before"):
                 left = previous.get((layer, quantity.removesuffix(".before")))
                 if left is not None:
-                    yield equal(self.trace.place(layer, quantity), Kind.WIRE, value, left, self.precision)
+                    yield equal(Place(self.trace.step, layer, quantity), Kind.WIRE, value, left, self.precision)
 
     def forward(self) -> Iterator[Judgement]:
         """Yield each layer's wire, its output and what it keeps, the loss last."""
@@ -144,7 +144,7 @@ class _Links:
         """Work out a layer's expected quantities, forward and backward at once, and yield the verdicts on those of the forward pass."""
         trace = self.trace
         if (name, "input") not in trace:
-            yield Judgement(trace.place(name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="the subject never ran this layer")
+            yield Judgement(Place(trace.step, name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="the subject never ran this layer")
             return
         oracle, call = call_of(self.architecture, trace, name, self.labels, self.precision)
         self.report.contexts[name] = context_of(oracle, call, self.precision)
@@ -152,12 +152,12 @@ class _Links:
             yield self._judge(name, quantity)
 
     def _judge(self, name: str, quantity: str) -> Judgement:
-        context, place = self.report.contexts[name], self.trace.place(name, quantity)
+        context, place = self.report.contexts[name], Place(self.trace.step, name, quantity)
         return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.precision)[0]
 
     def _wire(self, name: str, quantity: str, sent: Sequence[Array | None]) -> Judgement:
         """Judge whether a layer received what others put out, their sum where it is wired to several."""
-        place, received = self.trace.place(name, quantity), self.trace.get((name, quantity))
+        place, received = Place(self.trace.step, name, quantity), self.trace.get((name, quantity))
         arrived = [part for part in sent if part is not None]
         if received is None or not arrived or len(arrived) < len(sent):
             return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="nothing arrived" if received is None else "nothing was sent")
@@ -190,7 +190,7 @@ class _Links:
         judged = dict(zip(asked, judge_updates(self.architecture.update, list(asked.values()), self.precision), strict=True))
         for key in keys:
             name, parameter = key
-            place, after = self.trace.place(*key), self.trace[key]
+            place, after = Place(self.trace.step, *key), self.trace[key]
             if name in self.architecture.frozen:
                 yield equal(place, Kind.UPDATE, after, self.trace[name, f"{parameter}.before"], self.precision)
             elif key not in judged:
@@ -206,7 +206,7 @@ class _Links:
         states = trace.state(name, parameter, before=True), trace.state(name, parameter)
         updated = UpdatedParameter(trace[name, f"{parameter}.before"], grad, trace[name, parameter], *states)
         reading = self.subject[name].reading(f"{parameter}.grad", self.report.contexts[name].call, grad)
-        return Updating(updated, trace.place(name, parameter), reading)
+        return Updating(updated, Place(trace.step, name, parameter), reading)
 
 
 def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, precision: Precision) -> tuple[Oracle, Call]:
@@ -230,7 +230,7 @@ def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, p
         found = trace.get((layer, quantity))
         if found is None:
             continue
-        place = trace.place(layer, quantity)
+        place = Place(trace.step, layer, quantity)
         if step.norms:
             report.whole.append(judge_norm(place, Kind.WHOLE, found, expected, step.norms[layer, quantity], precision))
         else:

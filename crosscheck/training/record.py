@@ -124,7 +124,7 @@ class Series:
         """Take in one judgement."""
         self.counts[judgement.verdict] += 1
         self.elements += judgement.elements
-        self.widened += judgement.verdict is Verdict.MATCH and judgement.widened
+        self.widened += judgement.heard is not None and judgement.widened and judgement.verdict is Verdict.MATCH
         if judgement.verdict is Verdict.MISMATCH and self.first is None:
             self.first = judgement
         if judgement.verdict in (Verdict.SKIPPED, Verdict.UNDECIDED):
