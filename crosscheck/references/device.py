@@ -16,7 +16,6 @@ def unusable(framework: str, name: str, reason: str, usable: Sequence[str]) -> D
     ----------
     framework, name : str
         Of the framework and of the device.
-    reason : str
     usable : sequence of str
         The devices that are there.
     """

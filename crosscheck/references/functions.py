@@ -53,7 +53,6 @@ def refusal(name: str, reference: Any, shapes: Mapping[str, tuple[int, ...]], er
     ----------
     name : str
         The framework's.
-    reference : object
     shapes : mapping
         Of everything that it was given, the input first.
     error : Exception

@@ -40,7 +40,6 @@ class Reference:
     ----------
     name : str
         For reports.
-    oracle : Oracle
     shapes : mapping or None
         The shapes of its parameters by name; None for a function, whose parameters are arguments.
     labels : bool
@@ -73,7 +72,6 @@ def resolved(reference: Any, framework: str = "") -> Reference:
 
     Parameters
     ----------
-    reference : object
     framework : str
         The package that a plain function computes with, such as ``"torch"``; found out by itself where the function names exactly one.
 
@@ -139,8 +137,6 @@ class TrainingReference:
     ----------
     name : str
         For reports.
-    architecture : Architecture
-    make : MakeTraining
     shapes : mapping of str to mapping
         The layers in order, each with the shapes of its parameters by name.
     """
@@ -160,7 +156,6 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
         A framework's chain of layers.
     loss : object
         The framework's own.
-    settings : SgdSettings
     frozen : frozenset of str
         Layers whose parameters do not train.
     framework : str

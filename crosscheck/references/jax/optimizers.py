@@ -98,7 +98,6 @@ class Program:
 
     Parameters
     ----------
-    traced : ClosedJaxpr
     structure : PyTreeDef
         Of its results: parameters and state.
     """

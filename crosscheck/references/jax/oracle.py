@@ -96,8 +96,6 @@ class JaxOracle:
         be traceable by JAX.
     theory : Rounding
         Of its errors, were subnormal numbers computed with.
-    settings : mapping
-    kinks : Kinks, optional
     shapes : mapping, optional
         The shapes of its parameters by name, where they are known.
     labels : bool

@@ -76,7 +76,6 @@ class JaxNetwork:
         In the order of the forward pass, each with the shapes of its parameters.
     loss : JaxOracle
         Gets the last output and the labels.
-    settings : Settings
     frozen : frozenset of str
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str
@@ -288,7 +287,6 @@ class JaxTraining:
 
     Parameters
     ----------
-    network : JaxNetwork
     dtype : dtype
         The precision of everything. Parameters are zero until :meth:`load`.
     noise : mapping of (str, str) to float, optional

@@ -96,7 +96,6 @@ class LayerFunction:
     ----------
     layer : keras.Layer
         It is left as it is.
-    training : bool
     """
 
     layer: Any

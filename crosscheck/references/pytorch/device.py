@@ -49,8 +49,6 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
 
     Parameters
     ----------
-    device : torch.device
-    dtype : torch.dtype
     tf32 : bool
         Let CUDA multiply float32 in TF32 all the same.
     """

@@ -57,7 +57,6 @@ class Jitter:
     ----------
     noise : mapping of (str, str) to float
         The relative size for each (layer, quantity).
-    generator : torch.Generator
     """
 
     noise: Mapping[tuple[str, str], float]

@@ -118,7 +118,6 @@ def oracle(reference: Reference, device: str = "cpu") -> Oracle:
 
     Parameters
     ----------
-    reference : torch.nn.Module or callable
     device : str
         Where it is computed, as PyTorch names it: ``"cuda:0"``.
 
@@ -168,8 +167,6 @@ class TorchOracle:
     reference : torch.nn.Module or callable
         A function gets the input, the labels if the call has any, and the parameters: by their names, or in order where its arguments have none
         that they could be given by.
-    rounding : Rounding
-    settings : mapping
     device : torch.device
         Where it is computed.
     """
@@ -260,7 +257,6 @@ class TorchOracle:
 
         Parameters
         ----------
-        call : Call
         runs : int
             0 for a single one.
         after_forward : callable

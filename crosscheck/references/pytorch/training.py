@@ -68,7 +68,6 @@ class TorchNetwork:
         In the order of the forward pass.
     loss : torch.nn.Module
         Called with the last output and the labels.
-    settings : Settings
     frozen : frozenset of str
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str
@@ -334,8 +333,6 @@ def taken(tensors: Mapping[str, torch.Tensor], optimizer: Any, generator: torch.
     ----------
     tensors : mapping of str to torch.Tensor
         All parameters and buffers.
-    optimizer : torch.optim.Optimizer or None
-    generator : torch.Generator
     """
     arrays: dict[str, AnyArray] = {"generator": array(generator.get_state())}
     for name, value in tensors.items():

@@ -82,7 +82,6 @@ class Recording:
         Whether the subject is expected to give the same bits each time.
     settings : dict
         Whole-number settings of the operation, such as ``kernel``.
-    cases : list of Case
     contracts : list of dict
         The facts of the subject's contracts.
     error : str
@@ -109,8 +108,6 @@ class TraceFile:
     Attributes
     ----------
     side : {"subject", "reference"}
-    seed : int
-    recordings : list of Recording
     arrays : dict of str to array
         By :func:`key`.
     """

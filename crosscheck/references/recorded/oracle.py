@@ -53,7 +53,6 @@ class Recorded:
 
     Parameters
     ----------
-    trace : TraceFile
     at : int
         Where the pair stands in it.
     """

@@ -25,7 +25,6 @@ class ComplexStep:
 
     Attributes
     ----------
-    point : Point
     refused : str
         Empty where it does.
     """

@@ -241,7 +241,6 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
         The output at the point, ``(outputs,)``.
     runs : sequence of Values
         With a column for each output.
-    cotangent : array
     blur : float
         How far rounding may throw a number of size 1 off.
     """

@@ -42,12 +42,10 @@ class Compared:
 
     Attributes
     ----------
-    line : Line
     found, expected : float
         At a kink what is expected is the value found, or the end of the interval that it lies outside of.
     error : float
         How far truncation and rounding explain that they differ.
-    kink : bool
     untold : str
         Why nothing can be said; empty where something can.
     """
@@ -74,7 +72,6 @@ class Quotients:
 
     Attributes
     ----------
-    point : Point
     agreeing, disagreeing : int
         On how many lines the complex step agrees with the difference quotients.
     """

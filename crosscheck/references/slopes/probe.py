@@ -118,10 +118,8 @@ class Point:
 
     Attributes
     ----------
-    layer : SubjectLayer
     call : Call
         With a cotangent, in float64.
-    precision : Precision
     found : mapping of str to array
         What the subject computed.
     reading : mapping of str to array
@@ -225,7 +223,6 @@ class Point:
 
         Parameters
         ----------
-        line : Line
         terms : float
             T, the sum of the absolute slopes of all outputs: an element of a gradient is a sum of at most as many products as there are numbers.
         """

@@ -58,10 +58,8 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
 
     Parameters
     ----------
-    program : ClosedJaxpr
     values : sequence of array
         What it is given.
-    rounding : Rounding
     numbers : array of shape (n,)
         Random, of mean 0 and variance 1; n is what :func:`count` says.
     infinite : bool
