@@ -16,7 +16,7 @@ import scratch
 from benchmarking.sides import EachStep, Images, Masks, Workload
 from crosscheck.adapters.layout import Layout
 from crosscheck.core.precision import Array
-from crosscheck.references.jax.training import STEPS
+from crosscheck.oracles.optimizers.rules import RULES
 
 KERNEL, IMAGES = Layout("o i h w -> h w i o"), Layout("n h w c -> n c h w")
 """How scratch orders a kernel and JAX does, and how JAX orders images and scratch does."""
@@ -103,7 +103,7 @@ class JaxSide(EachStep):
         def step(params: Any, state: Any, key: Any, images: Any, labels: Any) -> Any:
             key, own = jax.random.split(key)
             value, grads = jax.value_and_grad(loss)(params, images, labels, self._keys(own))
-            updated = {name: STEPS[type(settings)](settings, params[name], grads[name], state[name]) for name in params}
+            updated = {name: RULES[type(settings)](settings, params[name], grads[name], state[name]) for name in params}
             return {name: one[0] for name, one in updated.items()}, {name: one[1] for name, one in updated.items()}, key, own, value
 
         self._compiled = jax.jit(step, donate_argnums=(0, 1))

@@ -1,4 +1,4 @@
-"""Optimizers: their settings, and the formula of each for one parameter, written once, for arrays and for tracked numbers.
+"""Optimizers: their settings, and the formula of each for one parameter, written once, for arrays of any library and for tracked numbers.
 
 Settings have PyTorch's meaning and PyTorch's defaults, and say by their ``states`` what they make an optimizer keep.
 
@@ -116,10 +116,10 @@ def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> t
 def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
     """Return ``w - lr d`` with ``d = sqrt(a + eps) / sqrt(v + eps) g``: v is the running mean of g², this step's included, a that of d² before it."""
     grad = _decayed(settings.weight_decay, param, grad)
-    square_avg = running_mean(settings.rho, state.get("square_avg", 0.0), np.square(grad))
+    square_avg = running_mean(settings.rho, state.get("square_avg", 0.0), grad * grad)
     acc_delta = state.get("acc_delta", 0.0 * grad)
-    delta = np.sqrt(acc_delta + settings.eps) / np.sqrt(square_avg + settings.eps) * grad
-    acc_delta = running_mean(settings.rho, acc_delta, np.square(delta))
+    delta = _sqrt(acc_delta + settings.eps) / _sqrt(square_avg + settings.eps) * grad
+    acc_delta = running_mean(settings.rho, acc_delta, delta * delta)
     return param - settings.lr * delta, {"square_avg": square_avg, "acc_delta": acc_delta}
 
 
@@ -129,12 +129,12 @@ def rmsprop(settings: RmspropSettings, param: Operand, grad: Operand, state: Sta
     With momentum it is ``w - lr b``, ``b = momentum b + d``.
     """
     grad = _decayed(settings.weight_decay, param, grad)
-    square_avg = running_mean(settings.alpha, state.get("square_avg", 0.0), np.square(grad))
+    square_avg = running_mean(settings.alpha, state.get("square_avg", 0.0), grad * grad)
     after, variance = {"square_avg": square_avg}, square_avg
     if settings.centered:
         after["grad_avg"] = running_mean(settings.alpha, state.get("grad_avg", 0.0), grad)
-        variance = square_avg - np.square(after["grad_avg"])
-    direction = grad / (np.sqrt(variance) + settings.eps)
+        variance = square_avg - after["grad_avg"] * after["grad_avg"]
+    direction = grad / (_sqrt(variance) + settings.eps)
     if settings.momentum:
         direction = after["momentum"] = settings.momentum * state.get("momentum", 0.0) + direction
     return param - settings.lr * direction, after
@@ -150,16 +150,25 @@ def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) ->
         param = param * (1 - lr * settings.weight_decay)
     else:
         grad = _decayed(settings.weight_decay, param, grad)
-    step = state.get("step", 0.0) + np.ones(())
+    step = state.get("step", 0.0) + 1
     first = running_mean(settings.betas[0], state.get("exp_avg", 0.0), grad)
-    second = running_mean(settings.betas[1], state.get("exp_avg_sq", 0.0), np.square(grad))
+    second = running_mean(settings.betas[1], state.get("exp_avg_sq", 0.0), grad * grad)
     after = {"exp_avg": first, "exp_avg_sq": second, "step": step}
     if settings.amsgrad:
-        second = after["max_exp_avg_sq"] = np.maximum(state.get("max_exp_avg_sq", 0.0), second)
+        second = after["max_exp_avg_sq"] = _library(second).maximum(state.get("max_exp_avg_sq", 0.0), second)
     correction, correction_sq = (1 - constant(beta, param) ** step for beta in settings.betas)
-    of_torch = param - lr / correction * (first / (np.sqrt(second) / np.sqrt(correction_sq) + settings.eps))
-    as_published = param - lr * (first / correction) / (np.sqrt(second / correction_sq) + settings.eps)
+    of_torch = param - lr / correction * (first / (_sqrt(second) / _sqrt(correction_sq) + settings.eps))
+    as_published = param - lr * (first / correction) / (_sqrt(second / correction_sq) + settings.eps)
     return max_error(of_torch, as_published), after
+
+
+def _library(x: Operand) -> Any:
+    """Return the library that a number's functions are in; those of a tracked number and of a Python number are in NumPy."""
+    return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
+
+
+def _sqrt(x: Operand) -> Operand:
+    return _library(x).sqrt(x)
 
 
 def _decayed(weight_decay: float, param: Operand, grad: Operand) -> Operand:

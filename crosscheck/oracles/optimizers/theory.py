@@ -51,7 +51,7 @@ class Update:
         """Return the results of the rule with their errors."""
         kept = {name: value if name in COUNTERS else Tracked.of(value, error_state.get(name), grad.precision) for name, value in state.items()}
         after, states = RULES[type(self.settings)](self.settings, Tracked.exact(param, grad.precision), grad, kept)
-        return {PARAM: after} | {name: Tracked.exact(states[name]) if name in COUNTERS else states[name] for name in self.states}
+        return {PARAM: after} | {name: Tracked.exact(np.asarray(states[name])) if name in COUNTERS else states[name] for name in self.states}
 
 
 def update_of(settings: Settings) -> Update:
