@@ -8,6 +8,7 @@ array is not, and is refused by what it gives, never by a list of functions: tha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -21,55 +22,42 @@ _STEP = 2.0**-100
 
 @dataclass(frozen=True)
 class ComplexStep:
-    """A subject that was found to compute with complex numbers, or why it does not.
-
-    Attributes
-    ----------
-    refused : str
-        Empty where it does.
-    """
+    """The complex step at a point."""
 
     point: Point
-    refused: str = ""
+
+    @cached_property
+    def refused(self) -> str:
+        """Why the subject does not compute with complex numbers: from real ones in complex form it has to make the same output; empty if it does."""
+        point, precision, real = self.point, self.point.precision, self.point.output
+        try:
+            output = point.layer.vjp(moved(self._call, INPUT, self._call.x))["output"].ravel()
+        except SubjectError as error:
+            return f"on complex numbers {error.reason}"
+        if output.dtype.kind != "c":
+            return f"its output is {output.dtype} for complex input"
+        count = float(precision.grow(float(point.size)))
+        blur = precision.confidence * point.noise["output"].ravel() + precision.sides * precision.unit * count * np.abs(real)
+        same = output.shape == real.shape and np.all(np.abs(output.real - real) <= blur)
+        return "" if same else "its output for complex input is another one"
 
     def slope(self, line: Line) -> float | None:
         """Return the slope of <cotangent, output> along a line; None where the subject gives none."""
-        point = self.point
-        x = variable(point.call, line.quantity).astype(np.complex128)
         step = self.step(line)
-        if line.direction is None:
-            x.flat[line.index or 0] += 1j * step
-        else:
-            x = x + 1j * (step * line.direction)
-        output = point.forward(moved(_complex(point), line.quantity, x))
-        return None if output is None or output.dtype.kind != "c" else float(np.sum(point.cotangent * (output.imag / step)))
+        output = self.point.forward(moved(self._call, line.quantity, line.at(variable(self._call, line.quantity), 1j * step)))
+        return None if output is None or output.dtype.kind != "c" else float(np.sum(self.point.cotangent * (output.imag / step)))
 
     def step(self, line: Line) -> float:
         """Return how far off the real axis a line is left."""
-        return _STEP * line.smallest(variable(self.point.call, line.quantity))
+        sizes = line.sizes(variable(self.point.call, line.quantity))
+        return _STEP * float(sizes[sizes > 0].min(initial=1.0))
 
     def error(self, line: Line) -> float:
         """Return what underflow takes from a slope."""
-        count = sum(array.size for array in (self.point.call.x, *self.point.call.params.values(), self.point.output))
-        return float(count * self.point.precision.smallest / self.step(line) * np.abs(self.point.cotangent).sum())
+        return float(self.point.size * self.point.precision.smallest / self.step(line) * np.abs(self.point.cotangent).sum())
 
-
-def complex_step(point: Point) -> ComplexStep:
-    """Find out whether a subject computes with complex numbers: from real numbers in complex form it has to make the same output."""
-    try:
-        output = point.layer.vjp(moved(_complex(point), INPUT, _complex(point).x))["output"].ravel()
-    except SubjectError as error:
-        return ComplexStep(point, f"on complex numbers {error.reason}")
-    if output.dtype.kind != "c":
-        return ComplexStep(point, f"its output is {output.dtype} for complex input")
-    precision, real = point.precision, point.output
-    count = float(precision.grow(float(sum(a.size for a in (point.call.x, *point.call.params.values(), real)))))
-    blur = precision.confidence * point.noise["output"].ravel() + precision.sides * precision.unit * count * np.abs(real)
-    if output.shape != real.shape or not np.all(np.abs(output.real - real) <= blur):
-        return ComplexStep(point, "its output for complex input is another one")
-    return ComplexStep(point)
-
-
-def _complex(point: Point) -> Call:
-    call = point.call
-    return replace(call, x=call.x.astype(np.complex128), params={name: value.astype(np.complex128) for name, value in call.params.items()})
+    @cached_property
+    def _call(self) -> Call:
+        """The point's call in complex numbers."""
+        call = self.point.call
+        return replace(call, x=call.x.astype(np.complex128), params={name: value.astype(np.complex128) for name, value in call.params.items()})

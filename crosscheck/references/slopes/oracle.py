@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
-from crosscheck.references.slopes.complex_step import ComplexStep, complex_step
+from crosscheck.references.slopes.complex_step import ComplexStep
 from crosscheck.references.slopes.differences import Slope
 from crosscheck.references.slopes.probe import Line, Point, evenly, point_of, variable
 
@@ -83,8 +83,8 @@ class Quotients:
 
     @cached_property
     def complex(self) -> ComplexStep:
-        """The complex step, or why it cannot be taken."""
-        return complex_step(self.point)
+        """The complex step, which says why where it cannot be taken."""
+        return ComplexStep(self.point)
 
     @property
     def refused(self) -> str:
@@ -175,22 +175,16 @@ class Quotients:
 
     def wrong_element(self, direction: Line) -> Line | None:
         """Return the element that makes a gradient wrong along a direction, by halving; None where no single one does."""
-        assert direction.direction is not None
-        left = np.flatnonzero(direction.direction)
-        while len(left) > 1:
-            halves = np.array_split(left, 2)
-            left = max(halves, key=lambda half: self._excess(direction, half))
-        line = Line(direction.quantity, int(left[0]))
+        left = direction
+        while left.index is None:
+            places, units = np.array_split(left.places, 2), np.array_split(left.units, 2)
+            left = max(map(partial(Line, direction.quantity), places, units), key=self._excess)
+        line = Line.of_element(direction.quantity, left.index)
         self.measure(direction.quantity, [line])
         return line if self.compared(direction.quantity)[-1].excess > 1 else None
 
-    def _excess(self, direction: Line, elements: Any) -> float:
-        whole = np.asarray(direction.direction)
-        part = np.zeros_like(whole)
-        part.flat[elements] = whole.flat[elements]
-        line = replace(direction, direction=part)
-        slope = self.point.slope(line)
-        result = self._compared(line, slope, None, line.of(np.asarray(self.point.found[line.quantity])))
+    def _excess(self, line: Line) -> float:
+        result = self._compared(line, self.point.slope(line), None, line.of(np.asarray(self.point.found[line.quantity])))
         return 0.0 if result.untold else result.excess
 
 
@@ -206,21 +200,16 @@ def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
     if x.size > SINGLE:
         odd = np.flatnonzero(~np.isfinite(gradient))[:4]
         singles = np.union1d(odd, rng.choice(x.size, SINGLE - len(odd), replace=False))
-    result = [Line(quantity, int(index)) for index in singles]
+    result = [Line.of_element(quantity, int(index)) for index in singles]
     if x.size > 1 and np.isfinite(gradient).all():
-        result.append(Line(quantity, direction=np.full(x.shape, evenly(x))))
+        size, alike = np.abs(x).ravel(), np.full(x.size, evenly(x))
+        by_own_size = np.exp2(np.floor(np.log2(np.where(size > 0, size, alike))))
+        result.append(Line(quantity, np.arange(x.size), alike))
         count = DIRECTIONS - 1 if x.size > SINGLE else 0
-        result += [Line(quantity, direction=rng.choice([-1.0, 1.0], x.shape) * _sizes(x, bool(number % 2))) for number in range(count)]
+        for number in range(count):
+            units = by_own_size if number % 2 else alike
+            result.append(Line(quantity, np.arange(x.size), rng.choice([-1.0, 1.0], x.size) * units))
     return result
-
-
-def _sizes(x: Array, own: bool) -> Array:
-    """Return how far each element moves: all alike, or each as suits its own size."""
-    alike = evenly(x)
-    if not own:
-        return np.full(x.shape, alike)
-    size = np.abs(x)
-    return np.asarray(np.exp2(np.floor(np.log2(np.where(size > 0, size, alike)))))
 
 
 @dataclass(frozen=True)
@@ -288,21 +277,18 @@ class QuotientOracle:
         """
         point = self.quotients.point
         if call.grad_output is None:
-            return self._forward(call)
+            try:
+                return dict(point.layer.vjp(call))
+            except SubjectError as error:
+                raise RefusedError(error.reason) from error
         if call.shapes() != point.call.shapes():
             raise RefusedError("slopes were measured for other shapes")
         try:
             other = point_of(point.layer, call, point.precision)
-            values = [other.slope(Line(self.quantity, index)).value for index in self.elements.indices]
+            values = [other.slope(Line.of_element(self.quantity, index)).value for index in self.elements.indices]
         except SubjectError:
             values = [math.nan] * len(self.elements.indices)
         return {self.quantity: np.array(values).reshape(self.elements.laid_out)}
-
-    def _forward(self, call: Call) -> dict[str, Any]:
-        try:
-            return dict(self.quotients.point.layer.vjp(call))
-        except SubjectError as error:
-            raise RefusedError(error.reason) from error
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -62,54 +63,53 @@ def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through the point: one element of a variable, or all of them at once.
+    """A line through the point: one element of a variable, or several of them, move.
 
     Attributes
     ----------
     quantity : str
         The gradient's name.
-    index : int or None
-        Of the element in the flattened variable.
-    direction : array or None
-        How far each element moves for a step of 1.
+    places : array of int
+        The elements that move, in the flattened variable.
+    units : array
+        How far each of them moves for a step of 1.
     """
 
     quantity: str
-    index: int | None = None
-    direction: Array | None = None
+    places: npt.NDArray[np.intp]
+    units: Array
 
-    def at(self, x: Array, step: float) -> Array:
+    @classmethod
+    def of_element(cls, quantity: str, index: int) -> Line:
+        """Return the line along one element."""
+        return cls(quantity, np.array([index]), np.ones(1))
+
+    @property
+    def index(self) -> int | None:
+        """The element that moves; None where several do."""
+        return int(self.places[0]) if len(self.places) == 1 else None
+
+    def at(self, x: npt.NDArray[Any], step: complex) -> npt.NDArray[Any]:
         """Return the variable moved along the line."""
-        if self.direction is not None:
-            return np.asarray(x + step * self.direction)
         result = np.array(x)
-        result.flat[self.index or 0] += step
+        result.flat[self.places] += step * self.units
         return result
 
     def of(self, gradient: Array) -> float:
         """Return the slope that a gradient gives."""
-        if self.direction is None:
-            return float(gradient.flat[self.index or 0])
-        return float(np.sum(gradient * self.direction))
+        return float(np.sum(gradient.flat[self.places] * self.units))
+
+    def largest_sum(self, errors: Array) -> float:
+        """Return the error of the slope when no errors of the gradient's elements cancel."""
+        return float(np.sum(np.abs(errors.flat[self.places] * self.units)))
 
     def spread(self, errors: Array) -> float:
         """Return the error of the slope from independent errors of the gradient's elements."""
-        if self.direction is None:
-            return float(errors.flat[self.index or 0])
-        return float(np.hypot.reduce(np.abs(errors * self.direction), axis=None))
+        return float(np.hypot.reduce(np.abs(errors.flat[self.places] * self.units)))
 
-    def smallest(self, x: Array) -> float:
-        """Return the smallest number on the line other than 0, in steps."""
-        values, units = (x.flat[[self.index or 0]], np.ones(1)) if self.direction is None else (x[self.direction != 0], self.direction)
-        ratios = np.abs(values / (units if self.direction is None else units[units != 0])).ravel()
-        return float(ratios[ratios > 0].min(initial=1.0))
-
-    def largest(self, x: Array) -> float:
-        """Return the largest number on the line, in steps."""
-        if self.direction is None:
-            return abs(float(x.flat[self.index or 0]))
-        units = np.abs(self.direction)
-        return float(np.max(np.abs(x[units > 0]) / units[units > 0], initial=0.0))
+    def sizes(self, x: Array) -> Array:
+        """Return the sizes of the numbers on the line, in steps."""
+        return np.asarray(np.abs(x.flat[self.places] / self.units))
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ class Point:
         """The cotangent, flattened."""
         assert self.call.grad_output is not None
         return np.asarray(self.call.grad_output).ravel()
+
+    @property
+    def size(self) -> int:
+        """How many numbers input, parameters and output hold."""
+        return sum(array.size for array in (self.call.x, *self.call.params.values(), self.output))
 
     def forward(self, call: Call) -> npt.NDArray[Any] | None:
         """Return the output for another call, flattened; None where the subject gives none there."""
@@ -181,9 +186,9 @@ class Point:
         large sum, that of the output, and the step that changes the output by all of its size if the subject's gradient is right.
         """
         x = variable(self.call, line.quantity)
-        unit = 1.0 if line.direction is None else float(np.abs(line.direction).max())
+        unit = float(np.abs(line.units).max())
         size = float(np.sqrt(np.mean(np.square(x)))) / unit
-        own = line.largest(x) if line.direction is None else size
+        own = size if line.index is None else float(line.sizes(x)[0])
         claimed = abs(line.of(np.asarray(self.found[line.quantity])))
         with np.errstate(all="ignore"):
             whole = np.sum(np.abs(self.cotangent * self.output)) / claimed
@@ -192,19 +197,14 @@ class Point:
     def _values(self, line: Line, run: list[float]) -> Iterator[Values]:
         """Yield the changes of the output at a run of steps; where the output is missing at one of them, the run ends and another begins."""
         x = variable(self.call, line.quantity)
-        least = _EXACT * line.largest(x)
-        rows: list[tuple[float, float, Array, Array, Array]] = []
-        for step in run:
-            row = self._changes(line, x, step) if step >= least else None
-            if row is not None:
-                rows.append(row)
-            elif rows:
-                yield _stacked(rows)
-                rows = []
-        if rows:
-            yield _stacked(rows)
+        least = _EXACT * line.sizes(x).max()
+        rows = (self._changes(line, x, step) if step >= least else None for step in run)
+        for missing, group in groupby(rows, lambda row: row is None):
+            if not missing:
+                yield Values(*(np.array(part) for part in zip(*group, strict=True)))
 
     def _changes(self, line: Line, x: Array, step: float) -> tuple[float, float, Array, Array, Array] | None:
+        """Return the steps to the right and to the left, the changes of the output there, and the rounding in them."""
         right, left = line.at(x, step), line.at(x, -step)
         above, below = self.forward(moved(self.call, line.quantity, right)), self.forward(moved(self.call, line.quantity, left))
         if above is None or below is None:
@@ -215,7 +215,7 @@ class Point:
         whole = np.all(np.mod([above, below, base], self.precision.unit) == 0, axis=0)
         size = np.where(whole, np.maximum(largest, 1.0), largest)
         blur = self.precision.confidence * np.maximum(self.noise["output"].ravel(), self.precision.unit * size)
-        gone = (step, step) if line.direction is not None else (float((right - x).flat[line.index or 0]), float((x - left).flat[line.index or 0]))
+        gone = (step, step) if line.index is None else (line.sizes(right - x)[0], line.sizes(x - left)[0])
         return *gone, above - base, below - base, blur
 
     def rounding(self, line: Line, terms: float) -> float:
@@ -227,16 +227,11 @@ class Point:
             T, the sum of the absolute slopes of all outputs: an element of a gradient is a sum of at most as many products as there are numbers.
         """
         gradient = self.found[line.quantity]
-        if line.direction is not None:
-            terms += float(np.sum(np.abs(gradient * line.direction)))
-        arrays = [self.call.x, *self.call.params.values(), self.output]
-        count = float(self.precision.grow(float(sum(array.size for array in arrays))))
+        if line.index is None:
+            terms += line.largest_sum(gradient)
+        count = float(self.precision.grow(float(self.size)))
         observed = self.precision.confidence * line.spread(self.noise[line.quantity])
-        reading = (
-            float(np.sum(np.abs(self.reading[line.quantity] * line.direction)))
-            if line.direction is not None
-            else line.of(self.reading[line.quantity])
-        )
+        reading = line.largest_sum(self.reading[line.quantity])
         flushed = self.precision.smallest_normal * max(1.0, float(np.abs(self.cotangent).sum()))
         return self.precision.sides * (self.precision.unit * count * terms + flushed) + observed + reading
 
@@ -264,11 +259,6 @@ def _scaled(call: Call, off: npt.NDArray[np.float64]) -> Call:
     assert call.grad_output is not None
     params = {name: value * factor for (name, value), factor in zip(call.params.items(), factors[2:], strict=True)}
     return replace(call, x=_arranged_as(call.x, call.x * factors[0]), params=params, grad_output=np.asarray(call.grad_output * factors[1]))
-
-
-def _stacked(rows: list[tuple[float, float, Array, Array, Array]]) -> Values:
-    right, left, above, below, blur = (np.array(part) for part in zip(*rows, strict=True))
-    return Values(right, left, above, below, blur)
 
 
 def evenly(x: Array) -> float:
