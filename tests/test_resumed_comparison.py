@@ -159,7 +159,7 @@ def momentum_of_the_subject(arrays: AnyArrays, facts: Any) -> None:
 
 
 def parameters_of_a_perturbed_one(arrays: AnyArrays, facts: Any) -> None:
-    names = [name for name in arrays if "free/1/tensor/" in name]
+    names = [name for name in arrays if "free/1/params/" in name]
     for name in names:
         arrays[name] = arrays[name.replace("/1/", "/0/")]
 

@@ -123,7 +123,7 @@ def test_training_stays_on_its_device(settings: Settings, noise: Any) -> None:
         each.step(x, labels, Trace(2), masks)
         each.predict(x)
         kept = [value for own in each._optimizer.state.values() for name, value in own.items() if name != "step"]  # type: ignore[union-attr]
-        assert {value.device.type for value in (*each._kept().values(), *kept)} == {"meta"}
+        assert {value.device.type for value in (*each._tensors.values(), *each._buffers.values(), *kept)} == {"meta"}
 
 
 ON_THE_SECOND = """

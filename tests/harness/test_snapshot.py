@@ -56,7 +56,7 @@ def test_reference_goes_on_to_the_last_bit() -> None:
     assert equal(after.snapshot(), straight.snapshot())
 
 
-@pytest.mark.parametrize("name", ["generator", "tensor/norm.running_var", "tensor/norm.bias", "optimizer/momentum_buffer/linear.weight"])
+@pytest.mark.parametrize("name", ["generator", "buffers/norm.running_var", "params/norm.bias", "optimizer/momentum/linear.weight"])
 def test_snapshot_holds(name: str) -> None:
     """Each changes in a step, so that nothing but the snapshot could bring it back."""
     reference = training()

@@ -7,7 +7,7 @@ computed with.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,13 +23,14 @@ from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
 from crosscheck.core.training import Snapshot, TrainState
-from crosscheck.oracles.network import INPUT, LOSS, Architecture, wired
-from crosscheck.oracles.optimizers import Settings, update_of
+from crosscheck.oracles.network import INPUT, LOSS, Architecture
+from crosscheck.oracles.optimizers import update_of
 from crosscheck.oracles.optimizers.rules import RULES
 from crosscheck.oracles.theories import Scaling
 from crosscheck.references.functions import applied
 from crosscheck.references.jax.noise.perturbed import Numbers
 from crosscheck.references.jax.oracle import NAME, JaxOracle, described, device_of, full_precision
+from crosscheck.references.networks import NetworkReference, below, in_order, kept_arrays, kept_state
 
 __all__ = ["NAME", "JaxNetwork", "JaxTraining", "Network", "layers_of", "parameter_shapes"]
 
@@ -68,37 +69,8 @@ def parameter_shapes(layer: JaxOracle) -> dict[str, tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class JaxNetwork:
-    """Named functions with their wiring, their loss and their optimizer's settings: an architecture, and references that train.
-
-    Attributes
-    ----------
-    layers : mapping of str to JaxOracle
-        In the order of the forward pass, each with the shapes of its parameters.
-    loss : JaxOracle
-        Gets the last output and the labels.
-    frozen : frozenset of str
-        Layers whose parameters do not train.
-    sources : mapping of str to tuple of str
-        As for :class:`crosscheck.oracles.network.Architecture`.
-    device : str
-        Where oracles and references are computed: ``"cuda:0"``.
-    tf32 : bool
-        Whether references in float32 may multiply in TF32 on a GPU.
-
-    Raises
-    ------
-    DeviceError
-        If the device is not there.
-    """
-
-    layers: Mapping[str, JaxOracle]
-    loss: JaxOracle
-    settings: Settings
-    frozen: frozenset[str] = frozenset()
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    device: str = "cpu"
-    tf32: bool = False
+class JaxNetwork(NetworkReference[JaxOracle]):
+    """Functions of JAX, each with the shapes of its parameters, as a network."""
 
     def __post_init__(self) -> None:
         device_of(self.device)
@@ -125,11 +97,6 @@ class JaxNetwork:
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> JaxTraining:
         """Return a reference that trains on its own; all of them share what was compiled."""
         return JaxTraining(self, dtype, noise, seed)
-
-    @cached_property
-    def wiring(self) -> dict[str, tuple[str, ...]]:
-        """The sources of every layer and of the loss."""
-        return wired(list(self.layers), self.sources)
 
     @cached_property
     def last(self) -> str:
@@ -160,7 +127,7 @@ class JaxNetwork:
     def _predict(self, kept: Kept, x: Any) -> Any:
         outputs: Named = {INPUT: x}
         for name, layer in self.layers.items():
-            named = {**_of(kept.params, name), **_of(kept.buffers, name)}
+            named = {**below(kept.params, name), **below(kept.buffers, name)}
             result = applied(layer.evaluation or layer.function, (self._input(name, outputs),), named)
             outputs[name] = result[0] if layer.buffers else result
         return outputs[self.last]
@@ -188,9 +155,9 @@ class JaxNetwork:
         buffers = dict(kept.buffers)
         for name, layer in self.layers.items():
             inputs[name] = shown(self._input(name, outputs))
-            given = _of(kept.buffers, name)
+            given = below(kept.buffers, name)
             forward = _forward(layer, (masks[name],) if name in masks else (), given)
-            output, pulls[name], after = jax.vjp(forward, inputs[name], _of(kept.params, name), has_aux=True)
+            output, pulls[name], after = jax.vjp(forward, inputs[name], below(kept.params, name), has_aux=True)
             outputs[name] = shown(jitter.perturbed(output, (name, "output")))
             buffers.update({f"{name}.{own}": jitter.perturbed(value, (name, own)) for own, value in after.items()})
         last = outputs[self.last]
@@ -242,10 +209,6 @@ def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
         return result if buffers else (result, {})
 
     return forward
-
-
-def _of(arrays: Mapping[str, Any], layer: str) -> Named:
-    return {name.removeprefix(f"{layer}."): value for name, value in arrays.items() if name.rpartition(".")[0] == layer}
 
 
 @jax.tree_util.register_dataclass
@@ -307,7 +270,6 @@ class JaxTraining:
         }
         params, buffers = ({name: np.zeros(shape, dtype) for name, shape in own.items()} for own in shapes.values())
         self._kept = Kept(params, {}, buffers)
-        # JAX sorts what it returns by name.
         self._params, self._buffers = list(params), list(buffers)
 
     @property
@@ -323,7 +285,7 @@ class JaxTraining:
     @property
     def state(self) -> dict[str, dict[str, Array]]:
         """What the optimizer keeps of each parameter, by the state's name; empty before the first step."""
-        kept = {key: self._kept.state.get(key, {}) for key in self._params}
+        kept = _sorted(self._kept.state, self._params)
         return {key: {name: np.array(value) for name, value in own.items()} for key, own in kept.items() if own}
 
     def load(self, start: TrainState) -> None:
@@ -359,8 +321,9 @@ class JaxTraining:
             self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), lr, traced=trace is not None)
         self._steps += 1
         if trace is not None:
-            for layer, quantity, value in self._recorded(seen, loss, last):
-                trace.record(layer, quantity, np.array(value))
+            seen |= {"grads": _sorted(seen["grads"], self._params), "buffers": _sorted(seen["buffers"], self._buffers)}
+            for layer, quantity, value in in_order(list(self.network.layers), seen, loss):
+                trace.take(layer, quantity, np.array(value))
         return Outcome(float(loss), np.array(last))
 
     def _noise(self, given: tuple[Any, ...]) -> _Noise | None:
@@ -373,24 +336,6 @@ class JaxTraining:
         rng = np.random.default_rng([self._seed, self._steps])
         return _Noise(self._scales, rng.uniform(-math.sqrt(3), math.sqrt(3), self._counts[shape]))
 
-    def _recorded(self, seen: Named, loss: Any, last: Any) -> Iterator[tuple[str, str, Any]]:
-        """Yield everything that a step computed, in execution order."""
-        for name, layer in self.network.layers.items():
-            yield name, "input", seen["input"][name]
-            yield name, "output", seen["output"][name]
-            yield from ((name, buffer, seen["buffers"][f"{name}.{buffer}"]) for buffer in layer.buffers)
-        yield LOSS, "input", last
-        yield LOSS, "output", loss
-        if not self.network.trained:
-            return
-        yield LOSS, "grad_input", seen["grad_input"][LOSS]
-        for name in reversed(self.network.trained):
-            if name in seen["grad_output"]:
-                yield name, "grad_output", seen["grad_output"][name]
-                yield name, "grad_input", seen["grad_input"][name]
-                grads = _of(seen["grads"], name)
-                yield from ((name, f"{own}.grad", grads[own]) for own in self.network.layers[name].shapes or () if own in grads)
-
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch, in evaluation mode."""
         with self.network.computing():
@@ -398,25 +343,17 @@ class JaxTraining:
 
     def snapshot(self) -> Snapshot:
         """Return parameters, buffers, the optimizer's state, and how many steps there were, which the noise depends on."""
-        arrays = {f"params/{name}": value for name, value in self.params.items()}
-        arrays |= {f"buffers/{name}": value for name, value in self.buffers.items()}
-        arrays |= {f"state/{state}/{name}": value for name, own in self.state.items() for state, value in own.items()}
-        return Snapshot(arrays, {"steps": self._steps})
+        return Snapshot(kept_arrays(self), {"steps": self._steps})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take over a snapshot of a training of the same network, with the same noise."""
         self._steps = int(snapshot.facts["steps"])
-        params: Named = {}
-        buffers: Named = {}
-        state: dict[str, Named] = {}
-        for key, value in snapshot.arrays.items():
-            kind, _, name = key.partition("/")
-            if kind == "state":
-                own, _, name = name.partition("/")
-                state.setdefault(name, {})[own] = value
-            else:
-                (params if kind == "params" else buffers)[name] = value
-        self.load(TrainState(params, state, buffers))
+        self.load(kept_state(snapshot.arrays))
+
+
+def _sorted(arrays: Named, names: list[str]) -> Named:
+    """Return arrays in the order of these names; JAX sorts what it returns by name."""
+    return {name: arrays[name] for name in names if name in arrays}
 
 
 Network = JaxNetwork

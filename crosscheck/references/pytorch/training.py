@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from crosscheck.core.operation import Constants, Labels
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import AnyArray, Snapshot, TrainState
-from crosscheck.oracles.network import INPUT, LOSS, Architecture, consumers_in, wired
+from crosscheck.core.training import Snapshot, TrainState
+from crosscheck.oracles.network import INPUT, LOSS, Architecture, consumers_in
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
 from crosscheck.oracles.optimizers.rules import COUNTERS
+from crosscheck.references.networks import NetworkReference, in_order, kept_arrays, kept_state
 from crosscheck.references.pytorch.device import computing, described, device_of
 from crosscheck.references.pytorch.jitter import Jitter
 from crosscheck.references.pytorch.oracle import NAME, SharedDropout, array, oracle, takes_labels, tensor
@@ -59,37 +60,8 @@ def parameter_shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class TorchNetwork:
-    """Named modules with their wiring, their loss and their optimizer's settings: an architecture, and references that train.
-
-    Attributes
-    ----------
-    modules : mapping of str to torch.nn.Module
-        In the order of the forward pass.
-    loss : torch.nn.Module
-        Called with the last output and the labels.
-    frozen : frozenset of str
-        Layers whose parameters do not train.
-    sources : mapping of str to tuple of str
-        As for :class:`crosscheck.oracles.network.Architecture`.
-    device : str
-        Where oracles and references are computed, as PyTorch names it: ``"cuda:0"``.
-    tf32 : bool
-        Whether references in float32 may multiply in TF32 on CUDA.
-
-    Raises
-    ------
-    DeviceError
-        If the device cannot be computed on.
-    """
-
-    modules: Mapping[str, nn.Module]
-    loss: nn.Module
-    settings: Settings
-    frozen: frozenset[str] = frozenset()
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    device: str = "cpu"
-    tf32: bool = False
+class TorchNetwork(NetworkReference[nn.Module]):
+    """Modules of PyTorch as a network."""
 
     def __post_init__(self) -> None:
         device_of(self.device)
@@ -102,10 +74,10 @@ class TorchNetwork:
     @property
     def architecture(self) -> Architecture:
         """The oracles of modules, loss and optimizer."""
-        oracles = {name: oracle(module, self.device) for name, module in self.modules.items()}
-        params = {name: tuple(parameter_shapes(module)) for name, module in self.modules.items()}
-        buffers = {name: own for name, module in self.modules.items() if (own := tuple(running_statistics(module)))}
-        masked = {name: float(module.p) for name, module in self.modules.items() if isinstance(module, SharedDropout)}
+        oracles = {name: oracle(module, self.device) for name, module in self.layers.items()}
+        params = {name: tuple(parameter_shapes(module)) for name, module in self.layers.items()}
+        buffers = {name: own for name, module in self.layers.items() if (own := tuple(running_statistics(module)))}
+        masked = {name: float(module.p) for name, module in self.layers.items() if isinstance(module, SharedDropout)}
         return Architecture(oracles, oracle(self.loss, self.device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
@@ -137,12 +109,11 @@ class TorchTraining:
         self.dtype = np.dtype(dtype)
         self.device, self.tf32 = device_of(network.device), network.tf32
         self.precision = tensor(np.zeros(0, self.dtype)).dtype
-        self.modules = {name: copy.deepcopy(module).to(self.device, self.precision) for name, module in network.modules.items()}
+        self.modules = {name: copy.deepcopy(module).to(self.device, self.precision) for name, module in network.layers.items()}
         self.loss = copy.deepcopy(network.loss).to(self.device)
         self._generator = torch.Generator().manual_seed(seed)
         self._jitter = None if noise is None else Jitter(noise, self._generator)
-        self._wiring = wired(list(self.modules), network.sources)
-        self._consumers = consumers_in(self._wiring)
+        self._wiring, self._consumers = network.wiring, consumers_in(network.wiring)
         for name in network.frozen:
             self.modules[name].requires_grad_(False)
         self._tensors = {
@@ -188,8 +159,12 @@ class TorchTraining:
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
             if value.requires_grad and start.state.get(name):
-                kept = {k: state_tensor(k, v.astype(self.dtype), self.device) for k, v in start.state[name].items()}
-                self._optimizer.state[value] = {**self._unasked(), **{theirs.get(k, k): v for k, v in kept.items()}}
+                kept = {theirs.get(own, own): self._state_tensor(own, state) for own, state in start.state[name].items()}
+                self._optimizer.state[value] = {**self._unasked(), **kept}
+
+    def _state_tensor(self, name: str, value: Array) -> torch.Tensor:
+        """Return a state of the optimizer as PyTorch keeps it: where its parameter is, and a counter in float32 on the CPU."""
+        return tensor(value.astype(np.float32)) if name in COUNTERS else tensor(value.astype(self.dtype), self.device)
 
     def _unasked(self) -> dict[str, torch.Tensor]:
         """Return the count of steps that PyTorch keeps also for formulas that do not depend on it, as another side does not."""
@@ -198,15 +173,12 @@ class TorchTraining:
 
     def snapshot(self) -> Snapshot:
         """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
-        return taken(self._kept(), self._optimizer, self._generator)
+        return Snapshot({"generator": array(self._generator.get_state()), **kept_arrays(self)}, {})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take over a snapshot of a training of the same modules, optimizer and noise."""
-        given(snapshot, self._kept(), self._optimizer, self._generator)
-
-    def _kept(self) -> dict[str, torch.Tensor]:
-        """Return the tensors themselves of all parameters and buffers."""
-        return {**self._tensors, **self._buffers}
+        self._generator.set_state(tensor(snapshot.arrays["generator"]))
+        self.load(kept_state(snapshot.arrays))
 
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch, in evaluation mode."""
@@ -257,7 +229,8 @@ class TorchTraining:
             self._jitter.gradients(self._tensors)
             self._jitter.values(self._buffers)
         if trace is not None:
-            self._record(trace, inputs, outputs, loss)
+            for layer, quantity, value in in_order(list(self.modules), self._computed(inputs, outputs), loss):
+                trace.take(layer, quantity, array(value))
         if self._optimizer is not None:
             self._optimizer.step()
         if self._jitter is not None:
@@ -283,28 +256,15 @@ class TorchTraining:
                     kept.retain_grad()
         return inputs, outputs
 
-    def _record(self, trace: Trace, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor], loss: torch.Tensor) -> None:
-        for name, module in self.modules.items():
-            trace.take(name, "input", array(inputs[name]))
-            trace.take(name, "output", array(outputs[name]))
-            for buffer, value in running_statistics(module).items():
-                trace.take(name, buffer, array(value))
-        last = next(reversed(outputs.values()))
-        trace.take(LOSS, "input", array(last))
-        trace.take(LOSS, "output", array(loss))
-        if last.grad is not None:
-            trace.take(LOSS, "grad_input", array(last.grad))
-        for name in reversed(self.modules):
-            grad_output, grad_input = outputs[name].grad, inputs[name].grad
-            if grad_output is None:
-                continue
-            trace.take(name, "grad_output", array(grad_output))
-            if grad_input is not None:
-                trace.take(name, "grad_input", array(grad_input))
-            for key, value in self._tensors.items():
-                layer, _, quantity = key.rpartition(".")
-                if layer == name and value.grad is not None:
-                    trace.take(name, f"{quantity}.grad", array(value.grad))
+    def _computed(self, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
+        """Return what a step computed, as :func:`crosscheck.references.networks.in_order` takes it."""
+        grad_output = {name: value.grad for name, value in outputs.items() if value.grad is not None}
+        grad_input = {name: value.grad for name, value in inputs.items() if name in grad_output and value.grad is not None}
+        grads = {name: value.grad for name, value in self._tensors.items() if value.grad is not None}
+        last = next(reversed(outputs))
+        if last in grad_output:
+            grad_input[LOSS] = grad_output[last]
+        return {"input": inputs, "output": outputs, "grad_output": grad_output, "grad_input": grad_input, "grads": grads, "buffers": self._buffers}
 
 
 def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
@@ -324,40 +284,3 @@ _OURS = {"momentum_buffer": "momentum"}
 
 Network = TorchNetwork
 """What :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
-
-
-def taken(tensors: Mapping[str, torch.Tensor], optimizer: Any, generator: torch.Generator) -> Snapshot:
-    """Return the state of a training.
-
-    Parameters
-    ----------
-    tensors : mapping of str to torch.Tensor
-        All parameters and buffers.
-    """
-    arrays: dict[str, AnyArray] = {"generator": array(generator.get_state())}
-    for name, value in tensors.items():
-        arrays[f"tensor/{name}"] = array(value)
-        own = {} if optimizer is None else optimizer.state.get(value, {})
-        arrays.update({f"optimizer/{state}/{name}": array(kept) for state, kept in own.items() if kept is not None})
-    return Snapshot(arrays, {})
-
-
-def given(snapshot: Snapshot, tensors: Mapping[str, torch.Tensor], optimizer: Any, generator: torch.Generator) -> None:
-    """Take over what :func:`taken` returned of a training with the same tensors and optimizer."""
-    generator.set_state(tensor(snapshot.arrays["generator"]))
-    with torch.no_grad():
-        for name, value in tensors.items():
-            value.copy_(tensor(snapshot.arrays[f"tensor/{name}"]))
-    if optimizer is None:
-        return
-    optimizer.state.clear()
-    for key, kept in snapshot.arrays.items():
-        kind, _, place = key.partition("/")
-        if kind == "optimizer":
-            state, _, name = place.partition("/")
-            optimizer.state[tensors[name]][state] = state_tensor(state, kept, tensors[name].device)
-
-
-def state_tensor(name: str, value: AnyArray, device: torch.device) -> torch.Tensor:
-    """Return a state of an optimizer as PyTorch keeps it: where its parameter is, and a counter on the CPU."""
-    return tensor(value) if name in COUNTERS else tensor(value, device)
