@@ -61,3 +61,22 @@ def refusal(name: str, reference: Any, shapes: Mapping[str, tuple[int, ...]], er
     given = f"an input of shape {shapes['input']}" + "".join(f", {key} {shape}" for key, shape in shapes.items() if key != "input")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RefusedError(f"{name}'s {title(reference)} refuses {given}: {reason}")
+
+
+def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], bool], given: str, expected: str, example: str) -> Any:
+    """Return the optimizer that a reference makes for parameters; ``example`` is an expression that makes one of ``params``.
+
+    Raises
+    ------
+    RefusedError
+        If it makes none that fits.
+    """
+    try:
+        optimizer = make(params)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"the reference optimizer could not be made from {given}: {error}") from error
+    if fits(optimizer):
+        return optimizer
+    raise RefusedError(
+        f"the reference made a {type(optimizer).__name__}, expected {expected}; give a function of the parameters, such as lambda params: {example}"
+    )

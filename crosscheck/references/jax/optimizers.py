@@ -13,7 +13,7 @@ import optax
 
 from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
-from crosscheck.references.functions import title
+from crosscheck.references.functions import optimizer_of, title
 from crosscheck.references.jax.noise import perturbed as jax_noise
 from crosscheck.references.jax.oracle import full_precision
 
@@ -68,16 +68,8 @@ class OptaxOptimizer:
         return steps
 
     def _made(self, params: dict[str, Any]) -> Any:
-        try:
-            transformation = self.make(dict(params))
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise RefusedError(f"the reference optimizer could not be made from a dict of arrays: {error}") from error
-        if not (hasattr(transformation, "init") and hasattr(transformation, "update")):
-            raise RefusedError(
-                f"the reference made a {type(transformation).__name__}, expected an optax.GradientTransformation; "
-                "give a function of the parameters, such as lambda params: optax.sgd(0.1)"
-            )
-        return transformation
+        names = ("a dict of arrays", "an optax.GradientTransformation", "optax.sgd(0.1)")
+        return optimizer_of(self.make, dict(params), lambda one: hasattr(one, "init") and hasattr(one, "update"), *names)
 
     def _step(self, transformation: Any, given: tuple[Any, Any, Any], factor: float, noise: Noise | None, number: int) -> Trees:
         def step(grads: Any, state: Any, params: Any) -> Trees:
@@ -131,6 +123,5 @@ def _named(state: Any, start: Arrays) -> dict[str, dict[str, Any]]:
     return kept
 
 
-def optimizer(reference: Callable[..., Any]) -> OptaxOptimizer:
-    """Return the oracle of a function that makes a gradient transformation."""
-    return OptaxOptimizer(reference)
+optimizer = OptaxOptimizer
+"""Makes the oracle of a function that makes a gradient transformation."""

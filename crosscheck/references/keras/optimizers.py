@@ -12,6 +12,7 @@ import numpy as np
 
 from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
+from crosscheck.references.functions import optimizer_of
 from crosscheck.references.jax.optimizers import Program
 from crosscheck.references.jax.oracle import full_precision
 from crosscheck.references.keras.oracle import NAME, in_precision
@@ -52,12 +53,12 @@ class KerasOptimizer:
         with full_precision(), in_precision("float64"):
             # The names say whose a state is: "w0_momentum".
             variables = [keras.Variable(value.astype(np.float64), dtype="float64", name=f"w{place}") for place, value in enumerate(start.values())]
-            made = self._made(variables)
-            made.build(variables)
-            names = [variable.path.rpartition("/")[2] for variable in made.variables]
-            params, kept = [np.array(variable.value) for variable in variables], [np.array(variable.value) for variable in made.variables]
+            optimizer = self._made(variables)
+            optimizer.build(variables)
+            names = [variable.path.rpartition("/")[2] for variable in optimizer.variables]
+            params, kept = ([np.array(variable.value) for variable in own] for own in (variables, optimizer.variables))
             steps: list[Step] = []
-            program = self._program(made, variant.lr_factor, params, kept)
+            program = self._program(optimizer, variant.lr_factor, params, kept)
             for number, given in enumerate(grads):
                 wide = [given[name].astype(np.float64) for name in start]
                 params, kept = program([*wide, *kept, *params], noise, number)
@@ -65,20 +66,12 @@ class KerasOptimizer:
         return steps
 
     def _made(self, variables: list[Any]) -> Any:
-        try:
-            made = self.make(variables)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise RefusedError(f"the reference optimizer could not be made from a list of variables: {error}") from error
-        if not isinstance(made, keras.optimizers.Optimizer):
-            raise RefusedError(
-                f"the reference made a {type(made).__name__}, expected a keras.optimizers.Optimizer; "
-                "give a function of the parameters, such as lambda params: keras.optimizers.SGD(0.1)"
-            )
-        return made
+        names = ("a list of variables", "a keras.optimizers.Optimizer", "keras.optimizers.SGD(0.1)")
+        return optimizer_of(self.make, variables, lambda one: isinstance(one, keras.optimizers.Optimizer), *names)
 
-    def _program(self, made: Any, factor: float, params: list[Any], kept: list[Any]) -> Program:
+    def _program(self, optimizer: Any, factor: float, params: list[Any], kept: list[Any]) -> Program:
         def step(grads: list[Any], kept: list[Any], params: list[Any]) -> tuple[list[Any], list[Any]]:
-            updated, after = made.stateless_apply(kept, grads, params)
+            updated, after = optimizer.stateless_apply(kept, grads, params)
             if factor != 1:
                 updated = [before + factor * (new - before) for before, new in zip(params, updated, strict=True)]
             return list(updated), list(after)
@@ -106,6 +99,5 @@ def _named(names: list[str], kept: list[Any], start: Arrays) -> dict[str, dict[s
     return named
 
 
-def optimizer(reference: Callable[..., Any]) -> KerasOptimizer:
-    """Return the oracle of a function that makes an optimizer."""
-    return KerasOptimizer(reference)
+optimizer = KerasOptimizer
+"""Makes the oracle of a function that makes an optimizer."""

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
+from crosscheck.references.functions import optimizer_of
 from crosscheck.references.pytorch.noise import perturbed as pytorch_noise
 from crosscheck.references.pytorch.oracle import array, tensor
 
@@ -57,16 +58,8 @@ class TorchOptimizer:
             return [self._step(optimizer, params, given, variant, noise, number) for number, given in enumerate(grads)]
 
     def _made(self, params: list[torch.Tensor]) -> Any:
-        try:
-            optimizer = self.make(params)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise RefusedError(f"the reference optimizer could not be made from a list of tensors: {error}") from error
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise RefusedError(
-                f"the reference made a {type(optimizer).__name__}, expected a torch.optim.Optimizer; "
-                "give a function of the parameters, such as lambda params: torch.optim.SGD(params, lr=0.1)"
-            )
-        return optimizer
+        names = ("a list of tensors", "a torch.optim.Optimizer", "torch.optim.SGD(params, lr=0.1)")
+        return optimizer_of(self.make, params, lambda one: isinstance(one, torch.optim.Optimizer), *names)
 
     def _step(
         self, optimizer: Any, params: dict[str, torch.Tensor], grads: Arrays, variant: OptimizerMutant, noise: Noise | None, number: int
@@ -179,6 +172,5 @@ def _double_by_default() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def optimizer(reference: Callable[..., Any]) -> TorchOptimizer:
-    """Return the oracle of a function that makes an optimizer."""
-    return TorchOptimizer(reference)
+optimizer = TorchOptimizer
+"""Makes the oracle of a function that makes an optimizer."""

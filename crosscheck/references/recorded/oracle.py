@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,48 +48,35 @@ def recorded(path: str | Path, pair: str = "") -> Recorded:
 
 
 class Recorded:
-    """A recorded reference as an oracle.
+    """A recorded reference as an oracle: one recording of a trace.
 
-    Parameters
+    Attributes
     ----------
-    at : int
-        Where the pair stands in it.
+    elements : int
+        How many numbers the checks compared when it was recorded: its tolerances are for that many.
+    shapes : mapping of str to tuple of int
+        Of its parameters.
+    labels : bool
+        Whether it is a loss that takes labels.
+    modes : bool
+        Whether it is another operation in training than in evaluation.
     """
 
     def __init__(self, trace: TraceFile, at: int) -> None:
-        self._recording = trace.recordings[at]
-        self._answers = _Answers(trace, at)
-        self.rounding = RecordedRounding(self._answers)
-
-    @property
-    def name(self) -> str:
-        """The reference that was recorded."""
-        return f"{self._recording.title}, recorded"
-
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """The shapes of its parameters."""
-        return {name: tuple(shape) for name, shape in self._recording.params.items()}
-
-    @property
-    def labels(self) -> bool:
-        """Whether it is a loss that takes labels."""
-        return self._recording.labels
-
-    @property
-    def modes(self) -> bool:
-        """Whether it is another operation in training than in evaluation."""
-        return self._recording.modes
-
-    @property
-    def elements(self) -> int:
-        """How many numbers the checks compared when it was recorded: tolerances are those of then."""
-        return self._recording.elements
-
-    @property
-    def settings(self) -> Mapping[str, tuple[int, ...]]:
-        """Whole-number settings of the operation."""
-        return {name: tuple(value) for name, value in self._recording.settings.items()}
+        self._trace, self._at, self._recording = trace, at, trace.recordings[at]
+        self.name = f"{self._recording.title}, recorded"
+        self.elements, self.labels, self.modes = self._recording.elements, self._recording.labels, self._recording.modes
+        self.shapes = {name: tuple(shape) for name, shape in self._recording.params.items()}
+        self.settings = {name: tuple(value) for name, value in self._recording.settings.items()}
+        self.rounding = RecordedRounding(self)
+        # The cases by what was given, with the upstream gradient and without.
+        self._cases: dict[str, list[int]] = {}
+        self._forward: dict[str, int] = {}
+        for place in range(len(self._recording.cases)):
+            if (call := given(trace, at, place)) is not None:
+                wide = call.astype(np.float64)
+                self._cases.setdefault(digest(wide), []).append(place)
+                self._forward.setdefault(digest(replace(wide, grad_output=None)), place)
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return what was recorded for a call.
@@ -100,71 +86,44 @@ class Recorded:
         RefusedError
             If it was not recorded.
         """
-        return self._answers.expected(call)
+        asked = digest(call.astype(np.float64))
+        if call.grad_output is None and asked in self._forward:
+            found = self._trace.role(self._at, self._forward[asked], "expected")
+            if "output" in found:
+                return {"output": found["output"]}
+        elif call.grad_output is not None and asked in self._cases:
+            return self._trace.role(self._at, self._cases[asked][0], "expected")
+        raise RefusedError(
+            f"{self._recording.title} was not recorded for this input of shape {call.x.shape}; recorded are the checks with seed {self._trace.seed}"
+        )
+
+    def role(self, call: Call, precision: Precision, role: str) -> dict[str, Array]:
+        """Return the arrays of one role that were recorded for a call in the subject's precision."""
+        places = self._cases.get(digest(call.astype(np.float64)), [])
+        place = next((place for place in places if self._recording.cases[place].dtype == precision.dtype), None)
+        return {} if place is None else self._trace.role(self._at, place, role)
 
     def testimony(self, call: Call, precision: Precision) -> Arrays:
-        """Return how far the witness strayed when it was recorded; nothing where it was not asked."""
-        return self._answers.role(call, precision, "witness")
+        """Return how far the witness strayed when it was recorded; nothing where there was no witness."""
+        return self.role(call, precision, "witness")
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return None: decisions are not recorded."""
         return None
 
 
-@dataclass
-class _Answers:
-    """The cases of a recording, found by what was given."""
-
-    trace: TraceFile
-    at: int
-    _cases: dict[str, list[int]] = field(default_factory=dict)
-    _forward: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for place in range(len(self.trace.recordings[self.at].cases)):
-            call = given(self.trace, self.at, place)
-            if call is not None:
-                wide = call.astype(np.float64)
-                self._cases.setdefault(digest(wide), []).append(place)
-                self._forward.setdefault(digest(replace(wide, grad_output=None)), place)
-
-    def expected(self, call: Call) -> dict[str, Array]:
-        wide = call.astype(np.float64)
-        if call.grad_output is None:
-            place = self._forward.get(digest(wide))
-            if place is not None and "output" in (found := self.trace.role(self.at, place, "expected")):
-                return {"output": found["output"]}
-        elif digest(wide) in self._cases:
-            return self.trace.role(self.at, self._cases[digest(wide)][0], "expected")
-        recording = self.trace.recordings[self.at]
-        raise RefusedError(
-            f"{recording.title} was not recorded for this input of shape {call.x.shape}; recorded are the checks with seed {self.trace.seed}"
-        )
-
-    def bounds(self, call: Call, precision: Precision) -> dict[str, Bound]:
-        """Return the bounds of a call in the subject's precision."""
-        terms, roundings = (self.role(call, precision, role) for role in ("terms", "roundings"))
-        if not terms:
-            raise RefusedError("no tolerance was recorded for this input")
-        return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}
-
-    def role(self, call: Call, precision: Precision, role: str) -> dict[str, Array]:
-        """Return the arrays of one role that were recorded for a call in the subject's precision."""
-        cases = self.trace.recordings[self.at].cases
-        places = (place for place in self._cases.get(digest(call.astype(np.float64)), []) if cases[place].dtype == precision.dtype)
-        place = next(places, None)
-        return {} if place is None else self.trace.role(self.at, place, role)
-
-
 @dataclass(frozen=True)
 class RecordedRounding:
     """The error theory of a recorded reference: the bounds that were recorded."""
 
-    answers: _Answers
+    recorded: Recorded
 
     def bounds(self, oracle: Any, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the recorded bounds."""
-        return self.answers.bounds(call, precision)
+        """Return the bounds of a call in the subject's precision."""
+        terms, roundings = (self.recorded.role(call, precision, role) for role in ("terms", "roundings"))
+        if not terms:
+            raise RefusedError("no tolerance was recorded for this input")
+        return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}
 
     def propagated(self, oracle: Any, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Refuse: how errors pass through was not recorded."""

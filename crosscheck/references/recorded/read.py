@@ -59,9 +59,9 @@ def read(path: Path) -> TraceFile:
             if KEY not in metadata:
                 raise TraceFileError(f"{path}: holds arrays, but no description of a trace; record one with 'crosscheck trace'")
             return _read(path, metadata[KEY], {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, TypeError, AttributeError) as error:
-        if isinstance(error, OSError):
-            raise TraceFileError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except OSError as error:
+        raise TraceFileError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (SafetensorError, TypeError, AttributeError) as error:
         raise TraceFileError(f"{path}: no trace ({str(error).splitlines()[0]}); record one with 'crosscheck trace'") from None
 
 
