@@ -19,8 +19,7 @@ import scratch
 from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
 from crosscheck.core.training import TrainState
 from crosscheck.oracles.optimizers import Settings
-from crosscheck.references.pytorch.modules import SameConv2d
-from crosscheck.references.pytorch.oracle import NegativeLogLikelihood, SharedDropout
+from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SameConv2d, SharedDropout
 from crosscheck.references.pytorch.training import NAME, TorchNetwork, TorchTraining
 from crosscheck.references.pytorch.training import optimizer as made_optimizer
 from reference import copying

@@ -30,7 +30,8 @@ from crosscheck.references.pytorch import oracle as pytorch
 from crosscheck.references.pytorch import training as pytorch_snapshot
 from crosscheck.references.pytorch import training as pytorch_training
 from crosscheck.references.pytorch.device import computing, device_of
-from crosscheck.references.pytorch.oracle import SharedDropout, TorchOracle, oracle
+from crosscheck.references.pytorch.modules import SharedDropout
+from crosscheck.references.pytorch.oracle import TorchOracle, oracle
 from crosscheck.references.pytorch.training import TorchNetwork
 
 META = torch.device("meta")

@@ -1,4 +1,4 @@
-"""PyTorch's convolution with "same" padding for every stride and kernel; it refuses strides itself and warns of even kernels."""
+"""Modules that PyTorch lacks, as references: a convolution with "same" padding, a loss of probabilities, a dropout whose mask is given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import nn
 
 class SameConv2d(nn.Conv2d):
     """A convolution whose output has ``ceil(size / stride)`` rows and columns, whatever the stride.
+
+    PyTorch's own refuses strides with such padding, and warns of even kernels.
 
     As few zeros are added as that takes; of an odd number, one more at the bottom and right, as TensorFlow, JAX and Keras do
     (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2), and PyTorch where it knows "same".
@@ -32,3 +34,33 @@ class SameConv2d(nn.Conv2d):
             around = [total // 2, total - total // 2, *around]  # from the last axis to the first
         padded = nn.functional.pad(input, around)
         return nn.functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class NegativeLogLikelihood(nn.Module):
+    """-ln p[label] of probabilities, the mean over the batch: the loss of a network that ends in a softmax."""
+
+    def forward(self, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss of ``(batch, classes)`` probabilities for ``(batch,)`` labels."""
+        return nn.functional.nll_loss(probabilities.log(), labels)
+
+
+class SharedDropout(nn.Module):
+    """Dropout by a mask that is given, so that two implementations drop the same numbers; the mask has no gradient.
+
+    Parameters
+    ----------
+    p : float
+        Probability with which the mask was drawn to drop a number.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return ``x * mask / (1 - p)`` in training, and ``x`` in evaluation."""
+        if not self.training:
+            return x
+        if mask is None:
+            raise ValueError("a dropout in training needs the mask that the other side drew")
+        return x * mask / (1 - self.p)

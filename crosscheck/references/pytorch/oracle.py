@@ -1,6 +1,6 @@
 """PyTorch: modules and functions as oracles, by autograd.
 
-An entry of the table says which error theory a kind of module follows; the rounding of what is not in the table is measured.
+The rounding of what has no error theory in :mod:`crosscheck.references.pytorch.theories` is measured.
 """
 
 from __future__ import annotations
@@ -19,36 +19,20 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 
 from crosscheck.core.operation import Call, InTraining, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array
 from crosscheck.oracles.chain import Composite
-from crosscheck.oracles.theories import (
-    GELU,
-    Average,
-    CrossEntropy,
-    Elementwise,
-    Keeping,
-    LeakyReLU,
-    LogLikelihood,
-    LogSoftmax,
-    Measured,
-    Multilinear,
-    Normalization,
-    Scaling,
-    Selection,
-    Softmax,
-    SquaredError,
-    sigmoid,
-    tanh,
-)
-from crosscheck.oracles.theories import NegativeLogLikelihood as OfLogProbabilities
+from crosscheck.oracles.theories import Measured
 from crosscheck.references.functions import applied, refusal, title
 from crosscheck.references.pytorch.device import computing, device_of
 from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair
-from crosscheck.references.pytorch.modules import SameConv2d
+from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SharedDropout
 from crosscheck.references.pytorch.noise.batched import NotBatchedError, Recurrent, quietly, runs_at_once
 from crosscheck.references.pytorch.noise.perturbed import Largest, Noise, Terms
+from crosscheck.references.pytorch.theories import is_own, theory_of
 
 NAME = f"PyTorch {torch.__version__}"
 
@@ -58,36 +42,6 @@ Tensors: TypeAlias = dict[str, torch.Tensor]
 
 Reference: TypeAlias = nn.Module | Callable[..., Any]
 """What can be a reference: a module, or a function of tensors."""
-
-
-class NegativeLogLikelihood(nn.Module):
-    """-ln p[label] of probabilities, the mean over the batch: the loss of a network that ends in a softmax."""
-
-    def forward(self, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the loss of ``(batch, classes)`` probabilities for ``(batch,)`` labels."""
-        return nn.functional.nll_loss(probabilities.log(), labels)
-
-
-class SharedDropout(nn.Module):
-    """Dropout by a mask that is given, so that two implementations drop the same numbers; the mask's gradient is nobody's.
-
-    Parameters
-    ----------
-    p : float
-        Probability with which the mask was drawn to drop a number.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Return ``x * mask / (1 - p)`` in training, and ``x`` in evaluation."""
-        if not self.training:
-            return x
-        if mask is None:
-            raise ValueError("a dropout in training needs the mask that the other side drew")
-        return x * mask / (1 - self.p)
 
 
 CPU = torch.device("cpu")
@@ -114,8 +68,6 @@ def array(value: torch.Tensor) -> Array:
 def oracle(reference: Reference, device: str = "cpu") -> Oracle:
     """Return the oracle of a module or function, computed in the precision of the arrays that it is given.
 
-    A module of a kind that the table knows has the error theory written down there; that of any other, and of a function, is measured.
-
     Parameters
     ----------
     device : str
@@ -132,24 +84,18 @@ def oracle(reference: Reference, device: str = "cpu") -> Oracle:
 
 
 def _oracle(reference: Reference, device: torch.device) -> Oracle:
-    if isinstance(reference, nn.Sequential) and _is_own(reference, nn.Sequential):
+    if is_own(reference, nn.Sequential):
         return Composite(tuple(_oracle(child, device) for child in reference), _chain_names(reference))
-    for kind, theory in _THEORIES.items():
-        if isinstance(reference, kind) and _is_own(reference, kind) and (known := theory(reference)) is not None:
-            return TorchOracle(reference, known, _settings(reference), device)
+    if (theory := theory_of(reference, lambda other: TorchOracle(other, Measured()))) is not None:
+        return TorchOracle(reference, theory, _settings(reference), device)
     if isinstance(reference, nn.Module):
         _refuse_random(reference)
     return TorchOracle(reference, Measured(), {}, device)
 
 
-def _is_own(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Return whether a module computes what its kind does, and not what a subclass made of it."""
-    return type(module).forward is kind.forward
-
-
 def _refuse_random(module: nn.Module) -> None:
     for name, part in module.named_modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd) and part.training and part.p:
+        if isinstance(part, _DropoutNd) and part.training and part.p:
             where = f" in {type(module).__name__} ({name})" if name else ""
             raise TypeError(
                 f"torch.nn.{type(part).__name__}{where} draws a mask of its own in training, so that no subject can agree with it; "
@@ -360,12 +306,9 @@ def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return buffer.to(x.device, x.dtype if buffer.is_floating_point() else buffer.dtype)
 
 
-_WITH_MODES = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
-
-
-def has_modes(reference: nn.Module | Callable[..., Any]) -> bool:
+def has_modes(reference: Reference) -> bool:
     """Return whether a reference is another operation in training than in evaluation: a dropout, a normalisation with running statistics."""
-    return isinstance(reference, nn.Module) and any(isinstance(module, _WITH_MODES) for module in reference.modules())
+    return isinstance(reference, nn.Module) and any(isinstance(module, _DropoutNd | _NormBase) for module in reference.modules())
 
 
 def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -374,83 +317,6 @@ def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
     names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
     found = {ours: getattr(module, theirs) for ours, theirs in names.items() if hasattr(module, theirs)}
     return {name: pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" is none of numbers
-
-
-def _is_loss(module: nn.Module) -> bool:
-    return isinstance(module, nn.CrossEntropyLoss | nn.NLLLoss | nn.MultiMarginLoss | NegativeLogLikelihood)
-
-
-def _pooling(module: nn.Module) -> Rounding:
-    assert isinstance(module, nn.MaxPool2d)
-    reach = [step * (size - 1) + 1 for step, size in zip(pair(module.dilation), pair(module.kernel_size), strict=True)]
-    return Selection(overlapping=any(length > step for length, step in zip(reach, pair(module.stride), strict=True)))
-
-
-def _averaging(module: nn.Module) -> Rounding:
-    assert isinstance(module, nn.AvgPool2d)
-    sums = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode, divisor_override=1)
-    return Average(TorchOracle(sums, Measured()))
-
-
-def _global_averaging(module: nn.Module) -> Rounding | None:
-    assert isinstance(module, nn.AdaptiveAvgPool2d)
-    if module.output_size not in (1, (1, 1)):
-        return None
-    return Average(TorchOracle(lambda x: x.sum(dim=(-2, -1), keepdim=True), Measured()))
-
-
-def _cross_entropy(module: nn.Module) -> Rounding | None:
-    assert isinstance(module, nn.CrossEntropyLoss)
-    if module.reduction not in ("mean", "sum") or module.weight is not None or module.label_smoothing:
-        return None
-    return CrossEntropy("mean" if module.reduction == "mean" else "sum")
-
-
-def _normalization(module: nn.Module) -> Rounding | None:
-    assert isinstance(module, nn.modules.batchnorm._BatchNorm)
-    if module.momentum is None:  # the mean of all batches so far
-        return None
-    buffers = {name: array(value).astype(np.float64) for name, value in module.named_buffers() if value.is_floating_point()}
-    return Normalization(module.eps, module.momentum, module.training or not buffers, buffers)
-
-
-def _log_likelihood(module: nn.Module) -> Rounding | None:
-    assert isinstance(module, nn.NLLLoss)
-    plain = module.reduction == "mean" and module.weight is None and module.ignore_index < 0
-    return OfLogProbabilities() if plain else None
-
-
-_THEORIES: dict[type[nn.Module], Callable[[nn.Module], Rounding | None]] = {
-    nn.Conv1d: lambda module: Multilinear(),
-    nn.Conv2d: lambda module: Multilinear(),
-    nn.Conv3d: lambda module: Multilinear(),
-    nn.ConvTranspose1d: lambda module: Multilinear(),
-    nn.ConvTranspose2d: lambda module: Multilinear(),
-    nn.ConvTranspose3d: lambda module: Multilinear(),
-    SameConv2d: lambda module: Multilinear(),
-    nn.Linear: lambda module: Multilinear(),
-    nn.MaxPool2d: _pooling,
-    nn.AvgPool2d: _averaging,
-    nn.AdaptiveAvgPool2d: _global_averaging,
-    nn.ZeroPad2d: lambda module: Selection(),
-    nn.ReLU: lambda module: Selection(),
-    nn.Flatten: lambda module: Selection(),
-    nn.Softmax: lambda module: Softmax() if module.dim in (1, -1) else None,
-    nn.CrossEntropyLoss: _cross_entropy,
-    NegativeLogLikelihood: lambda module: LogLikelihood(),
-    SharedDropout: lambda module: Scaling(module.p) if module.training else Keeping(p=module.p),
-    nn.BatchNorm1d: _normalization,
-    nn.BatchNorm2d: _normalization,
-    nn.BatchNorm3d: _normalization,
-    nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),
-    nn.Sigmoid: lambda module: Elementwise(sigmoid),
-    nn.Tanh: lambda module: Elementwise(tanh),
-    nn.GELU: lambda module: GELU[module.approximate],
-    nn.LogSoftmax: lambda module: LogSoftmax() if module.dim in (1, -1) else None,
-    nn.NLLLoss: _log_likelihood,
-    nn.MSELoss: lambda module: SquaredError() if module.reduction == "mean" else None,
-}
-"""The error theory of each kind of module; None where it does not cover a module's settings, so that it is measured."""
 
 
 def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
@@ -463,7 +329,7 @@ def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
 
 def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
     """Return the shapes of a module's parameters by name, those of a chain as it calls them; None for a function."""
-    if isinstance(reference, nn.Sequential) and _is_own(reference, nn.Sequential):
+    if is_own(reference, nn.Sequential):
         children = [parameter_shapes(child) or {} for child in reference]
         named = zip(_chain_names(reference), children, strict=True)
         return {name: shapes[own] for names, shapes in named for name, own in names.items()}
@@ -474,13 +340,10 @@ def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
 
 def takes_labels(reference: Reference) -> bool:
     """Return whether a reference is a loss that takes labels."""
-    return isinstance(reference, nn.Module) and _is_loss(reference)
+    return isinstance(reference, nn.CrossEntropyLoss | nn.NLLLoss | nn.MultiMarginLoss | NegativeLogLikelihood)
 
 
-_KEEPING = nn.modules.batchnorm._NormBase
-
-
-def in_training(reference: nn.Module | Callable[..., Any]) -> InTraining | None:
+def in_training(reference: Reference) -> InTraining | None:
     """Return a module in training with what it is in evaluation; None where there is no such difference, or the module evaluates itself.
 
     A dropout takes the subject's mask. A chain is left out: nothing gives its parts their running statistics.
@@ -493,24 +356,24 @@ def in_training(reference: nn.Module | Callable[..., Any]) -> InTraining | None:
     if not isinstance(reference, nn.Module) or isinstance(reference, nn.Sequential) or not any(map(_differs, reference.modules())):
         return None
     evaluation = oracle(copy.deepcopy(reference).eval())
-    if isinstance(reference, nn.Dropout) and type(reference).forward is nn.Dropout.forward and 0 < reference.p < 1:
+    if is_own(reference, nn.Dropout) and 0 < reference.p < 1:
         return InTraining(oracle(SharedDropout(reference.p)), oracle(SharedDropout(reference.p).eval()), {}, reference.p)
     return InTraining(oracle(reference), evaluation, _running_statistics(reference))
 
 
 def _differs(module: nn.Module) -> bool:
     """Return whether a module in training is another operation in evaluation: one that drops, or that has running statistics."""
-    if isinstance(module, nn.modules.dropout._DropoutNd):
+    if isinstance(module, _DropoutNd):
         return bool(module.training and module.p > 0)
-    return bool(isinstance(module, _KEEPING) and module.training and module.running_mean is not None)
+    return bool(isinstance(module, _NormBase) and module.training and module.running_mean is not None)
 
 
 def _running_statistics(module: nn.Module) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the running statistics of a module's normalisations; a count of batches is none of them."""
-    keeping = {name: part for name, part in module.named_modules() if isinstance(part, _KEEPING)}
     return {
-        f"{name}.{own}" if name else own: tuple(value.shape)
-        for name, part in keeping.items()
-        for own, value in part.named_buffers(recurse=False)
+        name: tuple(value.shape)
+        for prefix, part in module.named_modules()
+        if isinstance(part, _NormBase)
+        for name, value in part.named_buffers(prefix, recurse=False)
         if value.is_floating_point()
     }

@@ -24,7 +24,8 @@ from crosscheck.oracles.optimizers.rules import COUNTERS
 from crosscheck.references.networks import NetworkReference, in_order, kept_arrays, kept_state
 from crosscheck.references.pytorch.device import computing, described, device_of
 from crosscheck.references.pytorch.jitter import Jitter
-from crosscheck.references.pytorch.oracle import NAME, SharedDropout, array, oracle, takes_labels, tensor
+from crosscheck.references.pytorch.modules import SharedDropout
+from crosscheck.references.pytorch.oracle import NAME, array, oracle, takes_labels, tensor
 
 __all__ = ["NAME", "Network", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
 
