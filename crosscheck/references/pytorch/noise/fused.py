@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -54,14 +54,6 @@ def _rounded_anew(x: torch.Tensor) -> torch.Tensor:
     return x * torch.full_like(x, 3) / 3
 
 
-def _var(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
-    return _var_mean(x, *args, **options)[0]
-
-
-def _std(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
-    return _var_mean(x, *args, **options)[0].sqrt()
-
-
 def _vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
     dims = list(range(x.dim())) if dim is None else dim
     if order == 0:
@@ -76,16 +68,10 @@ def _vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bo
     return (x.abs() ** order).sum(dims, keepdim) ** (1 / order)
 
 
-def _lerp(start: torch.Tensor, end: torch.Tensor, weight: Any) -> torch.Tensor:
-    return start * (1 - weight) + end * weight
-
-
-def _addcmul(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, value: Any = 1) -> torch.Tensor:
-    return x + a * b * value
-
-
-def _addcdiv(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, value: Any = 1) -> torch.Tensor:
-    return x + a / b * value
+def _affine(x: torch.Tensor, weight: Any, bias: Any, shape: Sequence[int]) -> torch.Tensor:
+    """Return a normalised ``x * weight + bias``, as far as there are weights and biases, of this shape."""
+    x = x if weight is None else x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
 
 
 def _batch_norm(
@@ -99,9 +85,7 @@ def _batch_norm(
             kept[0].copy_(kept[0] * (1 - momentum) + mean * momentum)
             kept[1].copy_(kept[1] * (1 - momentum) + var * (count / max(count - 1, 1)) * momentum)
     centred, inverse = x - mean.view(shape), (var + eps).rsqrt()
-    output = centred * inverse.view(shape)
-    output = output if weight is None else output * weight.view(shape)
-    output = output if bias is None else output + bias.view(shape)
+    output = _affine(centred * inverse.view(shape), weight, bias, shape)
     return (output, mean, inverse) if training else (output, x.new_zeros(0), x.new_zeros(0))
 
 
@@ -130,9 +114,7 @@ def _layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float)
     centred = x - mean
     inverse = (_mean(centred * centred, dims, True) + eps).rsqrt()
     # Multiplied out, as fused kernels do it.
-    output = x * inverse - mean * inverse
-    output = output if weight is None else output * weight
-    return output if bias is None else output + bias, mean, inverse
+    return _affine(x * inverse - mean * inverse, weight, bias, shape), mean, inverse
 
 
 def _layer_norm_backward(
@@ -161,10 +143,7 @@ def _group_norm(
     rows = x.reshape(batch, groups, channels // groups, positions)
     var, mean = _var_mean(rows, [2, 3], correction=0, keepdim=True)
     inverse = (var + eps).rsqrt()
-    output = rows * inverse - mean * inverse
-    shape = [1, groups, channels // groups, 1]
-    output = output if weight is None else output * weight.reshape(shape)
-    output = output if bias is None else output + bias.reshape(shape)
+    output = _affine(rows * inverse - mean * inverse, weight, bias, [1, groups, channels // groups, 1])
     return output.reshape(x.shape), mean.reshape(batch, groups), inverse.reshape(batch, groups)
 
 
@@ -190,11 +169,6 @@ def _softplus(x: torch.Tensor, beta: float = 1, threshold: float = 20) -> torch.
     return torch.where(scaled > threshold, x, (scaled.clamp(min=0) + (1 + (-scaled.abs()).exp()).log()) / beta)
 
 
-def _softplus_backward(grad: torch.Tensor, x: torch.Tensor, beta: float, threshold: float) -> torch.Tensor:
-    scaled = x * beta
-    return torch.where(scaled > threshold, grad, grad * _sigmoid(scaled))
-
-
 def _elu(x: torch.Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> torch.Tensor:
     return torch.where(x > 0, x * scale, ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale)
 
@@ -206,19 +180,11 @@ def _elu_backward(grad: torch.Tensor, alpha: Any, scale: Any, input_scale: Any, 
     return torch.where(x > 0, grad * scale, grad * below)
 
 
-def _rrelu(x: torch.Tensor, noise: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Any = None) -> torch.Tensor:
-    return torch.where(x > 0, x, x * ((lower + upper) / 2))
-
-
 def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
     if not x.numel():
         return x.clone()
     exponentials = (x - x.amax(dim, keepdim=True)).exp()
     return exponentials / exponentials.sum(dim, keepdim=True)
-
-
-def _softmax_backward(grad: torch.Tensor, p: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
-    return p * (grad - (grad * p).sum(dim, keepdim=True))
 
 
 def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
@@ -228,21 +194,9 @@ def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
     return depths - depths.exp().sum(dim, keepdim=True).log()
 
 
-def _log_softmax_backward(grad: torch.Tensor, logarithm: torch.Tensor, dim: int, dtype: Any) -> torch.Tensor:
-    return grad - logarithm.exp() * grad.sum(dim, keepdim=True)
-
-
 def _sigmoid(x: torch.Tensor) -> torch.Tensor:
     # Of the usual forms the one that rounds most: far below zero the sum cancels.
     return 0.5 * (1 + (0.5 * x).tanh())
-
-
-def _sigmoid_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return grad * y * (1 - y)
-
-
-def _tanh_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return grad * (1 - y * y)
 
 
 STEPS: dict[str, Callable[..., Any]] = {
@@ -259,18 +213,18 @@ STEPS: dict[str, Callable[..., Any]] = {
     "multi_margin_loss_backward": multi_margin_backward,
     "multilabel_margin_loss_backward": multilabel_margin_backward,
     "mean": _mean,
-    "var": _var,
-    "std": _std,
+    "var": lambda *args, **options: _var_mean(*args, **options)[0],
+    "std": lambda *args, **options: _var_mean(*args, **options)[0].sqrt(),
     "var_mean": _var_mean,
     "native_batch_norm": _batch_norm,
     "native_batch_norm_backward": _batch_norm_backward,
     "linalg_vector_norm": _vector_norm,
-    "lerp": _lerp,
-    "addcmul": _addcmul,
-    "addcdiv": _addcdiv,
+    "lerp": lambda start, end, weight: start * (1 - weight) + end * weight,
+    "addcmul": lambda x, a, b, *, value=1: x + a * b * value,
+    "addcdiv": lambda x, a, b, *, value=1: x + a / b * value,
     "sigmoid": _sigmoid,
-    "sigmoid_backward": _sigmoid_backward,
-    "tanh_backward": _tanh_backward,
+    "sigmoid_backward": lambda grad, y: grad * y * (1 - y),
+    "tanh_backward": lambda grad, y: grad * (1 - y * y),
     "square": lambda x: x * x,
     "expm1": lambda x: x.exp() - 1,
     "log1p": lambda x: (1 + x).log(),
@@ -278,14 +232,14 @@ STEPS: dict[str, Callable[..., Any]] = {
     "elu_backward": _elu_backward,
     "native_group_norm": _group_norm,
     "native_group_norm_backward": _group_norm_backward,
-    "rrelu_with_noise": _rrelu,
+    "rrelu_with_noise": lambda x, noise, lower=1 / 8, upper=1 / 3, *others, **options: torch.where(x > 0, x, x * ((lower + upper) / 2)),
     "softplus": _softplus,
-    "softplus_backward": _softplus_backward,
+    "softplus_backward": lambda grad, x, beta, threshold: torch.where(x * beta > threshold, grad, grad * _sigmoid(x * beta)),
     "native_layer_norm": _layer_norm,
     "native_layer_norm_backward": _layer_norm_backward,
     "_softmax": _softmax,
-    "_softmax_backward_data": _softmax_backward,
+    "_softmax_backward_data": lambda grad, p, dim, dtype: p * (grad - (grad * p).sum(dim, keepdim=True)),
     "_log_softmax": _log_softmax,
-    "_log_softmax_backward_data": _log_softmax_backward,
+    "_log_softmax_backward_data": lambda grad, logarithm, dim, dtype: grad - logarithm.exp() * grad.sum(dim, keepdim=True),
 }
 """Operations by name, with PyTorch's own arguments."""

@@ -140,7 +140,7 @@ class Noise(TorchDispatchMode):
             roundings = OF_POWERS.get(float(args[1]), roundings)
         if not roundings:
             return result
-        result = _mapped(lambda value: self._scaled(value, roundings), result)
+        result = _mapped(lambda value: self.relatively(value, roundings), result)
         return _mapped(lambda value: self._moved_from_zero(value, args[0]), result) if name in FUNCTIONS and not _is_complex(result) else result
 
     def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -163,9 +163,9 @@ class Noise(TorchDispatchMode):
             self._terms[key] = self._terms_of(result, func, name, args, kwargs)
         terms, counts = self._terms[key]
         if not isinstance(result, tuple):
-            return self._jittered(result, terms, counts**0.5)
+            return self.by_terms(result, terms, counts**0.5)
         return tuple(
-            value if value is None else self._jittered(value, term, count**0.5) for value, term, count in zip(result, terms, counts, strict=True)
+            value if value is None else self.by_terms(value, term, count**0.5) for value, term, count in zip(result, terms, counts, strict=True)
         )
 
     def _terms_of(self, result: Any, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -178,17 +178,17 @@ class Noise(TorchDispatchMode):
     def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb a sum of two, and the product of the second with alpha; adding zero rounds nothing."""
         if _is_complex(result):
-            return torch.view_as_complex(self._scaled(torch.view_as_real(result.resolve_conj()), 1))
+            return torch.view_as_complex(self.relatively(torch.view_as_real(result.resolve_conj()), 1))
         alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
-        rounding = self._scaled(result, (args[0] != 0) * (args[1] != 0), underflow=False)
+        rounding = self.relatively(result, (args[0] != 0) * (args[1] != 0), underflow=False)
         if name == "sub" and _is_repeated(args[1], result):
             # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
             # larger sum: its error then is of its own size, and another one beside each number.
-            rounding = self._jittered(rounding, args[1].expand_as(result), 1)
+            rounding = self.by_terms(rounding, args[1].expand_as(result), 1)
         if not _rounds(alpha):
             return rounding
         product = args[0 if name == "rsub" else 1] * alpha
-        return self._jittered(rounding, torch.as_tensor(product, device=result.device).expand_as(result), 1)
+        return self.by_terms(rounding, torch.as_tensor(product, device=result.device).expand_as(result), 1)
 
     def _multiplied(self, result: Any, factors: tuple[Any, ...]) -> Any:
         """Perturb a product or a quotient; multiplying by a power of two given as a number, or by one, rounds nothing."""
@@ -200,10 +200,10 @@ class Noise(TorchDispatchMode):
                 return result
             else:
                 rounds = rounds * (factor.abs() != 1)
-        return self._scaled(result, rounds)
+        return self.relatively(result, rounds)
 
-    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Perturb sums of products, each of which may underflow."""
+    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Return a value perturbed by the square root of its number of roundings times the absolute terms given, each of which may underflow."""
         if not _is_result(value):
             return value
         if _is_complex(value):
@@ -211,8 +211,8 @@ class Noise(TorchDispatchMode):
         noise = self._random(value).mul_(roundings)
         return noise.mul_(terms.abs().mul_(self._scale).add_(self._underflow)).nan_to_num_(0.0, 0.0, 0.0).add(value)
 
-    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
-        """Perturb relative to the result; as in rounding, zero stays zero and a sign a sign."""
+    def relatively(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        """Return a value perturbed relative to itself; as in rounding, zero stays zero and a sign a sign. What is no result stays as it is."""
         if not _is_result(value):
             return value
         if _is_complex(value):
@@ -229,15 +229,7 @@ class Noise(TorchDispatchMode):
         """Perturb real and imaginary part by the same terms."""
         terms = torch.as_tensor(terms).abs().unsqueeze(-1)
         roundings = roundings.unsqueeze(-1) if isinstance(roundings, torch.Tensor) else roundings
-        return torch.view_as_complex(self._jittered(torch.view_as_real(value.resolve_conj()), terms, roundings))
-
-    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Return a value perturbed by so many times the absolute terms given; what is no result stays as it is."""
-        return self._jittered(value, terms, roundings)
-
-    def relatively(self, value: Any, roundings: float) -> Any:
-        """Return a value perturbed relative to itself."""
-        return self._scaled(value, roundings)
+        return torch.view_as_complex(self.by_terms(torch.view_as_real(value.resolve_conj()), terms, roundings))
 
     def _moved_from_zero(self, value: Any, of: Any) -> Any:
         """Perturb what an elementary function made of numbers at which it may underflow, 0 included; of an infinity it makes exactly 0."""
@@ -295,10 +287,12 @@ class Largest(Noise):
         self._of_infinity = any(_is_result(value) and bool((value.abs() > _ENDLESS).any()) for value in (*args, *(kwargs or {}).values()))
         return super().__torch_dispatch__(func, types, args, kwargs)
 
-    def _jittered(self, value: Any, terms: Any, roundings: Any) -> Any:
+    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
+        """Note a value."""
         return self._noted(value)
 
-    def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+    def relatively(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
+        """Note a value."""
         return self._noted(value)
 
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -336,7 +330,7 @@ def _is_random(func: Any) -> bool:
 
 def _is_evaluated(name: str, args: tuple[Any, ...]) -> bool:
     """Return whether an operation that may draw random numbers draws none: the fifth argument says whether it is training."""
-    return name == "rrelu_with_noise" and not (len(args) > 4 and args[4])
+    return name == "rrelu_with_noise" and not any(args[4:5])
 
 
 def _is_result(value: Any) -> bool:
