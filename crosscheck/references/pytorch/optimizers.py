@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
@@ -132,17 +131,12 @@ def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
                 optimizer.state[other] = kept | (counted if "step" in optimizer.state[param] else {})
 
 
-class _Roots(TorchDispatchMode):
+class _Roots(pytorch_noise.Mode):
     """While this is entered, every root is ``sqrt(x + inside) + outside``."""
 
     def __init__(self, inside: float, outside: float) -> None:
         super().__init__()
         self._inside, self._outside = inside, outside
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Carry out one operation."""

@@ -29,6 +29,7 @@ from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import ELEMENTARY
 from crosscheck.references.jax.noise.rules import COMPLEX, MODULI, RULES, bound
 from crosscheck.references.jax.noise.table import ADDITIONS, CALLS, EXACT, FUNCTIONS, OF_POWERS, PRODUCTS, ROOTS, STEPS, SUMS, is_random
+from crosscheck.references.noise import rounds_products
 
 ROUNDS = 64
 """How many rounds of a loop without a fixed number of them have random numbers of their own; after that they begin again."""
@@ -287,7 +288,7 @@ class _Run:
         """Perturb a product or a quotient; multiplying by a power of two that stands in the code, or by one, rounds nothing."""
         rounds: Any = True
         for atom, value in factors:
-            rounds &= bool(_mantissa_rounds(atom.val)) if isinstance(atom, core.Literal) else jnp.abs(value) != 1
+            rounds &= rounds_products(np.asarray(atom.val).item()) if isinstance(atom, core.Literal) else jnp.abs(value) != 1
         return self._scaled(result, rounds)
 
     def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
@@ -371,10 +372,3 @@ def _holds_infinity(program: Any) -> bool:
 
 def _is_result(value: Any) -> bool:
     return value.dtype in (np.dtype(np.float64), np.dtype(np.complex128)) if hasattr(value, "dtype") else False
-
-
-def _mantissa_rounds(factor: Any) -> bool:
-    """Return whether multiplying by a number may round: not by zero or a power of two, real or imaginary."""
-    if np.iscomplexobj(factor):
-        return bool(factor.real and factor.imag) or _mantissa_rounds(factor.real) or _mantissa_rounds(factor.imag)
-    return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)

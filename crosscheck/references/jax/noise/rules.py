@@ -9,25 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from crosscheck.core.precision import ELEMENTARY
+from crosscheck.references.noise import Perturbing
 
 Size = Callable[[Any], Any]
-
-
-class Perturbing(Protocol):
-    """What perturbs the results of primitives (:mod:`~crosscheck.references.jax.noise.perturbed`)."""
-
-    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Return a value with so many roundings of these absolute terms added; what is no float64 stays as it is."""
-
-    def relatively(self, value: Any, roundings: Any) -> Any:
-        """Return a value with so many roundings relative to itself added; what is no float64 stays as it is."""
 
 
 Rule: TypeAlias = Callable[[Perturbing, Any, str, list[Any]], list[Any]]

@@ -11,12 +11,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from crosscheck.references.noise import names
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-EXACT = _names(
+EXACT = names(
     """
     abs and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp clz complex concatenate conj convert_element_type copy copy_p cummax
     cummin device_put dynamic_slice dynamic_update_slice empty empty2 eq expand_dims floor gather ge gt imag iota is_finite le lt max min name ne
@@ -27,19 +24,19 @@ EXACT = _names(
 )
 """Primitives whose every result is one of the operands' numbers, a constant or a decision."""
 
-SUMS = _names("cumsum reduce_sum reduce_window_sum scatter_add select_and_scatter_add")
+SUMS = names("cumsum reduce_sum reduce_window_sum scatter_add select_and_scatter_add")
 """Sums of n numbers: n - 1 roundings, none where there is but one number."""
 
-PRODUCTS = _names("conv_general_dilated dot_general")
+PRODUCTS = names("conv_general_dilated dot_general")
 """Sums of n products: n roundings."""
 
-ADDITIONS = _names("add add_any sub")
+ADDITIONS = names("add add_any sub")
 """Sums of two."""
 
-ROOTS = _names("cbrt nextafter rsqrt sqrt")
+ROOTS = names("cbrt nextafter rsqrt sqrt")
 """Rounded once; the next number after one is another one in another precision."""
 
-FUNCTIONS = _names(
+FUNCTIONS = names(
     """
     acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cos cosh erf exp exp2 igamma igammac log logistic pow sin sinh tan tanh
     """

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from crosscheck.references.pytorch.noise.linear_algebra import Perturbing
+from crosscheck.references.noise import Perturbing
 
 _Sizes: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 

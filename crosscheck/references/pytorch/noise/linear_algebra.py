@@ -15,21 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
+from crosscheck.references.noise import Perturbing
+
 Size = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Perturbing(Protocol):
-    """What perturbs the results of operations (:class:`~crosscheck.references.pytorch.noise.perturbed.Noise`)."""
-
-    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Return a value with so many roundings of these absolute terms added; what is no float64 stays as it is."""
-
-    def relatively(self, value: Any, roundings: float) -> Any:
-        """Return a value with so many roundings relative to itself added; what is no float64 stays as it is."""
 
 
 def _normwise(a: torch.Tensor) -> torch.Tensor:

@@ -38,6 +38,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import ELEMENTARY
+from crosscheck.references.noise import rounds_products
 from crosscheck.references.pytorch.jitter import STEP, random_like
 from crosscheck.references.pytorch.noise.batched import NotBatchedError
 from crosscheck.references.pytorch.noise.fused import STEPS
@@ -51,7 +52,16 @@ _ENDLESS = torch.finfo(torch.float64).max / 2
 Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
 
 
-class Noise(TorchDispatchMode):
+class Mode(TorchDispatchMode):
+    """A dispatch mode for code that is never compiled."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
+        return False
+
+
+class Noise(Mode):
     """While this is entered, whatever PyTorch computes in float64 is perturbed.
 
     Parameters
@@ -84,11 +94,6 @@ class Noise(TorchDispatchMode):
         self._generator = torch.Generator().manual_seed(seed)
         self._within: list[Any] = []
         self._sums, self._terms = 0, {} if terms is None else terms
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Carry out one operation and return its perturbed result."""
@@ -162,11 +167,7 @@ class Noise(TorchDispatchMode):
         if key not in self._terms:
             self._terms[key] = self._terms_of(result, func, name, args, kwargs)
         terms, counts = self._terms[key]
-        if not isinstance(result, tuple):
-            return self.by_terms(result, terms, counts**0.5)
-        return tuple(
-            value if value is None else self.by_terms(value, term, count**0.5) for value, term, count in zip(result, terms, counts, strict=True)
-        )
+        return _mapped(lambda value, own, count: value if value is None else self.by_terms(value, own, count**0.5), result, terms, counts)
 
     def _terms_of(self, result: Any, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """Return the absolute terms of a sum and how many roundings it has."""
@@ -185,7 +186,7 @@ class Noise(TorchDispatchMode):
             # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
             # larger sum: its error then is of its own size, and another one beside each number.
             rounding = self.by_terms(rounding, args[1].expand_as(result), 1)
-        if not _rounds(alpha):
+        if not rounds_products(alpha):
             return rounding
         product = args[0 if name == "rsub" else 1] * alpha
         return self.by_terms(rounding, torch.as_tensor(product, device=result.device).expand_as(result), 1)
@@ -195,7 +196,7 @@ class Noise(TorchDispatchMode):
         rounds: Any = 1
         for factor in factors:
             if not isinstance(factor, torch.Tensor):
-                rounds = rounds * _rounds(factor)
+                rounds = rounds * rounds_products(factor)
             elif factor.dtype == torch.bool:
                 return result
             else:
@@ -251,7 +252,7 @@ class Noise(TorchDispatchMode):
             # To first order, so that each run of a batch has a number of its own.
             other = number * (1 + self._scale)
             moved = func(*(other if value is number else value for value in args), **{k: other if v is number else v for k, v in kwargs.items()})
-            result = _mapped_together(self._towards, result, moved)
+            result = _mapped(self._towards, result, moved)
         return result
 
     def _towards(self, value: Any, moved: Any) -> Any:
@@ -361,24 +362,14 @@ def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
     return operand.is_floating_point() and (spread or operand.numel() < result.numel())
 
 
-def _rounds(factor: Any) -> bool:
-    """Return whether multiplying by a number may round: not by zero or a power of two, real or imaginary."""
-    if isinstance(factor, complex):
-        return bool(factor.real and factor.imag) or _rounds(factor.real) or _rounds(factor.imag)
-    return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)
-
-
 def _is_rounded(value: Any) -> bool:
     """Return whether something is a number in the code that float32 cannot represent."""
     return isinstance(value, float) and math.isfinite(value) and ctypes.c_float(value).value != value
 
 
-def _mapped_together(function: Callable[[Any, Any], Any], result: Any, other: Any) -> Any:
-    return tuple(map(function, result, other)) if isinstance(result, tuple) else function(result, other)
-
-
-def _mapped(function: Callable[[Any], Any], result: Any) -> Any:
-    return tuple(function(value) for value in result) if isinstance(result, tuple) else function(result)
+def _mapped(function: Callable[..., Any], *results: Any) -> Any:
+    """Return a function of one result, or of each of several."""
+    return tuple(map(function, *results)) if isinstance(results[0], tuple) else function(*results)
 
 
 def _replaced(given: Any, tensor: Callable[[torch.Tensor], torch.Tensor], number: Callable[[float], float]) -> Any:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from crosscheck.core.precision import ELEMENTARY
+from crosscheck.references.noise import Perturbing
 from crosscheck.references.pytorch.noise.interpolation import INTERPOLATIONS, interpolated
-from crosscheck.references.pytorch.noise.linear_algebra import STABLE, Perturbing, of_perturbed, reflected
+from crosscheck.references.pytorch.noise.linear_algebra import STABLE, of_perturbed, reflected
 
 Rule: TypeAlias = Callable[[Perturbing, Any, str, tuple[Any, ...], Mapping[str, Any]], Any]
 

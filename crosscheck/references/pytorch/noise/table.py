@@ -11,12 +11,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from crosscheck.references.noise import names
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-EXACT = _names(
+EXACT = names(
     """
     _conj_physical _local_scalar_dense _reshape_alias _to_copy _unsafe_index _unsafe_view _upsample_nearest_exact1d _upsample_nearest_exact2d
     _upsample_nearest_exact3d abs adaptive_max_pool2d adaptive_max_pool3d alias amax amin arange argmax argmin argsort as_strided as_strided_scatter
@@ -35,7 +32,7 @@ EXACT = _names(
 )
 """Operations whose every result is one of the operands' numbers, a constant or a decision. Views are recognised by their signature."""
 
-SUMS = _names(
+SUMS = names(
     """
     _unsafe_index_put _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward _upsample_nearest_exact3d_backward
     adaptive_max_pool2d_backward adaptive_max_pool3d_backward col2im cumsum embedding_dense_backward index_add index_put
@@ -46,7 +43,7 @@ SUMS = _names(
 )
 """Sums of n numbers: n - 1 roundings, none where there is but one number."""
 
-PRODUCTS = _names(
+PRODUCTS = names(
     """
     _embedding_bag_per_sample_weights_backward _trilinear addbmm addmm addmv addr baddbmm bmm convolution convolution_backward dot ger mm mv vdot
     """
@@ -96,7 +93,7 @@ AVERAGES: dict[str, Callable[..., int]] = {
 """Sums of terms that share a divisor, products and other sums that cannot count their own terms: how many terms they have at most."""
 
 
-FUNCTIONS = _names(
+FUNCTIONS = names(
     """
     acos acosh angle asin asinh atan atan2 atanh bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 cos cosh erf erfc exp exp2
     float_power hypot igamma igammac log log10 log2 mvlgamma pow sigmoid sin sinh special_erfcx special_i0 special_i0e special_i1 special_i1e
@@ -108,10 +105,10 @@ FUNCTIONS = _names(
 OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
 """Roundings of a power by its exponent, where that makes it a product, a root or a quotient."""
 
-ROUNDED = _names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
+ROUNDED = names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
 """Rounded once, relative to the result; the number after one is another one in another precision."""
 
-FILLS = _names(
+FILLS = names(
     """
     clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor threshold where
     """
