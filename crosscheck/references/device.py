@@ -10,14 +10,6 @@ class DeviceError(ValueError):
 
 
 def unusable(framework: str, name: str, reason: str, usable: Sequence[str]) -> DeviceError:
-    """Return the error that says why a device cannot be used.
-
-    Parameters
-    ----------
-    framework, name : str
-        Of the framework and of the device.
-    usable : sequence of str
-        The devices that are there.
-    """
+    """Return the error that says why a device cannot be used, and which devices can."""
     why = reason.strip().splitlines()[0].partition(". ")[0].rstrip(".")
     return DeviceError(f"{framework} cannot compute in float64 on device {name!r} ({why}); here it can on {', '.join(usable)}")

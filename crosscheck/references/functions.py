@@ -51,12 +51,8 @@ def refusal(name: str, reference: Any, shapes: Mapping[str, tuple[int, ...]], er
 
     Parameters
     ----------
-    name : str
-        The framework's.
     shapes : mapping
         Of everything that it was given, the input first.
-    error : Exception
-        The framework's own.
     """
     given = f"an input of shape {shapes['input']}" + "".join(f", {key} {shape}" for key, shape in shapes.items() if key != "input")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -21,9 +21,6 @@ from crosscheck.oracles.optimizers.runs import OptimizerOracle
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 """The packages whose modules and functions are known, and the module of :mod:`crosscheck.references` for each."""
 
-_IN_BOTH_MODES = frozenset({"torch"})
-"""The packages whose modules are known in training and in evaluation."""
-
 _PARTS = {"jaxlib": "jax", "optax": "jax"}
 """Packages that compute with a known one."""
 
@@ -38,8 +35,6 @@ class Reference:
 
     Attributes
     ----------
-    name : str
-        For reports.
     shapes : mapping or None
         The shapes of its parameters by name; None for a function, whose parameters are arguments.
     labels : bool
@@ -84,12 +79,13 @@ def resolved(reference: Any, framework: str = "") -> Reference:
         raise UnknownReferenceError(f"{reference.__name__} is a class, expected one of its instances: reference={reference.__name__}(...)")
     if callable(getattr(reference, "vjp", None)):
         return _by_protocol(reference)
-    package = framework or _package(reference)
-    module = _bridge(package)
+    module = _bridge(framework or _package(reference))
     try:
-        shapes, labels, modes = module.parameter_shapes(reference), module.takes_labels(reference), module.has_modes(reference)
-        training = _bridge(package).in_training(reference) if package in _IN_BOTH_MODES else None
+        if not hasattr(module, "in_training"):
+            return _by_protocol(module.oracle(reference))
+        training = module.in_training(reference)
         oracle = module.oracle(reference) if training is None else training.oracle
+        shapes, labels, modes = module.parameter_shapes(reference), module.takes_labels(reference), module.has_modes(reference)
         return Reference(module.NAME, oracle, shapes, labels, modes=modes, training=training)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
@@ -135,8 +131,6 @@ class TrainingReference:
 
     Attributes
     ----------
-    name : str
-        For reports.
     shapes : mapping of str to mapping
         The layers in order, each with the shapes of its parameters by name.
     """
@@ -152,10 +146,8 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
 
     Parameters
     ----------
-    reference : object
-        A framework's chain of layers.
-    loss : object
-        The framework's own.
+    reference, loss : object
+        A framework's chain of layers, and the framework's own loss.
     frozen : frozenset of str
         Layers whose parameters do not train.
     framework : str
@@ -166,8 +158,7 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
     UnknownReferenceError
         If it is of no known kind.
     """
-    package = framework or _package(reference)
-    module = _bridge(package, "training")
+    module = _bridge(framework or _package(reference), "training")
     try:
         layers = module.layers_of(reference, loss)
         shapes = {name: module.parameter_shapes(layer) for name, layer in layers.items()}
@@ -207,8 +198,7 @@ def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReferenc
             f"a {type(reference).__name__} is no reference; expected a function of the parameters that makes the framework's optimizer, "
             "such as lambda params: torch.optim.SGD(params, lr=0.1)"
         )
-    package = framework or _package(reference)
-    module = _bridge(package, "optimizers")
+    module = _bridge(framework or _package(reference), "optimizers")
     return OptimizerReference(module.NAME, module.optimizer(reference))
 
 

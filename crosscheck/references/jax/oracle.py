@@ -314,20 +314,6 @@ def _jitted(function: Function, kinds: _Given) -> Any:
     return jax.jit(function, compiler_options=None if large else {"xla_backend_optimization_level": 0})
 
 
-def parameter_shapes(reference: Function) -> None:
-    """Return None: a function's parameters are its arguments."""
-
-
-def takes_labels(reference: Function) -> bool:
-    """Return False: whether a function takes labels, it does not say."""
-    return False
-
-
-def has_modes(reference: Function) -> bool:
-    """Return False: a function is one operation."""
-    return False
-
-
 _NORMAL = float(np.finfo(np.float64).smallest_normal)
 """The smallest number that an oracle in float64 knows besides zero."""
 

@@ -62,7 +62,8 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
             f"keras.layers.{type(reference).__name__} draws a mask of its own in training, so that no subject can agree with it; "
             "let both sides use the same mask, set rate=0, or take it in evaluation"
         )
-    theory = _theory(reference)
+    known = _THEORIES.get(type(reference), lambda layer: None)
+    theory = known(reference) or _Theory()
     shapes, modes = parameter_shapes(reference), has_modes(reference)
     return JaxOracle(LayerFunction(reference, training), theory.rounding, theory.settings, theory.kinks, shapes, modes=modes, name=NAME)
 
@@ -200,27 +201,15 @@ class _Function:
 
 @dataclass(frozen=True)
 class _Theory:
+    """What is known of a layer; the rounding of anything else is measured."""
+
     rounding: Rounding = field(default_factory=Measured)
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     kinks: Kinks | None = None
 
 
-def _theory(layer: Any) -> _Theory:
-    """Return what is known of a layer; the rounding of anything else is measured."""
-    known = _THEORIES.get(type(layer))
-    return _Theory() if known is None else known(layer) or _Theory()
-
-
 def _is_linear(layer: Any) -> bool:
     return layer.activation is keras.activations.linear
-
-
-def _convolution(layer: Any) -> _Theory | None:
-    return _Theory(Multilinear(), _windows(layer)) if _is_linear(layer) else None
-
-
-def _dense(layer: Any) -> _Theory | None:
-    return _Theory(Multilinear()) if _is_linear(layer) else None
 
 
 def _pooling(layer: Any) -> _Theory | None:
@@ -254,8 +243,8 @@ def _loss_theory(loss: Any) -> Rounding:
 
 
 _THEORIES: dict[type, Callable[[Any], _Theory | None]] = {
-    keras.layers.Conv2D: _convolution,
-    keras.layers.Dense: _dense,
+    keras.layers.Conv2D: lambda layer: _Theory(Multilinear(), _windows(layer)) if _is_linear(layer) else None,
+    keras.layers.Dense: lambda layer: _Theory(Multilinear()) if _is_linear(layer) else None,
     keras.layers.MaxPooling2D: _pooling,
     keras.layers.ReLU: _relu,
     keras.layers.Flatten: lambda layer: _Theory(Selection()),
@@ -269,11 +258,6 @@ def parameter_shapes(reference: Any) -> dict[str, tuple[int, ...]] | None:
     if isinstance(reference, keras.Layer) and reference.built:
         return {name: tuple(variable.shape) for name, variable in zip(names_of(reference), reference.trainable_variables, strict=True)}
     return None
-
-
-def takes_labels(reference: Any) -> bool:
-    """Return whether a reference is a loss that takes labels."""
-    return isinstance(reference, keras.losses.Loss)
 
 
 def has_modes(reference: Any) -> bool:
