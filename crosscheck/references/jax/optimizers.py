@@ -52,7 +52,8 @@ class OptaxOptimizer:
             raise RefusedError("the settings of an optax transformation are not to be seen, so that no other one can be tried")
         with full_precision():
             params = {name: value.astype(np.float64) for name, value in start.items()}
-            transformation = self._made(params)
+            names = ("a dict of arrays", "an optax.GradientTransformation", "optax.sgd(0.1)")
+            transformation = optimizer_of(self.make, dict(params), lambda one: hasattr(one, "init") and hasattr(one, "update"), *names)
             try:
                 state = transformation.init(params)
                 steps = []
@@ -67,10 +68,6 @@ class OptaxOptimizer:
                 raise RefusedError(f"{title(self.make)} does not step on gradients alone: {reason}") from error
         return steps
 
-    def _made(self, params: dict[str, Any]) -> Any:
-        names = ("a dict of arrays", "an optax.GradientTransformation", "optax.sgd(0.1)")
-        return optimizer_of(self.make, dict(params), lambda one: hasattr(one, "init") and hasattr(one, "update"), *names)
-
     def _step(self, transformation: Any, given: tuple[Any, Any, Any], factor: float, noise: Noise | None, number: int) -> Trees:
         def step(grads: Any, state: Any, params: Any) -> Trees:
             updates, after = transformation.update(grads, state, params)
@@ -80,25 +77,20 @@ class OptaxOptimizer:
         leaves, structure = jax.tree.flatten(given)
         key = (factor, structure, tuple((np.shape(leaf), str(np.asarray(leaf).dtype)) for leaf in leaves))
         if key not in self._programs:
-            traced, outline = jax.make_jaxpr(step, return_shape=True)(*given)
-            self._programs[key] = Program(traced, jax.tree.structure(outline))
+            self._programs[key] = Program(step, *given)
         return self._programs[key](leaves, noise, number)
 
 
 class Program:
-    """One step for given shapes, with its rounding as it is or enlarged.
+    """One step for the shapes of what it is given, with its rounding as it is or enlarged; it returns parameters and state."""
 
-    Parameters
-    ----------
-    structure : PyTreeDef
-        Of its results: parameters and state.
-    """
+    def __init__(self, step: Callable[..., Trees], *given: Any) -> None:
+        traced, outline = jax.make_jaxpr(step, return_shape=True)(*given)
 
-    def __init__(self, traced: Any, structure: Any) -> None:
         def run(numbers: Any, rounding: Any, *leaves: Any) -> list[Any]:
             return jax_noise.perturbed(traced, leaves, jax_noise.Rounding(*rounding), numbers)[0]
 
-        self._structure, self._count = structure, jax_noise.count(traced)
+        self._structure, self._count = jax.tree.structure(outline), jax_noise.count(traced)
         self._plain = jax.jit(jax.extend.core.jaxpr_as_fun(traced))
         self._noisy = jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 

@@ -10,7 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import dropwhile
+from operator import add
 from typing import Any
 
 import jax
@@ -39,6 +41,10 @@ Key = tuple[str, str]
 
 
 Named = dict[str, Any]
+
+
+Noise = tuple[Named, npt.NDArray[np.float64]]
+"""The relative size of the noise in each ``layer/quantity``, and the random numbers of a step, of mean 0 and variance 1."""
 
 
 def layers_of(reference: object, loss: object) -> dict[str, JaxOracle]:
@@ -106,9 +112,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
     @cached_property
     def trained(self) -> list[str]:
         """The layers from the first one that trains on, all of which the backward pass goes through."""
-        names = list(self.layers)
-        first = next((index for index, name in enumerate(names) if self.layers[name].shapes and name not in self.frozen), len(names))
-        return names[first:]
+        return list(dropwhile(lambda name: not self.layers[name].shapes or name in self.frozen, self.layers))
 
     @cached_property
     def compiled(self) -> Any:
@@ -133,8 +137,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return outputs[self.last]
 
     def _input(self, name: str, outputs: Named) -> Any:
-        first, *others = (outputs[source] for source in self.wiring[name])
-        return sum(others, start=first)
+        return reduce(add, (outputs[source] for source in self.wiring[name]))
 
     def count(self, kept: Kept, x: Any, labels: Any, masks: Named) -> int:
         """Return how many random numbers it takes to perturb a step."""
@@ -142,13 +145,13 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Jitter({}, numbers), self.settings.lr, traced=False))
         return numbers.dealt
 
-    def _step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: _Noise | None, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
-        jitter = _Jitter() if noise is None else _Jitter(noise.scales, Numbers(noise.numbers))
-        return self._run(kept, x, labels, masks, jitter, lr, traced)
+    def _step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: Noise | None, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
+        scales, numbers = noise or (None, None)
+        return self._run(kept, x, labels, masks, _Jitter(scales, Numbers(numbers)), lr, traced)
 
     def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, jitter: _Jitter, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
         # What is shown must be what was computed with: where XLA fuses, it may compute a value twice, and not to the same bits.
-        shown = jax.lax.optimization_barrier if traced else _same
+        shown = jax.lax.optimization_barrier if traced else lambda value: value
         inputs: Named = {}
         outputs: Named = {INPUT: x}
         pulls: Named = {}
@@ -186,7 +189,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         for name in reversed(self.trained):
             if not arrived[name]:
                 continue
-            whole = sum((value for _, value in arrived[name][1:]), start=arrived[name][0][1])
+            whole = reduce(add, (value for _, value in arrived[name]))
             cotangents[name] = shown(jitter.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name])))
             grad_inputs[name], own = shown(pulls[name](cotangents[name]))
             if name not in self.frozen:
@@ -195,10 +198,6 @@ class JaxNetwork(NetworkReference[JaxOracle]):
                 if source in arrived:
                     arrived[source].append((name, grad_inputs[name]))
         return cotangents, grads, grad_inputs
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
@@ -219,15 +218,6 @@ class Kept:
     params: Named
     state: dict[str, Named]
     buffers: Named
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class _Noise:
-    """The relative size of the noise in each ``layer/quantity``, and the random numbers of a step, of mean 0 and variance 1."""
-
-    scales: Named
-    numbers: Any
 
 
 @dataclass(frozen=True)
@@ -264,11 +254,9 @@ class JaxTraining:
         self._scales = None if noise is None else {"/".join(place): np.float64(scale) for place, scale in noise.items()}
         self._seed, self._steps = seed, 0
         self._counts: dict[tuple[int, ...], int] = {}
-        shapes = {
-            kind: {f"{name}.{own}": shape for name, layer in network.layers.items() for own, shape in (getattr(layer, kind) or {}).items()}
-            for kind in ("shapes", "buffers")
-        }
-        params, buffers = ({name: np.zeros(shape, dtype) for name, shape in own.items()} for own in shapes.values())
+        layers = network.layers.items()
+        params = {f"{name}.{own}": np.zeros(shape, dtype) for name, layer in layers for own, shape in parameter_shapes(layer).items()}
+        buffers = {f"{name}.{own}": np.zeros(shape, dtype) for name, layer in layers for own, shape in layer.buffers.items()}
         self._kept = Kept(params, {}, buffers)
         self._params, self._buffers = list(params), list(buffers)
 
@@ -326,7 +314,7 @@ class JaxTraining:
                 trace.take(layer, quantity, np.array(value))
         return Outcome(float(loss), np.array(last))
 
-    def _noise(self, given: tuple[Any, ...]) -> _Noise | None:
+    def _noise(self, given: tuple[Any, ...]) -> Noise | None:
         """Return the noise of the next step, uniform as rounding errors are; it depends on nothing but the seed and how many steps there were."""
         if self._scales is None:
             return None
@@ -334,7 +322,7 @@ class JaxTraining:
         if shape not in self._counts:
             self._counts[shape] = self.network.count(*given)
         rng = np.random.default_rng([self._seed, self._steps])
-        return _Noise(self._scales, rng.uniform(-math.sqrt(3), math.sqrt(3), self._counts[shape]))
+        return self._scales, rng.uniform(-math.sqrt(3), math.sqrt(3), self._counts[shape])
 
     def predict(self, x: Array) -> Array:
         """Return the last layer's output for a batch, in evaluation mode."""

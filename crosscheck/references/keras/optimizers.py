@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import jax
 import numpy as np
 
 from crosscheck.core.operation import Arrays, RefusedError
@@ -33,6 +32,7 @@ class KerasOptimizer:
     """
 
     make: Callable[[list[Any]], Any]
+    _programs: dict[Any, Program] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -78,14 +78,8 @@ class KerasOptimizer:
 
         key = (factor, tuple(value.shape for value in params))
         if key not in self._programs:
-            traced, outline = jax.make_jaxpr(step, return_shape=True)(params, kept, params)
-            self._programs[key] = Program(traced, jax.tree.structure(outline))
-        program: Program = self._programs[key]
-        return program
-
-    @cached_property
-    def _programs(self) -> dict[Any, Program]:
-        return {}
+            self._programs[key] = Program(step, params, kept, params)
+        return self._programs[key]
 
 
 def _named(names: list[str], kept: list[Any], start: Arrays) -> dict[str, dict[str, Any]]:
