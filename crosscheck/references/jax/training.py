@@ -288,18 +288,10 @@ class JaxTraining:
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
     ) -> Outcome:
-        """Do one training step.
+        """Do one training step on a batch, ``(batch, channels, height, width)``, and its labels, ``(batch,)``.
 
-        Parameters
-        ----------
-        x : array of shape (batch, channels, height, width)
-        labels : integer array of shape (batch,)
-        trace : Trace, optional
-            Gets every layer's input, output, cotangent and gradients, in execution order.
-        constants : mapping of str to mapping, optional
-            By layer, the masks that dropouts are to use.
-        lr_factor : float
-            What the learning rate of the settings is multiplied by in this step.
+        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` are the masks of dropouts by layer;
+        ``lr_factor`` multiplies the learning rate of the settings.
         """
         masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
         with self.network.computing():

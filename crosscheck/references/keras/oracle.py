@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import jax
@@ -53,10 +54,15 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
     """
     _require_jax()
     if isinstance(reference, keras.losses.Loss):
-        loss = _Loss(reference)
-        return JaxOracle(loss, _loss_theory(reference), labels=True, name=NAME)
+        config = reference.get_config()
+
+        def loss(x: Any, labels: Any) -> Any:
+            return type(reference).from_config({**config, "dtype": str(x.dtype)})(labels, x)
+
+        return JaxOracle(_in_precision_of_input(loss, type(reference).__name__), _loss_theory(reference), labels=True, name=NAME)
     if not isinstance(reference, keras.Layer):
-        return JaxOracle(_Function(reference), name=NAME)
+        name = str(getattr(reference, "__name__", type(reference).__name__))
+        return JaxOracle(_in_precision_of_input(reference, name), name=NAME)
     if training and any(variable.path.endswith(_SEED) for variable in reference.variables):
         raise TypeError(
             f"keras.layers.{type(reference).__name__} draws a mask of its own in training, so that no subject can agree with it; "
@@ -165,38 +171,16 @@ def names_of(layer: Any, trainable: bool = True) -> list[str]:
     return [path[-1] if unique else ".".join(path) for path in paths(layer.trainable_variables if trainable else layer.non_trainable_variables)]
 
 
-@dataclass(frozen=True, eq=False)
-class _Loss:
-    """A loss as a function of prediction and labels."""
+def _in_precision_of_input(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a function, for messages of this name, that makes numbers in the precision of its input."""
 
-    loss: Any
-
-    @property
-    def __name__(self) -> str:
-        return type(self.loss).__name__
-
-    def __call__(self, x: Any, labels: Any) -> Any:
+    @wraps(function)
+    def run(x: Any, *others: Any, **params: Any) -> Any:
         with in_precision(x.dtype):
-            return type(self.loss).from_config({**self.loss.get_config(), "dtype": str(x.dtype)})(labels, x)
+            return function(x, *others, **params)
 
-
-@dataclass(frozen=True, eq=False)
-class _Function:
-    """A function of ``keras.ops``, which makes numbers in the precision of its input."""
-
-    function: Callable[..., Any]
-
-    @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        return self.function
-
-    @property
-    def __name__(self) -> str:
-        return str(getattr(self.function, "__name__", type(self.function).__name__))
-
-    def __call__(self, x: Any, *others: Any, **params: Any) -> Any:
-        with in_precision(x.dtype):
-            return self.function(x, *others, **params)
+    run.__name__ = name
+    return run
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -157,20 +159,17 @@ class TorchTraining:
         if self._optimizer is None:
             return
         theirs = {ours: name for name, ours in _OURS.items()}
+        # PyTorch counts steps for formulas that do not depend on their number, too; another side does not.
+        counts = isinstance(self._optimizer, torch.optim.Adadelta | torch.optim.RMSprop)
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
             if value.requires_grad and start.state.get(name):
                 kept = {theirs.get(own, own): self._state_tensor(own, state) for own, state in start.state[name].items()}
-                self._optimizer.state[value] = {**self._unasked(), **kept}
+                self._optimizer.state[value] = ({"step": torch.zeros(())} if counts else {}) | kept
 
     def _state_tensor(self, name: str, value: Array) -> torch.Tensor:
         """Return a state of the optimizer as PyTorch keeps it: where its parameter is, and a counter in float32 on the CPU."""
         return tensor(value.astype(np.float32)) if name in COUNTERS else tensor(value.astype(self.dtype), self.device)
-
-    def _unasked(self) -> dict[str, torch.Tensor]:
-        """Return the count of steps that PyTorch keeps also for formulas that do not depend on it, as another side does not."""
-        counts = isinstance(self._optimizer, torch.optim.Adadelta | torch.optim.RMSprop)
-        return {"step": torch.zeros(())} if counts else {}
 
     def snapshot(self) -> Snapshot:
         """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
@@ -194,26 +193,15 @@ class TorchTraining:
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
     ) -> Outcome:
-        """Do one training step.
+        """Do one training step on a batch, ``(batch, channels, height, width)``, and its labels, ``(batch,)``.
 
-        Parameters
-        ----------
-        x : array of shape (batch, channels, height, width)
-        labels : integer array of shape (batch,)
-        trace : Trace, optional
-            Gets every layer's input, output, cotangent and gradients, in execution order.
-        constants : mapping of str to mapping, optional
-            By layer, the masks that dropouts are to use.
-        lr_factor : float
-            What the learning rate of the settings is multiplied by in this step.
+        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` are the masks of dropouts by layer;
+        ``lr_factor`` multiplies the learning rate of the settings.
         """
         with self._computing():
-            self._set_rate(lr_factor)
+            for group in () if self._optimizer is None else self._optimizer.param_groups:
+                group["lr"] = self._lr * lr_factor
             return self._step(tensor(x.astype(self.dtype), self.device), tensor(labels, self.device), trace, constants or {})
-
-    def _set_rate(self, factor: float) -> None:
-        for group in () if self._optimizer is None else self._optimizer.param_groups:
-            group["lr"] = self._lr * factor
 
     def _computing(self) -> AbstractContextManager[None]:
         return computing(self.device, self.precision, self.tf32)
@@ -243,8 +231,7 @@ class TorchTraining:
         inputs: dict[str, torch.Tensor] = {}
         outputs: dict[str, torch.Tensor] = {}
         for name, module in self.modules.items():
-            sent = [x if source == INPUT else outputs[source] for source in self._wiring[name]]
-            value = sum(sent[1:], start=sent[0])
+            value = reduce(add, (x if source == INPUT else outputs[source] for source in self._wiring[name]))
             if traced:
                 # An alias of its own: where several layers get one output, each has its own gradient.
                 value = value.detach().requires_grad_() if name == self._first else value.view_as(value)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from crosscheck.references.noise import Perturbing
+from crosscheck.references.noise import Perturbing, names
 
 _Sizes: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
@@ -92,13 +92,8 @@ def _cubic(distance: torch.Tensor, a: float) -> torch.Tensor:
 
 INTERPOLATIONS = [
     f"{name}{backward}"
-    for name in (
-        "upsample_linear1d",
-        "upsample_bilinear2d",
-        "upsample_trilinear3d",
-        "upsample_bicubic2d",
-        "_upsample_bilinear2d_aa",
-        "_upsample_bicubic2d_aa",
+    for name in sorted(
+        names("upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa")
     )
     for backward in ("", "_backward")
 ]
