@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from crosscheck.core.operation import RefusedError
+from crosscheck.core.operation import Call, RefusedError
 
 
 def title(reference: Any) -> str:
@@ -46,17 +47,25 @@ def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping
     return function(*inputs, *params.values())
 
 
-def refusal(name: str, reference: Any, shapes: Mapping[str, tuple[int, ...]], error: Exception) -> RefusedError:
-    """Return the error that says which shapes a framework's reference refuses, and the framework's reason.
+REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ZeroDivisionError)
+"""What a framework raises when it cannot compute what it is asked for."""
 
-    Parameters
-    ----------
-    shapes : mapping
-        Of everything that it was given, the input first.
-    """
-    given = f"an input of shape {shapes['input']}" + "".join(f", {key} {shape}" for key, shape in shapes.items() if key != "input")
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return RefusedError(f"{name}'s {title(reference)} refuses {given}: {reason}")
+
+@contextmanager
+def refusing(framework: str, reference: Any, call: Call) -> Iterator[None]:
+    """Turn an error of a framework into one that says which shapes the reference refuses, and the framework's reason."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except REFUSALS as error:
+        given = f"an input of shape {call.x.shape}" + "".join(f", {name} {value.shape}" for name, value in call.params.items())
+        raise RefusedError(f"{framework}'s {title(reference)} refuses {given}: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], bool], given: str, expected: str, example: str) -> Any:

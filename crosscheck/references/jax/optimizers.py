@@ -13,7 +13,7 @@ import optax
 
 from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.oracles.optimizers.runs import AS_IT_IS, Noise, OptimizerMutant, Step
-from crosscheck.references.functions import optimizer_of, title
+from crosscheck.references.functions import optimizer_of, reason_of, title
 from crosscheck.references.jax.noise import perturbed as jax_noise
 from crosscheck.references.jax.oracle import full_precision
 
@@ -61,11 +61,10 @@ class OptaxOptimizer:
                     wide = {name: given[name].astype(np.float64) for name in params}
                     params, state = self._step(transformation, (wide, state, params), variant.lr_factor, noise, number)
                     steps.append(Step({name: np.array(params[name]) for name in start}, _named(state, start)))
+            except RefusedError:
+                raise
             except (TypeError, ValueError, RuntimeError) as error:
-                if isinstance(error, RefusedError):
-                    raise
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise RefusedError(f"{title(self.make)} does not step on gradients alone: {reason}") from error
+                raise RefusedError(f"{title(self.make)} does not step on gradients alone: {reason_of(error)}") from error
         return steps
 
     def _step(self, transformation: Any, given: tuple[Any, Any, Any], factor: float, noise: Noise | None, number: int) -> Trees:

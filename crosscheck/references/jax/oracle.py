@@ -21,7 +21,7 @@ from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Roundi
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.device import unusable
-from crosscheck.references.functions import applied, refusal, title
+from crosscheck.references.functions import applied, refusing, title
 from crosscheck.references.jax.noise import perturbed as jax_noise
 
 NAME = f"JAX {jax.__version__}"
@@ -174,14 +174,8 @@ class JaxOracle:
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
         """Compute in the precision given, on one device, and let every refusal say which shapes are refused."""
-        try:
-            with full_precision(self.device):
-                yield
-        except RefusedError:
-            raise
-        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ZeroDivisionError) as error:
-            shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
-            raise refusal(self.name, self.function, shapes, error) from error
+        with refusing(self.name, self.function, call), full_precision(self.device):
+            yield
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from crosscheck.core.operation import Call, InTraining, Oracle, RefusedError, Ro
 from crosscheck.core.precision import Array
 from crosscheck.oracles.chain import Composite
 from crosscheck.oracles.theories import Measured
-from crosscheck.references.functions import applied, refusal, title
+from crosscheck.references.functions import REFUSALS, applied, refusing, title
 from crosscheck.references.pytorch.device import computing, device_of
 from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair
 from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SharedDropout
@@ -45,10 +45,6 @@ Reference: TypeAlias = nn.Module | Callable[..., Any]
 
 
 CPU = torch.device("cpu")
-
-
-_REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""What PyTorch raises when it cannot compute what it is asked for."""
 
 
 _HALF = math.sqrt(np.finfo(np.float64).eps)
@@ -124,19 +120,9 @@ class TorchOracle:
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
-        usual = not call.buffers and set(call.params) == self._own_parameters and set(call.constants) == self._labels
-        direct = usual and self._kernels is not None
-        return self._asked(self._by_kernels if direct else self._by_tape, call)
-
-    def _asked(self, way: Callable[[Call], dict[str, Array]], call: Call) -> dict[str, Array]:
-        """Return the answer to a call, found in some way; what PyTorch has against it is said in words."""
-        try:
-            return way(call)
-        except RefusedError:
-            raise
-        except _REFUSALS as error:
-            shapes = {"input": call.x.shape, **{name: value.shape for name, value in call.params.items()}}
-            raise refusal(NAME, self.reference, shapes, error) from error
+        usual = not call.buffers and (set(call.params), set(call.constants)) == self._own_names
+        with refusing(NAME, self.reference, call):
+            return self._by_tape(call) if self._kernels is None or not usual else self._by_kernels(self._kernels, call)
 
     def noisy(
         self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, terms: Terms | None = None
@@ -151,8 +137,8 @@ class TorchOracle:
             If the operation is itself random.
         """
         # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
-        with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
-            return self._asked(self._by_tape, call)
+        with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
+            return self._by_tape(call)
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return what at least so many runs of :meth:`noisy` do, stacked along a new first axis: at once where that can be, else one by one."""
@@ -165,7 +151,7 @@ class TorchOracle:
                     return self._by_tape(call, batch)
             except RefusedError:
                 raise
-            except (*_REFUSALS, AttributeError, KeyError):
+            except (*REFUSALS, AttributeError, KeyError):
                 # vmap has no rule for something; what is wrong with the call itself shows in a run alone.
                 self._remembered.add("alone")
         terms: Terms = {}
@@ -176,7 +162,9 @@ class TorchOracle:
         """Return whether many runs at once give what one does: of some operations vmap gets the gradient wrong. It is looked at once."""
         if "at once" not in self._remembered:
             with sdpa_kernel(SDPBackend.MATH), Recurrent(), quietly():
-                alone, together = self._asked(self._by_tape, call), self._by_tape(call, batch)
+                with refusing(NAME, self.reference, call):
+                    alone = self._by_tape(call)
+                together = self._by_tape(call, batch)
             with np.errstate(all="ignore"):
                 wrong = [name for name, value in alone.items() if np.linalg.norm(together[name][0] - value) > _HALF * np.linalg.norm(value)]
             self._remembered.add("alone" if wrong else "at once")
@@ -184,16 +172,15 @@ class TorchOracle:
 
     def largest(self, call: Call) -> tuple[float, float]:
         """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
-        with sdpa_kernel(SDPBackend.MATH), Largest() as largest:
-            self._asked(lambda call: self._by_tape(call, after_forward=largest.mark), call)
+        with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Largest() as largest:
+            self._by_tape(call, after_forward=largest.mark)
         return largest.forward, largest.value
 
-    def _by_kernels(self, call: Call) -> dict[str, Array]:
+    def _by_kernels(self, kernels: Kernels, call: Call) -> dict[str, Array]:
         """Return output and gradients as the kernels give them, which read the call's own arrays and write to none."""
-        assert self._kernels is not None
         x, given = self._lent(call.x), {name: self._lent(value) for name, value in (*call.params.items(), *call.constants.items())}
         with computing(self.device, x.dtype), torch.no_grad():
-            results = self._kernels(self.reference, x, given, None if call.grad_output is None else self._lent(call.grad_output))
+            results = kernels(self.reference, x, given, None if call.grad_output is None else self._lent(call.grad_output))
         if results is None:
             return self._by_tape(call)
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
@@ -211,7 +198,7 @@ class TorchOracle:
         backward = call.grad_output is not None
 
         def leaf(value: npt.NDArray[Any], grad: bool = backward) -> torch.Tensor:
-            own = self._tensor(value)
+            own = tensor(value, self.device)
             own = own.expand(runs, *own.shape).contiguous() if runs else own
             return own.requires_grad_(grad)
 
@@ -225,8 +212,8 @@ class TorchOracle:
         with computing(self.device, x.dtype), torch.set_grad_enabled(backward):
             params = {name: leaf(value) for name, value in call.params.items()}
             # Copies of the buffers: each call starts from the same running means.
-            own = {name: leaf(array(_as_wide(buffer, x)), False) for name, buffer in self._own_buffers.items() if name not in call.buffers}
-            buffers = own | {name: leaf(value, False) for name, value in call.buffers.items()}
+            own = {name: array(value.to(x.dtype) if value.is_floating_point() else value) for name, value in self._own_buffers.items()}
+            buffers = {name: leaf(value, False) for name, value in {**own, **call.buffers}.items()}
             output, buffers = torch.vmap(forward)(x, params, buffers) if runs else forward(x, params, buffers)
             after_forward()
             result = {"output": array(output), **{name: array(buffers[name]) for name in call.buffers}}
@@ -237,25 +224,22 @@ class TorchOracle:
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
         return result | grads
 
-    def _tensor(self, value: npt.NDArray[Any]) -> torch.Tensor:
-        return tensor(value, self.device)
-
     def _lent(self, value: npt.NDArray[Any]) -> torch.Tensor:
-        """Return a tensor that shares an array's memory where it can: nobody may write to it."""
+        """Return a tensor that shares an array's memory where it can, and must not be written to."""
         usable = value.flags.c_contiguous and value.flags.writeable
         return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
 
     def _apply(self, x: torch.Tensor, params: Tensors, given: Tensors, call: Call) -> Any:
         """Return the output; the buffers are changed in place."""
         if "decisions" in call.constants:
-            decided = self._tensor(call.constants["decisions"])
+            decided = tensor(call.constants["decisions"], self.device)
             if isinstance(self.reference, nn.ReLU):
                 return x * decided
             if isinstance(self.reference, nn.LeakyReLU):
                 return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
         # A leaf must not be written to, as a module with inplace=True does.
-        inputs = (x.clone(), *(self._tensor(value) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
+        inputs = (x.clone(), *(tensor(value, self.device) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
         if not isinstance(self.reference, nn.Module):
             return applied(self.reference, inputs, params)
         replaced = {**given, **params}
@@ -275,13 +259,9 @@ class TorchOracle:
         return kernels_of(self.reference)
 
     @cached_property
-    def _labels(self) -> set[str]:
-        """The constant that a loss needs."""
-        return {"labels"} if takes_labels(self.reference) else set()
-
-    @cached_property
-    def _own_parameters(self) -> set[str]:
-        return set(parameter_shapes(self.reference) or ())
+    def _own_names(self) -> tuple[set[str], set[str]]:
+        """The parameters of a module, and the constants that it needs: a loss its labels."""
+        return set(parameter_shapes(self.reference) or ()), {"labels"} if takes_labels(self.reference) else set()
 
     @cached_property
     def _accepts_labels(self) -> bool:
@@ -297,13 +277,10 @@ class TorchOracle:
             return np.asarray(x > 0, dtype=x.dtype)
         if isinstance(self.reference, nn.MaxPool2d):
             m = self.reference
-            _, winners = nn.functional.max_pool2d(self._tensor(x), m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, return_indices=True)
+            settings = (m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode)
+            _, winners = nn.functional.max_pool2d(tensor(x, self.device), *settings, return_indices=True)
             return cast("npt.NDArray[Any]", winners.cpu().numpy())
         return None
-
-
-def _as_wide(buffer: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    return buffer.to(x.device, x.dtype if buffer.is_floating_point() else buffer.dtype)
 
 
 def has_modes(reference: Reference) -> bool:

@@ -141,19 +141,15 @@ class Quotients:
         """Return whether right gradients of points close by lie outside of the interval as well, by more than they can differ so close by."""
         line = outside.line
         margin = outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
-        tried = 0
-        for point in self._neighbours:
-            value = line.of(np.asarray(point.found[line.quantity]))
-            if max(slope.low - value, value - slope.high) <= margin:
-                continue
-            # The subject's word is not enough: its gradient has to be the slope there.
+
+        def is_right(point: Point, value: float) -> bool:
+            """Return whether a subject's gradient is the slope of its output, without a kink."""
             there = point.slope(line)
-            if not there.kink and abs(there.value - value) <= there.error + point.rounding(line, there.terms) < margin + abs(value):
-                return True
-            tried += 1
-            if tried == _TRIES:
-                break
-        return False
+            return not there.kink and abs(there.value - value) <= there.error + point.rounding(line, there.terms) < margin + abs(value)
+
+        gradients = [(point, line.of(np.asarray(point.found[line.quantity]))) for point in self._neighbours]
+        beyond = [(point, value) for point, value in gradients if max(slope.low - value, value - slope.high) > margin]
+        return any(is_right(point, value) for point, value in beyond[:_TRIES])
 
     @cached_property
     def _neighbours(self) -> list[Point]:
@@ -231,11 +227,6 @@ class Elements:
     expected: Array
     error: Array
 
-    @property
-    def laid_out(self) -> tuple[int, ...]:
-        """The shape that the values of these elements have."""
-        return self.found.shape
-
     def bound(self, precision: Precision) -> Bound:
         """Return the errors in the form of a bound of rounding: a single one, of terms so large that the tolerance is the error."""
         return Bound(self.error / (precision.sides * precision.unit), 1.0)
@@ -288,7 +279,7 @@ class QuotientOracle:
             values = [other.slope(Line.of_element(self.quantity, index)).value for index in self.elements.indices]
         except SubjectError:
             values = [math.nan] * len(self.elements.indices)
-        return {self.quantity: np.array(values).reshape(self.elements.laid_out)}
+        return {self.quantity: np.array(values).reshape(self.elements.found.shape)}
 
 
 @dataclass(frozen=True)

@@ -114,11 +114,7 @@ class _Run:
 
     def closed(self, program: Any, values: Sequence[Any], own: Sequence[bool] = ()) -> list[Any]:
         """Carry out a program, with its constants where it holds any; ``own`` says which values are made of numbers in the code alone."""
-        if isinstance(program, core.ClosedJaxpr):
-            return self._program(program.jaxpr, program.consts, values, own)
-        return self._program(program, [], values, own)
-
-    def _program(self, program: Any, consts: Sequence[Any], values: Sequence[Any], own: Sequence[bool]) -> list[Any]:
+        program, consts = (program.jaxpr, program.consts) if isinstance(program, core.ClosedJaxpr) else (program, [])
         given = list(zip(program.invars, values, own or [False] * len(values), strict=True))
         # What is made of numbers in the code alone is computed as it stands, and rounded once, where it meets something else: an index stays whole.
         fixed = dict(zip(program.constvars, consts, strict=True)) | {variable: value for variable, value, is_own in given if is_own}
