@@ -1,4 +1,4 @@
-"""JAX: optax's gradient transformations as optimizers, stepped on gradients that somebody else computed."""
+"""JAX: optax's gradient transformations as optimizers, stepped on given gradients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OptaxOptimizer:
         Raises
         ------
         RefusedError
-            If no transformation is made, it needs more than gradients, or a variant is asked for that optax does not let anybody make.
+            If no transformation is made, it needs more than gradients, or a variant is asked for that optax cannot make.
         """
         if not variant.in_rate_alone:
             raise RefusedError("the settings of an optax transformation are not to be seen, so that no other one can be tried")

@@ -96,12 +96,8 @@ class JaxOracle:
         be traceable by JAX.
     theory : Rounding
         Of its errors, were subnormal numbers computed with.
-    shapes : mapping, optional
-        The shapes of its parameters by name, where they are known.
-    labels : bool
-        Whether it is a loss that takes labels.
-    modes : bool
-        Whether it is another operation in training than in evaluation.
+    shapes, labels, modes
+        As in :class:`crosscheck.references.resolve.Reference`.
     evaluation : callable, optional
         The function of evaluation, where that is another one.
     buffers : mapping
@@ -168,8 +164,8 @@ class JaxOracle:
         return None if self.kinks is None else self.kinks.decide(x)
 
     def _program(self, call: Call) -> _Program:
-        imposed = self.kinks.impose if self.kinks is not None and "decisions" in call.constants else None
-        return _Program(_Itself(imposed or self.function), tuple(call.params), tuple(call.buffers), call.grad_output is not None)
+        function = self.kinks.impose if self.kinks is not None and "decisions" in call.constants else self.function
+        return _Program(function, id(function), tuple(call.params), tuple(call.buffers), call.grad_output is not None)
 
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
@@ -216,24 +212,15 @@ def described(device: jax.Device) -> str:
     return "cpu" if device.platform == "cpu" else f"{device.platform}:{device.id} ({device.device_kind})"
 
 
-@dataclass(frozen=True, eq=False)
-class _Itself:
-    """A function that is the same as another only if it is that very one, whether it can be hashed or not."""
-
-    function: Function
-
-    def __hash__(self) -> int:
-        return id(self.function)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and other.function is self.function
-
-
 @dataclass(frozen=True)
 class _Program:
-    """What is traced: a function, the names of its parameters and of its buffers, and whether its gradients are asked for."""
+    """What is traced: a function, the names of its parameters and of its buffers, and whether gradients are computed.
 
-    function: _Itself
+    Two programs of the same function are the same, whether it can be hashed or not.
+    """
+
+    function: Function = field(compare=False)
+    identity: int
     params: tuple[str, ...]
     buffers: tuple[str, ...]
     backward: bool
@@ -243,10 +230,10 @@ class _Program:
 
         def forward(x: Any, *params: Any) -> tuple[Any, tuple[Any, ...]]:
             named = dict(zip((*self.params, *self.buffers), (*params, *given.buffers), strict=True))
-            results = applied(self.function.function, (x, *given.constants), named)
+            results = applied(self.function, (x, *given.constants), named)
             output, after = results if self.buffers else (results, {})
             if not isinstance(output, jax.Array):
-                name = title(self.function.function)
+                name = title(self.function)
                 raise RefusedError(f"{name} returned a {type(output).__name__}, expected one array; a function may pick it out")
             return output, tuple(after[name] for name in self.buffers)
 

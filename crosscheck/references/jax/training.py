@@ -237,17 +237,7 @@ class _Jitter:
 
 
 class JaxTraining:
-    """A network that trains by JAX.
-
-    Parameters
-    ----------
-    dtype : dtype
-        The precision of everything. Parameters are zero until :meth:`load`.
-    noise : mapping of (str, str) to float, optional
-        Relative size of a random perturbation for each (layer, quantity) that is computed: a reference with perturbed rounding.
-    seed : int
-        Of the perturbation.
-    """
+    """A network that trains by JAX, made as :data:`crosscheck.core.training.MakeTraining` says. Parameters are zero until :meth:`load`."""
 
     def __init__(self, network: JaxNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.network, self.dtype = network, np.dtype(dtype)

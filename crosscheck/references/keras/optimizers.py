@@ -1,4 +1,4 @@
-"""Keras on JAX: optimizers as oracles, stepped by ``stateless_apply`` on gradients that somebody else computed."""
+"""Keras on JAX: optimizers as oracles, stepped by ``stateless_apply`` on given gradients."""
 
 from __future__ import annotations
 

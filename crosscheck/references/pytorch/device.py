@@ -1,6 +1,6 @@
 """PyTorch: where it computes, and how exactly it multiplies there.
 
-Products of float32 may be taken of fewer digits: ten bits of each factor (TF32) on CUDA, for convolutions unless somebody says otherwise, and seven
+Products of float32 may be taken of fewer digits: ten bits of each factor (TF32) on CUDA, for convolutions by default, and seven
 (bfloat16) on some CPUs. No theory of float32's rounding explains what that leaves, so that it is off while a reference computes.
 
 Test suites of PyTorch extensions import ``torch.testing._internal``, which forbids to assign to a flag of ``torch.backends`` outside of PyTorch's

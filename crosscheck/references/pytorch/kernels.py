@@ -23,8 +23,8 @@ others.
 
 
 def kernels_of(module: object) -> Kernels | None:
-    """Return the kernels of a module of just this kind, to which nobody hooked anything; None where it has to be called as it is."""
-    if not isinstance(module, nn.Module) or "forward" in vars(module):  # somebody's own, in place of the kind's
+    """Return the kernels of a module of exactly a known kind without hooks; None for any other, which has to be called as it is."""
+    if not isinstance(module, nn.Module) or "forward" in vars(module):  # one of its own in place of the kind's
         return None
     if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
         return None

@@ -1,8 +1,7 @@
-"""PyTorch: optimizers as oracles, stepped on gradients that somebody else computed."""
+"""PyTorch: optimizers as oracles, stepped on given gradients."""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -150,7 +149,7 @@ def _rounded(value: Any, scale: float, generator: Any) -> Any:
     """Return a setting, rounded if float32 cannot represent it."""
     if isinstance(value, tuple):
         return tuple(_rounded(one, scale, generator) for one in value)
-    if not isinstance(value, float) or ctypes.c_float(value).value == value:
+    if not pytorch_noise.is_rounded(value):
         return value
     return value * (1 + scale * float(torch.randn((), generator=generator, dtype=torch.float64)))
 

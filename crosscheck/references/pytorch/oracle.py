@@ -122,7 +122,7 @@ class TorchOracle:
         """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
         usual = not call.buffers and (set(call.params), set(call.constants)) == self._own_names
         with refusing(NAME, self.reference, call):
-            return self._by_tape(call) if self._kernels is None or not usual else self._by_kernels(self._kernels, call)
+            return self._by_autograd(call) if self._kernels is None or not usual else self._by_kernels(self._kernels, call)
 
     def noisy(
         self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, terms: Terms | None = None
@@ -138,7 +138,7 @@ class TorchOracle:
         """
         # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
-            return self._by_tape(call)
+            return self._by_autograd(call)
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return what at least so many runs of :meth:`noisy` do, stacked along a new first axis: at once where that can be, else one by one."""
@@ -148,7 +148,7 @@ class TorchOracle:
                 if not self._right_at_once(call, batch):
                     raise NotBatchedError
                 with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent(), quietly():
-                    return self._by_tape(call, batch)
+                    return self._by_autograd(call, batch)
             except RefusedError:
                 raise
             except (*REFUSALS, AttributeError, KeyError):
@@ -163,8 +163,8 @@ class TorchOracle:
         if "at once" not in self._remembered:
             with sdpa_kernel(SDPBackend.MATH), Recurrent(), quietly():
                 with refusing(NAME, self.reference, call):
-                    alone = self._by_tape(call)
-                together = self._by_tape(call, batch)
+                    alone = self._by_autograd(call)
+                together = self._by_autograd(call, batch)
             with np.errstate(all="ignore"):
                 wrong = [name for name, value in alone.items() if np.linalg.norm(together[name][0] - value) > _HALF * np.linalg.norm(value)]
             self._remembered.add("alone" if wrong else "at once")
@@ -173,7 +173,7 @@ class TorchOracle:
     def largest(self, call: Call) -> tuple[float, float]:
         """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Largest() as largest:
-            self._by_tape(call, after_forward=largest.mark)
+            self._by_autograd(call, after_forward=largest.mark)
         return largest.forward, largest.value
 
     def _by_kernels(self, kernels: Kernels, call: Call) -> dict[str, Array]:
@@ -182,10 +182,10 @@ class TorchOracle:
         with computing(self.device, x.dtype), torch.no_grad():
             results = kernels(self.reference, x, given, None if call.grad_output is None else self._lent(call.grad_output))
         if results is None:
-            return self._by_tape(call)
+            return self._by_autograd(call)
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
 
-    def _by_tape(self, call: Call, runs: int = 0, after_forward: Callable[[], None] = lambda: None) -> dict[str, Array]:
+    def _by_autograd(self, call: Call, runs: int = 0, after_forward: Callable[[], None] = lambda: None) -> dict[str, Array]:
         """Return output and gradients by autograd; of so many runs at once, each array with the runs as its first axis.
 
         Parameters

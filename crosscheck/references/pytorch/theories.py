@@ -10,25 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from crosscheck.core.operation import Operation, Rounding
-from crosscheck.oracles.theories import (
-    GELU,
-    Average,
-    CrossEntropy,
-    Elementwise,
-    Keeping,
-    LeakyReLU,
-    LogLikelihood,
-    LogSoftmax,
-    Multilinear,
-    Normalization,
-    Scaling,
-    Selection,
-    Softmax,
-    SquaredError,
-    sigmoid,
-    tanh,
-)
-from crosscheck.oracles.theories import NegativeLogLikelihood as OfLogProbabilities
+from crosscheck.oracles import theories
 from crosscheck.references.pytorch.kernels import pair
 from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SameConv2d, SharedDropout
 
@@ -54,51 +36,51 @@ def theory_of(module: object, operation: Callable[[Any], Operation]) -> Rounding
             return known
     for kind, sums in _SUMS.items():
         if is_own(module, kind) and (added := sums(module)) is not None:
-            return Average(operation(added))
+            return theories.Average(operation(added))
     return None
 
 
 def _max_pooling(module: nn.MaxPool2d) -> Rounding:
     reach = [step * (size - 1) + 1 for step, size in zip(pair(module.dilation), pair(module.kernel_size), strict=True)]
-    return Selection(overlapping=any(length > step for length, step in zip(reach, pair(module.stride), strict=True)))
+    return theories.Selection(overlapping=any(length > step for length, step in zip(reach, pair(module.stride), strict=True)))
 
 
 def _cross_entropy(module: nn.CrossEntropyLoss) -> Rounding | None:
     if module.reduction not in ("mean", "sum") or module.weight is not None or module.label_smoothing:
         return None
-    return CrossEntropy("mean" if module.reduction == "mean" else "sum")
+    return theories.CrossEntropy("mean" if module.reduction == "mean" else "sum")
 
 
 def _normalization(module: _BatchNorm) -> Rounding | None:
     if module.momentum is None:  # the mean of all batches so far
         return None
     buffers = {name: value.numpy(force=True).astype(np.float64) for name, value in module.named_buffers() if value.is_floating_point()}
-    return Normalization(module.eps, module.momentum, module.training or not buffers, buffers)
+    return theories.Normalization(module.eps, module.momentum, module.training or not buffers, buffers)
 
 
 def _log_likelihood(module: nn.NLLLoss) -> Rounding | None:
     plain = module.reduction == "mean" and module.weight is None and module.ignore_index < 0
-    return OfLogProbabilities() if plain else None
+    return theories.NegativeLogLikelihood() if plain else None
 
 
 _SUMS_OF_PRODUCTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, SameConv2d, nn.Linear)
 
 _THEORIES: Mapping[type[nn.Module], Callable[[Any], Rounding | None]] = {
-    **dict.fromkeys(_SUMS_OF_PRODUCTS, lambda module: Multilinear()),
-    **dict.fromkeys((nn.ZeroPad2d, nn.ReLU, nn.Flatten), lambda module: Selection()),
+    **dict.fromkeys(_SUMS_OF_PRODUCTS, lambda module: theories.Multilinear()),
+    **dict.fromkeys((nn.ZeroPad2d, nn.ReLU, nn.Flatten), lambda module: theories.Selection()),
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _normalization),
     nn.MaxPool2d: _max_pooling,
-    SharedDropout: lambda module: Scaling(module.p) if module.training else Keeping(p=module.p),
-    nn.LeakyReLU: lambda module: LeakyReLU(module.negative_slope),
-    nn.Sigmoid: lambda module: Elementwise(sigmoid),
-    nn.Tanh: lambda module: Elementwise(tanh),
-    nn.GELU: lambda module: GELU[module.approximate],
-    nn.Softmax: lambda module: Softmax() if module.dim in (1, -1) else None,
-    nn.LogSoftmax: lambda module: LogSoftmax() if module.dim in (1, -1) else None,
+    SharedDropout: lambda module: theories.Scaling(module.p) if module.training else theories.Keeping(p=module.p),
+    nn.LeakyReLU: lambda module: theories.LeakyReLU(module.negative_slope),
+    nn.Sigmoid: lambda module: theories.Elementwise(theories.sigmoid),
+    nn.Tanh: lambda module: theories.Elementwise(theories.tanh),
+    nn.GELU: lambda module: theories.GELU[module.approximate],
+    nn.Softmax: lambda module: theories.Softmax() if module.dim in (1, -1) else None,
+    nn.LogSoftmax: lambda module: theories.LogSoftmax() if module.dim in (1, -1) else None,
     nn.CrossEntropyLoss: _cross_entropy,
-    NegativeLogLikelihood: lambda module: LogLikelihood(),
+    NegativeLogLikelihood: lambda module: theories.LogLikelihood(),
     nn.NLLLoss: _log_likelihood,
-    nn.MSELoss: lambda module: SquaredError() if module.reduction == "mean" else None,
+    nn.MSELoss: lambda module: theories.SquaredError() if module.reduction == "mean" else None,
 }
 """The error theory of each kind of module; None where it does not cover a module's settings, so that it is measured."""
 

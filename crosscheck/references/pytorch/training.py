@@ -94,19 +94,7 @@ def running_statistics(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 class TorchTraining:
-    """A network that trains by autograd and torch.optim.
-
-    Parameters
-    ----------
-    network : TorchNetwork
-        Its modules are copied.
-    dtype : dtype
-        The precision of everything.
-    noise : mapping of (str, str) to float, optional
-        Relative size of a random perturbation for each (layer, quantity) that is computed: a reference with perturbed rounding.
-    seed : int
-        Of the perturbation.
-    """
+    """Copies of a network's modules that train by autograd and torch.optim, made as :data:`crosscheck.core.training.MakeTraining` says."""
 
     def __init__(self, network: TorchNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.dtype = np.dtype(dtype)

@@ -154,7 +154,7 @@ def _given(call: Call) -> Iterator[tuple[str, AnyArray]]:
 
 
 def put_call(trace: TraceFile, recording: int, case: int, call: Call) -> None:
-    """Add what a call gives, for whoever wants to compute on the same inputs with other tools."""
+    """Add what a call gives, so that other tools can compute on the same inputs."""
     for name, value in _given(call):
         trace.put(recording, case, "given", name, value)
 

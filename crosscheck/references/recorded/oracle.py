@@ -54,12 +54,8 @@ class Recorded:
     ----------
     elements : int
         How many numbers the checks compared when it was recorded: its tolerances are for that many.
-    shapes : mapping of str to tuple of int
-        Of its parameters.
-    labels : bool
-        Whether it is a loss that takes labels.
-    modes : bool
-        Whether it is another operation in training than in evaluation.
+    shapes, labels, modes
+        As in :class:`crosscheck.references.resolve.Reference`.
     """
 
     def __init__(self, trace: TraceFile, at: int) -> None:

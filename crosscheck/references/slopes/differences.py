@@ -104,7 +104,7 @@ class Slopes:
     Attributes
     ----------
     slope, error : array
-        The mean of the slopes from both sides, and how far it may be off; infinite where nothing can be told.
+        The mean of the slopes from both sides, and how far it may be off; infinite where nothing is known.
     jump, jump_error : array
         The slope from the right less the one from the left.
     broken : array of bool

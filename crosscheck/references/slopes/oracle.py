@@ -1,4 +1,4 @@
-"""A subject's gradient beside the slopes of its own output: line by line, what is expected, how far off it may be, or why nobody can say.
+"""A subject's gradient beside the slopes of its own output: line by line, what is expected, how far off it may be, or why that is undecided.
 
 Where the slopes from both sides differ, the gradient may be anything between them: every rule in use at a kink of one function gives such a
 subgradient. Where several kinks meet in one output, it may be outside: the right gradients of points close by, where no two numbers tie, show that.
@@ -47,7 +47,7 @@ class Compared:
     error : float
         How far truncation and rounding explain that they differ.
     untold : str
-        Why nothing can be said; empty where something can.
+        Why it is undecided; empty where it is not.
     """
 
     line: Line
@@ -127,15 +127,15 @@ class Quotients:
         if slope.kink:
             nearest = min(max(found, slope.low), slope.high) if math.isfinite(found) else slope.value
             result = Compared(line, found, nearest, slope.slack + rounding, True)
-            told = result.error < max(size, abs(slope.low), abs(slope.high))
-            if told and result.excess > 1 and self._several(result, slope):
+            decided = result.error < max(size, abs(slope.low), abs(slope.high))
+            if decided and result.excess > 1 and self._several(result, slope):
                 return replace(result, untold="several kinks meet")
         else:
             result = Compared(line, found, slope.value, slope.error + rounding)
-            told = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
-            if told and value is not None and not self.refused:
+            decided = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
+            if decided and value is not None and not self.refused:
                 result = Compared(line, found, value, min(result.error, self._rounding_of_one(line, slope, value)))
-        return result if told and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
+        return result if decided and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
 
     def _several(self, outside: Compared, slope: Slope) -> bool:
         """Return whether right gradients of points close by lie outside of the interval as well, by more than they can differ so close by."""
@@ -188,7 +188,7 @@ def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
     """Return the lines along which a gradient is looked at.
 
     Every element where there are few, some of them and several directions through all where there are many, and always the one along which all
-    elements grow alike: numbers that tie go on to tie there, so that whoever shares out a maximum's gradient must not make it more.
+    elements grow alike: numbers that tie go on to tie there, so that code that shares out the gradient of a maximum must not make it more.
     """
     x = variable(call, quantity)
     rng = np.random.default_rng([seed, len(quantity), x.size])
@@ -210,7 +210,7 @@ def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
 
 @dataclass(frozen=True)
 class Elements:
-    """The elements of a gradient about which something can be told: as an array where these are all, as a list where they are some.
+    """The elements of a gradient that can be judged: as an array where these are all, as a list where they are some.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """A subject about one point: how its output changes along lines through it, and how large its own rounding errors are there.
 
-Without a reference nobody knows how many roundings are in a subject's output. So they are observed: input, parameters and cotangent are each scaled
+Without a reference the number of roundings in a subject's output is unknown. So they are observed: input, parameters and cotangent are each scaled
 by a factor a few units in the last place off 1, which rounds everything inside afresh and leaves signs, order and ties of the numbers as they are.
 A second difference of such results has lost all that is smooth in them; what is left is rounding (as in ECNoise, Moré and Wild, SIAM J. Sci. Comput.
 33(3), 2011).

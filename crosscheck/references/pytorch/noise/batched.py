@@ -40,7 +40,7 @@ def runs_at_once(call: Call, least: int) -> int:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep back warnings: ``vmap`` tells whoever uses it that it is slow where it has no rule; the reference's own come when it runs alone."""
+    """Suppress warnings: ``vmap`` warns that it is slow where it has no rule; those of the reference appear when it runs alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -174,7 +174,7 @@ def _elu(x: torch.Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) 
 
 
 def _elu_backward(grad: torch.Tensor, alpha: Any, scale: Any, input_scale: Any, of_result: bool, x: torch.Tensor) -> torch.Tensor:
-    # By the result, as whoever has kept it does; far below zero its sum with alpha cancels.
+    # By the result, as code that has kept it does; far below zero its sum with alpha cancels.
     below = x if of_result else ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale
     below = (below + alpha * scale) * input_scale
     return torch.where(x > 0, grad * scale, grad * below)

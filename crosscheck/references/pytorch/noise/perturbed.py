@@ -14,8 +14,8 @@ with T the sum of the absolute terms and n the number of roundings. What an oper
   by :mod:`~crosscheck.references.pytorch.noise.fused`, or by PyTorch's own decompositions;
 - one with a rule of its own (a Fourier transform, an interpolation, linear algebra) finds its T by :mod:`~crosscheck.references.pytorch.noise.rules`;
 - what is written in Python, or made of other operations by PyTorch itself, is seen as these;
-- any other is perturbed relative to its result, by one rounding. That is right for a product, a quotient, a root; for an operation nobody has heard
-  of, in which numbers cancel, it is too little.
+- any other is perturbed relative to its result, by one rounding. That is right for a product, a quotient, a root; it is too little for
+  an unknown operation in which numbers cancel.
 
 Complex numbers are perturbed in both parts, each by what the whole number is perturbed by.
 
@@ -246,7 +246,7 @@ class Noise(Mode):
 
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return an operation's result, the numbers of the code's own that it takes rounded where they have to be."""
-        own = [value for value in (*args, *kwargs.values()) if _is_rounded(value)]
+        own = [value for value in (*args, *kwargs.values()) if is_rounded(value)]
         result = func(*args, **kwargs)
         for number in own:
             # To first order, so that each run of a batch has a number of its own.
@@ -362,7 +362,7 @@ def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
     return operand.is_floating_point() and (spread or operand.numel() < result.numel())
 
 
-def _is_rounded(value: Any) -> bool:
+def is_rounded(value: Any) -> bool:
     """Return whether something is a number in the code that float32 cannot represent."""
     return isinstance(value, float) and math.isfinite(value) and ctypes.c_float(value).value != value
 
