@@ -1,4 +1,4 @@
-"""Plain functions as references of any framework: what they are called, and how they are given the parameters."""
+"""What all frameworks need around a reference: its name for messages, how a plain function gets the parameters, and refusals."""
 
 from __future__ import annotations
 
@@ -17,16 +17,8 @@ def title(reference: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return a function's arguments; none where it does not say."""
-    try:
-        return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return []
-
-
 def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
-    """Return what a function gives for its inputs and the parameters: by their names, or in order where its arguments have none to be given by.
+    """Call a function with inputs and parameters: by name where the names fit, in order where its arguments are positional-only.
 
     One that takes ``**params`` gets all of them by name.
 
@@ -35,7 +27,10 @@ def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping
     RefusedError
         If its arguments have other names.
     """
-    given = _arguments(function)
+    try:
+        given = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        given = []
     names = [argument.name for argument in given if argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)][len(inputs) :]
     if set(params) <= set(names) or any(argument.kind is argument.VAR_KEYWORD for argument in given):
         return function(*inputs, **params)

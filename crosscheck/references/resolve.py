@@ -1,4 +1,4 @@
-"""References of any kind, turned into oracles; a framework's module is imported only where a reference is its own.
+"""Turns references of any kind into oracles; a framework's module is imported only for a reference of that framework.
 
 A reference is a framework's module or function, or anything with a method ``vjp(call)``, the protocol of :class:`crosscheck.core.operation.Oracle`.
 """
@@ -17,6 +17,7 @@ from crosscheck.core.training import MakeTraining
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.optimizers import SgdSettings
 from crosscheck.oracles.optimizers.runs import OptimizerOracle
+from crosscheck.references.functions import title
 
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 """The packages whose modules and functions are known, and the module of :mod:`crosscheck.references` for each."""
@@ -31,7 +32,7 @@ class UnknownReferenceError(ValueError):
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference with what has to be known before it is called.
+    """A reference with all that is known of it before it is called.
 
     Attributes
     ----------
@@ -40,11 +41,11 @@ class Reference:
     labels : bool
         Whether it is a loss that takes labels.
     elements : int or None
-        How many numbers its checks compare, where that was settled before.
+        How many numbers its checks compare, where that is fixed already.
     modes : bool
         Whether it is another operation in training than in evaluation, as a dropout is.
     training : InTraining or None
-        What it is in both modes, where it has modes, trains, and is known in evaluation as well.
+        The reference in both modes, where it has modes, trains, and is known in evaluation, too.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Reference:
 
     @property
     def evaluating(self) -> Reference:
-        """The same reference in evaluation, which it has to be known in."""
+        """The same reference in evaluation; only for one that is known in both modes."""
         assert self.training is not None
         return replace(self, oracle=self.training.evaluation, training=None)
 
@@ -68,7 +69,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
     Parameters
     ----------
     framework : str
-        The package that a plain function computes with, such as ``"torch"``; found out by itself where the function names exactly one.
+        The package that a plain function computes with, such as ``"torch"``; may be left out where the function's code names exactly one.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
         raise UnknownReferenceError(f"{reference.__name__} is a class, expected one of its instances: reference={reference.__name__}(...)")
     if callable(getattr(reference, "vjp", None)):
         return _by_protocol(reference)
-    module = _bridge(framework or _package(reference))
+    module = _framework_module(framework or _package(reference))
     try:
         if not hasattr(module, "in_training"):
             return _by_protocol(module.oracle(reference))
@@ -92,7 +93,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
 
 
 def in_training(reference: Any, framework: str = "") -> InTraining | None:
-    """Return what a reference is in both modes; None where there are none, it is not known in both, or it cannot be used at all."""
+    """Return a reference in both modes; None where it has no modes, is not known in both, or cannot be used at all."""
     try:
         return resolved(reference, framework).training
     except UnknownReferenceError:
@@ -100,19 +101,19 @@ def in_training(reference: Any, framework: str = "") -> InTraining | None:
 
 
 def framework_of(thing: Any) -> str:
-    """Return the known framework that an object's class comes from; empty where it is none's."""
+    """Return the known framework that an object's class comes from; empty for any other class."""
     # The first in the order of inheritance: a Keras layer may be its backend's module, too.
     return next((package for kind in type(thing).__mro__ if (package := _known(kind.__module__))), "")
 
 
 def _known(module: str) -> str:
-    """Return the known framework that a module belongs to; empty where it is none's."""
+    """Return the known framework that a module belongs to; empty for any other module."""
     package = module.partition(".")[0]
     package = _PARTS.get(package, package)
     return package if package in _FRAMEWORKS else ""
 
 
-def _bridge(package: str, part: str = "oracle") -> Any:
+def _framework_module(package: str, part: str = "oracle") -> Any:
     """Return the module of :mod:`crosscheck.references` for a package."""
     if package not in _FRAMEWORKS:
         raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
@@ -158,7 +159,7 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
     UnknownReferenceError
         If it is of no known kind.
     """
-    module = _bridge(framework or _package(reference), "training")
+    module = _framework_module(framework or _package(reference), "training")
     try:
         layers = module.layers_of(reference, loss)
         shapes = {name: module.parameter_shapes(layer) for name, layer in layers.items()}
@@ -198,11 +199,12 @@ def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReferenc
             f"a {type(reference).__name__} is no reference; expected a function of the parameters that makes the framework's optimizer, "
             "such as lambda params: torch.optim.SGD(params, lr=0.1)"
         )
-    module = _bridge(framework or _package(reference), "optimizers")
+    module = _framework_module(framework or _package(reference), "optimizers")
     return OptimizerReference(module.NAME, module.optimizer(reference))
 
 
 def _by_protocol(reference: Any) -> Reference:
+    """Return an object with a method vjp as a reference, described by its own attributes."""
     if not hasattr(reference, "rounding"):
         raise UnknownReferenceError(
             f"{type(reference).__name__} has a method vjp but no attribute rounding, the theory of its errors; "
@@ -224,10 +226,9 @@ def _package(reference: Any) -> str:
         )
     if package := _known(str(getattr(function, "__module__", ""))):
         return package
-    named = {package for module in _named(function) if (package := _known(module))}
+    name, named = title(function), {package for module in _named(function) if (package := _known(module))}
     if len(named) == 1:
         return named.pop()
-    name = getattr(function, "__name__", type(function).__name__)
     which = f"names {' and '.join(sorted(named))}" if named else "names none of the known ones"
     raise UnknownReferenceError(f"which framework does {name} compute with? Its code {which}; say framework={' or '.join(map(repr, _FRAMEWORKS))}")
 

@@ -28,7 +28,7 @@ NAME = f"JAX {jax.__version__}"
 
 
 _KEPT = 256
-"""How many compiled programs are kept of each kind, one for each function and its shapes."""
+"""How many compiled programs of each kind are kept: one for each function and its shapes."""
 
 
 _LARGE = 2**14
@@ -40,7 +40,7 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Kinks:
-    """What a function decides at its kinks, and the function with decisions taken elsewhere.
+    """The decisions of a function at its kinks, and the function with decisions that are given.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class JaxOracle:
         that they could be given by. With buffers, which it gets like parameters, it returns the output and a mapping of their new values. It has to
         be traceable by JAX.
     theory : Rounding
-        Of its errors, were subnormal numbers computed with.
+        Of its errors, if it computed with subnormal numbers.
     shapes, labels, modes
         As in :class:`crosscheck.references.resolve.Reference`.
     evaluation : callable, optional
@@ -103,7 +103,7 @@ class JaxOracle:
     buffers : mapping
         The shapes of what it keeps from step to step, by name.
     masked : bool
-        Whether it gets the mask that another side drew.
+        Whether it gets the mask of a dropout.
     name : str
         Of the framework, for reports.
     device : jax.Device, optional
@@ -142,7 +142,7 @@ class JaxOracle:
         Raises
         ------
         RefusedError
-            If the function is itself random, or does something of which it is not known how it rounds.
+            If the function is itself random, or has a primitive whose rounding is unknown.
         """
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
@@ -169,7 +169,7 @@ class JaxOracle:
 
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
-        """Compute in the precision given, on one device, and let every refusal say which shapes are refused."""
+        """Compute in the given precision, on one device; errors become refusals that name the shapes."""
         with refusing(self.name, self.function, call), full_precision(self.device):
             yield
 
@@ -185,7 +185,7 @@ def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
     device : jax.Device, optional
         The first CPU unless one is given.
     tf32 : bool
-        Let a GPU multiply float32 in TF32 all the same.
+        Whether a GPU may multiply float32 in TF32 all the same.
     """
     products = jax.default_matmul_precision("tensorfloat32" if tf32 else "highest")
     with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), products:
@@ -255,7 +255,7 @@ class _Given(NamedTuple):
 
 
 def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Given:
-    # Decisions that are imposed take the place of everything that they follow from.
+    # Imposed decisions replace everything that they follow from.
     names = ("decisions",) if "decisions" in call.constants else ("labels", "mask")
     constants = tuple(kind(call.constants[name]) for name in names if name in call.constants)
     params, buffers = (tuple(kind(value) for value in arrays.values()) for arrays in (call.params, call.buffers))
@@ -301,18 +301,18 @@ _NORMAL = float(np.finfo(np.float64).smallest_normal)
 
 @dataclass(frozen=True)
 class Flushing:
-    """An error theory for an oracle that flushes: whatever may underflow may lose a whole normal number.
+    """An error theory for an oracle that flushes subnormal numbers to zero: what may underflow may lose a whole normal number.
 
     Attributes
     ----------
     theory : Rounding
-        As it holds where subnormal numbers are computed with.
+        As it holds with subnormal numbers.
     """
 
     theory: Rounding
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the theory's bounds; beside a subject in float64 with what the oracle loses added."""
+        """Return the theory's bounds; for a subject in float64 with the oracle's own loss added."""
         if precision.smallest >= _NORMAL:
             return self.theory.bounds(oracle, call, result, precision)
         coarse = _Coarse(precision.dtype, precision.elements, precision.false_alarms)
@@ -321,7 +321,7 @@ class Flushing:
         return {name: bound if picked and not np.any(bound.n_roundings) else _widened(bound, precision) for name, bound in bounds.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return what the theory does: errors are in units of the roundoff, far from the smallest numbers."""
+        """Return the theory's result: errors are in units of the roundoff, far from the smallest numbers."""
         return self.theory.propagated(oracle, call, result, error_x, error_grad_output)
 
 
@@ -341,6 +341,6 @@ def _widened(bound: Bound, precision: Precision) -> Bound:
 
 
 def _subnormal(call: Call) -> bool:
-    """Return whether an oracle takes a number that it is given for zero."""
+    """Return whether the oracle flushes a number that it is given to zero."""
     given = [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
     return any(bool(((array != 0) & (np.abs(array) < _NORMAL)).any()) for array in given)

@@ -1,7 +1,7 @@
 """JAX: a whole network that trains on its own, each step one compiled function of parameters, state and batch.
 
-The backward pass goes from layer to layer by each one's vjp, so that everything on the way has a name: what the step returns for a trace is what it
-computed with.
+The backward pass goes from layer to layer by the vjp of each, so that every intermediate array has a name: a trace shows the very arrays that the
+step computed with.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return Architecture(layers, replace(self.loss, device=device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> JaxTraining:
-        """Return a reference that trains on its own; all of them share what was compiled."""
+        """Return a reference that trains on its own; all references of a network share the compiled step."""
         return JaxTraining(self, dtype, noise, seed)
 
     @cached_property
@@ -150,7 +150,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return self._run(kept, x, labels, masks, _Jitter(scales, Numbers(numbers)), lr, traced)
 
     def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, jitter: _Jitter, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
-        # What is shown must be what was computed with: where XLA fuses, it may compute a value twice, and not to the same bits.
+        # A trace must show the arrays that were computed with: where XLA fuses, it may compute a value twice, and not to the same bits.
         shown = jax.lax.optimization_barrier if traced else lambda value: value
         inputs: Named = {}
         outputs: Named = {INPUT: x}
@@ -222,7 +222,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class _Jitter:
-    """Perturbs one value after another, or none where no sizes are known."""
+    """Perturbs one value after another, or none where there are no scales."""
 
     scales: Named | None = None
     numbers: Numbers = field(default_factory=Numbers)
@@ -286,7 +286,7 @@ class JaxTraining:
         masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
         with self.network.computing():
             given = (self._kept, self._own(x), np.asarray(labels), masks)
-            # The rate is an argument, a plain number that takes the precision of what it meets: a new one compiles nothing anew.
+            # The rate is an argument, a Python number without a precision of its own: a new rate needs no new compilation.
             lr = self.network.settings.lr * lr_factor
             self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), lr, traced=trace is not None)
         self._steps += 1
@@ -297,7 +297,7 @@ class JaxTraining:
         return Outcome(float(loss), np.array(last))
 
     def _noise(self, given: tuple[Any, ...]) -> Noise | None:
-        """Return the noise of the next step, uniform as rounding errors are; it depends on nothing but the seed and how many steps there were."""
+        """Return the noise of the next step, uniform as rounding errors are; it depends on the seed and the number of steps alone."""
         if self._scales is None:
             return None
         shape = given[1].shape
@@ -327,4 +327,4 @@ def _sorted(arrays: Named, names: list[str]) -> Named:
 
 
 Network = JaxNetwork
-"""What :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+"""The class that :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""

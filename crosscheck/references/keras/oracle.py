@@ -81,9 +81,9 @@ def _require_jax() -> None:
 
 @contextmanager
 def in_precision(dtype: Any) -> Iterator[None]:
-    """Let Keras compute in a precision: numbers of the code's own, and what its rules of promotion give.
+    """Let Keras compute in a precision: constants in the code, and results of its rules of promotion.
 
-    On JAX these rules have no float64: whatever they decide on is narrowed to float32, by a table that nothing public changes.
+    On JAX these rules have no float64: their results are narrowed to float32, by a table that no public function changes.
     """
     before, kept = keras.config.floatx(), dict(BIT64_TO_BIT32_DTYPE)
     keras.config.set_floatx(str(dtype))
@@ -102,7 +102,7 @@ class LayerFunction:
     Attributes
     ----------
     layer : keras.Layer
-        It is left as it is.
+        It is not changed.
     """
 
     layer: Any
@@ -161,7 +161,7 @@ def _is_precision(value: Any) -> bool:
 
 
 def names_of(layer: Any, trainable: bool = True) -> list[str]:
-    """Return what a layer's variables are called: by their last names where these tell them apart, ``dense.kernel`` where they do not."""
+    """Return the names of a layer's variables: the last part of their paths where that is unique, else ``dense.kernel``."""
 
     def paths(variables: Any) -> list[list[str]]:
         return [variable.path.split("/")[variable.path.startswith(f"{layer.name}/") :] for variable in variables]
@@ -172,7 +172,7 @@ def names_of(layer: Any, trainable: bool = True) -> list[str]:
 
 
 def _in_precision_of_input(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return a function, for messages of this name, that makes numbers in the precision of its input."""
+    """Return a function of this name that makes numbers in the precision of its input."""
 
     @wraps(function)
     def run(x: Any, *others: Any, **params: Any) -> Any:

@@ -85,4 +85,4 @@ class KerasNetwork(JaxNetwork):
 
 
 Network = KerasNetwork
-"""What :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+"""The class that :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""

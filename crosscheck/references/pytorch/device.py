@@ -1,10 +1,10 @@
-"""PyTorch: where it computes, and how exactly it multiplies there.
+"""PyTorch: the device that computes, and the precision of its products.
 
 Products of float32 may be taken of fewer digits: ten bits of each factor (TF32) on CUDA, for convolutions by default, and seven
-(bfloat16) on some CPUs. No theory of float32's rounding explains what that leaves, so that it is off while a reference computes.
+(bfloat16) on some CPUs. No theory of float32's rounding covers that, so that it is off while a reference computes.
 
-Test suites of PyTorch extensions import ``torch.testing._internal``, which forbids to assign to a flag of ``torch.backends`` outside of PyTorch's
-own context managers. These take all flags of a part at once; the bracket inside them allows to assign to a few.
+Test suites of PyTorch extensions import ``torch.testing._internal``, which forbids assignments to flags of ``torch.backends`` outside of PyTorch's
+own context managers. These set all flags of a backend at once; the context manager that they use themselves allows assignments to a few.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def described(device: torch.device) -> str:
 
 @contextmanager
 def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> Iterator[None]:
-    """Let PyTorch compute as a reference has to: no product of fewer digits than its factors have, no kernel chosen by a race against others.
+    """Let PyTorch compute as a reference has to: no product of fewer digits than its factors have, no kernel chosen by timing.
 
     The settings are those of the whole process, and are put back at the end. On the CPU, float64 depends on none of them.
 
     Parameters
     ----------
     tf32 : bool
-        Let CUDA multiply float32 in TF32 all the same.
+        Whether CUDA may multiply float32 in TF32 all the same.
     """
     if device.type == "cpu" and dtype == torch.float64:
         yield

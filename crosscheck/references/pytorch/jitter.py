@@ -15,7 +15,7 @@ STEP = math.sqrt(12 / (_STEPS**2 - 1))
 
 
 class _Perturb(torch.autograd.Function):
-    """Multiply by (1 + scale * xi), xi random, and the gradient by another such factor: rounding, done at random and enlarged as one likes."""
+    """Multiply by (1 + scale * xi), xi random, and the gradient by another such factor: rounding, at random and enlarged."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor, scale: float, scale_grad: float, generator: torch.Generator) -> torch.Tensor:
@@ -44,7 +44,7 @@ def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> 
 
 
 def perturb(value: torch.Tensor, scale: float, generator: torch.Generator) -> None:
-    """Replace a tensor's numbers by perturbed ones."""
+    """Perturb a tensor in place."""
     if scale:
         value.addcmul_(value, random_like(value, generator), value=scale * STEP)
 

@@ -1,6 +1,6 @@
-"""PyTorch's own kernels for the modules that are asked most often, called as autograd would call them.
+"""PyTorch's own kernels for the most frequent modules, called as autograd would call them.
 
-Autograd writes down what is to be done on the way back and looks it up again, which takes several times as long as a small layer itself.
+Autograd records the operations of the backward pass and looks them up again, which takes several times as long as a small layer itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ Results: TypeAlias = dict[str, torch.Tensor]
 Kernels: TypeAlias = Callable[[Any, torch.Tensor, Tensors, torch.Tensor | None], Results | None]
 """Gets a module, an input, what else the module takes (parameters in place of its own, the labels of a loss), and a cotangent, if any.
 
-It returns output and gradients by quantity, in tensors of their own, and writes to nothing that it is given; or None, for arrays that it leaves to
-others.
+It returns output and gradients by quantity, in tensors of their own, and writes to no argument; or None, for arrays that it cannot handle.
 """
 
 
@@ -92,11 +91,11 @@ def _relu(module: nn.ReLU, x: torch.Tensor, params: Tensors, grad_output: torch.
 
 
 _REDUCTIONS = {"mean": 1, "sum": 2}
-"""PyTorch's own numbers of what a loss makes of a batch."""
+"""PyTorch's own numbers for the reductions of a loss."""
 
 
 def pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    """Return a size in both directions, of one that may be given for both at once."""
+    """Return a size in both directions; one number stands for both."""
     return (size, size) if isinstance(size, int) else tuple(size)
 
 

@@ -20,7 +20,7 @@ from crosscheck.references.pytorch.oracle import array, tensor
 NAME = f"PyTorch {torch.__version__}"
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-"""What Adam keeps of a parameter beside the number of steps."""
+"""The state of Adam for each parameter beside the number of steps."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class TorchOptimizer:
 
 
 def _prepare(optimizer: Any, variant: OptimizerMutant, noise: Noise | None) -> None:
-    """Make every operation visible by itself, change what the variant changes, and round the settings as a subject does."""
+    """Switch off fused steps, change what the variant changes, and round the settings as a subject does."""
     generator = None if noise is None else torch.Generator().manual_seed(noise.seed)
     for group in optimizer.param_groups:
         group.update({name: False for name in ("foreach", "fused") if name in group})
@@ -115,7 +115,7 @@ def _shrink(optimizer: Any, variant: OptimizerMutant) -> None:
 
 
 def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
-    """Move one parameter after another, all of a shape with one and the same state but for the number of steps."""
+    """Update one parameter after another; those of one shape share one state, but for the number of steps."""
     grads = [param.grad for param in params]
     for param in params:
         param.grad = None
@@ -156,7 +156,7 @@ def _rounded(value: Any, scale: float, generator: Any) -> Any:
 
 @contextmanager
 def _double_by_default() -> Iterator[None]:
-    """Keep in float64 what an optimizer makes itself, such as the running product of NAdam."""
+    """Make float64 the default for tensors that an optimizer makes itself, such as the running product of NAdam."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

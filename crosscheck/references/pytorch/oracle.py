@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias, cast
+from warnings import catch_warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ from crosscheck.references.functions import REFUSALS, applied, refusing, title
 from crosscheck.references.pytorch.device import computing, device_of
 from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair
 from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SharedDropout
-from crosscheck.references.pytorch.noise.batched import NotBatchedError, Recurrent, quietly, runs_at_once
+from crosscheck.references.pytorch.noise.batched import NotBatchedError, Recurrent, runs_at_once
 from crosscheck.references.pytorch.noise.perturbed import Largest, Noise, Terms
 from crosscheck.references.pytorch.theories import is_own, theory_of
 
@@ -48,7 +49,7 @@ CPU = torch.device("cpu")
 
 
 _HALF = math.sqrt(np.finfo(np.float64).eps)
-"""Of the digits of double precision: two results that differ by more, as a norm, are no roundings of one."""
+"""Half of the digits of double precision: two results whose difference has a larger norm are no roundings of one result."""
 
 
 def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
@@ -141,27 +142,28 @@ class TorchOracle:
             return self._by_autograd(call)
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
-        """Return what at least so many runs of :meth:`noisy` do, stacked along a new first axis: at once where that can be, else one by one."""
+        """Return the results of at least so many runs of :meth:`noisy`, stacked along a new first axis: all at once or, else, one by one."""
         batch = 0 if "alone" in self._remembered else runs_at_once(call, runs)
         if batch:
             try:
                 if not self._right_at_once(call, batch):
                     raise NotBatchedError
-                with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent(), quietly():
+                with sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, batch), Recurrent(), catch_warnings(action="ignore"):
                     return self._by_autograd(call, batch)
             except RefusedError:
                 raise
             except (*REFUSALS, AttributeError, KeyError):
-                # vmap has no rule for something; what is wrong with the call itself shows in a run alone.
+                # vmap has no rule for something; an error of the call itself shows in a run alone.
                 self._remembered.add("alone")
         terms: Terms = {}
         results = [self.noisy(call, scale, seed + run, underflow, flushed, terms) for run in range(runs)]
         return {name: np.stack([result[name] for result in results]) for name in results[0]}
 
     def _right_at_once(self, call: Call, batch: int) -> bool:
-        """Return whether many runs at once give what one does: of some operations vmap gets the gradient wrong. It is looked at once."""
+        """Return whether many runs at once give the result of a single one, tested once: of some operations vmap gets the gradient wrong."""
         if "at once" not in self._remembered:
-            with sdpa_kernel(SDPBackend.MATH), Recurrent(), quietly():
+            # vmap warns that it is slow where it has no rule; the reference's own warnings appear when it runs alone.
+            with sdpa_kernel(SDPBackend.MATH), Recurrent(), catch_warnings(action="ignore"):
                 with refusing(NAME, self.reference, call):
                     alone = self._by_autograd(call)
                 together = self._by_autograd(call, batch)
@@ -251,7 +253,7 @@ class TorchOracle:
 
     @cached_property
     def _remembered(self) -> set[str]:
-        """What was found out about the reference: ``"alone"`` where its runs have to be done one by one, ``"at once"`` where they need not."""
+        """Facts about the reference: ``"alone"`` if its runs have to be done one by one, ``"at once"`` if they need not."""
         return set()
 
     @cached_property
@@ -290,14 +292,14 @@ def has_modes(reference: Reference) -> bool:
 
 def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
     if getattr(module, "ceil_mode", False) or pair(getattr(module, "dilation", 1)) != (1, 1):
-        return {}  # windows of another kind than fault models know
+        return {}  # fault models do not know such windows
     names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
     found = {ours: getattr(module, theirs) for ours, theirs in names.items() if hasattr(module, theirs)}
-    return {name: pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" is none of numbers
+    return {name: pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" has no numbers
 
 
 def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
-    """Return what a chain calls the parameters of each child: by their own names where these tell them apart, ``0.weight`` where they do not."""
+    """Return a chain's names for the parameters of each child: their own names where these are unique, else ``0.weight``."""
     own = {place: list(parameter_shapes(child) or {}) for place, child in chain.named_children()}
     every = [name for names in own.values() for name in names]
     unique = len(set(every)) == len(every)
@@ -321,7 +323,7 @@ def takes_labels(reference: Reference) -> bool:
 
 
 def in_training(reference: Reference) -> InTraining | None:
-    """Return a module in training with what it is in evaluation; None where there is no such difference, or the module evaluates itself.
+    """Return a module in training with what it is in evaluation; None where there is no such difference, or the module is in evaluation itself.
 
     A dropout takes the subject's mask. A chain is left out: nothing gives its parts their running statistics.
 
@@ -346,7 +348,7 @@ def _differs(module: nn.Module) -> bool:
 
 
 def _running_statistics(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the running statistics of a module's normalisations; a count of batches is none of them."""
+    """Return the shapes of the running statistics of a module's normalisations, without the count of batches."""
     return {
         name: tuple(value.shape)
         for prefix, part in module.named_modules()

@@ -84,12 +84,12 @@ class TorchNetwork(NetworkReference[nn.Module]):
         return Architecture(oracles, oracle(self.loss, self.device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
-        """Return a reference that trains on its own: what makes one for :class:`crosscheck.training.free_run.FreeRun`."""
+        """Return a reference that trains on its own."""
         return TorchTraining(self, dtype, noise, seed)
 
 
 def running_statistics(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the floating-point buffers of a module by their own names; a count of batches is none of them."""
+    """Return the floating-point buffers of a module by their own names, without the count of batches."""
     return {name.rpartition(".")[2]: value for name, value in module.named_buffers() if value.is_floating_point()}
 
 
@@ -140,20 +140,19 @@ class TorchTraining:
     def load(self, start: TrainState) -> None:
         """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
         with torch.no_grad():
-            for name, value in self._tensors.items():
-                value.copy_(tensor(start.params[name]))
-            for name, value in self._buffers.items():
-                value.copy_(tensor(start.buffers[name]))
+            for kept, given in ((self._tensors, start.params), (self._buffers, start.buffers)):
+                for name, value in kept.items():
+                    value.copy_(tensor(given[name]))
         if self._optimizer is None:
             return
         theirs = {ours: name for name, ours in _OURS.items()}
-        # PyTorch counts steps for formulas that do not depend on their number, too; another side does not.
+        # PyTorch counts steps even for formulas that do not use the count; other sides do not.
         counts = isinstance(self._optimizer, torch.optim.Adadelta | torch.optim.RMSprop)
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
             if value.requires_grad and start.state.get(name):
-                kept = {theirs.get(own, own): self._state_tensor(own, state) for own, state in start.state[name].items()}
-                self._optimizer.state[value] = ({"step": torch.zeros(())} if counts else {}) | kept
+                state = {theirs.get(own, own): self._state_tensor(own, one) for own, one in start.state[name].items()}
+                self._optimizer.state[value] = ({"step": torch.zeros(())} if counts else {}) | state
 
     def _state_tensor(self, name: str, value: Array) -> torch.Tensor:
         """Return a state of the optimizer as PyTorch keeps it: where its parameter is, and a counter in float32 on the CPU."""
@@ -255,8 +254,8 @@ def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Op
 
 
 _OURS = {"momentum_buffer": "momentum"}
-"""What the harness calls a state, where PyTorch calls it otherwise."""
+"""The harness's names of states that PyTorch names otherwise."""
 
 
 Network = TorchNetwork
-"""What :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+"""The class that :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""

@@ -1,4 +1,4 @@
-"""The file of a trace: arrays under telling names, and one JSON text that describes them."""
+"""The file of a trace: named arrays, and one JSON text that describes them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Case:
     shape : list of int
         Of the input.
     digest : str
-        Of everything that was given: two sides that differ in it were asked different questions.
+        Of everything that was given: two sides whose digests differ got different inputs.
     reason : str
         Why nothing, or not everything, was computed.
     absent : dict
@@ -71,7 +71,7 @@ class Recording:
     title : str
         What was recorded: the subject's class, or the reference with its version.
     elements : int
-        N, how many numbers the checks of the pair compare, of which each tolerance depends.
+        N, how many numbers the checks of the pair compare; each tolerance depends on it.
     params : dict
         Shapes of the parameters by the reference's names, in the order of execution.
     labels : bool

@@ -1,4 +1,4 @@
-"""A recorded reference in the place of the reference itself: it answers the questions that were recorded, and refuses all others."""
+"""A recorded reference in place of the reference itself: it knows the calls that were recorded, and refuses all others."""
 
 from __future__ import annotations
 

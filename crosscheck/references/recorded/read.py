@@ -1,4 +1,4 @@
-"""Reading a trace: a file from outside, no entry of which is believed before it was looked at."""
+"""Reads a trace: a file from outside, every entry of which is checked."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from crosscheck.core.operation import DTYPES
 from crosscheck.references.recorded.file import KEY, SCHEMA_VERSION, STORABLE, AnyArray, Case, Recording, TraceFile, TraceFileError, key
 
 _TOGETHER = (("expected", "terms", "roundings"), ("reading_terms", "reading_roundings"))
-"""Roles that a quantity has all of, or none."""
+"""Groups of roles: a quantity has all roles of a group, or none."""
 
 _BOUNDS = {"terms": "expected", "roundings": "expected", "reading_terms": "found", "reading_roundings": "found"}
-"""The roles that tolerances are made of, each with that of the array that it is the tolerance of."""
+"""The roles of tolerances, each with the role of the array that it is the tolerance of."""
 
 _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "check": str,
@@ -36,7 +36,7 @@ _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "reproduction": (dict, type(None)),
     "seconds": (int, float),
 }
-"""The entries of the facts of a check, and their kinds."""
+"""The entries of the facts of a check, and their types."""
 
 
 class _EntryError(Exception):
@@ -94,7 +94,7 @@ _Described = TypeVar("_Described", Case, Recording, TraceFile)
 
 
 def _typed(described: _Described) -> _Described:
-    """Return a part of a description whose entries are of the kinds that they should be.
+    """Return a part of a description, the types of whose entries are right.
 
     Raises
     ------
@@ -112,7 +112,7 @@ _KINDS: dict[str, type] = {kind.__name__: kind for kind in (str, int, bool, list
 
 
 def _expect_recording(recording: Recording, name: str) -> None:
-    """Make sure of what a recording says of its pair, its cases and its contracts."""
+    """Check the description of a pair, its cases and its contracts."""
     _expect(recording.elements >= 1, f"{name}.elements", recording.elements, "a whole number of at least 1")
     for entry in ("params", "settings"):
         for own, numbers in getattr(recording, entry).items():
@@ -127,7 +127,7 @@ def _expect_recording(recording: Recording, name: str) -> None:
 
 
 def _expect_contract(contract: Any, name: str) -> None:
-    """Make sure that the facts of a contract are those of a check."""
+    """Check that the facts of a contract are those of a check."""
     _expect(isinstance(contract, dict), name, contract, "the facts of a check")
     for entry, kind in _CONTRACT.items():
         _expect(entry in contract, name, sorted(contract), f"an entry {entry!r}")
@@ -137,7 +137,7 @@ def _expect_contract(contract: Any, name: str) -> None:
 
 
 def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
-    """Make sure of the arrays of a case: complete, and tolerances that are some."""
+    """Check the arrays of a case: that they are complete, and that tolerances can be tolerances."""
     roles = {role: trace.role(at, place, role) for role in ("expected", "found", "witness", *_BOUNDS)}
     for together in _TOGETHER:
         for quantity in dict.fromkeys(name for role in together for name in roles[role]):
@@ -161,7 +161,7 @@ def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
 
 
 def _expect_bound(value: AnyArray, name: str, shape: tuple[int, ...]) -> None:
-    """Make sure that a part of a tolerance is one: not negative, a number, of a shape that fits."""
+    """Check a part of a tolerance: numbers that are not negative, of a shape that fits."""
     _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
     _expect(bool((value >= 0).all()), name, "negative or NaN", "numbers of at least 0")
     try:

@@ -2,7 +2,7 @@
 
 Im f(x + ih) / h is the slope, exact to the rounding of one evaluation, where the code is analytic all the way (Squire and Trapp, SIAM Rev. 40(1),
 1998; Martins, Sturdza and Alonso, ACM Trans. Math. Softw. 29(3), 2003). Code that takes absolute values or real parts, casts to float or fills a real
-array is not, and is refused by what it gives, never by a list of functions: that a subject cannot do this is no fault.
+array is not. It is recognised by its results, not by a list of functions, and is no fault of the subject.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class ComplexStep:
         return None if output is None or output.dtype.kind != "c" else float(np.sum(self.point.cotangent * (output.imag / step)))
 
     def step(self, line: Line) -> float:
-        """Return how far off the real axis a line is left."""
+        """Return the size of the imaginary step."""
         sizes = line.sizes(variable(self.point.call, line.quantity))
         return _STEP * float(sizes[sizes > 0].min(initial=1.0))
 
     def error(self, line: Line) -> float:
-        """Return what underflow takes from a slope."""
+        """Return how much of a slope underflow may lose."""
         return float(self.point.size * self.point.precision.smallest / self.step(line) * np.abs(self.point.cotangent).sum())
 
     @cached_property

@@ -1,4 +1,4 @@
-r"""A slope from values of a function alone, with a bound of its error that follows from the values themselves.
+r"""A slope from values of a function alone, with a bound on its error that follows from the same values.
 
 A central quotient at step h is off by a truncation error, a series in even powers of h, and by the rounding of two values, divided by h. Quotients at
 many steps are extrapolated to h = 0 (Richardson 1911; the table of Ridders, Adv. Eng. Softw. 4(2), 1982); an entry of the table is off by no more
@@ -49,16 +49,16 @@ def steps(scales: Iterable[float]) -> list[list[float]]:
 
 @dataclass(frozen=True)
 class Values:
-    """How several functions of one variable change about a point, at steps whose neighbours differ by a factor of 8.
+    """How several functions of one variable change near a point, at steps whose neighbours differ by a factor of 8.
 
     Attributes
     ----------
     right, left : array
-        How far each step really went, ``(steps,)``: x + h is rounded.
+        The steps as they were really taken, ``(steps,)``: x + h is rounded.
     above, below : array
         The values there less the value at the point, ``(steps, columns)``.
     blur : array
-        How far rounding may throw each of them off.
+        How far rounding may change each of them.
     """
 
     right: Array
@@ -99,7 +99,7 @@ def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
 
 @dataclass(frozen=True)
 class Slopes:
-    """What the slopes of several functions of one variable are.
+    """The slopes of several functions of one variable.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ def _table(values: Array, noise: Array, step: Array, powers: Sequence[int]) -> l
 
 
 def _settled(entries: Sequence[Entry], columns: int) -> tuple[Array, Array]:
-    """Return for each column the value with the smallest error among those that contradict none made of smaller steps."""
+    """Return, for each column, the value with the smallest error among those that contradict no value made of smaller steps."""
     best, smallest = np.zeros(columns), np.full(columns, np.inf)
     low, high = np.full(columns, -np.inf), np.full(columns, np.inf)
     for _, value, error in sorted(entries, key=lambda entry: entry[0]):
@@ -191,17 +191,17 @@ class Slope:
     value, error : float
         Where both sides have the same slope.
     low, high, slack : float
-        Between what a subgradient may lie at a kink, and how far these ends may be off.
+        The interval of the subgradients at a kink, and how far its ends may be off.
     kink, broken : bool
         Whether the slopes from both sides differ; whether the output itself jumps.
     terms : float
         The sum of the absolute slopes of all outputs, each times its cotangent.
     size : float
-        What the output itself is as a slope over the largest step.
+        The output itself, as a slope over the largest step.
     quotients : tuple of (float, float, float)
         The step of each plain central quotient, its value, and the rounding in it.
     unseen : float
-        What the rounding of outputs that did not move is as a slope over the largest step: a backward pass may add their terms up all the same.
+        The rounding of outputs that did not move, as a slope over the largest step: a backward pass may still add up their terms.
     """
 
     value: float = 0.0
@@ -217,9 +217,9 @@ class Slope:
     unseen: float = 0.0
 
     def resolution(self, slope: float) -> float:
-        """Return what the rounding of the output is as a slope, over the largest step up to which the slope stays within a half of what it is.
+        """Return the rounding of the output as a slope, over the largest step up to which quotients stay within half of the slope.
 
-        Code whose backward pass starts from the output, such as s (1 - s), cannot tell smaller slopes.
+        Code whose backward pass starts from the output, such as s (1 - s), cannot resolve smaller slopes.
         """
         result = math.inf
         for _, quotient, rounding in sorted(self.quotients):
@@ -232,8 +232,8 @@ class Slope:
 def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: float) -> Slope:
     """Return the slope of <cotangent, output> along a line.
 
-    Kinks are looked for in each output by itself: in the sum a kink upwards and one downwards may cancel, and then neither end of what a subgradient
-    may be is to be seen.
+    Kinks are looked for in each output by itself: in the sum a kink upwards and one downwards may cancel, which hides both ends of the interval of
+    subgradients.
 
     Parameters
     ----------
@@ -242,14 +242,14 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
     runs : sequence of Values
         With a column for each output.
     blur : float
-        How far rounding may throw a number of size 1 off.
+        How far rounding may change a number of size 1.
     """
     if not runs:
         return Slope(error=math.inf, slack=math.inf)
     moved = np.any([(run.above != 0).any(axis=0) | (run.below != 0).any(axis=0) for run in runs], axis=0)
     top = runs[0].right[0]
     if not moved.any():
-        # Whether the output depends on this at all, or by less than the last digit, of itself or of a 1 that it was added to, is not to be seen.
+        # The output may not depend on this at all, or by less than the last digit, of itself or of a 1 that it was added to.
         error = float(max(runs[-1].times(cotangent).added().blur[-1, 0], blur * np.hypot.reduce(cotangent)) / top)
         size = max(error, float(np.sum(np.abs(cotangent * base)) / top))
         return Slope(error=error, size=size, quotients=((float(top), 0.0, error),))
@@ -258,7 +258,7 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
         together = [run.added() for run in weighted]
         each, whole = slopes(weighted), slopes(together)
     half = np.where(each.kinked, np.abs(each.jump) / 2, 0.0)
-    # A kink too small to be seen leaves the slope undecided by half of it.
+    # A kink that is too small to be seen makes the slope uncertain by half of it.
     value, error = float(whole.slope[0]), float(whole.error[0] + whole.jump_error[0] / 2)
     apart, apart_error = float(np.sum(each.slope)), float(np.sum(each.error + each.jump_error / 2))
     # The sum of all outputs at one step is the more precise, each output at its own best step the more certain: where one of them has a kink close by

@@ -1,7 +1,7 @@
 """A subject's gradient beside the slopes of its own output: line by line, what is expected, how far off it may be, or why that is undecided.
 
 Where the slopes from both sides differ, the gradient may be anything between them: every rule in use at a kink of one function gives such a
-subgradient. Where several kinks meet in one output, it may be outside: the right gradients of points close by, where no two numbers tie, show that.
+subgradient. Where several kinks meet in one output, it may lie outside: right gradients of nearby points, where no two numbers tie, show that.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from crosscheck.references.slopes.differences import Slope
 from crosscheck.references.slopes.probe import Line, Point, evenly, point_of, variable
 
 SINGLE = 48
-"""Elements of an array that are looked at one by one; where there are more, those are drawn."""
+"""How many elements of an array are looked at one by one; of larger arrays, so many are drawn."""
 
 DIRECTIONS = 8
 """Lines along which all elements of a larger array move at once."""
 
 _NEIGHBOURS = 32
-"""Points close by that are looked at where a gradient at a kink is outside of its interval."""
+"""How many nearby points are looked at where a gradient at a kink is outside of its interval."""
 
 _NEAR = 2.0**-10
 """How far away they are, relative to the numbers: farther than the smallest steps."""
@@ -83,7 +83,7 @@ class Quotients:
 
     @cached_property
     def complex(self) -> ComplexStep:
-        """The complex step, which says why where it cannot be taken."""
+        """The complex step, or why it cannot be taken."""
         return ComplexStep(self.point)
 
     @property
@@ -138,7 +138,7 @@ class Quotients:
         return result if decided and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
 
     def _several(self, outside: Compared, slope: Slope) -> bool:
-        """Return whether right gradients of points close by lie outside of the interval as well, by more than they can differ so close by."""
+        """Return whether right gradients of nearby points lie outside of the interval, too, by more than they can differ over that distance."""
         line = outside.line
         margin = outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
 
@@ -153,7 +153,7 @@ class Quotients:
 
     @cached_property
     def _neighbours(self) -> list[Point]:
-        """Points close by, none of whose numbers tie."""
+        """Nearby points, none of whose numbers tie."""
         rng, call = np.random.default_rng(0), self.point.call
 
         def near(array: Array) -> Array:
@@ -228,7 +228,7 @@ class Elements:
     error: Array
 
     def bound(self, precision: Precision) -> Bound:
-        """Return the errors in the form of a bound of rounding: a single one, of terms so large that the tolerance is the error."""
+        """Return the errors as a bound of one rounding, of terms so large that the tolerance is the error."""
         return Bound(self.error / (precision.sides * precision.unit), 1.0)
 
 
@@ -243,7 +243,7 @@ def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Element
 
 @dataclass(frozen=True)
 class QuotientOracle:
-    """The slopes of a subject's output in the place of an oracle, for fault models: right where the output is."""
+    """The slopes of a subject's output as an oracle for fault models: right where the output is right."""
 
     quotients: Quotients
     quantity: str
@@ -284,7 +284,7 @@ class QuotientOracle:
 
 @dataclass(frozen=True)
 class _AsCompared:
-    """The errors of slopes at one point, taken for those at another one of the same sizes: nothing else is known of a subject's rounding."""
+    """The errors of slopes at one point, used at any other point of the same shapes: nothing else is known of a subject's rounding."""
 
     oracle: QuotientOracle
 

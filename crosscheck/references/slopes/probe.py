@@ -1,4 +1,4 @@
-"""A subject about one point: how its output changes along lines through it, and how large its own rounding errors are there.
+"""A subject near one point: how its output changes along lines through the point, and how large its own rounding errors are there.
 
 Without a reference the number of roundings in a subject's output is unknown. So they are observed: input, parameters and cotangent are each scaled
 by a factor a few units in the last place off 1, which rounds everything inside afresh and leaves signs, order and ties of the numbers as they are.
@@ -28,19 +28,19 @@ INPUT = "grad_input"
 
 _SAMPLES = 8
 _AFRESH = 2.0**-46
-"""Relative change of what a subject is given to have it round afresh: 128 units in the last place, the square of which is far below one."""
+"""Relative change of a subject's inputs that makes it round afresh: 128 units in the last place, the square of which is far below one."""
 
 _EXACT = 2.0**-32
 """A step smaller than this, relative to the number that it is added to, is changed by rounding in its first twenty bits."""
 
 
 def variable(call: Call, quantity: str) -> Array:
-    """Return what a gradient's name says that it is the gradient of."""
+    """Return the array that a gradient belongs to, by the name of the gradient."""
     return call.x if quantity == INPUT else call.params[quantity.removesuffix(".grad")]
 
 
 def moved(call: Call, quantity: str, value: npt.NDArray[Any]) -> Call:
-    """Return a call without a cotangent in which one array is another one, lying in memory as the one before."""
+    """Return a call without a cotangent in which one array is replaced; the new one has the memory layout of the old one."""
     value = _arranged_as(variable(call, quantity), value)
     if quantity == INPUT:
         return replace(call, x=value, grad_output=None)
@@ -48,7 +48,7 @@ def moved(call: Call, quantity: str, value: npt.NDArray[Any]) -> Call:
 
 
 def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy with the strides of another array, for subjects that look at the memory's order."""
+    """Return a copy with the strides of another array, for subjects that depend on the memory layout."""
     if array.dtype != value.dtype or not array.size:
         return value
     owner = array if array.base is None else array.base
@@ -158,7 +158,7 @@ class Point:
 
     @cached_property
     def noise(self) -> dict[str, Array]:
-        """What rounding afresh changes in each quantity, the largest of several samples."""
+        """How much each quantity changes when everything is rounded afresh: the largest of several samples."""
         rng = np.random.default_rng(0)
         largest: dict[str, Array] = {name: np.zeros(value.shape) for name, value in self.found.items()}
         for _ in range(_SAMPLES):
@@ -180,7 +180,7 @@ class Point:
         return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur)
 
     def _scales(self, line: Line) -> list[float]:
-        """Return the sizes that steps are taken relative to.
+        """Return the sizes relative to which steps are taken.
 
         Those of the number itself, of its array, and 1, the size of what most functions are curved over; then, to see a small number's part in a
         large sum, that of the output, and the step that changes the output by all of its size if the subject's gradient is right.
@@ -219,7 +219,7 @@ class Point:
         return *gone, above - base, below - base, blur
 
     def rounding(self, line: Line, terms: float) -> float:
-        """Return how far rounding may throw the slope off that the subject's gradient gives.
+        """Return how far rounding may change the slope that the subject's gradient gives.
 
         Parameters
         ----------
@@ -237,7 +237,7 @@ class Point:
 
 
 def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
-    """Ask a subject for everything at one call.
+    """Run a subject on one call, forward and backward.
 
     Raises
     ------

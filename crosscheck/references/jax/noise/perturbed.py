@@ -32,7 +32,7 @@ from crosscheck.references.jax.noise.table import ADDITIONS, CALLS, EXACT, FUNCT
 from crosscheck.references.noise import rounds_products
 
 ROUNDS = 64
-"""How many rounds of a loop without a fixed number of them have random numbers of their own; after that they begin again."""
+"""How many rounds of a loop of unknown length have random numbers of their own; after that the numbers repeat."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
     Parameters
     ----------
     values : sequence of array
-        What it is given.
+        Its arguments.
     numbers : array of shape (n,)
         Random, of mean 0 and variance 1; n is what :func:`count` says.
     infinite : bool
-        Whether what it is given may be infinite, as a masked score is.
+        Whether its arguments may be infinite, as a masked score is.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def count(program: core.ClosedJaxpr) -> int:
 
 @dataclass
 class Numbers:
-    """Random numbers that are dealt out in order; where there are none, how many it takes."""
+    """Random numbers that are dealt out in order; without any, a count of how many are needed."""
 
     numbers: Any = None
     dealt: int = 0
@@ -105,7 +105,7 @@ class _Run:
     infinite: bool = False
     seen: list[Any] = field(default_factory=list)
     operands: Sequence[Any] = ()
-    repeated: dict[int, Any] = field(default_factory=dict)  # by identity: what was laid beside several numbers each, such as a mean
+    repeated: dict[int, Any] = field(default_factory=dict)  # by identity: arrays that were broadcast, such as a mean
 
     def largest(self) -> Any:
         # One reduction of everything: one for each result takes twice as long to compile as the perturbed program itself.
@@ -113,10 +113,10 @@ class _Run:
         return jnp.nan_to_num(jnp.abs(everything), nan=0.0, posinf=np.finfo(np.float64).max).max()
 
     def closed(self, program: Any, values: Sequence[Any], own: Sequence[bool] = ()) -> list[Any]:
-        """Carry out a program, with its constants where it holds any; ``own`` says which values are made of numbers in the code alone."""
+        """Carry out a program, with its constants where it holds any; ``own`` says which values follow from constants alone."""
         program, consts = (program.jaxpr, program.consts) if isinstance(program, core.ClosedJaxpr) else (program, [])
         given = list(zip(program.invars, values, own or [False] * len(values), strict=True))
-        # What is made of numbers in the code alone is computed as it stands, and rounded once, where it meets something else: an index stays whole.
+        # What follows from constants alone is computed exactly, and rounded once, where it meets something else: an index stays whole.
         fixed = dict(zip(program.constvars, consts, strict=True)) | {variable: value for variable, value, is_own in given if is_own}
         known = {variable: value for variable, value, is_own in given if not is_own}
 
@@ -213,19 +213,19 @@ class _Run:
         return [*carry, *stacked]
 
     def _while(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out a loop whose condition ends it: that of a loop without perturbations beside it, as one that converges would never end."""
+        """Carry out a loop until its condition fails for the same loop without perturbations: a perturbed one might never converge."""
         of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
         asked, fixed, start = values[:of_condition], values[of_condition : of_condition + of_body], values[of_condition + of_body :]
         numbers = self.numbers.deal((ROUNDS, count(params["body_jaxpr"])))
 
         def goes_on(exact: Any) -> Any:
-            return _carried_out(params["cond_jaxpr"], [*asked, *exact])[0]
+            return core.jaxpr_as_fun(params["cond_jaxpr"])(*asked, *exact)[0]
 
         def body(state: Any) -> Any:
             exact, carry, number, largest = state
             # Of many loops at once those that have ended stay as they are.
             going = goes_on(exact)
-            after = _carried_out(params["body_jaxpr"], [*fixed, *exact])
+            after = core.jaxpr_as_fun(params["body_jaxpr"])(*fixed, *exact)
             results, own = perturbed(params["body_jaxpr"], [*fixed, *carry], self.rounding, numbers[number % ROUNDS], self.infinite)
             return _where(going, after, exact), _where(going, results, carry), number + 1, jnp.maximum(largest, own)
 
@@ -305,7 +305,7 @@ class _Run:
         return jnp.where(jnp.isinf(of), value, moved) if self.infinite and of.shape == value.shape else moved
 
     def _number(self, value: Any) -> Any:
-        """Return a number of the code's own, rounded where float32 cannot represent it."""
+        """Return a constant, rounded where float32 cannot represent it."""
         given = np.asarray(value) if isinstance(value, int | float | np.ndarray | np.generic) else value
         if not _is_result(given):
             return value
@@ -327,13 +327,8 @@ class _Run:
         return value
 
 
-def _carried_out(program: core.ClosedJaxpr, values: Sequence[Any]) -> list[Any]:
-    """Return a program's results as they are."""
-    return list(jax.core.eval_jaxpr(program.jaxpr, program.consts, *values))
-
-
 def _where(condition: Any, values: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-    """Return one or the other of each, by a condition that may have fewer axes."""
+    """Return elements of the one or the other list of arrays, by a condition that may have fewer axes."""
     axes = [tuple(range(condition.ndim, value.ndim)) for value in values]
     return [jnp.where(jnp.expand_dims(condition, own), value, other) for own, value, other in zip(axes, values, others, strict=True)]
 
@@ -355,7 +350,7 @@ def _draws(equation: Any) -> bool:
 
 
 def _holds_infinity(program: Any) -> bool:
-    """Return whether a program has an infinite number of its own, the programs inside it included."""
+    """Return whether a program, or one inside it, has an infinite constant."""
     closed = isinstance(program, core.ClosedJaxpr)
     numbers = list(program.consts) if closed else []
     inside = []

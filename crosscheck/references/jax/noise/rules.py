@@ -2,7 +2,7 @@ r"""Primitives of JAX that find their own absolute terms: transforms, linear alg
 
 As in :mod:`~crosscheck.references.pytorch.noise.rules`: a Fourier transform is a sum of all numbers along its axes; a backward stable algorithm
 gives the exact result of a perturbed input, whose perturbations are those of :mod:`~crosscheck.references.pytorch.noise.linear_algebra`; a function
-that is found by recurrences and reflections is that of an argument that is rounded.
+that is computed by recurrences and reflections is one of a rounded argument.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _remainder(run: Perturbing, equation: Any, name: str, values: list[Any]) -> 
 
 
 def _of_rounded_arguments(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a function that is found by recurrences and reflections: for arguments that are rounded, near a root of it, too."""
+    """Perturb a function that is computed by recurrences and reflections: near a root, too, by rounding its arguments."""
     # The order of a polygamma function, which comes first, is a whole number.
     given = [value if name == "polygamma" and not place else run.relatively(value, 2) for place, value in enumerate(values)]
     return [run.relatively(value, ELEMENTARY) for value in bound(equation, given)]

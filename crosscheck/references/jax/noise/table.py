@@ -34,7 +34,7 @@ ADDITIONS = names("add add_any sub")
 """Sums of two."""
 
 ROOTS = names("cbrt nextafter rsqrt sqrt")
-"""Rounded once; the next number after one is another one in another precision."""
+"""Rounded once; the next number after a given one depends on the precision."""
 
 FUNCTIONS = names(
     """

@@ -1,15 +1,12 @@
 """PyTorch: many perturbed runs of a function as one, by ``torch.vmap``.
 
 Everything that a run starts from is repeated for each run before the first perturbation. A tensor that is not, such as one that the function makes of
-nothing, would be perturbed in the same way in all runs, and so hide how far it strays: it is seen by its size, which is no multiple of the number of
-runs, a prime that no array given has as a factor. Then, and wherever ``vmap`` has no rule, the runs are done one by one.
+nothing, would be perturbed in the same way in all runs, and so hide its spread: it is recognised by its size, which is no multiple of the number of
+runs, a prime that divides no length of the arrays given. Then, and wherever ``vmap`` has no rule, the runs are done one by one.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -22,11 +19,11 @@ _PRIMES = (11, 13, 17, 19, 23, 29, 31)
 _aten = torch.ops.aten
 
 LARGEST = 1 << 19
-"""The elements of an operand, all runs together, up to which one run for all is quicker: beyond, precision costs more than calls."""
+"""The elements of an operand, in all runs together, up to which one call for all runs is quicker: beyond, arithmetic costs more than calls."""
 
 
 class NotBatchedError(RuntimeError):
-    """Something was about to be perturbed in the same way in all runs."""
+    """A tensor would be perturbed in the same way in all runs."""
 
 
 def runs_at_once(call: Call, least: int) -> int:
@@ -36,14 +33,6 @@ def runs_at_once(call: Call, least: int) -> int:
     lengths = {length for value in arrays for length in value.shape}
     prime = next((prime for prime in _PRIMES if prime >= least and all(length % prime for length in lengths if length)), 0)
     return prime if prime * max(value.size for value in arrays) <= LARGEST else 0
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Suppress warnings: ``vmap`` warns that it is slow where it has no rule; those of the reference appear when it runs alone."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 class Recurrent(TorchFunctionMode):

@@ -50,7 +50,7 @@ def _var_mean(
 
 
 def _rounded_anew(x: torch.Tensor) -> torch.Tensor:
-    """Return the same numbers; three is no power of two, so that both the product and the quotient round."""
+    """Return the same numbers, rounded twice: three is no power of two, so that product and quotient round."""
     return x * torch.full_like(x, 3) / 3
 
 

@@ -1,4 +1,4 @@
-r"""Interpolation in PyTorch: weights that are made of positions, which round.
+r"""Interpolation in PyTorch: its weights follow from positions, which round.
 
 A sample at the position s between two numbers is :math:`(1 - \lambda) x_i + \lambda x_{i+1}` with :math:`\lambda = s - i`. The position rounds
 relative to itself, so that the weights are off by s roundings, and the result by :math:`s |x_{i+1} - x_i|` of them, however small the weight itself
@@ -23,7 +23,7 @@ _ROUNDINGS = 4
 """For each axis: the step from sample to sample, the position, the weight and the product with it."""
 
 _NEARLY = 2.0**-10
-"""How near to a number a position has to be for rounding to move it to the other side, generously."""
+"""A generous bound on how far rounding moves a position, to the other side of a number if it is that near."""
 
 
 def interpolated(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -90,11 +90,9 @@ def _cubic(distance: torch.Tensor, a: float) -> torch.Tensor:
     return torch.where(d <= 1, near, torch.where(d < 2, far, 0.0))
 
 
-INTERPOLATIONS = [
+INTERPOLATIONS = sorted(
     f"{name}{backward}"
-    for name in sorted(
-        names("upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa")
-    )
+    for name in names("upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa")
     for backward in ("", "_backward")
-]
+)
 """By their names in ATen."""

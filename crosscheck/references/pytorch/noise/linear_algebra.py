@@ -1,4 +1,4 @@
-r"""Linear algebra in PyTorch: backward stable algorithms, whose rounding is that of what goes in.
+r"""Linear algebra in PyTorch: backward stable algorithms, whose rounding is equivalent to rounding of the input.
 
 A backward stable algorithm gives the exact result of a slightly perturbed input (Higham, Accuracy and Stability, 2002, chapters 9, 10, 19, 20). So
 the input is perturbed, and the operation itself carries that to the result, with whatever condition number the matrix has. How large the

@@ -46,7 +46,7 @@ from crosscheck.references.pytorch.noise.rules import RULES
 from crosscheck.references.pytorch.noise.table import AVERAGES, EXACT, FILLS, FUNCTIONS, OF_POWERS, PRODUCTS, SUMS, is_known
 
 _ENDLESS = torch.finfo(torch.float64).max / 2
-"""Beyond this a number is infinite or stands for one that is: where no logarithm is, PyTorch writes the least number there is."""
+"""A larger number is infinite or stands for infinity: PyTorch writes the least float64 for the logarithm of 0."""
 
 
 Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
@@ -57,7 +57,7 @@ class Mode(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and to say so to the compiler would load it, which takes a second."""
+        """Return False: nothing is compiled here, and any other answer would load the compiler, which takes a second."""
         return False
 
 
@@ -75,10 +75,10 @@ class Noise(Mode):
     flushed : float
         What an elementary function may lose: many give 0 where the right result is subnormal.
     batch : int
-        So many runs are done at once, each with perturbations of its own; 0 for a single one.
+        How many runs are done at once, each with perturbations of its own; 0 for a single one.
     terms : dict, optional
-        Of each sum, in the order in which they come, its absolute terms: filled by the first of several runs on one call, and used by the others, as
-        perturbations are far too small to change them by anything that matters.
+        The absolute terms of each sum, in order: filled by the first of several runs on one call, and used by the others, as perturbations are far
+        too small to matter for them.
 
     Raises
     ------
@@ -118,7 +118,7 @@ class Noise(Mode):
     def _functional(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if name in RULES:
             return RULES[name](self, func, name, args, kwargs)
-        # A decomposition that ends in the operation that it decomposes says nothing about it.
+        # A decomposition may contain the operation that it decomposes.
         if (name in STEPS or (func in decomposition_table and not is_known(name))) and func not in self._within:
             return self._decomposed(func, name, args, kwargs)
         if name in SUMS or name in PRODUCTS or name in AVERAGES:
@@ -128,7 +128,7 @@ class Noise(Mode):
         return self._pointwise(func, name, args, kwargs)
 
     def _taken_apart(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Carry out what an operation is made of, where it is written in Python or PyTorch makes it of others itself."""
+        """Carry out the parts of an operation that is written in Python, or that PyTorch itself composes of others."""
         written = _maybe_get_opdef(func)
         with self:
             return func.decompose(*args, **kwargs) if written is None else written._init_fn(*args, **kwargs)
@@ -204,7 +204,7 @@ class Noise(Mode):
         return self.relatively(result, rounds)
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Return a value perturbed by the square root of its number of roundings times the absolute terms given, each of which may underflow."""
+        """Return a value perturbed by the absolute terms given, each of which may underflow, times the root of the number of roundings."""
         if not _is_result(value):
             return value
         if _is_complex(value):
@@ -245,7 +245,7 @@ class Noise(Mode):
         return random_like(value, self._generator).mul_(STEP)
 
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return an operation's result, the numbers of the code's own that it takes rounded where they have to be."""
+        """Return an operation's result, with rounded constants where float32 cannot represent them."""
         own = [value for value in (*args, *kwargs.values()) if is_rounded(value)]
         result = func(*args, **kwargs)
         for number in own:
@@ -256,14 +256,14 @@ class Noise(Mode):
         return result
 
     def _towards(self, value: Any, moved: Any) -> Any:
-        """Return a result moved at random as far as it moves with a number in the code."""
+        """Return a result moved at random, as far as a constant that is rounded moves it."""
         if not _is_result(value):
             return value
         runs = [axis for axis, length in enumerate(value.shape) if length == self._batch]
         if not self._batch or len(runs) == 1:
             xi = torch.randn([self._batch if axis in runs else 1 for axis in range(value.dim())], generator=self._generator, dtype=torch.float64)
         else:
-            # Which axis are the runs is not to be seen: all move as far as is usual, one way or the other.
+            # It is unknown which axis holds the runs: all move by one standard deviation, in one direction or the other.
             xi = torch.randint(0, 2, (), generator=self._generator, dtype=torch.float64).mul_(2).sub_(1)
         return (moved - value).nan_to_num_(0.0, 0.0, 0.0).mul_(xi.to(value.device)).add_(value)
 
@@ -280,11 +280,11 @@ class Largest(Noise):
         self._of_infinity = False
 
     def mark(self) -> None:
-        """Note that what comes is the way back."""
+        """Note that the backward pass begins."""
         self.forward = self.value
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation and note what it gives."""
+        """Carry out one operation and note its result."""
         self._of_infinity = any(_is_result(value) and bool((value.abs() > _ENDLESS).any()) for value in (*args, *(kwargs or {}).values()))
         return super().__torch_dispatch__(func, types, args, kwargs)
 
@@ -317,7 +317,7 @@ def _name(func: Any) -> tuple[str, bool]:
 
 @cache
 def _out_of_place(func: Any, name: str) -> Any:
-    """Return the operation that computes what this one does in place, if there is one: that takes arguments of the same kinds."""
+    """Return the operation that computes the same out of place, if there is one with arguments of the same types."""
     packet = getattr(torch.ops.aten, name, None)
     kinds = [str(argument.type) for argument in func._schema.arguments]
     overloads = [getattr(packet, overload) for overload in packet.overloads()] if packet is not None else []
@@ -355,7 +355,7 @@ def _number_of(counts: Any, fewer: int) -> Any:
 
 
 def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
-    """Return whether an operand is laid beside several numbers each."""
+    """Return whether an operand is broadcast: each of its numbers meets several."""
     if not isinstance(operand, torch.Tensor):
         return False
     spread = any(not step and length > 1 for step, length in zip(operand.stride(), operand.shape, strict=True))
@@ -363,7 +363,7 @@ def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
 
 
 def is_rounded(value: Any) -> bool:
-    """Return whether something is a number in the code that float32 cannot represent."""
+    """Return whether a value is a constant that float32 cannot represent."""
     return isinstance(value, float) and math.isfinite(value) and ctypes.c_float(value).value != value
 
 

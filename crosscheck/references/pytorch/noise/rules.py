@@ -64,7 +64,7 @@ def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], 
 
 
 def _of_rounded_arguments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a function that is found by recurrences, by reflections or of 1 less a square: for arguments that are rounded, near a root, too."""
+    """Perturb a function that is computed by recurrences, by reflections or from 1 less a square: near a root, too, by rounding its arguments."""
     # The order of a polygamma function, which comes first, is a whole number.
     given = [*args[:-1], noise.relatively(args[-1], 2)] if name == "polygamma" else [noise.relatively(value, 2) for value in args]
     return noise.relatively(func(*given, **kwargs), ELEMENTARY)

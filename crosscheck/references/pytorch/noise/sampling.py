@@ -18,7 +18,7 @@ import torch
 _NEAREST, _CUBIC = 1, 2
 _ZEROS, _BORDER = 0, 1
 _FAR = 2.0**31
-"""Further outside no sample is."""
+"""No sample is farther outside than this."""
 
 _A = -0.75
 """Of cubic convolution (Keys, 1981)."""

@@ -106,17 +106,17 @@ OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
 """Roundings of a power by its exponent, where that makes it a product, a root or a quotient."""
 
 ROUNDED = names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
-"""Rounded once, relative to the result; the number after one is another one in another precision."""
+"""Rounded once, relative to the result; the next number after a given one depends on the precision."""
 
 FILLS = names(
     """
     clamp clamp_max clamp_min constant_pad_nd fill full full_like hardtanh masked_fill new_full scalar_tensor threshold where
     """
 )
-"""Exact operations that may write a number of the code's into a result."""
+"""Exact operations that may write a constant into a result."""
 
 
 @cache
 def is_known(name: str) -> bool:
-    """Return whether it is said here what an operation is."""
+    """Return whether an operation stands in one of these tables."""
     return any(name in names for names in (EXACT, SUMS, PRODUCTS, AVERAGES, FUNCTIONS, ROUNDED))
