@@ -42,18 +42,18 @@ def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping
     return function(*inputs, *params.values())
 
 
-REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, ZeroDivisionError)
+REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 """What a framework raises when it cannot compute what it is asked for."""
 
 
 @contextmanager
-def refusing(framework: str, reference: Any, call: Call) -> Iterator[None]:
+def refusing(framework: str, reference: Any, call: Call, errors: tuple[type[Exception], ...] = REFUSALS) -> Iterator[None]:
     """Turn an error of a framework into one that says which shapes the reference refuses, and the framework's reason."""
     try:
         yield
     except RefusedError:
         raise
-    except REFUSALS as error:
+    except errors as error:
         given = f"an input of shape {call.x.shape}" + "".join(f", {name} {value.shape}" for name, value in call.params.items())
         raise RefusedError(f"{framework}'s {title(reference)} refuses {given}: {reason_of(error)}") from error
 

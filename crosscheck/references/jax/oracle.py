@@ -21,7 +21,7 @@ from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Roundi
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.device import unusable
-from crosscheck.references.functions import applied, refusing, title
+from crosscheck.references.functions import REFUSALS, applied, refusing, title
 from crosscheck.references.jax.noise import perturbed as jax_noise
 
 NAME = f"JAX {jax.__version__}"
@@ -170,7 +170,7 @@ class JaxOracle:
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
         """Compute in the given precision, on one device; errors become refusals that name the shapes."""
-        with refusing(self.name, self.function, call), full_precision(self.device):
+        with refusing(self.name, self.function, call, (*REFUSALS, ZeroDivisionError)), full_precision(self.device):
             yield
 
 
