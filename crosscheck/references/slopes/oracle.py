@@ -105,13 +105,13 @@ class Quotients:
             self._slopes.setdefault(quantity, []).append((line, slope, value))
 
     def _confirm(self, line: Line, slope: Slope, value: float | None) -> None:
-        rounding = math.inf if value is None else self._rounding_of_one(line, slope, value)
+        rounding = math.inf if value is None else self._complex_error(line, slope, value)
         agrees = value is not None and math.isfinite(rounding) and abs(value - slope.value) <= slope.error + rounding
         self.disagreeing += not agrees
         self.agreeing += agrees and slope.error < abs(slope.value)
 
-    def _rounding_of_one(self, line: Line, slope: Slope, value: float) -> float:
-        """Return the error of a slope from one evaluation, and of the subject's gradient."""
+    def _complex_error(self, line: Line, slope: Slope, value: float) -> float:
+        """Return the error of a slope by the complex step together with that of the subject's gradient."""
         return self.point.rounding(line, slope.terms) + slope.resolution(value) + self.complex.error(line)
 
     def compared(self, quantity: str) -> list[Compared]:
@@ -128,16 +128,16 @@ class Quotients:
             nearest = min(max(found, slope.low), slope.high) if math.isfinite(found) else slope.value
             result = Compared(line, found, nearest, slope.slack + rounding, True)
             decided = result.error < max(size, abs(slope.low), abs(slope.high))
-            if decided and result.excess > 1 and self._several(result, slope):
+            if decided and result.excess > 1 and self._kinks_meet(result, slope):
                 return replace(result, untold="several kinks meet")
         else:
             result = Compared(line, found, slope.value, slope.error + rounding)
             decided = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
             if decided and value is not None and not self.refused:
-                result = Compared(line, found, value, min(result.error, self._rounding_of_one(line, slope, value)))
+                result = Compared(line, found, value, min(result.error, self._complex_error(line, slope, value)))
         return result if decided and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
 
-    def _several(self, outside: Compared, slope: Slope) -> bool:
+    def _kinks_meet(self, outside: Compared, slope: Slope) -> bool:
         """Return whether right gradients of nearby points lie outside of the interval, too, by more than they can differ over that distance."""
         line = outside.line
         margin = outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
