@@ -66,16 +66,16 @@ def kept_arrays(training: Training) -> dict[str, AnyArray]:
 
 
 def kept_state(arrays: Mapping[str, AnyArray]) -> TrainState:
-    """Return what a training goes on from, of the arrays of a snapshot."""
-    kinds: dict[str, dict[str, Any]] = {"params": {}, "buffers": {}, "optimizer": {}}
+    """Return what a training goes on from, of the arrays of a snapshot; those that version 0.1 kept have other names."""
+    params, buffers, states = dict[str, AnyArray](), dict[str, AnyArray](), dict[str, dict[str, AnyArray]]()
     for key, value in arrays.items():
         kind, _, name = key.partition("/")
-        if kind == "optimizer":
+        if kind in ("optimizer", "state"):
             state, _, name = name.partition("/")
-            kinds[kind].setdefault(name, {})[state] = value
-        elif kind in kinds:
-            kinds[kind][name] = value
-    return TrainState(kinds["params"], kinds["optimizer"], kinds["buffers"])
+            states.setdefault(name, {})[state] = value
+        for own in {"params": (params,), "buffers": (buffers,), "tensor": (params, buffers)}.get(kind, ()):
+            own[name] = value
+    return TrainState(params, states, buffers)
 
 
 def in_order(names: Sequence[str], step: Mapping[str, Mapping[str, Any]], loss: Any) -> Iterator[tuple[str, str, Any]]:

@@ -66,6 +66,20 @@ def test_snapshot_holds(name: str) -> None:
     assert not np.array_equal(reference.snapshot().arrays[name], before)
 
 
+def test_goes_on_from_a_snapshot_of_version_0_1() -> None:
+    """Its arrays had other names: no difference between parameters and buffers, and the states' names in PyTorch."""
+    used, fresh = training(), training()
+    used.step(*batch(0))
+    snapshot = used.snapshot()
+    names = {
+        name: name.replace("params/", "tensor/").replace("buffers/", "tensor/").replace("/momentum/", "/momentum_buffer/") for name in snapshot.arrays
+    }
+    assert names["buffers/norm.running_var"] == "tensor/norm.running_var"
+    assert any("momentum_buffer" in name for name in names.values())
+    fresh.restore(Snapshot({names[name]: value for name, value in snapshot.arrays.items()}, snapshot.facts))
+    assert equal(fresh.snapshot(), snapshot)
+
+
 def test_restored_before_its_first_step() -> None:
     """Momentum that is not there yet is no momentum of zero."""
     used, fresh = training(), training()
