@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Update:
 
     settings: Settings
 
-    @property
+    @cached_property
     def states(self) -> tuple[str, ...]:
         """The names of what it keeps of each parameter, as PyTorch names them: ``exp_avg``."""
         return self.settings.states
