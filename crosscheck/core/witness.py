@@ -11,7 +11,8 @@ Theory judges first. Where theory alone does not say ``match``, the witness is h
 
 It may widen a tolerance and never decides alone: one run's error can be zero. In float64 the witness would be the oracle itself, so the reference in
 float32 stands for it, its error in units of its own roundoff. Where that has lost half of its digits, theory says whether float64 has, too. If not,
-theory stands alone; if so, the third rule holds, but what exceeds :data:`MOST` times theory stays a mismatch.
+theory stands alone; if so, the third rule holds, but what exceeds :data:`MOST` times theory stays a mismatch. The second rule is for a witness in the
+subject's own precision: where rounding alone decides, float32 may be right by luck where float64 is not.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Evidence:
             return self._unreliable(judgement), self.bound
         own = float(fractions_of(self.errors, np.where(limited & ~lost, limit, np.inf)).max(initial=0.0))
         unlimited = ~limited & ~lost
-        if unlimited.any() and judgement.verdict is not Verdict.MISMATCH:
+        if unlimited.any() and judgement.verdict is not Verdict.MISMATCH and not self._stands_for:
             return self._coarse(judgement, unlimited, ~lost), self.bound
         beyond = own <= TIGHT or judgement.fraction > MOST or not np.isfinite(self.found).all()
         if judgement.verdict is Verdict.MATCH or (beyond and not lost.any()):

@@ -158,6 +158,13 @@ def test_beside_float64_theory_stands_alone_where_float32_cannot_stand_for_it(wi
     assert judgement.verdict is alone is Verdict.MISMATCH
 
 
+def test_beside_float64_there_is_no_coarse_look() -> None:
+    """Float32 may be right by luck where rounding alone decides: columns of equal numbers have no variance but in some orders of summation."""
+    evidence, _ = heard(Case(half_wrong, errors(0.4), Verdict.UNDECIDED, None, terms=math.inf), DOUBLE)
+    judgement, _ = evidence.reconsider(judge(Place(0, "layer", "output"), Kind.ISOLATED, evidence.found, RIGHT, evidence.bound, DOUBLE))
+    assert (judgement.verdict, judgement.reason, judgement.heard) == (Verdict.UNDECIDED, UNLIMITED, None)
+
+
 BLURRED = 2.0**28
 """What theory allows, in float64's roundoffs, where it leaves less than half of the digits."""
 SATURATED = np.full((ROWS, COLUMNS), BLURRED / 4)
