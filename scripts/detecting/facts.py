@@ -117,7 +117,7 @@ def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
 
 
 def _diagnosis(cause: str, found: str) -> str:
-    """Return ``right``, ``wrong`` or ``unknown``; ``none`` where no hypothesis explains the fault and none is named."""
+    """Return ``right``, ``wrong`` or ``unknown``; ``none`` where no fault model explains the fault and none is named."""
     if found and found != cause:
         return "wrong"
     if not cause:

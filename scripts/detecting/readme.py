@@ -36,7 +36,7 @@ def paragraph(facts: Facts) -> str:
     seen = f"detects {facts['detected']:,}" + (f", warns of {warned:,}" if warned else "")
     text = (
         f"Of {counted(total, 'fault')} that people really make, each planted in a right implementation, crosscheck {seen} "
-        f"and shows {facts['localised']:,} at the place where they begin; of {causes['known']:,} whose cause is among its hypotheses it names "
+        f"and shows {facts['localised']:,} at the place where they begin; of {causes['known']:,} whose cause it knows, it names "
         f"{causes['right']:,}, and {causes['wrong']:,} get a wrong one. In {alarms['quantities']:,} compared quantities of right implementations"
         f"{_of_measured(alarms)} there {'was' if alarms['alarms'] == 1 else 'were'} "
         f"{counted(alarms['alarms'], 'false alarm') if alarms['alarms'] else 'no false alarms'}. "

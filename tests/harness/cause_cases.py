@@ -1,6 +1,6 @@
-"""Faults that a hypothesis has to explain, each beside a near miss that it must not.
+"""Faults that a fault model has to explain, each beside a near miss that it must not.
 
-They are written as people write them, with loops, and share nothing with the hypotheses themselves.
+They are written as people write them, with loops, and share nothing with the fault models themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hypotheses judged: each explains the fault that it is there for, and leaves what only looks like it unknown."""
+"""Fault models judged: each explains the fault that it is there for, and leaves what only looks like it unknown."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_noise_has_no_cause(case: str, size: float, dtype: str) -> None:
 
 @pytest.mark.each_choice("case", "quantity")
 @pytest.mark.parametrize(("case", "quantity"), [(case, quantity) for case in LAYERS for quantity in quantities_of(case) if "running" not in quantity])
-def test_hypotheses_refuse_and_do_not_fail(case: str, quantity: str) -> None:
-    """A hypothesis that does not apply says nothing, or is refused by the oracle; it never stumbles."""
+def test_fault_models_refuse_and_do_not_fail(case: str, quantity: str) -> None:
+    """A fault model that does not apply says nothing, or is refused by the oracle; it never stumbles."""
     failure = failed(case, quantity, off_by(0.3, quantity))
     assert all(isinstance(candidate, Candidate) for candidate in _all(failure))
 

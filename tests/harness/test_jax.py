@@ -120,7 +120,7 @@ def test_right_formula_agrees_on_every_family(name: str) -> None:
     assert sum(found.verdict is Verdict.MATCH for found in result.results) >= 2 * (len(FAMILIES) - 2)
 
 
-@pytest.mark.whole("compiled with every hypothesis; test_layers.py plants faults beside JAX as well")
+@pytest.mark.whole("compiled with every fault model; test_layers.py plants faults beside JAX as well")
 @pytest.mark.parametrize(
     ("fault", "dtype", "quantity"),
     [

@@ -51,7 +51,7 @@ def test_fault_is_found_where_it_is(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_cause_of_fault(fault: str) -> None:
-    """The hypothesis that explains a fault is found, and none where there is none."""
+    """The fault model that explains a fault is found, and none where there is none."""
     row = FAULTS[fault]
     checked = check(Planted(twin_of(row.case)[0], row.change), run_of(fault))
     cause = divergence(checked, row.wrong[0]).cause
