@@ -12,11 +12,11 @@ from crosscheck.oracles.wrapped import WrappedOracle
 
 def limited(oracle: Oracle, calls: int) -> Oracle:
     """Return an oracle that answers so many calls."""
-    return _Limited(oracle, iter(range(calls)))
+    return _CallBudget(oracle, iter(range(calls)))
 
 
 @dataclass(frozen=True)
-class _Limited(WrappedOracle):
+class _CallBudget(WrappedOracle):
     left: Iterator[int]
 
     def vjp(self, call: Call) -> dict[str, Array]:

@@ -142,14 +142,14 @@ class JaxNetwork(NetworkReference[JaxOracle]):
     def count(self, kept: Kept, x: Any, labels: Any, masks: Named) -> int:
         """Return how many random numbers it takes to perturb a step."""
         numbers = Numbers()
-        jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Jitter({}, numbers), self.settings.lr, traced=False))
+        jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Perturbation({}, numbers), self.settings.lr, traced=False))
         return numbers.dealt
 
     def _step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: Noise | None, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
         scales, numbers = noise or (None, None)
-        return self._run(kept, x, labels, masks, _Jitter(scales, Numbers(numbers)), lr, traced)
+        return self._run(kept, x, labels, masks, _Perturbation(scales, Numbers(numbers)), lr, traced)
 
-    def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, jitter: _Jitter, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
+    def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, perturbation: _Perturbation, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
         # A trace must show the arrays that were computed with: where XLA fuses, it may compute a value twice, and not to the same bits.
         shown = jax.lax.optimization_barrier if traced else lambda value: value
         inputs: Named = {}
@@ -161,23 +161,23 @@ class JaxNetwork(NetworkReference[JaxOracle]):
             given = below(kept.buffers, name)
             forward = _forward(layer, (masks[name],) if name in masks else (), given)
             output, pulls[name], after = jax.vjp(forward, inputs[name], below(kept.params, name), has_aux=True)
-            outputs[name] = shown(jitter.perturbed(output, (name, "output")))
-            buffers.update({f"{name}.{own}": jitter.perturbed(value, (name, own)) for own, value in after.items()})
+            outputs[name] = shown(perturbation.perturbed(output, (name, "output")))
+            buffers.update({f"{name}.{own}": perturbation.perturbed(value, (name, own)) for own, value in after.items()})
         last = outputs[self.last]
         loss, pull = jax.vjp(lambda y: self.loss.function(y, labels), last)
-        cotangents, grads, grad_inputs = self._backward(pulls, shown(pull(jnp.ones_like(loss))[0]), jitter, shown)
+        cotangents, grads, grad_inputs = self._backward(pulls, shown(pull(jnp.ones_like(loss))[0]), perturbation, shown)
         params, state = dict(kept.params), dict(kept.state)
         for key, grad in grads.items():
             layer_name, _, own = key.rpartition(".")
-            grads[key] = shown(jitter.perturbed(grad, (layer_name, f"{own}.grad")))
+            grads[key] = shown(perturbation.perturbed(grad, (layer_name, f"{own}.grad")))
             updated, state[key] = self.update(params[key], grads[key], kept.state.get(key, {}), lr)
-            params[key] = jitter.perturbed(updated, (layer_name, own))
+            params[key] = perturbation.perturbed(updated, (layer_name, own))
         seen: Named = {}
         if traced:
             seen = {"input": inputs, "output": outputs, "grad_output": cotangents, "grad_input": grad_inputs, "grads": grads, "buffers": buffers}
         return Kept(params, state, buffers), loss, last, seen
 
-    def _backward(self, pulls: Named, grad_loss: Any, jitter: _Jitter, shown: Callable[[Any], Any]) -> tuple[Named, Named, Named]:
+    def _backward(self, pulls: Named, grad_loss: Any, perturbation: _Perturbation, shown: Callable[[Any], Any]) -> tuple[Named, Named, Named]:
         """Return the cotangents of all layers that are reached, the gradients of their parameters, and those of their inputs."""
         if not self.trained:
             return {}, {}, {}
@@ -190,7 +190,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
             if not arrived[name]:
                 continue
             whole = reduce(add, (value for _, value in arrived[name]))
-            cotangents[name] = shown(jitter.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name])))
+            cotangents[name] = shown(perturbation.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name])))
             grad_inputs[name], own = shown(pulls[name](cotangents[name]))
             if name not in self.frozen:
                 grads.update({f"{name}.{parameter}": grad for parameter, grad in own.items()})
@@ -221,7 +221,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class _Jitter:
+class _Perturbation:
     """Perturbs one value after another, or none where there are no scales."""
 
     scales: Named | None = None

@@ -25,9 +25,9 @@ from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, Rmspro
 from crosscheck.oracles.optimizers.rules import COUNTERS
 from crosscheck.references.networks import NetworkReference, in_order, kept_arrays, kept_state
 from crosscheck.references.pytorch.device import computing, described, device_of
-from crosscheck.references.pytorch.jitter import Jitter
 from crosscheck.references.pytorch.modules import SharedDropout
 from crosscheck.references.pytorch.oracle import NAME, array, oracle, takes_labels, tensor
+from crosscheck.references.pytorch.perturb_rounding import Perturbation
 
 __all__ = ["NAME", "Network", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
 
@@ -103,7 +103,7 @@ class TorchTraining:
         self.modules = {name: copy.deepcopy(module).to(self.device, self.precision) for name, module in network.layers.items()}
         self.loss = copy.deepcopy(network.loss).to(self.device)
         self._generator = torch.Generator().manual_seed(seed)
-        self._jitter = None if noise is None else Jitter(noise, self._generator)
+        self._perturbation = None if noise is None else Perturbation(noise, self._generator)
         self._wiring, self._consumers = network.wiring, consumers_in(network.wiring)
         for name in network.frozen:
             self.modules[name].requires_grad_(False)
@@ -201,16 +201,16 @@ class TorchTraining:
             for value in self._tensors.values():
                 value.grad = None
             loss.backward()
-        if self._jitter is not None:
-            self._jitter.gradients(self._tensors)
-            self._jitter.values(self._buffers)
+        if self._perturbation is not None:
+            self._perturbation.gradients(self._tensors)
+            self._perturbation.values(self._buffers)
         if trace is not None:
             for layer, quantity, value in in_order(list(self.modules), self._computed(inputs, outputs), loss):
                 trace.take(layer, quantity, array(value))
         if self._optimizer is not None:
             self._optimizer.step()
-        if self._jitter is not None:
-            self._jitter.values({name: value for name, value in self._tensors.items() if value.requires_grad})
+        if self._perturbation is not None:
+            self._perturbation.values({name: value for name, value in self._tensors.items() if value.requires_grad})
         return Outcome(float(array(loss)), array(last))
 
     def _forward(self, x: torch.Tensor, constants: Mapping[str, Constants], traced: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -225,7 +225,7 @@ class TorchTraining:
             inputs[name] = value
             mask = constants.get(name, {}).get("mask")
             value = module(value) if mask is None else module(value, tensor(mask, self.device))
-            outputs[name] = value if self._jitter is None else self._jitter.output(value, name, self._consumers[name])
+            outputs[name] = value if self._perturbation is None else self._perturbation.output(value, name, self._consumers[name])
             for kept in (inputs[name], outputs[name]):
                 if traced and kept.requires_grad:
                     kept.retain_grad()

@@ -39,11 +39,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import ELEMENTARY
 from crosscheck.references.noise import rounds_products
-from crosscheck.references.pytorch.jitter import STEP, random_like
 from crosscheck.references.pytorch.noise.batched import NotBatchedError
 from crosscheck.references.pytorch.noise.fused import STEPS
 from crosscheck.references.pytorch.noise.rules import RULES
 from crosscheck.references.pytorch.noise.table import AVERAGES, EXACT, FILLS, FUNCTIONS, OF_POWERS, PRODUCTS, SUMS, is_known
+from crosscheck.references.pytorch.perturb_rounding import STEP, random_like
 
 _ENDLESS = torch.finfo(torch.float64).max / 2
 """A larger number is infinite or stands for infinity: PyTorch writes the least float64 for the logarithm of 0."""

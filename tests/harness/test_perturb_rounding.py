@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from crosscheck.references.jax.noise.perturbed import Numbers
-from crosscheck.references.jax.training import _Jitter
-from crosscheck.references.pytorch.jitter import perturb, perturbed, random_like
+from crosscheck.references.jax.training import _Perturbation
+from crosscheck.references.pytorch.perturb_rounding import perturb, perturbed, random_like
 
 COUNT = 1 << 18
 SCALE = 2.0**-20
@@ -96,8 +96,8 @@ def by_torch(value: np.ndarray, scale: float, xi: np.ndarray) -> np.ndarray:
 
 
 def by_jax(value: np.ndarray, scale: float, xi: np.ndarray) -> np.ndarray:
-    jitter = _Jitter({"layer/output": jnp.asarray(scale)}, Numbers(jnp.asarray(xi)))
-    return np.asarray(jitter.perturbed(jnp.asarray(value), ("layer", "output")))
+    perturbation = _Perturbation({"layer/output": jnp.asarray(scale)}, Numbers(jnp.asarray(xi)))
+    return np.asarray(perturbation.perturbed(jnp.asarray(value), ("layer", "output")))
 
 
 def drift(way: Way) -> float:

@@ -50,7 +50,7 @@ def perturb(value: torch.Tensor, scale: float, generator: torch.Generator) -> No
 
 
 @dataclass(frozen=True)
-class Jitter:
+class Perturbation:
     """How strongly each quantity of a training step is perturbed.
 
     Attributes
