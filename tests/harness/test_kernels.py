@@ -107,6 +107,18 @@ def test_arrays_that_cannot_be_lent(name: str) -> None:
     assert [quantity for quantity in expected if not np.array_equal(expected[quantity], found[quantity])] == []
 
 
+@pytest.mark.parametrize("lies", ["input", "cotangent"])
+def test_one_row_that_lies_backwards_is_copied(lies: str) -> None:
+    """NumPy calls it contiguous, its batch axis having but one row; PyTorch refuses negative strides."""
+    module, call = nn.Linear(5, 4), call_of(nn.Linear(5, 4), (1, 5), "float64")
+    assert call.grad_output is not None
+    x, grad_output = (np.concatenate([value, value])[::-1][:1] for value in (call.x, call.grad_output))
+    backwards = Call(x, call.params, call.grad_output) if lies == "input" else Call(call.x, call.params, grad_output)
+    assert (x if lies == "input" else grad_output).flags.c_contiguous
+    expected, found = oracle(module).vjp(call), oracle(module).vjp(backwards)
+    assert [quantity for quantity in expected if not np.array_equal(expected[quantity], found[quantity])] == []
+
+
 def test_kernels_that_give_something_else_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def twice(module: nn.Linear, x: torch.Tensor, *rest: torch.Tensor) -> dict[str, torch.Tensor]:
         results = pytorch_kernels._linear(module, x, *rest)

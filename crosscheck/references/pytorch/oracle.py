@@ -228,7 +228,8 @@ class TorchOracle:
 
     def _lent(self, value: npt.NDArray[Any]) -> torch.Tensor:
         """Return a tensor that shares an array's memory where it can, and must not be written to."""
-        usable = value.flags.c_contiguous and value.flags.writeable
+        # Of an axis of length 1 NumPy does not mind a negative stride, which PyTorch refuses.
+        usable = value.flags.c_contiguous and value.flags.writeable and min(value.strides, default=0) >= 0
         return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
 
     def _apply(self, x: torch.Tensor, params: Tensors, given: Tensors, call: Call) -> Any:
