@@ -262,5 +262,5 @@ IN_EVALUATION: Mapping[str, str] = {
 }
 """Modules that have a row in evaluation alone, each with the reason."""
 
-REFUSED: Mapping[str, str] = {"MultiLabelMarginLoss": "out of range by theory"}
+REFUSED: Mapping[str, str] = {"MultiLabelMarginLoss": "no limit to its error"}
 """Rows that are not judged whole, each with what is said of it: PyTorch decomposes this loss into another function, in which targets end later."""
