@@ -96,7 +96,7 @@ def _number(node: ast.expr) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """DistanceSample through the folders named, or through the project's; return the exit status."""
+    """Look through the folders named, or through the project's; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path, default=[ROOT / folder for folder in FOLDERS], help="files or folders; all of the project's")
     found = 0

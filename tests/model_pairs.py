@@ -180,7 +180,7 @@ def summed(network: PlainMLP) -> None:
 
 
 def nesterov(network: PlainMLP) -> None:
-    """DistanceSample ahead along the momentum."""
+    """Look ahead along the momentum."""
 
     def train(self: PlainMLP, x: Array, labels: Array) -> Any:
         loss, grads = self.gradients(x, labels)

@@ -61,7 +61,7 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # (1 + t) / 2 is the sigmoid of 2 z.
     s, slope_of_s = sigmoid(2 * z)
     slope = max_error(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
-    # Whoever multiplies 1 - t², which is zero far out, by x² gets no number where that is infinite, as PyTorch does.
+    # 1 - t² is zero far out, and its product with x² is NaN where x² is infinite: PyTorch's code has this product.
     return max_error(0.5 * x * (1 + t), x * s), in_range_with(slope, np.square(x))
 
 
