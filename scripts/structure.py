@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     graph = modules()
     rooms = packages(graph)
-    found = circles(graph) + [circle for circle in circles(rooms) if len(circle) > 1]
+    found = circles(graph) + circles(rooms)
     stands = floors(rooms)
     write(f"{len(graph)} modules and packages, {lines((ROOT / PACKAGE).rglob('*.py')):,} lines, {len(rooms)} names at the top,")
     write(f"{max(floors(graph).values())} floors of modules, {max(stands.values())} of packages, {len(found)} circles")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck.adapters.convention import Instance
 from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
 from crosscheck.checks.check import NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.checks.contracts_by_reference import many_samples_work, minus_infinity_is_no_nan
@@ -261,10 +262,9 @@ def backward_keeps_its_mode(bench: Bench) -> str:
     return f"changed by a switch to evaluation between forward and backward: {changed}" if changed else ""
 
 
-def _switch(instance: Any, training: bool) -> None:
-    switch = getattr(instance, "switch", None)
+def _switch(instance: Instance, training: bool) -> None:
     with contained("changing the mode"):
-        modes = switch is not None and switch(training)
+        modes = instance.switch(training)
     if not modes:
         raise DoesNotApplyError("the subject has no modes")
 
