@@ -10,7 +10,7 @@ from crosscheck.oracles.optimizers.runs import OptimizerOracle
 PARAM = "param"
 """The quantity that every optimizer changes, beside its states."""
 
-COUNTER = "a count of steps, no array of the parameter's shape; tests/test_optimizers.py holds it to the rule"
+COUNTER = "a count of steps, no array of the parameter's shape; tests/scratch/test_optimizers.py holds it to the rule"
 """Why ``step`` is not compared with a framework's."""
 
 

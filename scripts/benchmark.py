@@ -41,19 +41,19 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarking.docs import write as write_page
-from benchmarking.facts import facts_of, load
-from benchmarking.plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
-from benchmarking.sides import SIDES
-from benchmarking.workers import Task, available, results
-from command_options import add_folder, at_least, data_folder, without
-from generated_text import PageError
-from interruption import between_steps
-from matrix_delivery import deliver
-from mnist_files import DataError
-from mnist_files import load as load_digits
+from digits.files import DataError
+from digits.files import load as load_digits
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from study.benchmark.docs import write as write_page
+from study.benchmark.facts import facts_of, load
+from study.benchmark.plan import IMAGES_OF_MNIST, PARTS, Choice, every_thread, planned
+from study.benchmark.sides import SIDES
+from study.benchmark.workers import Task, available, results
+from study.coverage.delivery import deliver
+from study.generated_text import PageError
+from training.command_options import add_folder, at_least, data_folder, without
+from training.interruption import between_steps
 
 from crosscheck.core.files import NotWritableError
 from crosscheck.core.judge import Facts
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = None
     if found is None:
         return _told("interrupted; nothing was written, and nothing is kept", INTERRUPTED)
-    from benchmarking.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
+    from study.benchmark.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
 
     facts = facts_of(found, choice, _command(given, options), busy)
     deliver(facts, show, render, options.html, options.json, WIDTH)

@@ -33,12 +33,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command_options import add_images, at_least, data_folder, expect_representable, rate, settings_of
-from keras_findings import DTYPES, Beside, Levels, told
-from mcnemar import least_telling
-from mnist_batches import take
-from mnist_files import DataError, Digits, load
+from digits.batches import take
+from digits.files import DataError, Digits, load
 from rich.console import Console
+from training.command_options import add_images, at_least, data_folder, expect_representable, rate, settings_of
+from training.keras_findings import DTYPES, Beside, Levels, told
+from training.mcnemar import least_telling
 
 from crosscheck.core.files import NotWritableError, expect_writable
 from crosscheck.report.write import write_json
@@ -122,7 +122,7 @@ def compare(options: argparse.Namespace, console: Console) -> int:
         expect_writable(options.json, [".json"])
     try:
         # A wrong option has been answered by now; importing Keras takes seconds.
-        import keras_comparison  # noqa: PLC0415
+        from training import keras_comparison  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         how = "pip install -c constraints.txt -e '.[keras,training]'"
         raise UsageError(f"{error.name} is not installed, and Keras on JAX needs it: {how}") from error

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoints import CheckpointError, Clock
-from command_options import (
+from digits.batches import batches, generators, steps_of_epoch, take
+from digits.files import DataError, load
+from rich.console import Console
+from training.checkpoints import CheckpointError, Clock
+from training.command_options import (
     KEEPING,
     KEEPING_OPTIONS,
     add_augment,
@@ -36,10 +39,7 @@ from command_options import (
     settings_of,
     without,
 )
-from mnist_batches import batches, generators, steps_of_epoch, take
-from mnist_files import DataError, load
-from rich.console import Console
-from subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
+from training.subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
 
 from crosscheck.core.files import NotWritableError
 from crosscheck.references.device import DeviceError
@@ -142,8 +142,8 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     expect_tf32(options.tf32, options.device, options.dtype)
     # A wrong option or a missing file has been answered by now; importing a framework takes seconds.
     with console.status(f"importing {', '.join(options.reference)}"):
-        from comparison_checkpoint import Keeper
-        from training_run import Plan, compared, environment, limit_threads, test, train
+        from training.comparison_checkpoint import Keeper
+        from training.run import Plan, compared, environment, limit_threads, test, train
 
         from crosscheck.report.html import render
         from crosscheck.report.terminal import show

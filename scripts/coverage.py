@@ -1,8 +1,8 @@
 """Print the coverage matrix: every layer and optimizer of scratch/ beside PyTorch, JAX and Keras, in both precisions, on all families of inputs.
 
-It runs the tables that the tests run, tests/cases.py and tests/optimizer_cases.py. A cell holds the largest error of any run as a fraction of its
-tolerance (below 1, rounding explains it), or "equal". A number in brackets leads to a reason below the table: why runs were not compared there, or
-differ as they are declared to. A cell that is empty without a reason, because a reference has no entry for a layer, is a hole.
+It runs the tables that the tests run, tests/support/cases.py and tests/support/optimizer_cases.py. A cell holds the largest error of any run as a
+fraction of its tolerance (below 1, rounding explains it), or "equal". A number in brackets leads to a reason below the table: why runs were not
+compared there, or differ as they are declared to. A cell that is empty without a reason, because a reference has no entry for a layer, is a hole.
 
 What the exit status says::
 
@@ -30,20 +30,21 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coverage_matrix import Matrix, matrix
-from coverage_pages import facts_of, render, show
-from matrix_delivery import deliver
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from study.coverage.delivery import deliver
+from study.coverage.matrix import Matrix, matrix
+from study.coverage.pages import facts_of, render, show
 
 from crosscheck.core.files import NotWritableError
 from crosscheck.report.write import expected_reports
 
 if TYPE_CHECKING:
-    from coverage_rows import TableRow
-    from findings import Finding
+    from study.coverage.rows import TableRow
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
+    from tests.support.findings import Finding
+
+ROOT = Path(__file__).resolve().parent.parent
 CANNOT = 2
 _INTERRUPTED = 130
 WIDTH = 132
@@ -52,7 +53,7 @@ WIDTH = 132
 
 def measured(only: str, jobs: int = 1) -> Matrix:
     """Run the rows that a pattern names, all of them where it is empty, in so many processes, and return their matrix."""
-    from coverage_rows import COLUMNS, quantities, selected  # noqa: PLC0415 - frameworks are imported once the options are known to be right
+    from study.coverage.rows import COLUMNS, quantities, selected  # noqa: PLC0415 - frameworks are imported once the options are known to be right
 
     rows = selected(only)
     return matrix(COLUMNS, quantities(rows, everything=not only), _run(rows, jobs))
@@ -100,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(given)
     started = time.monotonic()
-    if str(TESTS) not in sys.path:
-        sys.path.append(str(TESTS))  # where the tables are
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))  # the tables are in tests/
     try:
         expected_reports(options.html, options.json)
         found = measured(options.only, options.jobs)
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("coverage.py: interrupted, nothing was written", file=sys.stderr)  # noqa: T201
         return _INTERRUPTED
-    from coverage_rows import ELSEWHERE, NAMES  # noqa: PLC0415 - as above
+    from study.coverage.rows import ELSEWHERE, NAMES  # noqa: PLC0415 - as above
 
     command = shlex.join(["python", "scripts/coverage.py", *given])
     facts = facts_of(found, NAMES, {} if options.only else ELSEWHERE, command, time.monotonic() - started)

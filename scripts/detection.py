@@ -36,30 +36,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from command_options import at_least, without
-from detecting.operation_tasks import QUICK, STUDY, NoDatabaseError, NoOperationError, OperationTask, expect_database
-from detecting.operation_tasks import planned as operation_tasks
-from detecting.operation_tasks import run as run_operation
-from detecting.readme import write as write_readme
-from detecting.results import result_of
-from detecting.state import State, StateError, fingerprint, opened
-from detecting.tasks import NoFaultError, planned, run
-from detecting.workers import results
-from generated_text import PageError, study_of
-from interruption import between_steps
-from matrix_delivery import deliver
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from study.coverage.delivery import deliver
+from study.detection.readme import write as write_readme
+from study.detection.results import result_of
+from study.detection.state import State, StateError, fingerprint, opened
+from study.detection.tasks import NoFaultError, planned, run
+from study.detection.workers import results
+from study.generated_text import PageError, study_of
+from study.operations.tasks import QUICK, STUDY, NoDatabaseError, NoOperationError, OperationTask, expect_database
+from study.operations.tasks import planned as operation_tasks
+from study.operations.tasks import run as run_operation
+from training.command_options import at_least, without
+from training.interruption import between_steps
 
 from crosscheck.core.files import NotWritableError
 from crosscheck.core.judge import Facts
 from crosscheck.report.write import expected_reports
 
 if TYPE_CHECKING:
-    from detecting.alarms_found import Chunk
+    from study.detection.alarms_found import Chunk
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS, README, DOCUMENT = ROOT / "tests", ROOT / "README.md", ROOT / "docs" / "operations.md"
+README, DOCUMENT = ROOT / "README.md", ROOT / "docs" / "operations.md"
 CANNOT = 2
 _INTERRUPTED = 130
 QUANTITIES = 3_000_000
@@ -121,8 +121,8 @@ def measured(options: argparse.Namespace, command: str) -> tuple[Facts | None, S
         If no fault has the name that was asked for.
     """
     # Frameworks are imported once the options are known to be right.
-    from detecting.facts import facts_of, versions  # noqa: PLC0415
-    from detecting.work import hosts_of, selected  # noqa: PLC0415
+    from study.detection.facts import facts_of, versions  # noqa: PLC0415
+    from study.detection.work import hosts_of, selected  # noqa: PLC0415
 
     faults = selected(options.faults)
     what = {"seed": options.seed, "quick": options.quick, "pattern": options.faults, "quantities": options.quantities}
@@ -146,7 +146,7 @@ def operations_measured(options: argparse.Namespace, command: str) -> tuple[Fact
     NoDatabaseError
         If there is no database.
     """
-    from detecting.operation_facts import facts_of, versions  # noqa: PLC0415
+    from study.operations.facts import facts_of, versions  # noqa: PLC0415
 
     whole = options.operations == "*"
     run_facts = {
@@ -207,8 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = options_of(given)
-    if str(TESTS) not in sys.path:
-        sys.path.append(str(TESTS))  # where the catalogue is
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))  # the catalogue is in tests/
     try:
         if options.readme:
             _write_pages(options.readme)
@@ -232,7 +232,7 @@ def _report(facts: Facts, options: argparse.Namespace) -> None:
     if options.operations:
         show_operations(facts, options)
         return
-    from detecting.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
+    from study.detection.pages import render, show  # noqa: PLC0415 - pictures are drawn once there is something to show
 
     deliver(facts, show, render, options.html, options.json, WIDTH)
 
@@ -242,14 +242,14 @@ def _write_pages(source: Path) -> None:
     if study_of(source) != STUDY:
         write_readme(README, source)
         return
-    from detecting.operation_pages import write  # noqa: PLC0415 - the other study needs none of it
+    from study.operations.pages import write  # noqa: PLC0415 - the other study needs none of it
 
     write(README, DOCUMENT, source)
 
 
 def show_operations(facts: Facts, options: argparse.Namespace) -> None:
     """Show the study of the test database, and write it where that was asked for."""
-    from detecting.operation_pages import page, show  # noqa: PLC0415
+    from study.operations.pages import page, show  # noqa: PLC0415
 
     deliver(facts, show, page, None, options.json, WIDTH)
 

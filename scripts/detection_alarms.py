@@ -1,7 +1,7 @@
 """Compare right implementations, different on purpose, in every way that differs, and count what the harness takes for wrong: false alarms.
 
-The right implementations are those of tests/right_ways/. All work is planned as chunks of trials, each of which gives the same result whenever and
-wherever it is run: in this process, or, where it is to see another BLAS, in one that was started with the environment for it.
+The right implementations are those of tests/support/right_ways/. All work is planned as chunks of trials, each of which gives the same result
+whenever and wherever it is run: in this process, or, where it is to see another BLAS, in one that was started with the environment for it.
 
 How to call it by itself::
 
@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, Any
 
 import cattrs
 import threadpoolctl
-from detecting.alarms_found import Chunk, Found, joined
+from study.detection.alarms_found import Chunk, Found, joined
 
 if TYPE_CHECKING:
-    from right_ways.task import Compared, Task, Trial
+    from tests.support.right_ways.task import Compared, Task, Trial
 
 ROOT = Path(__file__).resolve().parent.parent
-PATHS = [str(ROOT / part) for part in ("", "scripts", "tests", "tests/harness")]
+PATHS = [str(ROOT / part) for part in ("", "scripts")]
 """Where a process finds the right implementations, and the tables that they are made of."""
 
 DEFAULT = "default"
@@ -127,7 +127,7 @@ def run_here(chunk: Chunk) -> Found:
 
 def compared_in(chunk: Chunk) -> Iterator[Compared]:
     """Yield every quantity of the layers of a chunk, beside the reference's in the same precision and in float64; of a network or a step, none."""
-    from right_ways.task import LayerTask  # noqa: PLC0415 - as in _tasks
+    from tests.support.right_ways.task import LayerTask  # noqa: PLC0415 - as in _tasks
 
     task = _tasks()[chunk.task]
     if isinstance(task, LayerTask):
@@ -138,9 +138,8 @@ def compared_in(chunk: Chunk) -> Iterator[Compared]:
 
 def trials_of(chunk: Chunk) -> Iterator[Trial]:
     """Yield the trials: every other one is on a family of inputs, and those between them on a scale."""
-    from right_ways.task import SCALES, Trial  # noqa: PLC0415 - as in _tasks
-
     from crosscheck.core.inputs import FAMILIES  # noqa: PLC0415
+    from tests.support.right_ways.task import SCALES, Trial  # noqa: PLC0415 - as in _tasks
 
     for number in range(chunk.first, chunk.last):
         names = list(SCALES if number % 2 else FAMILIES)
@@ -203,7 +202,8 @@ def _tasks() -> Mapping[str, Task]:
     """Return the tasks by name; frameworks are imported only by who computes."""
     sys.path.extend(path for path in PATHS if path not in sys.path)
     import torch  # noqa: PLC0415
-    from right_ways.tasks import tasks  # noqa: PLC0415
+
+    from tests.support.right_ways.tasks import tasks  # noqa: PLC0415
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return tasks()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("crosscheck", "examples", "scratch", "reference", "scripts", "tests")
-RIVALS = ROOT / "scripts" / "detecting" / "rivals.py"
+RIVALS = ROOT / "scripts" / "study" / "detection" / "rivals.py"
 """Other tools' rules for comparison, whose tolerances are what they are."""
 OPTIONS = frozenset({"rtol", "atol", "rel_tol", "abs_tol"})
 NAMES = OPTIONS | {"tol", "tolerance"}

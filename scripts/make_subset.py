@@ -9,7 +9,7 @@ import argparse
 import gzip
 from pathlib import Path
 
-from mnist_files import FILES, SHIPPED, check
+from digits.files import FILES, SHIPPED, check
 
 COUNT = 1_000
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convention_answers import QUESTIONS, UNKNOWN, Measured, Probe, answer, shown
+from conventions.answers import QUESTIONS, UNKNOWN, Measured, Probe, answer, shown
 from rich.console import Console
 
 from crosscheck.checks.conventions import CONVENTIONS
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for finding in unknown:
         what = shown(finding.measured) + (f": {finding.error}" if finding.error else "")
         place = f"{finding.convention}: {finding.framework}, {finding.call}"
-        errors.print(f"{place}: unknown, {what}; add what it means to scripts/convention_answers.py", markup=False, soft_wrap=True)
+        errors.print(f"{place}: unknown, {what}; add what it means to scripts/conventions/answers.py", markup=False, soft_wrap=True)
     return 1 if unknown else status
 
 

@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoints import CheckpointError, Clock, read, write
-from command_options import (
+from digits.batches import Batch, Schedule, batches, generators, steps_of_epoch, take
+from digits.files import DataError, Digits, load
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from training.checkpoints import CheckpointError, Clock, read, write
+from training.command_options import (
     KEEPING,
     add_augment,
     add_checkpoint,
@@ -33,14 +37,10 @@ from command_options import (
     rate,
     settings_of,
 )
-from interruption import between_steps
-from learning_rates import SCHEDULES
-from mnist_batches import Batch, Schedule, batches, generators, steps_of_epoch, take
-from mnist_files import DataError, Digits, load
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from scratch_state import load_weights, save_weights
-from scratch_training import Training
+from training.interruption import between_steps
+from training.learning_rates import SCHEDULES
+from training.scratch_state import load_weights, save_weights
+from training.scratch_training import Training
 
 from crosscheck.core.files import NotWritableError, expect_writable
 from crosscheck.report.write import write_json

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unshrunk import check
 
 from crosscheck import Pair, PairResult, Verdict
+from tests.support import ROOT
+from tests.support.unshrunk import check
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ADAPTING = 15
 """Lines that a convention may take to adapt, imports included."""

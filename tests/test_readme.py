@@ -9,8 +9,9 @@ import pytest
 
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.run.cli import main
+from tests.support import ROOT
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## Your own code") : README.index("## How to read a verdict")]
 PYTHON = re.findall(r"```python\n(.*?)```", SECTION, flags=re.DOTALL)
 OUTPUT = re.findall(r"```text\n(.*?)```", SECTION, flags=re.DOTALL)
@@ -55,4 +56,4 @@ def test_recorded_in_the_section(folder: Path, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("example", re.findall(r"`(examples/\w+\.py)`", SECTION))
 def test_named_examples_exist(example: str) -> None:
-    assert (Path(__file__).parents[1] / example).is_file()
+    assert (ROOT / example).is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crosscheck.core.precision import Array
-from textbook.activation import Activation
+from tests.textbook.activation import Activation
 
 
 def sigmoid(x: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crosscheck.core.precision import Array
-from textbook.curves import sigmoid, softplus
+from tests.textbook.curves import sigmoid, softplus
 
 
 class Beside:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from crosscheck.core.precision import Array
-from textbook.loss import Labels
+from tests.textbook.loss import Labels
 
 
 class Layer(Protocol):

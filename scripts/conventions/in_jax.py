@@ -1,0 +1,193 @@
+"""What JAX answers to each convention, with its own small library of layers, stax, and optax: tiny runs, by convention and by what is called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax, nn
+from jax.example_libraries import stax
+
+from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
+
+NAME = "JAX"
+VERSION = f"JAX {jax.__version__}, optax {optax.__version__}"
+
+_EQUAL = (1.0, 1.0, 1.0, 1.0)
+
+
+def _key() -> Any:
+    return jax.random.PRNGKey(0)
+
+
+def _numbers(array: Any) -> tuple[float, ...]:
+    return tuple(np.asarray(array, dtype=np.float64).ravel().tolist())
+
+
+def _shape(array: Any) -> tuple[float, ...]:
+    return tuple(array.shape)
+
+
+def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
+    """Return the gradient of a function of one array, whose output is one number."""
+    return _numbers(jax.grad(function)(jnp.asarray(at)))
+
+
+def _max_pool(x: Any) -> Any:
+    return lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (2, 2), "VALID")[0, 0]
+
+
+def _layer(layer: Any, shape: tuple[int, ...], x: Any = None) -> tuple[Any, Any]:
+    """Return the parameters of a stax layer, and its output for an input or for zeros."""
+    start, apply = layer
+    _, params = start(_key(), shape)
+    return params, apply(params, jnp.zeros(shape) if x is None else jnp.asarray(x), rng=_key())
+
+
+def _line_convolved(kernel: Sequence[float], line: Sequence[float], stride: int, padding: Any) -> tuple[float, ...]:
+    return _numbers(lax.conv_general_dilated(jnp.asarray(line)[None, None], jnp.asarray(kernel)[None, None], (stride,), padding))
+
+
+def _average_pool() -> Any:
+    return stax.AvgPool((2, 2), (1, 1), "SAME")
+
+
+def _epsilon(normalised: Callable[[Any], Any]) -> Measured:
+    small = 1e-3
+    output = float(np.asarray(normalised(jnp.array([[small], [-small]]))).ravel()[0])
+    return ((small / output) ** 2 - small**2,)
+
+
+def _steps(transformation: Any, grads: Sequence[float], start: float = 0.0) -> tuple[float, ...]:
+    """Return how far each step moves a single number down."""
+    weight = jnp.array([start])
+    state, moved = transformation.init(weight), []
+    for grad in grads:
+        update, state = transformation.update(jnp.array([float(grad)]), state, weight)
+        weight = optax.apply_updates(weight, update)
+        moved.append(-float(update[0]))
+    return tuple(moved)
+
+
+def _step(transformation: Any, grad: float = 1.0) -> float:
+    return _steps(transformation, [grad])[0]
+
+
+def _decayed(transformation: Any) -> Measured:
+    """Return what is left of 1 after two steps without a gradient."""
+    return (1 - sum(_steps(transformation, [0.0, 0.0], start=1.0)),)
+
+
+def _falling(count: Any) -> Any:
+    return jnp.where(count == 0, 0.1, 0.01)
+
+
+def _rate(make: Callable[..., Any]) -> Probe:
+    """Return the probe of a default learning rate."""
+    return lambda: (_step(make()) / _step(make(learning_rate=1.0)),)
+
+
+PROBES: Probes = {
+    "max-pool-ties": {"lax.reduce_window(..., lax.max, ...)": lambda: _gradient(_max_pool, ((1.0, 1.0), (1.0, 1.0)))},
+    "max-reduction-ties": {
+        "jnp.max": lambda: _gradient(jnp.max, _EQUAL),
+        "lax.top_k(x, 1)": lambda: _gradient(lambda x: lax.top_k(x, 1)[0][0], _EQUAL),
+    },
+    "relu-at-zero": {"jax.nn.relu": lambda: _gradient(nn.relu, 0.0)},
+    "maximum-at-zero": {
+        "jnp.maximum(x, 0)": lambda: _gradient(lambda x: jnp.maximum(x, 0), 0.0),
+        "jnp.clip(x, min=0)": lambda: _gradient(lambda x: jnp.clip(x, min=0), 0.0),
+    },
+    "leaky-relu-at-zero": {"jax.nn.leaky_relu": lambda: _gradient(lambda x: nn.leaky_relu(x, 0.25), 0.0)},
+    "leaky-relu-slope": {"jax.nn.leaky_relu": lambda: _numbers(-nn.leaky_relu(jnp.array(-1.0)))},
+    "abs-at-zero": {"jnp.abs": lambda: _gradient(jnp.abs, 0.0)},
+    "image-layout": {
+        "stax.Conv": lambda: (_layer(stax.Conv(3, (1, 1)), (1, 4, 4, 4))[1].shape.index(3),),
+        "lax.conv": lambda: (lax.conv(jnp.zeros((1, 4, 4, 4)), jnp.zeros((3, 4, 1, 1)), (1, 1), "VALID").shape.index(3),),
+    },
+    "flatten-order": {"stax.Flatten": lambda: _numbers(_layer(stax.Flatten, (1, 1, 2, 2), [[[[0.1, 1.1], [0.2, 1.2]]]])[1])},
+    "linear-weight-shape": {"stax.Dense": lambda: _shape(_layer(stax.Dense(3), (1, 2))[0][0])},
+    "conv-weight-shape": {"stax.Conv": lambda: _shape(_layer(stax.Conv(3, (4, 5)), (1, 6, 6, 2))[0][0])},
+    "convolution-flip": {
+        "lax.conv": lambda: _line_convolved([1.0, 10.0], [1.0, 2.0, 3.0], 1, "VALID"),
+        "jnp.convolve": lambda: _numbers(jnp.convolve(jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 10.0]), "valid")),
+    },
+    "same-with-stride": {
+        'lax.conv(..., "SAME")': lambda: (len(_line_convolved([1.0] * 3, [0.0] * 5, 2, "SAME")),),
+    },
+    "same-odd-padding": {'lax.conv(..., "SAME")': lambda: _line_convolved([1.0, 10.0], [1.0, 2.0, 3.0], 1, "SAME")},
+    "stride-padding-offset": {'lax.conv(..., "SAME")': lambda: _line_convolved([1.0, 10.0, 100.0], [1.0, 2.0, 3.0, 4.0], 2, "SAME")},
+    "average-pool-padding": {
+        'stax.AvgPool(..., "SAME")': lambda: _numbers(_layer(_average_pool(), (1, 2, 2, 1), np.ones((1, 2, 2, 1)))[1][0, 1, 1, 0])
+    },
+    "batch-norm-epsilon": {
+        "stax.BatchNorm": lambda: _epsilon(lambda x: _layer(stax.BatchNorm(0), (2, 1), x)[1]),
+        "jax.nn.standardize": lambda: _epsilon(lambda x: nn.standardize(x, 0)),
+    },
+    "batch-norm-one-value": {"stax.BatchNorm": lambda: _numbers(_layer(stax.BatchNorm(0), (1, 1), [[5.0]])[1])},
+    "gelu-form": {"jax.nn.gelu": lambda: _numbers(nn.gelu(jnp.array(1.0)))},
+    "cross-entropy-input": {
+        "optax.softmax_cross_entropy_with_integer_labels": lambda: _numbers(
+            optax.softmax_cross_entropy_with_integer_labels(jnp.array([0.2, 0.8]), jnp.array(1))
+        )
+    },
+    "cross-entropy-reduction": {
+        "optax.softmax_cross_entropy_with_integer_labels": lambda: _numbers(
+            optax.softmax_cross_entropy_with_integer_labels(jnp.array([[0.0, 0.0], [math.log(3), 0.0]]), jnp.array([0, 1]))
+        )
+    },
+    "mse-reduction": {
+        "optax.squared_error": lambda: _numbers(optax.squared_error(jnp.array([[1.0, 2.0], [3.0, 4.0]]))),
+        "optax.l2_loss": lambda: _numbers(optax.l2_loss(jnp.array([[1.0, 2.0], [3.0, 4.0]]))),
+    },
+    "probability-clip": {
+        "optax.softmax_cross_entropy(log(p))": lambda: _numbers(optax.softmax_cross_entropy(jnp.log(jnp.array([1.0, 0.0])), jnp.array([0.0, 1.0])))
+    },
+    "dropout-scaling": {
+        "stax.Dropout(0.25)": lambda: (
+            float(_layer(stax.Dropout(0.25), (1000,), np.ones(1000))[1].max()),
+            float(_layer(stax.Dropout(0.25, mode="test"), (1000,), np.ones(1000))[1].max()),
+        )
+    },
+    "dropout-argument": {"stax.Dropout(0.25)": lambda: _numbers(_layer(stax.Dropout(0.25), (1000,), np.ones(1000))[1].max())},
+    "sgd-momentum": {"optax.sgd": lambda: _steps(optax.sgd(_falling, momentum=0.5), [1, 1])[1:]},
+    "nesterov": {"optax.sgd(..., nesterov=True)": lambda: _steps(optax.sgd(1.0, momentum=0.5, nesterov=True), [1, 1])},
+    "weight-decay": {
+        "optax.adamw(..., weight_decay)": lambda: _decayed(optax.adamw(0.1, weight_decay=0.1)),
+        "optax.chain(add_decayed_weights, sgd)": lambda: _decayed(optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1, momentum=0.5))),
+    },
+    "adamw-decay-default": {"optax.adamw": lambda: (_steps(optax.adamw(100.0), [0.0], start=1.0)[0] / 100,)},
+    "adam-epsilon": {"optax.adam": lambda: (_step(optax.adam(1.0, eps=1.0)),)},
+    "adam-epsilon-default": {"optax.adam": lambda: (1e-7 / _step(optax.adam(1.0), 1e-7) - 1e-7,)},
+    "rmsprop-epsilon": {
+        "optax.rmsprop": lambda: (_step(optax.rmsprop(1.0, decay=0.0, eps=1.0)),),
+        "optax.rmsprop(..., eps_in_sqrt=False)": lambda: (_step(optax.rmsprop(1.0, decay=0.0, eps=1.0, eps_in_sqrt=False)),),
+    },
+    "rmsprop-epsilon-default": {"optax.rmsprop": lambda: ((1e-4 / _step(optax.rmsprop(1.0, decay=0.0), 1e-4)) ** 2 - 1e-8,)},
+    "rmsprop-rho-default": {"optax.rmsprop": lambda: (1 - _step(optax.rmsprop(1.0)) ** -2,)},
+    "adadelta-epsilon": {"optax.adadelta": lambda: (_step(optax.adadelta(1.0, rho=0.0, eps=1.0)),)},
+    "adadelta-epsilon-default": {"optax.adadelta": lambda: (1 / (_step(optax.adadelta(1.0, rho=0.0)) ** -2 - 1),)},
+    "adadelta-rho-default": {"optax.adadelta": lambda: (2 - _step(optax.adadelta(1.0, eps=1.0)) ** -2,)},
+    "learning-rate-default": {
+        "optax.sgd": _rate(optax.sgd),
+        "optax.adam": _rate(optax.adam),
+        "optax.rmsprop": _rate(optax.rmsprop),
+        "optax.adadelta": _rate(optax.adadelta),
+    },
+    "linear-initialiser": {"stax.Dense": lambda: moments(np.asarray(_layer(stax.Dense(FAN_OUT), (1, FAN_IN))[0][0]))},
+    "conv-initialiser": {
+        "stax.Conv": lambda: moments(np.asarray(_layer(stax.Conv(CHANNELS_OUT, (KERNEL, KERNEL)), (1, KERNEL, KERNEL, CHANNELS_IN))[0][0]))
+    },
+    "bias-initialiser": {"stax.Dense": lambda: moments(np.asarray(_layer(stax.Dense(BIASED_OUT), (1, BIASED_IN))[0][1]))},
+    "argmax-ties": {"jnp.argmax": lambda: _numbers(jnp.argmax(jnp.array([1, 3, 3, 2])))},
+    "round-half": {"jnp.round": lambda: _numbers(jnp.round(jnp.array([0.5, 1.5, 2.5, -0.5])))},
+    "default-dtype": {"jnp.asarray(1.0)": lambda: str(jnp.asarray(1.0).dtype)},
+    "float64-input": {"jnp.asarray": lambda: str(jnp.asarray(np.zeros(1)).dtype)},
+    "matmul-precision": {"jax.config.jax_default_matmul_precision": lambda: str(jax.config.jax_default_matmul_precision)},
+    "conv-precision": {"jax.config.jax_default_matmul_precision": lambda: str(jax.config.jax_default_matmul_precision)},
+}

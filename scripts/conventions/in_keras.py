@@ -1,0 +1,205 @@
+"""What Keras 3 on JAX answers to each convention: tiny runs, by convention and by what is called."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
+
+# Keras asks for its backend once, while it is imported for the first time.
+if "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "jax"
+
+import keras
+from keras import layers, losses, ops, optimizers
+
+NAME = "Keras"
+VERSION = f"Keras {keras.__version__} on {keras.backend.backend()}"
+SEED = 0
+
+_EQUAL = (1.0, 1.0, 1.0, 1.0)
+_TARGETS = ([[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]])
+_BETA_2 = 0.999
+
+
+def _numbers(array: Any) -> tuple[float, ...]:
+    return tuple(np.asarray(array, dtype=np.float64).ravel().tolist())
+
+
+def _float32(values: Any) -> Any:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _shape(array: Any) -> tuple[float, ...]:
+    return tuple(array.shape)
+
+
+def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
+    """Return the gradient of a function of one array, whose output is one number."""
+    return _numbers(jax.grad(function)(jnp.asarray(at)))
+
+
+def _built(make: Callable[[], Any], shape: tuple[int, ...]) -> Any:
+    """Return a layer with its weights; an initialiser draws its seed when the layer is made, the weights when it is built."""
+    keras.utils.set_random_seed(SEED)
+    layer = make()
+    layer.build(shape)
+    return layer
+
+
+def _line_convolved(kernel: Sequence[float], line: Sequence[float], **settings: Any) -> tuple[float, ...]:
+    x, weight = np.reshape(line, (1, -1, 1)), np.reshape(kernel, (-1, 1, 1))
+    return _numbers(ops.conv(ops.convert_to_tensor(x, "float32"), ops.convert_to_tensor(weight, "float32"), **settings))
+
+
+def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[Any, Any]:
+    layer = layers.BatchNormalization(**settings)
+    return layer, layer(np.reshape(_float32(batch), (-1, 1)), training=True)
+
+
+def _batch_norm_epsilon() -> Measured:
+    small = 1e-3
+    output = _numbers(_batch_norm([small, -small])[1])[0]
+    return ((small / output) ** 2 - small**2,)
+
+
+def _dropout(rate: float, training: bool) -> float:
+    return float(np.max(layers.Dropout(rate, seed=SEED)(np.ones((1, 1000), np.float32), training=training)))
+
+
+def _steps(optimizer: Any, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = ()) -> tuple[float, ...]:
+    """Return how far each step of an optimizer moves a single number down."""
+    weight = keras.Variable([start])
+    moved = []
+    for number, grad in enumerate(grads):
+        if rates:
+            optimizer.learning_rate = rates[number]
+        (before,) = _numbers(weight.value)
+        optimizer.apply([jnp.array([float(grad)])], [weight])
+        moved.append(before - _numbers(weight.value)[0])
+    return tuple(moved)
+
+
+def _step(optimizer: Any, grad: float = 1.0) -> float:
+    return _steps(optimizer, [grad])[0]
+
+
+def _decayed(optimizer: Any) -> Measured:
+    """Return what is left of 1 after two steps without a gradient."""
+    return (1 - sum(_steps(optimizer, [0.0, 0.0], start=1.0)),)
+
+
+def _adam_epsilon() -> Measured:
+    """Return the epsilon, which stands beside the root of (1 - beta2) g**2."""
+    grad = math.sqrt(1 - _BETA_2) * 1e-5
+    return (grad / _step(optimizers.Adam(1.0, beta_2=_BETA_2), 1e-5) - grad,)
+
+
+def _rate(make: Callable[..., Any]) -> Probe:
+    """Return the probe of a default learning rate."""
+    return lambda: (_step(make()) / _step(make(1.0)),)
+
+
+PROBES: Probes = {
+    "max-pool-ties": {
+        "layers.MaxPooling2D": lambda: _gradient(lambda x: layers.MaxPooling2D(2)(x[None, :, :, None])[0, 0, 0, 0], ((1.0, 1.0), (1.0, 1.0)))
+    },
+    "max-reduction-ties": {"ops.max": lambda: _gradient(ops.max, _EQUAL)},
+    "relu-at-zero": {"ops.relu": lambda: _gradient(ops.relu, 0.0), "layers.ReLU": lambda: _gradient(layers.ReLU(), 0.0)},
+    "maximum-at-zero": {"ops.maximum(x, 0)": lambda: _gradient(lambda x: ops.maximum(x, 0), 0.0)},
+    "leaky-relu-at-zero": {"ops.leaky_relu": lambda: _gradient(lambda x: ops.leaky_relu(x, 0.25), 0.0)},
+    "leaky-relu-slope": {
+        "ops.leaky_relu": lambda: _numbers(-ops.leaky_relu(jnp.array(-1.0))),
+        "layers.LeakyReLU": lambda: _numbers(-layers.LeakyReLU()(jnp.array([-1.0]))),
+    },
+    "abs-at-zero": {"ops.abs": lambda: _gradient(ops.abs, 0.0)},
+    "image-layout": {"layers.Conv2D": lambda: (layers.Conv2D(3, 1)(np.zeros((1, 4, 4, 4), np.float32)).shape.index(3),)},
+    "flatten-order": {
+        "layers.Flatten": lambda: _numbers(layers.Flatten()(_float32([[[[0.1, 1.1], [0.2, 1.2]]]]))),
+        'layers.Flatten("channels_first")': lambda: _numbers(layers.Flatten("channels_first")(_float32([[[[0.1, 0.2]], [[1.1, 1.2]]]]))),
+    },
+    "linear-weight-shape": {"layers.Dense": lambda: _shape(_built(lambda: layers.Dense(3), (1, 2)).kernel)},
+    "conv-weight-shape": {
+        "layers.Conv2D": lambda: _shape(_built(lambda: layers.Conv2D(3, (4, 5)), (1, 6, 6, 2)).kernel),
+        'layers.Conv2D(data_format="channels_first")': lambda: _shape(
+            _built(lambda: layers.Conv2D(3, (4, 5), data_format="channels_first"), (1, 2, 6, 6)).kernel
+        ),
+    },
+    "convolution-flip": {"ops.conv": lambda: _line_convolved([1, 10], [1, 2, 3])},
+    "same-with-stride": {'ops.conv(..., padding="same")': lambda: (len(_line_convolved([1] * 3, [0] * 5, strides=2, padding="same")),)},
+    "same-odd-padding": {'ops.conv(..., padding="same")': lambda: _line_convolved([1, 10], [1, 2, 3], padding="same")},
+    "stride-padding-offset": {'ops.conv(..., padding="same")': lambda: _line_convolved([1, 10, 100], [1, 2, 3, 4], strides=2, padding="same")},
+    "average-pool-padding": {
+        'ops.average_pool(..., padding="same")': lambda: _numbers(ops.average_pool(np.ones((1, 2, 2, 1), np.float32), 2, 1, "same")[0, 1, 1, 0])
+    },
+    "batch-norm-epsilon": {"layers.BatchNormalization": _batch_norm_epsilon},
+    "batch-norm-momentum": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([1, 1], momentum=0.25)[0].moving_mean)},
+    "batch-norm-momentum-default": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([1, 1])[0].moving_mean)},
+    "batch-norm-running-variance": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([0, 2], momentum=0.0)[0].moving_variance)},
+    "batch-norm-one-value": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([5])[1])},
+    "gelu-form": {
+        "ops.gelu": lambda: _numbers(ops.gelu(jnp.array(1.0))),
+        "activations.gelu": lambda: _numbers(keras.activations.gelu(jnp.array(1.0))),
+    },
+    "cross-entropy-input": {
+        "losses.SparseCategoricalCrossentropy": lambda: _numbers(losses.SparseCategoricalCrossentropy()(np.array([1]), _float32([[0.2, 0.8]]))),
+        "ops.sparse_categorical_crossentropy": lambda: _numbers(ops.sparse_categorical_crossentropy(np.array([1]), _float32([[0.2, 0.8]]))),
+    },
+    "cross-entropy-reduction": {
+        "losses.SparseCategoricalCrossentropy": lambda: _numbers(
+            losses.SparseCategoricalCrossentropy()(np.array([0, 1]), _float32([[0.5, 0.5], [0.75, 0.25]]))
+        ),
+        "losses.sparse_categorical_crossentropy": lambda: _numbers(
+            losses.sparse_categorical_crossentropy(np.array([0, 1]), _float32([[0.5, 0.5], [0.75, 0.25]]))
+        ),
+    },
+    "mse-reduction": {
+        "losses.MeanSquaredError": lambda: _numbers(losses.MeanSquaredError()(*_TARGETS)),
+        "losses.mean_squared_error": lambda: _numbers(losses.mean_squared_error(*_TARGETS)),
+    },
+    "probability-clip": {
+        "losses.CategoricalCrossentropy": lambda: _numbers(losses.CategoricalCrossentropy()([[0.0, 1.0]], [[1.0, 0.0]])),
+        "losses.BinaryCrossentropy": lambda: _numbers(losses.BinaryCrossentropy()([[1.0]], [[0.0]])),
+    },
+    "dropout-scaling": {"layers.Dropout": lambda: (_dropout(0.75, True), _dropout(0.75, False))},
+    "dropout-argument": {"layers.Dropout(0.25)": lambda: (_dropout(0.25, True),)},
+    "sgd-momentum": {"SGD": lambda: _steps(optimizers.SGD(0.1, momentum=0.5), [1, 1], rates=(0.1, 0.01))[1:]},
+    "nesterov": {"SGD(..., nesterov=True)": lambda: _steps(optimizers.SGD(1.0, momentum=0.5, nesterov=True), [1, 1])},
+    "weight-decay": {
+        "SGD(..., weight_decay)": lambda: _decayed(optimizers.SGD(0.1, momentum=0.5, weight_decay=0.1)),
+        "Adam(..., weight_decay)": lambda: _decayed(optimizers.Adam(0.1, weight_decay=0.1)),
+        "AdamW(..., weight_decay)": lambda: _decayed(optimizers.AdamW(0.1, weight_decay=0.1)),
+    },
+    "adamw-decay-default": {"AdamW": lambda: (_steps(optimizers.AdamW(100.0), [0.0], start=1.0)[0] / 100,)},
+    "adam-epsilon": {"Adam": lambda: (_step(optimizers.Adam(1.0, epsilon=1.0)),)},
+    "adam-epsilon-default": {"Adam": _adam_epsilon},
+    "rmsprop-epsilon": {"RMSprop": lambda: (_step(optimizers.RMSprop(1.0, rho=0.0, epsilon=1.0)),)},
+    "rmsprop-epsilon-default": {"RMSprop": lambda: ((1e-4 / _step(optimizers.RMSprop(1.0, rho=0.0), 1e-4)) ** 2 - 1e-8,)},
+    "rmsprop-rho-default": {"RMSprop": lambda: (1 - _step(optimizers.RMSprop(1.0)) ** -2,)},
+    "adadelta-epsilon": {"Adadelta": lambda: (_step(optimizers.Adadelta(1.0, rho=0.0, epsilon=1.0)),)},
+    "adadelta-epsilon-default": {"Adadelta": lambda: (1 / (_step(optimizers.Adadelta(1.0, rho=0.0)) ** -2 - 1),)},
+    "adadelta-rho-default": {"Adadelta": lambda: (2 - _step(optimizers.Adadelta(1.0, epsilon=1.0)) ** -2,)},
+    "learning-rate-default": {
+        "SGD": _rate(optimizers.SGD),
+        "Adam": _rate(optimizers.Adam),
+        "RMSprop": _rate(optimizers.RMSprop),
+        "Adadelta": _rate(optimizers.Adadelta),
+    },
+    "linear-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(lambda: layers.Dense(FAN_OUT), (1, FAN_IN)).kernel))},
+    "conv-initialiser": {
+        "layers.Conv2D": lambda: moments(np.asarray(_built(lambda: layers.Conv2D(CHANNELS_OUT, KERNEL), (1, KERNEL, KERNEL, CHANNELS_IN)).kernel))
+    },
+    "bias-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(lambda: layers.Dense(BIASED_OUT), (1, BIASED_IN)).bias))},
+    "argmax-ties": {"ops.argmax": lambda: _numbers(ops.argmax(jnp.array([1, 3, 3, 2])))},
+    "round-half": {"ops.round": lambda: _numbers(ops.round(jnp.array([0.5, 1.5, 2.5, -0.5])))},
+    "default-dtype": {"ops.convert_to_tensor(1.0)": lambda: str(ops.convert_to_tensor(1.0).dtype)},
+    "float64-input": {"ops.convert_to_tensor": lambda: str(ops.convert_to_tensor(np.zeros(1)).dtype)},
+}

@@ -1,0 +1,183 @@
+"""What the layers and optimizers of scratch answer to each convention, and the options by which they follow others: tiny runs, by what is called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import scratch
+import scratch.initialisers
+from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
+from scratch.pooling import TIE_RULES
+
+NAME = "scratch"
+VERSION = f"scratch on NumPy {np.__version__}"
+SEED = 0
+
+
+def _numbers(array: Any) -> tuple[float, ...]:
+    return tuple(np.asarray(array, dtype=np.float64).ravel().tolist())
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)
+
+
+def _gradient(layer: Any, at: Any) -> Measured:
+    """Return the input's gradient for a cotangent of 1; every output here is one number."""
+    return _numbers(layer.backward(np.ones_like(layer.forward(np.array(at)))))
+
+
+def _line_convolved(kernel: Sequence[float], line: Sequence[float], stride: int = 1, padding: Any = 0) -> tuple[float, ...]:
+    """Return a line convolved as an image of one row."""
+    layer = scratch.Conv2d(1, 1, (1, len(kernel)), (1, stride), padding, bias=False, rng=_rng())
+    layer.params["weight"][0, 0, 0] = kernel
+    return _numbers(layer.forward(np.array(line, dtype=np.float64)[None, None, None]))
+
+
+def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[scratch.BatchNorm1d, Any]:
+    layer = scratch.BatchNorm1d(1, **settings)
+    return layer, layer.forward(np.array(batch, dtype=np.float64)[:, None])
+
+
+def _batch_norm_epsilon() -> Measured:
+    small = 1e-3
+    output = _numbers(_batch_norm([small, -small])[1])[0]
+    return ((small / output) ** 2 - small**2,)
+
+
+def _average_pool(**settings: bool) -> Measured:
+    return (float(scratch.AvgPool2d(2, 2, 1, **settings).forward(np.ones((1, 1, 2, 2)))[0, 0, 0, 0]),)
+
+
+def _dropout(p: float, training: bool = True) -> float:
+    layer = scratch.Dropout(p, rng=_rng())
+    layer.training = training
+    return float(layer.forward(np.ones(1000)).max())
+
+
+def _steps(make: Callable[..., Any], grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = ()) -> tuple[float, ...]:
+    """Return how far each step of an optimizer moves a single number down."""
+    params = {"w": np.array([start])}
+    optimizer, moved = make(params), []
+    for number, grad in enumerate(grads):
+        if rates:
+            optimizer.lr = rates[number]
+        before = params["w"].item()
+        optimizer.step({"w": np.array([float(grad)])})
+        moved.append(before - params["w"].item())
+    return tuple(moved)
+
+
+def _step(make: Callable[..., Any], grad: float = 1.0) -> float:
+    return _steps(make, [grad])[0]
+
+
+def _decayed(make: Callable[..., Any]) -> Measured:
+    """Return what is left of 1 after two steps without a gradient."""
+    return (1 - sum(_steps(make, [0.0, 0.0], start=1.0)),)
+
+
+def _rate(make: Callable[..., Any]) -> Probe:
+    """Return the probe of a default learning rate."""
+    return lambda: (_step(make) / _step(partial(make, lr=1.0)),)
+
+
+def _initialised(name: str) -> tuple[Probe, Probe]:
+    """Return the probes of a linear layer and of a convolution whose weights are drawn by an initialiser."""
+    init = getattr(scratch.initialisers, name)
+    return (
+        lambda: moments(scratch.Linear(FAN_IN, FAN_OUT, rng=_rng(), init=init).params["weight"]),
+        lambda: moments(scratch.Conv2d(CHANNELS_IN, CHANNELS_OUT, KERNEL, rng=_rng(), init=init).params["weight"]),
+    )
+
+
+_INITIALISED = {name: _initialised(name) for name in ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal")}
+_SQUARES = (np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros((2, 2)))
+
+PROBES: Probes = {
+    "max-pool-ties": {
+        f'MaxPool2d(2, ties="{rule}")' if number else "MaxPool2d(2)": partial(
+            lambda layer: _gradient(layer, np.ones((1, 1, 2, 2))), scratch.MaxPool2d(2, ties=rule)
+        )
+        for number, rule in enumerate(TIE_RULES)
+    },
+    "relu-at-zero": {"ReLU": lambda: _gradient(scratch.ReLU(), [0.0])},
+    "leaky-relu-at-zero": {"LeakyReLU(0.25)": lambda: _gradient(scratch.LeakyReLU(0.25), [0.0])},
+    "leaky-relu-slope": {"LeakyReLU": lambda: _numbers(-scratch.LeakyReLU().forward(np.array([-1.0])))},
+    "image-layout": {"Conv2d": lambda: (scratch.Conv2d(4, 3, 1, rng=_rng()).forward(np.zeros((1, 4, 4, 4))).shape.index(3),)},
+    "flatten-order": {"Flatten": lambda: _numbers(scratch.Flatten().forward(np.array([[[[0.1, 0.2]], [[1.1, 1.2]]]])))},
+    "linear-weight-shape": {"Linear": lambda: scratch.Linear(2, 3, rng=_rng()).params["weight"].shape},
+    "conv-weight-shape": {"Conv2d": lambda: scratch.Conv2d(2, 3, (4, 5), rng=_rng()).params["weight"].shape},
+    "convolution-flip": {"Conv2d": lambda: _line_convolved([1, 10], [1, 2, 3])},
+    "same-with-stride": {'Conv2d(..., padding="same")': lambda: (len(_line_convolved([1] * 3, [0] * 5, 2, "same")),)},
+    "same-odd-padding": {'Conv2d(..., padding="same")': lambda: _line_convolved([1, 10], [1, 2, 3], 1, "same")},
+    "stride-padding-offset": {
+        "Conv2d(..., stride=2, padding=1)": lambda: _line_convolved([1, 10, 100], [1, 2, 3, 4], 2, (0, 1)),
+        'Conv2d(..., stride=2, padding="same")': lambda: _line_convolved([1, 10, 100], [1, 2, 3, 4], 2, "same"),
+    },
+    "average-pool-padding": {
+        "AvgPool2d(..., padding=1)": _average_pool,
+        "AvgPool2d(..., count_padding=False)": lambda: _average_pool(count_padding=False),
+    },
+    "batch-norm-epsilon": {"BatchNorm1d": _batch_norm_epsilon},
+    "batch-norm-momentum": {"BatchNorm1d": lambda: _numbers(_batch_norm([1, 1], momentum=0.25)[0].buffers["running_mean"])},
+    "batch-norm-momentum-default": {"BatchNorm1d": lambda: _numbers(_batch_norm([1, 1])[0].buffers["running_mean"])},
+    "batch-norm-running-variance": {
+        "BatchNorm1d": lambda: _numbers(_batch_norm([0, 2], momentum=1)[0].buffers["running_var"]),
+        'BatchNorm1d(..., running_variance="biased")': lambda: _numbers(
+            _batch_norm([0, 2], momentum=1, running_variance="biased")[0].buffers["running_var"]
+        ),
+    },
+    "batch-norm-one-value": {"BatchNorm1d": lambda: _numbers(_batch_norm([5])[1])},
+    "gelu-form": {
+        "GELU()": lambda: _numbers(scratch.GELU().forward(np.array([1.0]))),
+        'GELU("tanh")': lambda: _numbers(scratch.GELU("tanh").forward(np.array([1.0]))),
+    },
+    "cross-entropy-input": {"SoftmaxCrossEntropy": lambda: _numbers(scratch.SoftmaxCrossEntropy().forward(np.array([[0.2, 0.8]]), np.array([1])))},
+    "cross-entropy-reduction": {
+        "SoftmaxCrossEntropy": lambda: _numbers(scratch.SoftmaxCrossEntropy().forward(np.array([[0.0, 0.0], [math.log(3), 0.0]]), np.array([0, 1])))
+    },
+    "mse-reduction": {"MSELoss": lambda: _numbers(scratch.MSELoss().forward(*_SQUARES))},
+    "probability-clip": {"NLLLoss": lambda: _numbers(scratch.NLLLoss().forward(np.array([[0.0, -math.inf]]), np.array([1])))},
+    "dropout-scaling": {"Dropout": lambda: (_dropout(0.75), _dropout(0.75, training=False))},
+    "dropout-argument": {"Dropout(0.25)": lambda: (_dropout(0.25),)},
+    "sgd-momentum": {"SGD": lambda: _steps(partial(scratch.SGD, lr=0.1, momentum=0.5), [1, 1], rates=(0.1, 0.01))[1:]},
+    "nesterov": {"SGD(..., nesterov=True)": lambda: _steps(partial(scratch.SGD, lr=1.0, momentum=0.5, nesterov=True), [1, 1])},
+    "sgd-dampening": {"SGD(..., dampening=0.5)": lambda: _steps(partial(scratch.SGD, lr=1.0, momentum=0.5, dampening=0.5), [1, 1])},
+    "weight-decay": {
+        "SGD(..., weight_decay)": lambda: _decayed(partial(scratch.SGD, lr=0.1, momentum=0.5, weight_decay=0.1)),
+        "Adam(..., weight_decay)": lambda: _decayed(partial(scratch.Adam, lr=0.1, weight_decay=0.1)),
+        "AdamW(..., weight_decay)": lambda: _decayed(partial(scratch.AdamW, lr=0.1, weight_decay=0.1)),
+    },
+    "adamw-decay-default": {"AdamW": lambda: (_steps(partial(scratch.AdamW, lr=100.0), [0.0], start=1.0)[0] / 100,)},
+    "adam-epsilon": {"Adam": lambda: (_step(partial(scratch.Adam, lr=1.0, eps=1.0)),)},
+    "adam-epsilon-default": {"Adam": lambda: (1e-7 / _step(partial(scratch.Adam, lr=1.0), 1e-7) - 1e-7,)},
+    "rmsprop-epsilon": {"RMSprop": lambda: (_step(partial(scratch.RMSprop, lr=1.0, alpha=0.0, eps=1.0)),)},
+    "rmsprop-epsilon-default": {"RMSprop": lambda: (1e-7 / _step(partial(scratch.RMSprop, lr=1.0, alpha=0.0), 1e-7) - 1e-7,)},
+    "rmsprop-rho-default": {"RMSprop": lambda: (1 - _step(partial(scratch.RMSprop, lr=1.0)) ** -2,)},
+    "adadelta-epsilon": {"Adadelta": lambda: (_step(partial(scratch.Adadelta, rho=0.0, eps=1.0)),)},
+    "adadelta-epsilon-default": {"Adadelta": lambda: (1 / (_step(partial(scratch.Adadelta, lr=1.0, rho=0.0)) ** -2 - 1),)},
+    "adadelta-rho-default": {"Adadelta": lambda: (2 - _step(partial(scratch.Adadelta, lr=1.0, eps=1.0)) ** -2,)},
+    "learning-rate-default": {
+        "SGD": _rate(scratch.SGD),
+        "Adam": _rate(scratch.Adam),
+        "RMSprop": _rate(scratch.RMSprop),
+        "Adadelta": _rate(scratch.Adadelta),
+    },
+    "linear-initialiser": {
+        "Linear": lambda: moments(scratch.Linear(FAN_IN, FAN_OUT, rng=_rng()).params["weight"]),
+        **{f"Linear(..., init={name})": linear for name, (linear, _) in _INITIALISED.items()},
+    },
+    "conv-initialiser": {
+        "Conv2d": lambda: moments(scratch.Conv2d(CHANNELS_IN, CHANNELS_OUT, KERNEL, rng=_rng()).params["weight"]),
+        **{f"Conv2d(..., init={name})": conv for name, (_, conv) in _INITIALISED.items()},
+    },
+    "bias-initialiser": {"Linear": lambda: moments(scratch.Linear(BIASED_IN, BIASED_OUT, rng=_rng()).params["bias"])},
+    "default-dtype": {"Linear": lambda: str(scratch.Linear(1, 1, rng=_rng()).params["weight"].dtype)},
+    "float64-input": {"ReLU": lambda: str(scratch.ReLU().forward(np.zeros(1)).dtype)},
+}

@@ -1,0 +1,1 @@
+"""MNIST: its files checked, read and fetched, and its images in batches."""

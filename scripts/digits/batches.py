@@ -1,0 +1,112 @@
+"""MNIST as a network is fed with it: scaled images in batches, in an order that depends on nothing but the seed and the epoch.
+
+What augmentation makes of the images of a step depends on nothing but the seed and the step. So a run that goes on after an interruption needs no
+state of a generator to see the images that it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digits.files import DataError, Digits
+from scratch.augmentation import augmented
+
+Labels = npt.NDArray[np.int64]
+Images = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, and on how much at once.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        Precision of the images.
+    batch_size, steps : int
+    """
+
+    dtype: np.dtype[Any]
+    batch_size: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step and the epoch that it belongs to."""
+
+    epoch: int
+    x: Images
+    labels: Labels
+
+
+def steps_of_epoch(images: int, batch_size: int) -> int:
+    """Return how many steps it takes to see every image once."""
+    return math.ceil(images / batch_size)
+
+
+def generators(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Return the generators of a run: of its initial weights, and of the order of its images."""
+    weights, order = np.random.default_rng(seed).spawn(2)
+    return weights, order
+
+
+def augmenting(seed: int, step: int) -> np.random.Generator:
+    """Return the generator of what augmentation does to the images of one step, of a run of this seed."""
+    # The first two children of the seed draw the weights and the order.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, step)))
+
+
+BLACK = -0.5
+
+
+def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
+    """Return images as ``(count, 1, 28, 28)`` floats from -0.5 to 0.5."""
+    x: Images = np.divide(images[:, None], 255, dtype=dtype)
+    x += BLACK
+    return x
+
+
+def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: int = 0, augment: int | None = None) -> Iterator[Batch]:
+    """Yield the batches of a run, shuffled anew each epoch.
+
+    Parameters
+    ----------
+    digits : Digits
+    schedule : Schedule
+    rng : numpy.random.Generator
+        Of the order; as the run started with it, also where some steps are done already.
+    done : int
+        Steps that are left out at the beginning.
+    augment : int, optional
+        The seed of augmentation, if the images are to be augmented.
+    """
+    step, epoch = 0, 0
+    while True:
+        epoch += 1
+        order = rng.permutation(len(digits.train_images))
+        for start in range(0, len(order), schedule.batch_size):
+            if step == schedule.steps:
+                return
+            step += 1
+            if step > done:
+                picked = order[start : start + schedule.batch_size]
+                x = scaled(digits.train_images[picked], schedule.dtype)
+                if augment is not None:
+                    x = augmented(x, augmenting(augment, step), background=BLACK)
+                yield Batch(epoch, x, digits.train_labels[picked])
+
+
+def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:
+    """Return the first images of each kind; an error where there are not that many."""
+    for option, asked, there in (("--train-size", train, len(digits.train_images)), ("--test-size", test, len(digits.test_images))):
+        if asked > there:
+            raise DataError(f"{option} {asked:,}: {folder} has {there:,} images; lower it, or get the full set with --download")
+    return Digits(digits.train_images[:train], digits.train_labels[:train], digits.test_images[:test], digits.test_labels[:test], digits.sha256)

@@ -1,0 +1,1 @@
+"""Studies of the harness and of scratch: detection, PyTorch's test database, coverage, benchmark."""

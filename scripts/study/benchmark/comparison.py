@@ -1,0 +1,74 @@
+"""A comparison as the main job makes one, of any scratch network beside PyTorch, for the parts of the benchmark that time its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+
+import numpy as np
+import torch
+from digits.batches import Images, Labels, scaled
+from training.subjects import Twins, layered
+
+import scratch
+from crosscheck.core.judge import Verdict
+from crosscheck.core.precision import Precision
+from crosscheck.core.training import TrainState
+from crosscheck.oracles.step import elements_per_step
+from crosscheck.training.listened import TrainingComparison
+from study.benchmark.rounds import Run
+from study.benchmark.sides import DTYPE, digits
+
+Batches = Iterator[tuple[Images, Labels]]
+Step = Callable[[Images, Labels], object]
+
+
+def beside_torch(model: scratch.Sequential, optimizer: scratch.Optimizer) -> Twins:
+    """Return a network and its references in PyTorch, which compute with one thread, as in the main job."""
+    torch.set_num_threads(1)
+    return layered(model, optimizer)
+
+
+def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingComparison:
+    """Return a comparison with one reference that is ready for its first step.
+
+    Parameters
+    ----------
+    twins : Twins
+    x, labels : array
+        A batch.
+    steps : int
+        About how many of them will be checked, on which each tolerance depends.
+    """
+    start = TrainState(twins.subject.params, buffers=twins.subject.buffers)
+    precision = Precision(DTYPE, steps * elements_per_step(twins.architecture, start, x, labels))
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, precision, looks=1, perturbed=0)
+
+
+def endless(batch: int, size: int = 28, count: int = 8) -> Batches:
+    """Yield batches of digits over and over, as floats, enlarged or thinned out to so many pixels a side."""
+    found = []
+    for images, labels in digits(batch, count):
+        at = np.arange(size) * images.shape[1] // size
+        found.append((scaled(images[:, at][:, :, at], DTYPE), labels))
+    return cycle(found)
+
+
+def repeated(step: Step, batches: Batches) -> Run:
+    """Return what does a step on each of the next batches."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            step(*next(batches))
+
+    return run
+
+
+def complaint(comparison: TrainingComparison) -> str:
+    """Return what the comparison found that is no match, or nothing."""
+    verdict = comparison.steps_verdict
+    if verdict is Verdict.MATCH:
+        return ""
+    first = comparison.first
+    place = f", first at step {first.judgement.place.step}, {first.judgement.place.layer}.{first.judgement.place.quantity}" if first else ""
+    return f"{verdict.value} in {comparison.steps_checked:,} checked steps{place}"

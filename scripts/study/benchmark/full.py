@@ -1,0 +1,73 @@
+"""The tutorial's whole training, image by image: by scratch alone, by PyTorch alone, and by both with every hundredth step checked.
+
+All three go on in turns, a hundred steps each, through the same images in the same order, so that they can be compared even where only a part of the
+run is done; the whole one then takes as much longer as it has more steps. PyTorch has one thread, with which it is fastest on one image.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from digits.batches import Labels, scaled
+from digits.files import Digits, load
+
+from crosscheck.core.judge import Facts
+from study.benchmark.comparison import beside_torch, comparison, complaint
+from study.benchmark.plan import EPOCHS, IMAGES_OF_MNIST
+from study.benchmark.rounds import Tell
+from study.benchmark.sides import DTYPE, Images, Workload, digits
+from study.benchmark.steps import JUDGED, judged
+
+WHOLE = EPOCHS * IMAGES_OF_MNIST
+CHECK_EVERY = 100
+
+
+def measured(folder: str, steps: int, threads: int, tell: Tell) -> Facts:
+    """Return how long each of the three takes, and how long it would for the whole of MNIST."""
+    shown, workload = load(Path(folder)), Workload("tutorial", 1)
+    sides = {}
+    for name in ("scratch", "torch"):
+        sides[name], words = judged(name, workload, digits(1, JUDGED))
+        if words:
+            return _wrong(name, threads, words)
+    training = workload.training()
+    twins = beside_torch(training.model, training.optimizer)
+    checked = None
+    seconds = dict.fromkeys((*sides, "checked"), 0.0)
+    for done, chunk in _chunks(shown, steps):
+        tell(f"full run: step {done:,} of {steps:,}")
+        if checked is None:
+            images, labels = chunk[0]
+            checked = comparison(twins, scaled(images, DTYPE), labels, -(-steps // CHECK_EVERY))
+        for name, side in sides.items():
+            started = time.perf_counter()
+            side.run(chunk)
+            seconds[name] += time.perf_counter() - started
+        started = time.perf_counter()
+        for number, (images, labels) in enumerate(chunk, start=done):
+            checked.step(scaled(images, DTYPE), labels, number % CHECK_EVERY == 0)
+        seconds["checked"] += time.perf_counter() - started
+    assert checked is not None
+    if words := complaint(checked):
+        return _wrong("scratch", threads, words)
+    whole = {name: value * WHOLE / steps for name, value in seconds.items()}
+    times = seconds["checked"] / (1.5 * seconds["scratch"] + seconds["torch"])
+    return {"full_run": {"steps": steps, "whole_steps": WHOLE, "seconds": seconds, "whole_seconds": whole, "of_allowed": times}}
+
+
+def _chunks(shown: Digits, steps: int) -> Iterator[tuple[int, list[tuple[Images, Labels]]]]:
+    """Yield how many steps were done before, and the images of the next ones, shuffled anew each epoch."""
+    rng, done = np.random.default_rng(0), 0
+    while done < steps:
+        order = rng.permutation(len(shown.train_labels))[: steps - done]
+        for start in range(0, len(order), CHECK_EVERY):
+            picked = order[start : start + CHECK_EVERY]
+            yield done, [(shown.train_images[at : at + 1], shown.train_labels[at : at + 1]) for at in picked]
+            done += len(picked)
+
+
+def _wrong(side: str, threads: int, words: str) -> Facts:
+    return {"wrong": [{"network": "tutorial", "batch": 1, "threads": threads, "side": side, "words": words}]}

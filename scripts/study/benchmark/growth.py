@@ -1,0 +1,91 @@
+"""How a plain step and a checked one grow with the batch, the image, the channels and the depth: seconds ~ size ** exponent.
+
+The exponent is the slope of a straight line through the logarithms. What every step costs, however small it is, makes the slope less than the work's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import scratch
+from crosscheck.core.judge import Facts
+from scratch.composite import Part
+from scratch.networks import CLASSES
+from study.benchmark.comparison import beside_torch, comparison, complaint, endless, repeated
+from study.benchmark.rounds import Pace, Tell, alternated
+from study.benchmark.sides import DTYPE
+
+LR = 0.001
+STEPS = 1_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """A network of convolutions of 3x3 that keep the size of the image, each followed by a ReLU, then a pool and a linear layer.
+
+    Attributes
+    ----------
+    batch, side, channels, depth : int
+        Images a step, pixels of a side of them, filters of each convolution, how many of these.
+    """
+
+    batch: int = 8
+    side: int = 28
+    channels: int = 8
+    depth: int = 1
+
+    def model(self) -> scratch.Sequential:
+        """Return the network with fresh weights."""
+        rng, parts, channels = np.random.default_rng(0), dict[str, Part](), 1
+        for number in range(1, self.depth + 1):
+            parts[f"conv{number}"] = scratch.Conv2d(channels, self.channels, 3, padding=1, rng=rng, dtype=DTYPE)
+            parts[f"relu{number}"] = scratch.ReLU()
+            channels = self.channels
+        features = channels * (self.side // 2) ** 2
+        linear = scratch.Linear(features, CLASSES, rng=rng, dtype=DTYPE)
+        return scratch.Sequential(**parts, pool=scratch.MaxPool2d(2), flatten=scratch.Flatten(), linear=linear)
+
+
+GROWTHS: dict[str, Callable[[Size, int], Size]] = {
+    "batch": lambda size, n: replace(size, batch=n),
+    "image": lambda size, n: replace(size, side=n),
+    "channels": lambda size, n: replace(size, channels=n),
+    "depth": lambda size, n: replace(size, depth=n),
+}
+"""What is made larger."""
+
+
+def measured(growths: dict[str, Sequence[int]], threads: int, pace: dict[str, Any], tell: Tell) -> Facts:
+    """Return, for each growth, the milliseconds of both kinds of step at each size, and the exponents."""
+    rows, wrong = [], []
+    for growth, sizes in growths.items():
+        points = []
+        for number in sizes:
+            tell(f"growth with {growth}: {number}")
+            point, words = _at(GROWTHS[growth](Size(), number), Pace(**pace))
+            points.append({"size": number, **point})
+            if words:
+                wrong.append(
+                    {"network": f"growth with {growth}, {number}", "batch": Size().batch, "threads": threads, "side": "scratch", "words": words}
+                )
+        exponents = {kind: exponent([p["size"] for p in points], [p[f"{kind}_milliseconds"] for p in points]) for kind in ("plain", "checked")}
+        rows.append({"growth": growth, "points": points, "exponents": exponents})
+    return {"growth": rows, "wrong": wrong}
+
+
+def _at(size: Size, pace: Pace) -> tuple[dict[str, float], str]:
+    batches = endless(size.batch, size.side, count=2)
+    models = [size.model(), size.model()]
+    alone, own = (beside_torch(model, scratch.SGD(model.params, lr=LR)) for model in models)
+    checked = comparison(own, *next(batches), STEPS)
+    times = alternated({"plain": repeated(alone.subject.step, batches), "checked": repeated(checked.step, batches)}, pace)
+    return {f"{kind}_milliseconds": times.milliseconds(kind) for kind in ("plain", "checked")}, complaint(checked)
+
+
+def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
+    """Return the slope of a straight line through the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])

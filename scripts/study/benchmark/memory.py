@@ -1,0 +1,66 @@
+"""Peak memory: what a process needs at most while it trains, beyond what it has when everything is imported. Each side has a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from digits.batches import Schedule, batches
+from digits.files import load
+
+from crosscheck.core.judge import Facts
+from study.benchmark.rounds import Tell
+from study.benchmark.sides import DTYPE, SIDES, MissingError, Workload, digits, made
+
+STATUS = Path("/proc/self/status")
+
+
+def measured(workload: dict[str, Any], side: str, steps: int, threads: int, tell: Tell) -> Facts:
+    """Return the mebibytes that one side needs for a few steps."""
+    work = Workload(**workload)
+    tell(f"memory of {work.network}, batch {work.batch}, {SIDES[side][2]}")
+    which = {"network": work.network, "batch": work.batch, "side": side}
+    data = digits(work.batch, 2)
+    try:
+        importlib.import_module(SIDES[side][0])
+        before = now()
+        own = made(side, work)
+    except (ImportError, MissingError) as error:
+        return {"missing": [{**which, "threads": threads, "words": str(error)}]}
+    own.run([data[number % 2] for number in range(steps)])
+    return {"memory": [{**which, "mebibytes": peak() - before}]}
+
+
+def measured_run(folder: str, steps: int, threads: int, tell: Tell) -> Facts:
+    """Return what a training run on a folder of images needs: after its first step, and after all of them."""
+    tell(f"memory of a run of {steps:,} steps")
+    before, shown = now(), load(Path(folder))
+    training, run = Workload("tutorial", 1).training(), batches(shown, Schedule(DTYPE, 1, steps), np.random.default_rng(0))
+    training.step(next(run))
+    first = peak() - before
+    for batch in run:
+        training.step(batch)
+    data = sum(array.nbytes for array in (shown.train_images, shown.train_labels, shown.test_images, shown.test_labels)) / 2**20
+    return {"memory_run": {"steps": steps, "data_mebibytes": data, "first_mebibytes": first, "mebibytes": peak() - before}}
+
+
+def now() -> float:
+    """Return the mebibytes that this process has in memory; where the system does not say, the most that it has had."""
+    return _of("VmRSS")
+
+
+def peak() -> float:
+    """Return the most mebibytes that this process has had in memory."""
+    # What getrusage says includes what the parent had when it started this process.
+    return _of("VmHWM")
+
+
+def _of(what: str) -> float:
+    if STATUS.exists():
+        return next(int(line.split()[1]) for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith(what)) / 2**10
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

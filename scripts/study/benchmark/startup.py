@@ -1,0 +1,23 @@
+"""How long it takes until something happens: the harness imported, the command's help shown. Each in a process of its own, in turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from crosscheck.core.judge import Facts
+from study.benchmark.rounds import Pace, Run, Tell, alternated
+
+COMMANDS = {"python": ["-c", "pass"], "import crosscheck": ["-c", "import crosscheck"], "crosscheck --help": ["-m", "crosscheck", "--help"]}
+"""What is started; the first one is what Python itself takes."""
+
+
+def measured(rounds: int, threads: int, tell: Tell) -> Facts:
+    """Return the milliseconds of each command."""
+    tell("startup")
+    times = alternated({name: _run([sys.executable, *command]) for name, command in COMMANDS.items()}, Pace(rounds, 0.0))
+    return {"startup": [{"command": name, "milliseconds": times.milliseconds(name)} for name in COMMANDS]}
+
+
+def _run(command: list[str]) -> Run:
+    return lambda count: [subprocess.run(command, check=True, stdout=subprocess.DEVNULL) for _ in range(count)]  # noqa: S603 - named above

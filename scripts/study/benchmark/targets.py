@@ -1,0 +1,110 @@
+"""What is aimed at, beside what was measured: each figure reached or not, and none left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+
+from crosscheck.core.judge import Facts
+from study.benchmark.plan import CNN, CNN_BATCH, TUTORIAL
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure.
+
+    Attributes
+    ----------
+    part : str
+        The part of the benchmark that measures it.
+    what : str
+    at_least, at_most : float
+        What is aimed at; one of them is infinite.
+    unit : str
+    find : callable
+        Returns the measured figures, one for each setting that was measured; of several, the worst counts.
+    """
+
+    part: str
+    what: str
+    find: Callable[[Facts], list[float]]
+    unit: str = "times"
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+    @property
+    def aim(self) -> str:
+        """The aim in words."""
+        return f"at least {self.at_least:g} {self.unit}" if math.isfinite(self.at_least) else f"at most {self.at_most:g} {self.unit}"
+
+
+def _times(facts: Facts, network: str, batch: int, side: str) -> list[float]:
+    """Return how many times as long as scratch a side took, one figure for each setting of threads."""
+    key = (network, batch, side)
+    rows = [row for row in facts["training_step"] if (row["network"], row["batch"], row["side"]) == key]
+    return [row["times_scratch"] for row in rows if row["times_scratch"] is not None]
+
+
+def _checked(facts: Facts, batch: int) -> list[float]:
+    return [row["times_sides"] for row in facts["checked_step"] if row["batch"] == batch]
+
+
+def _full(facts: Facts, what: str) -> list[float]:
+    run = facts["full_run"]
+    return [] if run is None else [run["of_allowed"] if what == "of_allowed" else run["whole_seconds"][what]]
+
+
+def _memory(facts: Facts) -> list[float]:
+    run = facts["memory_run"]
+    # A process that had more memory before than it needs says nothing.
+    return [run["mebibytes"] / run["first_mebibytes"]] if run and run["first_mebibytes"] else []
+
+
+def _startup(facts: Facts) -> list[float]:
+    return [row["milliseconds"] / 1e3 for row in facts["startup"] if row["command"] == "crosscheck --help"]
+
+
+TARGETS = [
+    *(
+        Target(
+            "steps",
+            f"PyTorch's step over scratch's, {TUTORIAL}, batch {batch}",
+            partial(_times, network=TUTORIAL, batch=batch, side="torch"),
+            at_least=aim,
+        )
+        for batch, aim in ((1, 4), (8, 3), (32, 2), (128, 2), (512, 2))
+    ),
+    *(
+        Target(
+            "steps", f"JAX's step over scratch's, {TUTORIAL}, batch {batch}", partial(_times, network=TUTORIAL, batch=batch, side="jax"), at_least=aim
+        )
+        for batch, aim in ((1, 1.3), (8, 1), (32, 1), (128, 1), (512, 1))
+    ),
+    Target(
+        "steps", f"the article's step over scratch's, {TUTORIAL}, batch 1", partial(_times, network=TUTORIAL, batch=1, side="article"), at_least=150
+    ),
+    Target(
+        "steps", f"PyTorch's step over scratch's, {CNN}, batch {CNN_BATCH}", partial(_times, network=CNN, batch=CNN_BATCH, side="torch"), at_least=1
+    ),
+    Target("full", "whole MNIST, 3 epochs at batch 1, plain", partial(_full, what="scratch"), "seconds", at_most=40),
+    Target("full", "the same, every 100th step checked, over 1.5 times that and PyTorch's own", partial(_full, what="of_allowed"), at_most=1),
+    Target("checked", "a checked step over its sides, batch 1", partial(_checked, batch=1), at_most=3),
+    Target("checked", "a checked step over its sides, batch 32", partial(_checked, batch=32), at_most=1.5),
+    Target("memory", "peak memory of a run over that of the data and one step", _memory, at_most=1.2),
+    Target("startup", "crosscheck --help", _startup, "seconds", at_most=0.5),
+]
+"""In the order of the table."""
+
+
+def compared(facts: Facts) -> Iterator[Facts]:
+    """Yield each target of the parts that were asked for with what was measured, None where nothing was."""
+    for target in TARGETS:
+        if target.part not in facts["parts"]:
+            continue
+        found = target.find(facts)
+        worst = (min(found) if math.isfinite(target.at_least) else max(found)) if found else None
+        reached = None if worst is None else target.at_least <= worst <= target.at_most
+        plain = {name: value for name, value in asdict(target).items() if name in ("part", "what", "unit")}
+        yield {**plain, "target": target.aim, "measured": worst, "reached": reached}

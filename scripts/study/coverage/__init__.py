@@ -1,0 +1,1 @@
+"""The coverage matrix: its rows, what is measured of each, its page."""

@@ -1,0 +1,169 @@
+"""The coverage matrix: a row for each quantity of each layer and optimizer, a column for each reference and precision.
+
+A cell holds the worst that all rows of the tables found there. A cell in which nothing was compared needs a reason; without one it is a hole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crosscheck.core.judge import Verdict
+from crosscheck.report.words import counted, fraction_in_words
+
+if TYPE_CHECKING:
+    from tests.support.findings import Finding
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Cell:
+    """All that was found of one quantity of a layer or optimizer beside one reference in one precision.
+
+    Attributes
+    ----------
+    compared : int
+        How many runs agree.
+    fraction : float
+        The largest error of those as a fraction of its tolerance; 0 where all are equal.
+    wrong : list of str
+        The runs whose verdict is not the one expected, each with what was found.
+    mismatch : bool
+        Whether any of them is more than undecided.
+    hole : str
+        Why nothing could be compared, where nobody has given a reason for it.
+    reasons : dict of str to int
+        Why runs were not compared, or differ as they are declared to, each with the number of runs.
+    """
+
+    compared: int = 0
+    fraction: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    mismatch: bool = False
+    hole: str = ""
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, finding: Finding) -> None:
+        """Take in what one run found."""
+        if finding.judgement is None:
+            self.hole = finding.hole
+        elif finding.wrong:
+            self.wrong.append(f"{finding.run}: {finding.wrong}")
+            self.mismatch |= finding.judgement.verdict is not Verdict.UNDECIDED
+        elif finding.declared is not None:
+            self.reasons[finding.declared.reason] = self.reasons.get(finding.declared.reason, 0) + 1
+        else:
+            self.compared += 1
+            self.fraction = max(self.fraction, finding.judgement.fraction)
+
+    @property
+    def verdict(self) -> str:
+        """A verdict, or ``"empty"`` for a hole."""
+        if self.wrong:
+            return "mismatch" if self.mismatch else "undecided"
+        if self.compared:
+            return "match"
+        return "skipped" if self.reasons else "empty"
+
+    @property
+    def text(self) -> str:
+        """What the cell shows: the largest fraction, or a word."""
+        if self.verdict == "match":
+            return fraction_in_words(self.fraction) if self.fraction else "equal"
+        return {"mismatch": "wrong", "undecided": "undecided", "skipped": "-", "empty": "EMPTY"}[self.verdict]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of a layer or optimizer, with a cell for each column."""
+
+    subject: str
+    quantity: str
+    cells: Mapping[Key, Cell]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All rows.
+
+    Attributes
+    ----------
+    columns : list of (str, str)
+        Reference and precision.
+    rows : list of Row
+    """
+
+    columns: list[Key]
+    rows: list[Row]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell."""
+        return [cell for row in self.rows for cell in row.cells.values()]
+
+    @property
+    def verdict(self) -> Verdict:
+        """``mismatch`` where anything is wrong or a cell is empty, ``undecided`` where something could not be decided."""
+        found = {cell.verdict for cell in self.cells}
+        if found & {"mismatch", "empty"}:
+            return Verdict.MISMATCH
+        if not any(cell.compared for cell in self.cells):
+            return Verdict.SKIPPED
+        return Verdict.UNDECIDED if "undecided" in found else Verdict.MATCH
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return {Verdict.MATCH: 0, Verdict.MISMATCH: 1}.get(self.verdict, 2)
+
+    @property
+    def headline(self) -> str:
+        """The verdict with its numbers."""
+        verdicts = [cell.verdict for cell in self.cells]
+        compared = counted(sum(cell.compared for cell in self.cells), "quantity", "quantities")
+        parts = [f"{counted(len(verdicts), 'cell')}, {compared} compared"]
+        words = {"mismatch": "wrong", "undecided": "undecided", "empty": "empty without a reason", "skipped": "empty with a reason"}
+        parts += [f"{counted(verdicts.count(name), 'cell')} {word}" for name, word in words.items() if name in verdicts]
+        return f"{self.verdict.upper()}: {'; '.join(parts)}"
+
+    @property
+    def footnotes(self) -> list[str]:
+        """The reasons of all cells, each once, in the order of the rows."""
+        return list(dict.fromkeys(reason for cell in self.cells for reason in cell.reasons))
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong, undecided or missing, a line for each cell."""
+        lines = []
+        for row in self.rows:
+            for (reference, dtype), cell in row.cells.items():
+                place = f"{row.subject} {row.quantity}, {reference} {dtype}"
+                if cell.wrong:
+                    more = f" (and {counted(len(cell.wrong) - 1, 'more run')})" if len(cell.wrong) > 1 else ""
+                    lines.append(f"{place}: {cell.wrong[0]}{more}")
+                elif cell.verdict == "empty":
+                    lines.append(f"{place}: {cell.hole or 'nothing was compared, and no reason is given'}")
+        return lines
+
+    def largest(self) -> dict[Key, float]:
+        """Return the largest fraction of each column."""
+        return {key: max((row.cells[key].fraction for row in self.rows), default=0.0) for key in self.columns}
+
+
+def matrix(columns: list[Key], quantities: Iterable[tuple[str, str]], findings: Iterable[Finding]) -> Matrix:
+    """Return the matrix of everything that was found.
+
+    Parameters
+    ----------
+    columns : list of (str, str)
+        Reference and precision.
+    quantities : iterable of (str, str)
+        Layer or optimizer, and quantity: what there is to compare, whether anything was found of it or not.
+    findings : iterable of Finding
+    """
+    rows = {place: {column: Cell() for column in columns} for place in quantities}
+    for finding in findings:
+        rows[finding.subject, finding.quantity][finding.reference, finding.dtype].add(finding)
+    return Matrix(columns, [Row(subject, quantity, cells) for (subject, quantity), cells in rows.items()])

@@ -1,0 +1,134 @@
+"""What each part of the design is there for: how many faults are still seen once it is taken away.
+
+Where a part is one of the checks, or a kind of inputs that has checks of its own, the verdicts of the others say what is left. Where it is inside the
+checks they are run again without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from crosscheck.checks import Check, Settings, checks_of
+from crosscheck.core.inputs import FAMILIES, Family
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Call, Shape
+from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.run.check import run_check
+from study.detection.inputs import all_ones
+
+LEFT_OUT: Mapping[str, tuple[str, ...]] = {
+    **{f"without the family {name}": (f"*-{name}",) for name in FAMILIES},
+    "without the float64 pass": ("*-float64", "*-float64-*"),
+    "without float32": ("*-float32", "*-float32-*"),
+    "without contracts": ("contract-*",),
+    "without evaluation mode": ("evaluation-*",),
+    "without the free run": ("freerun-*",),
+}
+"""Parts that are checks of their own, by patterns of the names of these."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A part that is inside checks.
+
+    Attributes
+    ----------
+    applies : callable
+        Whether a pair has it at all; one that has it not is judged as before.
+    without : callable
+        Returns the checks of a pair without it.
+    """
+
+    applies: Callable[[Declaration], bool]
+    without: Callable[[Declaration], tuple[Declaration, list[Check]]]
+
+
+@dataclass(frozen=True)
+class SummedCalls(Prepared):
+    """A prepared pair in which every cotangent is all ones."""
+
+    def call(self, shape: Shape, family: Family, *given: Any, **named: Any) -> Call:
+        """Return the same call with a cotangent of all ones."""
+        return super().call(shape, all_ones(family), *given, **named)
+
+
+def _summed(prepared: Prepared) -> Prepared:
+    return SummedCalls(**{field.name: getattr(prepared, field.name) for field in fields(prepared)})
+
+
+def _changing(change: Callable[[Any], Any], without: str = "") -> Callable[[Declaration], tuple[Declaration, list[Check]]]:
+    """Return what runs the checks of a pair on a changed one, without one of them."""
+
+    def changed(check: Check) -> Check:
+        return replace(check, run=lambda prepared, settings: check.run(change(prepared), settings))
+
+    return lambda pair: (pair, [changed(check) for check in checks_of(pair) if check.name != without])
+
+
+def _one_step(pair: Declaration) -> tuple[Declaration, list[Check]]:
+    assert isinstance(pair, OptimizerPair | ModelPair)
+    short = replace(pair, steps=1)
+    return short, checks_of(short)
+
+
+def _has_derived(pair: Declaration) -> bool:
+    return isinstance(pair, Pair) and bool(prepare(pair).derived)
+
+
+def _has_shapes(pair: Declaration) -> bool:
+    return isinstance(pair, Pair) and len(prepare(pair).shapes) > 1
+
+
+MANY = "contract-many_samples_work"
+"""The check of one more batch size that nobody declared."""
+
+RERUNS: Mapping[str, Rerun] = {
+    "all ones for the random cotangent": Rerun(lambda pair: isinstance(pair, Pair), _changing(_summed)),
+    "without derived batch sizes": Rerun(_has_derived, _changing(lambda prepared: replace(prepared, derived=()), MANY)),
+    "one shape only": Rerun(_has_shapes, _changing(lambda prepared: replace(prepared, shapes=prepared.shapes[:1]))),
+    "one step only": Rerun(lambda pair: isinstance(pair, OptimizerPair | ModelPair) and pair.steps > 1, _one_step),
+}
+"""Parts that are inside checks, which are run again without them."""
+
+ABLATIONS = (*LEFT_OUT, *RERUNS)
+
+
+def seen_without(part: str, verdicts: Mapping[str, str]) -> bool:
+    """Return whether the checks that a part is none of see a fault.
+
+    Parameters
+    ----------
+    part : str
+        Of :data:`LEFT_OUT`.
+    verdicts : mapping of str to str
+        The verdict of each check.
+    """
+    return any(
+        verdict == Verdict.MISMATCH and not any(fnmatchcase(check, pattern) for pattern in LEFT_OUT[part]) for check, verdict in verdicts.items()
+    )
+
+
+def seen_by_rerun(part: str, make: Callable[[], Declaration], seed: int) -> bool | None:
+    """Return whether a fault is seen without a part of :data:`RERUNS`; None where the pair has it not.
+
+    Parameters
+    ----------
+    part : str
+    make : callable
+        Returns the pair made anew.
+    seed : int
+    """
+    pair = make()
+    if not RERUNS[part].applies(pair):
+        return None
+    pair, checks = RERUNS[part].without(pair)
+    settings = Settings(seed=seed, shrink=False)
+    return any(run_check(pair, check, settings).counted is Verdict.MISMATCH for check in checks)

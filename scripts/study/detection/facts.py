@@ -1,0 +1,248 @@
+"""The study as plain data: what was found of each fault, what that comes to, and whether the promise is kept.
+
+Nothing in it depends on how long anything took or on how often the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Facts, Verdict
+from crosscheck.report.words import counted
+from study.detection.ablation import ABLATIONS, LEFT_OUT, seen_without
+from study.detection.results import Ablated, Checked, RightOnes, Rivals, result_of
+from study.detection.rivals import GRADCHECK, GRADCHECK_WORDS, RULES
+from study.detection.work import COTANGENTS, hosts_of
+from tests.support.faults import Fault
+
+RIGHT_CAUSES, WRONG_CAUSES = 0.90, 0.02
+"""The promise: the least part of the known causes that is named, and the largest part of all faults for which a wrong one is."""
+
+USUAL = {"normal", "training"}
+"""The inputs that people usually compare on: normal numbers, and a model's own batches."""
+
+WORDS = {name: rule.words for name, rule in RULES.items()} | {GRADCHECK: GRADCHECK_WORDS}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the study computes with."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "torch")}}
+
+
+def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
+    """Return the study as plain data.
+
+    Parameters
+    ----------
+    faults : sequence of Fault
+    results : mapping
+        By the key of the task.
+    run : dict
+        What makes the run what it is.
+    command : str
+    """
+    found = {key: result_of(key, result) for key, result in results.items()}
+    hosts = [host.name for host in hosts_of(list(faults))]
+    catalogue = [_fault_facts(fault, found) for fault in faults]
+    facts: Facts = {
+        "faults": len(catalogue),
+        "detected": sum(fault["detected"] for fault in catalogue),
+        "warned": sum(fault["warned"] for fault in catalogue),
+        "localised": sum(fault["localised"] for fault in catalogue),
+        "causes": _causes(catalogue),
+        "false_alarms": _false_alarms(found),
+        "rivals": _rivals(catalogue, [found[f"host-rivals:{name}"] for name in hosts], found),
+        # Of a quick run nobody knows what the checks would have seen after the first that saw something.
+        "ablation": {} if run["quick"] else {part: _ablation(part, catalogue) for part in ABLATIONS},
+        "missed": [fault["name"] for fault in catalogue if not fault["detected"] and not fault["warned"]],
+        "known_misses": {fault.name: fault.missed for fault in faults if fault.missed},
+        "short": [line for fault in catalogue for line in _short(fault)],
+        "unjudged": [f"{key}: {one.failed}" for key, one in found.items() if one.failed and not key.startswith("fault")],
+        "areas": _areas(catalogue),
+        "catalogue": catalogue,
+        "hosts": hosts,
+        "families": list(FAMILIES),
+        "command": command,
+        **run,
+    }
+    facts["unjudged"] += [f"host:{name}: {found[f'host:{name}'].verdict}" for name in hosts if _undecided(found[f"host:{name}"])]
+    facts["status"] = _status(facts)
+    facts["verdict"] = {0: "match", 1: "mismatch", 2: "undecided"}[facts["status"]]
+    facts["headline"] = _headline(facts)
+    return facts
+
+
+def _undecided(host: RightOnes) -> bool:
+    return not host.failed and host.verdict not in (Verdict.MATCH, Verdict.MISMATCH)
+
+
+def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
+    checked: Checked = found[f"fault:{fault.name}"]
+    ablated: Ablated = found.get(f"ablation:{fault.name}", Ablated())
+    rivals: Rivals = found[f"fault-rivals:{fault.name}"]
+    host: Rivals = found[f"host-rivals:{fault.host.name}"]
+    detected = checked.verdict == Verdict.MISMATCH
+    warned = not detected and bool(checked.warned_by)
+    without = {part: seen_without(part, checked.checks) for part in LEFT_OUT}
+    # Where a pair has no such part, and where that could not be tried, the fault is seen as it was.
+    without |= {part: detected if seen is None else seen for part, seen in ablated.seen.items()}
+    return {
+        "name": fault.name,
+        "area": fault.name.partition("-")[0],
+        "words": fault.words,
+        "host": fault.host.name,
+        "hidden": fault.hidden,
+        "missed": fault.missed,
+        "at": fault.at,
+        "place": checked.place,
+        "cause": fault.cause,
+        "found_cause": checked.cause,
+        "detected": detected,
+        "warned": warned,
+        "localised": (detected or warned) and checked.place == fault.at,
+        "diagnosis": _diagnosis(fault.cause, checked.cause),
+        "found": checked.failed or checked.words,
+        "verdict": checked.verdict or "failed",
+        "seen_by": checked.seen_by,
+        "warned_by": checked.warned_by,
+        "families": [family for family in FAMILIES if any(check.endswith(f"-{family}") for check in checked.seen_by)],
+        "without": {part: without.get(part, detected) for part in ABLATIONS},
+        "rivals": {f"{rule}, {cotangent}": _rival(rivals, host, rule, cotangent) for rule in WORDS for cotangent in COTANGENTS},
+    }
+
+
+def _diagnosis(cause: str, found: str) -> str:
+    """Return ``right``, ``wrong`` or ``unknown``; ``none`` where no fault model explains the fault and none is named."""
+    if found and found != cause:
+        return "wrong"
+    if not cause:
+        return "none"
+    return "right" if found else "unknown"
+
+
+def _rival(rivals: Rivals, host: Rivals, rule: str, cotangent: str) -> Facts:
+    """Return whether a rule rejects a fault, whether it does on inputs on which it accepts the right implementation, and on usual ones of these."""
+    if rivals.failed:  # whoever runs it sees that
+        return {"detected": True, "told_apart": True, "usual": True}
+    rejected, alarmed = rivals.rejected(rule, cotangent), host.rejected(rule, cotangent)
+    apart = set(rejected) - set(alarmed)
+    return {"detected": bool(rejected), "told_apart": bool(apart), "usual": bool(apart & USUAL)}
+
+
+def _causes(catalogue: Sequence[Facts]) -> Facts:
+    diagnoses = [fault["diagnosis"] for fault in catalogue]
+    return {"known": sum(bool(fault["cause"]) for fault in catalogue), **{word: diagnoses.count(word) for word in ("right", "wrong", "unknown")}}
+
+
+def _false_alarms(found: Mapping[str, Any]) -> Facts:
+    right = {key: one for key, one in found.items() if isinstance(one, RightOnes)}
+    alarms = [f"{key.partition(':')[2]}: {alarm}" for key, one in right.items() for alarm in one.alarms]
+    ways = {key for key in right if key.startswith("host:")} | {way for one in right.values() for way in one.ways}
+    return {
+        "quantities": sum(one.quantities for one in right.values()),
+        "measured": sum(one.measured for one in right.values()),
+        "elements": sum(one.elements for one in right.values()),
+        "implementations": len(ways),
+        "alarms": len(alarms),
+        "largest_fraction_of_tolerance": max((one.largest for one in right.values() if one.largest is not None), default=0.0),
+        "found": alarms,
+        "not_compared": _reasons(right.values()),
+    }
+
+
+def _reasons(right: Iterable[RightOnes]) -> dict[str, int]:
+    """Return why quantities were not compared and how often, the most frequent first."""
+    counts: dict[str, int] = {}
+    for one in right:
+        for reason, count in one.reasons.items():
+            counts[reason] = counts.get(reason, 0) + count
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[str, Any]) -> Facts:
+    batches = [one for key, one in found.items() if key.startswith("alarms:")]
+    rivals: Facts = {}
+    for rule, words in WORDS.items():
+        for cotangent in COTANGENTS:
+            name = f"{rule}, {cotangent}"
+            totals = [host.total(rule, cotangent) for host in hosts]
+            # Batches of right implementations have random cotangents.
+            totals += [batch.rules[rule] for batch in batches if rule in batch.rules and cotangent == COTANGENTS[-1]]
+            quantities, alarms = (sum(total[part] for total in totals) for part in (0, 1))
+            rivals[name] = {
+                "rule": rule,
+                "cotangent": cotangent,
+                "words": words,
+                "detected": sum(fault["rivals"][name]["detected"] for fault in catalogue),
+                "told_apart": sum(fault["rivals"][name]["told_apart"] for fault in catalogue),
+                "usual": sum(fault["rivals"][name]["usual"] for fault in catalogue),
+                "missed": [fault["name"] for fault in catalogue if not fault["rivals"][name]["detected"]],
+                "quantities": quantities,
+                "alarms": alarms,
+                "false_alarms": alarms / quantities if quantities else None,
+            }
+    return rivals
+
+
+def _ablation(part: str, catalogue: Sequence[Facts]) -> Facts:
+    lost = [fault["name"] for fault in catalogue if fault["detected"] and not fault["without"][part]]
+    return {"detected": sum(fault["without"][part] for fault in catalogue), "lost": lost}
+
+
+def _areas(catalogue: Sequence[Facts]) -> Facts:
+    names = dict.fromkeys(fault["area"] for fault in catalogue)
+    areas = {name: [fault for fault in catalogue if fault["area"] == name] for name in names}
+    return {
+        name: {
+            "faults": len(own),
+            "detected": sum(fault["detected"] for fault in own),
+            "warned": sum(fault["warned"] for fault in own),
+            "localised": sum(fault["localised"] for fault in own),
+            "causes": _causes(own),
+        }
+        for name, own in areas.items()
+    }
+
+
+def _short(fault: Facts) -> list[str]:
+    """Return what a fault falls short of, in words."""
+    name = fault["name"]
+    if not fault["detected"] and not fault["warned"]:
+        why = f"as is known: {fault['missed']}" if fault["missed"] else f"{fault['verdict']}{': ' + fault['found'] if fault['found'] else ''}"
+        return [f"{name}: not detected ({why})"]
+    if fault["missed"]:
+        return [f"{name}: declared to be missed, and detected: take the declaration away"]
+    lines = [] if fault["localised"] else [f"{name}: seen at {fault['place']}, expected at {fault['at']}"]
+    if fault["diagnosis"] == "wrong":
+        lines.append(f"{name}: said to be {fault['found_cause']!r}, expected {repr(fault['cause']) if fault['cause'] else 'that it is unknown'}")
+    if fault["diagnosis"] == "unknown":
+        lines.append(f"{name}: its cause, {fault['cause']!r}, stays unknown")
+    return lines
+
+
+def _status(facts: Facts) -> int:
+    causes, total = facts["causes"], facts["faults"]
+    kept = (
+        facts["missed"] == list(facts["known_misses"])
+        and facts["detected"] + facts["warned"] == facts["localised"]
+        and not facts["false_alarms"]["alarms"]
+        and causes["right"] >= RIGHT_CAUSES * causes["known"]
+        and causes["wrong"] <= WRONG_CAUSES * total
+    )
+    return 1 if not kept else 2 if facts["unjudged"] else 0
+
+
+def _headline(facts: Facts) -> str:
+    causes, alarms, total = facts["causes"], facts["false_alarms"], facts["faults"]
+    warned = f" and {counted(facts['warned'], 'warning')}" if facts["warned"] else ""
+    parts = [
+        f"{facts['detected']:,} of {counted(total, 'fault')} detected{warned}, {facts['localised']:,} at the right place",
+        f"{causes['right']:,} of {counted(causes['known'], 'known cause')} named, {causes['wrong']:,} wrong",
+        f"{counted(alarms['alarms'], 'false alarm')} in {counted(alarms['quantities'], 'quantity', 'quantities')} of right implementations",
+    ]
+    word = {0: "KEPT", 1: "NOT KEPT", 2: "COULD NOT BE CHECKED"}[facts["status"]]
+    return f"{word}: {'; '.join(parts)}"

@@ -1,0 +1,1 @@
+"""The study of detection on PyTorch's own test database, OpInfo."""

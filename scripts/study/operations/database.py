@@ -1,0 +1,299 @@
+"""PyTorch's own test database, OpInfo: each differentiable operation with sample inputs, as a function of arrays.
+
+The tensors of a sample that PyTorch differentiates by are the function's arguments, in order: the input ``x`` and ``a1``, ``a2`` and so on. All else
+is part of the function: numbers, indices, masks, options. What is a tensor of floats among it is rounded to single precision once, so that both sides
+compute with the same numbers, and converted to the precision of the input.
+
+The database belongs to PyTorch's tests. Importing it changes settings of the whole process, which is why only workers do.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+from study.operations.tasks import NoDatabaseError
+
+MOST_NUMBERS = (1000, 20_000)
+"""The largest sample that is taken, in numbers of all its tensors, and the largest where there is no other."""
+
+FEW = 4
+"""A sample of fewer numbers is taken only where there is no other."""
+
+
+class NoSampleError(ValueError):
+    """An operation cannot be tried; the message says why."""
+
+
+def database() -> dict[str, Any]:
+    """Return every operation of the database that PyTorch says to be differentiable in double precision, by its name with its variant.
+
+    Raises
+    ------
+    NoDatabaseError
+    """
+    try:
+        from torch.testing._internal.common_methods_invocations import op_db  # noqa: PLC0415 - it takes seconds and changes settings
+    except ImportError as error:
+        raise NoDatabaseError(
+            f"PyTorch's test database cannot be imported ({error}): pip install expecttest, beside a torch that has its tests"
+        ) from None
+    return {name_of(op): op for op in op_db if op.supports_autograd and torch.float64 in op.dtypes}
+
+
+def name_of(op: Any) -> str:
+    """Return an operation's name, with its variant where it has several."""
+    return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else str(op.name)
+
+
+def tolerances(info: Any) -> dict[str, float]:
+    """Return the largest tolerances that the database has for an operation in single precision on the CPU; empty where it has none of its own."""
+    found: dict[str, float] = {}
+    for entry in info.decorators:
+        if getattr(entry, "device_type", None) not in (None, "cpu"):
+            continue
+        for decorator in getattr(entry, "decorators", [entry]):
+            given: Any = getattr(decorator, "d", {}).get(torch.float32)
+            pairs = given._asdict() if hasattr(given, "_asdict") else {} if given is None else {"atol": given, "rtol": 0.0}
+            found = {name: max(value, found.get(name, 0.0)) for name, value in pairs.items()} or found
+    return found
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of a tensor that is differentiated by."""
+
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """An operation with one sample, as a function of arrays.
+
+    Attributes
+    ----------
+    info : OpInfo
+    sample : SampleInput
+    leaves : tuple
+        Everything that it is given, in order; in the place of a tensor that is differentiated by a :class:`Slot`.
+    form : TreeSpec
+        How the leaves are the input, the arguments and the options.
+    arrays : tuple of array
+        The sample's own numbers for the slots, in double precision.
+    """
+
+    info: Any
+    sample: Any
+    leaves: tuple[Any, ...]
+    form: TreeSpec
+    arrays: tuple[npt.NDArray[np.float64], ...]
+
+    @property
+    def name(self) -> str:
+        """The operation's name."""
+        return name_of(self.info)
+
+    @property
+    def params(self) -> list[str]:
+        """The names of all arguments but the first."""
+        return [f"a{number}" for number in range(1, len(self.arrays))]
+
+    def given(self, tensors: Sequence[Any], constant: Callable[[torch.Tensor], Any], dtype: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """Return input, arguments and options with tensors, of whatever framework, in the slots.
+
+        Parameters
+        ----------
+        tensors : sequence
+        constant : callable
+            Converts a tensor that nothing is differentiated by.
+        dtype : object
+            Takes the place of the sample's own precision where it is an option.
+        """
+
+        def one(leaf: Any) -> Any:
+            if isinstance(leaf, Slot):
+                return tensors[leaf.number]
+            if isinstance(leaf, torch.Tensor):
+                return constant(leaf)
+            return dtype if leaf is torch.float64 else leaf
+
+        given: tuple[Any, tuple[Any, ...], dict[str, Any]] = tree_unflatten([one(leaf) for leaf in self.leaves], self.form)
+        return given
+
+    def __call__(self, x: torch.Tensor, /, **params: torch.Tensor) -> torch.Tensor:
+        """Return the operation's output: as it is where it is one tensor of floats; of several, their numbers one after the other."""
+        return self.applied([x, *params.values()])
+
+    def applied(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the output for tensors in the slots."""
+        first = tensors[0]
+
+        def constant(value: torch.Tensor) -> torch.Tensor:
+            return value.to(first.dtype) if value.dtype == torch.float64 else value
+
+        x, args, kwargs = self.given(tensors, constant, first.dtype)
+        result = self.info.gradcheck_wrapper(self.info.get_op(), x, *args, **kwargs)
+        return joined(self.sample.output_process_fn_grad(result))
+
+    @cached_property
+    def __name__(self) -> str:
+        return self.name
+
+
+def joined(result: Any) -> torch.Tensor:
+    """Return what an operation gives as one tensor of floats, complex numbers as two floats each.
+
+    Raises
+    ------
+    NoSampleError
+        If there is none that depends on the input.
+    """
+    found = [value for value in tree_flatten(result)[0] if isinstance(value, torch.Tensor)]
+    if any(value.layout != torch.strided for value in found):
+        raise NoSampleError("its result is sparse")
+    parts = [torch.view_as_real(value.resolve_conj()) if value.is_complex() else value for value in found]
+    parts = [value for value in parts if value.is_floating_point()]
+    if not parts:
+        raise NoSampleError("none of its results is of floats")
+    return parts[0] if len(parts) == 1 else torch.cat([value.reshape(-1) for value in parts])
+
+
+UNDEFINED: Mapping[str, str] = {
+    f"nn.functional.max_unpool{dims}d": "of numbers that go to one place any may be left there, as PyTorch says, and the database's samples have such"
+    for dims in (1, 2, 3)
+}
+"""Operations whose result is not defined on the database's samples, by name, each with the reason."""
+
+
+def operations(info: Any, seed: int = 0) -> list[Operation]:
+    """Return an operation with each of its samples that is taken.
+
+    Of those that can be these are the first, one from the middle and the last, each of another kind; of large ones the first alone.
+
+    Parameters
+    ----------
+    info : OpInfo
+    seed : int
+        Of the samples.
+
+    Raises
+    ------
+    NoSampleError
+        If none can be.
+    """
+    if name_of(info) in UNDEFINED:
+        raise NoSampleError(UNDEFINED[name_of(info)])
+    samples = list(_samples(info, seed))
+    for most in MOST_NUMBERS:
+        found, reasons = [], list[str]()
+        for sample in samples:
+            try:
+                operation = _operation(info, sample, most)
+                _expect_usable(operation)
+            except NoSampleError as error:
+                reasons.append(str(error))
+            else:
+                found.append(operation)
+        if found:
+            break
+    else:
+        raise NoSampleError(max(reasons, key=reasons.count) if reasons else "the database has no sample of it")
+    if most > MOST_NUMBERS[0]:
+        return found[:1]
+    found = [one for one in found if sum(array.size for array in one.arrays) >= FEW] or found
+    others = [one for one in found[1:] if _kind(one) != _kind(found[0])]
+    chosen = {id(one): one for one in (found[0], *others[len(others) // 2 :][:1], *others[-1:])}
+    return list(chosen.values())
+
+
+def _samples(info: Any, seed: int) -> Iterator[Any]:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the generators that the database draws from
+    torch.manual_seed(seed)
+    try:
+        yield from info.sample_inputs("cpu", torch.float64, requires_grad=True)
+    except (RuntimeError, NotImplementedError, ImportError) as error:
+        raise NoSampleError(f"its samples cannot be made: {_first_line(error)}") from None
+
+
+def _kind(operation: Operation) -> tuple[Any, ...]:
+    """Return what tells one sample from another: shapes and options."""
+    options = [leaf for leaf in operation.leaves if isinstance(leaf, bool | int | float | str | type(None))]
+    return tuple(array.shape for array in operation.arrays), tuple(map(repr, options))
+
+
+def _operation(info: Any, sample: Any, most: int) -> Operation:
+    leaves, form = tree_flatten((sample.input, tuple(sample.args), dict(sample.kwargs)))
+    arrays: list[npt.NDArray[np.float64]] = []
+    own: list[Any] = []
+    for leaf in leaves:
+        if isinstance(leaf, torch.Tensor) and leaf.layout != torch.strided:
+            raise NoSampleError("it takes sparse tensors")
+        if isinstance(leaf, torch.Tensor) and leaf.requires_grad and leaf.is_floating_point():
+            own.append(Slot(len(arrays)))
+            arrays.append(leaf.detach().numpy().copy())
+        elif isinstance(leaf, torch.Tensor):
+            value = leaf.detach().clone()
+            own.append(value.to(torch.float32).to(torch.float64) if value.dtype == torch.float64 else value)
+        else:
+            own.append(leaf)
+    if not arrays:
+        raise NoSampleError("no sample has a tensor of floats to differentiate by")
+    if not all(array.size for array in arrays):
+        raise NoSampleError("its samples are empty")
+    if sum(array.size for array in arrays) > most:
+        raise NoSampleError(f"its samples have more than {most:,} numbers")
+    return Operation(info, sample, tuple(own), form, tuple(arrays))
+
+
+def _expect_usable(operation: Operation) -> None:
+    """Make sure that the operation gives floats of the input's precision, the same ones each time, and differentiates."""
+    for dtype in (torch.float64, torch.float32):
+        tensors = [torch.from_numpy(array).to(dtype, copy=True).requires_grad_() for array in operation.arrays]
+        try:
+            with _Refusing():
+                output = operation.applied([tensors[0].clone(), *tensors[1:]])
+            if output.dtype != dtype:
+                raise NoSampleError(f"of numbers of {_of(dtype)} it makes numbers of {_of(output.dtype)}")
+            if not output.requires_grad:
+                raise NoSampleError("PyTorch does not differentiate it")
+            if not output.numel():
+                raise NoSampleError("its output is empty")
+            output.sum().backward()
+        except NoSampleError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError, AttributeError, AssertionError) as error:
+            raise NoSampleError(f"PyTorch refuses it in {_of(dtype)}: {_first_line(error)}") from None
+
+
+class _Refusing(TorchDispatchMode):  # type: ignore[misc]
+    """While this is entered, what cannot be judged is an error: random numbers, which the database hides behind a seed of its own; sparse ones."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise NoSampleError("it draws random numbers")
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.layout != torch.strided:
+            raise NoSampleError("it is sparse on the way")
+        return result
+
+
+def _of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,80 @@
+"""Where JAX, or PyTorch taken apart, computes something else than PyTorch's kernel, or loses digits that it keeps: each with the reason.
+
+Every entry was looked into in double precision as well: conventions, and formulas that are wrong somewhere, differ there, too; digits that are lost
+in single precision are there. What the harness says about these is no false alarm; it is counted apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from study.operations.subjects import DECOMPOSED, JAX
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is known of another version of some operations.
+
+    Attributes
+    ----------
+    operations : tuple of str
+    reason : str
+    families : tuple of str
+        On which it shows; empty for all.
+    quantities : str
+        A pattern of the names of those in which it shows.
+    way : str
+        Which version; JAX's if left out.
+    """
+
+    operations: tuple[str, ...]
+    reason: str
+    families: tuple[str, ...] = ()
+    quantities: str = "*"
+    way: str = JAX
+
+
+DIFFERENCES = (
+    Difference(("abs",), "convention: at 0 its derivative is 1, PyTorch's 0", ("ties",), "grad_input"),
+    Difference(("nn.functional.leaky_relu",), "convention: at 0 its derivative is that of the positive side", ("ties",), "grad_input"),
+    Difference(("clamp",), "convention: where a number equals the limit each of the two gets half of the gradient", ("ties",), "*grad*"),
+    Difference(
+        ("nn.functional.layer_norm",),
+        "jax.nn.standardize takes the mean of the squares less the square of the mean, which cancels far from 0",
+        ("offset",),
+    ),
+    Difference(
+        ("logaddexp",),
+        "its derivative is the exponential of an input less the result, which has lost the digits behind the point",
+        ("offset", "large", "wide"),
+        "*grad*",
+    ),
+    Difference(("erfinv",), "1 - x * x is formed, which cancels next to 1", ("wide", "large", "offset")),
+    Difference(
+        ("i0",), "its derivative is not 0 at 0: it is put together from two functions with a kink there", ("ties", "wide", "tiny"), "grad_input"
+    ),
+    Difference(("digamma",), "its derivative, polygamma, is not the right one at negative numbers", quantities="grad_input"),
+    Difference(("sinc",), "the derivative near 0 divides by a square that has underflowed", ("tiny",), "grad_input"),
+    Difference(("hypot",), "squares of its inputs underflow", ("tiny",)),
+    Difference(
+        ("std", "kron", "matmul", "nn.functional.layer_norm"),
+        "XLA takes subnormal numbers for 0, also on the way",
+        ("tiny",),
+    ),
+    Difference(
+        ("nn.functional.grid_sample",),
+        "bicubic, reflected: PyTorch's decomposition and its kernel sample at different places far outside the image",
+        ("wide", "large", "offset"),
+        way=DECOMPOSED,
+    ),
+)
+"""Everything that is known."""
+
+
+def difference(way: str, operation: str, family: str, quantity: str) -> str:
+    """Return why a version of an operation differs in a quantity on a family of inputs; empty where nothing is known of that."""
+    for one in DIFFERENCES:
+        if way == one.way and operation in one.operations and (not one.families or family in one.families) and fnmatchcase(quantity, one.quantities):
+            return one.reason
+    return ""

@@ -1,0 +1,147 @@
+"""Relative faults planted in what an operation's own kernel computed: in the whole array, in one sample of it, in one element.
+
+A fault has to be seen where it is larger than :data:`ABOVE` times what the theory of rounding tolerates there, before any witness widened that. What
+of it is seen is asked three times: with the witness, without it, and of the rules that people use.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.check_layer import check_layer
+from crosscheck.core.judge import Facts, Verdict
+from crosscheck.core.operation import Arrays, Call
+from crosscheck.core.precision import Array
+from study.detection.rivals import Compared, Rule
+from study.operations.remembered import Remembering
+from study.operations.subjects import Subject
+
+if TYPE_CHECKING:
+    from study.operations.work import Trial
+
+ABOVE = 4.0
+"""How many times the theory's tolerance a fault has to be for it to have to be seen."""
+
+SIZES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""Of the faults, relative to the number that is spoiled."""
+
+NOT_HEARD: Arrays = {}
+"""What a witness says that is not asked."""
+
+EXTENTS = ("the whole array", "one sample", "one element")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A judged call of an operation's own kernel, in which faults can be planted.
+
+    Attributes
+    ----------
+    place : str
+        The sample and the family.
+    oracle : Remembering
+    call : Call
+    found : mapping of str to array
+        What the kernel computed and was found right in, by quantity.
+    """
+
+    place: str
+    oracle: Remembering
+    call: Call
+    found: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class RelativeFault:
+    """A fault to be planted.
+
+    Attributes
+    ----------
+    ground : Ground
+    quantity : str
+    extent : str
+        One of :data:`EXTENTS`.
+    size : float
+        What it adds, relative to the numbers.
+    where : array of bool
+        The numbers that are spoiled.
+    """
+
+    ground: Ground
+    quantity: str
+    extent: str
+    size: float
+    where: npt.NDArray[np.bool_]
+
+    @property
+    def spoiled(self) -> Array:
+        """The quantity with the fault."""
+        found = self.ground.found[self.quantity]
+        return np.where(self.where, found * found.dtype.type(1 + self.size), found)
+
+
+def planned(trial: Trial) -> Iterator[RelativeFault]:
+    """Yield one fault of each extent, each at a place and of a size that the operation's name and the seed decide."""
+    rng = np.random.default_rng([trial.seed, zlib.crc32(trial.name.encode())])
+    places = [(ground, quantity) for ground in trial.grounds for quantity, found in ground.found.items() if found.any()]
+    for extent in EXTENTS if places else ():
+        ground, quantity = places[rng.integers(len(places))]
+        found = ground.found[quantity]
+        where = np.ones(found.shape, bool)
+        if extent != EXTENTS[0]:
+            index = np.argwhere(found)[rng.integers(np.count_nonzero(found))]
+            chosen = tuple(index[:1] if extent == EXTENTS[1] else index)
+            where = np.zeros(found.shape, bool)
+            where[chosen] = True
+        yield RelativeFault(ground, quantity, extent, SIZES[rng.integers(len(SIZES))], where)
+
+
+def planted(fault: RelativeFault, trial: Trial) -> Facts:
+    """Return whether a fault has to be seen, and who sees it."""
+    ground, quantity, spoiled = fault.ground, fault.quantity, fault.spoiled
+    kernel = ground.found[quantity]
+    wide = ground.call.astype(np.float64)
+    exact = ground.oracle.vjp(wide)
+    bound = ground.oracle.rounding.bounds(ground.oracle, wide, exact, trial.precision)[quantity]
+    allowed = np.broadcast_to(trial.precision.tolerance(bound), kernel.shape)
+    added = np.abs(spoiled.astype(np.float64) - kernel)
+    compared = Compared(quantity, spoiled, kernel, exact[quantity])
+    return {
+        "place": f"{ground.place}, {quantity}",
+        "extent": fault.extent,
+        "size": fault.size,
+        "has_to_be_seen": bool((added > ABOVE * allowed).any()),
+        "times": _finite(added, allowed),
+        "seen": {
+            "with the witness": _verdict(fault, trial) is Verdict.MISMATCH,
+            "without it": _verdict(fault, trial, NOT_HEARD) is Verdict.MISMATCH,
+        },
+        "rules": {name: _sees(rule, compared) for name, rule in trial.rules.items()},
+    }
+
+
+def _verdict(fault: RelativeFault, trial: Trial, testimony: Arrays | None = None) -> Verdict:
+    ground = fault.ground
+    subject = Subject(lambda call: {**ground.found, fault.quantity: fault.spoiled})
+    check = check_layer(subject, ground.oracle, ground.call, trial.precision, trial.name, only=[fault.quantity], testimony=testimony)
+    return check.judgements[0].verdict
+
+
+def _sees(rule: Rule, compared: Compared) -> bool:
+    return not rule.takes_for_right(compared)
+
+
+def _finite(added: Array, allowed: Array) -> float | None:
+    """Return how many times its tolerance the fault is where it is largest so; None where nothing is tolerated."""
+    changed = added > 0
+    if not changed.any():
+        return 0.0
+    if (allowed[changed] == 0).any():
+        return None
+    return float(np.max(added[changed] / allowed[changed]))

@@ -1,0 +1,172 @@
+"""Numbers of several families for an operation of the test database, as far as its domain allows.
+
+A family redraws the numbers of a sample. Where an operation takes only some numbers they are carried into its domain: the database gives those of
+elementwise functions. Where it refuses what was drawn, or its result is not finite, the sample's own numbers are scaled or shifted instead, as the
+family would have it: they keep what else is asked of them, such as being positive definite. What then still leaves the range is tried weaker: an
+exponential at 1000 is infinite, at 10 it is not. The strongest that could be judged is what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from crosscheck.core.inputs import few_values
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.precision import Array
+from study.operations.database import Operation
+
+Numbers = npt.NDArray[np.float64]
+
+FAMILIES = ("normal", "ties", "wide", "large", "tiny", "offset")
+"""The families that are tried, by the names of :mod:`crosscheck.core.inputs`. The others would show nothing here: ``digits`` needs images, ``kinks``
+is made of numbers that are subnormal in a product, ``huge`` leaves the range of nearly every operation, and ``fortran`` and ``strided`` are the
+numbers of ``normal`` in another layout, which is one of the subjects."""
+
+LEFT_OUT: Mapping[str, str] = {
+    "digits": "it is made of images with two axes, which few samples are",
+    "kinks": "its numbers hardly different from zero are subnormal in every product, where nothing is judged",
+    "huge": "nearly every operation leaves the range of single precision on it",
+    "fortran": "the numbers are those of normal; another layout in memory is one of the subjects",
+    "strided": "the numbers are those of normal; another layout in memory is one of the subjects",
+}
+"""Why each other family is not tried."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far a family goes.
+
+    Attributes
+    ----------
+    exponent : int
+        Of the powers of two that numbers of the family ``wide`` are multiplied with, at most.
+    size : float
+        Of numbers of the family ``large``.
+    shift : float
+        What numbers of the family ``offset`` have in common.
+    small : int
+        The exponent of the power of two that numbers of the family ``tiny`` are multiplied with.
+    """
+
+    exponent: int
+    size: float
+    shift: float
+    small: int
+
+
+STRENGTHS = (Strength(20, 1000.0, 1024.0, -62), Strength(8, 64.0, 64.0, -24), Strength(3, 8.0, 8.0, -8))
+"""The first is that of :mod:`crosscheck.core.inputs`."""
+
+WEAKER = frozenset({"wide", "large", "tiny", "offset"})
+"""The families that have a strength."""
+
+_BOTH = frozenset({"wide", "tiny"})
+"""The families whose cotangents are as large or small as their inputs."""
+
+
+class Reference(Protocol):
+    """An operation as a reference computes it."""
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return output and gradients."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A call of an operation.
+
+    Attributes
+    ----------
+    call : Call
+        In single precision.
+    words : str
+        How its numbers were made.
+    """
+
+    call: Call
+    words: str
+
+
+def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> Iterator[Attempt]:
+    """Yield calls of a family on which the reference's results are finite, the one that is most like the family first.
+
+    Parameters
+    ----------
+    operation : Operation
+    exact : Reference
+        The operation in double precision.
+    family : str
+    seed : int
+    """
+    into = domain(operation)
+    for strength, sizes in enumerate(STRENGTHS if family in WEAKER else STRENGTHS[:1]):
+        for way in ("drawn", "the sample's own"):
+            rng = np.random.default_rng([seed, FAMILIES.index(family), strength])
+            of = drawn if way == "drawn" else changed
+            arrays = [_single(into(of(rng, own, family, sizes)) if way == "drawn" else of(rng, own, family, sizes)) for own in operation.arrays]
+            call = Call(arrays[0], dict(zip(operation.params, arrays[1:], strict=True)))
+            try:
+                shape = exact.vjp(call.astype(np.float64))["output"].shape
+                numbers = rng.standard_normal(shape)
+                grad_output = _single(_scaled(rng, numbers, family, sizes) if family in _BOTH else numbers)
+                call = replace(call, grad_output=grad_output)
+                finite = all(np.isfinite(value).all() for value in exact.vjp(call.astype(np.float64)).values())
+            except RefusedError:
+                continue
+            if call.finite() and finite:
+                yield Attempt(call, f"{way}{f', {strength} times weaker' if strength else ''}")
+
+
+def drawn(rng: np.random.Generator, own: Numbers, family: str, sizes: Strength) -> Numbers:
+    """Return numbers of a family in the shape of a sample's own."""
+    if family == "ties":
+        return few_values(rng, own.shape)
+    return _scaled(rng, rng.standard_normal(own.shape), family, sizes)
+
+
+def changed(rng: np.random.Generator, own: Numbers, family: str, sizes: Strength) -> Numbers:
+    """Return a sample's own numbers as a family would have them: scaled, shifted, or with few values that are not zero."""
+    if family == "ties":
+        return np.asarray(np.where(own == 0, 0.0, np.copysign(np.maximum(np.round(2 * np.abs(own)) / 2, 0.5), own)))
+    return _scaled(rng, own, family, sizes)
+
+
+def _scaled(rng: np.random.Generator, numbers: Numbers, family: str, sizes: Strength) -> Numbers:
+    if family == "wide":
+        return numbers * np.exp2(rng.integers(-sizes.exponent, sizes.exponent + 1, numbers.shape))
+    if family == "large":
+        return sizes.size * numbers
+    if family == "tiny":
+        return numbers * 2.0**sizes.small
+    return sizes.shift + numbers if family == "offset" else numbers
+
+
+def _single(numbers: Numbers) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(numbers, np.float32)
+
+
+DOMAINS: Mapping[str, tuple[float | None, float | None]] = dict.fromkeys(("polygamma", "special.polygamma"), (0.0, None))
+"""Where the database says nothing: at negative numbers polygamma has a pole at every integer, and PyTorch adds up as many terms as they are large."""
+
+
+def domain(operation: Operation) -> Callable[[Numbers], Numbers]:
+    """Return what carries any numbers into the domain that the database gives for an operation, strictly inside."""
+    interval: Any = DOMAINS.get(operation.info.name) or getattr(operation.info, "domain", (None, None))
+    low, high = interval
+    if low is None and high is None:
+        return lambda numbers: numbers
+    if low is not None and high is not None:
+        return lambda numbers: low + (high - low) * (0.5 + 0.5 * numbers / (1 + np.abs(numbers)))
+    if low is not None:
+        return lambda numbers: low + _positive(numbers)
+    return lambda numbers: high - _positive(numbers)
+
+
+def _positive(numbers: Numbers) -> Numbers:
+    return np.asarray(np.where(numbers == 0, 1.0, np.abs(numbers)))

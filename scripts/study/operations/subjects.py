@@ -1,0 +1,287 @@
+"""The subjects that an operation's witness shares no kernel with, each in single precision: other steps, another order, other memory, other kernels.
+
+A figure about an operation's own kernel says little, once that kernel is asked what rounding may do: these are right as well, and round elsewhere.
+Where a way changes nothing for an operation its numbers are those of the kernel, bit for bit, which is counted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from torch._decomp import decomposition_table
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound
+from crosscheck.references.pytorch.noise.fused import STEPS
+from crosscheck.references.pytorch.noise.table import is_known
+from study.operations.database import Operation
+
+OWN = "own kernel"
+DECOMPOSED, REVERSED, AXES, MEMORY, PLAIN, THREADS = (
+    "taken apart into steps",
+    "sums the other way round",
+    "axes in another order",
+    "channels last or strided",
+    "oneDNN off",
+    "three threads",
+)
+JAX = "JAX"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A way of computing an operation, as the harness calls it.
+
+    Attributes
+    ----------
+    compute : callable
+        Returns the quantities for a call.
+    """
+
+    compute: Callable[[Call], dict[str, Array]]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        """Return the quantities for a call."""
+        return self.compute(call)
+
+    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
+        """Return None: everything is read as it is."""
+        return None
+
+
+def by_autograd(
+    operation: Operation,
+    call: Call,
+    laid: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> dict[str, Array]:
+    """Return output and gradients of an operation.
+
+    Parameters
+    ----------
+    operation : Operation
+    call : Call
+    laid : callable
+        Lays a tensor out in memory.
+    within : callable
+        Returns what the operation and its backward pass run in.
+
+    Raises
+    ------
+    SubjectError
+        If PyTorch refuses it.
+    """
+    assert call.grad_output is not None
+    leaves = [laid(torch.from_numpy(np.array(value, order="C"))).requires_grad_() for value in (call.x, *call.params.values())]
+    cotangent = laid(torch.from_numpy(np.array(call.grad_output, order="C")))
+    try:
+        with within():
+            # What works in place may not write to a leaf.
+            output = operation.applied([leaves[0].view_as(leaves[0]) if operation.name != "zero_" else leaves[0].clone(), *leaves[1:]])
+            grads = torch.autograd.grad(output, leaves, cotangent, allow_unused=True, materialize_grads=True)
+    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, NotImplementedError, KeyError) as error:
+        raise SubjectError(f"PyTorch refuses it so: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+    names = ["grad_input", *(f"{name}.grad" for name in call.params)]
+    return {"output": _array(output), **{name: _array(grad) for name, grad in zip(names, grads, strict=True)}}
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    array: Array = np.array(tensor.detach().numpy(force=True))
+    return array
+
+
+class TakenApart(TorchDispatchMode):  # type: ignore[misc]
+    """While this is entered, whatever PyTorch or the harness can take apart into elementary operations is; ``count`` says how often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._within: list[Any] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation by its steps, if it has any."""
+        name = func._schema.name.partition("::")[2]
+        steps = STEPS.get(name) or (None if is_known(name) or func.is_view else decomposition_table.get(func))
+        if steps is None or func in self._within:
+            return func(*args, **(kwargs or {}))
+        self._within.append(func)
+        try:
+            with self:
+                return steps(*args, **(kwargs or {}))
+        finally:
+            self._within.pop()
+
+
+class Reversed(TorchDispatchMode):  # type: ignore[misc]
+    """While this is entered, numbers are added up in the opposite order."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Carry out one operation."""
+        name, kwargs = func._schema.name.partition("::")[2], kwargs or {}
+        if name in _TURNED_BACK:
+            *tensors, dim, last = args
+            if args[0].dim():
+                return func(*(value.flip(dim) for value in tensors), dim, last, **kwargs).flip(dim)
+        turned = _TURNED.get(name)
+        if turned is None or "out" in kwargs:
+            return func(*args, **kwargs)
+        return func(*turned(*args, **kwargs), **kwargs)
+
+
+def _turned(*axes: tuple[int, int]) -> Callable[..., tuple[Any, ...]]:
+    """Return what turns axes of arguments round: each given as the argument's number and the axis."""
+
+    def turn(*args: Any, **options: Any) -> tuple[Any, ...]:
+        changed = dict(axes)
+        # Complex numbers may be conjugated on paper only, which a mode below autograd does not see to.
+        return tuple(value.resolve_conj().flip(changed[number]) if number in changed else value for number, value in enumerate(args))
+
+    return turn
+
+
+def _all_turned(*args: Any, **options: Any) -> tuple[Any, ...]:
+    x, dim = args[0], args[1] if len(args) > 1 else options.get("dim")
+    return (x.flip(_dims(x, dim)), *args[1:])
+
+
+def _norm_turned(*args: Any, **options: Any) -> tuple[Any, ...]:
+    x, dim = args[0], args[2] if len(args) > 2 else options.get("dim")
+    return (x.flip(_dims(x, dim)), *args[1:])
+
+
+def _dims(x: torch.Tensor, dim: Any) -> list[int]:
+    """Return the axes that are meant: all of them where none is named."""
+    if isinstance(dim, int) and not isinstance(dim, bool):
+        return [dim] if x.dim() else []
+    return list(dim if isinstance(dim, list | tuple) and dim and x.dim() else range(x.dim()))
+
+
+def _channels_turned(x: torch.Tensor, weight: torch.Tensor, *others: Any, **options: Any) -> tuple[Any, ...]:
+    transposed, groups = others[4], others[6]
+    if groups != 1:
+        return (x, weight, *others)
+    return (x.flip(1), weight.flip(0 if transposed else 1), *others)
+
+
+_TURNED: dict[str, Callable[..., tuple[Any, ...]]] = {
+    "sum": _all_turned,
+    "mean": _all_turned,
+    "nansum": _all_turned,
+    "logsumexp": _all_turned,
+    "var": _all_turned,
+    "std": _all_turned,
+    "var_mean": _all_turned,
+    "linalg_vector_norm": _norm_turned,
+    "mm": _turned((0, -1), (1, -2)),
+    "bmm": _turned((0, -1), (1, -2)),
+    "mv": _turned((0, -1), (1, -1)),
+    "dot": _turned((0, -1), (1, -1)),
+    "vdot": _turned((0, -1), (1, -1)),
+    "addmm": _turned((1, -1), (2, -2)),
+    "addmv": _turned((1, -1), (2, -1)),
+    "baddbmm": _turned((1, -1), (2, -2)),
+    "convolution": _channels_turned,
+    "prod": _all_turned,
+}
+"""What is to be turned round in the arguments of an operation for its sums and products to be taken in the opposite order."""
+
+_TURNED_BACK = frozenset({"_softmax", "_log_softmax", "_softmax_backward_data", "_log_softmax_backward_data"})
+"""Operations along an axis, the last argument but one, whose results lie along it, too."""
+
+
+def _fortran(tensor: torch.Tensor) -> torch.Tensor:
+    order = tuple(reversed(range(tensor.dim())))
+    return tensor.permute(order).contiguous().permute(order)
+
+
+def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.dim() in (4, 5):
+        return tensor.contiguous(memory_format=torch.channels_last if tensor.dim() == 4 else torch.channels_last_3d)
+    if not tensor.dim():
+        return tensor
+    larger = tensor.new_zeros((*tensor.shape[:-1], 2 * tensor.shape[-1]))
+    view = larger[..., ::2]
+    view.copy_(tensor)
+    return view
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it speaks of graphics cards that are not there
+        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            yield
+
+
+@contextmanager
+def _three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _reversed() -> Iterator[None]:
+    with sdpa_kernel(SDPBackend.MATH), Reversed():
+        yield
+
+
+@contextmanager
+def _taken_apart() -> Iterator[None]:
+    with sdpa_kernel(SDPBackend.MATH), TakenApart():
+        yield
+
+
+WAYS: Mapping[str, Callable[[Operation, Call], dict[str, Array]]] = {
+    OWN: by_autograd,
+    DECOMPOSED: lambda operation, call: by_autograd(operation, call, within=_taken_apart),
+    REVERSED: lambda operation, call: by_autograd(operation, call, within=_reversed),
+    AXES: lambda operation, call: by_autograd(operation, call, laid=_fortran),
+    MEMORY: lambda operation, call: by_autograd(operation, call, laid=_channels_last),
+    PLAIN: lambda operation, call: by_autograd(operation, call, within=_without_onednn),
+    THREADS: lambda operation, call: by_autograd(operation, call, within=_three_threads),
+}
+"""Ways of computing an operation with PyTorch."""
+
+
+_READING_MEMORY = ("as_strided",)
+"""Operations that are defined by how their input lies in memory: in another layout they are other ones."""
+
+
+def subjects(operation: Operation) -> dict[str, Subject]:
+    """Return every way of computing an operation, its own kernel first and JAX's last, where it has one."""
+
+    def subject(way: Callable[[Operation, Call], dict[str, Array]]) -> Subject:
+        return Subject(lambda call: way(operation, call))
+
+    found = {name: subject(way) for name, way in WAYS.items()}
+    if operation.info.name.startswith(_READING_MEMORY):
+        del found[AXES], found[MEMORY]
+    if find_spec("jax") is not None:
+        from study.operations.jax import by_jax, knows  # noqa: PLC0415 - it takes a second, and can be done without
+
+        if knows(operation):
+            found[JAX] = subject(by_jax)
+    return found

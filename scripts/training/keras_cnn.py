@@ -1,0 +1,153 @@
+"""The tutorial's small CNN as one writes it in Keras, channels last; its weights in a scratch network; and how far rounding lets the two be apart.
+
+Keras runs on JAX. The layouts are those of :mod:`reference.keras`, but for the flatten order: there, channels come first on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import numpy as np
+import numpy.typing as npt
+from digits.files import Digits
+
+import scratch
+from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.core.training import TrainState
+from crosscheck.oracles.theories import Softmax
+from crosscheck.references.keras.oracle import NAME
+from reference.copying import to_scratch
+from reference.keras import twin
+from scratch.networks import CLASSES
+
+import keras  # isort: skip
+
+__all__ = ["EPSILON", "NAME", "KerasCnn", "network", "probability_errors"]
+
+EPSILON = keras.config.epsilon()
+"""How far from 0 and 1 Keras' losses keep probabilities; beyond it their gradient is 0."""
+
+FILTERS, SIDE = 8, 13
+"""What reaches the last layer: so many channels of so many rows and columns."""
+
+
+class KerasCnn:
+    """The tutorial's Keras model: made, fed, trained and tested as a user of Keras does it.
+
+    Parameters
+    ----------
+    seed : int
+        Of Keras' own initial weights.
+    lr : float
+    from_logits : bool
+        Whether the last layer returns logits, and the loss takes them. In the tutorial it returns probabilities, which Keras' loss clips.
+    """
+
+    def __init__(self, seed: int, lr: float, from_logits: bool = False) -> None:
+        keras.utils.set_random_seed(seed)
+        self.from_logits = from_logits
+        self.model = keras.Sequential(
+            [
+                keras.Input((28, 28, 1)),
+                keras.layers.Conv2D(FILTERS, 3, name="conv"),
+                keras.layers.MaxPooling2D(2, name="pool"),
+                keras.layers.Flatten(name="flatten"),
+                keras.layers.Dense(CLASSES, activation=None if from_logits else "softmax", name="linear"),
+            ]
+        )
+        loss = keras.losses.CategoricalCrossentropy(from_logits=from_logits)
+        self.model.compile(keras.optimizers.SGD(lr), loss, metrics=["accuracy"])
+
+    def fit(self, digits: Digits, order: npt.NDArray[np.int64], after_step: Callable[[], None]) -> None:
+        """Train for one epoch, image by image, in the order given."""
+        step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: after_step())
+        images, labels = _prepared(digits.train_images[order], digits.train_labels[order])
+        self.model.fit(images, labels, batch_size=1, epochs=1, shuffle=False, verbose=0, callbacks=[step])
+
+    def loss(self, digits: Digits) -> float:
+        """Return the loss on the test images as Keras itself computes it."""
+        return float(self.model.evaluate(*_prepared(digits.test_images, digits.test_labels), verbose=0)[0])
+
+    def probabilities(self, digits: Digits) -> npt.NDArray[np.float64]:
+        """Return the probabilities of the test images, ``(images, classes)``."""
+        outputs = self.model.predict(_prepared(digits.test_images, digits.test_labels)[0], verbose=0)
+        return np.asarray(keras.ops.softmax(outputs) if self.from_logits else outputs, np.float64)
+
+    def copy(self, dtype: npt.DTypeLike) -> scratch.Sequential:
+        """Return a scratch network with the weights that the model has now."""
+        layers = self.model.layers
+        params = {f"{layer.name}.{variable.name}": np.asarray(variable.value) for layer in layers for variable in layer.trainable_variables}
+        model = network(dtype)
+        to_scratch(TrainState(params), model, scratch.SGD(model.params, lr=0), _layouts(model))
+        return model
+
+
+def _prepared(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return images as ``(count, 28, 28, 1)`` from -0.5 to 0.5 and labels as rows of zeros with a one, as the tutorial feeds Keras."""
+    return np.expand_dims(images.astype(np.float32) / 255 - 0.5, 3), keras.utils.to_categorical(labels, CLASSES)
+
+
+def network(dtype: npt.DTypeLike) -> scratch.Sequential:
+    """Return the same architecture in scratch, which returns logits: the tutorial's network by hand, and a bias in its convolution."""
+    rng = np.random.default_rng(0)  # its draws are overwritten
+    return scratch.Sequential(
+        conv=scratch.Conv2d(1, FILTERS, 3, rng=rng, dtype=dtype),
+        pool=scratch.MaxPool2d(2),
+        flatten=scratch.Flatten(),
+        linear=scratch.Linear(FILTERS * SIDE * SIDE, CLASSES, rng=rng, dtype=dtype),
+    )
+
+
+def _layouts(model: scratch.Sequential) -> dict[str, LayerLayout]:
+    layouts = {name: twin(layer)[1] for name, layer in model.layers.items()}
+    kernel = Parameter("kernel", Layout("(c h w) k -> (h w c) k", {"c": FILTERS, "h": SIDE, "w": SIDE}))
+    layouts["linear"] = LayerLayout(params={**layouts["linear"].params, "weight": kernel})
+    return layouts
+
+
+def probability_errors(model: scratch.Sequential, x: Array, precision: Precision) -> tuple[Array, Array]:
+    """Return a float64 network's probabilities, and by how much those of a network of less precision with the same weights may be off.
+
+    Each layer's own rounding is bounded by its theory, as everywhere in this project, and the error of what it was given is carried through it: by
+    the absolute weights; by a maximum, which moves no further than what it is taken from.
+
+    Parameters
+    ----------
+    model : Sequential
+        As made by :func:`network`.
+    x : array of shape (batch, 1, 28, 28)
+        The very values that both networks get, in float64.
+    precision : Precision
+        Of the other network.
+    """
+    conv, pool, flatten, linear = model.layers.values()
+    sizes = _absolute(conv).forward(np.abs(x))
+    features = flatten.forward(pool.forward(conv.forward(x)))
+    error = flatten.forward(pool.forward(precision.tolerance(Bound(sizes, _terms(conv)))))
+    sizes = _absolute(linear).forward(np.abs(features) + error)
+    logits = linear.forward(features)
+    error = error @ np.abs(linear.params["weight"]) + precision.tolerance(Bound(sizes, _terms(linear)))
+    probabilities, call = np.exp(logits - logits.max(axis=1, keepdims=True)), Call(logits)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    # The theory of softmax follows from the logits alone.
+    softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())[0]
+    own = precision.tolerance(softmax.bounds(oracle, call, {}, precision)["output"])
+    # A probability that is no normal number may also be flushed to zero.
+    return probabilities, own + softmax.propagated(oracle, call, {}, error, None)["output"] + precision.smallest_normal
+
+
+def _absolute(layer: scratch.Layer) -> scratch.Layer:
+    """Return the layer with absolute values for its parameters: applied to absolute values it sums the sizes of its terms."""
+    result = deepcopy(layer)
+    for value in result.params.values():
+        np.abs(value, out=value)
+    return result
+
+
+def _terms(layer: scratch.Layer) -> int:
+    """Return how many numbers each output adds up, its bias included."""
+    weight, bias = layer.params["weight"], layer.params["bias"]
+    return weight.size // bias.size + 1

@@ -1,0 +1,201 @@
+"""One run of the main job: batches in, steps of both sides compared, a line each hundred steps, the test at the end."""
+
+from __future__ import annotations
+
+import math
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import threadpoolctl
+from digits.batches import Batch, Schedule, scaled
+from digits.files import Digits
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+import crosscheck
+from crosscheck.core.precision import Precision
+from crosscheck.core.training import TrainState
+from crosscheck.oracles.step import elements_per_step
+from crosscheck.training.facts import RunFacts, SideTest
+from crosscheck.training.jury import Jury
+from crosscheck.training.listened import TrainingComparison
+from training.comparison_checkpoint import Keeper
+from training.evaluation import negative_log_likelihood, outputs
+from training.interruption import between_steps
+from training.learning_rates import SCHEDULES
+from training.progress_lines import Averages, line
+from training.subjects import Twins
+
+LINE_EVERY, LINES = 100, 500
+"""A line, and a look at the free runs, each hundred steps; in a long run fewer, so that there are no more than so many of them."""
+IMAGES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Plan(Schedule):
+    """How long to train, on how much at once, and what to check.
+
+    Attributes
+    ----------
+    check_every : int
+        The first step is checked and every so-many-th after it.
+    perturbed : int
+        References with perturbed rounding.
+    seed : int
+    schedule : str
+        What becomes of the learning rate, one of :data:`training.learning_rates.SCHEDULES`.
+    """
+
+    check_every: int
+    perturbed: int
+    seed: int
+    schedule: str = "constant"
+
+    @property
+    def checks(self) -> int:
+        """How many steps are checked."""
+        return math.ceil(self.steps / self.check_every)
+
+    @property
+    def line_every(self) -> int:
+        """How many steps there are from one line to the next."""
+        return LINE_EVERY * math.ceil(self.steps / (LINES * LINE_EVERY))
+
+
+def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
+    """Return a comparison that is ready for its first step."""
+    first = slice(plan.batch_size)
+    sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
+    elements = plan.checks * elements_per_step(twins.architecture, TrainState(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
+    looks = math.ceil(plan.steps / plan.line_every)
+    precision = Precision(plan.dtype, elements)
+    jury = Jury(twins.jurors, precision) if len(twins.jurors) > 1 else None
+    return TrainingComparison(twins.architecture, twins.subject, twins.make, precision, looks, plan.perturbed, plan.seed, jury=jury)
+
+
+def train(
+    comparison: TrainingComparison,
+    run: Iterator[Batch],
+    plan: Plan,
+    facts: RunFacts,
+    console: Console,
+    follow: Callable[[float], None],
+    keeper: Keeper | None = None,
+    averages: Averages | None = None,
+) -> None:
+    """Do all steps that are left; a training that diverges on both sides ends the run early and is noted.
+
+    Parameters
+    ----------
+    follow : callable
+        Gets, before each step, what the subject is to multiply its learning rate by.
+    keeper : Keeper, optional
+        Writes checkpoints.
+    averages : Averages, optional
+        Those of a checkpoint.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Between two steps, after a last checkpoint.
+    """
+    columns = (
+        TextColumn("checking"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    averages = averages or Averages()
+    with between_steps() as interruption, Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=plan.steps, completed=comparison.steps)
+        for step, batch in enumerate(run, start=comparison.steps + 1):
+            factor = SCHEDULES[plan.schedule](step - 1, plan.steps)
+            follow(factor)
+            outcomes = comparison.step(batch.x, batch.labels, (step - 1) % plan.check_every == 0, factor)
+            facts.losses.add(outcomes.subject.loss, outcomes.reference.loss)
+            averages.add(outcomes, batch.labels)
+            progress.advance(task)
+            if step % plan.line_every == 0 or step == plan.steps:
+                comparison.look()
+                facts.lines.append(averages.row(step, batch.epoch))
+                console.print(line(facts.lines[-1], comparison.worst_fraction()), markup=False)
+                averages = Averages()
+            if keeper is not None and (keeper.clock.due() or interruption.wanted or step == plan.steps):
+                keeper.keep(averages)
+            if interruption.wanted:
+                raise KeyboardInterrupt
+            if not math.isfinite(outcomes.subject.loss) and not math.isfinite(outcomes.reference.loss):
+                facts.failed = "the loss is not finite on either side; the training diverged, lower --lr"
+                return
+
+
+def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, probabilities: bool, facts: RunFacts, console: Console) -> None:
+    """Compare both sides on the test images.
+
+    Parameters
+    ----------
+    probabilities : bool
+        Whether the networks end in probabilities; in logits otherwise.
+    """
+    assert comparison.free is not None
+    images, labels = scaled(digits.test_images, dtype), digits.test_labels
+    predictions = {}
+    with console.status("testing"):
+        for side, network in (("subject", comparison.subject), ("reference", comparison.free.reference)):
+            last = outputs(network.predict, images)
+            predictions[side] = last.argmax(axis=1)
+            losses = negative_log_likelihood(last, labels, probabilities)
+            facts.test[side] = SideTest(float(losses.mean()), float((predictions[side] == labels).mean()))
+    differing = np.flatnonzero(predictions["subject"] != predictions["reference"])
+    facts.predictions_differing = len(differing)
+    facts.images = [
+        {
+            "pixels": digits.test_images[i].tolist(),
+            "label": int(labels[i]),
+            "subject": int(predictions["subject"][i]),
+            "reference": int(predictions["reference"][i]),
+        }
+        for i in differing[:IMAGES_SHOWN]
+    ]
+    for side, result in facts.test.items():
+        console.print(f"test  {side:<9}  loss {result.loss:.4f}  accuracy {100 * result.accuracy:.1f} %", markup=False)
+    console.print(f"test  {len(differing):,} of {len(labels):,} predictions differ", markup=False)
+
+
+COMPUTES_WITH = {"torch": ("torch",), "jax": ("jax",), "keras": ("jax", "keras")}
+"""The packages that a reference framework computes with."""
+
+
+def limit_threads() -> None:
+    """Let PyTorch compute with one thread: the arrays of a step are far too small for more."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def environment(seed: int, sha256: dict[str, str], references: Sequence[str], device: str, tf32: bool) -> dict[str, Any]:
+    """Return versions, BLAS, threads, the references' device, seed and checksums; of packages, those that the run computes with."""
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    blas = [f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture', 'unknown kernel')})" for pool in pools]
+    packages = dict.fromkeys(package for name in references for package in COMPUTES_WITH[name])
+    frameworks = {name: str(sys.modules[name].__version__) for name in packages}
+    threads = {"numpy": max((pool["num_threads"] for pool in pools), default=1)}
+    if "torch" in frameworks:
+        threads["torch"] = sys.modules["torch"].get_num_threads()
+    return {
+        "versions": {"crosscheck": crosscheck.__version__, "python": platform.python_version(), "numpy": np.__version__, **frameworks},
+        "platform": platform.platform(),
+        "blas": "; ".join(blas) or "unknown",
+        "threads": threads,
+        "device": device,
+        "tf32": "on" if tf32 else "off",
+        "seed": seed,
+        "data_sha256": sha256,
+    }

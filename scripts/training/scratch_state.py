@@ -1,0 +1,104 @@
+"""All that a scratch network in training remembers, by name: parameters, buffers, the optimizer's state, and generators.
+
+Restored, it goes on bit for bit as it would have. Parameters and buffers alone are the network's weights, in a plain safetensors file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosscheck.core.training import Snapshot
+from training.checkpoints import AnyArrays, Arrays, CheckpointError, read_arrays, write_arrays
+
+
+@contextmanager
+def evaluation(model: Any) -> Iterator[None]:
+    """Put every layer into evaluation mode, and back into its own."""
+    before = [(layer, layer.training) for layer in model.layers.values()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, mode in before:
+            layer.training = mode
+
+
+def weights(model: Any) -> AnyArrays:
+    """Return the arrays themselves of all parameters and buffers, named ``layer.parameter``."""
+    return {f"{name}.{own}": value for name, layer in model.layers.items() for own, value in {**layer.params, **layer.buffers}.items()}
+
+
+def save_weights(model: Any, path: Path) -> None:
+    """Write parameters and buffers to a safetensors file, whole or not at all.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written.
+    """
+    write_arrays(path, weights(model), {})
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Take over parameters and buffers from a safetensors file; nothing is converted or transposed.
+
+    Raises
+    ------
+    CheckpointError
+        If names, shapes or dtypes are not the network's: the message lists all that differ.
+    """
+    arrays, _ = read_arrays(path, "the weights of a network")
+    _take_over(weights(model), arrays, f"{path}: not the weights of this network")
+
+
+def _take_over(ours: Arrays, found: Arrays, complaint: str) -> None:
+    """Copy arrays into those of the same names."""
+    faults = [f"missing: {', '.join(missing)}"] if (missing := [name for name in ours if name not in found]) else []
+    faults += [f"unexpected: {', '.join(others)}"] if (others := [name for name in found if name not in ours]) else []
+    for name in ours:
+        if name in found and (found[name].shape, found[name].dtype) != (ours[name].shape, ours[name].dtype):
+            faults.append(f"{name} is {found[name].dtype} {found[name].shape}, expected {ours[name].dtype} {ours[name].shape}")
+    if faults:
+        raise CheckpointError(f"{complaint} ({'; '.join(faults)}); name the file of a network of the same layers and precision")
+    for name, value in ours.items():
+        value[...] = found[name]
+
+
+def snapshot(model: Any, optimizer: Any) -> Snapshot:
+    """Return all that a network in training remembers, as arrays and as what JSON can say."""
+    arrays = {f"weights/{name}": value.copy() for name, value in weights(model).items()}
+    arrays |= {f"optimizer/{state}/{name}": value.copy() for state, own in optimizer.state.items() for name, value in own.items()}
+    return Snapshot(arrays, {"generators": {name: rng.bit_generator.state for name, rng in _generators(model)}})
+
+
+def restore(model: Any, optimizer: Any, snapshot: Snapshot) -> None:
+    """Take over what :func:`snapshot` returned.
+
+    Raises
+    ------
+    CheckpointError
+        If it is that of another network.
+    """
+    _take_over(weights(model), _below(snapshot.arrays, "weights/"), "the checkpoint is not of this network")
+    for state, own in optimizer.state.items():
+        own.clear()
+        own.update(_below(snapshot.arrays, f"optimizer/{state}/"))
+    for name, rng in _generators(model):
+        rng.bit_generator.state = snapshot.facts["generators"][name]
+
+
+def _below(arrays: Arrays, prefix: str) -> AnyArrays:
+    return {name.removeprefix(prefix): np.array(value) for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _generators(model: Any) -> Iterator[tuple[str, np.random.Generator]]:
+    """Yield the generators that layers keep, for their masks."""
+    for name, layer in model.layers.items():
+        for attribute, value in vars(layer).items():
+            if isinstance(value, np.random.Generator):
+                yield f"{name}.{attribute}", value

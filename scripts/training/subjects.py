@@ -1,0 +1,265 @@
+"""The networks under test, each with its twins in the reference frameworks: where scratch, reference and harness are tied together."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+import scratch
+from crosscheck.adapters.layout import LayerLayout
+from crosscheck.adapters.network_listened import TracedNetwork
+from crosscheck.adapters.objects import Dicts, Updating
+from crosscheck.core.operation import Labels
+from crosscheck.core.precision import Array
+from crosscheck.core.subject import Subject
+from crosscheck.core.training import MakeTraining, Snapshot
+from crosscheck.oracles.network import Architecture
+from crosscheck.oracles.optimizers import SgdSettings
+from crosscheck.training.jury import Juror
+from reference.copying import settings_of, sources_of
+from reference.counterpart import Counterpart, translated
+from scratch.article import ArticleCNN
+from scratch.networks import NETWORKS
+from scratch.optimizer import Optimizer
+from training.scratch_state import evaluation, restore, snapshot
+
+SUBJECTS = ("scratch", "article")
+REFERENCES = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
+"""The reference frameworks, each with its module of :mod:`reference`."""
+
+
+class SettingsError(ValueError):
+    """Settings that do not go together; the message says which and what to do."""
+
+
+class Resumable(Subject, Protocol):
+    """A subject that can go on where another process left it, and whose learning rate can change from step to step."""
+
+    def follow(self, lr_factor: float) -> None:
+        """Do the next steps at so many times the learning rate that it began with."""
+
+    def snapshot(self) -> Snapshot:
+        """Return all that it remembers between two steps."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a subject that was made in the same way."""
+
+
+@dataclass(frozen=True)
+class Twins:
+    """A subject, the architecture that it claims to have, how to make references of it, all of these, and the device on which they compute."""
+
+    subject: Resumable
+    architecture: Architecture
+    make: MakeTraining
+    jurors: tuple[Juror, ...] = ()
+    place: str = "cpu"
+
+
+class ScratchNetwork(TracedNetwork):
+    """A network of scratch layers, with its loss and optimizer.
+
+    Parameters
+    ----------
+    model, loss, optimizer
+        Trained in place.
+    layouts : mapping of str to LayerLayout
+        For each layer of the model.
+    """
+
+    def __init__(
+        self, model: scratch.Sequential, loss: scratch.SoftmaxCrossEntropy, optimizer: Optimizer, layouts: Mapping[str, LayerLayout]
+    ) -> None:
+        self.model, self.loss, self.optimizer, self._lr = model, loss, optimizer, optimizer.lr
+        parts = {name: adapted(layer) for name, layer in model.layers.items()}
+        super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.state, self._evaluate)
+
+    def follow(self, lr_factor: float) -> None:
+        """Do the next steps at so many times the learning rate that it began with."""
+        self.optimizer.lr = self._lr * lr_factor
+
+    def snapshot(self) -> Snapshot:
+        """Return weights, the optimizer's state and the layers' generators."""
+        return snapshot(self.model, self.optimizer)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot of a network of the same layers."""
+        restore(self.model, self.optimizer, snapshot)
+
+    def _train(self, x: Array, labels: Labels) -> Array:
+        output = self.model.forward(x)
+        loss = self.loss.forward(output, labels)
+        self.model.backward(self.loss.backward())
+        self.optimizer.step(self.model.grads)
+        return loss
+
+    def _evaluate(self, x: Array) -> Array:
+        with evaluation(self.model):
+            return self.model.forward(x)
+
+
+def adapted(layer: scratch.Layer) -> Dicts:
+    """Return a scratch layer as the harness takes it: of a dropout, the mask that it draws is to be seen."""
+    return Dicts(layer, mask="mask" if isinstance(layer, scratch.Dropout) else "")
+
+
+class ArticleNetwork(TracedNetwork):
+    """The tutorial's own network, which remembers nothing but its parameters.
+
+    Parameters
+    ----------
+    model : ArticleCNN
+        Trained in place.
+    layouts : mapping of str to LayerLayout
+    lr : float
+    """
+
+    def __init__(self, model: ArticleCNN, layouts: Mapping[str, LayerLayout], lr: float) -> None:
+        self.model, self._lr, self._lr_factor = model, lr, 1.0
+        layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
+        parts = {name: Updating(layer, tuple(layouts[name].params)) for name, layer in layers.items()}
+        super().__init__(parts, layouts, self._train, forward=model.forward)
+
+    def follow(self, lr_factor: float) -> None:
+        """Do the next steps at so many times the learning rate that it began with."""
+        self._lr_factor = lr_factor
+
+    def _train(self, image: Array, label: int) -> Any:
+        return self.model.train(image, label, self._lr * self._lr_factor)
+
+    def snapshot(self) -> Snapshot:
+        """Return the parameters, in the reference's layout."""
+        return Snapshot(self.params, {})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over the parameters."""
+        self.load(snapshot.arrays)
+
+
+def layered(
+    model: scratch.Sequential, optimizer: Optimizer, references: Sequence[str] = ("torch",), device: str = "cpu", tf32: bool = False
+) -> Twins:
+    """Return a scratch network, trained by an optimizer of its trainable parameters, and its twin in each reference framework, on a device."""
+    loss, settings, frozen, sources = scratch.SoftmaxCrossEntropy(), settings_of(optimizer), frozenset(model.frozen), sources_of(model)
+    found = [imported(name).counterpart(model.layers, loss, settings, frozen, sources, device, tf32) for name in references]
+    return twins(ScratchNetwork(model, loss, optimizer, found[0].layouts), found)
+
+
+def article(model: ArticleCNN, settings: SgdSettings, device: str = "cpu", tf32: bool = False) -> Twins:
+    """Return the tutorial's own network and its PyTorch twin, on a device."""
+    layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
+    found = imported("torch").counterpart(layers, None, settings, frozenset({"conv"} if model.frozen else ()), None, device, tf32)
+    return twins(ArticleNetwork(model, found.layouts, settings.lr), [found])
+
+
+def imported(name: str) -> Any:
+    """Return the module of a reference framework, imported now.
+
+    Raises
+    ------
+    SettingsError
+        If the framework is not installed.
+    """
+    try:
+        return importlib.import_module(f"reference.{REFERENCES[name]}")
+    except ImportError as error:
+        raise SettingsError(f"--reference {name}: it cannot be imported ({error}); pip install -c constraints.txt '.[{name}]'") from error
+
+
+def twins(subject: Resumable, references: Sequence[Counterpart]) -> Twins:
+    """Return a subject with its references, all called as the first of them is."""
+    first, *others = references
+    return Twins(subject, first.architecture, first.make, (first.juror, *(translated(other, first.layouts) for other in others)), first.place)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is trained and beside what.
+
+    Attributes
+    ----------
+    subject : {"scratch", "article"}
+    network : str
+        One of :data:`scratch.networks.NETWORKS`.
+    references : sequence of str
+        Of :data:`REFERENCES`.
+    dtype : dtype
+    lr : float
+    momentum : float or None
+        Another one than is usual for the network.
+    batch_size : int
+    freeze : tuple of str
+        Layers that do not train.
+    device : str
+        Where the references compute.
+    tf32 : bool
+        Whether those in float32 may multiply in TF32 on a GPU.
+    """
+
+    subject: str
+    network: str
+    references: Sequence[str]
+    dtype: npt.DTypeLike
+    lr: float
+    momentum: float | None
+    batch_size: int
+    freeze: tuple[str, ...] = ()
+    device: str = "cpu"
+    tf32: bool = False
+
+
+def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
+    """Return the subject that was chosen, with fresh weights, and its references.
+
+    Raises
+    ------
+    SettingsError
+        If the subject cannot train with these settings.
+    DeviceError
+        If a reference cannot compute on the device.
+    """
+    return _chosen_article(choice, rng) if choice.subject == "article" else _chosen_network(choice, rng)
+
+
+def _chosen_network(choice: Choice, rng: np.random.Generator) -> Twins:
+    recipe = NETWORKS[choice.network]
+    model = recipe.make(rng, choice.dtype)
+    _check_freeze(choice.freeze, [name for name, part in model.parts.items() if part.params])
+    model.freeze(*choice.freeze)
+    optimizer = recipe.trained_by(model.trainable_params, lr=choice.lr)
+    if choice.momentum is not None:
+        if not isinstance(optimizer, scratch.SGD):
+            kind = type(optimizer).__name__
+            raise SettingsError(f"--momentum {choice.momentum:g}: {choice.network} is trained by {kind}, which has none; leave it out")
+        optimizer.momentum = choice.momentum
+    return layered(model, optimizer, choice.references, choice.device, choice.tf32)
+
+
+def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
+    if choice.network != "tutorial":
+        raise SettingsError(
+            f"--network {choice.network}: the article's code is that of the tutorial's network; leave it out or use --subject scratch"
+        )
+    if choice.batch_size != 1:
+        raise SettingsError(f"--batch-size {choice.batch_size}: the article's code trains on one image at a time; use 1, or --subject scratch")
+    if choice.momentum:
+        raise SettingsError("--momentum: the article's layers update themselves with the learning rate alone; leave it at 0 or use --subject scratch")
+    if list(choice.references) != ["torch"]:
+        raise SettingsError(
+            f"--reference {','.join(choice.references)}: the article's layers have twins in torch alone; use that, or --subject scratch"
+        )
+    _check_freeze(choice.freeze, ["conv"])
+    model = ArticleCNN(rng, choice.dtype)
+    model.frozen = bool(choice.freeze)
+    return article(model, SgdSettings(choice.lr), choice.device, choice.tf32)
+
+
+def _check_freeze(freeze: tuple[str, ...], known: list[str]) -> None:
+    for name in freeze:
+        if name not in known:
+            raise SettingsError(f"--freeze {name}: no layer of that name can be frozen in this subject; expected {' or '.join(known)}")

@@ -1,0 +1,162 @@
+"""Parameters are mapped where there is exactly one way; where there are several, or none, the error lists them. Nothing is transposed in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from torch import nn
+
+from crosscheck import Pair, Verdict
+from crosscheck.adapters.match_params import MappingError, mapped, parse
+from tests.support.conventional import LAYERS, Kernel, ObjectLayer
+from tests.support.unshrunk import check
+
+Shapes = Mapping[str, tuple[int, ...] | None]
+
+ONE_WAY: dict[str, tuple[Shapes, Mapping[str, tuple[int, ...]], dict[str, tuple[str, str]]]] = {
+    "same-names": ({"weight": (3, 5), "bias": (3,)}, {"weight": (3, 5), "bias": (3,)}, {"weight": ("weight", ""), "bias": ("bias", "")}),
+    "transposed": ({"W": (5, 3), "b": (3,)}, {"weight": (3, 5), "bias": (3,)}, {"W": ("weight", "a b -> b a"), "b": ("bias", "")}),
+    "by-shape": ({"p": (3,), "q": (5, 3)}, {"weight": (3, 5), "bias": (3,)}, {"p": ("bias", ""), "q": ("weight", "a b -> b a")}),
+    "four-axes": ({"kernel": (3, 4, 2, 5)}, {"weight": (5, 2, 3, 4)}, {"kernel": ("weight", "a b c d -> d c a b")}),
+    "long-names": ({"filters": (2, 1, 3, 4)}, {"weight": (2, 1, 3, 4)}, {"filters": ("weight", "")}),
+    "axes-of-one": ({"w": (1, 1, 4)}, {"weight": (1, 4, 1)}, {"w": ("weight", "1 1 c -> 1 c 1")}),
+    "row-of-biases": ({"b": (1, 3)}, {"bias": (3,)}, {"b": ("bias", "1 b -> b")}),
+    "column-of-biases": ({"b": (3, 1)}, {"bias": (3,)}, {"b": ("bias", "a 1 -> a")}),
+    "axis-missing": ({"w": (4, 3)}, {"weight": (3, 1, 4)}, {"w": ("weight", "a b -> b 1 a")}),
+    "arguments": ({"b": None}, {"bias": (3,)}, {"b": ("bias", "")}),
+    "biases-by-name": ({"bias": (3,), "scale": (3,)}, {"bias": (3,), "gain": (3,)}, {"bias": ("bias", ""), "scale": ("gain", "")}),
+    "none": ({}, {}, {}),
+}
+
+
+@pytest.mark.parametrize("case", ONE_WAY)
+def test_exactly_one_way(case: str) -> None:
+    subject, reference, expected = ONE_WAY[case]
+    result, inferred = mapped(subject, reference, {}, {})
+    assert {name: (p.name, p.layout.pattern) for name, p in result.items()} == expected
+    assert inferred == [f"{name} is {p}{f': {pattern}' if pattern else ''}" for name, (p, pattern) in expected.items()]
+
+
+@pytest.mark.parametrize("case", [case for case in ONE_WAY if None not in ONE_WAY[case][0].values()])
+def test_the_way_fits(case: str) -> None:
+    """An inferred pattern makes an array of the reference's shape."""
+    subject, reference, _ = ONE_WAY[case]
+    result, _ = mapped(subject, reference, {}, {})
+    assert {p.name: p.layout.to_reference(np.zeros(subject[name] or ())).shape for name, p in result.items()} == dict(reference)
+
+
+WEIGHT, BIAS = (3, 5), (3,)
+ERRORS: dict[str, tuple[Shapes, Mapping[str, tuple[int, ...]] | None, dict[str, str], list[str]]] = {
+    "square": (
+        {"W": (4, 4)},
+        {"weight": (4, 4)},
+        {},
+        ["in several ways", "subject W (4, 4); reference weight (4, 4)", '    params={"W": "weight"}', '    params={"W": "weight: a b -> b a"}'],
+    ),
+    "two-biases": (
+        {"p": (3,), "q": (3,)},
+        {"one": (3,), "two": (3,)},
+        {},
+        ["in several ways", 'params={"p": "one", "q": "two"}', 'params={"p": "two", "q": "one"}'],
+    ),
+    "argument": ({"w": None}, {"weight": WEIGHT}, {}, ["in several ways", "subject w (an argument)", 'params={"w": "weight: a b -> b a"}']),
+    "many-ways": ({"w": (2, 2, 2, 2)}, {"weight": (2, 2, 2, 2)}, {}, ["in several ways", "    ..."]),
+    "no-order": (
+        {"W": (5, 4)},
+        {"weight": WEIGHT},
+        {},
+        ["no order of axes", "subject W (5, 4); reference weight (3, 5)", 'params={"W": "NAME: PATTERN"}', '"weight: i o -> o i"'],
+    ),
+    "other-rank": ({"W": (15,)}, {"weight": WEIGHT}, {}, ["no order of axes", "subject W (15,); reference weight (3, 5)"]),
+    "too-many": (
+        {"W": (5, 3), "b": BIAS},
+        {"weight": WEIGHT},
+        {},
+        ["the subject's parameters are W, b; the reference's are weight: 1 too many", "params={'W': 'weight'}", "extra=[...]"],
+    ),
+    "too-few": (
+        {"W": (5, 3)},
+        {"weight": WEIGHT, "bias": BIAS},
+        {},
+        ["the subject's parameters are W; the reference's are weight, bias", "1 too few to be 'weight', 'bias'"],
+    ),
+    "none-of-its-own": ({}, {"weight": WEIGHT}, {}, ["the subject's parameters are none", "1 too few to be 'weight'"]),
+    "unknown": ({"W": (5, 3)}, {"weight": WEIGHT}, {"V": "weight"}, ["params names 'V', but the subject's parameters are: W"]),
+    "unknown-reference": (
+        {"W": (5, 3)},
+        {"weight": WEIGHT},
+        {"W": "kernel"},
+        ["params['W'] names 'kernel', but the reference's parameters are: weight"],
+    ),
+    "twice": ({"V": BIAS, "W": BIAS}, {"one": BIAS, "two": BIAS}, {"V": "one", "W": "one"}, ["params maps two parameters to 'one'"]),
+    "function": (
+        {"w": (3,), "b": (3,)},
+        None,
+        {"w": "w"},
+        ["the reference is a function, whose parameters have no shapes; declare 'b'", 'params={"b": "NAME: PATTERN"}'],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_not_exactly_one_way(case: str) -> None:
+    subject, reference, declared, texts = ERRORS[case]
+    with pytest.raises(MappingError) as caught:
+        mapped(subject, reference, declared, {})
+    assert [text for text in texts if text not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("declaration", ["", "i o -> o i", "weight:", ": i o -> o i", 3, None])
+def test_no_declaration(declaration: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        parse("W", declaration, {})
+    assert str(caught.value) == f"params['W'] is {declaration!r}, expected 'NAME' or 'NAME: PATTERN', such as 'weight: i o -> o i'"
+
+
+def test_pattern_without_two_sides() -> None:
+    with pytest.raises(MappingError, match=r"^params\['W'\]: the layout 'i o' is no pattern; expected 'subject axes -> reference axes'"):
+        parse("W", "weight: i o", {})
+
+
+def test_declared_and_inferred() -> None:
+    """What is declared is taken; what is left has one way."""
+    result, inferred = mapped({"W": (4, 4), "b": (4,)}, {"weight": (4, 4), "bias": (4,)}, {"W": "weight: i o -> o i"}, {})
+    assert [(name, p.name, p.layout.pattern) for name, p in result.items()] == [("W", "weight", "i o -> o i"), ("b", "bias", "")]
+    assert inferred == ["b is bias"]
+
+
+class Square(ObjectLayer):
+    """A square linear layer, whose weight lies the other way round."""
+
+    def __init__(self) -> None:
+        super().__init__(Kernel(LAYERS["linear"]))
+        self.params = {"W": np.ones((4, 4))}
+
+    def forward(self, x: np.ndarray, labels: object = None) -> np.ndarray:
+        """Return the product."""
+        self.x = x
+        return x @ self.params["W"]
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return the input's gradient."""
+        self.grads = {"W": self.x.T @ grad_output}
+        return grad_output @ self.params["W"].T
+
+
+@pytest.mark.parametrize(
+    ("params", "verdict"), [({}, Verdict.UNDECIDED), ({"W": "weight: i o -> o i"}, Verdict.MATCH), ({"W": "weight"}, Verdict.MISMATCH)]
+)
+def test_square_matrix_is_never_guessed(params: dict[str, str], verdict: Verdict) -> None:
+    """Nobody is asked which way round fits the values: it is declared, and a wrong declaration is a mismatch."""
+    assert check(Pair(Square(), nn.Linear(4, 4, bias=False), [(3, 4)], params)).verdict is verdict
+
+
+def test_pattern_that_gives_another_shape() -> None:
+    """Both shapes and the pattern are named."""
+    pair = Pair(ObjectLayer(Kernel(LAYERS["linear"])), nn.Linear(5, 3), [(3, 5)], {"W": "weight: i o -> i o", "b": "bias"}, name="mine")
+    expected = (
+        "mine: the parameter 'W': the subject's array has shape (5, 3), the reference expects (3, 5); the pattern 'i o -> i o' turns it into (5, 3)"
+    )
+    assert check(pair).error == expected

@@ -1,0 +1,475 @@
+"""Each contract is broken by a subject made for it, and right layers of every convention keep them all."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from crosscheck import Attributes, Dicts, Functions, Pair, Settings, Updating, Verdict
+from crosscheck.checks import CheckResult
+from crosscheck.checks.bench import bench_of
+from crosscheck.checks.contracts import CONTRACTS
+from crosscheck.core.precision import Array, Bound
+from crosscheck.pairs.prepare import prepare
+from crosscheck.references.resolve import resolved
+from tests.support.conventional import CONVENTIONS, fits, pair_of
+from tests.support.faults import FAULTS
+from tests.support.faults.layer_memory import SIZES
+from tests.support.offenders import (
+    Accumulates,
+    AddsTwice,
+    AddsUpInSteps,
+    ClearsGradients,
+    Clips,
+    Counts,
+    DropsOut,
+    HasArgument,
+    HasAttribute,
+    HasMethods,
+    KeepsTheFirst,
+    KeepsTheShape,
+    LeavesTheRest,
+    ModesAlike,
+    Narrows,
+    Overwrites,
+    ReturnsInput,
+    ReusesItsBuffer,
+    ReusesTheShapesBuffer,
+    Scale,
+    ScaleReference,
+    SharesItsCache,
+    Widens,
+    WritesToCotangent,
+    WritesToInput,
+    WritesToWeight,
+)
+from tests.support.unshrunk import check
+
+DTYPES = ("float64", "float32")
+
+
+HOSTS = {fault.host.name: fault.host for fault in FAULTS.values()}
+
+OFFENDERS = [
+    (WritesToInput, "inputs_are_left_alone", "written to: input"),
+    (WritesToCotangent, "inputs_are_left_alone", "written to: cotangent"),
+    (ReturnsInput, "output_is_its_own", "the output is a view of the input"),
+    (WritesToCotangent, "grad_input_is_its_own", "the input's gradient is a view of the cotangent"),
+    (WritesToWeight, "params_are_left_alone", "written to: weight"),
+    (Widens, "dtype_is_kept", "grad_input is float64 for float32"),
+    (Narrows, "dtype_is_kept", "grad_input is float32 for float64"),
+    (Accumulates, "backward_twice_does_not_accumulate", "a second backward pass changes: weight.grad"),
+    (Accumulates, "same_call_same_answer", "another answer the second time: weight.grad"),
+    (Counts, "same_call_same_answer", "another answer the second time: output"),
+    (DropsOut, "same_call_same_answer", "another answer the second time: output"),
+    (LeavesTheRest, "smaller_batch_works", "a smaller batch after a larger one changes: weight.grad"),
+    (KeepsTheFirst, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
+    (KeepsTheShape, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
+    (ReusesTheShapesBuffer, "results_are_kept", "changed by a later call: output"),
+    (SharesItsCache, "instances_share_nothing", "changed by another layer of the same kind: weight.grad"),
+    (ReusesItsBuffer, "results_are_kept", "changed by a later call: output"),
+    (ClearsGradients, "forward_leaves_gradients", "a forward pass changes: weight.grad"),
+    (Clips, "backward_is_linear", "not doubled by a doubled cotangent: grad_input"),
+    (HasMethods, "modes_differ_only_where_they_should", "training and evaluation mode give different outputs"),
+    (HasAttribute, "modes_differ_only_where_they_should", "training and evaluation mode give different outputs"),
+    (HasArgument, "modes_differ_only_where_they_should", "training and evaluation mode give different outputs"),
+]
+
+
+def pair(subject: Any, **given: Any) -> Pair:
+    """Return a pair of a scale."""
+    options: dict[str, Any] = {"reference": ScaleReference(), "shapes": [(5, 3), (2, 3)], **given}
+    return Pair(subject, options.pop("reference"), options.pop("shapes"), **options)
+
+
+def found(contract: str, subject: Any, **options: Any) -> CheckResult:
+    """Return what the check of one contract finds."""
+    result = check(pair(subject, **options), only=lambda name: name == f"contract-{contract}")
+    assert not result.error, result.error
+    return result.results[0]
+
+
+@pytest.mark.parametrize(("offender", "contract", "broken"), OFFENDERS, ids=[f"{o.__name__}-{contract}" for o, contract, _ in OFFENDERS])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_offender_is_caught(offender: type[Scale], contract: str, broken: str, dtype: str) -> None:
+    """In the precision in which it offends, the check is a mismatch that says what was broken."""
+    result = found(contract, Dicts(offender()), dtypes=(dtype,))
+    if broken.endswith(("for float32", "for float64")) and not broken.endswith(dtype):
+        assert result.verdict is Verdict.MATCH
+        return
+    assert result.verdict is Verdict.MISMATCH
+    assert result.reason == f"{dtype}: {broken}"
+
+
+class AddsHalf:
+    """Scale and bias, of which only the scale's gradient adds up."""
+
+    def __init__(self) -> None:
+        self.params = {"weight": np.ones(3), "bias": np.zeros(3)}
+        self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+
+    def forward(self, x: Array) -> Array:
+        """Return the scaled and shifted input."""
+        self._x = x
+        return np.asarray(x * self.params["weight"] + self.params["bias"])
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient, add to that of the weight and replace that of the bias."""
+        self.grads["weight"] = self.grads["weight"] + (grad_output * self._x).sum(axis=0)
+        self.grads["bias"] = grad_output.sum(axis=0)
+        return np.asarray(grad_output * self.params["weight"])
+
+
+class Stores:
+    """A scale that stores its gradient in an attribute, in place of the one before."""
+
+    def __init__(self) -> None:
+        self.weight, self.dweight = np.ones(3), np.zeros(3)
+
+    def forward(self, x: Array) -> Array:
+        """Return the product."""
+        self._x = x
+        return np.asarray(x * self.weight)
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return the input's gradient and store the weight's."""
+        self.dweight = (grad_output * self._x).sum(axis=0)
+        return np.asarray(grad_output * self.weight)
+
+
+def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return the scaled and shifted input."""
+    return x * weight + bias
+
+
+def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the shifted input."""
+    return x + weight
+
+
+ADDING = "declared_gradients_add_up"
+ANOTHER_SIZE = "another_size_works"
+INFINITY = "minus_infinity_is_no_nan"
+NOT_ADDED = "float64: declared to accumulate, but not left as they are by a backward pass that adds zero: "
+
+
+@pytest.mark.parametrize("offender", [Overwrites, AddsTwice])
+def test_gradients_that_do_not_add_up(offender: type[Scale]) -> None:
+    """The harness clears gradients that are declared to accumulate, so that no value shows that they do not."""
+    result = found(ADDING, Dicts(offender(), accumulates=True))
+    assert (result.verdict, result.reason) == (Verdict.MISMATCH, f"{NOT_ADDED}weight.grad")
+
+
+def test_gradients_in_attributes_that_do_not_add_up() -> None:
+    assert found(ADDING, Attributes(Stores(), "weight", accumulates=True)).reason == f"{NOT_ADDED}weight.grad"
+
+
+def test_one_gradient_of_two_that_does_not_add_up() -> None:
+    subject = Pair(Dicts(AddsHalf(), accumulates=True), affine, [(5, 3)], {"weight": "weight", "bias": "bias"}, framework="torch")
+    result = check(subject, only=lambda name: name == f"contract-{ADDING}")
+    assert result.results[0].reason == f"{NOT_ADDED}bias.grad"
+
+
+@pytest.mark.parametrize("layer", [Accumulates, AddsUpInSteps])
+def test_gradients_that_add_up(layer: type[Scale]) -> None:
+    """However the sum is rounded on the way."""
+    assert found(ADDING, Dicts(layer(), accumulates=True)).verdict is Verdict.MATCH
+
+
+def test_weight_that_is_looked_at_once() -> None:
+    """What a layer makes of its weight at the first call must not outlive the weight."""
+
+    class LooksOnce(Scale):
+        kept: Array | None = None
+
+        def forward(self, x: Array) -> Array:
+            if self.kept is None:
+                self.kept = self.params["weight"].copy()
+            return np.asarray(super().forward(x) / self.params["weight"] * self.kept)
+
+    result = found("parameters_may_change", LooksOnce(), dtypes=("float64",))
+    assert (result.verdict, result.reason) == (
+        Verdict.MISMATCH,
+        "float64: not computed with the parameters that are there after an update: output",
+    )
+
+
+def test_functions_that_share_their_memory() -> None:
+    """A cache that is a buffer of the module's is another call's by the time that backward gets it."""
+    buffer = np.zeros((5, 3))
+
+    def forward(x: Array, weight: Array) -> Any:
+        kept = buffer[: len(x)]
+        kept[...] = x
+        return x * weight, (kept, weight)
+
+    subject = Functions(forward, lambda d, c: (d * c[1], (d * c[0]).sum(axis=0)))
+    result = found("instances_share_nothing", subject, params={"weight": "weight"}, dtypes=("float64",))
+    assert (result.verdict, result.reason) == (Verdict.MISMATCH, "float64: changed by another layer of the same kind: weight.grad")
+
+
+def test_cotangent_handed_on() -> None:
+    """A bias layer may return the cotangent that it got: nothing else is its input's gradient."""
+
+    class Bias:
+        def __init__(self) -> None:
+            self.params, self.grads = {"weight": np.zeros(3)}, dict[str, Array]()
+
+        def forward(self, x: Array) -> Array:
+            return np.asarray(x + self.params["weight"])
+
+        def backward(self, grad_output: Array) -> Array:
+            self.grads["weight"] = grad_output.sum(axis=0)
+            return grad_output
+
+    pair = Pair(Bias(), shift, [(5, 3)], {"weight": "weight"}, framework="torch")
+    result = check(pair, only=lambda name: name == "values-float64-normal" or name.startswith("contract-"))
+    assert result.verdict is Verdict.MATCH
+    reasons = {r.check: r.reason for r in result.results}
+    assert reasons["contract-grad_input_is_its_own"].endswith("is the cotangent, number for number: a view of it is usual")
+
+
+def test_every_contract_has_an_offender() -> None:
+    """That of gradients that are declared to accumulate has its own, since it takes a declaration; those of sizes are in the catalogue of faults."""
+    caught = {fault.at.removeprefix("contract-") for fault in FAULTS.values()}
+    assert {contract for _, contract, _ in OFFENDERS} | {ADDING} | caught >= set(CONTRACTS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("contract", [name for name in CONTRACTS if name not in (ADDING, ANOTHER_SIZE, INFINITY)])
+def test_right_layer_keeps_it(contract: str, dtype: str) -> None:
+    assert found(contract, ModesAlike(), dtypes=(dtype,)).verdict is Verdict.MATCH
+
+
+@pytest.mark.parametrize("host", ["relu", "sigmoid", "softmax", "cross-entropy", "maxpool"])
+def test_right_layer_beside_minus_infinity(host: str) -> None:
+    result = check(HOSTS[host].pair(HOSTS[host].right), only=lambda name: name == f"contract-{INFINITY}").results[0]
+    assert (result.verdict, result.reason) == (Verdict.MATCH, "")
+
+
+def test_right_layer_of_two_sizes() -> None:
+    result = check(SIZES.pair(SIZES.right), only=lambda name: name == f"contract-{ANOTHER_SIZE}").results[0]
+    assert (result.verdict, result.reason) == (Verdict.MATCH, "")
+
+
+ROWS = [
+    (convention, layer, samples)
+    for convention, layer, samples in itertools.product(CONVENTIONS, ("linear", "conv-nhwc", "pool", "loss"), ("batch", "one"))
+    if fits(convention, layer)
+]
+
+
+@pytest.mark.pairwise("row.0", "row.1", "row.2", "contract")
+@pytest.mark.parametrize("contract", CONTRACTS)
+@pytest.mark.parametrize("row", ROWS, ids=["-".join(row) for row in ROWS])
+def test_right_layers_of_every_convention(row: tuple[str, str, str], contract: str) -> None:
+    """They keep it, or it does not apply to the convention, with the reason."""
+    result = check(pair_of(*row), only=lambda name: name == f"contract-{contract}").results[0]
+    assert result.verdict in (Verdict.MATCH, Verdict.SKIPPED)
+    assert result.reason.startswith("does not apply: ") if result.verdict is Verdict.SKIPPED else result.reason == ""
+
+
+class Doubles(Scale):
+    """Wrong in its output, whatever the number of samples."""
+
+    def forward(self, x: Array) -> Array:
+        """Return twice the product."""
+        return 2 * super().forward(x)
+
+
+class DoublesAll(Doubles):
+    """Wrong in its gradients as well."""
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return twice the gradient for the input."""
+        return super().backward(2 * grad_output)
+
+
+def test_what_is_wrong_anyway_is_no_matter_of_many_samples() -> None:
+    assert found("many_samples_work", Doubles()).verdict is Verdict.MATCH
+    result = found("many_samples_work", DoublesAll())
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: a few samples are computed wrong already")
+
+
+class Slow(Scale):
+    """Takes a millisecond for a few samples, as loops do."""
+
+    def forward(self, x: Array) -> Array:
+        """Return the product, late."""
+        time.sleep(1e-3)
+        return super().forward(x)
+
+
+SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
+    ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "the subject takes one sample at a time"),
+    (ANOTHER_SIZE, Scale, "no two shapes were given that differ in more than the number of samples"),
+    (ADDING, Scale, "gradients are not declared to accumulate"),
+    ("modes_differ_only_where_they_should", Scale, "the subject has no modes"),
+    ("backward_keeps_its_mode", Scale, "the subject has no modes"),
+    ("many_samples_work", lambda: Dicts(Scale(), one_sample=True), "the subject does not take a batch of any size"),
+    ("many_samples_work", Slow, "the subject is too slow for 21,846 samples: at its speed on 5 they take over 2 s"),
+    (INFINITY, Scale, "the operation itself is not finite where its input is minus infinity"),
+    ("backward_twice_does_not_accumulate", lambda: Dicts(Accumulates(), accumulates=True), "gradients are declared to accumulate"),
+]
+
+
+@pytest.mark.parametrize(("contract", "make", "reason"), SKIPPED, ids=[f"{contract}-{number}" for number, (contract, *_) in enumerate(SKIPPED)])
+def test_does_not_apply(contract: str, make: Callable[[], Any], reason: str) -> None:
+    result = found(contract, make())
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, f"does not apply: {reason}")
+
+
+def test_single_sample_has_no_smaller_batch() -> None:
+    result = found("smaller_batch_works", Scale(), shapes=[(1, 3)])
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: no shape with more than one sample was given")
+
+
+FUNCTION_REASONS = {
+    "params_are_left_alone": "the parameters are arguments, or backward updates them by its convention",
+    "backward_twice_does_not_accumulate": "gradients are returned, not stored",
+    "backward_uses_the_last_forward": "backward gets what it needs as arguments",
+    "forward_leaves_gradients": "gradients are not stored in the layer",
+}
+
+
+@pytest.mark.parametrize("contract", FUNCTION_REASONS)
+def test_functions_keep_nothing(contract: str) -> None:
+    subject = Functions(lambda x, weight: (x * weight, (x, weight)), lambda d, c: (d * c[1], (d * c[0]).sum(axis=0)))
+    result = found(contract, subject, params={"weight": "weight"})
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, f"does not apply: {FUNCTION_REASONS[contract]}")
+
+
+class Updates(Scale):
+    """Updates at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = self.params.pop("weight")
+
+    def forward(self, x: Array) -> Array:
+        """Return the product."""
+        self._x = x
+        return np.asarray(x * self.weight)
+
+    def backprop(self, grad_output: Array, learn_rate: float) -> Array:
+        """Return the input's gradient and update the weight."""
+        grad_input = np.asarray(grad_output * self.weight)
+        self.weight = self.weight - self.weight.dtype.type(learn_rate) * (grad_output * self._x).sum(axis=0)
+        return grad_input
+
+
+def test_gradient_that_is_read_off_an_update() -> None:
+    """It is rounded on the way, so that twice the cotangent does not give exactly twice of it: no reason to call it non-linear."""
+    assert found("backward_is_linear", Updating(Updates(), "weight", one_sample=False)).verdict is Verdict.MATCH
+
+
+def test_operation_that_rearranges() -> None:
+    """A flatten may return a view; a scale may not."""
+
+    class Flatten:
+        def forward(self, x: Array) -> Array:
+            self._shape = x.shape
+            return x.reshape(len(x), -1)
+
+        def backward(self, grad_output: Array) -> Array:
+            return grad_output.reshape(self._shape)
+
+    result = check(Pair(Flatten(), nn.Flatten(), [(2, 3, 4)]))
+    assert result.verdict is Verdict.MATCH
+    reasons = {r.check: r.reason for r in result.results}
+    assert reasons["contract-output_is_its_own"] == "does not apply: the operation only rearranges its input: a view of it is usual"
+
+
+class TestModes:
+    """Training and evaluation."""
+
+    def test_reference_with_modes(self) -> None:
+        """Where the operation itself knows modes, the subject may."""
+        result = found("modes_differ_only_where_they_should", HasAttribute(), reference=ScaleReference(modes=True))
+        assert result.reason == "does not apply: the reference's own output depends on the mode"
+
+    def test_training_method_of_a_network(self) -> None:
+        """A ``train`` that needs data is no switch."""
+
+        class Trains(Scale):
+            def train(self, x: Array, labels: Array) -> None:
+                raise AssertionError
+
+            def eval(self) -> None:
+                raise AssertionError
+
+        assert found("modes_differ_only_where_they_should", Trains()).verdict is Verdict.SKIPPED
+
+    def test_switch_that_raises(self) -> None:
+        class Raises(Scale):
+            def train(self) -> None:
+                raise OSError("no")
+
+            def eval(self) -> None:
+                """Stop training."""
+
+        result = found("modes_differ_only_where_they_should", Raises())
+        assert result.verdict is Verdict.MISMATCH
+        assert result.reason.startswith("could not be tried: changing the mode raised OSError: no")
+
+    @pytest.mark.parametrize(
+        ("module", "modes"), [(nn.Linear(3, 3), False), (nn.ReLU(), False), (nn.Sequential(nn.Flatten(), nn.Linear(3, 3)), False)]
+    )
+    def test_of_modules(self, module: nn.Module, modes: bool) -> None:
+        assert resolved(module).modes is modes
+
+    def test_of_modules_with_modes(self) -> None:
+        from crosscheck.references.pytorch.oracle import has_modes  # noqa: PLC0415
+
+        assert [has_modes(m) for m in (nn.Dropout(), nn.BatchNorm2d(2), nn.Sequential(nn.ReLU(), nn.Dropout()))] == [True, True, True]
+
+
+def test_gradients_that_pile_up_in_attributes() -> None:
+    """The contract does not depend on where gradients are kept."""
+
+    class PilingUp:
+        def __init__(self) -> None:
+            self.weight, self.dweight = np.ones(3), np.zeros(3)
+
+        def forward(self, x: Array) -> Any:
+            self.x = x
+            return x * self.weight
+
+        def backward(self, grad_output: Array) -> Any:
+            self.dweight = self.dweight + (grad_output * self.x).sum(axis=0)
+            return grad_output * self.weight
+
+    assert found("backward_twice_does_not_accumulate", PilingUp()).verdict is Verdict.MISMATCH
+    assert found("backward_twice_does_not_accumulate", Attributes(PilingUp(), "weight", accumulates=True)).verdict is Verdict.SKIPPED
+
+
+def test_bench_takes_the_largest_batch() -> None:
+    """Calls are of the shape with most samples, and one with one sample less."""
+    bench = bench_of(prepare(pair(Scale())), "float32", Settings().seed)
+    assert bench.call.x.shape == (5, 3)
+    assert bench.fewer.x.shape == (4, 3)
+    assert bench.fewer.grad_output is not None
+    assert bench.fewer.grad_output.shape == (4, 3)
+    assert (bench.fewer.x != bench.call.x[:4]).all()
+    assert bench.other.x.shape == (5, 3)
+    assert (bench.other.x != bench.call.x).all()
+    assert np.array_equal(bench.fewer.params["weight"], bench.call.params["weight"])
+
+
+def test_reading_of_a_stored_gradient_is_exact() -> None:
+    one = np.ones(1)
+    assert Dicts(Scale()).reading(one, one) is None
+    assert isinstance(Updating(Updates(), "weight").reading(one, one), Bound)
+
+
+@pytest.mark.parametrize(("offender", "contract"), [(KeepsTheFirst, "backward_uses_the_last_forward"), (ReusesItsBuffer, "results_are_kept")])
+def test_single_sample_has_another_one(offender: type[Scale], contract: str) -> None:
+    """Where there can be no smaller batch, another input of the same shape shows what is left over."""
+    assert found(contract, offender(), shapes=[(1, 3)]).verdict is Verdict.MISMATCH

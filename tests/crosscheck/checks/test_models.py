@@ -1,0 +1,285 @@
+"""Pairs of whole models: right networks in four ways of writing match; each planted fault is found at its place, with its cause if it has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+from crosscheck.core.judge import Verdict
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.run.check import check_pair
+from tests.support import hand_written
+from tests.support.hand_written import Array, DictsCNN, PlainMLP
+from tests.support.model_pairs import LR, PAIRS, SETTINGS, dicts_pair, of_class, replaced, result_of, stepping, whole_cnn_pair, whole_pair
+
+PRECISIONS = pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+
+@pytest.mark.each_choice("name", "claim", "dtype")
+@PRECISIONS
+@pytest.mark.parametrize("claim", ["lockstep", "freerun"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_right_network_matches(name: str, claim: str, dtype: str) -> None:
+    result = result_of(PAIRS[name](), f"{claim}-{dtype}")
+    assert result.verdict is Verdict.MATCH, (result.reason, result.divergence)
+    assert result.divergence is None
+
+
+@pytest.mark.parametrize("name", ["dicts", "attributes", "updating", "whole-step"])
+def test_right_network_keeps_the_contracts(name: str) -> None:
+    result = check_pair(PAIRS[name](), SETTINGS, lambda check: check.startswith("contract-"))
+    assert {r.verdict for r in result.results} <= {Verdict.MATCH, Verdict.SKIPPED}, [r.reason for r in result.results]
+
+
+class ConvSign(hand_written.Conv):
+    """The gradient of the weight has the wrong sign."""
+
+    def backward(self, grad: Array) -> Array:
+        result = super().backward(grad)
+        self.grads["W"] = -self.grads["W"]
+        return result
+
+
+class LinearNotTransposed(hand_written.Linear):
+    """The gradient of the weight is that of the sum of the outputs."""
+
+    def backward(self, grad: Array) -> Array:
+        result = super().backward(grad)
+        self.grads["W"] = self.x.T @ np.ones_like(grad)
+        return result
+
+
+class LinearUpdatesFirst(hand_written.Linear):
+    """The weight is updated before it is used for the input's gradient."""
+
+    def backward(self, grad: Array) -> Array:
+        super().backward(grad)
+        return np.asarray(grad @ (self.params["W"] - LR * self.grads["W"]).T)
+
+
+class ReluOfGradient(hand_written.ReLU):
+    """The mask is that of the gradient."""
+
+    def backward(self, grad: Array) -> Array:
+        return np.asarray(grad * (grad > 0))
+
+
+class PoolAll(hand_written.MaxPool):
+    """Every element that equals the maximum gets the gradient."""
+
+    def winners(self) -> Array:
+        return np.asarray(self.windows == self.windows.max(axis=-1, keepdims=True))
+
+
+class LossSum(hand_written.SoftmaxLoss):
+    """The gradient is that of the sum, the loss the mean."""
+
+    def backward(self) -> Array:
+        return super().backward() * len(self.labels)
+
+
+class LossLabel(hand_written.SoftmaxLoss):
+    """Each label counts as the next one."""
+
+    def forward(self, logits: Array, labels: Array) -> Array:
+        return super().forward(logits, (labels + 1) % 3)
+
+
+def scaled_wire(network: DictsCNN) -> None:
+    """Scale what the linear layer gets by hardly anything."""
+
+    def forward(self: DictsCNN, x: Array) -> Array:
+        for name, layer in self.layers.items():
+            x = layer.forward(x * x.dtype.type(1 + 2e-7) if name == "linear" else x)
+        return x
+
+    network.forward = MethodType(forward, network)  # type: ignore[method-assign]
+
+
+def forgetful(network: DictsCNN) -> None:
+    """Lose the momentum buffers before each update."""
+    replaced("update", lambda update, owner: lambda: (owner.velocity.clear(), update()))(network)
+
+
+def other_momentum(network: DictsCNN) -> None:
+    """Use another momentum than the reference."""
+    network.momentum = 0.5
+
+
+def few_values(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return images of two values, in whose windows there are many ties."""
+    return rng.integers(0, 2, (4, 1, 6, 6)).astype(np.float64), rng.integers(0, 3, 4)
+
+
+def one_value(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return images without a contour, in which every window ties."""
+    return np.ones((4, 1, 6, 6)) * 5 * rng.standard_normal((4, 1, 1, 1)), rng.integers(0, 3, 4)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A fault, where it must be found and, where it has a name, by which cause."""
+
+    pair: Callable[[], ModelPair]
+    place: str
+    cause: str = ""
+
+
+FAULTS = {
+    "conv-sign": Planted(lambda: dicts_pair(of_class("conv", ConvSign)), "step 1, conv.weight.grad", "the sign is wrong"),
+    "linear-grad": Planted(lambda: dicts_pair(of_class("linear", LinearNotTransposed)), "step 1, linear.weight.grad"),
+    "updates-first": Planted(lambda: dicts_pair(of_class("linear", LinearUpdatesFirst)), "step 1, linear.grad_input"),
+    "relu-mask": Planted(lambda: dicts_pair(of_class("relu", ReluOfGradient)), "step 1, relu.grad_input"),
+    "pool-ties": Planted(
+        lambda: dicts_pair(of_class("pool", PoolAll), batches=few_values), "step 1, pool.grad_input", "every pixel that equals its window's maximum"
+    ),
+    "loss-sum": Planted(lambda: dicts_pair(of_class("loss", LossSum)), "step 1, loss.grad_input", "multiplied by the batch size, 4"),
+    "loss-label": Planted(lambda: dicts_pair(of_class("loss", LossLabel)), "step 1, loss.output"),
+    "wire": Planted(lambda: dicts_pair(scaled_wire), "step 1, linear.input"),
+    "forgetful": Planted(lambda: dicts_pair(forgetful), "step 2, conv.weight"),
+    "other-momentum": Planted(lambda: dicts_pair(other_momentum), "step 2, conv.weight"),
+    "whole-sign": Planted(
+        lambda: whole_pair(stepping(lambda _, grads: {"W2": -grads["W2"]})),
+        "step 1, second.weight",
+        "(before - after) / lr: the sign is wrong",
+    ),
+    "whole-batch": Planted(
+        lambda: whole_pair(stepping(lambda _, grads: {n: 4 * g for n, g in grads.items()})),
+        "step 1, second.weight",
+        "(before - after) / lr: it is multiplied by the batch size, 4",
+    ),
+    "whole-one-parameter": Planted(
+        lambda: whole_pair(stepping(lambda _, grads: {"b1": 0 * grads["b1"]})), "step 1, first.bias", "the parameter is not updated"
+    ),
+    "whole-layer-frozen": Planted(
+        lambda: whole_pair(stepping(lambda _, grads: {"W2": 0 * grads["W2"], "b2": 0 * grads["b2"]})),
+        "step 1, second.weight",
+        "the parameter is not updated",
+    ),
+    "whole-pool-ties": Planted(
+        lambda: whole_cnn_pair(of_class("pool", PoolAll), batches=one_value), "step 1, conv.weight", "tie rule of pool: every pixel that equals"
+    ),
+    "whole-trains-frozen": Planted(lambda: whole_pair(frozen=("second",)), "step 1, second.weight"),
+    "whole-loss-sum": Planted(lambda: whole_pair(loss=nn.CrossEntropyLoss(reduction="sum")), "step 1, loss.output", "divided by the batch size, 4"),
+}
+
+
+@pytest.mark.each_choice("fault", "dtype")
+@PRECISIONS
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_found_where_it_is(fault: str, dtype: str) -> None:
+    row = FAULTS[fault]
+    result = result_of(row.pair(), f"lockstep-{dtype}")
+    assert result.verdict is Verdict.MISMATCH
+    assert result.divergence is not None
+    assert str(result.divergence.judgement.place) == row.place
+    cause = result.divergence.cause
+    assert row.cause in (cause.words if cause else "")
+    assert not row.cause or cause
+
+
+@PRECISIONS
+def test_stale_gradient_of_a_whole_step(dtype: str) -> None:
+    """Each step uses the gradients of the step before."""
+
+    def stale(network: PlainMLP, grads: dict[str, Array]) -> dict[str, Array]:
+        last = getattr(network, "last", grads)
+        network.last = grads  # type: ignore[attr-defined]
+        return last
+
+    result = result_of(whole_pair(stepping(stale)), f"lockstep-{dtype}")
+    assert result.divergence is not None
+    assert str(result.divergence.judgement.place) == "step 2, second.weight"
+    assert result.divergence.cause is not None
+    assert result.divergence.cause.name == "stale gradient"
+
+
+def test_consequences_are_told_from_the_fault() -> None:
+    """A wrong gradient of a ReLU makes the gradients before it wrong, which the layer before it cannot help."""
+    result = result_of(dicts_pair(of_class("relu", ReluOfGradient)), "lockstep-float64")
+    followed = [note.split(" is off")[0] for note in result.notes if "right on the values that it got" in note]
+    assert followed == ["conv.grad_input", "conv.weight.grad", "conv.bias.grad", "conv.weight", "conv.bias"]
+
+
+def test_isolated_verdict_stands_beside_the_first_divergence() -> None:
+    result = result_of(dicts_pair(of_class("conv", ConvSign)), "lockstep-float64")
+    assert result.divergence is not None
+    assert result.divergence.isolated is not None
+    assert result.divergence.isolated.verdict is Verdict.MISMATCH
+
+
+def test_both_checks_look_at_one_run() -> None:
+    """The network is trained once for the two of them."""
+    made: list[Any] = []
+    pair = dicts_pair(made.append)
+    result_of(pair, "lockstep-float64")
+    before = len(made)
+    result_of(pair, "freerun-float64")
+    assert len(made) == before
+
+
+@PRECISIONS
+def test_free_run_leaves_its_yardstick(dtype: str) -> None:
+    """A gradient that is off by a thousandth drives the weights apart."""
+    result = result_of(whole_pair(stepping(lambda _, grads: {"W2": grads["W2"] * grads["W2"].dtype.type(1.001)})), f"freerun-{dtype}")
+    assert result.verdict is Verdict.MISMATCH
+    assert "left its yardstick by step" in result.reason
+
+
+def near_kinks(units: int, margin: float, samples: int = 4) -> ModelPair:
+    """Return a pair whose first hidden units are zero but for rounding at the first step; the subject turns every decision within a margin."""
+
+    def turned(network: PlainMLP) -> None:
+        def around(method: Any, owner: PlainMLP) -> Any:
+            def gradients(x: Array, labels: Array) -> tuple[Any, dict[str, Array]]:
+                loss, grads = method(x, labels)
+                hidden = x @ owner.params["W1"] + owner.params["b1"]
+                grad = (owner.last_grad @ owner.params["W2"].T) * ((hidden > 0) ^ (np.abs(hidden) < margin))
+                return loss, grads | {"W1": x.T @ grad, "b1": grad.sum(axis=0)}
+
+            return gradients
+
+        replaced("gradients", around)(network)
+
+    def batches(rng: np.random.Generator) -> tuple[Array, Array]:
+        x, start = rng.standard_normal((samples, 5)), starts.get("start")
+        if start is not None:
+            weight, bias = start["first.weight"][:units], start["first.bias"][:units]
+            x = x - (x @ weight.T + bias) @ np.linalg.pinv(weight).T
+        return x, rng.integers(0, 3, samples)
+
+    starts: dict[str, Any] = {}
+    pair = whole_pair(turned, shape=(samples, 5), batches=batches, steps=1)
+    starts["start"] = prepare(pair).start("float64", 0)
+    return pair
+
+
+@pytest.mark.parametrize("units", [1, 2], ids=["in-every-combination", "by-least-squares"])
+def test_decisions_that_rounding_may_turn(units: int) -> None:
+    """A subject that decides otherwise where the margin is within rounding is right, and it is said what was tried."""
+    result = result_of(near_kinks(units, 1e-14), "lockstep-float64")
+    assert result.verdict is Verdict.MATCH, result.divergence
+    assert [note for note in result.notes if note.startswith("decisions: relu chose differently from the oracle")]
+    assert f"rounding may turn {4 * units} decisions at kinks in a step; they were tried the other way" in result.notes
+
+
+def test_more_decisions_than_can_be_told_apart() -> None:
+    """Eight decisions about one unit of five inputs: several choices explain the step nearly, so that nothing is said against the subject."""
+    result = result_of(near_kinks(1, 1e-14, samples=8), "lockstep-float64")
+    assert result.verdict is Verdict.UNDECIDED
+    assert "rounding may turn 8 decisions at kinks, which may explain this" in result.reason
+
+
+def test_decisions_that_rounding_cannot_turn() -> None:
+    """A subject that decides otherwise where the margin is large is wrong."""
+    result = result_of(near_kinks(1, 0.5), "lockstep-float64")
+    assert result.verdict is Verdict.MISMATCH
+    assert result.divergence is not None
+    assert str(result.divergence.judgement.place) == "step 1, first.weight"

@@ -1,0 +1,271 @@
+"""The pytest plugin: one test a check under a stable name, outcomes, options, one report of all workers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+import crosscheck.report.write
+import crosscheck.run.pytest_parametrize
+from crosscheck.checks import checks_of
+from tests.support import SUPPORT, plain
+
+# What is imported before a run inside this process is still there after it, and the same.
+SHARED = (plain, crosscheck.run.pytest_parametrize, crosscheck.report.write)
+
+FILE = """
+from crosscheck import parametrize_with_checks
+from plain import Negated, ReadsItsMode, Scale, WritesToInput, pair
+
+@parametrize_with_checks([{pairs}])
+def test_layers(pair, check):
+    {body}
+"""
+NAMES = [check.name for check in checks_of(plain.pair())]
+VALUES = sum(name.startswith("values-") for name in NAMES)
+MOOT = 5  # contracts that say nothing about these products, which have no modes, do not add up gradients and were given one size
+CONTRACTS = sum(name.startswith("contract-") for name in NAMES)
+SPARED = ("randomly", "cacheprovider", "hypothesispytest", "unraisableexception")
+"""Plugins that take longer than the tests do, or make a difference from run to run."""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that writes a test file and runs it, in this process or beside it, and returns its result."""
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+    pytester.syspathinsert(str(SUPPORT))
+
+    def run(pairs: str, *options: str, body: str = "check(pair)", beside: bool = False) -> pytest.RunResult:
+        pytester.makepyfile(test_mine=FILE.format(pairs=pairs, body=body))
+        start = pytester.runpytest_subprocess if beside else pytester.runpytest_inprocess
+        return start(*(f"-pno:{plugin}" for plugin in SPARED), *options)
+
+    return run
+
+
+def outcomes(result: pytest.RunResult) -> dict[str, int]:
+    """Return how many tests ended in each way."""
+    return result.parseoutcomes()
+
+
+def facts(pytester: pytest.Pytester, name: str = "r.json") -> dict[str, Any]:
+    """Return a report's facts."""
+    read: dict[str, Any] = json.loads((pytester.path / name).read_text())
+    return read
+
+
+def without_times(value: Any) -> Any:
+    """Return facts without what depends on the clock."""
+    if isinstance(value, dict):
+        return {name: without_times(part) for name, part in value.items() if name != "seconds"}
+    return [without_times(part) for part in value] if isinstance(value, list) else value
+
+
+def test_right_layer_passes(suite: Any) -> None:
+    result = suite("pair()")
+    assert result.ret == 0
+    assert outcomes(result) == {"passed": VALUES + CONTRACTS - MOOT, "skipped": MOOT}
+    headline = f"MATCH: rounding explains every difference of Scale; {len(NAMES)} checks, * quantities compared, {MOOT} checks do not apply"
+    result.stdout.fnmatch_lines([headline, "MATCH     Scale*"])
+
+
+def test_wrong_layer_fails_with_place_and_cause(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64-normal")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "MISMATCH: test_layers[[]Negated-values-float64-normal]",
+            "*where*Negated.weight.grad*",
+            "*computed in*plain.py:*Negated.backward",
+            "*likely cause*the sign is wrong*",
+            "*reproduce*pytest 'test_mine.py::test_layers[[]Negated-values-float64-normal]'",
+        ]
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--crosscheck-strict"]], ids=["warned", "strict"])
+def test_broken_contract_that_only_warns(suite: Any, pytester: pytest.Pytester, options: list[str]) -> None:
+    """It passes, with a line in the summary, even where warnings are errors; strictly it fails."""
+    result = suite("pair(ReadsItsMode)", "-Werror", "--crosscheck-report", "r.json", *options)
+    assert result.ret == len(options)
+    assert outcomes(result).get("failed", 0) == len(options)
+    assert facts(pytester)["warnings"] == 1 - len(options)
+    warning = "*contract-backward_keeps_its_mode: float64: changed by a switch to evaluation between forward and backward: grad_input"
+    if options:
+        result.stdout.fnmatch_lines(["*reproduce*--crosscheck-strict"])
+    else:
+        result.stdout.fnmatch_lines(["MATCH: *, 1 warning", "MATCH *; 1 warning", f"WARNING   ReadsItsMode  {warning}"])
+
+
+def test_names_are_stable(suite: Any) -> None:
+    result = suite("pair(), pair(name='other one')", "--collect-only", "-q")
+    names = [line for line in result.outlines if "::" in line]
+    assert names[0] == "test_mine.py::test_layers[Scale-values-float64-normal]"
+    assert names[-1].startswith("test_mine.py::test_layers[other one-contract-")
+    assert len(names) == len(set(names)) == 2 * (VALUES + CONTRACTS)
+
+
+def test_workers_report_as_one_process_does(suite: Any, pytester: pytest.Pytester) -> None:
+    """The facts and the page of two workers are those of none, but for times."""
+    pairs = ", ".join(f"pair({subject}dtypes=('float32',))" for subject in ("", "Negated, ", "WritesToInput, "))
+    pages = []
+    for workers in ("0", "2"):
+        suite(pairs, "-n", workers, "--crosscheck-report", "r.json", "--crosscheck-report", "r.html", beside=True)
+        found = without_times(facts(pytester))
+        # pytester gives each of its runs a folder of its own for temporary files.
+        page = re.sub(r"--basetemp=\S+ ", "", (pytester.path / "r.html").read_text())
+        pages.append((found | {"command": re.sub(r"--basetemp=\S+ ", "", found["command"])}, page))
+    assert pages[0] == pages[1]
+    assert pages[0][0]["checks_done"] == 3 * (VALUES + CONTRACTS)
+    assert [pair["verdict"] for pair in pages[0][0]["pairs"]] == ["match", "mismatch", "mismatch"]
+
+
+def test_dtype_leaves_the_other_out(suite: Any, pytester: pytest.Pytester) -> None:
+    result = suite("pair()", "--crosscheck-dtype", "float64", "--crosscheck-report", "r.json")
+    assert outcomes(result) == {"passed": VALUES // 2 + CONTRACTS - MOOT, "skipped": MOOT, "deselected": VALUES // 2}
+    assert facts(pytester)["checks_deselected"] == VALUES // 2
+    assert facts(pytester)["headline"].endswith(f"{VALUES // 2} checks were not asked for")
+
+
+def test_seed_changes_the_numbers_and_nothing_else_does(suite: Any, pytester: pytest.Pytester) -> None:
+    found = []
+    for seed in ("0", "1", "1"):
+        suite("pair()", "--crosscheck-seed", seed, "--crosscheck-dtype", "float64", "--crosscheck-report", "r.json")
+        found.append(without_times(facts(pytester)["pairs"]))
+    assert found[0] != found[1]
+    assert found[1] == found[2]
+
+
+def test_seed_is_part_of_how_to_reproduce(suite: Any) -> None:
+    result = suite("pair(Negated)", "--crosscheck-seed", "3", "-k", "values-float64-normal")
+    result.stdout.fnmatch_lines(["*reproduce*--crosscheck-seed 3"])
+
+
+def test_junit_holds_the_facts(suite: Any, pytester: pytest.Pytester) -> None:
+    suite("pair(Negated)", "-k", "values-float64-normal", "--junitxml", "j.xml")
+    found = {p.get("name"): p.get("value") for p in ET.parse(pytester.path / "j.xml").iter("property")}  # noqa: S314 - written here
+    assert found["crosscheck_verdict"] == "mismatch"
+    assert found["crosscheck_quantity"] == "weight.grad"
+    assert found["crosscheck_cause"] == "constant factor"
+    assert float(found["crosscheck_error_units"] or 0) > 1e15
+
+
+def test_check_that_does_not_apply_is_skipped_with_its_reason(suite: Any) -> None:
+    result = suite("pair(dtypes=('float64',))", "-k", "values", "-rs")
+    assert outcomes(result) == {"passed": VALUES // 2, "skipped": VALUES // 2, "deselected": CONTRACTS}
+    result.stdout.fnmatch_lines(["SKIPPED*declared to compute in float64"])
+
+
+def test_expected_difference_is_an_expected_failure(suite: Any, pytester: pytest.Pytester) -> None:
+    declared = "pair(WritesToInput, expected={'contract-inputs_are_left_alone': 'saves memory'})"
+    result = suite(declared, "--crosscheck-report", "r.json")
+    assert result.ret == 0
+    assert outcomes(result) == {"passed": VALUES + CONTRACTS - MOOT - 1, "skipped": MOOT, "xfailed": 1}
+    assert "1 check is expected to differ" in facts(pytester)["headline"]
+
+
+def test_expected_difference_that_agrees_fails(suite: Any) -> None:
+    result = suite("pair(expected={'contract-inputs_are_left_alone': 'saves memory'})", "-k", "contract")
+    assert outcomes(result) == {"passed": CONTRACTS - MOOT - 1, "skipped": MOOT, "failed": 1, "deselected": VALUES}
+    result.stdout.fnmatch_lines(["*expected to differ (saves memory) and agrees*"])
+
+
+def test_test_that_calls_no_check_fails(suite: Any) -> None:
+    result = suite("pair()", body="pass")
+    assert outcomes(result) == {"failed": VALUES + CONTRACTS}
+    result.stdout.fnmatch_lines(["*the test did not call check(pair)*"])
+
+
+def test_nothing_compared_is_no_success(suite: Any) -> None:
+    result = suite("pair(dtypes=('float64',))", "-k", "values-float32")
+    assert outcomes(result) == {"skipped": VALUES // 2, "deselected": VALUES // 2 + CONTRACTS}
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["NOT CHECKED: nothing was compared*"])
+
+
+def test_run_that_stops_early_says_so(suite: Any) -> None:
+    result = suite("pair(Negated), pair()", "-x")
+    assert outcomes(result) == {"failed": 1}
+    result.stdout.fnmatch_lines([f"MISMATCH: only 1 of {2 * len(NAMES)} checks were run; 1 of 1 pair differs: Negated*"])
+
+
+def test_pair_that_cannot_be_checked_fails_with_its_error(suite: Any) -> None:
+    result = suite("pair(params={'W': 'weight'})", "-k", "values-float64-normal")
+    assert outcomes(result)["failed"] == 1
+    result.stdout.fnmatch_lines(["*params names 'W', but the subject's parameters are: weight*", "UNDECIDED: *could not be checked: Scale*"])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error"),
+    [
+        ("pair(), pair()", "two pairs are called 'Scale'; give one of them another name"),
+        ("Scale()", "parametrize_with_checks got a Scale, expected pairs"),
+        ("", "parametrize_with_checks got no pair"),
+    ],
+)
+def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> None:
+    result = suite(pairs)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines([f"*{error}*"])
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("report.txt", "report.txt: the name has to end in .json or .html"),
+        ("missing/r.json", "missing/r.json: there is no folder missing"),
+        ("blocked.json", "blocked-small-cases: is a file"),
+        ("./twice.json", "twice.json: is asked for twice; name two files"),
+    ],
+)
+def test_report_that_cannot_be_written_ends_the_run_at_once(suite: Any, pytester: pytest.Pytester, path: str, error: str) -> None:
+    (pytester.path / "blocked-small-cases").touch()
+    twice = ["--crosscheck-report", "twice.json"] if "twice" in path else []
+    result = suite("pair()", "--crosscheck-report", path, *twice)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert error in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--crosscheck-seed", "-1"), ("--crosscheck-seed", "x"), ("--crosscheck-timeout", "nan"), ("--crosscheck-timeout", "1e300")]
+)
+def test_wrong_number_is_a_usage_error(suite: Any, option: str, value: str) -> None:
+    result = suite("pair()", f"{option}={value}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert option in result.stderr.str()
+
+
+def test_run_without_pairs_says_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_other(): pass")
+    result = pytester.runpytest_inprocess("-p", "no:randomly")
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*crosscheck*MATCH*")
+
+
+def test_script_of_the_first_mismatch_is_printed_once(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64-normal or values-float64-wide")
+    assert outcomes(result)["failed"] == 2
+    assert result.stdout.str().count("reproduce(\n") == 1
+    result.stdout.fnmatch_lines(["*small case*--crosscheck-report saves it as a script", "Negated: a small case that shows it, as a script"])
+
+
+def test_script_that_a_report_keeps_is_not_printed(suite: Any) -> None:
+    result = suite("pair(Negated)", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
+    assert "reproduce(\n" not in result.stdout.str()
+
+
+def test_report_that_cannot_be_finished_is_one_line_and_no_success(suite: Any, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(crosscheck.report.write, "write_json", full)
+    result = suite("pair()", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
+    assert outcomes(result)["passed"] == 1
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.stdout.fnmatch_lines(["r.json: cannot be written (No space left on device)"])
+    result.stdout.no_fnmatch_line("report: r.json")

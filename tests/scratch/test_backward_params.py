@@ -1,0 +1,74 @@
+"""The gradients of the parameters are the same bits, whether the input's is worked out besides or not; and what a mask keeps is the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scratch
+from scratch.keeping import kept
+from scratch.layer import Array
+from scratch.networks import NETWORKS
+from tests.support.cases import CASES
+from tests.support.layer_runs import DTYPES, made
+
+
+def gradients(network: scratch.Sequential, cotangent: Array, method: str) -> dict[str, Array]:
+    """Return the gradients that a way back leaves, where there were none before."""
+    for layer in network.layers.values():
+        layer.grads.clear()
+    getattr(network, method)(cotangent)
+    return {name: value.copy() for name, value in network.grads.items()}
+
+
+def differing(network: scratch.Sequential, x: Array) -> list[str]:
+    """Return the parameters whose gradients the two ways back do not leave alike, and ``"nothing"`` where none is left."""
+    cotangent = np.random.default_rng(1).standard_normal(network.forward(x).shape).astype(x.dtype)
+    whole, alone = (gradients(network, cotangent, method) for method in ("backward", "backward_params"))
+    return [name for name in whole if name not in alone or not np.array_equal(whole[name], alone[name])] or ([] if whole else ["nothing"])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if getattr(made(case), "params", None)])
+def test_layer(case: str) -> None:
+    x = np.random.default_rng(0).standard_normal((3, *CASES[case].sample))
+    assert differing(scratch.Sequential(layer=made(case)), x) == []
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network(name: str) -> None:
+    network = NETWORKS[name].make(np.random.default_rng(0), np.float32)
+    assert differing(network, np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)) == []
+
+
+@pytest.mark.parametrize(("frozen", "left"), [(("conv",), []), (("linear",), []), (("conv", "linear"), ["nothing"])])
+def test_frozen_layers(frozen: tuple[str, ...], left: list[str]) -> None:
+    """Of what is frozen nothing is left, of the rest everything."""
+    network = NETWORKS["tutorial"].make(np.random.default_rng(0), np.float64)
+    network.freeze(*frozen)
+    assert differing(network, np.random.default_rng(0).standard_normal((2, 1, 28, 28))) == left
+
+
+def test_gradient_that_is_forgotten() -> None:
+    """A layer whose shorter way back leaves something out does not pass."""
+
+    class Forgets(scratch.Linear):
+        def backward_params(self, grad_output: Array) -> None:
+            super().backward_params(grad_output)
+            self.grads["bias"] = np.zeros_like(self.grads["bias"])
+
+    network = scratch.Sequential(layer=Forgets(4, 3, rng=np.random.default_rng(0)))
+    layer: Any = network.layers["layer"]
+    layer.backward = lambda grad: scratch.Linear.backward_params(layer, grad)
+    assert differing(network, np.random.default_rng(0).standard_normal((2, 4))) == ["layer.bias"]
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "float16"])
+def test_what_a_mask_keeps(dtype: str) -> None:
+    """Bit for bit, NaN and infinities, too; and of what it does not keep not even they are left."""
+    x = np.array([1.5, -0.0, np.inf, np.nan, -np.inf, np.finfo(dtype).smallest_subnormal], dtype)
+    none, all_of_it = np.zeros(x.shape, bool), np.ones(x.shape, bool)
+    assert kept(x, none).tobytes() == np.zeros_like(x).tobytes()
+    assert kept(x, all_of_it).tobytes() == x.tobytes()
+    assert kept(x[::-1], np.arange(6) == 1)[1] == -np.inf

@@ -1,0 +1,94 @@
+"""Every scratch layer without running statistics or masks keeps every contract, in both precisions.
+
+Batch normalisation has its contracts in test_normalisation.py; what a dropout must not do is in test_dropout.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import scratch
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.objects import Dicts
+from crosscheck.checks.bench import Bench, DoesNotApplyError
+from crosscheck.checks.contracts import CONTRACTS
+from crosscheck.core.operation import Call
+from scratch.normalisation import BatchNorm
+from tests.support.cases import CASES
+from tests.support.layer_runs import DTYPES, Run, call_of, made, subject_of, twin_of
+
+BATCH, SMALLER = 3, 2
+STATELESS = [case for case in CASES if not isinstance(made(case), BatchNorm | scratch.Dropout)]
+NOT_ASKED = {
+    "another_size_works": "no two shapes were given that differ in more than the number of samples",
+    "declared_gradients_add_up": "gradients are not declared to accumulate",
+    "modes_differ_only_where_they_should": "the subject has no modes",
+    "backward_keeps_its_mode": "the subject has no modes",
+    "minus_infinity_is_no_nan": "the operation itself is not finite where its input is minus infinity",
+    "output_is_its_own": "the operation only rearranges its input: a view of it is usual",
+    "grad_input_is_its_own": "the operation only rearranges its input: a view of the cotangent is usual",
+}
+"""Contracts that say nothing about some layers, and why; any other reason fails."""
+
+
+@functools.cache
+def calls_of(case: str, dtype: str) -> tuple[Call, Call, Call]:
+    """Return a call, one with other numbers and a smaller one, for the benches of all contracts: a bench hands out copies."""
+    call, other, smaller = (call_of(Run(case, batch, "normal", dtype, seed)) for batch, seed in ((BATCH, 0), (BATCH, 1), (SMALLER, 0)))
+    return call, other, smaller
+
+
+def bench_of(case: str, dtype: str) -> Bench:
+    """Return a layer that was never used, with weights from the table."""
+    call, other, smaller = calls_of(case, dtype)
+    return Bench(
+        subject_of(case),
+        call,
+        replace(other, params=call.params),
+        smaller,
+        rearranges=case in ("flatten", "maxpool2d-1"),
+        retrained=replace(call, params=other.params) if other.params else None,
+        reference=twin_of(case)[0],
+        drawn=lambda shape: replace(call_of(Run(case, shape[0], "normal", dtype, 0)), params=call.params),
+    )
+
+
+def has_params(case: str) -> bool:
+    """Return whether a layer has parameters."""
+    return bool(calls_of(case, "float64")[0].params)
+
+
+def broken_by(contract: str, bench: Bench) -> str:
+    """Return what was broken, or why the contract does not apply."""
+    try:
+        return CONTRACTS[contract](bench)
+    except DoesNotApplyError as error:
+        return str(error)
+
+
+@pytest.mark.pairwise("case", "contract", "dtype")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("contract", CONTRACTS)
+@pytest.mark.parametrize("case", STATELESS)
+def test_contract(case: str, contract: str, dtype: str) -> None:
+    """A contract that does not apply says so for a reason that is known."""
+    allowed = {"", NOT_ASKED.get(contract, "")} | (set() if has_params(case) else {"there are no parameters"})
+    assert broken_by(contract, bench_of(case, dtype)) in allowed
+
+
+@pytest.mark.parametrize("case", STATELESS)
+def test_the_harness_works_on_a_copy(case: str) -> None:
+    """Asking a layer about values leaves the layer that trains as it was."""
+    call, smaller = (call_of(Run(case, batch, "normal", "float64", 0)) for batch in (BATCH, SMALLER))
+    layer = made(case)
+    subject = AdaptedLayer(Dicts(layer), twin_of(case)[1])
+    before = {name: np.array(value) for name, value in getattr(layer, "params", {}).items()}
+    subject.vjp(call)
+    subject.vjp(smaller)
+    after = getattr(layer, "params", {})
+    assert [name for name in before if not np.array_equal(before[name], after[name])] == []
+    assert not getattr(layer, "grads", {})

@@ -1,0 +1,149 @@
+"""Every optimizer of scratch beside torch.optim, optax and keras.optimizers, step by step, and each single step beside the rule itself."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+
+import scratch
+from crosscheck.adapters.optimizers import Holding
+from crosscheck.causes.divergence import Divergence, divergence_facts
+from crosscheck.checks import Settings
+from crosscheck.checks.optimizers import CONTRACTS, update_contract_check
+from crosscheck.core.guard import source
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.precision import Precision
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers import UpdatedParameter, judge_update, update_of
+from crosscheck.oracles.optimizers.rules import COUNTERS
+from crosscheck.pairs.optimizer_pair import OptimizerPair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.report.words import divergence_message
+from reference.copying import settings_of
+from reference.optimizers import PARAM
+from reference.pytorch import optimizer_twin
+from tests.support.optimizer_cases import OPTIMIZERS
+from tests.support.optimizer_runs import DTYPES, REFERENCES, RUNS, SHAPES, Run, compared, divergence, finding, judged, made, quantities_of, twin_of
+
+SEEDS = (0, 1)
+STEPS = 5
+ELEMENTS = 1_000_000
+"""More numbers than the single steps compare."""
+
+
+# With --dist loadgroup one process runs all tests of a case, and what it works out or compiles is worked out once.
+TESTS = [
+    pytest.param(run, q, id=f"{run}-{q}", marks=pytest.mark.xdist_group(f"{run.case}-{run.reference}")) for run in RUNS for q in compared(run.case)
+]
+
+
+@pytest.mark.each_choice("run.case", "run.gradients", "run.dtype", "run.twin")
+@pytest.mark.parametrize(("run", "quantity"), TESTS)
+def test_optimizer(run: Run, quantity: str) -> None:
+    """Parameter and state follow the reference's, or differ where the reference has another formula, for which it says why."""
+    found = finding(run, quantity)
+    if found.wrong:
+        command = f'pytest "tests/scratch/test_optimizers.py::test_optimizer[{found.run}]"'
+        pytest.fail(f"{found.wrong}\n{divergence_message(divergence_facts(divergence(run, quantity), command))}", pytrace=False)
+
+
+@functools.cache
+def single_steps(case: str, gradients: str, dtype: str, seed: int) -> list[Judgement]:
+    """Let an optimizer take its steps and judge each on the parameters, gradients and state that it started from."""
+    precision, rng = Precision(np.dtype(dtype), ELEMENTS), np.random.default_rng(seed)
+    params = {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
+    optimizer = made(case, params)
+    update, judgements = update_of(settings_of(optimizer)), list[Judgement]()
+    for step in range(1, STEPS + 1):
+        grads = {name: FAMILIES[gradients].grad_output(rng, shape, dtype) for name, shape in SHAPES.items()}
+        before, kept = {name: value.copy() for name, value in params.items()}, {name: state_of(optimizer, name) for name in params}
+        optimizer.step(grads)
+        for name in SHAPES:
+            updated = UpdatedParameter(before[name], grads[name], params[name].copy(), kept[name], state_of(optimizer, name))
+            judgements += judge_update(update, updated, Place(step, case, name), precision)
+    return judgements
+
+
+def state_of(optimizer: scratch.Optimizer, param: str) -> dict[str, np.ndarray]:
+    """Return copies of what an optimizer keeps of a parameter."""
+    return {name: arrays[param].copy() for name, arrays in optimizer.state.items() if param in arrays}
+
+
+@pytest.mark.pairwise("case", "gradients", "dtype", "seed")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("case", "gradients"), [(case, gradients) for case, row in OPTIMIZERS.items() for gradients in row.gradients])
+def test_single_steps(case: str, gradients: str, dtype: str, seed: int, request: pytest.FixtureRequest) -> None:
+    """Each step is the rule's on what it started from; the count of steps, which no reference shows beside each element, is exact."""
+    judgements = single_steps(case, gradients, dtype, seed)
+    kept = {place.rpartition(".")[2] if "." in place else PARAM for place in (judgement.place.quantity for judgement in judgements)}
+    assert kept == set(quantities_of(case))
+    wrong = next((judgement for judgement in judgements if judgement.verdict is not Verdict.MATCH), None)
+    if wrong is not None:
+        found = divergence_facts(Divergence(wrong, None, source(OPTIMIZERS[case].kind.step)), f'pytest "{request.node.nodeid}"')
+        pytest.fail(divergence_message(found), pytrace=False)
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+@pytest.mark.parametrize("case", OPTIMIZERS)
+def test_contract(case: str, contract: str) -> None:
+    """What no optimizer must do to parameters, gradients and other optimizers."""
+    pair = OptimizerPair(Holding(functools.partial(made, case)), optimizer_twin(made(case, {})), name=case)
+    result = update_contract_check(contract).run(prepare(pair), Settings())
+    assert (result.verdict, result.reason) == (Verdict.MATCH, "")
+
+
+@pytest.mark.parametrize("kind", [name for name in scratch.__all__ if issubclass(getattr(scratch, name), scratch.Optimizer) and name != "Optimizer"])
+def test_every_optimizer_has_a_row(kind: str) -> None:
+    assert any(row.kind.__name__ == kind for row in OPTIMIZERS.values())
+
+
+@pytest.mark.parametrize(("reference", "case"), list(itertools.product(REFERENCES, OPTIMIZERS)))
+def test_every_state_is_named_or_counted(reference: str, case: str) -> None:
+    """A state that a reference gives no name to would never be compared."""
+    assert set(settings_of(made(case, {})).states) <= set(twin_of(case, reference).states) | set(COUNTERS)
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_optimizer_without_an_entry(reference: str) -> None:
+    with pytest.raises(TypeError, match=r"settings are known for object; add an entry to reference/copying\.py"):
+        REFERENCES[reference](object())
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_fault_is_found(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reference can disagree: the state is right, the step is taken twice as far."""
+    twice = scratch.Adadelta.update
+
+    def update(self: scratch.Adadelta, name: str, param: np.ndarray, grad: np.ndarray) -> None:
+        before = param.copy()
+        twice(self, name, param, grad)
+        param += param - before
+
+    monkeypatch.setattr(scratch.Adadelta, "update", update)
+    first = {quantity: judgements[0].verdict for quantity, judgements in judged(Run("adadelta", "normal", "float32", reference)).items()}
+    assert first == {PARAM: Verdict.MISMATCH, "square_avg": Verdict.MATCH, "acc_delta": Verdict.MATCH}
+
+
+def test_state_that_is_put_back_goes_on_where_it_was() -> None:
+    """Two runs of two steps, the second one from copies of parameters and state, end where a run of four does, bit for bit."""
+    rng = np.random.default_rng(0)
+    grads = [{"w": rng.standard_normal(5)} for _ in range(4)]
+    whole, first = {"w": np.ones(5)}, {"w": np.ones(5)}
+    optimizer, before = scratch.Adam(whole, amsgrad=True), scratch.Adam(first, amsgrad=True)
+    for grad in grads:
+        optimizer.step(grad)
+    for grad in grads[:2]:
+        before.step(grad)
+    resumed = {"w": first["w"].copy()}
+    after = scratch.Adam(resumed, amsgrad=True)
+    for name, arrays in before.state.items():
+        after.state[name].update({param: array.copy() for param, array in arrays.items()})
+    for grad in grads[2:]:
+        after.step(grad)
+    assert np.array_equal(resumed["w"], whole["w"])
+    assert after.state["step"]["w"] == 4

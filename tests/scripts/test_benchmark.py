@@ -1,0 +1,394 @@
+"""The benchmark: a side that is wrong is named and not timed, what is missing is told, and the figures come to where they belong."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import benchmark
+import numpy as np
+import numpy.typing as npt
+import pytest
+from digits.batches import Labels
+from study.benchmark import layers, sides
+from study.benchmark.checked import measured as checked_steps
+from study.benchmark.docs import BEGIN, END, facts_in, measured
+from study.benchmark.facts import facts_of
+from study.benchmark.growth import exponent
+from study.benchmark.judge import Judge, wrong
+from study.benchmark.pages import render
+from study.benchmark.plan import PARTS, Choice, planned
+from study.benchmark.rounds import Pace, Tell, alternated
+from study.benchmark.sides import SIDES, MissingError, ScratchSide, Workload, digits, made
+from study.benchmark.steps import measured as training_steps
+from study.benchmark.targets import TARGETS, compared
+from study.benchmark.workers import Task, carried_out, results
+from study.generated_text import PageError, between
+
+import scratch
+from crosscheck.core.judge import Facts
+from scratch.layer import Array
+from scratch.networks import NETWORKS
+from tests.support import ROOT
+
+PAGE, MEASURED = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.json"
+SHORT = {"rounds": 1, "seconds": 0.0}
+SMALL = [{"network": "tutorial", "batch": 1}]
+WITH_DROPOUTS = Workload("with-dropouts", 2)
+
+
+def with_dropouts(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Sequential:
+    """Return a network with all that Keras' MNIST example has, in small."""
+    conv = scratch.Conv2d(1, 3, 3, rng=rng, dtype=dtype)
+    dense1, dense2 = (scratch.Linear(*sizes, rng=rng, dtype=dtype) for sizes in ((3 * 13 * 13, 12), (12, 10)))
+    drop1, drop2 = (scratch.Dropout(p, rng=own) for p, own in zip((0.25, 0.5), rng.spawn(2), strict=True))
+    return scratch.Sequential(
+        conv=conv,
+        relu=scratch.ReLU(),
+        pool=scratch.MaxPool2d(2),
+        drop1=drop1,
+        flatten=scratch.Flatten(),
+        dense1=dense1,
+        relu2=scratch.ReLU(),
+        drop2=drop2,
+        dense2=dense2,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = replace(NETWORKS["keras-mnist-cnn"], make=with_dropouts)
+    monkeypatch.setattr(sides, "NETWORKS", {**NETWORKS, "with-dropouts": recipe})
+
+
+def silent(words: str) -> None:
+    """Be told nothing."""
+
+
+def in_this_process(tasks: Sequence[Task], tell: Tell, stopped: Callable[[], bool]) -> Iterator[tuple[Task, Facts]]:
+    """Carry out tasks here, where what is planted is to be seen."""
+    for task in tasks:
+        yield task, carried_out(task, tell)
+
+
+MEASURES_ALL = pytest.mark.xdist_group("benchmark")
+"""For tests that all want what every part found: one worker measures it."""
+
+EVERY_PART = pytest.mark.whole("every part is measured for it; test_missing_framework shows what is said of one")
+
+SMALL_TASKS = [
+    Task("steps", "study.benchmark.steps.measured", 1, {"workloads": SMALL, "sides": ["scratch", "torch"], "pace": SHORT}),
+    Task("memory", "study.benchmark.memory.measured", 1, {"workload": SMALL[0], "side": "scratch", "steps": 2}),
+    Task("memory", "study.benchmark.memory.measured_run", 1, {"folder": str(ROOT / "data" / "mnist"), "steps": 3}),
+    Task("layers", "study.benchmark.layers.measured", 1, {"workloads": SMALL, "pace": SHORT}),
+    Task("checked", "study.benchmark.checked.measured", 1, {"workloads": SMALL, "pace": SHORT}),
+    Task("growth", "study.benchmark.growth.measured", 1, {"growths": {"batch": [1, 2]}, "pace": SHORT}),
+    Task("full", "study.benchmark.full.measured", 1, {"folder": str(ROOT / "data" / "mnist"), "steps": 3}),
+    Task("startup", "study.benchmark.startup.measured", 1, {"rounds": 1}),
+]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure next to nothing, in this process."""
+    monkeypatch.setattr(benchmark, "results", in_this_process)
+    monkeypatch.setattr(benchmark, "planned", lambda choice: [task for task in SMALL_TASKS if task.part in choice.parts])
+
+
+@cache
+def all_found() -> tuple[tuple[Task, Facts], ...]:
+    """Return what every part found, measured once in each worker that asks."""
+    return tuple(in_this_process(SMALL_TASKS, silent, lambda: False))
+
+
+@pytest.fixture
+def found() -> list[tuple[Task, Facts]]:
+    """Return what every part found."""
+    return copy.deepcopy(list(all_found()))
+
+
+def facts_from(found: list[tuple[Task, Facts]], load: float = 0.0) -> Facts:
+    """Return the facts of a run of all parts."""
+    choice = Choice(list(PARTS), ["scratch", "torch"], [1], quick=True, folder=ROOT / "data" / "mnist", whole=False)
+    return facts_of(found, choice, "python scripts/benchmark.py --quick", load)
+
+
+RIGHT = [
+    *(("tutorial", name) for name in ("scratch", "article", "torch")),
+    *(("with-dropouts", name) for name in ("scratch", "torch", "jax", "keras")),
+]
+"""What is compiled takes seconds, and is judged on the network that has everything."""
+
+
+@pytest.mark.whole(
+    "JAX and Keras compile a training with dropouts; scratch's and PyTorch's are judged by the same judge",
+    everyday=["tutorial-article", "with-dropouts-torch", "with-dropouts-scratch", "tutorial-torch", "tutorial-scratch"],
+)
+@pytest.mark.parametrize(("network", "name"), RIGHT)
+def test_sides_are_right(network: str, name: str) -> None:
+    """The second step starts from what the first one left; dropouts are judged by the masks that the side drew."""
+    workload = Workload(network, 1 if name == "article" else 2)
+    judge = Judge.of(made(name, workload), workload, 2)
+    assert [wrong(judge.step(*batch)) for batch in digits(workload.batch, 2)] == ["", ""]
+
+
+class Faster(ScratchSide):
+    """Its learning rate is larger by a tenth of a per mille."""
+
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        self.training.optimizer.lr *= 1.0001
+
+
+class Stale(ScratchSide):
+    """It updates with the gradients of the step before, which shows in the second step."""
+
+    kept: dict[str, Array] | None = None
+
+    def step(self, images: Any, labels: Labels) -> float:
+        before = {name: value.copy() for name, value in self.training.model.params.items()}
+        loss = super().step(images, labels)
+        change: dict[str, Array] = {name: value - before[name] for name, value in self.training.model.params.items()}
+        if self.kept is not None:
+            for name, value in self.training.model.params.items():
+                value[...] = before[name] + self.kept[name]
+        self.kept = change
+        return loss
+
+
+class Summed(ScratchSide):
+    """Its loss is the sum over the batch, not the mean; its weights are right."""
+
+    def step(self, images: Any, labels: Labels) -> float:
+        return super().step(images, labels) * len(images)
+
+
+class Undropped(ScratchSide):
+    """Its dropouts drop what they say they keep."""
+
+    def observed(self, images: Any, labels: Labels) -> tuple[float, Any]:
+        loss, masks = super().observed(images, labels)
+        return loss, {name: ~mask for name, mask in masks.items()}
+
+
+PLANTED: dict[str, tuple[type[ScratchSide], Workload, str]] = {
+    "learning rate": (Faster, Workload("tutorial", 2), r"step 1, linear\.weight: "),
+    "gradients of the step before": (Stale, Workload("tutorial", 2), r"step 2, (conv|linear)\."),
+    "sum for a mean": (Summed, Workload("tutorial", 2), r"step 1, loss\.output: "),
+    "masks": (Undropped, WITH_DROPOUTS, r"step 1, loss\.output: "),
+}
+
+
+@pytest.mark.whole("each side trains; one mistake shows it", everyday=["masks"])
+@pytest.mark.parametrize("name", PLANTED)
+def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, workload, words = PLANTED[name]
+    monkeypatch.setattr(sides, kind.__name__, kind, raising=False)
+    monkeypatch.setitem(SIDES, "torch", ("study.benchmark.sides", kind.__name__, "planted"))
+    facts = training_steps([{"network": workload.network, "batch": workload.batch}], ["scratch", "torch"], 1, SHORT, silent)
+    assert [row["side"] for row in facts["training_step"]] == ["scratch"]
+    assert [row["side"] for row in facts["wrong"]] == ["torch"]
+    assert re.match(words, facts["wrong"][0]["words"])
+    assert facts_from([(SMALL_TASKS[0], facts)])["status"] == 1
+
+
+@pytest.mark.whole("judges a network of all layers; test_wrong_side_is_named_and_not_timed shows that what is wrong is not timed")
+def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = scratch.MaxPool2d.backward
+    monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
+    facts = layers.measured(SMALL, 1, SHORT, silent)
+    assert [row["words"].partition(":")[0] for row in facts["wrong"]] == ["step 1, pool.grad_input"]
+    assert {row["layer"] for row in facts["layers"]} == {"conv", "flatten", "linear"}
+
+
+@pytest.mark.whole("judges a network; test_wrong_side_is_named_and_not_timed shows that what is wrong has no figure")
+def test_checked_step_that_is_wrong_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = scratch.MaxPool2d.backward
+    monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
+    facts = checked_steps(SMALL, 1, SHORT, silent)
+    assert facts["checked_step"] == []
+    assert re.fullmatch(r"mismatch in \d+ checked steps, first at step 1, pool.grad_input", facts["wrong"][0]["words"])
+
+
+@EVERY_PART
+@MEASURES_ALL
+def test_run(found: list[tuple[Task, Facts]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(benchmark, "planned", lambda choice: SMALL_TASKS)
+    monkeypatch.setattr(benchmark, "results", lambda tasks, tell, stopped: iter(found))
+    machine, page = tmp_path / "benchmark.json", tmp_path / "benchmark.html"
+    assert benchmark.main(["--quick", "--data-dir", str(ROOT / "data" / "mnist"), "--json", str(machine), "--html", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("RIGHT: every side that was timed agrees with the oracle; ")
+    assert "a quick look, not a measurement" in shown.partition("\n")[0]
+    facts = json.loads(machine.read_text(encoding="utf-8"))
+    assert [set(row) for row in facts["training_step"]] == [{"network", "batch", "threads", "side", "milliseconds", "times_scratch"}] * 2
+    assert facts["training_step"][0]["times_scratch"] == 1
+    assert facts["command"] == "python scripts/benchmark.py --quick"  # no folder of this machine
+    assert {"batch", "times_sides", "quantities_per_second"} < set(facts["checked_step"][0])
+    assert len(facts["targets"]) == len(TARGETS)
+    assert all(facts[name] for name in ("memory", "memory_run", "layers", "growth", "full_run", "startup"))
+    loaded = re.findall(r"<script|<link|<img|@import|(?:src|href)=\"(?!#|data:)[^>]*", page.read_text(encoding="utf-8"))
+    assert loaded == []
+
+
+@pytest.mark.usefixtures("small")
+def test_missing_framework(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named, the others are measured, and the exit status says that not all was."""
+    monkeypatch.setitem(SIDES, "torch", ("no_such_framework", "Side", "a framework"))
+    assert benchmark.main(["--quick", "--only", "steps"]) == 2
+    shown = capsys.readouterr().out
+    assert shown.startswith("NOT ALL MEASURED: torch is missing; ")
+    assert "missing: torch: it cannot be imported (No module named 'no_such_framework'); pip install" in shown
+    assert re.search(r"│ scratch +│ +[\d.]+ │ +1 │", shown)
+
+
+def test_no_compiler_is_told_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(workload: Workload) -> None:
+        raise MissingError("torch.compile does not work here: no C++ compiler")
+
+    monkeypatch.setattr(sides, "Refused", refused, raising=False)
+    monkeypatch.setitem(SIDES, "torch.compile", ("study.benchmark.sides", "Refused", "compiled"))
+    facts = facts_from([(SMALL_TASKS[0], training_steps(SMALL, ["scratch", "torch.compile"], 1, SHORT, silent))])
+    assert (facts["status"], [row["words"] for row in facts["missing"]]) == (0, ["torch.compile does not work here: no C++ compiler"])
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux gives a process its cores")
+def test_processes() -> None:
+    """Each part has its cores from before its first import; one that dies or raises has that for its result, and the others go on."""
+    told, before = list[str](), os.sched_getaffinity(0)
+    tasks = [Task("steps", f"benchmark_tasks.{name}", 1, {}) for name in ("dies", "raises", "cores")]
+    found = [facts for _, facts in results(tasks, told.append, lambda: False)]
+    assert found == [{"failed": "its process died"}, {"failed": "ValueError: in words"}, {"cores": 1, "told": "1"}]
+    assert told == ["in words"]
+    assert os.sched_getaffinity(0) == before
+
+
+def test_part_that_failed() -> None:
+    facts = facts_from([(SMALL_TASKS[0], {"failed": "its process died"})])
+    assert facts["status"] == 2
+    assert facts["headline"].startswith("NOT ALL MEASURED: the training step of each side failed")
+
+
+@pytest.mark.usefixtures("small")
+def test_interrupted_run_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(benchmark, "results", lambda tasks, tell, stopped: iter(()))
+    machine = tmp_path / "benchmark.json"
+    assert benchmark.main(["--quick", "--json", str(machine)]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert not machine.exists()
+
+
+def test_sides_take_turns() -> None:
+    """Each round goes the other way round; a slow spell of one round moves no ratio."""
+    now, order, costs = [0.0], list[str](), {"one": 1.0, "two": 4.0}
+
+    def run(name: str) -> Callable[[int], None]:
+        def timed(count: int) -> None:
+            order.append(name)
+            now[0] += count * costs[name] * (100 if len(order) in range(9, 11) else 1)
+
+        return timed
+
+    times = alternated({name: run(name) for name in costs}, Pace(rounds=5, seconds=0.0), lambda: now[0])
+    assert order[4:] == ["two", "one", "one", "two"] * 2 + ["two", "one"]
+    assert (times.milliseconds("one"), times.times("two", "one")) == (1000, 4)
+
+
+def test_exponent_of_a_power() -> None:
+    assert round(exponent([1, 2, 4, 8], [3.0, 12.0, 48.0, 192.0]), 6) == 2
+
+
+@EVERY_PART
+@MEASURES_ALL
+def test_target_is_reached_by_the_worst_of_its_figures(found: list[tuple[Task, Facts]]) -> None:
+    facts = facts_from(found)
+    step = {"network": "tutorial", "batch": 1, "side": "torch", "milliseconds": 1.0}
+    facts["training_step"] = [{**step, "threads": 1, "times_scratch": 5.0}, {**step, "threads": 2, "times_scratch": 3.0}]
+    first, second, *_ = compared(facts)
+    assert (first["target"], first["measured"], first["reached"]) == ("at least 4 times", 3.0, False)
+    assert (second["measured"], second["reached"]) == (None, None)
+
+
+def test_every_part_has_tasks(tmp_path: Path) -> None:
+    for quick in (True, False):
+        tasks = planned(Choice(list(PARTS), list(SIDES), [1, 2], quick=quick, folder=tmp_path, whole=not quick))
+        assert list(dict.fromkeys(task.part for task in tasks)) == list(PARTS)
+
+
+@EVERY_PART
+@MEASURES_ALL
+def test_texts_are_escaped(found: list[tuple[Task, Facts]]) -> None:
+    facts = facts_from([*found, (SMALL_TASKS[0], {"failed": "<script>alert(1)</script>"})])
+    facts["sides"]["torch"] = "<b>$x$"
+    page = render(facts)
+    assert re.findall("<script>|<b>", page) == []
+    assert "&lt;script&gt;alert(1)" in page
+
+
+@EVERY_PART
+@MEASURES_ALL
+def test_busy_machine_is_told(found: list[tuple[Task, Facts]]) -> None:
+    lines = [measured(facts_from(found, load)) for load in (0.1, 1.7)]
+    assert ["the machine was busy" in line for line in lines] == [False, True]
+
+
+REFUSED: dict[str, tuple[list[str], str]] = {
+    "without scratch": (["--sides", "torch"], "scratch is what the others are compared with"),
+    "more threads than cores": (["--threads", "9999"], "cores here; lower it"),
+    "whole run without images": (["--full"], "say --download"),
+    "whole run on fewer images": (["--full", "--data-dir", str(ROOT / "data" / "mnist")], "1,000 training images, expected 60,000"),
+    "whole run in a minute": (["--full", "--quick", "--data-dir", "."], "leave out the other"),
+    "no such folder": (["--data-dir", "no-such-folder"], "no-such-folder: no such folder"),
+    "other suffix": (["--json", "figures.txt"], "has to end in .json"),
+    "no JSON": (["--page", "no-such-file.json"], "write it with scripts/benchmark.py --json"),
+    "other JSON": (["--page", str(ROOT / "docs" / "detection.json")], "is not what scripts/benchmark.py --json writes"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, message = REFUSED[name]
+    assert benchmark.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--only", "speed"], ["--sides", "tensorflow"], ["--threads", "0"]], ids=["part", "side", "threads"])
+def test_unknown_values(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        benchmark.main(arguments)
+    assert arguments[0] in capsys.readouterr().err
+
+
+@EVERY_PART
+@MEASURES_ALL
+def test_figures_are_put_between_their_lines(found: list[tuple[Task, Facts]]) -> None:
+    facts = facts_from(found)
+    once = between(f"before\n{BEGIN}\nold figures\n{END}\nafter\n", BEGIN, END, measured(facts))
+    assert once == f"before\n{BEGIN}\n{measured(facts)}\n{END}\nafter\n"
+    assert "| PyTorch's step over scratch's, tutorial, batch 1 | at least 4 times |" in once
+    assert between(once, BEGIN, END, measured(facts)) == once
+
+
+@EVERY_PART
+@MEASURES_ALL
+def test_page_without_the_lines(found: list[tuple[Task, Facts]]) -> None:
+    with pytest.raises(PageError, match="the page needs the line <!-- benchmark: begin -->"):
+        between("text\n", BEGIN, END, measured(facts_from(found)))
+
+
+def test_page_has_its_place() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [page.count(line) for line in (BEGIN, END)] == [1, 1]
+
+
+@pytest.mark.skipif(not MEASURED.exists(), reason="docs/performance.json is not there")
+def test_page_says_what_was_measured() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert between(page, BEGIN, END, measured(facts_in(MEASURED))) == page

@@ -1,0 +1,207 @@
+"""The table of layers under test: a row is a layer, the shape of one sample, and nothing else.
+
+Every row is judged beside every reference, on all input families, batch sizes, precisions and seeds. A new layer is a new row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import scratch
+from crosscheck.core.inputs import FAMILIES, Family, labels
+from crosscheck.core.judge import Verdict
+from scratch.layer import Array
+from tests.support.findings import Declared
+
+CLASSES = 10
+
+Constants = dict[str, npt.NDArray[Any]]
+
+
+def nothing(rng: np.random.Generator, family: Family, x: Array) -> Constants:
+    """Return no constants."""
+    return {}
+
+
+def classes(rng: np.random.Generator, family: Family, x: Array) -> Constants:
+    """Return the labels of ``(batch, classes)`` scores."""
+    return {"labels": labels(rng, *x.shape)}
+
+
+def targets(rng: np.random.Generator, family: Family, x: Array) -> Constants:
+    """Return what a loss of numbers compares its input with."""
+    return {"labels": family.input(rng, x.shape, x.dtype)}
+
+
+def kept(p: float) -> Callable[[np.random.Generator, Family, Array], Constants]:
+    """Return what draws the mask of a dropout, for both sides to use."""
+    return lambda rng, family, x: {"mask": rng.random(x.shape) >= p}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer and the shape of one sample.
+
+    Attributes
+    ----------
+    make : callable
+        Gets a generator for the initial weights; the test gives the layer weights of its own.
+    sample : tuple of int
+        Shape of the input without the batch axis.
+    constants : callable
+        Draws what else the layer is given: labels, a mask.
+    declared : tuple of Declared
+        Where the verdict is another one than ``match``, and why.
+    batches : tuple of int
+    """
+
+    make: Callable[[np.random.Generator], Any]
+    sample: tuple[int, ...]
+    constants: Callable[[np.random.Generator, Family, Array], Constants] = nothing
+    declared: tuple[Declared, ...] = ()
+    batches: tuple[int, ...] = (1, 3)
+
+
+def conv(*sizes: Any, **options: Any) -> Callable[[np.random.Generator], scratch.Conv2d]:
+    """Return a maker of a convolution."""
+    return lambda rng: scratch.Conv2d(*sizes, rng=rng, **options)
+
+
+def linear(*sizes: Any, **options: Any) -> Callable[[np.random.Generator], scratch.Linear]:
+    """Return a maker of a linear layer."""
+    return lambda rng: scratch.Linear(*sizes, rng=rng, **options)
+
+
+def plain(kind: type, *sizes: Any, **options: Any) -> Callable[[np.random.Generator], Any]:
+    """Return a maker of a layer without random weights."""
+    return lambda rng: kind(*sizes, **options)
+
+
+def dropout(p: float) -> Callable[[np.random.Generator], scratch.Dropout]:
+    """Return a maker of a dropout."""
+    return lambda rng: scratch.Dropout(p, rng=rng)
+
+
+def evaluating(make: Callable[[np.random.Generator], Any]) -> Callable[[np.random.Generator], Any]:
+    """Return a maker of the same layer in evaluation."""
+
+    def made(rng: np.random.Generator) -> Any:
+        layer = make(rng)
+        layer.training = False
+        return layer
+
+    return made
+
+
+def unlimited(*places: str) -> tuple[Declared, ...]:
+    """Return the declaration that numbers on the way to some quantities exceed the range."""
+    return tuple(Declared(place, Verdict.UNDECIDED, "numbers on the way may exceed the range of the precision") for place in places)
+
+
+def biased(name: str, convention: str) -> tuple[Declared, ...]:
+    """Return the declaration that a reference keeps another running variance than the layer is made to."""
+    reason = f"{convention}: a declared convention, no fault of either side"
+    places = [f"{name}-{family}-{dtype}-running_var" for family in FAMILIES for dtype in ("float64", "float32")]
+    # Keras computes on XLA, which takes the smallest numbers for zero: the two variances of tiny inputs are not told apart.
+    return tuple(Declared(place, Verdict.MISMATCH, reason) for place in places if place != "keras-tiny-float32-running_var")
+
+
+# Keras's normalisation has no error theory of its own: its rounding is measured, and nothing is said where a number on the way leaves the range.
+READ = unlimited("keras-huge-float32-output", "keras-huge-float32-*grad*")
+HUGE = unlimited("keras-huge-float32-*", "*-huge-float32-grad_input")
+UNBIASED = (*HUGE, *biased("keras", "Keras keeps the biased running variance"))
+BIASED = (*HUGE, *biased("torch", "PyTorch keeps the unbiased running variance"))
+
+
+def ties(rule: str) -> tuple[Declared, ...]:
+    """Return the declaration that a pool with another tie rule differs where there are ties, and nowhere else."""
+    reason = f"tie rule {rule!r}: every reference gives the gradient to the first winner"
+    return tuple(Declared(f"*-{family}-*-grad_input", Verdict.MISMATCH, reason) for family in ("digits", "ties", "kinks"))
+
+
+CASES: dict[str, Case] = {
+    "conv2d-tutorial": Case(conv(1, 8, 3, bias=False), (1, 28, 28)),
+    "conv2d-channels": Case(conv(3, 4, 3), (3, 7, 6)),
+    "conv2d-1x1": Case(conv(2, 3, 1), (2, 4, 5)),
+    "conv2d-whole": Case(conv(2, 3, (5, 4)), (2, 5, 4)),
+    "conv2d-tall": Case(conv(2, 3, (3, 1)), (2, 6, 5)),
+    "conv2d-wide": Case(conv(2, 3, (2, 5)), (2, 5, 9)),
+    "conv2d-p1": Case(conv(2, 3, 3, padding=1), (2, 5, 6)),
+    "conv2d-p2p0": Case(conv(2, 2, (5, 2), padding=(2, 0)), (2, 4, 5)),
+    "conv2d-s2": Case(conv(2, 3, 3, stride=2), (2, 8, 7)),  # stride leaves a row over
+    "conv2d-s2p1": Case(conv(2, 3, 3, stride=2, padding=1), (2, 8, 7)),
+    "conv2d-s3s1": Case(conv(1, 2, 2, stride=(3, 1)), (1, 9, 4)),  # windows that leave gaps
+    "conv2d-s1s2p1p2": Case(conv(2, 2, (2, 3), stride=(1, 2), padding=(1, 2), bias=False), (2, 5, 8)),
+    "conv2d-d2": Case(conv(2, 3, 3, dilation=2), (2, 8, 7)),
+    "conv2d-d2d3s2p3p1": Case(conv(2, 2, (3, 2), stride=2, padding=(3, 1), dilation=(2, 3)), (2, 7, 8)),
+    "conv2d-g2": Case(conv(4, 6, 3, groups=2), (4, 6, 5)),
+    "conv2d-g3s2p1": Case(conv(6, 3, (3, 2), stride=(2, 1), padding=1, groups=3, bias=False), (6, 7, 4)),
+    "conv2d-depthwise": Case(conv(3, 3, 3, padding=1, groups=3), (3, 6, 5)),
+    "conv2d-depthwise-x2d2": Case(conv(2, 4, 3, padding="same", dilation=2, groups=2), (2, 6, 7)),
+    "conv2d-same": Case(conv(2, 3, 3, padding="same"), (2, 5, 6)),
+    "conv2d-same-even": Case(conv(2, 3, (4, 2), padding="same"), (2, 5, 6)),  # an odd number of zeros
+    "conv2d-same-s2": Case(conv(2, 3, 3, stride=2, padding="same"), (2, 8, 7)),  # an odd number of rows of zeros, an even one of columns
+    "conv2d-same-s2-even": Case(conv(2, 3, (4, 2), stride=2, padding="same", dilation=(1, 2)), (2, 7, 8)),
+    "conv2d-same-s3k1": Case(conv(2, 3, (1, 2), stride=3, padding="same"), (2, 7, 6)),  # pixels in no window, and nothing to add
+    "maxpool2d-2": Case(plain(scratch.MaxPool2d, 2), (3, 8, 6)),
+    "maxpool2d-2-odd": Case(plain(scratch.MaxPool2d, 2), (2, 7, 5)),  # the last row and column fill no window
+    "maxpool2d-3s1": Case(plain(scratch.MaxPool2d, 3, 1), (2, 6, 7)),  # windows overlap
+    "maxpool2d-3s2p1": Case(plain(scratch.MaxPool2d, 3, 2, 1), (2, 7, 8)),
+    "maxpool2d-2x3s3s2": Case(plain(scratch.MaxPool2d, (2, 3), (3, 2)), (2, 9, 8)),
+    "maxpool2d-1": Case(plain(scratch.MaxPool2d, 1), (2, 3, 4)),
+    "maxpool2d-2-last": Case(plain(scratch.MaxPool2d, 2, ties="last"), (3, 8, 6), declared=ties("last")),
+    "maxpool2d-2-all": Case(plain(scratch.MaxPool2d, 2, ties="all"), (3, 8, 6), declared=ties("all")),
+    "maxpool2d-2-split": Case(plain(scratch.MaxPool2d, 2, ties="split"), (3, 8, 6), declared=ties("split")),
+    "avgpool2d-2": Case(plain(scratch.AvgPool2d, 2), (3, 8, 6)),
+    "avgpool2d-2-odd": Case(plain(scratch.AvgPool2d, 2), (2, 7, 5)),
+    "avgpool2d-3s1": Case(plain(scratch.AvgPool2d, 3, 1), (2, 6, 7)),
+    "avgpool2d-3s2p1": Case(plain(scratch.AvgPool2d, 3, 2, 1), (2, 7, 8)),
+    "avgpool2d-3s2p1-own": Case(plain(scratch.AvgPool2d, 3, 2, 1, count_padding=False), (2, 7, 8)),
+    "avgpool2d-4x3s1s2p2p1-own": Case(plain(scratch.AvgPool2d, (4, 3), (1, 2), (2, 1), count_padding=False), (2, 5, 6)),
+    "avgpool2d-1s2": Case(plain(scratch.AvgPool2d, 1, 2), (2, 5, 4)),  # pixels in no window
+    "globalaveragepool2d": Case(plain(scratch.GlobalAveragePool2d), (3, 7, 5)),
+    "globalaveragepool2d-1": Case(plain(scratch.GlobalAveragePool2d), (4, 1, 1)),
+    "zeropad2d-1": Case(plain(scratch.ZeroPad2d, 1), (2, 4, 5)),
+    "zeropad2d-p2p0": Case(plain(scratch.ZeroPad2d, (2, 0)), (2, 4, 5)),
+    "zeropad2d-0123": Case(plain(scratch.ZeroPad2d, (0, 1, 2, 3)), (2, 3, 4)),
+    "relu-2d": Case(plain(scratch.ReLU), (7,)),
+    "relu-4d": Case(plain(scratch.ReLU), (2, 4, 5)),
+    "leakyrelu": Case(plain(scratch.LeakyReLU, 0.1), (2, 4, 5)),
+    "sigmoid": Case(plain(scratch.Sigmoid), (2, 4, 5)),
+    "tanh": Case(plain(scratch.Tanh), (2, 4, 5)),
+    "gelu": Case(plain(scratch.GELU), (2, 4, 5)),
+    "gelu-tanh": Case(plain(scratch.GELU, "tanh"), (2, 4, 5)),
+    "logsoftmax": Case(plain(scratch.LogSoftmax), (CLASSES,)),
+    "batchnorm1d": Case(plain(scratch.BatchNorm1d, 4), (4,), declared=UNBIASED, batches=(3, 8)),
+    "batchnorm1d-biased": Case(plain(scratch.BatchNorm1d, 4, running_variance="biased"), (4,), declared=BIASED, batches=(3, 8)),
+    "batchnorm1d-evaluation": Case(evaluating(plain(scratch.BatchNorm1d, 4)), (4,), declared=READ),
+    "batchnorm2d": Case(plain(scratch.BatchNorm2d, 3), (3, 4, 5), declared=UNBIASED),
+    "batchnorm2d-biased": Case(plain(scratch.BatchNorm2d, 3, running_variance="biased"), (3, 4, 5), declared=BIASED),
+    "batchnorm2d-m0.3e0.01": Case(plain(scratch.BatchNorm2d, 3, momentum=0.3, eps=0.01), (3, 4, 5), declared=UNBIASED),
+    "batchnorm2d-noaffine": Case(plain(scratch.BatchNorm2d, 2, affine=False), (2, 3, 4), declared=UNBIASED),
+    "batchnorm2d-evaluation": Case(evaluating(plain(scratch.BatchNorm2d, 3)), (3, 4, 5), declared=READ),
+    "batchnorm2d-noaffine-evaluation": Case(evaluating(plain(scratch.BatchNorm2d, 3, eps=0.01, affine=False)), (3, 4, 5), declared=READ),
+    "dropout-0.5": Case(dropout(0.5), (2, 4, 5), kept(0.5)),
+    "dropout-0.2": Case(dropout(0.2), (7,), kept(0.2)),
+    "dropout-evaluation": Case(evaluating(dropout(0.5)), (2, 4, 5)),
+    "flatten": Case(plain(scratch.Flatten), (3, 4, 5)),
+    "linear": Case(linear(12, 7), (12,)),
+    "linear-square": Case(linear(6, 6), (6,)),
+    "linear-nobias": Case(linear(5, 9, bias=False), (5,)),
+    "linear-one": Case(linear(40, 1), (40,)),
+    "softmaxcrossentropy": Case(plain(scratch.SoftmaxCrossEntropy), (CLASSES,), classes),
+    "nllloss": Case(plain(scratch.NLLLoss), (CLASSES,), classes),
+    "mseloss": Case(plain(scratch.MSELoss), (2, 4, 5), targets),
+    "softmaxcrossentropy-2": Case(plain(scratch.SoftmaxCrossEntropy), (2,), classes),
+}
+
+ELSEWHERE = {
+    "Sequential": "no layer of its own: judged layer by layer in lock-step, tests/reference/test_networks.py",
+    "Residual": "no layer of its own: its layers and the sums between them are judged in lock-step, tests/reference/test_networks.py",
+}
+"""Layers that have no row, and where they are judged."""

@@ -1,0 +1,225 @@
+"""The table of layers run: each row beside each reference, on every input family, in both precisions.
+
+All references judge the same numbers: they are drawn in the scratch layer's own layout.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import reference.jax
+import reference.keras
+import reference.pytorch
+from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.layout import LayerLayout
+from crosscheck.adapters.objects import Dicts
+from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.core.check_layer import LayerCheck, check_layer
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Judgement
+from crosscheck.core.operation import Call, Oracle
+from crosscheck.core.precision import Precision
+from crosscheck.core.subject import SubjectLayer
+from crosscheck.references.pytorch.oracle import oracle
+from tests.support.cases import CASES
+from tests.support.findings import Declared, Finding, declared_for
+
+DTYPES = ("float64", "float32")
+
+Twin = tuple[Oracle, LayerLayout]
+
+
+def of_torch(layer: Any) -> Twin:
+    """Return PyTorch's version of a layer."""
+    module, layout = reference.pytorch.twin(layer)
+    return oracle(module), layout
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A framework's version of every layer, and how much is asked of it.
+
+    Attributes
+    ----------
+    twin : callable
+        Gets a scratch layer; raises a TypeError where the framework's module has no entry for it.
+    seeds : tuple of int
+    all_batches : bool
+        Whether all batch sizes of a row are run, or the last one alone: programs are compiled for each.
+    """
+
+    twin: Callable[[Any], Twin]
+    seeds: tuple[int, ...] = (0,)
+    all_batches: bool = False
+
+    def batches(self, case: str) -> tuple[int, ...]:
+        """Return the batch sizes that a row is run with."""
+        return CASES[case].batches if self.all_batches else CASES[case].batches[-1:]
+
+
+REFERENCES: dict[str, Reference] = {
+    "torch": Reference(of_torch, all_batches=True),
+    "jax": Reference(reference.jax.twin),
+    "keras": Reference(reference.keras.twin),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the table on one input, beside one reference."""
+
+    case: str
+    batch: int
+    family: str
+    dtype: str
+    seed: int
+    reference: str = "torch"
+
+    def __str__(self) -> str:
+        return f"{self.case}-n{self.batch}-{self.family}-{self.dtype}-seed{self.seed}-{self.reference}"
+
+
+RUNS = [
+    Run(case, batch, family, dtype, seed, name)
+    for name, one in REFERENCES.items()
+    for case in CASES
+    for batch, family, dtype, seed in itertools.product(one.batches(case), FAMILIES, DTYPES, one.seeds)
+]
+
+
+def made(case: str) -> Any:
+    """Return the scratch layer of a row."""
+    return CASES[case].make(np.random.default_rng(0))
+
+
+@functools.cache
+def twin_of(case: str, name: str = "torch") -> Twin:
+    """Return a reference's version of a row.
+
+    Raises
+    ------
+    TypeError
+        If the reference has no entry for the layer.
+    """
+    return REFERENCES[name].twin(made(case))
+
+
+def subject_of(case: str, name: str = "torch") -> AdaptedLayer:
+    """Return the scratch layer of a row as a function in a reference's layout."""
+    return AdaptedLayer(Dicts(made(case)), twin_of(case, name)[1])
+
+
+def call_of(run: Run) -> Call:
+    """Return input, weights, buffers, constants and cotangent of a run, in the reference's layout; they depend on nothing but the run."""
+    case, family, layer = CASES[run.case], FAMILIES[run.family], made(run.case)
+    # Independent streams, so that changing the input's family leaves the weights as they are.
+    for_input, for_weights, for_cotangent, for_buffers = np.random.default_rng([run.seed, run.batch, *map(ord, run.case)]).spawn(4)
+    layout = twin_of(run.case, run.reference)[1]
+    x = family.input(for_input, (run.batch, *case.sample), run.dtype)
+    constants = case.constants(for_input, family, x)
+    params = {
+        parameter.name: parameter.layout.to_reference(for_weights.standard_normal(layer.params[name].shape).astype(run.dtype))
+        for name, parameter in layout.params.items()
+    }
+    buffers = {buffer.name: family.statistic(for_buffers, layer.buffers[name].shape, run.dtype, name) for name, buffer in layout.buffers.items()}
+    shape = output_shape(run, Call(x, params, None, constants, buffers))
+    return Call(x, params, family.grad_output(for_cotangent, shape, run.dtype), constants, buffers)
+
+
+_SHAPES: dict[tuple[str, int], tuple[int, ...]] = {}
+
+
+def output_shape(run: Run, call: Call) -> tuple[int, ...]:
+    """Return the shape of what a run puts out: the same for all numbers and references, of which the first that is asked tells."""
+    if (run.case, run.batch) not in _SHAPES:
+        _SHAPES[run.case, run.batch] = twin_of(run.case, run.reference)[0].vjp(call)["output"].shape
+    return _SHAPES[run.case, run.batch]
+
+
+@functools.cache
+def quantities_of(case: str) -> tuple[str, ...]:
+    """Return the names of everything that a row computes, as scratch names it."""
+    layer = made(case)
+    params, buffers = getattr(layer, "params", {}), getattr(layer, "buffers", {})
+    return ("output", *buffers, "grad_input", *(f"{name}.grad" for name in params))
+
+
+def named(run: Run) -> dict[str, str]:
+    """Return what the reference calls each quantity of a run."""
+    layout = twin_of(run.case, run.reference)[1]
+    grads = {f"{name}.grad": f"{parameter.name}.grad" for name, parameter in layout.params.items()}
+    theirs = {name: buffer.name for name, buffer in layout.buffers.items()} | grads
+    return {quantity: theirs.get(quantity, quantity) for quantity in quantities_of(run.case)}
+
+
+@functools.cache
+def elements() -> int:
+    """Return how many numbers the whole table compares: N, of which each tolerance depends."""
+    inputs = len(FAMILIES) * len(DTYPES)
+    return inputs * sum(len(one.seeds) * numbers(case, batch) for one in REFERENCES.values() for case in CASES for batch in one.batches(case))
+
+
+@functools.cache
+def numbers(case: str, batch: int) -> int:
+    """Return how many numbers a row computes for one input, by the first reference that knows it; 0 where none does."""
+    for name in REFERENCES:
+        try:
+            call = call_of(Run(case, batch, "normal", "float64", 0, name))
+        except TypeError:
+            continue
+        assert call.grad_output is not None
+        return sum(value.size for value in (call.x, call.grad_output, *call.params.values(), *call.buffers.values()))
+    return 0
+
+
+def check(subject: SubjectLayer, run: Run) -> LayerCheck:
+    """Judge a layer on a run."""
+    precision = Precision(np.dtype(run.dtype), elements())
+    return check_layer(subject, twin_of(run.case, run.reference)[0], call_of(run), precision, run.case)
+
+
+def scratch_check(run: Run) -> LayerCheck:
+    """Judge the scratch layer of a row."""
+    return check(subject_of(run.case, run.reference), run)
+
+
+@functools.cache
+def judgements_of(run: Run) -> Mapping[str, Judgement]:
+    """Return the judgement on each quantity of the scratch layer of a row, by scratch's names."""
+    found = {judgement.place.quantity: judgement for judgement in scratch_check(run).judgements}
+    return {ours: found[theirs] for ours, theirs in named(run).items()}
+
+
+def declared(run: Run, quantity: str) -> Declared | None:
+    """Return what the row says of a quantity."""
+    return declared_for(CASES[run.case].declared, f"{run.reference}-{run.family}-{run.dtype}-{quantity}")
+
+
+def finding(run: Run, quantity: str) -> Finding:
+    """Return what was found of a quantity of a row."""
+    subject, identity, judgement, hole = type(made(run.case)).__name__, f"{run}-{quantity}", None, ""
+    try:
+        twin_of(run.case, run.reference)
+    except TypeError as error:
+        hole = str(error)
+    else:
+        judgement = judgements_of(run)[quantity]
+    return Finding(subject, quantity, run.reference, run.dtype, identity, judgement, declared(run, quantity), hole)
+
+
+def findings(case: str) -> Iterator[Finding]:
+    """Yield everything that is found of a row."""
+    yield from (finding(run, quantity) for run in RUNS if run.case == case for quantity in quantities_of(case))
+
+
+def divergence(checked: LayerCheck, quantity: str) -> Divergence:
+    """Return the judgement on one quantity, by the reference's name, diagnosed where it is a mismatch."""
+    judgement = next(j for j in checked.judgements if j.place.quantity == quantity)
+    failure = checked.failure(judgement) if judgement.verdict == "mismatch" else None
+    return Divergence(judgement) if failure is None else examined(failure)

@@ -1,0 +1,208 @@
+"""The table of optimizers run: each row beside each reference for several steps, parameters and all states, on every kind of gradients."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import reference.jax_optimizers
+import reference.keras_optimizers
+import reference.pytorch
+import scratch
+from crosscheck.causes.divergence import Divergence
+from crosscheck.causes.optimizers import explained
+from crosscheck.core.guard import source
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.precision import Array, Precision
+from crosscheck.core.trace import Place
+from crosscheck.oracles.optimizers.rules import COUNTERS
+from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, multiple, value_of
+from crosscheck.pairs.optimizer_pair import GRADIENTS
+from crosscheck.references.pytorch.optimizers import TorchOptimizer
+from reference.copying import settings_of
+from reference.optimizers import COUNTER, PARAM, OptimizerTwin
+from tests.support.findings import Declared, Finding
+from tests.support.optimizer_cases import OPTIMIZERS
+
+DTYPES = ("float64", "float32")
+STEPS = 5
+SHAPES = {"weight": (3, 4), "bias": (4,)}
+
+
+def of_torch(optimizer: object) -> OptimizerTwin:
+    """Return PyTorch's version of an optimizer."""
+    states = {name: name for name in settings_of(optimizer).states} | {"momentum": "momentum_buffer"}
+    return OptimizerTwin(TorchOptimizer(reference.pytorch.optimizer_twin(optimizer)), states)
+
+
+REFERENCES: dict[str, Callable[[object], OptimizerTwin]] = {
+    "torch": of_torch,
+    "jax": reference.jax_optimizers.optimizer_twin,
+    "keras": reference.keras_optimizers.optimizer_twin,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the table on one kind of gradients, beside one reference."""
+
+    case: str
+    gradients: str
+    dtype: str
+    reference: str
+
+    @property
+    def twin(self) -> tuple[str, str]:
+        """Return the kind of optimizer and whose version of it is run: rows of a kind share the code that translates their settings."""
+        return OPTIMIZERS[self.case].kind.__name__, self.reference
+
+    def __str__(self) -> str:
+        return f"{self.case}-{self.gradients}-{self.dtype}-{self.reference}"
+
+
+KINDS = {"torch": None, "jax": 2, "keras": 2}
+"""How many of a row's kinds of gradients are run beside each reference, all where it is None: every one costs 33 runs, perturbed and plain."""
+
+RUNS = [
+    Run(case, gradients, dtype, name)
+    for name in REFERENCES
+    for case, row in OPTIMIZERS.items()
+    for gradients in row.gradients[: KINDS[name]]
+    for dtype in DTYPES
+]
+
+SHOWN = ("normal", "float64")
+"""Gradients and precision in which a formula that differs is held to differ; elsewhere the difference may be too small to be seen."""
+
+
+def made(case: str, params: Mapping[str, Array]) -> scratch.Optimizer:
+    """Return the scratch optimizer of a row."""
+    make: Callable[..., scratch.Optimizer] = OPTIMIZERS[case].kind
+    return make(params, **OPTIMIZERS[case].settings)
+
+
+@functools.cache
+def twin_of(case: str, name: str) -> OptimizerTwin:
+    """Return a reference's version of a row.
+
+    Raises
+    ------
+    TypeError
+        If the reference has no entry for the optimizer.
+    """
+    return REFERENCES[name](made(case, {}))
+
+
+def quantities_of(case: str) -> tuple[str, ...]:
+    """Return the names of what an optimizer changes, as scratch names it."""
+    return (PARAM, *settings_of(made(case, {})).states)
+
+
+def compared(case: str) -> tuple[str, ...]:
+    """Return those of them that have a number for each of the parameter's."""
+    return tuple(quantity for quantity in quantities_of(case) if quantity not in COUNTERS)
+
+
+@functools.cache
+def elements() -> int:
+    """Return how many numbers the whole table compares: N, of which each tolerance depends."""
+    sizes = STEPS * sum(int(np.prod(shape)) for shape in SHAPES.values())
+    return sum(sizes * len(compared(run.case)) for run in RUNS)
+
+
+def given(run: Run) -> tuple[dict[str, Array], list[dict[str, Array]]]:
+    """Return the parameters before the first step and the gradients of every step; every reference is given the same."""
+    rng = np.random.default_rng([*map(ord, f"{run.case} {run.gradients}")])
+    start = {name: rng.standard_normal(shape).astype(run.dtype) for name, shape in SHAPES.items()}
+    draw = GRADIENTS[run.gradients]
+    return start, [{name: draw(rng, shape).astype(run.dtype) for name, shape in SHAPES.items()} for _ in range(STEPS)]
+
+
+def followed(case: str, start: Mapping[str, Array], grads: list[dict[str, Array]]) -> list[Step]:
+    """Return what the scratch optimizer of a row leaves behind after each step."""
+    params = {name: value.copy() for name, value in start.items()}
+    optimizer, steps = made(case, params), list[Step]()
+    for grad in grads:
+        optimizer.step(grad)
+        state = {name: {key: value.copy() for key, value in arrays.items()} for name, arrays in optimizer.state.items() if arrays}
+        steps.append(Step({name: value.copy() for name, value in params.items()}, state))
+    return steps
+
+
+def expected_by(run: Run, precision: Precision) -> Expected:
+    """Return what a reference expects after each step, its states in scratch's units."""
+    twin, (start, grads) = twin_of(run.case, run.reference), given(run)
+    expected = expected_of(twin.oracle, start, grads, precision)
+    for state in set(twin.factors) & set(compared(run.case)):
+        expected = multiple(expected, twin.states[state], twin.factors[state])
+    return expected
+
+
+@functools.cache
+def judgements_of(run: Run) -> Mapping[str, tuple[Judgement, ...]]:
+    """Return what was judged of a row, once for all its quantities."""
+    return judged(run)
+
+
+def judged(run: Run) -> dict[str, tuple[Judgement, ...]]:
+    """Return the judgement on each quantity after every step, the parameters one after another."""
+    precision, (start, grads) = Precision(np.dtype(run.dtype), elements()), given(run)
+    expected, found = expected_by(run, precision), followed(run.case, start, grads)
+    states = twin_of(run.case, run.reference).states
+    result: dict[str, list[Judgement]] = {quantity: [] for quantity in compared(run.case)}
+    for number, step in enumerate(found):
+        for quantity, judgements in result.items():
+            ours, theirs = ("", "") if quantity == PARAM else (quantity, states[quantity])
+            for name in SHAPES:
+                place = Place(number + 1, run.case, f"{name}.{quantity}" if ours else name)
+                mine = value_of(step, ours, name)
+                bound = expected.bounds[number][theirs, name]
+                judgements.append(judge(place, Kind.UPDATE, mine, expected.value(number, theirs, name), bound, precision))
+    return {quantity: tuple(judgements) for quantity, judgements in result.items()}
+
+
+def declared(run: Run, quantity: str) -> Declared | None:
+    """Return what a reference says of a quantity: nothing, or that it has another formula, which has to show where it can."""
+    if quantity in COUNTERS:
+        return Declared("*", Verdict.SKIPPED, COUNTER)
+    reason = twin_of(run.case, run.reference).differs.get(quantity, "")
+    if not reason:
+        return None
+    return Declared("*", Verdict.MISMATCH if (run.gradients, run.dtype) == SHOWN else Verdict.SKIPPED, reason)
+
+
+def finding(run: Run, quantity: str) -> Finding:
+    """Return what was found of a quantity of a row, of all steps the worst."""
+    subject, identity = OPTIMIZERS[run.case].kind.__name__, f"{run}-{quantity}"
+    try:
+        known = declared(run, quantity)
+    except TypeError as error:
+        return Finding(subject, quantity, run.reference, run.dtype, identity, None, hole=str(error))
+    if known is not None and known.verdict is Verdict.SKIPPED:
+        judgement = Judgement(Place(0, run.case, quantity), Kind.UPDATE, Verdict.SKIPPED, reason=known.reason)
+    else:
+        judgement = max(judgements_of(run)[quantity], key=_rank)
+    return Finding(subject, quantity, run.reference, run.dtype, identity, judgement, known)
+
+
+def findings(case: str) -> Iterator[Finding]:
+    """Yield everything that is found of a row."""
+    yield from (finding(run, quantity) for run in RUNS if run.case == case for quantity in quantities_of(case))
+
+
+def _rank(judgement: Judgement) -> tuple[int, float]:
+    return (Verdict.MATCH, Verdict.UNDECIDED, Verdict.MISMATCH).index(judgement.verdict), judgement.fraction
+
+
+def divergence(run: Run, quantity: str) -> Divergence:
+    """Return the first mismatch of a quantity, or its worst step, with its cause where it has a name."""
+    judgements = judgements_of(run)[quantity]
+    first = next((judgement for judgement in judgements if judgement.verdict is Verdict.MISMATCH), max(judgements, key=_rank))
+    precision, (start, grads) = Precision(np.dtype(run.dtype), elements()), given(run)
+    params = [step.params for step in followed(run.case, start, grads)]
+    oracle = twin_of(run.case, run.reference).oracle
+    cause = explained(oracle, start, grads, params, precision, first) if first.verdict is Verdict.MISMATCH else None
+    return Divergence(first, cause, source(OPTIMIZERS[run.case].kind.step))

@@ -1,0 +1,91 @@
+"""Functions of each number by itself, each in the forms in which it is met, and sums of two branches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from crosscheck.core.operation import Call
+from crosscheck.core.precision import Array
+from tests.support import theory_cases as cases
+from tests.support.right_ways.task import Results, Way
+
+
+def relu(call: Call) -> Results:
+    """Return the larger of each number and zero."""
+    assert call.grad_output is not None
+    return {"output": np.maximum(call.x, 0), "grad_input": np.where(call.x > 0, call.grad_output, call.grad_output.dtype.type(0))}
+
+
+def relu_by_mask(call: Call) -> Results:
+    """Return each number times whether it is positive."""
+    assert call.grad_output is not None
+    mask = (call.x > 0).astype(call.x.dtype)
+    return {"output": call.x * mask, "grad_input": call.grad_output * mask}
+
+
+def relu_by_half(call: Call) -> Results:
+    """Return half of each number and of its absolute value, which rounds nothing in range."""
+    assert call.grad_output is not None
+    grad = call.grad_output.copy()
+    grad[call.x <= 0] = 0
+    return {"output": call.x / 2 + np.abs(call.x) / 2, "grad_input": grad}
+
+
+def sigmoid_by_tanh(x: Array) -> Array:
+    """Return (1 + tanh(x / 2)) / 2."""
+    return np.asarray((1 + np.tanh(x / 2)) / 2)
+
+
+def cdf(x: Array) -> Array:
+    """Return the standard normal distribution."""
+    return np.asarray((1 + cases.erf(x / math.sqrt(2))) / 2)
+
+
+def gelu_by_cdf(call: Call) -> Results:
+    """Return x times the distribution, the derivative from the same distribution."""
+    assert call.grad_output is not None
+    below = cdf(call.x)
+    return {"output": call.x * below, "grad_input": call.grad_output * (below + call.x * cases.density(call.x))}
+
+
+def from_output(call: Call) -> Results:
+    """Return a sigmoid whose derivative is made of its output."""
+    assert call.grad_output is not None
+    output = cases.naive_sigmoid(call.x)
+    return {"output": output, "grad_input": call.grad_output * output * (1 - output)}
+
+
+def tanh_from_output(call: Call) -> Results:
+    """Return a tangent whose derivative is made of its output."""
+    assert call.grad_output is not None
+    output = np.tanh(call.x)
+    return {"output": output, "grad_input": call.grad_output - call.grad_output * output * output}
+
+
+RELU: Mapping[str, Way] = {"maximum": relu, "mask": relu_by_mask, "half": relu_by_half}
+LEAKY: Mapping[str, Way] = {"choice": cases.leaky(0.1), "maximum": cases.leaky(0.1, by_maximum=True)}
+SIGMOID: Mapping[str, Way] = {
+    "two arms": cases.elementwise(cases.sigmoid, lambda x: cases.sigmoid(x) * cases.sigmoid(-x)),
+    "naive": cases.elementwise(cases.naive_sigmoid, lambda x: cases.naive_sigmoid(x) * (1 - cases.naive_sigmoid(x))),
+    "from output": from_output,
+    "tanh": cases.elementwise(sigmoid_by_tanh, lambda x: sigmoid_by_tanh(x) * (1 - sigmoid_by_tanh(x))),
+}
+TANH: Mapping[str, Way] = {
+    "square": cases.elementwise(np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "factors": cases.elementwise(np.tanh, lambda x: (1 - np.tanh(x)) * (1 + np.tanh(x))),
+    "cosh": cases.elementwise(np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "from output": tanh_from_output,
+}
+GELU: Mapping[str, Way] = {
+    "erf": cases.elementwise(cases.gelu, cases.gelu_slope_by_erf),
+    "erfc": cases.elementwise(cases.gelu_by_erfc, cases.gelu_slope),
+    "cdf": gelu_by_cdf,
+}
+GELU_TANH: Mapping[str, Way] = {
+    "tanh": cases.elementwise(cases.gelu_tanh, cases.gelu_tanh_slope),
+    "sigmoid": cases.elementwise(cases.gelu_by_sigmoid, cases.gelu_tanh_slope),
+}
+DROPOUT: Mapping[str, Way] = {"quotient": cases.dropout(0.3), "reciprocal": cases.dropout(0.3, reciprocal=True)}

@@ -1,0 +1,261 @@
+"""What is to be computed, and several right ways to compute it, each judged as users' code is.
+
+A *way* is a right implementation that differs from the others on purpose: in the order of its sums, in the formula, in the library that it calls. All
+ways of a *task* are given the same numbers, so that the oracle is asked but once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from crosscheck.core.check_layer import LayerCheck, check_layer
+from crosscheck.core.inputs import FAMILIES, Family, normal
+from crosscheck.core.judge import Judgement
+from crosscheck.core.operation import DTYPES, Call, Constants, Oracle, Shape
+from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.oracles.theories import Measured
+from tests.support.right_ways.images import of_images, standardised
+from tests.support.right_ways.remembering import Remembering
+
+Results = dict[str, Array]
+Way = Callable[[Call], Results]
+"""A right implementation as a pure function, in the precision of the call."""
+
+SCALES: Mapping[str, int] = {f"1e{exponent:+d}": exponent for exponent in range(-30, 31)}
+"""Normal numbers times a power of ten, by name."""
+
+INPUTS = (*FAMILIES, *SCALES)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What all ways of a task are given: it follows from these three and nothing else.
+
+    Attributes
+    ----------
+    inputs : str
+        A family of inputs, or one of :data:`SCALES`.
+    dtype : str
+    seed : int
+    """
+
+    inputs: str
+    dtype: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One quantity of a right implementation, beside the same one of the reference in the same precision, and in float64."""
+
+    quantity: str
+    found: Array
+    reference: Array
+    exact: Array
+
+
+class Task(Protocol):
+    """Something to be computed."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in reports and reproductions."""
+
+    @property
+    def ways(self) -> Sequence[str]:
+        """The names of the right implementations."""
+
+    @property
+    def sensitive(self) -> Sequence[str]:
+        """Those of them that compute something else where BLAS has other kernels or more threads."""
+
+    @property
+    def quantities(self) -> int:
+        """How many quantities a way computes in a trial."""
+
+    @property
+    def cost(self) -> float:
+        """About how long a quantity of it takes, in multiples of what one of most layers does."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether its tolerances come from measured rounding."""
+
+    @property
+    def images(self) -> bool:
+        """Whether the input is made of digits."""
+
+    def judged(self, way: str, trial: Trial) -> list[Judgement]:
+        """Return the verdict on every quantity that a way computes in a trial."""
+
+
+def drawn(trial: Trial, images: bool = False) -> tuple[Family, float]:
+    """Return how the input and the cotangent of a trial are drawn, and the factor of its parameters; of images the input is made of digits.
+
+    A scale is that of the input, of the parameters, of the cotangent or of all three; the seed decides.
+    """
+    if trial.inputs in FAMILIES:
+        family = FAMILIES[trial.inputs]
+        return of_images(family) if images else family, 1.0
+    factor = 10.0 ** SCALES[trial.inputs]
+    of_input, of_params, of_cotangent = [(factor, 1.0, 1.0), (1.0, factor, 1.0), (1.0, 1.0, factor), (factor,) * 3][
+        int(np.random.default_rng([trial.seed, SCALES[trial.inputs] + 30]).integers(4))
+    ]
+    numbers = standardised if images else normal
+    return Family(
+        trial.inputs, "", lambda rng, shape: of_input * numbers(rng, shape), lambda rng, shape: of_cotangent * normal(rng, shape)
+    ), of_params
+
+
+def nothing(rng: np.random.Generator, family: Family, x: Array) -> Constants:
+    """Return no constants."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A way as the harness takes a layer."""
+
+    way: Way
+    absent: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def vjp(self, call: Call) -> Results:
+        """Return what the way computes."""
+        with np.errstate(all="ignore"):
+            return self.way(call)
+
+    def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
+        """Return None: every quantity is returned."""
+        return None
+
+
+@dataclass(frozen=True)
+class Flushing(Precision):
+    """A precision without subnormal numbers, such as that of XLA on a CPU: what would be one is zero."""
+
+    @cached_property
+    def smallest(self) -> float:
+        """The smallest number besides zero."""
+        return self.smallest_normal
+
+
+@dataclass(frozen=True)
+class LayerTask:
+    """A layer or a loss, forward and backward.
+
+    Attributes
+    ----------
+    name : str
+    reference : callable
+        Makes the oracle.
+    written : mapping of str to callable
+        The ways.
+    shapes : sequence of tuple of int
+        Of the input; the seed picks one.
+    params, buffers : mapping of str to tuple of int
+        Shapes by name; a buffer whose name ends in ``var`` is a variance.
+    constants : callable
+        Draws labels, or a mask.
+    sensitive : sequence of str
+    cost : float
+        See :class:`Task`.
+    kind : type
+        The precision of the ways.
+    images : bool
+        Whether the input is made of digits.
+    """
+
+    name: str
+    reference: Callable[[], Oracle]
+    written: Mapping[str, Way]
+    shapes: Sequence[Shape]
+    params: Mapping[str, Shape] = field(default_factory=dict)
+    buffers: Mapping[str, Shape] = field(default_factory=dict)
+    constants: Callable[[np.random.Generator, Family, Array], Constants] = nothing
+    sensitive: Sequence[str] = ()
+    cost: float = 1.0
+    kind: type[Precision] = Precision
+    images: bool = False
+
+    @property
+    def quantities(self) -> int:
+        """Output, buffers, and the gradients of input and parameters."""
+        return 2 + len(self.buffers) + len(self.params)
+
+    @property
+    def ways(self) -> Sequence[str]:
+        """The names of the ways."""
+        return tuple(self.written)
+
+    @cached_property
+    def oracle(self) -> Remembering:
+        """The oracle, which is asked but once for all ways."""
+        return Remembering(self.reference())
+
+    @cached_property
+    def measured(self) -> bool:
+        """Whether the reference's rounding is measured: nobody wrote its theory down."""
+        return isinstance(self.oracle.oracle.rounding, Measured)
+
+    @cached_property
+    def elements(self) -> int:
+        """How many numbers a user's checks of this layer would compare: N, of which each tolerance depends."""
+        return sum(self._numbers(shape) for shape in self.shapes) * len(FAMILIES) * len(DTYPES)
+
+    def _numbers(self, shape: Shape) -> int:
+        call = self._call(shape, FAMILIES["normal"], 1.0, "float64", 0)
+        arrays = [call.x, *call.params.values(), *call.buffers.values(), *([] if call.grad_output is None else [call.grad_output])]
+        return sum(value.size for value in arrays)
+
+    @cached_property
+    def _outputs(self) -> dict[Shape, Shape]:
+        return {}
+
+    @cached_property
+    def _last(self) -> dict[Trial, Call]:
+        return {}
+
+    def call(self, trial: Trial) -> Call:
+        """Return input, parameters, constants, buffers and cotangent of a trial, drawn but once for all ways."""
+        if trial not in self._last:
+            self._last.clear()
+            self._last[trial] = self._call(self.shapes[trial.seed % len(self.shapes)], *drawn(trial, self.images), trial.dtype, trial.seed)
+        return self._last[trial]
+
+    def _call(self, shape: Shape, family: Family, of_params: float, dtype: str, seed: int) -> Call:
+        for_input, for_params, for_cotangent, for_constants, for_buffers = np.random.default_rng([seed, *map(ord, self.name)]).spawn(5)
+        x = family.input(for_input, shape, dtype)
+        params = {name: (of_params * for_params.standard_normal(size)).astype(dtype) for name, size in self.params.items()}
+        constants = self.constants(for_constants, family, x)
+        buffers = {name: _statistic(name, for_buffers, size).astype(dtype) for name, size in self.buffers.items()}
+        if shape not in self._outputs:
+            self._outputs[shape] = self.oracle.vjp(Call(x, params, None, constants, buffers).astype(np.float64))["output"].shape
+        return Call(x, params, family.grad_output(for_cotangent, self._outputs[shape], dtype), constants, buffers)
+
+    def check(self, way: str, trial: Trial) -> LayerCheck:
+        """Judge a way, as the harness judges a layer."""
+        precision = self.kind(np.dtype(trial.dtype), self.elements)
+        return check_layer(Written(self.written[way]), self.oracle, self.call(trial), precision, self.name)
+
+    def judged(self, way: str, trial: Trial) -> list[Judgement]:
+        """Return the verdict on every quantity that a way computes in a trial."""
+        return self.check(way, trial).judgements
+
+    def compared(self, way: str, trial: Trial) -> Iterator[Compared]:
+        """Yield every quantity of a way that could be judged, with the reference's in the same precision and the oracle's."""
+        check = self.check(way, trial)
+        reference = self.oracle.vjp(check.call)
+        for name, value in check.expected.items():
+            if name in check.found:
+                yield Compared(name, check.found[name], reference[name], value)
+
+
+def _statistic(name: str, rng: np.random.Generator, shape: Shape) -> Array:
+    """Return running statistics; a variance is positive."""
+    return np.asarray(rng.uniform(0.5, 2, shape) if name.endswith("var") else rng.standard_normal(shape))
