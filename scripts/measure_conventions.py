@@ -29,7 +29,7 @@ from rich.console import Console
 from crosscheck.checks.conventions import CONVENTIONS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "conventions.md"
-FRAMEWORKS = {"PyTorch": "conventions_in_torch", "JAX": "conventions_in_jax", "Keras": "conventions_in_keras", "scratch": "conventions_in_scratch"}
+FRAMEWORKS = {"PyTorch": "conventions.in_torch", "JAX": "conventions.in_jax", "Keras": "conventions.in_keras", "scratch": "conventions.in_scratch"}
 """The module with the probes of each framework, imported once it is asked for."""
 JUDGES = ("PyTorch", "JAX", "Keras")
 """Those whose disagreement makes a convention; scratch only follows."""

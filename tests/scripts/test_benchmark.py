@@ -263,7 +263,7 @@ def test_no_compiler_is_told_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> 
 def test_processes() -> None:
     """Each part has its cores from before its first import; one that dies or raises has that for its result, and the others go on."""
     told, before = list[str](), os.sched_getaffinity(0)
-    tasks = [Task("steps", f"benchmark_tasks.{name}", 1, {}) for name in ("dies", "raises", "cores")]
+    tasks = [Task("steps", f"tests.support.benchmark_tasks.{name}", 1, {}) for name in ("dies", "raises", "cores")]
     found = [facts for _, facts in results(tasks, told.append, lambda: False)]
     assert found == [{"failed": "its process died"}, {"failed": "ValueError: in words"}, {"cores": 1, "told": "1"}]
     assert told == ["in words"]

@@ -227,15 +227,16 @@ def test_misspelt(options: tuple[str, ...], capsys: pytest.CaptureFixture[str]) 
 
 
 def test_without_keras(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("keras", "keras_comparison", "keras_cnn", "crosscheck.references.keras.oracle"):
+    for name in ("keras", "training.keras_comparison", "training.keras_cnn", "crosscheck.references.keras.oracle"):
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("training.keras_comparison")
     monkeypatch.setitem(sys.modules, "keras", None)
     assert beside_keras.main(SMALL) == 2
     assert "keras is not installed" in capsys.readouterr().err
 
 
 def test_help_needs_no_keras(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "keras_comparison", None)
+    monkeypatch.setitem(sys.modules, "training.keras_comparison", None)
     with pytest.raises(SystemExit) as stopped:
         beside_keras.main(["--help"])
     assert stopped.value.code == 0

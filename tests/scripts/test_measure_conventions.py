@@ -164,9 +164,9 @@ class TestCommand:
         assert "no folder" in capsys.readouterr().err
 
     def test_framework_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        monkeypatch.setitem(FRAMEWORKS, "PyTorch", "conventions_in_nothing")
+        monkeypatch.setitem(FRAMEWORKS, "PyTorch", "conventions.in_nothing")
         assert main(["--page", str(tmp_path / "page.md")]) == 2
-        assert "PyTorch cannot be imported (No module named 'conventions_in_nothing'); pip install" in capsys.readouterr().err
+        assert "PyTorch cannot be imported (No module named 'conventions.in_nothing'); pip install" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("keras", "heading"), [(FIRST, "## Where they agree"), (LAST, "## Where they differ")], ids=["alike", "apart"])

@@ -69,7 +69,7 @@ def killed(arguments: Sequence[str], folder: Path, writes: int, moment: str) -> 
     """Start the command, and kill it with SIGKILL once it is about to write its n-th checkpoint, or has just written it."""
     code = f"""
 import os, signal, sys
-import checkpoints, train
+import train
 count, real = 0, os.replace
 def replace(source, target):
     global count

@@ -294,7 +294,7 @@ def test_a_dropout_is_not_recorded() -> None:
 
 PLANTED = """
 import numpy as np
-from textbook.normalisation import BatchNorm
+from tests.textbook.normalisation import BatchNorm
 from torch import nn
 from crosscheck import Pair
 

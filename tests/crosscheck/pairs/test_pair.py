@@ -80,7 +80,7 @@ def error_of(pair: Pair) -> str:
         ({"shapes": [()]}, "shapes is [()]", "with the batch axis"),
         ({"shapes": [(3, "5")]}, "shapes is [(3, '5')]", "with the batch axis"),
         ({"shapes": [(3, 5.0)]}, "shapes is [(3, 5.0)]", "with the batch axis"),
-        ({"shapes": lambda rng: 1 / 0}, "shapes raised ZeroDivisionError", "test_pairs.py"),
+        ({"shapes": lambda rng: 1 / 0}, "shapes raised ZeroDivisionError", "test_pair.py"),
         ({"shapes": lambda rng: (0, 5)}, "shapes is drawn as [(0, 5)", "with the batch axis"),
         ({"shapes": [(3, 4)]}, "refuses an input of shape (3, 4)", "weight (3, 5)"),
         ({"input": "n i -> i n q"}, "input: the pattern", "does not fit an array of shape (3, 5)"),

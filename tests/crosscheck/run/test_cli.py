@@ -272,6 +272,6 @@ def test_what_nobody_foresaw_is_one_line_and_no_difference(folder: Path, capsys:
     assert main(["check", "pairs.py"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("crosscheck: could not go on: RuntimeError: two lines")
-    assert "test_command.py:" in err
+    assert "test_cli.py:" in err
     assert err.count("\n") == 1
     assert "\x1b" not in err
