@@ -1,4 +1,4 @@
-"""Every layer of scratch beside PyTorch, JAX and Keras: each output, gradient and running statistic, on every input family, as a test of its own."""
+"""Every layer of scratch beside PyTorch, JAX and Keras: each output, gradient and running statistic, on every input family."""
 
 from __future__ import annotations
 
@@ -6,34 +6,21 @@ import numpy as np
 import pytest
 
 import scratch
-from crosscheck.causes.divergence import divergence_facts
 from crosscheck.core.judge import Verdict
-from crosscheck.report.words import divergence_message
 from tests.support.cases import CASES, ELSEWHERE
 from tests.support.findings import FRAMEWORKS
-from tests.support.layer_runs import REFERENCES, RUNS, Run, divergence, finding, made, named, quantities_of, scratch_check
+from tests.support.layer_runs import REFERENCES, RUNS, Run, failure, made, scratch_check
 
-
-def in_one_process(run: Run) -> pytest.MarkDecorator:
-    """Return what lets one process run all tests of a layer beside a reference, with --dist loadgroup: each run is judged, each program made once."""
-    return pytest.mark.xdist_group(f"{run.case}-{run.reference}")
-
-
-TESTS = [
-    pytest.param(run, (q,), id=f"{run}-{q}", marks=in_one_process(run)) for run in RUNS if run.reference == "torch" for q in quantities_of(run.case)
-]
-# Where programs are compiled a test judges a run as a whole.
-TESTS += [pytest.param(run, quantities_of(run.case), id=str(run), marks=in_one_process(run)) for run in RUNS if run.reference != "torch"]
+# With --dist loadgroup one process runs all tests of a layer beside a reference: each program is compiled once.
+TESTS = [pytest.param(run, id=str(run), marks=pytest.mark.xdist_group(f"{run.case}-{run.reference}")) for run in RUNS]
 
 
 @pytest.mark.pairwise("run.case", "run.batch", "run.family", "run.dtype", "run.reference")
-@pytest.mark.parametrize(("run", "quantities"), TESTS)
-def test_layer(run: Run, quantities: tuple[str, ...], request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("run", TESTS)
+def test_layer(run: Run, request: pytest.FixtureRequest) -> None:
     """Every quantity is within the tolerance that rounding explains, or what its row declares it to be."""
-    wrong = [found for found in (finding(run, quantity) for quantity in quantities) if found.wrong]
-    if wrong:
-        diagnosed = divergence(scratch_check(run), named(run)[wrong[0].quantity])
-        pytest.fail(f"{wrong[0].wrong}\n{divergence_message(divergence_facts(diagnosed, f'pytest {request.node.nodeid!r}'))}", pytrace=False)
+    if message := failure(run, f"pytest {request.node.nodeid!r}"):
+        pytest.fail(message, pytrace=False)
 
 
 @pytest.mark.parametrize("name", [name for name in scratch.__all__ if name != "Layer" and hasattr(getattr(scratch, name), "backward")])
@@ -51,6 +38,21 @@ def test_fault_is_found(reference: str, case: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kind, "backward", lambda self, grad: np.roll(right(self, grad), 1, axis=-1))
     check = scratch_check(Run(case, 3, "normal", "float32", 0, reference))
     assert [judgement.place.quantity for judgement in check.judgements if judgement.verdict is Verdict.MISMATCH] == ["grad_input"]
+
+
+def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer with two faults fails with both, each with its likely cause."""
+    right = scratch.Linear.backward
+
+    def backward(self: scratch.Linear, grad_output: np.ndarray) -> np.ndarray:
+        grad_input = right(self, grad_output)
+        self.grads["weight"] *= 2
+        return -grad_input
+
+    monkeypatch.setattr(scratch.Linear, "backward", backward)
+    message = failure(Run("linear", 3, "normal", "float64", 0), "pytest this")
+    assert message.startswith("wrong: grad_input, weight.grad\ngrad_input: mismatch: ")
+    assert message.count("likely cause") == message.count("MISMATCH\n") == 2
 
 
 @pytest.mark.parametrize("reference", REFERENCES)

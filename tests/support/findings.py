@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from crosscheck.causes.divergence import Divergence, divergence_facts
 from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.report.words import divergence_message
 
 FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "keras": "Keras"}
 """The references of both tables; JAX's optimizers are optax's."""
@@ -46,7 +48,7 @@ class Finding:
         By the subject's own name.
     reference, dtype : str
     run : str
-        The id of the test of it.
+        The id of its test's parameters.
     judgement : Judgement or None
         None where the reference has no entry for the subject.
     declared : Declared or None
@@ -78,3 +80,23 @@ class Finding:
         if self.declared is None:
             return self.judgement.reason or f"{self.judgement.verdict}: {self.judgement.fraction:.3g} of the tolerance"
         return f"declared to be {self.expected} ({self.declared.reason}), found {self.judgement.verdict}"
+
+
+def failure_message(findings: Iterable[Finding], divergence_of: Callable[[str], Divergence], command: str) -> str:
+    """Return the message of a failing test: every wrong quantity of a run and what is known of it. Empty where nothing is wrong.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+    divergence_of : callable
+        Gets the name of a wrong quantity, looks for the cause.
+    command : str
+        Repeats the test.
+    """
+    wrong = [found for found in findings if found.wrong]
+    texts = [f"wrong: {', '.join(found.quantity for found in wrong)}"] if wrong else []
+    for found in wrong:
+        texts.append(f"{found.quantity}: {found.wrong}")
+        if found.judgement is not None:
+            texts.append(divergence_message(divergence_facts(divergence_of(found.quantity), command)))
+    return "\n".join(texts)

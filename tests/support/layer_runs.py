@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from crosscheck.core.precision import Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.references.pytorch.oracle import oracle
 from tests.support.cases import CASES
-from tests.support.findings import Declared, Finding, declared_for
+from tests.support.findings import Declared, Finding, declared_for, failure_message
 
 DTYPES = ("float64", "float32")
 
@@ -189,33 +189,36 @@ def scratch_check(run: Run) -> LayerCheck:
     return check(subject_of(run.case, run.reference), run)
 
 
-@functools.cache
-def judgements_of(run: Run) -> Mapping[str, Judgement]:
-    """Return the judgement on each quantity of the scratch layer of a row, by scratch's names."""
-    found = {judgement.place.quantity: judgement for judgement in scratch_check(run).judgements}
-    return {ours: found[theirs] for ours, theirs in named(run).items()}
-
-
 def declared(run: Run, quantity: str) -> Declared | None:
     """Return what the row says of a quantity."""
     return declared_for(CASES[run.case].declared, f"{run.reference}-{run.family}-{run.dtype}-{quantity}")
 
 
-def finding(run: Run, quantity: str) -> Finding:
-    """Return what was found of a quantity of a row."""
-    subject, identity, judgement, hole = type(made(run.case)).__name__, f"{run}-{quantity}", None, ""
+def findings_of(run: Run) -> list[Finding]:
+    """Return what is found of each quantity of a run."""
+    judgements, hole = dict[str, Judgement](), ""
     try:
-        twin_of(run.case, run.reference)
+        theirs = named(run)
     except TypeError as error:
         hole = str(error)
     else:
-        judgement = judgements_of(run)[quantity]
-    return Finding(subject, quantity, run.reference, run.dtype, identity, judgement, declared(run, quantity), hole)
+        by_name = {judgement.place.quantity: judgement for judgement in scratch_check(run).judgements}
+        judgements = {quantity: by_name[name] for quantity, name in theirs.items()}
+    subject = type(made(run.case)).__name__
+    return [
+        Finding(subject, quantity, run.reference, run.dtype, str(run), judgements.get(quantity), declared(run, quantity), hole)
+        for quantity in quantities_of(run.case)
+    ]
 
 
 def findings(case: str) -> Iterator[Finding]:
     """Yield everything that is found of a row."""
-    yield from (finding(run, quantity) for run in RUNS if run.case == case for quantity in quantities_of(case))
+    yield from (found for run in RUNS if run.case == case for found in findings_of(run))
+
+
+def failure(run: Run, command: str) -> str:
+    """Return the message of a test in which some quantity of a run is wrong, each with its likely cause; empty where all are right."""
+    return failure_message(findings_of(run), lambda quantity: divergence(scratch_check(run), named(run)[quantity]), command)
 
 
 def divergence(checked: LayerCheck, quantity: str) -> Divergence:
