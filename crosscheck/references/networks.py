@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from crosscheck.core.training import AnyArray, Training, TrainState
-from crosscheck.oracles.network import LOSS, wired
+from crosscheck.oracles.network import LOSS, Architecture, wired
 from crosscheck.oracles.optimizers import Settings
 
 Layer = TypeVar("Layer")
 
 
 @dataclass(frozen=True)
-class NetworkReference(Generic[Layer]):
+class NetworkReference(ABC, Generic[Layer]):
     """Named layers with their wiring, their loss and their optimizer's settings: an architecture, and references that train.
 
     Attributes
     ----------
+    name : str
+        Framework and version, for reports.
+    converted : frozenset of str
+        States that the framework's optimizer keeps in another form than PyTorch's, from which and to which they are converted.
     layers : mapping of str to layer
         In the order of the forward pass.
     loss : layer
@@ -39,6 +47,9 @@ class NetworkReference(Generic[Layer]):
         If the device cannot be computed on.
     """
 
+    name: ClassVar[str]
+    converted: ClassVar[frozenset[str]] = frozenset()
+
     layers: Mapping[str, Layer]
     loss: Layer
     settings: Settings
@@ -51,6 +62,20 @@ class NetworkReference(Generic[Layer]):
     def wiring(self) -> dict[str, tuple[str, ...]]:
         """The sources of every layer and of the loss."""
         return wired(list(self.layers), self.sources)
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """The device, with the model of a GPU, for reports."""
+
+    @property
+    @abstractmethod
+    def architecture(self) -> Architecture:
+        """The oracles of layers, loss and optimizer."""
+
+    @abstractmethod
+    def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[tuple[str, str], float] | None = None, seed: int = 0) -> Training:
+        """Return a reference that trains on its own."""
 
 
 def below(arrays: Mapping[str, Any], layer: str) -> dict[str, Any]:

@@ -78,6 +78,8 @@ def parameter_shapes(layer: JaxOracle) -> dict[str, tuple[int, ...]]:
 class JaxNetwork(NetworkReference[JaxOracle]):
     """Functions of JAX, each with the shapes of its parameters, as a network."""
 
+    name = NAME
+
     def __post_init__(self) -> None:
         device_of(self.device)
 

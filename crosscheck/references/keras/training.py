@@ -32,6 +32,9 @@ class KerasNetwork(JaxNetwork):
         If Keras has no optimizer of these settings.
     """
 
+    name = NAME
+    converted = frozenset({"momentum"})  # Keras keeps a velocity
+
     def __post_init__(self) -> None:
         super().__post_init__()
         s = self.settings

@@ -66,6 +66,8 @@ def parameter_shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
 class TorchNetwork(NetworkReference[nn.Module]):
     """Modules of PyTorch as a network."""
 
+    name = NAME
+
     def __post_init__(self) -> None:
         device_of(self.device)
 
