@@ -1,6 +1,6 @@
-"""Weights, running statistics and optimizer state on their way from a scratch network to a reference of any framework, and back.
+"""Weights, running statistics, optimizer state and settings on their way from a scratch network to a reference of any framework, and back.
 
-What a reference calls a parameter and how it orders its axes is the layouts' business; the same ones lead both ways.
+:func:`layout_of` has an entry for each layer whose parameters PyTorch, and with it every reference, names or orders otherwise than scratch.
 """
 
 from __future__ import annotations
@@ -17,10 +17,53 @@ from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
 from crosscheck.core.training import TrainState
 from crosscheck.oracles.network import INPUT
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
-from scratch import composite
+from scratch import article, composite
 from scratch.optimizer import Optimizer
 
 Layouts = Mapping[str, LayerLayout]
+
+
+@singledispatch
+def layout_of(layer: object) -> LayerLayout:
+    """Return the layouts that lead from a scratch layer or loss to its version in every framework."""
+    return LayerLayout()
+
+
+@layout_of.register
+def _(layer: scratch.Layer) -> LayerLayout:
+    return LayerLayout(params=_same(layer.params), buffers=_same(layer.buffers))
+
+
+@layout_of.register
+def _(layer: scratch.Linear) -> LayerLayout:
+    return LayerLayout(params=_same(layer.params) | {"weight": Parameter("weight", Layout("i o -> o i"))})
+
+
+@layout_of.register
+def _(layer: article.Conv3x3) -> LayerLayout:
+    params = {"filters": Parameter("weight", Layout("f kh kw -> f 1 kh kw"))}
+    return LayerLayout(Layout("h w -> 1 1 h w"), Layout("h w f -> 1 f h w"), params)
+
+
+@layout_of.register
+def _(layer: article.MaxPool2) -> LayerLayout:
+    images = Layout("h w c -> 1 c h w")
+    return LayerLayout(images, images)
+
+
+@layout_of.register
+def _(layer: article.Softmax) -> LayerLayout:
+    inputs, (height, width, channels) = len(layer.weights), article.POOLED_SHAPE
+    if inputs != height * width * channels:
+        raise ValueError(f"article.Softmax has {inputs} inputs; known is the order of {article.POOLED_SHAPE}, {height * width * channels} inputs")
+    weight = Layout("(h w c) k -> k (c h w)", {"h": height, "w": width, "c": channels})
+    params = {"weights": Parameter("weight", weight), "biases": Parameter("bias", Layout())}
+    return LayerLayout(Layout("h w c -> 1 c h w"), Layout("k -> 1 k"), params)
+
+
+def layouts_of(layers: Mapping[str, object]) -> dict[str, LayerLayout]:
+    """Return the layouts of named scratch layers."""
+    return {name: layout_of(layer) for name, layer in layers.items()}
 
 
 @singledispatch
@@ -89,18 +132,6 @@ def sources_of(model: scratch.Sequential) -> dict[str, tuple[str, ...]]:
     return {name: tuple(INPUT if source == composite.INPUT else source for source in sources) for name, (_, sources) in model.graph().items()}
 
 
-def same(names: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Return the layouts of arrays that both sides call and order alike."""
-    return {name: Parameter(name, Layout()) for name in names}
-
-
-def windows_of(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of windows of the kind that hypotheses about them know."""
-    if layer.padding == "same" or getattr(layer, "dilation", (1, 1)) != (1, 1):
-        return {}
-    return {"kernel": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}
-
-
 def _in_layout(value: Any, layout: Layout, dtype: npt.DTypeLike) -> Any:
     # A count of steps is a single number, and no axis of it is anywhere.
     return np.array(layout.to_subject(value) if np.ndim(value) else value, dtype)
@@ -111,3 +142,8 @@ def _names(layouts: Layouts, kind: str) -> Iterator[tuple[str, str, Layout]]:
     for layer, layout in layouts.items():
         for name, parameter in getattr(layout, kind).items():
             yield f"{layer}.{name}", f"{layer}.{parameter.name}", parameter.layout
+
+
+def _same(names: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the layouts of arrays that both sides call and order alike."""
+    return {name: Parameter(name, Layout()) for name in names}

@@ -1,176 +1,110 @@
-"""JAX's version of every scratch layer: pure functions of arrays, with parameters named as in scratch.
-
-Each entry gives the function with its error theory, and the layouts that lead from the scratch layer to it, which orders the axes of everything as
-JAX is told to here: NCHW, OIHW. A new layer is one more entry.
-"""
+"""JAX's version of every scratch layer and loss, a pure function of arrays, and optax's of every optimizer; a new one is one more entry."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from functools import singledispatch
+from collections.abc import Callable
+from functools import partial, singledispatch
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+import optax
 from jax import lax
 
 import scratch
-from crosscheck.adapters.layout import LayerLayout
-from crosscheck.oracles.optimizers import Settings
-from crosscheck.oracles.theories import (
-    GELU,
-    Average,
-    CrossEntropy,
-    Elementwise,
-    LeakyReLU,
-    LogSoftmax,
-    Multilinear,
-    NegativeLogLikelihood,
-    Normalization,
-    Scaling,
-    Selection,
-    SquaredError,
-    sigmoid,
-    tanh,
-)
-from crosscheck.references.jax.oracle import JaxOracle, sign_kinks, window_kinks
-from crosscheck.references.jax.training import NAME, JaxNetwork
-from reference.copying import same, windows_of
-from reference.counterpart import Counterpart
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.references.jax.optimizers import OptaxOptimizer
+from crosscheck.references.jax.oracle import oracle
+from crosscheck.references.jax.training import JaxNetwork
+from reference.framework import PARAM, OptimizerTwin, no_twin
+from reference.on_jax import OnJax, sides_of, summed
 from scratch.normalisation import BatchNorm
 
-Twin = tuple[JaxOracle, LayerLayout]
-
-_IMAGES = ("NCHW", "OIHW", "NCHW")
+Function = Callable[..., Any]
 
 
 @singledispatch
-def twin(layer: object) -> Twin:
-    """Return JAX's function for a scratch layer, and the layouts that lead from one to the other.
-
-    Raises
-    ------
-    TypeError
-        If the layer has no entry here.
-    """
-    raise TypeError(f"no JAX twin for {type(layer).__name__}; add an entry to reference/jax.py")
+def entry(layer: object) -> Function:
+    """Return JAX's function for a scratch layer or loss."""
+    raise no_twin("JAX", layer, "reference/jax.py")
 
 
-@twin.register
-def _(layer: scratch.Conv2d) -> Twin:
-    stride, dilation, groups = layer.stride, layer.dilation, layer.groups
-    sides = "SAME" if layer.padding == "same" else [(size, size) for size in layer.padding]
+@singledispatch
+def optimizer_entry(settings: object) -> OptimizerTwin:
+    """Return optax's version of an optimizer with these settings, its parts put together so that each has PyTorch's meaning."""
+    raise no_twin("optax", settings, "reference/jax.py")
+
+
+FRAMEWORK = OnJax[JaxNetwork](entry, optimizer_entry, JaxNetwork, oracle)
+twin, network, optimizer_twin = FRAMEWORK.twin, FRAMEWORK.network, FRAMEWORK.optimizer_twin
+
+entry.register(scratch.GlobalAveragePool2d, lambda layer: lambda x: x.mean((2, 3)))
+entry.register(scratch.ZeroPad2d, lambda layer: partial(jnp.pad, pad_width=((0, 0), (0, 0), *layer.sides)))
+entry.register(scratch.Flatten, lambda layer: lambda x: x.reshape(len(x), -1))
+entry.register(scratch.ReLU, lambda layer: jax.nn.relu)
+entry.register(scratch.Sigmoid, lambda layer: jax.nn.sigmoid)
+entry.register(scratch.Tanh, lambda layer: jnp.tanh)
+entry.register(scratch.GELU, lambda layer: partial(jax.nn.gelu, approximate=layer.approximate == "tanh"))
+entry.register(scratch.LogSoftmax, lambda layer: partial(jax.nn.log_softmax, axis=1))
+entry.register(scratch.SoftmaxCrossEntropy, lambda loss: lambda logits, labels: _at_labels(jax.nn.log_softmax(logits), labels))
+entry.register(scratch.NLLLoss, lambda loss: _at_labels)
+entry.register(scratch.MSELoss, lambda loss: lambda x, target: jnp.square(x - target).mean())
+
+
+def _at_labels(log_probabilities: Any, labels: Any) -> Any:
+    return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1).mean()
+
+
+@entry.register
+def _(layer: scratch.Conv2d) -> Function:
+    sides = "SAME" if layer.padding == "same" else sides_of(layer)[2:]
+    settings: Any = {"rhs_dilation": layer.dilation, "feature_group_count": layer.groups, "dimension_numbers": ("NCHW", "OIHW", "NCHW")}
+    stride = layer.stride
 
     def convolution(x: Any, weight: Any, bias: Any = None) -> Any:
-        y = lax.conv_general_dilated(x, weight, stride, sides, rhs_dilation=dilation, dimension_numbers=_IMAGES, feature_group_count=groups)
+        y = lax.conv_general_dilated(x, weight, stride, sides, **settings)
         return y if bias is None else y + bias[:, None, None]
 
-    return JaxOracle(convolution, Multilinear(), windows_of(layer), shapes=_shapes(layer.params)), _same(layer)
+    return convolution
 
 
-@twin.register
-def _(layer: scratch.MaxPool2d) -> Twin:
+@entry.register
+def _(layer: scratch.MaxPool2d) -> Function:
     # XLA has one tie rule, the first winner. A layer that declares another one gets the same function: the comparison names the difference.
-    kernel, stride = layer.kernel_size, layer.stride
-    padding: Any = layer.padding
-    sides = [(0, 0), (0, 0), *((size, size) for size in padding)]
+    window, stride, sides = (1, 1, *layer.kernel_size), (1, 1, *layer.stride), sides_of(layer)
 
     def max_pooling(x: Any) -> Any:
-        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, *kernel), (1, 1, *stride), sides)
+        return lax.reduce_window(x, -jnp.inf, lax.max, window, stride, sides)
 
-    overlapping = any(size > step for size, step in zip(kernel, stride, strict=True))
-    return JaxOracle(max_pooling, Selection(overlapping), windows_of(layer), window_kinks(kernel, stride, padding), shapes={}), LayerLayout()
+    return max_pooling
 
 
-@twin.register
-def _(layer: scratch.AvgPool2d) -> Twin:
-    window, stride, area = (1, 1, *layer.kernel_size), (1, 1, *layer.stride), math.prod(layer.kernel_size)
-    sides = [(0, 0), (0, 0), *((size, size) for size in layer.padding)]
-    count_padding = layer.count_padding
-
-    def summed(x: Any) -> Any:
-        return lax.reduce_window(x, 0.0, lax.add, window, stride, sides)
-
+@entry.register
+def _(layer: scratch.AvgPool2d) -> Function:
     def average_pooling(x: Any) -> Any:
-        return summed(x) / (area if count_padding else summed(jnp.ones_like(x)))
+        return summed(layer, x) / (math.prod(layer.kernel_size) if layer.count_padding else summed(layer, jnp.ones_like(x)))
 
-    return JaxOracle(average_pooling, Average(JaxOracle(summed)), windows_of(layer), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.GlobalAveragePool2d) -> Twin:
-    return JaxOracle(lambda x: x.mean((2, 3)), Average(JaxOracle(lambda x: x.sum((2, 3)))), shapes={}), LayerLayout()
+    return average_pooling
 
 
-@twin.register
-def _(layer: scratch.ZeroPad2d) -> Twin:
-    sides = ((0, 0), (0, 0), *layer.sides)
-    return JaxOracle(lambda x: jnp.pad(x, sides), Selection(), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.ReLU) -> Twin:
-    return JaxOracle(jax.nn.relu, Selection(), kinks=sign_kinks(), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.LeakyReLU) -> Twin:
+@entry.register
+def _(layer: scratch.LeakyReLU) -> Function:
     # Its derivative at 0 is the slope, as in PyTorch; that of jax.nn.leaky_relu is 1.
     slope = layer.negative_slope
-    return JaxOracle(lambda x: jnp.where(x > 0, x, slope * x), LeakyReLU(slope), shapes={}), LayerLayout()
+    return lambda x: jnp.where(x > 0, x, slope * x)
 
 
-@twin.register
-def _(layer: scratch.Sigmoid) -> Twin:
-    return JaxOracle(jax.nn.sigmoid, Elementwise(sigmoid), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.Tanh) -> Twin:
-    return JaxOracle(jnp.tanh, Elementwise(tanh), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.GELU) -> Twin:
-    approximate = layer.approximate == "tanh"
-    return JaxOracle(lambda x: jax.nn.gelu(x, approximate), GELU[layer.approximate], shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.LogSoftmax) -> Twin:
-    return JaxOracle(lambda x: jax.nn.log_softmax(x, axis=1), LogSoftmax(), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.Dropout) -> Twin:
+@entry.register
+def _(layer: scratch.Dropout) -> Function:
     p = layer.p
-
-    def dropped(x: Any, mask: Any) -> Any:
-        return jnp.where(mask, x / (1 - p), 0)
-
-    if not layer.training:
-        return JaxOracle(_unchanged, Selection(), shapes={}, modes=True), LayerLayout()
-    return JaxOracle(dropped, Scaling(p), shapes={}, modes=True, evaluation=_unchanged, masked=True), LayerLayout()
+    return (lambda x, mask: jnp.where(mask, x / (1 - p), 0)) if layer.training else (lambda x: x)
 
 
-def _unchanged(x: Any) -> Any:
-    return x
-
-
-@twin.register
-def _(layer: BatchNorm) -> Twin:
-    in_training, in_evaluation = _batch_norm(layer, training=True), _batch_norm(layer, training=False)
-    buffers = {name: value.astype(np.float64) for name, value in layer.buffers.items()}
-    theory = Normalization(layer.eps, layer.momentum, layer.training, buffers)
-    known: Any = {"shapes": _shapes(layer.params), "buffers": _shapes(layer.buffers), "modes": True, "evaluation": in_evaluation}
-    return JaxOracle(in_training if layer.training else in_evaluation, theory, **known), _same(layer)
-
-
-def _batch_norm(layer: BatchNorm, training: bool) -> Callable[..., Any]:
+@entry.register
+def _(layer: BatchNorm) -> Function:
     """Return the function of one mode; without running statistics of its own the call gets those that the layer has now."""
-    eps, momentum, biased = layer.eps, layer.momentum, layer.running_variance == "biased"
+    eps, momentum, biased, training = layer.eps, layer.momentum, layer.running_variance == "biased", layer.training
     own = {name: value.copy() for name, value in layer.buffers.items()}
 
     def normalised(x: Any, weight: Any = None, bias: Any = None, running_mean: Any = None, running_var: Any = None) -> Any:
@@ -191,86 +125,52 @@ def _batch_norm(layer: BatchNorm, training: bool) -> Callable[..., Any]:
     return normalised
 
 
-@twin.register
-def _(layer: scratch.Flatten) -> Twin:
-    def flatten(x: Any) -> Any:
-        return x.reshape(len(x), -1)
-
-    return JaxOracle(flatten, Selection(), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.Linear) -> Twin:
+@entry.register
+def _(layer: scratch.Linear) -> Function:
     def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-        return x @ weight if bias is None else x @ weight + bias
+        return x @ weight.T if bias is None else x @ weight.T + bias
 
-    return JaxOracle(linear, Multilinear(), shapes=_shapes(layer.params)), _same(layer)
-
-
-@twin.register
-def _(layer: scratch.SoftmaxCrossEntropy) -> Twin:
-    def cross_entropy(logits: Any, labels: Any) -> Any:
-        return _at_labels(jax.nn.log_softmax(logits), labels)
-
-    return JaxOracle(cross_entropy, CrossEntropy(), shapes={}, labels=True), LayerLayout()
+    return linear
 
 
-@twin.register
-def _(layer: scratch.NLLLoss) -> Twin:
-    return JaxOracle(_at_labels, NegativeLogLikelihood(), shapes={}, labels=True), LayerLayout()
+@optimizer_entry.register
+def _(s: SgdSettings) -> OptimizerTwin:
+    transformation = optax.chain(*_decay(s.weight_decay), optax.sgd(s.lr, s.momentum or None, s.nesterov))
+    reason = "optax.sgd has no dampening: its buffer adds the whole gradient"
+    differs = {PARAM: reason, "momentum": reason} if s.momentum and s.dampening else {}
+    return OptimizerTwin(_optax(transformation), {"momentum": "trace"}, differs=differs)
 
 
-@twin.register
-def _(layer: scratch.MSELoss) -> Twin:
-    def mean_squared_error(x: Any, target: Any) -> Any:
-        return jnp.square(x - target).mean()
-
-    return JaxOracle(mean_squared_error, SquaredError(), shapes={}, labels=True), LayerLayout()
+@optimizer_entry.register
+def _(s: AdadeltaSettings) -> OptimizerTwin:
+    transformation = optax.chain(*_decay(s.weight_decay), optax.adadelta(s.lr, s.rho, s.eps))
+    return OptimizerTwin(_optax(transformation), {"square_avg": "e_g", "acc_delta": "e_x"})
 
 
-def _at_labels(log_probabilities: Any, labels: Any) -> Any:
-    return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1).mean()
+@optimizer_entry.register
+def _(s: RmspropSettings) -> OptimizerTwin:
+    # optax.rmsprop has the momentum after the learning rate.
+    scale = optax.scale_by_stddev if s.centered else optax.scale_by_rms
+    momentum = [optax.trace(s.momentum)] if s.momentum else []
+    scaled = scale(decay=s.alpha, eps=s.eps, eps_in_sqrt=False)
+    transformation = optax.chain(*_decay(s.weight_decay), scaled, *momentum, optax.scale_by_learning_rate(s.lr))
+    return OptimizerTwin(_optax(transformation), {"square_avg": "nu", "momentum": "trace", "grad_avg": "mu"})
 
 
-def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {name: value.shape for name, value in arrays.items()}
+@optimizer_entry.register
+def _(s: AdamSettings) -> OptimizerTwin:
+    scale = optax.scale_by_amsgrad if s.amsgrad else optax.scale_by_adam
+    coupled, decoupled = ([], _decay(s.weight_decay)) if s.decoupled else (_decay(s.weight_decay), [])
+    transformation = optax.chain(*coupled, scale(*s.betas, s.eps), *decoupled, optax.scale_by_learning_rate(s.lr))
+    reason = "optax keeps the largest of the corrected mean squares, PyTorch of those before the correction for their start"
+    differs = {PARAM: reason, "max_exp_avg_sq": reason} if s.amsgrad else {}
+    return OptimizerTwin(_optax(transformation), {"exp_avg": "mu", "exp_avg_sq": "nu", "max_exp_avg_sq": "nu_max"}, differs=differs)
 
 
-def _same(layer: scratch.Layer) -> LayerLayout:
-    return LayerLayout(params=same(layer.params), buffers=same(layer.buffers))
+def _decay(weight_decay: float) -> list[Any]:
+    """Return what adds the decay to what comes before it."""
+    return [optax.add_decayed_weights(weight_decay)] if weight_decay else []
 
 
-def network(layers: Mapping[str, object], loss: object) -> tuple[dict[str, JaxOracle], JaxOracle, dict[str, LayerLayout]]:
-    """Return the functions, the loss and the layouts for named scratch layers, in the order of the forward pass."""
-    twins = {name: twin(layer) for name, layer in layers.items()}
-    return {name: pair[0] for name, pair in twins.items()}, twin(loss)[0], {name: pair[1] for name, pair in twins.items()}
-
-
-def counterpart(
-    layers: Mapping[str, object],
-    loss: object,
-    settings: Settings,
-    frozen: frozenset[str] = frozenset(),
-    sources: Mapping[str, tuple[str, ...]] | None = None,
-    device: str = "cpu",
-    tf32: bool = False,
-) -> Counterpart:
-    """Return JAX's version of a network of named scratch layers, with its loss and its optimizer's settings.
-
-    Parameters
-    ----------
-    layers, loss
-        As for :func:`network`.
-    settings : Settings
-    frozen : frozenset of str
-        Layers whose parameters do not train.
-    sources : mapping of str to tuple of str, optional
-        The wiring, as for :class:`crosscheck.oracles.network.Architecture`; one layer after another if left out.
-    device : str
-        Where it computes: ``"cuda:0"``.
-    tf32 : bool
-        Whether references in float32 may multiply in TF32 on a GPU.
-    """
-    oracles, of_loss, layouts = network(layers, loss)
-    twins = JaxNetwork(oracles, of_loss, settings, frozen, sources or {}, device, tf32)
-    return Counterpart(NAME, twins.architecture, twins.training, layouts, twins.place)
+def _optax(transformation: Any) -> OptaxOptimizer:
+    return OptaxOptimizer(lambda params: transformation)

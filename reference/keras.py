@@ -1,220 +1,128 @@
-"""Keras's version of every scratch layer, on JAX.
+"""Keras's version of every scratch layer, loss and optimizer, on JAX; a new one is one more entry.
 
-Each entry gives the layer as an oracle, and as einops patterns how the scratch layer orders the axes of its parameters: Keras keeps kernels channels
-last. A new layer is one more entry.
+Keras keeps kernels channels last and has names of its own: these entries translate, inside the function that is compiled.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import singledispatch
+from collections.abc import Callable
+from functools import partial, singledispatch
 from typing import Any
 
-import numpy as np
-
 import scratch
-from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
-from crosscheck.core.operation import Call, Rounding
-from crosscheck.core.precision import Array
-from crosscheck.oracles.optimizers import Settings
-from crosscheck.oracles.theories import (
-    GELU,
-    Average,
-    Elementwise,
-    LeakyReLU,
-    LogSoftmax,
-    Multilinear,
-    NegativeLogLikelihood,
-    Scaling,
-    Selection,
-    SquaredError,
-    sigmoid,
-    tanh,
-)
-from crosscheck.references.jax.oracle import JaxOracle, window_kinks
-from crosscheck.references.keras.oracle import oracle
-from crosscheck.references.keras.training import NAME, KerasNetwork
-from reference.copying import windows_of
-from reference.counterpart import Counterpart
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.references.keras.optimizers import KerasOptimizer
+from crosscheck.references.keras.oracle import LayerFunction, oracle
+from crosscheck.references.keras.training import KerasNetwork
+from reference.framework import PARAM, OptimizerTwin, no_twin
+from reference.on_jax import OnJax, sides_of
 from scratch.normalisation import BatchNorm
 
 import keras  # isort: skip
 
-Twin = tuple[JaxOracle, LayerLayout]
+Function = Callable[..., Any]
 
-_FIRST = "channels_first"
+
+@singledispatch
+def entry(layer: object) -> Any:
+    """Return Keras's layer, loss or function for a scratch layer or loss."""
+    raise no_twin("Keras", layer, "reference/keras.py")
+
+
+@singledispatch
+def optimizer_entry(settings: object) -> OptimizerTwin:
+    """Return Keras's version of an optimizer with these settings, or the nearest that there is, with what is different.
+
+    Keras keeps steps where PyTorch keeps gradients, lets weights decay by themselves, and has its epsilons elsewhere.
+    """
+    raise no_twin("Keras", settings, "reference/keras.py")
+
+
+FRAMEWORK = OnJax[KerasNetwork](entry, optimizer_entry, KerasNetwork, oracle, measured=(BatchNorm,))
+twin, network, optimizer_twin = FRAMEWORK.twin, FRAMEWORK.network, FRAMEWORK.optimizer_twin
+
+_FIRST, _KERNEL = "channels_first", (2, 3, 1, 0)
+"""Where channels are in images, as everywhere else; and the order of the axes of Keras's kernel of a convolution in PyTorch's."""
 
 _UNDRAWN = {"kernel_initializer": "zeros"}
 """The weights are the scratch layer's: to draw others takes a program for each shape, whose compilation takes longer than all that is asked of it."""
 
-
-class PaddedMaxPooling2D(keras.layers.MaxPooling2D):
-    """Max pooling of images with a border of values that never win, which Keras itself has none of.
-
-    Parameters
-    ----------
-    pool_size, strides : (int, int)
-    border : (int, int)
-        Rows added above and below, columns on the left and right.
-    **options
-        Of every Keras layer.
-    """
-
-    def __init__(self, pool_size: Any, strides: Any, border: tuple[int, int], **options: Any) -> None:
-        super().__init__(pool_size, strides, data_format=_FIRST, **{key: value for key, value in options.items() if key in ("name", "dtype")})
-        self.border = border
-
-    def call(self, inputs: Any) -> Any:
-        """Return the largest value of each window."""
-        rows, columns = self.border
-        return super().call(keras.ops.pad(inputs, ((0, 0), (0, 0), (rows, rows), (columns, columns)), constant_values=-float("inf")))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what the layer is made from."""
-        return {**super().get_config(), "border": self.border}
+entry.register(scratch.GlobalAveragePool2d, lambda layer: keras.layers.GlobalAveragePooling2D(data_format=_FIRST))
+entry.register(scratch.ZeroPad2d, lambda layer: keras.layers.ZeroPadding2D(layer.sides, data_format=_FIRST))
+entry.register(scratch.Flatten, lambda layer: keras.layers.Flatten(data_format="channels_last"))  # which leaves the axes in their order
+entry.register(scratch.ReLU, lambda layer: keras.layers.ReLU())
+entry.register(scratch.Sigmoid, lambda layer: keras.layers.Activation("sigmoid"))
+entry.register(scratch.Tanh, lambda layer: keras.layers.Activation("tanh"))
+entry.register(scratch.GELU, lambda layer: partial(keras.ops.gelu, approximate=layer.approximate == "tanh"))
+entry.register(scratch.LogSoftmax, lambda layer: partial(keras.ops.log_softmax, axis=1))
+entry.register(scratch.SoftmaxCrossEntropy, lambda loss: keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+entry.register(scratch.MSELoss, lambda loss: keras.losses.MeanSquaredError())
 
 
-@singledispatch
-def twin(layer: object) -> Twin:
-    """Return Keras's oracle for a scratch layer, and the layouts that lead from one to the other.
-
-    Raises
-    ------
-    TypeError
-        If the layer has no entry here.
-    """
-    raise TypeError(f"no Keras twin for {type(layer).__name__}; add an entry to reference/keras.py")
-
-
-@twin.register
-def _(layer: scratch.Conv2d) -> Twin:
+@entry.register
+def _(layer: scratch.Conv2d) -> Function:
     channels_out, channels_in_group = layer.params["weight"].shape[:2]
-    layout = _kernel(layer, "o i h w -> h w i o")
+    same = layer.padding == "same"
     if layer.dilation != (1, 1) and layer.stride != (1, 1):
         # A setting that Keras's layer refuses, and its function does not.
-        return replace(oracle(_dilated_and_strided(layer)), theory=Multilinear(), shapes=_shapes(layer, layout)), layout
+        return _dilated_and_strided(layer)
     options: Any = {"dilation_rate": layer.dilation, "groups": layer.groups, "use_bias": "bias" in layer.params, "data_format": _FIRST, **_UNDRAWN}
-    padding = [] if layer.padding == "same" else [keras.layers.ZeroPadding2D(layer.padding, data_format=_FIRST)]
-    mode = "same" if layer.padding == "same" else "valid"
-    convolution = keras.layers.Conv2D(channels_out, layer.kernel_size, layer.stride, mode, **options)
     # Keras pads by nothing or by as much as keeps the size; anything else is a layer of its own.
-    chain = keras.Sequential([keras.Input((channels_in_group * layer.groups, None, None)), *padding, convolution])
-    return replace(oracle(chain), theory=Multilinear(), settings=windows_of(layer)), layout
+    padding = [] if same else [keras.layers.ZeroPadding2D(layer.padding, data_format=_FIRST)]
+    convolution = keras.layers.Conv2D(channels_out, layer.kernel_size, layer.stride, "same" if same else "valid", **options)
+    return _of_weight(keras.Sequential([keras.Input((channels_in_group * layer.groups, None, None)), *padding, convolution]), _KERNEL)
 
 
-def _dilated_and_strided(layer: scratch.Conv2d) -> Callable[..., Any]:
-    stride, dilation = layer.stride, layer.dilation
+def _dilated_and_strided(layer: scratch.Conv2d) -> Function:
     same = layer.padding == "same"
-    sides = [] if same else [(size, size) for size in layer.padding]
+    settings: Any = {"strides": layer.stride, "padding": "same" if same else "valid", "data_format": _FIRST, "dilation_rate": layer.dilation}
+    sides = [(0, 0)] * 4 if same else sides_of(layer)
 
-    def convolution(x: Any, kernel: Any, bias: Any = None) -> Any:
-        padded = x if same else keras.ops.pad(x, [(0, 0), (0, 0), *sides])
-        y = keras.ops.conv(padded, kernel, stride, "same" if same else "valid", data_format=_FIRST, dilation_rate=dilation)
+    def convolution(x: Any, weight: Any, bias: Any = None) -> Any:
+        y = keras.ops.conv(keras.ops.pad(x, sides), keras.ops.transpose(weight, _KERNEL), **settings)
         return y if bias is None else y + keras.ops.reshape(bias, (1, -1, 1, 1))
 
     return convolution
 
 
-@twin.register
-def _(layer: scratch.MaxPool2d) -> Twin:
+@entry.register
+def _(layer: scratch.MaxPool2d) -> Function:
     # One tie rule, the first winner, as in reference/jax.py.
-    kernel, stride = layer.kernel_size, layer.stride
-    padding: Any = layer.padding
-    overlapping = any(size > step for size, step in zip(kernel, stride, strict=True))
-    known: Any = {"theory": Selection(overlapping), "settings": windows_of(layer), "kinks": window_kinks(kernel, stride, padding), "shapes": {}}
-    return replace(oracle(PaddedMaxPooling2D(kernel, stride, padding)), **known), LayerLayout()
+    kernel, stride, sides = layer.kernel_size, layer.stride, sides_of(layer)
+
+    def max_pooling(x: Any) -> Any:
+        padded = keras.ops.pad(x, sides, constant_values=-float("inf"))
+        return keras.ops.max_pool(padded, kernel, stride, "valid", _FIRST)
+
+    return max_pooling
 
 
-@twin.register
-def _(layer: scratch.AvgPool2d) -> Twin:
-    kernel, stride, own = layer.kernel_size, layer.stride, not layer.count_padding
-    sides, area = [(0, 0), (0, 0), *((size, size) for size in layer.padding)], math.prod(layer.kernel_size)
-
-    def mean(x: Any) -> Any:
-        return keras.ops.average_pool(keras.ops.pad(x, sides), kernel, stride, "valid", _FIRST)
+@entry.register
+def _(layer: scratch.AvgPool2d) -> Function:
+    kernel, stride, sides = layer.kernel_size, layer.stride, sides_of(layer)
 
     def average_pooling(x: Any) -> Any:
-        return mean(x) / mean(keras.ops.ones_like(x)) if own else mean(x)
+        return keras.ops.average_pool(keras.ops.pad(x, sides), kernel, stride, "valid", _FIRST)
 
-    def summed(x: Any) -> Any:
-        return mean(x) * area
-
-    return replace(oracle(average_pooling), theory=Average(_Counting(oracle(summed))), settings=windows_of(layer), shapes={}), LayerLayout()
+    return average_pooling if layer.count_padding else lambda x: average_pooling(x) / average_pooling(keras.ops.ones_like(x))
 
 
-@dataclass(frozen=True)
-class _Counting:
-    """Sums that are means multiplied again, which gives whole numbers of ones but for rounding."""
-
-    sums: JaxOracle
-
-    def vjp(self, call: Call) -> dict[str, Array]:
-        """Return whole numbers."""
-        return {name: np.rint(value) for name, value in self.sums.vjp(call).items()}
-
-
-@twin.register
-def _(layer: scratch.GlobalAveragePool2d) -> Twin:
-    average = oracle(keras.layers.GlobalAveragePooling2D(data_format=_FIRST))
-    return replace(average, theory=Average(oracle(lambda x: keras.ops.sum(x, (2, 3)))), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.ZeroPad2d) -> Twin:
-    return _without_params(keras.layers.ZeroPadding2D(layer.sides, data_format=_FIRST), Selection())
-
-
-@twin.register
-def _(layer: scratch.ReLU) -> Twin:
-    return replace(oracle(keras.layers.ReLU()), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.LeakyReLU) -> Twin:
+@entry.register
+def _(layer: scratch.LeakyReLU) -> Function:
     # Its derivative at 0 is the slope, as in PyTorch; that of keras.layers.LeakyReLU is 1.
     slope = layer.negative_slope
-    return _without_params(lambda x: keras.ops.where(x > 0, x, slope * x), LeakyReLU(slope))
+    return lambda x: keras.ops.where(x > 0, x, slope * x)
 
 
-@twin.register
-def _(layer: scratch.Sigmoid) -> Twin:
-    return _without_params(keras.layers.Activation("sigmoid"), Elementwise(sigmoid))
-
-
-@twin.register
-def _(layer: scratch.Tanh) -> Twin:
-    return _without_params(keras.layers.Activation("tanh"), Elementwise(tanh))
-
-
-@twin.register
-def _(layer: scratch.GELU) -> Twin:
-    approximate = layer.approximate == "tanh"
-    return _without_params(lambda x: keras.ops.gelu(x, approximate), GELU[layer.approximate])
-
-
-@twin.register
-def _(layer: scratch.LogSoftmax) -> Twin:
-    return _without_params(lambda x: keras.ops.log_softmax(x, axis=1), LogSoftmax())
-
-
-@twin.register
-def _(layer: scratch.Dropout) -> Twin:
+@entry.register
+def _(layer: scratch.Dropout) -> Any:
     # Keras's own layer draws its mask itself.
     p = layer.p
-
-    def dropped(x: Any, mask: Any) -> Any:
-        return keras.ops.where(mask, x / (1 - p), 0)
-
-    unchanged = _without_params(keras.layers.Identity(), Selection())
-    if not layer.training:
-        return unchanged
-    return replace(oracle(dropped), theory=Scaling(p), shapes={}, modes=True, evaluation=unchanged[0].function, masked=True), LayerLayout()
+    return (lambda x, mask: keras.ops.where(mask, x / (1 - p), 0)) if layer.training else keras.layers.Identity()
 
 
-@twin.register
-def _(layer: BatchNorm) -> Twin:
+@entry.register
+def _(layer: BatchNorm) -> Function:
     # Keras has one convention, the biased running variance. A layer that declares the other one gets the same layer: the comparison names it.
     affine = bool(layer.params)
     normalization = keras.layers.BatchNormalization(1, 1 - layer.momentum, layer.eps, center=affine, scale=affine)
@@ -222,90 +130,86 @@ def _(layer: BatchNorm) -> Twin:
     normalization.moving_mean.assign(layer.buffers["running_mean"])
     normalization.moving_variance.assign(layer.buffers["running_var"])
     names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-    params, buffers = ({name: Parameter(names[name], Layout()) for name in arrays} for arrays in (layer.params, layer.buffers))
-    kept = {parameter.name: layer.buffers[name].shape for name, parameter in buffers.items()}
-    evaluation = oracle(normalization).function
-    return replace(oracle(normalization, layer.training), buffers=kept, evaluation=evaluation), LayerLayout(params=params, buffers=buffers)
+    own = LayerFunction(normalization, layer.training)
+
+    def normalised(x: Any, **given: Any) -> Any:
+        result = own(x, **{names[name]: value for name, value in given.items()})
+        if not isinstance(result, tuple):
+            return result
+        output, after = result
+        return output, {name: after[names[name]] for name in given if names[name] in after}
+
+    return normalised
 
 
-@twin.register
-def _(layer: scratch.Flatten) -> Twin:
-    # Told that channels come last, it leaves the axes in their order.
-    return replace(oracle(keras.layers.Flatten(data_format="channels_last")), shapes={}), LayerLayout()
-
-
-@twin.register
-def _(layer: scratch.Linear) -> Twin:
+@entry.register
+def _(layer: scratch.Linear) -> Function:
     features_in, features_out = layer.params["weight"].shape
     dense = keras.layers.Dense(features_out, use_bias="bias" in layer.params, **_UNDRAWN)
     dense.build((None, features_in))
-    return oracle(dense), _kernel(layer, "")
+    return _of_weight(dense, (1, 0))
 
 
-@twin.register
-def _(layer: scratch.SoftmaxCrossEntropy) -> Twin:
-    return replace(oracle(keras.losses.SparseCategoricalCrossentropy(from_logits=True)), shapes={}), LayerLayout()
+def _of_weight(layer: Any, axes: tuple[int, ...]) -> Function:
+    """Return a layer as a function of PyTorch's weight; Keras's kernel has its axes in this order."""
+    own = LayerFunction(layer)
+
+    def function(x: Any, weight: Any, **bias: Any) -> Any:
+        return own(x, kernel=keras.ops.transpose(weight, axes), **bias)
+
+    function.__name__ = own.__name__
+    return function
 
 
-@twin.register
-def _(layer: scratch.NLLLoss) -> Twin:
+@entry.register
+def _(loss: scratch.NLLLoss) -> Function:
     def negative_log_likelihood(log_probabilities: Any, labels: Any) -> Any:
         return -keras.ops.mean(keras.ops.take_along_axis(log_probabilities, labels[:, None], axis=1))
 
-    return replace(oracle(negative_log_likelihood), theory=NegativeLogLikelihood(), shapes={}, labels=True), LayerLayout()
+    return negative_log_likelihood
 
 
-@twin.register
-def _(layer: scratch.MSELoss) -> Twin:
-    return _without_params(keras.losses.MeanSquaredError(), SquaredError())
+_DECAY = "Keras's weight decay shrinks the parameters and stays out of the gradient"
 
 
-def _without_params(reference: Any, theory: Rounding) -> Twin:
-    return replace(oracle(reference), theory=theory, shapes={}), LayerLayout()
+@optimizer_entry.register
+def _(s: SgdSettings) -> OptimizerTwin:
+    differs: dict[str, str] = {}
+    if s.momentum and s.weight_decay:
+        differs = dict.fromkeys((PARAM, "momentum"), _DECAY)
+    elif s.momentum and s.dampening:
+        differs = dict.fromkeys((PARAM, "momentum"), "Keras's SGD has no dampening: its buffer adds the whole gradient")
+    # A buffer of Keras's holds a step.
+    make = _made(keras.optimizers.SGD, s.lr, s.weight_decay, momentum=s.momentum, nesterov=s.nesterov)
+    return OptimizerTwin(make, {"momentum": "momentum"}, {"momentum": -1 / s.lr}, differs)
 
 
-def _kernel(layer: scratch.Layer, pattern: str) -> LayerLayout:
-    """Return the layout of a layer whose weight Keras calls the kernel, with the axes in another order."""
-    names = {"weight": Parameter("kernel", Layout(pattern)), "bias": Parameter("bias", Layout())}
-    return LayerLayout(params={name: names[name] for name in layer.params})
+@optimizer_entry.register
+def _(s: AdadeltaSettings) -> OptimizerTwin:
+    differs = dict.fromkeys((PARAM, *s.states), _DECAY) if s.weight_decay else {}
+    make = _made(keras.optimizers.Adadelta, s.lr, s.weight_decay, rho=s.rho, epsilon=s.eps)
+    return OptimizerTwin(make, {"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"}, differs=differs)
 
 
-def _shapes(layer: scratch.Layer, layout: LayerLayout) -> dict[str, tuple[int, ...]]:
-    return {parameter.name: parameter.layout.to_reference(layer.params[name]).shape for name, parameter in layout.params.items()}
+@optimizer_entry.register
+def _(s: RmspropSettings) -> OptimizerTwin:
+    reason = "Keras's RMSprop has its epsilon inside of the root"
+    differs = {quantity: reason for quantity in (PARAM, *s.states) if s.eps and quantity in (PARAM, "momentum")}
+    differs |= dict.fromkeys((PARAM, *s.states), _DECAY) if s.weight_decay else {}
+    make = _made(keras.optimizers.RMSprop, s.lr, s.weight_decay, rho=s.alpha, momentum=s.momentum, epsilon=s.eps, centered=s.centered)
+    states = {"square_avg": "velocity", "momentum": "momentum", "grad_avg": "average_gradient"}
+    return OptimizerTwin(make, states, {"momentum": 1 / s.lr}, differs)
 
 
-def network(layers: Mapping[str, object], loss: object) -> tuple[dict[str, JaxOracle], JaxOracle, dict[str, LayerLayout]]:
-    """Return the oracles of layers and loss, and the layouts for named scratch layers, in the order of the forward pass."""
-    twins = {name: twin(layer) for name, layer in layers.items()}
-    return {name: pair[0] for name, pair in twins.items()}, twin(loss)[0], {name: pair[1] for name, pair in twins.items()}
+@optimizer_entry.register
+def _(s: AdamSettings) -> OptimizerTwin:
+    differs = {PARAM: "Keras's Adam adds its epsilon before the correction for the start"} if s.eps else {}
+    differs |= dict.fromkeys((PARAM, *s.states), _DECAY) if s.weight_decay and not s.decoupled else {}
+    kind = keras.optimizers.AdamW if s.decoupled else keras.optimizers.Adam
+    options: Any = {"beta_1": s.betas[0], "beta_2": s.betas[1], "epsilon": s.eps, "amsgrad": s.amsgrad}
+    states = {"exp_avg": "momentum", "exp_avg_sq": "velocity", "max_exp_avg_sq": "velocity_hat"}
+    return OptimizerTwin(_made(kind, s.lr, s.weight_decay, **options), states, differs=differs)
 
 
-def counterpart(
-    layers: Mapping[str, object],
-    loss: object,
-    settings: Settings,
-    frozen: frozenset[str] = frozenset(),
-    sources: Mapping[str, tuple[str, ...]] | None = None,
-    device: str = "cpu",
-    tf32: bool = False,
-) -> Counterpart:
-    """Return Keras's version of a network of named scratch layers, with its loss and its optimizer's settings.
-
-    Parameters
-    ----------
-    layers, loss
-        As for :func:`network`.
-    settings : Settings
-    frozen : frozenset of str
-        Layers whose parameters do not train.
-    sources : mapping of str to tuple of str, optional
-        The wiring, as for :class:`crosscheck.oracles.network.Architecture`; one layer after another if left out.
-    device : str
-        Where it computes: ``"cuda:0"``.
-    tf32 : bool
-        Whether references in float32 may multiply in TF32 on a GPU.
-    """
-    oracles, of_loss, layouts = network(layers, loss)
-    twins = KerasNetwork(oracles, of_loss, settings, frozen, sources or {}, device, tf32)
-    # Keras keeps momentum as a velocity.
-    return Counterpart(NAME, twins.architecture, twins.training, layouts, twins.place, frozenset({"momentum"}))
+def _made(kind: Callable[..., Any], lr: float, weight_decay: float, **options: Any) -> KerasOptimizer:
+    return KerasOptimizer(lambda params: kind(lr, weight_decay=weight_decay or None, **options))

@@ -1,6 +1,6 @@
 """The tutorial's small CNN as one writes it in Keras, channels last; its weights in a scratch network; and how far rounding lets the two be apart.
 
-Keras runs on JAX. The layouts are those of :mod:`reference.keras`, but for the flatten order: there, channels come first on both sides.
+Keras runs on JAX.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def network(dtype: npt.DTypeLike) -> scratch.Sequential:
 
 
 def _layouts(model: scratch.Sequential) -> dict[str, LayerLayout]:
-    layouts = {name: twin(layer)[1] for name, layer in model.layers.items()}
-    kernel = Parameter("kernel", Layout("(c h w) k -> (h w c) k", {"c": FILTERS, "h": SIDE, "w": SIDE}))
-    layouts["linear"] = LayerLayout(params={**layouts["linear"].params, "weight": kernel})
-    return layouts
+    sizes = {"c": FILTERS, "h": SIDE, "w": SIDE}  # scratch flattens channels first, Keras channels last
+    kernels = {"conv": Layout("o i h w -> h w i o"), "linear": Layout("(c h w) k -> (h w c) k", sizes)}
+    named = {name: {"weight": Parameter("kernel", kernel), "bias": Parameter("bias", Layout())} for name, kernel in kernels.items()}
+    return {name: LayerLayout(params=named.get(name, {})) for name in model.layers}
 
 
 def probability_errors(model: scratch.Sequential, x: Array, precision: Precision) -> tuple[Array, Array]:
@@ -133,7 +133,7 @@ def probability_errors(model: scratch.Sequential, x: Array, precision: Precision
     probabilities, call = np.exp(logits - logits.max(axis=1, keepdims=True)), Call(logits)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     # The theory of softmax follows from the logits alone.
-    softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())[0]
+    softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())
     own = precision.tolerance(softmax.bounds(oracle, call, {}, precision)["output"])
     # A probability that is no normal number may also be flushed to zero.
     return probabilities, own + softmax.propagated(oracle, call, {}, error, None)["output"] + precision.smallest_normal

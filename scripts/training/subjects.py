@@ -20,9 +20,9 @@ from crosscheck.core.subject import Subject
 from crosscheck.core.training import MakeTraining, Snapshot
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.optimizers import SgdSettings
+from crosscheck.references.networks import NetworkReference
 from crosscheck.training.jury import Juror
-from reference.copying import settings_of, sources_of
-from reference.counterpart import Counterpart, translated
+from reference.copying import layouts_of, settings_of, sources_of
 from scratch.article import ArticleCNN
 from scratch.networks import NETWORKS
 from scratch.optimizer import Optimizer
@@ -146,15 +146,15 @@ def layered(
 ) -> Twins:
     """Return a scratch network, trained by an optimizer of its trainable parameters, and its twin in each reference framework, on a device."""
     loss, settings, frozen, sources = scratch.SoftmaxCrossEntropy(), settings_of(optimizer), frozenset(model.frozen), sources_of(model)
-    found = [imported(name).counterpart(model.layers, loss, settings, frozen, sources, device, tf32) for name in references]
-    return twins(ScratchNetwork(model, loss, optimizer, found[0].layouts), found)
+    found = [imported(name).network(model.layers, loss, settings, frozen, sources, device, tf32) for name in references]
+    return twins(ScratchNetwork(model, loss, optimizer, layouts_of(model.layers)), found)
 
 
 def article(model: ArticleCNN, settings: SgdSettings, device: str = "cpu", tf32: bool = False) -> Twins:
     """Return the tutorial's own network and its PyTorch twin, on a device."""
     layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
-    found = imported("torch").counterpart(layers, None, settings, frozenset({"conv"} if model.frozen else ()), None, device, tf32)
-    return twins(ArticleNetwork(model, found.layouts, settings.lr), [found])
+    found = imported("torch").network(layers, None, settings, frozenset({"conv"} if model.frozen else ()), None, device, tf32)
+    return twins(ArticleNetwork(model, layouts_of(layers), settings.lr), [found])
 
 
 def imported(name: str) -> Any:
@@ -171,10 +171,10 @@ def imported(name: str) -> Any:
         raise SettingsError(f"--reference {name}: it cannot be imported ({error}); pip install -c constraints.txt '.[{name}]'") from error
 
 
-def twins(subject: Resumable, references: Sequence[Counterpart]) -> Twins:
-    """Return a subject with its references, all called as the first of them is."""
-    first, *others = references
-    return Twins(subject, first.architecture, first.make, (first.juror, *(translated(other, first.layouts) for other in others)), first.place)
+def twins(subject: Resumable, references: Sequence[NetworkReference[Any]]) -> Twins:
+    """Return a subject with its references, which all name and order parameters alike."""
+    jurors = [Juror(network.name, network.architecture, network.training, network.converted) for network in references]
+    return Twins(subject, jurors[0].architecture, jurors[0].make, tuple(jurors), references[0].place)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import scratch
-from crosscheck.references.pytorch.training import TorchTraining
+from reference.copying import layout_of
 from reference.pytorch import from_scratch, optimizer_twin, to_scratch, twin
 from scratch import article
 from tests.support.networks import NETWORKS
@@ -63,7 +63,7 @@ def test_way_back_forgets_state_that_is_not_there(network: str) -> None:
 def test_twin_shares_no_memory(network: str, dtype: str) -> None:
     model, optimizer = trained(network, dtype, 0)
     before = {name: value.copy() for name, value in model.params.items()}
-    training: TorchTraining = from_scratch(model, optimizer)
+    training = from_scratch(model, optimizer)
     rng = np.random.default_rng(5)
     kept = {name: {"mask": np.ones(1, bool)} for name, layer in model.layers.items() if isinstance(layer, scratch.Dropout)}
     training.step(rng.standard_normal((2, 1, 28, 28)).astype(dtype), np.array([1, 2]), None, kept)
@@ -81,9 +81,8 @@ def test_twin_in_double_precision_holds_the_same_numbers(network: str) -> None:
 def test_linear_weights_are_transposed() -> None:
     layer = scratch.Linear(3, 2, rng=np.random.default_rng(0))
     layer.params["weight"][...] = [[0, 1], [10, 11], [20, 21]]  # row: input, column: output
-    module, layout = twin(layer)
-    assert tuple(module.weight.shape) == (2, 3)
-    assert layout.params["weight"].layout.to_reference(layer.params["weight"]).tolist() == [[0, 10, 20], [1, 11, 21]]
+    assert tuple(twin(layer).weight.shape) == (2, 3)
+    assert layout_of(layer).params["weight"].layout.to_reference(layer.params["weight"]).tolist() == [[0, 10, 20], [1, 11, 21]]
 
 
 def test_flatten_order_of_channels_last() -> None:
@@ -91,7 +90,7 @@ def test_flatten_order_of_channels_last() -> None:
     layer = article.Softmax(13 * 13 * 8, 10, np.random.default_rng(0))
     h, w, c, k = np.meshgrid(*map(np.arange, (13, 13, 8, 10)), indexing="ij")
     addresses = (c * 13 * 13 + h * 13 + w) * 10 + k
-    found = twin(layer)[1].params["weights"].layout.to_reference(addresses.reshape(13 * 13 * 8, 10).astype(np.float64))
+    found = layout_of(layer).params["weights"].layout.to_reference(addresses.reshape(13 * 13 * 8, 10).astype(np.float64))
     assert found.shape == (10, 1352)
     assert np.array_equal(found, np.arange(1352) * 10 + np.arange(10)[:, None])
 
@@ -106,14 +105,14 @@ def test_dropout_by_the_same_mask() -> None:
     """The twin draws nothing: it takes the mask that scratch drew."""
     layer, x = scratch.Dropout(0.3, rng=np.random.default_rng(0)), np.random.default_rng(1).standard_normal((5, 7))
     output = layer.forward(x)
-    assert np.array_equal(twin(layer)[0](torch.from_numpy(x), torch.from_numpy(layer.mask)).numpy(), output)
+    assert np.array_equal(twin(layer)(torch.from_numpy(x), torch.from_numpy(layer.mask)).numpy(), output)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_batchnorm_settings(training: bool) -> None:
     layer = scratch.BatchNorm2d(3, eps=0.5, momentum=0.25, affine=False)
     layer.training = training
-    module = twin(layer)[0]
+    module = twin(layer)
     assert (module.num_features, module.eps, module.momentum, module.affine, module.training) == (3, 0.5, 0.25, False, training)
 
 
@@ -125,4 +124,4 @@ def test_optimizer_without_an_entry(thing: Any) -> None:
 
 def test_softmax_of_another_image_size() -> None:
     with pytest.raises(ValueError, match="has 100 inputs; known is the order of"):
-        twin(article.Softmax(100, 10, np.random.default_rng(0)))
+        layout_of(article.Softmax(100, 10, np.random.default_rng(0)))

@@ -41,7 +41,7 @@ LAYERS = ("conv2d-s2p1", "conv2d-g2", "maxpool2d-3s2p1", "avgpool2d-2", "relu-4d
 def test_layer(case: str, dtype: str, family: str) -> None:
     """The oracle on the GPU says of every quantity what the one on the CPU says: rounding explains it."""
     run = Run(case, 3, family, dtype, 0)
-    on_gpu = oracle(twin(made(case))[0], "cuda")
+    on_gpu = oracle(twin(made(case)), "cuda")
     check = check_layer(subject_of(case), on_gpu, call_of(run), Precision(np.dtype(dtype), elements()), case)
     assert {judgement.place.quantity: judgement.reason for judgement in check.judgements if judgement.verdict is not Verdict.MATCH} == {}
 

@@ -16,7 +16,7 @@ from crosscheck.core.operation import Call
 from crosscheck.core.precision import Precision
 from crosscheck.references.pytorch.oracle import oracle
 from crosscheck.run.pytest_parametrize import PairCheck
-from reference.pytorch import twin
+from reference.copying import layout_of
 from scratch.normalisation import RunningVariance
 
 PAIRS = [
@@ -51,7 +51,7 @@ def test_digits_on_a_constant_background() -> None:
         np.random.default_rng(0).standard_normal(images.shape),
         buffers={"running_mean": np.zeros(1), "running_var": np.ones(1)},
     )
-    subject = AdaptedLayer(Dicts(scratch.BatchNorm2d(1)), twin(scratch.BatchNorm2d(1))[1])
+    subject = AdaptedLayer(Dicts(scratch.BatchNorm2d(1)), layout_of(scratch.BatchNorm2d(1)))
     judgements = check_layer(subject, reference, call, Precision(np.dtype(np.float64), 10 * images.size), "norm").judgements
     assert {judgement.place.quantity: judgement.verdict for judgement in judgements} == dict.fromkeys(quantities(call), Verdict.MATCH)
 

@@ -22,10 +22,10 @@ from crosscheck.oracles.optimizers import UpdatedParameter, judge_update, update
 from crosscheck.oracles.optimizers.rules import COUNTERS
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.pairs.prepare import prepare
+from crosscheck.references.pytorch.training import optimizer as torch_optimizer
 from crosscheck.report.words import divergence_message
 from reference.copying import settings_of
-from reference.optimizers import PARAM
-from reference.pytorch import optimizer_twin
+from reference.framework import PARAM
 from tests.support.optimizer_cases import OPTIMIZERS
 from tests.support.optimizer_runs import DTYPES, REFERENCES, RUNS, SHAPES, Run, compared, divergence, finding, judged, made, quantities_of, twin_of
 
@@ -92,7 +92,7 @@ def test_single_steps(case: str, gradients: str, dtype: str, seed: int, request:
 @pytest.mark.parametrize("case", OPTIMIZERS)
 def test_contract(case: str, contract: str) -> None:
     """What no optimizer must do to parameters, gradients and other optimizers."""
-    pair = OptimizerPair(Holding(functools.partial(made, case)), optimizer_twin(made(case, {})), name=case)
+    pair = OptimizerPair(Holding(functools.partial(made, case)), functools.partial(torch_optimizer, settings_of(made(case, {}))), name=case)
     result = update_contract_check(contract).run(prepare(pair), Settings())
     assert (result.verdict, result.reason) == (Verdict.MATCH, "")
 

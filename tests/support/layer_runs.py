@@ -27,6 +27,7 @@ from crosscheck.core.operation import Call, Oracle
 from crosscheck.core.precision import Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.references.pytorch.oracle import oracle
+from reference.copying import layout_of
 from tests.support.cases import CASES
 from tests.support.findings import Declared, Finding, declared_for, failure_message
 
@@ -35,10 +36,9 @@ DTYPES = ("float64", "float32")
 Twin = tuple[Oracle, LayerLayout]
 
 
-def of_torch(layer: Any) -> Twin:
+def of_torch(layer: Any) -> Oracle:
     """Return PyTorch's version of a layer."""
-    module, layout = reference.pytorch.twin(layer)
-    return oracle(module), layout
+    return oracle(reference.pytorch.twin(layer))
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Reference:
         Whether all batch sizes of a row are run, or the last one alone: programs are compiled for each.
     """
 
-    twin: Callable[[Any], Twin]
+    twin: Callable[[Any], Oracle]
     seeds: tuple[int, ...] = (0,)
     all_batches: bool = False
 
@@ -107,7 +107,8 @@ def twin_of(case: str, name: str = "torch") -> Twin:
     TypeError
         If the reference has no entry for the layer.
     """
-    return REFERENCES[name].twin(made(case))
+    layer = made(case)
+    return REFERENCES[name].twin(layer), layout_of(layer)
 
 
 def subject_of(case: str, name: str = "torch") -> AdaptedLayer:

@@ -16,6 +16,7 @@ from torch import nn
 import scratch
 from crosscheck.core.operation import Call
 from crosscheck.references.pytorch.oracle import array, oracle, tensor
+from reference.copying import layout_of
 from reference.pytorch import twin
 from scratch.layer import Array
 
@@ -29,14 +30,14 @@ class _Right:
 
     def forward(self, x: Array) -> Array:
         """Return PyTorch's output."""
-        self._layout = twin(self)[1]
+        self._layout = layout_of(self)
         params = {name: self._layout.params[name].layout.to_reference(value) for name, value in self.params.items()}
         self._call = Call(self._layout.input.to_reference(x), params)
-        return self._layout.output.to_subject(oracle(twin(self)[0]).vjp(self._call)["output"])
+        return self._layout.output.to_subject(oracle(twin(self)).vjp(self._call)["output"])
 
     def backward(self, grad_output: Array) -> Array:
         """Return PyTorch's input gradient; leave those of the parameters in ``grads``."""
-        result = oracle(twin(self)[0]).vjp(replace(self._call, grad_output=self._layout.output.to_reference(grad_output)))
+        result = oracle(twin(self)).vjp(replace(self._call, grad_output=self._layout.output.to_reference(grad_output)))
         for name in self.params:
             self.grads[name] = self._layout.params[name].layout.to_subject(result[f"{name}.grad"])
         return self._layout.input.to_subject(result["grad_input"])

@@ -26,6 +26,7 @@ from crosscheck.core.training import TrainState
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.step import oracle_step
 from crosscheck.report.words import fraction_in_words
+from reference.copying import layouts_of
 from study.benchmark.sides import DTYPE, Images, Side, Workload
 
 Key = tuple[str, str]
@@ -59,8 +60,8 @@ class Judge:
     def of(side: Side, workload: Workload, steps: int) -> Judge:
         """Return the judge of a side that has done no step yet."""
         loss = None if side.tie_rule else scratch.SoftmaxCrossEntropy()
-        found = imported("torch").counterpart(side.layers, loss, workload.settings())
-        return Judge(side, found.architecture, found.layouts, steps)
+        architecture = imported("torch").network(side.layers, loss, workload.settings()).architecture
+        return Judge(side, architecture, layouts_of(side.layers), steps)
 
     def step(self, images: Images, labels: Labels) -> list[Judgement]:
         """Let the side do one step and judge its loss and its weights after it."""

@@ -22,6 +22,7 @@ from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from reference import pytorch
+from reference.copying import layout_of
 from study.benchmark.judge import wrong
 from study.benchmark.rounds import Pace, Run, Tell, alternated
 from study.benchmark.sides import DTYPE, Workload, digits
@@ -86,22 +87,22 @@ def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, 
 def _alone(workload: Workload) -> dict[str, Alone]:
     """Return each layer that does anything, with its input and a cotangent."""
     model, (images, _) = workload.training().model, digits(workload.batch, 1)[0]
-    modules, _, layouts = pytorch.network(model.layers)
     x, rng, found = scaled(images, DTYPE), np.random.default_rng(0), dict[str, Alone]()
     for name, layer in model.layers.items():
         output = layer.forward(x)
-        module = nn.Dropout(layer.p) if isinstance(layer, scratch.Dropout) else modules[name].float()
+        module = nn.Dropout(layer.p) if isinstance(layer, scratch.Dropout) else pytorch.twin(layer).float()
+        layout = layout_of(layer)
         with torch.no_grad():
-            for ours, p in layouts[name].params.items():
+            for ours, p in layout.params.items():
                 module.get_parameter(p.name).copy_(torch.from_numpy(p.layout.to_reference(layer.params[ours])))
-        found[name] = Alone(layer, module, layouts[name], x, rng.standard_normal(output.shape).astype(DTYPE), first=not found)
+        found[name] = Alone(layer, module, layout, x, rng.standard_normal(output.shape).astype(DTYPE), first=not found)
         x = output
     return found
 
 
 def _judged(name: str, alone: Alone) -> dict[str, list[Judgement]]:
     """Judge both sides by the oracle, in PyTorch's layout."""
-    oracle = pytorch.counterpart({name: alone.layer}, scratch.SoftmaxCrossEntropy(), Workload("tutorial", 1).settings()).architecture.layers[name]
+    oracle = pytorch.network({name: alone.layer}, scratch.SoftmaxCrossEntropy(), Workload("tutorial", 1).settings()).architecture.layers[name]
     found: dict[str, dict[str, Array | None]] = {"scratch": {"output": alone.layer.forward(alone.x)}, "torch": {}}
     found["scratch"]["grad_input"] = alone.backward()
     found["scratch"] |= {f"{p.name}.grad": p.layout.to_reference(alone.layer.grads[ours]) for ours, p in alone.layout.params.items()}

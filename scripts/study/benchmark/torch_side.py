@@ -12,7 +12,9 @@ from torch import nn
 
 import scratch
 from crosscheck.core.precision import Array
+from crosscheck.references.pytorch.training import optimizer
 from reference import pytorch
+from reference.copying import layouts_of, settings_of
 from study.benchmark.sides import EachStep, Images, Masks, MissingError, Workload
 
 
@@ -22,12 +24,13 @@ class TorchSide(EachStep):
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
         self.layers = training.model.layers
-        twins, self.loss, self.layouts = pytorch.network(self.layers, training.loss)
+        self.loss, self.layouts = pytorch.twin(training.loss), layouts_of(self.layers)
         # The twin of a dropout takes the mask of another side; here PyTorch draws its own.
         own = {name: nn.Dropout(layer.p) for name, layer in self.layers.items() if isinstance(layer, scratch.Dropout)}
+        twins = {name: pytorch.twin(layer) for name, layer in self.layers.items()}
         self.model = nn.Sequential(OrderedDict({**twins, **own})).float()
         self._load(training.model.params)
-        self.optimizer = pytorch.optimizer_twin(training.optimizer)(list(self.model.parameters()))
+        self.optimizer = optimizer(settings_of(training.optimizer), list(self.model.parameters()))
         self.forward = self._forward
         self.drops = bool(own)
         torch.manual_seed(workload.seed)

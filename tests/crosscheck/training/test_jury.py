@@ -17,7 +17,6 @@ from training.subjects import REFERENCES, Twins, layered
 import scratch
 from crosscheck.core.judge import Verdict
 from crosscheck.references.pytorch.oracle import TorchOracle
-from crosscheck.references.pytorch.training import TorchNetwork
 from crosscheck.training.facts import disagreement
 from crosscheck.training.jury import SUBJECT, Juror
 from crosscheck.training.listened import TrainingComparison
@@ -112,8 +111,8 @@ def with_last_winner(juror: Juror) -> Juror:
     """Return a reference like another one but for its tie rule."""
     pool = TorchOracle(LastWinner(), juror.architecture.layers["pool"].rounding)
     architecture = dataclasses.replace(juror.architecture, layers={**juror.architecture.layers, "pool": pool})
-    modules, loss, _ = network(tutorial(np.random.default_rng(0)).layers, scratch.SoftmaxCrossEntropy())
-    trained_alike = TorchNetwork(modules | {"pool": LastWinner()}, loss, juror.architecture.update.settings)
+    alike = network(tutorial(np.random.default_rng(0)).layers, scratch.SoftmaxCrossEntropy(), juror.architecture.update.settings)
+    trained_alike = dataclasses.replace(alike, layers={**alike.layers, "pool": LastWinner()})
     return Juror("last winner", architecture, trained_alike.training)
 
 

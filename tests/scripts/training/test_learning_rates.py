@@ -148,12 +148,12 @@ def test_reference_that_does_not_follow(monkeypatch: pytest.MonkeyPatch, kind: A
 
 def test_jax_compiles_once_for_all_rates() -> None:
     model = scratch.Sequential(linear=scratch.Linear(4, 3, rng=np.random.default_rng(0)))
-    found = reference.jax.counterpart(model.layers, scratch.SoftmaxCrossEntropy(), settings_of(MOMENTUM(model.params)))
-    training = found.make(np.float64, None, 0)
+    network = reference.jax.network(model.layers, scratch.SoftmaxCrossEntropy(), settings_of(MOMENTUM(model.params)))
+    training = network.training()
     for step in range(4):
         training.step(np.ones((2, 4)), np.array([0, 1]), lr_factor=1 / (1 + step))
     # Once without any momentum, once with it.
-    assert training.network.compiled._cache_size() == 2  # type: ignore[attr-defined]
+    assert training.network.compiled._cache_size() == 2
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-import reference.pytorch
 from crosscheck.adapters.optimizers import Holding
 from crosscheck.checks import Settings as CheckSettings
 from crosscheck.checks.optimizers import update_check
@@ -21,6 +20,8 @@ from crosscheck.core.trace import Place
 from crosscheck.oracles.optimizers import AdamSettings, Settings, SgdSettings, UpdatedParameter, judge_update, update_of
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.pairs.prepare import prepare
+from crosscheck.references.pytorch.training import optimizer as torch_optimizer
+from reference.copying import settings_of
 from tests.support.optimizer_cases import OPTIMIZERS
 from tests.support.right_ways.task import Task, Trial, drawn
 from tests.support.update_cases import COMPILED, FORMS, SHAPE, STEPS, State, Step, Torch, mixed
@@ -153,7 +154,7 @@ class RunTask:
         make: Callable[..., Any] = row.kind
         optimizer = make({}, **row.settings)
         subject = Holding(lambda params: make(params, **row.settings))
-        return OptimizerPair(subject, reference.pytorch.optimizer_twin(optimizer), state={}, name=self.name)
+        return OptimizerPair(subject, partial(torch_optimizer, settings_of(optimizer)), state={}, name=self.name)
 
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
         """Return the verdict on the parameters after every step; the seed picks the kind of gradients."""

@@ -13,13 +13,13 @@ import numpy as np
 import reference.jax
 import reference.pytorch
 from crosscheck.adapters.adapted_layer import AdaptedLayer
-from crosscheck.adapters.layout import LayerLayout
 from crosscheck.adapters.objects import Dicts
 from crosscheck.core.inputs import Family
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Constants, Oracle
 from crosscheck.core.precision import Precision
 from crosscheck.references.pytorch.oracle import oracle
+from reference.copying import layout_of
 from scratch.layer import Array
 from tests.support.cases import CASES, Case
 from tests.support.right_ways.frameworks import jax_ways
@@ -42,11 +42,10 @@ IN_JAX = (
 """Rows whose version in JAX is a subject, too."""
 
 
-def _task(
-    name: str, row: str, written: dict[str, Way], twin: tuple[Oracle, LayerLayout], cost: float, kind: type[Precision] = Precision
-) -> LayerTask:
-    case, (own, layout) = CASES[row], twin
+def _task(name: str, row: str, written: dict[str, Way], own: Oracle, cost: float, kind: type[Precision] = Precision) -> LayerTask:
+    case = CASES[row]
     layer = case.make(np.random.default_rng(0))
+    layout = layout_of(layer)
     params = {p.name: p.layout.to_reference(np.zeros(layer.params[ours].shape)).shape for ours, p in layout.params.items()}
     buffers = {b.name: np.shape(layer.buffers[ours]) for ours, b in layout.buffers.items()}
 
@@ -58,13 +57,13 @@ def _task(
 
 def _in_scratch(row: str) -> LayerTask:
     layer = CASES[row].make(np.random.default_rng(0))
-    module, layout = reference.pytorch.twin(layer)
-    return _task(f"scratch {row}", row, {"scratch": AdaptedLayer(Dicts(layer), layout).vjp}, (oracle(module), layout), 3.0)
+    written: dict[str, Way] = {"scratch": AdaptedLayer(Dicts(layer), layout_of(layer)).vjp}
+    return _task(f"scratch {row}", row, written, oracle(reference.pytorch.twin(layer)), 3.0)
 
 
 def _in_jax(row: str) -> LayerTask:
     twin = reference.jax.twin(CASES[row].make(np.random.default_rng(0)))
-    return _task(f"jax {row}", row, dict(jax_ways(twin[0])), twin, 25.0, Flushing)
+    return _task(f"jax {row}", row, dict(jax_ways(twin)), twin, 25.0, Flushing)
 
 
 def _as_torch(case: Case) -> bool:

@@ -1,0 +1,133 @@
+"""What every reference framework has: its version of each scratch layer, an entry each, and networks made of these versions.
+
+All versions name their parameters and order their axes as PyTorch's does, which :func:`reference.copying.layout_of` leads to. A framework that keeps
+them otherwise translates inside its entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy.typing as npt
+
+import scratch
+from crosscheck.core.training import Training, TrainState
+from crosscheck.oracles.optimizers import Settings
+from crosscheck.oracles.optimizers.runs import OptimizerOracle
+from crosscheck.references.networks import NetworkReference
+from reference import copying
+from scratch.optimizer import Optimizer
+
+Twin = TypeVar("Twin")
+Network = TypeVar("Network", bound=NetworkReference[Any])
+
+Entries = Callable[[Any], Any]
+
+PARAM = "param"
+"""The quantity that every optimizer changes, beside its states."""
+
+
+def no_twin(framework: str, thing: object, file: str) -> TypeError:
+    """Return the error for a layer, loss or optimizer of which a framework's file has no entry."""
+    return TypeError(f"no {framework} twin for {type(thing).__name__}; add an entry to {file}")
+
+
+@dataclass(frozen=True)
+class OptimizerTwin:
+    """A framework's optimizer with a scratch optimizer's settings, or the nearest that there is.
+
+    Attributes
+    ----------
+    oracle : OptimizerOracle
+    states : mapping of str to str
+        What the framework calls each of scratch's states.
+    factors : mapping of str to float
+        What a state of the framework's is multiplied by to be scratch's, where it is not the same number.
+    differs : mapping of str to str
+        The quantities that the framework computes by another formula, ``"param"`` among them, and what is different.
+    """
+
+    oracle: OptimizerOracle
+    states: Mapping[str, str]
+    factors: Mapping[str, float] = field(default_factory=dict)
+    differs: Mapping[str, str] = field(default_factory=dict)
+
+
+class Framework(Generic[Twin, Network]):
+    """A framework's versions of scratch's layers, losses and networks.
+
+    Parameters
+    ----------
+    entry : callable
+        Looks up the version of a layer or loss by its class.
+    optimizer_entry : callable
+        Looks up the :class:`OptimizerTwin` of an optimizer's settings.
+    kind : type of NetworkReference
+        What networks of them are.
+    """
+
+    def __init__(self, entry: Entries, optimizer_entry: Entries, kind: type[Network]) -> None:
+        self.entry, self.optimizer_entry, self.kind = entry, optimizer_entry, kind
+
+    def twin(self, layer: object) -> Twin:
+        """Return the framework's version of a scratch layer or loss.
+
+        Raises
+        ------
+        TypeError
+            If there is no entry for it.
+        """
+        twin: Twin = self.entry(layer)
+        return twin
+
+    def optimizer_twin(self, optimizer: object) -> OptimizerTwin:
+        """Return the framework's version of a scratch optimizer, with the settings that it has now.
+
+        Raises
+        ------
+        TypeError
+            If there is no entry for it.
+        """
+        twin: OptimizerTwin = self.optimizer_entry(copying.settings_of(optimizer))
+        return twin
+
+    def network(
+        self,
+        layers: Mapping[str, object],
+        loss: object | None,
+        settings: Settings,
+        frozen: frozenset[str] = frozenset(),
+        sources: Mapping[str, tuple[str, ...]] | None = None,
+        device: str = "cpu",
+        tf32: bool = False,
+    ) -> Network:
+        """Return the framework's version of a network of named scratch layers, with its loss and its optimizer's settings.
+
+        Parameters
+        ----------
+        layers : mapping of str to layer
+            In the order of the forward pass.
+        loss : scratch loss or None
+            None where the last layer ends in probabilities: the loss is then their negative log-likelihood.
+        sources : mapping of str to tuple of str, optional
+            The wiring, as for :class:`crosscheck.oracles.network.Architecture`; one layer after another if left out.
+        settings, frozen, device, tf32
+            As for :class:`crosscheck.references.networks.NetworkReference`.
+        """
+        twins = {name: self.twin(layer) for name, layer in layers.items()}
+        return self.kind(twins, self.twin(loss), settings, frozen, sources or {}, device, tf32)
+
+    def from_scratch(self, model: scratch.Sequential, optimizer: Optimizer, dtype: npt.DTypeLike | None = None) -> Training:
+        """Return the same network with the same weights, running statistics, optimizer settings and optimizer state."""
+        settings, frozen, sources = copying.settings_of(optimizer), frozenset(model.frozen), copying.sources_of(model)
+        network = self.network(model.layers, scratch.SoftmaxCrossEntropy(), settings, frozen, sources)
+        training = network.training(next(iter(model.params.values())).dtype if dtype is None else dtype)
+        training.load(copying.to_reference(model, optimizer, copying.layouts_of(model.layers)))
+        return training
+
+    def to_scratch(self, training: Training, model: scratch.Sequential, optimizer: Optimizer) -> None:
+        """Copy weights, running statistics and optimizer state into a scratch network of the same architecture, in place."""
+        position = TrainState(training.params, training.state, training.buffers)
+        copying.to_scratch(position, model, optimizer, copying.layouts_of(model.layers))
