@@ -78,29 +78,15 @@ def settings_of(optimizer: object) -> Settings:
     raise TypeError(f"no settings are known for {type(optimizer).__name__}; add an entry to reference/copying.py")
 
 
-@settings_of.register
-def _(o: scratch.SGD) -> Settings:
-    return SgdSettings(o.lr, o.momentum, o.dampening, o.nesterov, o.weight_decay)
+settings_of.register(scratch.SGD, lambda o: SgdSettings(o.lr, o.momentum, o.dampening, o.nesterov, o.weight_decay))
+settings_of.register(scratch.Adadelta, lambda o: AdadeltaSettings(o.lr, o.rho, o.eps, o.weight_decay))
+settings_of.register(scratch.RMSprop, lambda o: RmspropSettings(o.lr, o.alpha, o.eps, o.weight_decay, o.momentum, o.centered))
+settings_of.register(scratch.Adam, lambda o: AdamSettings(o.lr, o.betas, o.eps, o.weight_decay, isinstance(o, scratch.AdamW), o.amsgrad))
 
 
-@settings_of.register
-def _(o: scratch.Adadelta) -> Settings:
-    return AdadeltaSettings(o.lr, o.rho, o.eps, o.weight_decay)
-
-
-@settings_of.register
-def _(o: scratch.RMSprop) -> Settings:
-    return RmspropSettings(o.lr, o.alpha, o.eps, o.weight_decay, o.momentum, o.centered)
-
-
-@settings_of.register
-def _(o: scratch.Adam) -> Settings:
-    return AdamSettings(o.lr, o.betas, o.eps, o.weight_decay, isinstance(o, scratch.AdamW), o.amsgrad)
-
-
-def to_reference(model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> TrainState:
-    """Return where a scratch network's training is, by the reference's names and in its layouts."""
-    state: dict[str, dict[str, Any]] = {}
+def to_reference(model: scratch.Sequential, optimizer: Optimizer) -> TrainState:
+    """Return where a scratch network's training is, by the references' names and in their layouts."""
+    layouts, state = layouts_of(model.layers), dict[str, dict[str, Any]]()
     for ours, theirs, layout in _names(layouts, "params"):
         kept = {name: arrays[ours] for name, arrays in optimizer.state.items() if ours in arrays}
         state[theirs] = {name: layout.to_reference(value) if np.ndim(value) else np.asarray(value) for name, value in kept.items()}
@@ -112,8 +98,12 @@ def to_reference(model: scratch.Sequential, optimizer: Optimizer, layouts: Layou
     )
 
 
-def to_scratch(position: TrainState, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts) -> None:
-    """Copy where a reference's training is into a scratch network of the same architecture and its optimizer, in place."""
+def to_scratch(position: TrainState, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts | None = None) -> None:
+    """Copy where a training is into a scratch network of the same architecture and its optimizer, in place.
+
+    It is a reference's training, unless other layouts are given, by layer.
+    """
+    layouts = layouts_of(model.layers) if layouts is None else layouts
     params, buffers = model.params, model.buffers
     for ours, theirs, layout in _names(layouts, "params"):
         params[ours][...] = layout.to_subject(position.params[theirs])

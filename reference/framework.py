@@ -124,10 +124,9 @@ class Framework(Generic[Twin, Network]):
         settings, frozen, sources = copying.settings_of(optimizer), frozenset(model.frozen), copying.sources_of(model)
         network = self.network(model.layers, scratch.SoftmaxCrossEntropy(), settings, frozen, sources)
         training = network.training(next(iter(model.params.values())).dtype if dtype is None else dtype)
-        training.load(copying.to_reference(model, optimizer, copying.layouts_of(model.layers)))
+        training.load(copying.to_reference(model, optimizer))
         return training
 
     def to_scratch(self, training: Training, model: scratch.Sequential, optimizer: Optimizer) -> None:
         """Copy weights, running statistics and optimizer state into a scratch network of the same architecture, in place."""
-        position = TrainState(training.params, training.state, training.buffers)
-        copying.to_scratch(position, model, optimizer, copying.layouts_of(model.layers))
+        copying.to_scratch(TrainState(training.params, training.state, training.buffers), model, optimizer)

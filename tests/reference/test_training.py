@@ -94,9 +94,8 @@ def network_of(framework: str, case: str) -> Any:
 def started(framework: str, case: str, noise: Any = None, seed: int = 0) -> Training:
     """Return a training in float64 with the weights of the scratch network."""
     training: Training = network_of(framework, case).training(np.float64, noise, seed)
-    model = CASES[case].make()
     nothing: Any = Nothing()
-    training.load(copying.to_reference(model, nothing, copying.layouts_of(model.layers)))
+    training.load(copying.to_reference(CASES[case].make(), nothing))
     return training
 
 
@@ -117,7 +116,7 @@ def in_scratch(training: Training, case: str) -> dict[str, Any]:
     model: scratch.Sequential = CASES[case].make()
     optimizer: Any = Nothing()
     optimizer.state = {name: {} for name in CASES[case].settings.states}
-    copying.to_scratch(TrainState(training.params, training.state, training.buffers), model, optimizer, copying.layouts_of(model.layers))
+    copying.to_scratch(TrainState(training.params, training.state, training.buffers), model, optimizer)
     state = {f"{parameter}.{name}": value for name, own in optimizer.state.items() for parameter, value in own.items()}
     return {**model.params, **model.buffers, **state}
 
