@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial, singledispatch
 from typing import Any
 
@@ -15,13 +14,11 @@ from jax import lax
 import scratch
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
 from crosscheck.references.jax.optimizers import OptaxOptimizer
-from crosscheck.references.jax.oracle import oracle
+from crosscheck.references.jax.oracle import Function, oracle
 from crosscheck.references.jax.training import JaxNetwork
 from reference.framework import PARAM, OptimizerTwin, no_twin
 from reference.on_jax import OnJax, sides_of, summed
 from scratch.normalisation import BatchNorm
-
-Function = Callable[..., Any]
 
 
 @singledispatch

@@ -11,6 +11,7 @@ from typing import Any
 
 import scratch
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.references.jax.oracle import Function
 from crosscheck.references.keras.optimizers import KerasOptimizer
 from crosscheck.references.keras.oracle import LayerFunction, oracle
 from crosscheck.references.keras.training import KerasNetwork
@@ -19,8 +20,6 @@ from reference.on_jax import OnJax, sides_of
 from scratch.normalisation import BatchNorm
 
 import keras  # isort: skip
-
-Function = Callable[..., Any]
 
 
 @singledispatch
@@ -41,8 +40,10 @@ def optimizer_entry(settings: object) -> OptimizerTwin:
 FRAMEWORK = OnJax[KerasNetwork](entry, optimizer_entry, KerasNetwork, oracle, measured=(BatchNorm,))
 twin, network, optimizer_twin = FRAMEWORK.twin, FRAMEWORK.network, FRAMEWORK.optimizer_twin
 
-_FIRST, _KERNEL = "channels_first", (2, 3, 1, 0)
-"""Where channels are in images, as everywhere else; and the order of the axes of Keras's kernel of a convolution in PyTorch's."""
+_FIRST = "channels_first"
+
+_KERNEL = (2, 3, 1, 0)
+"""Where the axes of Keras's kernel of a convolution are in PyTorch's weight."""
 
 _UNDRAWN = {"kernel_initializer": "zeros"}
 """The weights are the scratch layer's: to draw others takes a program for each shape, whose compilation takes longer than all that is asked of it."""
@@ -151,7 +152,7 @@ def _(layer: scratch.Linear) -> Function:
 
 
 def _of_weight(layer: Any, axes: tuple[int, ...]) -> Function:
-    """Return a layer as a function of PyTorch's weight; Keras's kernel has its axes in this order."""
+    """Return a layer as a function of PyTorch's weight; ``axes`` says where those of Keras's kernel are in it."""
     own = LayerFunction(layer)
 
     def function(x: Any, weight: Any, **bias: Any) -> Any:

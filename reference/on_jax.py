@@ -76,7 +76,7 @@ class OnJax(Framework[JaxOracle, Network]):
         return replace(
             own,
             theory=Measured() if isinstance(layer, self.measured) else theory_of(layer),
-            settings=windows_of(layer),
+            settings=_windows_of(layer),
             kinks=_kinks_of(layer),
             shapes=_shapes(layout.params, layer, "params"),
             buffers=_shapes(layout.buffers, layer, "buffers"),
@@ -98,7 +98,7 @@ def _in_evaluation(layer: scratch.Layer) -> scratch.Layer:
     return layer
 
 
-def windows_of(layer: Any) -> dict[str, tuple[int, int]]:
+def _windows_of(layer: Any) -> dict[str, tuple[int, int]]:
     """Return the settings of windows of the kind that hypotheses about them know."""
     if not hasattr(layer, "kernel_size") or layer.padding == "same" or getattr(layer, "dilation", (1, 1)) != (1, 1):
         return {}
@@ -107,7 +107,7 @@ def windows_of(layer: Any) -> dict[str, tuple[int, int]]:
 
 def _kinks_of(layer: Any) -> Kinks | None:
     if isinstance(layer, scratch.MaxPool2d):
-        return window_kinks(**windows_of(layer))
+        return window_kinks(**_windows_of(layer))
     return sign_kinks() if isinstance(layer, scratch.ReLU) else None
 
 
