@@ -1,1 +1,1 @@
-"""Conventions of hand-written code, each turned into the harness's own: layers as functions, training steps as traces."""
+"""Adapters from the conventions of hand-written code to the harness's own: layers become functions, training steps become traces."""

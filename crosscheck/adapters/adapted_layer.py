@@ -1,4 +1,4 @@
-"""Any convention as one pure function: layouts are applied, samples are batched, and what goes wrong becomes a reason."""
+"""A layer of any convention as a pure function: applies layouts, batches samples, and turns failures into errors with a reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crosscheck.core.precision import Array, Bound
 Results = dict[str, Array]
 
 _PLENTY = 10**7
-"""How many numbers too many an array may have and still be copied, for the report to say what is wrong with it."""
+"""An array with more surplus elements than this is refused at once; a smaller one is kept, so that the report can say what is wrong with it."""
 
 NO_GRAD_INPUT = "backward returns no input gradient"
 
@@ -29,13 +29,13 @@ class AdaptedLayer:
     Parameters
     ----------
     layout : LayerLayout
-        For a subject that takes one sample at a time the patterns are those of a batch of one.
+        If the subject takes one sample at a time, the patterns are for a batch of one.
     reduction : {"mean", "sum"}
-        How the losses of single samples are put together.
+        How the losses of single samples are combined.
     training : bool, optional
-        The mode that the subject is put into; it stays in its own if left out.
+        The mode that the subject is put into; without it the mode stays unchanged.
     mask : str
-        The attribute in which a dropout leaves the mask that it drew; without one it is not read.
+        Name of the attribute where a dropout layer stores its mask; if empty, no mask is read.
     """
 
     convention: Convention
@@ -48,7 +48,7 @@ class AdaptedLayer:
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Where the code stands that computes each quantity."""
+        """File and line of the code that computes each quantity."""
         forward, backward = self.convention.sources["forward"], self.convention.sources["backward"]
         grads = {f"{parameter.name}.grad": backward for parameter in self.layout.params.values()}
         kept = {buffer.name: forward for buffer in self.layout.buffers.values()}
@@ -60,14 +60,14 @@ class AdaptedLayer:
         Raises
         ------
         SubjectError
-            If the subject raises or returns something that is no array of the right kind; what it had computed before is attached.
+            If the subject raises, or returns something that is not an array of the right kind; the results up to then are attached.
         """
         return self._batched(call) if self.convention.one_sample else self._vjp(call)
 
     def _batched(self, call: Call) -> Results:
-        """Put a batch together from single samples: outputs side by side, parameter gradients added up.
+        """Call the subject once for each sample; concatenate outputs and input gradients, and add up parameter gradients.
 
-        Where one sample fails, the quantities that all of them computed are still put together.
+        If a sample fails, the quantities that were computed for all samples are still combined.
         """
         mean = 1 / len(call.x) if self.reduction == "mean" else 1.0
         share = mean if call.grad_output is not None and call.grad_output.ndim == 0 else 1.0
@@ -89,11 +89,11 @@ class AdaptedLayer:
         return result
 
     def _combined(self, name: str, parts: list[Array], mean: float) -> Array:
-        """Return one quantity of a batch from those of its samples; infinities of the subject may meet in a sum."""
+        """Return a quantity of a batch, combined from those of its samples."""
         if len({part.shape for part in parts}) > 1:
             shapes = " and ".join(sorted({str(part.shape) for part in parts}))
-            raise SubjectError(f"{name} has the shapes {shapes} for samples of one shape")
-        with np.errstate(all="ignore"):
+            raise SubjectError(f"{name} has the shapes {shapes} for different samples, expected the same shape for all of them")
+        with np.errstate(all="ignore"):  # the subject's results may be infinite
             if name.endswith(".grad"):
                 self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
                 return np.asarray(sum(parts))
@@ -101,7 +101,7 @@ class AdaptedLayer:
                 return np.concatenate(parts)
             if name == "output":
                 return np.asarray(sum(parts) * parts[0].dtype.type(mean))
-        raise SubjectError(f"{name} is a single number, expected an array like the input")
+        raise SubjectError(f"{name} is a single number, expected an array of the input's shape")
 
     def _vjp(self, call: Call) -> Results:
         found = dict[str, Array]()
@@ -119,7 +119,7 @@ class AdaptedLayer:
             if self.mask:
                 found["mask"] = self.mask_left(instance, call)
             if self.layout.buffers:
-                with contained("reading what the layer keeps"):
+                with contained("reading the buffers"):
                     kept = instance.buffers()
                 found.update({buffer.name: self.received(buffer.name, kept.get(ours), call) for ours, buffer in self.layout.buffers.items()})
             if call.grad_output is not None:
@@ -131,24 +131,24 @@ class AdaptedLayer:
         return found
 
     def switch(self, instance: Instance) -> None:
-        """Put an instance into the mode that is declared, if it has modes."""
+        """Put an instance into the declared mode, if it has modes."""
         if self.training is not None:
             with contained("changing the mode"):
                 instance.switch(self.training)
 
     def mask_left(self, instance: Any, call: Call) -> Array:
-        """Return the mask that a forward pass left in the layer, in the reference's layout: not zero where an element was kept."""
+        """Return the mask that a forward pass stored in the layer, in the reference's layout: not zero where an element was kept."""
         mask = getattr(getattr(instance, "layer", instance), self.mask, None)
         own = np.shape(self.own_input(call))
         try:
             left = np.broadcast_to(np.array(mask, dtype=call.x.dtype) if mask is not None else np.empty(0), own)
         except (TypeError, ValueError) as error:
             what = "nothing" if mask is None else f"an array of shape {np.shape(mask)}"
-            raise SubjectError(f"forward leaves {what} in {self.mask!r}, expected the mask that it drew, of the input's shape {own}") from error
+            raise SubjectError(f"after forward, {self.mask!r} holds {what}, expected the dropout's mask, of the input's shape {own}") from error
         return self.layout.input.to_reference(left, self.convention.one_sample)
 
     def _receive_grads(self, instance: Instance, grads: Mapping[str, Any], call: Call, found: Results) -> None:
-        """Add every gradient that is an array of the right kind to what was found, and raise for the first that is not."""
+        """Add every gradient that is an array of the right kind to ``found``; then raise for the first that is not."""
         failed = []
         for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
             name, value = self.reference_name(quantity), grads.get(quantity)
@@ -164,54 +164,54 @@ class AdaptedLayer:
             raise failed[0]
 
     def reference_name(self, quantity: str) -> str:
-        """Return the reference's name of a quantity that has the subject's."""
+        """Return the reference's name of a quantity, given the subject's."""
         name, _, suffix = quantity.rpartition(".")
         return f"{self.layout.params[name].name}.{suffix}" if suffix == "grad" else quantity
 
     def own_params(self, call: Call) -> dict[str, Array]:
-        """Return the parameters under the subject's names and in its layout, as arrays of their own."""
+        """Return copies of the parameters under the subject's names and in its layout."""
         return to_subject(self.layout.params, call.params)
 
     def own_input(self, call: Call) -> Array:
-        """Return the input in the subject's layout; it shares memory with the call's."""
+        """Return the input in the subject's layout, possibly as a view of the call's."""
         return self.layout.input.to_subject(call.x, self.convention.one_sample)
 
     def own_grad_output(self, call: Call) -> Array:
-        """Return the cotangent in the subject's layout; it shares memory with the call's."""
+        """Return ``grad_output`` in the subject's layout, possibly as a view of the call's."""
         assert call.grad_output is not None
         return self.layout.output.to_subject(call.grad_output, self.convention.one_sample) if call.grad_output.ndim else call.grad_output
 
     def own_constants(self, call: Call) -> dict[str, Any]:
-        """Return the labels; a subject that takes one sample gets its label as a plain number."""
+        """Return the labels; a subject that takes one sample gets its label as an int."""
         if self.convention.one_sample:
             return {name: int(value[0]) for name, value in call.constants.items()}
         return dict(call.constants)
 
     def received(self, quantity: str, value: Any, call: Call) -> Array:
-        """Return something that the subject returned in the reference's layout, or raise :class:`SubjectError` if it is nothing of the kind."""
+        """Return a copy of a subject's result in the reference's layout, or raise :class:`SubjectError` if it is not an array that fits."""
         layout, like = self._expected(call)[quantity]
         one_sample = self.convention.one_sample and not quantity.endswith(".grad")
         return layout.received(value, quantity, call.x.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))
 
     def _expected(self, call: Call) -> dict[str, tuple[Layout, Array | None]]:
-        """Return the layout of each quantity and an array of the size that is expected of it."""
+        """Return the layout of each quantity and an array of the expected size, or None if the size is unknown."""
         grads = {f"{p.name}.grad": (p.layout, call.params[p.name]) for p in self.layout.params.values()}
         kept = {b.name: (b.layout, call.buffers.get(b.name)) for b in self.layout.buffers.values()}
         return {"output": (self.layout.output, call.grad_output), "grad_input": (self.layout.input, call.x), **kept, **grads}
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return the error made in reading a parameter's gradient, or None where it is read as it is."""
+        """Return a bound on the error of measuring a parameter's gradient; None if the subject returns or stores the gradient itself."""
         name, _, suffix = quantity.rpartition(".")
         if suffix != "grad":
             return None
         samples = len(call.x) if self.convention.one_sample else 1
-        # Of one sample the sizes are those of the value itself; those that are kept are of the last batch.
+        # With a single sample the absolute terms are those of the value itself; the stored ones may be from an earlier batch.
         size = self._sizes.get(quantity, np.abs(value)) if samples > 1 else np.abs(value)
         return self.convention.reading(size, samples * call.params[name])
 
 
 def _sample(call: Call, index: int, share: float) -> Call:
-    """Return the call of a single sample, still a batch of one."""
+    """Return the call for a single sample, as a batch of one; a scalar ``grad_output`` is multiplied by ``share``."""
     one = slice(index, index + 1)
     grad_output = call.grad_output
     if grad_output is not None:

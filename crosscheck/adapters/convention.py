@@ -1,7 +1,7 @@
-"""What all conventions share: how a layer under test is made, given its parameters and called.
+"""What all conventions share: how a layer under test is created, gets its parameters and is called.
 
-An adapter describes a convention and makes instances of the subject. An instance is called the way its own program calls it: forward, then backward,
-with arrays in its own layout. :class:`~crosscheck.adapters.adapted_layer.AdaptedLayer` turns any of them into one pure function.
+An adapter describes a convention and creates instances of the subject. An instance is called as in the subject's own program: forward, then
+backward, with arrays in the subject's layout. :class:`~crosscheck.adapters.adapted_layer.AdaptedLayer` turns any adapter into a pure function.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from crosscheck.core.precision import Array, Bound
 
 
 class ConventionError(ValueError):
-    """The subject does not follow the convention that was declared for it."""
+    """The subject does not follow its declared convention, or no convention fits it."""
 
 
 class Instance(Protocol):
-    """One layer that was never used before."""
+    """A fresh layer, on which no method has been called."""
 
     def load(self, params: Arrays) -> None:
         """Set the parameters."""
 
     def forward(self, x: Array, constants: Constants) -> Any:
-        """Run the forward pass and return whatever it gives for the output."""
+        """Run the forward pass and return its output, of whatever type."""
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Run the backward pass and return ``grad_input`` and ``NAME.grad``, as they are, not copied."""
+        """Run the backward pass and return ``grad_input`` and ``NAME.grad`` without copying them."""
 
     def looked_for(self, quantity: str) -> str:
-        """Return where a gradient was looked for, and what is there replacements; empty where it is not stored."""
+        """Return a sentence for errors: where a missing gradient was expected, and what was found; empty if gradients are not stored."""
         return ""
 
     def buffers(self) -> Mapping[str, Any]:
-        """Return what the layer keeps from step to step, such as running statistics, as it is, not copied."""
+        """Return the layer's buffers, such as running statistics, without copying them."""
         return {}
 
     def load_buffers(self, buffers: Arrays) -> None:
-        """Set what the layer keeps from step to step."""
+        """Set the layer's buffers."""
         assert not buffers
 
     def switch(self, training: bool) -> bool:
-        """Turn training mode on or off and return whether there are modes."""
+        """Turn training mode on or off, and return whether the layer has modes."""
         return False
 
 
@@ -57,34 +57,34 @@ class Convention(Protocol):
 
     @property
     def one_sample(self) -> bool:
-        """Whether it takes one sample at a time; the harness then batches it."""
+        """Whether the subject takes one sample at a time; the harness then calls it once for each sample of a batch."""
 
     @property
     def keeps(self) -> frozenset[str]:
-        """What stays in an instance between calls.
+        """What an instance stores between calls.
 
-        ``"cache"`` where backward uses what the forward pass before it has left, ``"grads"`` where gradients stay in the layer until they are
-        replaced, ``"sum"`` where they are added up until they are cleared.
+        ``"cache"`` if backward uses values that forward stored; ``"grads"`` if gradients stay in the layer until they are replaced; ``"sum"`` if
+        gradients accumulate until they are cleared.
         """
         return frozenset()
 
     @property
     def may_lack(self) -> frozenset[str]:
-        """Quantities that code of this convention may leave out by returning None; they are passed over with the reason."""
+        """Quantities for which code of this convention may return None; the report lists them as not compared."""
         return frozenset()
 
     @property
     def shapes(self) -> Mapping[str, Shape | None]:
-        """The shapes of the parameters by the subject's names; None for arguments, which have no shape of their own."""
+        """The shapes of the parameters by the subject's names; None for an argument of a function, which has no shape before a call."""
         return {}
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Where the code of ``"forward"`` and ``"backward"`` stands."""
+        """File and line of the code of ``"forward"`` and ``"backward"``."""
 
     @property
     def title(self) -> str:
-        """What the report calls the subject."""
+        """The subject's name for reports."""
 
     def instance(self) -> Instance:
         """Return a fresh instance.
@@ -96,7 +96,7 @@ class Convention(Protocol):
         """
 
     def reading(self, size: Array, param: Array) -> Bound | None:
-        """Return the error made in reading a gradient off the subject, or None where it is read as it is.
+        """Return a bound on the error of measuring a gradient; None if the subject returns or stores the gradient itself.
 
         Parameters
         ----------
@@ -109,30 +109,32 @@ class Convention(Protocol):
 
 
 def copied(layer: Any, replacements: Mapping[int, Any] | None = None) -> Any:
-    """Return a copy of the subject that shares nothing with it; objects with an ``id`` in ``replacements`` are replaced wherever it refers to them.
+    """Return a deep copy of a layer; each object whose ``id`` is in ``replacements`` is replaced wherever the layer refers to it.
 
     Raises
     ------
     ConventionError
-        If it cannot be copied, or a copy would go on using the original's arrays.
+        If the layer cannot be copied, or a copy would still use the original's arrays.
     """
     name = type(layer).__name__
     for attribute, value in getattr(layer, "__dict__", {}).items():
         if isinstance(value, FunctionType) and (variable := _captured(value, layer)):
             raise ConventionError(
-                f"{name}.{attribute} is a function that captured {variable!r}; a copy of the layer would go on using the original's. "
-                f"Each check needs a layer of its own: make {attribute!r} a method, or let it read {variable!r} off the layer"
+                f"{name}.{attribute} is a function that captured {variable!r}, so that a copy of the layer would still use the original's. "
+                f"Each check needs its own copy: make {attribute!r} a method, or let it read {variable!r} from the layer"
             )
     try:
         with contained("copying"):
-            # deepcopy writes to the dict that it is given.
+            # deepcopy writes to its memo dict.
             return copy.deepcopy(layer, dict(replacements or {}))
     except SubjectError as error:
-        raise ConventionError(f"{name} cannot be copied ({error.reason}); each check needs a layer of its own") from error
+        raise ConventionError(
+            f"{name} cannot be copied ({error.reason}); each check needs its own copy: remove what cannot be copied, or define __deepcopy__"
+        ) from error
 
 
 def _captured(function: FunctionType, layer: Any) -> str:
-    """Return the name under which a function captured one of the layer's arrays, or the layer; empty where there is none."""
+    """Return the name of a variable that a function captured and that is the layer or one of its arrays; empty if there is none."""
     own = [layer]
     for held in vars(layer).values():
         own += held.values() if isinstance(held, Mapping) else [held]
@@ -142,16 +144,16 @@ def _captured(function: FunctionType, layer: Any) -> str:
 
 
 def expect_instance(layer: Any) -> None:
-    """Raise :class:`ConventionError` if a subject is a class."""
+    """Raise :class:`ConventionError` if a subject is a class and not an instance."""
     if isinstance(layer, type):
         raise ConventionError(f"{layer.__name__} is a class, expected one of its instances: subject={layer.__name__}(...)")
 
 
 def method(layer: Any, name: str) -> Any:
-    """Return a method of the subject, or raise :class:`ConventionError` if there is none of that name."""
+    """Return a method of the subject, or raise :class:`ConventionError` if it has no method of that name."""
     found = getattr(layer, name, None)
     if not callable(found):
-        raise ConventionError(f"{type(layer).__name__} has no method {name!r}; its methods: {methods_in_words(layer)}")
+        raise ConventionError(f"{type(layer).__name__} has no method {name!r}; its methods are {methods_in_words(layer)}; declare the right name")
     return found
 
 
@@ -161,12 +163,12 @@ def methods_in_words(layer: Any) -> str:
 
 
 def title_of(function: Callable[..., Any]) -> str:
-    """Return what reports call a function."""
+    """Return a function's name for reports, or the class's name of another callable."""
     return getattr(function, "__name__", type(function).__name__)
 
 
 def two_results(result: Any, title: str, expected: str) -> Sequence[Any]:
-    """Return what a function returned, or raise :class:`SubjectError` if it is not two things."""
+    """Return a function's result, or raise :class:`SubjectError` if it is not a tuple or list of two values."""
     if not isinstance(result, tuple | list) or len(result) != 2:
         shown = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
         raise SubjectError(f"{title} returned {shown}, expected {expected}")
@@ -174,7 +176,7 @@ def two_results(result: Any, title: str, expected: str) -> Sequence[Any]:
 
 
 def scaled(grad: Any, grad_output: Array) -> Any:
-    """Return the gradient of a loss times its cotangent; what is no array is returned as it is, for the error to name it."""
+    """Return the gradient of a loss times ``grad_output``; anything but an array is returned unchanged, so that a later error names it."""
     if not isinstance(grad, np.ndarray | np.generic) or (grad_output.ndim == 0 and grad_output == 1):
         return grad
     return np.asarray(grad) * grad_output

@@ -1,7 +1,7 @@
-"""A dropout draws its mask itself: the mask is read off it and given to the reference, so that both drop the same numbers.
+"""A dropout layer draws its own mask. The mask is read from the layer and given to the reference, so that both drop the same elements.
 
-The mask lies in a declared attribute, or is seen in the output, which is not zero where an element was kept; where the input is zero, the gradient
-tells.
+The mask is taken from a declared attribute. Without one it is inferred: an element was kept where the output is not zero or, where the input is
+zero, where the gradient is not zero.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass
 class Drawn(AdaptedLayer):
-    """A dropout that has run already: it replays the results that belong to the mask that it drew."""
+    """A dropout layer that has already run: returns the stored results, which belong to the mask that it drew."""
 
     results: Mapping[str, Array] = field(default_factory=dict)
     error: SubjectError | None = None
-    """What it raised instead of the rest."""
+    """What the layer raised, if it did not return all results."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return what was computed."""
+        """Return the stored results, or raise the stored error."""
         if self.error is not None:
             raise self.error
         return dict(self.results)
 
 
 def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
-    """Run a dropout and return it with the call for the reference, which contains the mask that was drawn."""
+    """Run a dropout layer; return its results as a layer, and the call with the mask that it drew, for the reference."""
     # Copies, because the layer may write to its arrays.
     own = replace(call, x=arranged(call.x, memory_of(call.x)))
     if call.grad_output is not None:
@@ -51,7 +51,7 @@ def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
 
 
 def mask_of(x: Array, results: Mapping[str, Any]) -> Mask:
-    """Return which elements were kept; all of them where the results do not show it."""
+    """Return a boolean array that is true where an element was kept, and true everywhere if the results do not show it."""
     if "mask" in results and results["mask"].shape == x.shape:
         return np.asarray(results["mask"] != 0)
     output, grad_input = (results.get(name) for name in ("output", "grad_input"))

@@ -1,4 +1,4 @@
-"""Functions: parameters are arguments, gradients are results, and what backward needs is a cache or the arguments again."""
+"""Layers as functions: parameters are arguments, gradients are return values, and backward gets a cache or the arguments of forward."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from crosscheck.core.precision import Array
 class Functions(Convention):
     """``forward(x, w, b, ...)`` and ``backward(grad_output, ...) -> dx, dw, db``.
 
-    With a cache, ``forward`` returns ``out, cache`` and ``backward`` takes ``grad_output, cache``. Without, ``forward`` returns ``out``, and the
-    arguments of ``backward`` after the first are those of ``forward``, found by name.
+    With a cache, ``forward`` returns ``out, cache`` and ``backward`` takes ``grad_output, cache``. Without a cache, ``forward`` returns ``out``, and
+    the arguments of ``backward`` after the first have the names of arguments of ``forward``, and get the same values.
 
     Parameters
     ----------
     extra : sequence, or mapping of str to object
-        What ``forward`` takes after the parameters: a stride, a configuration. Arguments with a default value may be left out; to give one, use
-        a mapping by name.
+        The arguments of ``forward`` that are not parameters, such as a stride or a configuration: the last ones as a sequence, or any of them by
+        name. Arguments with a default value may be left out; to set one, give it by name.
     cache : bool
-        Whether there is a cache.
+        Whether ``forward`` returns a cache.
     one_sample : bool
         Whether the functions take one sample at a time.
     """
@@ -44,42 +44,42 @@ class Functions(Convention):
             forward, backward = self.signatures
             if unknown := [name for name in _required(backward)[1:] if name not in _names(forward)]:
                 raise ConventionError(
-                    f"{title_of(self.backward)} takes {unknown[0]!r}, which is no argument of {self.title}{forward}; "
-                    "if backward takes a cache, say cache=True"
+                    f"{title_of(self.backward)} takes {unknown[0]!r}, which is not an argument of {self.title}{forward}; "
+                    "if it is the cache, declare Functions(..., cache=True)"
                 )
 
     def _by_name(self) -> dict[str, Any]:
-        """Return ``extra`` by the names of the arguments."""
+        """Return ``extra`` as a dict keyed by argument names."""
         signature = _signature(self.forward)
         names, required, shown = _names(signature), _required(signature), f"{self.title}{signature}"
         if not names:
-            raise ConventionError(f"{shown} names no arguments, expected {self.title}(x, ...)")
+            raise ConventionError(f"{shown} has no named arguments, expected {self.title}(x, ...)")
         if isinstance(self.extra, Mapping):
             if unknown := [name for name in self.extra if name not in names[1:]]:
-                raise ConventionError(f"extra names {unknown[0]!r}, which is no argument of {shown} after the first")
+                raise ConventionError(f"extra has the key {unknown[0]!r}, expected the name of an argument of {shown} after the first")
             return dict(self.extra)
         values = tuple(self.extra)
         if values and (defaults := [name for name in names if name not in required]):
             raise ConventionError(
-                f"{shown} has arguments with a default value: say by name which ones extra is for, such as extra={{{defaults[0]!r}: {values[0]!r}}}"
+                f"{shown} has arguments with a default value, so extra must give its values by name, such as extra={{{defaults[0]!r}: {values[0]!r}}}"
             )
         if len(required) < 1 + len(values):
-            raise ConventionError(f"{shown} takes {len(required)} arguments, too few for x and the {len(values)} in extra")
+            raise ConventionError(f"{shown} takes {len(required)} arguments, expected at least {1 + len(values)}: x and the {len(values)} in extra")
         return dict(zip(required[len(required) - len(values) :], values, strict=True))
 
     @cached_property
     def params(self) -> list[str]:
-        """The names of the parameters: the arguments after x that ``extra`` does not name and that have no default."""
+        """The names of the parameters: the arguments after x that are not in ``extra`` and have no default."""
         return [name for name in _required(_signature(self.forward))[1:] if name not in self.extra]
 
     @cached_property
     def signatures(self) -> tuple[inspect.Signature, inspect.Signature]:
-        """The signatures of both functions, read once: difference quotients call them some ten thousand times."""
+        """The signatures of both functions, read only once because difference quotients call the functions some ten thousand times."""
         return _signature(self.forward), _signature(self.backward)
 
     @property
     def shapes(self) -> Mapping[str, Shape | None]:
-        """The parameters have no shapes of their own."""
+        """The names of the parameters, each with None: arguments have no shapes before a call."""
         return dict.fromkeys(self.params)
 
     @property
@@ -93,7 +93,7 @@ class Functions(Convention):
         return title_of(self.forward)
 
     def instance(self) -> Instance:
-        """Return an instance that remembers the arguments."""
+        """Return an instance that stores the arguments of forward."""
         return _FunctionsInstance(self)
 
 
@@ -106,30 +106,33 @@ class _FunctionsInstance(Instance):
         self._cache: Any = None
 
     def load(self, params: Arrays) -> None:
-        """Remember the parameters."""
+        """Store the parameters for the calls."""
         self._params = {name: params[name] for name in self._convention.params}
 
     def forward(self, x: Array, constants: Constants) -> Any:
-        """Call the forward function and remember the cache or the arguments."""
+        """Call the forward function and store the cache or the arguments."""
         convention = self._convention
         if constants:
-            raise SubjectError(f"{convention.title} is given no {', '.join(constants)}: a loss is declared by LossFunction({convention.title})")
+            raise SubjectError(
+                f"{convention.title} is declared as Functions, which passes it no {', '.join(constants)}; a loss is declared as "
+                f"subject=LossFunction({convention.title})"
+            )
         signature, _ = convention.signatures
         bound = inspect.BoundArguments(signature, {next(iter(signature.parameters)): x, **self._params, **self._extra})
         result = convention.forward(*bound.args, **bound.kwargs)
-        # Backward may be handed what forward took from its default values.
+        # Backward may also take arguments that forward took from its defaults.
         bound.apply_defaults()
         self._arguments = dict(bound.arguments)
         if not convention.cache:
             return result
         if not isinstance(result, tuple) or len(result) != 2:
             shown = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
-            raise SubjectError(f"{convention.title} returned {shown}, expected (output, cache); without a cache say cache=False")
+            raise SubjectError(f"{convention.title} returned {shown}, expected (output, cache); without a cache, declare Functions(..., cache=False)")
         output, self._cache = result
         return output
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Call the backward function and name its results."""
+        """Call the backward function and return its results by name."""
         convention = self._convention
         if convention.cache:
             result = convention.backward(grad_output, self._cache)
@@ -153,7 +156,7 @@ class LossFunction(Convention):
     Parameters
     ----------
     one_sample : bool
-        Whether it takes one sample and one label at a time.
+        Whether the function takes one sample and one label at a time.
     """
 
     function: Callable[..., Any]
@@ -170,7 +173,7 @@ class LossFunction(Convention):
         return title_of(self.function)
 
     def instance(self) -> Instance:
-        """Return an instance that remembers the gradient."""
+        """Return an instance that stores the gradient until backward."""
         return _LossInstance(self)
 
 
@@ -183,13 +186,13 @@ class _LossInstance(Instance):
         """Do nothing: there are no parameters."""
 
     def forward(self, x: Array, constants: Constants) -> Any:
-        """Call the function and remember the gradient."""
+        """Call the function and store the gradient."""
         result = self._convention.function(x, *constants.values())
         loss, self._grad = two_results(result, self._convention.title, "(loss, dx)")
         return loss
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Return the gradient times the cotangent."""
+        """Return the stored gradient times ``grad_output``."""
         return {"grad_input": scaled(self._grad, grad_output)}
 
 
@@ -201,7 +204,7 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def _names(signature: inspect.Signature) -> list[str]:
-    """Return the names of a function's arguments; ``*args`` and ``**kwargs`` have none that say what they are."""
+    """Return the names of a function's arguments, without ``*args`` and ``**kwargs``."""
     collective = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [name for name, parameter in signature.parameters.items() if parameter.kind not in collective]
 

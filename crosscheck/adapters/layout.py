@@ -1,7 +1,7 @@
-"""Layouts as einops patterns: how a subject orders the axes of an array, and how the reference does.
+"""Layouts as einops patterns: the order of an array's axes in the subject and in the reference.
 
-A pattern reads from the subject to the reference: ``"(h w c) k -> k (c h w)"`` says that the subject stores a row for each of h*w*c inputs, channels
-fastest, and the reference a column, channels slowest. The same pattern read backwards copies the other way.
+A pattern reads from the subject to the reference: ``"(h w c) k -> k (c h w)"`` says that the subject's matrix has a row for each of the h*w*c inputs,
+channels varying fastest, and the reference's has a column for each, channels varying slowest. Read backwards, a pattern converts the other way.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """One pattern, with the sizes of the axes that the array's shape leaves open.
+    """A pattern, with the lengths of those axes that the array's shape does not determine.
 
     Attributes
     ----------
     pattern : str
-        An einops rearrangement, ``"subject axes -> reference axes"``; empty where both sides agree.
+        An einops rearrangement, ``"subject axes -> reference axes"``; empty if both orders are the same.
     sizes : mapping of str to int
-        Sizes of axes that stand inside parentheses.
+        Lengths of axes inside parentheses.
 
     Raises
     ------
     LayoutError
-        If the pattern does not have two sides.
+        If the pattern does not have exactly two sides.
     """
 
     pattern: str = ""
@@ -44,18 +44,18 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.pattern and self.pattern.count("->") != 1:
-            raise LayoutError(f"the layout {self.pattern!r} is no pattern; expected 'subject axes -> reference axes', such as 'i o -> o i'")
+            raise LayoutError(f"the layout is {self.pattern!r}, expected 'axes in your code -> axes in the reference', such as 'i o -> o i'")
 
     def to_reference(self, array: Array, one_sample: bool = False) -> Array:
-        """Return a contiguous copy of a subject's array in the reference's layout; without a pattern, one sample becomes a batch of one."""
+        """Return a contiguous copy of a subject's array in the reference's layout; without a pattern, a single sample becomes a batch of one."""
         if self.pattern:
             return np.array(self._apply(self.pattern, array), order="C")
         return np.array(array[None] if one_sample and array.ndim else array, order="C")
 
     def to_subject(self, array: Array, one_sample: bool = False) -> Array:
-        """Return a reference's array in the subject's layout; without a pattern, of a batch of one its sample.
+        """Return a reference's array in the subject's layout; without a pattern, a batch of one becomes its single sample.
 
-        It may share memory with the array given, and then lies in memory as that one does.
+        The result may be a view of the array given.
         """
         if self.pattern:
             subject, _, reference = self.pattern.partition("->")
@@ -63,16 +63,16 @@ class Layout:
         return array[0] if one_sample else array
 
     def received(self, value: Any, what: str, dtype: np.dtype[Any], one_sample: bool = False, most: float = np.inf) -> Array:
-        """Return something that the subject returned or stored, as a copy in the reference's layout.
+        """Return a copy, in the reference's layout, of a value that the subject returned or stored.
 
         Raises
         ------
         SubjectError
-            If it is no array, has more numbers than ``most``, or does not fit the pattern.
+            If the value is not an array, has more than ``most`` elements, or does not fit the pattern.
         """
         array = as_array(value, what, dtype)
         if array.size > most:
-            raise SubjectError(f"{what} has the shape {array.shape}: {array.size:,} numbers, far more than can be right")
+            raise SubjectError(f"{what} has the shape {array.shape}: {array.size:,} elements, far more than expected")
         try:
             return self.to_reference(array, one_sample)
         except LayoutError as error:
@@ -91,48 +91,46 @@ class Layout:
             ) from error
 
     def expect(self, array: Array, shape: tuple[int, ...], name: str) -> Array:
-        """Return a subject's array in the reference's layout and check its shape there.
+        """Return a subject's array in the reference's layout, and check that it has the reference's shape there.
 
         Raises
         ------
         LayoutError
-            If the pattern does not apply, or gives another shape than the reference has; both shapes are named.
+            If the pattern does not apply, or gives another shape.
         """
         try:
             result = self.to_reference(array)
         except LayoutError as error:
             raise LayoutError(f"{name}: {error}") from error
         if result.shape != shape:
-            how = f"the pattern {self.pattern!r} turns it into {result.shape}" if self.pattern else "no pattern is declared"
-            raise LayoutError(f"{name}: the subject's array has shape {array.shape}, the reference expects {shape}; {how}")
+            how = f"the pattern {self.pattern!r} turns it into {result.shape}" if self.pattern else "declare a pattern, such as 'i o -> o i'"
+            raise LayoutError(f"{name}: in your code it has shape {array.shape}, expected {shape} as in the reference; {how}")
         return result
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What the reference calls a parameter of the subject, and how it orders its axes."""
+    """A parameter or buffer of the subject: its name in the reference, and the layout that converts it."""
 
     name: str
     layout: Layout
 
 
 def to_subject(parameters: Mapping[str, Parameter], arrays: Arrays) -> dict[str, Array]:
-    """Return parameters under the subject's names and in its layout, as contiguous arrays of their own."""
+    """Return contiguous copies of parameters under the subject's names and in its layout."""
     return {name: np.array(p.layout.to_subject(arrays[p.name]), order="C") for name, p in parameters.items()}
 
 
 @dataclass(frozen=True)
 class LayerLayout:
-    """How one layer of the subject orders the axes of what goes in and out, and of its parameters.
+    """The layouts of one layer's arrays.
 
     Attributes
     ----------
     input, output : Layout
-        Of the input and its gradient, of the output and its gradient.
-    params : dict of str to Parameter
-        By the subject's names.
-    buffers : dict of str to Parameter
-        What the layer keeps from step to step, such as running statistics; by the subject's names.
+        Each also applies to the gradient of that array.
+    params, buffers : dict of str to Parameter
+        By the subject's names; buffers are arrays kept from step to step, such as running statistics.
     """
 
     input: Layout = Layout()

@@ -1,11 +1,11 @@
-"""Which parameter is which, and how its axes are ordered: as declared, or where there is exactly one way.
+"""Which parameter of the subject is which parameter of the reference, and in which order each has its axes: as declared, or inferred.
 
-A declaration reads from the subject to the reference: ``{"W": "weight: i o -> o i"}`` says that the subject's ``W`` is the reference's ``weight``,
-which has its axes the other way round; ``{"b": "bias"}`` that both order them alike. What is not declared is tried: of all ways to pair what is left
-and to order its axes exactly one has to fit the shapes. If several do, and a square matrix is enough for that, the error lists them.
+A declaration reads from the subject to the reference: ``{"W": "weight: i o -> o i"}`` says that the subject's ``W`` is the reference's ``weight``
+with its axes swapped; ``{"b": "bias"}`` says that the axes have the same order. The other parameters are inferred: all ways to pair them and to order
+their axes are tried, and exactly one must fit the shapes. If several fit, as with a square matrix, the error lists them.
 
-Running statistics are matched as declared, or by name and shape. A layer may have other arrays beside them, such as those that it keeps for its
-backward pass, and may show no statistics at all; then they are not compared, with the reason.
+Running statistics are matched as declared, or by name and shape. A layer may have other arrays, such as a cache for its backward pass, and it may
+expose no statistics at all; statistics without a match are not compared, and the report says why.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from crosscheck.adapters.layout import Layout, LayoutError, Parameter
 from crosscheck.core.operation import Shape
 
 LayerShapes = Mapping[str, Mapping[str, Shape]]
-"""The layers of a network, each with the shapes of its parameters by name."""
+"""For each layer of a network, the shapes of its parameters by name."""
 
 _PARAMETERS = (
     {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f", "gamma"},
     {"bias", "biases", "b", "beta"},
 )
-"""Names in use for one and the same parameter."""
+"""Usual names of the same parameter."""
 
 _STATISTICS = (
     {"running_mean", "moving_mean", "run_mean", "mean_running", "global_mean"},
     {"running_var", "running_variance", "moving_var", "moving_variance", "run_var", "var_running", "global_var"},
 )
-"""Names in use for one and the same running statistic."""
+"""Usual names of the same running statistic."""
 
 _AXES = "abcdefgh"
 
 
 class MappingError(ValueError):
-    """Parameters cannot be mapped in exactly one way."""
+    """The subject's parameters cannot be mapped to the reference's, or in several ways."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to map a parameter of the subject."""
+    """One way to map a parameter of the subject to one of the reference."""
 
     name: str
     reference: str
     pattern: str
-    """In einops' notation; empty where the axes are ordered alike."""
+    """The einops pattern from the subject's axes to the reference's; empty if the order is the same."""
 
     @property
     def declared(self) -> str:
-        """As one would declare it."""
+        """The declaration that a user would write for it."""
         return f"{self.reference}: {self.pattern}" if self.pattern else self.reference
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Way:
 
 
 def parse(name: str, declaration: str, sizes: Mapping[str, int], where: str = "params") -> Parameter:
-    """Return a declared parameter, or what else is declared as one, in an argument called ``where``.
+    """Return the parameter, or buffer, that an entry of the argument ``where`` declares.
 
     Raises
     ------
@@ -81,38 +81,42 @@ def parse(name: str, declaration: str, sizes: Mapping[str, int], where: str = "p
 def mapped(
     subject: Mapping[str, Shape | None], reference: Mapping[str, Shape] | None, declared: Mapping[str, str], sizes: Mapping[str, int]
 ) -> tuple[dict[str, Parameter], list[str]]:
-    """Return the parameters by the subject's names, and in words what was inferred.
+    """Return the parameters by the subject's names, and a list of sentences that say what was inferred.
 
     Parameters
     ----------
     subject : mapping
-        Shapes by name, None where a parameter is an argument without a shape of its own.
+        Shapes by name; None for an argument of a function, which has no shape.
     reference : mapping or None
-        Shapes by name; None where the reference is a function that takes any.
+        Shapes by name; None for a function, which takes parameters of any shape.
+    declared : mapping
+        ``NAME`` or ``NAME: PATTERN`` by the subject's names.
     sizes : mapping
-        Of axes inside parentheses.
+        Lengths of axes inside parentheses.
 
     Raises
     ------
     MappingError
-        If names are unknown or there is not exactly one way.
+        If a name is unknown, or not exactly one way fits.
     """
     known = ", ".join(subject) or "none"
     for name in declared:
         if name not in subject:
-            raise MappingError(f"params names {name!r}, but the subject's parameters are: {known}")
+            raise MappingError(f"params has the key {name!r}, expected a parameter of your code: {known}")
     result = {name: parse(name, declaration, sizes) for name, declaration in declared.items()}
     for name, parameter in result.items():
         if reference is not None and parameter.name not in reference:
-            raise MappingError(f"params[{name!r}] names {parameter.name!r}, but the reference's parameters are: {', '.join(reference) or 'none'}")
+            expected = ", ".join(reference) or "none"
+            raise MappingError(f"params[{name!r}] is {parameter.name!r}, expected a parameter of the reference: {expected}")
     taken = [parameter.name for parameter in result.values()]
     if twice := [name for name in taken if taken.count(name) > 1]:
-        raise MappingError(f"params maps two parameters to {twice[0]!r}")
+        both = ", ".join(repr(name) for name, parameter in result.items() if parameter.name == twice[0])
+        raise MappingError(f"params maps {both} to the same parameter of the reference, {twice[0]!r}; map each to another one")
     left = [name for name in subject if name not in result]
     if reference is None:
         if left:
             missing = ", ".join(map(repr, left))
-            raise MappingError(f"the reference is a function, whose parameters have no shapes; declare {missing}:\n{_example(left)}")
+            raise MappingError(f"the reference is a function, so that its parameters have no shapes to match; declare {missing}:\n{_example(left)}")
         return result, []
     free = [name for name in reference if name not in taken]
     if len(left) != len(free):
@@ -126,7 +130,7 @@ def mapped(
 
 
 def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> Iterator[tuple[Way, ...]]:
-    """Yield every way to pair the parameters and order their axes; a name in use for exactly one of the reference's decides the partner."""
+    """Yield every way to pair the parameters and order their axes; where the usual names fit exactly one parameter, only that one is tried."""
     if not subject:
         yield ()
         return
@@ -144,9 +148,9 @@ def _same_name(name: str, other: str, known: Sequence[set[str]]) -> bool:
 
 
 def _ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
-    """Return the orders of the axes that give the expected shape.
+    """Return the ways to order a parameter's axes that give the expected shape.
 
-    An axis of length 1 fits anywhere, and may be missing on either side, as in a bias of shape ``(1, n)``.
+    An axis of length 1 may be anywhere, or missing on either side, as in a bias of shape ``(1, n)``.
     """
     if shape is None:
         orders = itertools.permutations(range(len(expected)))
@@ -158,7 +162,7 @@ def _ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> l
 
 
 def _pattern(shape: Shape, order: Sequence[int], expected: Shape) -> str:
-    """Return the pattern that brings the axes of a shape into an order; those that are left out have length 1."""
+    """Return the pattern that puts the axes of a shape into an order; axes that ``order`` leaves out have length 1."""
     own = [_AXES[axis] if axis in order else "1" for axis in range(len(shape))]
     moved = iter(order)
     theirs = [_AXES[next(moved)] if size != 1 or len(order) == len(expected) else "1" for size in expected]
@@ -166,27 +170,30 @@ def _pattern(shape: Shape, order: Sequence[int], expected: Shape) -> str:
 
 
 def _not_as_many(known: str, reference: Mapping[str, Shape], left: Sequence[str], free: Sequence[str]) -> str:
-    heading = f"the subject's parameters are {known}; the reference's are {', '.join(reference) or 'none'}"
+    heading = f"your code has the parameters {known}; the reference has {', '.join(reference) or 'none'}"
     if len(left) > len(free):
         return (
-            f"{heading}: {len(left) - len(free)} too many; name those that are parameters, such as "
+            f"{heading}: {len(left) - len(free)} too many in your code; declare which of them are parameters, such as "
             f"params={{{left[0]!r}: {next(iter(reference), 'NAME')!r}}}; "
-            "an argument of a function that is no parameter goes into Functions(..., extra=[...])"
+            "an argument of a function that is not a parameter belongs in Functions(..., extra=[...])"
         )
     missing = ", ".join(map(repr, free))
-    return f"{heading}: {len(free) - len(left)} too few to be {missing}; name what the subject calls it, or take it out of the reference (bias=False)"
+    return (
+        f"{heading}: nothing in your code is left for {missing}; declare its name in your code, such as params={{'NAME': {free[0]!r}}}, "
+        "or leave it out of the reference (bias=False)"
+    )
 
 
 def _not_one(ways: Sequence[tuple[Way, ...]], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
     def shapes(params: Mapping[str, Shape | None]) -> str:
         return ", ".join(f"{name} {'(an argument)' if shape is None else shape}" for name, shape in params.items())
 
-    heading = f"subject {shapes(subject)}; reference {shapes(reference)}"
+    heading = f"your code: {shapes(subject)}; reference: {shapes(reference)}"
     if not ways:
-        return f"no order of axes makes the subject's parameters fit the reference's: {heading}; declare how:\n{_example(list(subject))}"
+        return f"the parameters do not fit the reference's in any order of axes ({heading}); declare how they fit:\n{_example(list(subject))}"
     options = "\n".join("    params={" + ", ".join(f'"{way.name}": "{way.declared}"' for way in chosen) + "}" for chosen in ways[:8])
     more = "\n    ..." if len(ways) > 8 else ""
-    return f"the parameters can be mapped in several ways ({heading}); say which one:\n{options}{more}"
+    return f"the parameters can be mapped in several ways ({heading}); declare one of them:\n{options}{more}"
 
 
 def _example(names: Sequence[str]) -> str:
@@ -194,12 +201,12 @@ def _example(names: Sequence[str]) -> str:
 
 
 def same_statistic(name: str, other: str) -> bool:
-    """Return whether two names, either of which may be that of a module's part (``bn.running_mean``), are in use for the same running statistic."""
+    """Return whether two names are usual for the same running statistic; either may have the name of a module before it (``bn.running_mean``)."""
     return _same_name(name.rpartition(".")[2], other.rpartition(".")[2], _STATISTICS)
 
 
 def kept_by(instance: Instance) -> dict[str, Shape | None]:
-    """Return the shapes of the arrays that a layer may keep from step to step; None for one that is no array before the first forward pass."""
+    """Return the shapes of everything that may be a buffer of a layer; None for a value that is not an array before the first forward pass."""
 
     def may_be(value: Any) -> bool:
         return value is None or (isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi")
@@ -210,28 +217,37 @@ def kept_by(instance: Instance) -> dict[str, Shape | None]:
 def mapped_buffers(
     own: Mapping[str, Shape | None], expected: Mapping[str, Shape], declared: Mapping[str, str], sizes: Mapping[str, int]
 ) -> tuple[dict[str, Parameter], list[str], dict[str, str]]:
-    """Return the statistics by the subject's names, in words what was inferred, and why the others are not compared, by the reference's names.
+    """Match running statistics.
 
     Parameters
     ----------
-    own, expected : mapping
-        Shapes of the subject's candidates and of the reference's statistics by name; None where a candidate is no array yet.
+    own : mapping
+        Shapes of everything that may be a buffer of the subject, by name; None for what is not an array yet.
+    expected : mapping
+        Shapes of the reference's running statistics by name.
     declared : mapping
         As :attr:`crosscheck.Pair.buffers`.
     sizes : mapping
-        Of axes inside parentheses.
+        Lengths of axes inside parentheses.
+
+    Returns
+    -------
+    tuple
+        The matched statistics by the subject's names; a list of sentences that say what was inferred; and, by the reference's names, why each of the
+        other statistics is not compared.
 
     Raises
     ------
     MappingError
-        If a declaration names what one of the sides does not have.
+        If a declaration has a name that the subject or the reference does not have.
     """
     result = {name: parse(name, declaration, sizes, "buffers") for name, declaration in declared.items()}
     for name, buffer in result.items():
         if name not in own:
-            raise MappingError(f"buffers names {name!r}, but what the subject keeps is: {', '.join(own) or 'nothing'}")
+            raise MappingError(f"buffers has the key {name!r}, expected an attribute or buffer of your code: {', '.join(own) or 'none'}")
         if buffer.name not in expected:
-            raise MappingError(f"buffers[{name!r}] names {buffer.name!r}, but the reference keeps: {', '.join(expected) or 'nothing'}")
+            known = ", ".join(expected) or "none"
+            raise MappingError(f"buffers[{name!r}] is {buffer.name!r}, expected a running statistic of the reference: {known}")
     inferred, absent, taken = [], {}, {buffer.name for buffer in result.values()}
     left = [name for name in own if name not in result]
     for theirs, shape in expected.items():
@@ -243,6 +259,6 @@ def mapped_buffers(
             result[ways[0].name] = Parameter(theirs, Layout(ways[0].pattern))
             inferred.append(str(ways[0]))
         else:
-            which = "no one that is it" if ways else "none"
-            absent[theirs] = f"not compared: of {theirs} {shape} the subject shows {which} by name and shape; say buffers={{'ITS NAME': {theirs!r}}}"
+            found = "several arrays" if ways else "no array"
+            absent[theirs] = f"not compared: your code has {found} of the name and shape of {theirs} {shape}; declare buffers={{'NAME': {theirs!r}}}"
     return result, inferred, absent

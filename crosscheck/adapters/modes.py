@@ -1,4 +1,4 @@
-"""Training mode and evaluation mode: how a layer object is put into one of them, by its methods, an attribute or an argument of its forward pass."""
+"""Training and evaluation mode: switches a layer object by its methods, by an attribute, or by an argument of its forward pass."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MODES = ("training", "train", "is_training", "train_flg")
-"""Names in use for an argument of the forward pass that says whether it is in training."""
+"""Usual names for the boolean argument of a forward pass that is true in training."""
 
 
 @dataclass(frozen=True)
 class Modes:
-    """The mode that a layer is in.
+    """How a layer was put into a mode.
 
     Attributes
     ----------
     exist : bool
-        Whether it has modes at all.
+        Whether the layer has modes.
     kept : bool
-        Whether a caller can change the mode between two passes.
+        Whether the mode is stored in the layer, so that a caller can change it between the forward and the backward pass.
     arguments : mapping
-        What the forward pass is given for it by name.
+        Keyword arguments that select the mode in the forward pass.
     """
 
     exist: bool = False
@@ -31,7 +31,7 @@ class Modes:
 
     @staticmethod
     def of(layer: Any, forward: Callable[..., Any], training: bool) -> Modes:
-        """Put a layer into a mode in every way that it knows."""
+        """Put a layer into training or evaluation mode by every means that it offers."""
         if methods := _callable_alone(getattr(layer, "train", None)) and _callable_alone(getattr(layer, "eval", None)):
             (layer.train if training else layer.eval)()
         if attribute := isinstance(getattr(layer, "training", None), bool):
@@ -43,7 +43,7 @@ class Modes:
 
 
 def _callable_alone(method: Any) -> bool:
-    """Return whether a method can be called without arguments; the ``train`` of a whole network, for one, takes its data."""
+    """Return whether a method can be called without arguments; a ``train`` method that takes data is not a mode switch."""
     try:
         inspect.signature(method).bind()
     except TypeError:

@@ -1,4 +1,4 @@
-"""The declaration of a network that trains by its own code: which objects its layers are, and how one step is done."""
+"""The declaration of a network that trains by its own code: its layer objects, and a function that does one training step."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class Part:
-    """One layer of a network, where more has to be declared than which object it is.
+    """One layer of a network, with layouts or parameters that have to be declared.
 
     Parameters
     ----------
     layer : object
         The network's own layer object, or an adapter of :mod:`crosscheck.adapters.objects` that says how it is called.
     params : mapping of str to str
-        ``{"W": "weight: i o -> o i"}``, as for a pair; what is not declared is inferred where there is exactly one way.
+        ``{"W": "weight: i o -> o i"}``, as for a pair; other parameters are inferred if there is exactly one way.
     input, output : str
-        einops patterns from the layer's layout to the reference's; for layers that take one sample, of a batch of one: ``"h w c -> 1 c h w"``.
+        einops patterns from the layer's layout to the reference's; for a layer that takes one sample, to a batch of one: ``"h w c -> 1 c h w"``.
     sizes : mapping of str to int
-        Of axes inside parentheses.
+        Lengths of axes inside parentheses.
     """
 
     layer: Any
@@ -47,15 +47,16 @@ class Network:
     Parameters
     ----------
     layers : mapping or sequence
-        Each a :class:`Part`, an adapter or a layer object, by the names of the reference's layers or in their order. An object can be one layer only.
+        Each a :class:`Part`, an adapter or a layer object, by the names of the reference's layers or in their order. Each layer is another object.
     step : callable
-        Gets a batch and its labels, does one training step, returns the loss. Where the layers take one sample, so does it.
+        Gets a batch and its labels, does one training step, and returns the loss; gets one sample and its label if the layers take one sample.
     loss : object, optional
-        The loss, if it is an object of its own with a ``forward(logits, labels)`` and a ``backward``; otherwise it is part of ``step``.
+        The loss, if it is an object with ``forward(logits, labels)`` and ``backward``; without it the loss is computed inside ``step``.
     state : callable, optional
-        Returns the optimizer's momentum buffers, a dict with the names ``layer.parameter``, the layer's as in ``layers``, the parameter's its own.
+        Returns the optimizer's momentum buffers in a dict with keys ``layer.parameter``: the reference's name of the layer, the subject's name of the
+        parameter.
     predict : callable, optional
-        Returns the last layer's output for a batch; the layers one after another if left out.
+        Returns the last layer's output for a batch. Without it, the layers are called one after another.
     """
 
     layers: Mapping[str, Any] | Sequence[Any]
@@ -70,29 +71,29 @@ class Network:
         Raises
         ------
         ConventionError
-            If they are not the reference's, or not objects whose way of being called is known.
+            If they are not the reference's layers, or follow no known convention.
         """
         given = dict(self.layers) if isinstance(self.layers, Mapping) else dict(zip(shapes, self.layers, strict=False))
         if list(given) != list(shapes) or len(self.layers) != len(shapes):
             found = ", ".join(given) if isinstance(self.layers, Mapping) else f"{len(self.layers)} without names"
-            raise ConventionError(f"the network's layers are {found or 'none'}; the reference's, in order: {', '.join(shapes)}")
+            raise ConventionError(f"the network's layers are {found or 'none'}, expected the reference's, in order: {', '.join(shapes)}")
         parts = {name: part if isinstance(part, Part) else Part(part) for name, part in given.items()}
         adapted = {name: replace(part, layer=_adapter(part, len(shapes[name]), name)) for name, part in parts.items()}
         names: dict[int, str] = {}
         for name, part in adapted.items():
             if (other := names.setdefault(id(part.layer.layer), name)) != name:
-                raise ConventionError(f"{other} and {name} are one and the same object; each layer that is listened to needs an object of its own")
+                raise ConventionError(f"the layers {other} and {name} are the same object; give each layer an object of its own")
         if any(part.layer.one_sample for part in adapted.values()):
             return {name: replace(part, layer=replace(part.layer, one_sample=True)) for name, part in adapted.items()}
         return adapted
 
     def layouts(self, shapes: LayerShapes) -> tuple[dict[str, LayerLayout], list[str]]:
-        """Return how each layer corresponds to the reference's, and in words what was inferred.
+        """Return each layer's layouts, and a list of sentences that say what was inferred.
 
         Raises
         ------
         ConventionError, MappingError, LayoutError
-            If anything does not fit or can be understood in several ways.
+            If a layer does not fit the reference's, or fits in several ways.
         """
         result, words = {}, []
         for name, part in self.parts(shapes).items():
@@ -105,13 +106,13 @@ class Network:
                 parameter.layout.expect(np.zeros(own[ours]), shapes[name][parameter.name], f"the parameter {name}.{ours}")
             result[name] = LayerLayout(Layout(part.input, part.sizes), Layout(part.output, part.sizes), params)
             words += [f"{name}: {way}" for way in inferred]
-            part.layer.instance()  # each layer is also called apart from its network; one that cannot be copied is noticed here
+            part.layer.instance()  # each layer is also tested alone, on a copy; raises if it cannot be copied
         return result, words
 
     def bound(self, layouts: Mapping[str, LayerLayout], batch: Layout | None) -> TracedNetwork:
-        """Return the network ready to be trained, with the layouts of this network or of another one from the same factory.
+        """Return the network ready to be trained, with layouts that were computed for it or for another network from the same factory.
 
-        The layout of the batch is that of the first layer's input if none is given.
+        ``batch`` is the layout of the batch that ``step`` gets; by default that of the first layer's input.
         """
         shapes = {name: {parameter.name: () for parameter in layout.params.values()} for name, layout in layouts.items()}
         parts = {name: part.layer for name, part in self.parts(shapes).items()}
@@ -124,9 +125,9 @@ class Network:
 
 
 def _adapter(part: Part, count: int, name: str) -> LayerObject:
-    """Return the adapter of a layer, recognised where exactly one fits.
+    """Return the declared adapter of a layer, or the only one that fits.
 
-    ``count`` is how many parameters its counterpart has; where that is none, no array of the layer is one either.
+    ``count`` is the number of parameters of the reference's layer; if it is 0, none of the layer's arrays is a parameter.
     """
     try:
         if isinstance(part.layer, LayerObject):
@@ -137,5 +138,5 @@ def _adapter(part: Part, count: int, name: str) -> LayerObject:
     except ConventionError as error:
         raise ConventionError(f"layer {name}: {error}") from error
     if not isinstance(found, LayerObject):
-        raise ConventionError(f"layer {name}: {type(found).__name__} cannot be listened to; expected Dicts, Attributes or Updating of a layer object")
+        raise ConventionError(f"layer {name} is a {type(found).__name__}, whose calls cannot be observed; expected Dicts, Attributes or Updating")
     return found

@@ -1,7 +1,7 @@
-"""A whole network that trains by its own code: its layers are observed while it does one step, and called one by one in between.
+"""A network that trains by its own code: its layers are observed during a training step, and can be called one by one between steps.
 
-The network says which objects its layers are, each by the adapter of its convention, and how one step of training is done. Their methods are wrapped
-for that step, in which the network alone calls them, and put back.
+The declaration lists the layer objects, each with the adapter of its convention, and a function that does one training step. During a step the
+layers' methods are wrapped, so that their arguments and results are recorded; afterwards they are restored.
 """
 
 from __future__ import annotations
@@ -28,23 +28,22 @@ from crosscheck.core.trace import Trace
 
 
 class TracedNetwork:
-    """A network with its own way of training, and its layers as functions.
+    """A network with its own training step, and each of its layers as a function.
 
     Parameters
     ----------
     layers : mapping of str to Dicts, Attributes or Updating
         The network's own layer objects, in the order of the forward pass.
     layouts : mapping of str to LayerLayout
-        For each of them.
+        The layouts of each layer.
     step, loss
-        As for :class:`~crosscheck.adapters.network.Network`; the loss by its adapter.
+        As for :class:`~crosscheck.adapters.network.Network`; the loss is an adapter.
     state : callable, optional
-        Returns what the optimizer keeps, by the state's name and then by ``layer.parameter``, the subject's names: ``{"momentum": {"conv.weight":
-        array}}``.
+        Returns the optimizer's state by its name and then by ``layer.parameter`` in the subject's names: ``{"momentum": {"conv.weight": array}}``.
     forward : callable, optional
-        Returns the last layer's output for a batch; the layers one after another if left out.
+        Returns the last layer's output for a batch. Without it, the layers are called one after another.
     batch : Layout, optional
-        Of the batch that ``step`` gets; that of the first layer's input if left out.
+        Layout of the batch that ``step`` gets; by default that of the first layer's input.
     """
 
     def __init__(
@@ -88,22 +87,22 @@ class TracedNetwork:
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """Copies of what the layers keep from step to step, in the reference's layout."""
+        """Copies of the layers' buffers in the reference's layout."""
         return {f"{layer}.{name}": value for layer, name, value in self._buffers()}
 
     def _buffers(self, *layers: str) -> Iterator[tuple[str, str, Array]]:
-        """Yield layer, name and array of what layers keep from step to step, all of them if none is named."""
+        """Yield layer, name and array of the buffers of the given layers, or of all layers."""
         for name in layers or self.layouts:
             layout = self.layouts[name]
             if not layout.buffers:
                 continue
-            with contained(f"reading what {name} keeps"):
+            with contained(f"reading the buffers of {name}"):
                 kept = dict(self.parts[name].live().buffers())
             for ours, buffer in layout.buffers.items():
                 yield name, buffer.name, buffer.layout.received(kept.get(ours), f"{name}.{ours}", np.dtype(np.float64))
 
     def _state(self) -> Iterator[tuple[str, str, Array]]:
-        """Yield what the optimizer keeps of each parameter: the layer's name, ``parameter.state`` and the array."""
+        """Yield the optimizer's state of each parameter: the layer's name, ``parameter.state`` and the array."""
         with contained("reading the optimizer's state"):
             kept = {state: dict(arrays) for state, arrays in self._optimizer_state().items()}
         for name, layout in self.layouts.items():
@@ -117,13 +116,13 @@ class TracedNetwork:
                     yield name, f"{parameter.name}.{state}", np.array(value)
 
     def _masks(self) -> dict[str, Constants]:
-        """Return the masks that dropouts drew in the step just done."""
+        """Return the masks that dropout layers drew in the last step."""
         return {name: {"mask": self._mask(name, part)} for name, part in self.parts.items() if part.mask}
 
     def _mask(self, name: str, part: LayerObject) -> npt.NDArray[np.bool_]:
         mask = getattr(part.layer, part.mask, None)
         if mask is None:
-            raise SubjectError(f"{name} leaves no mask in {part.mask!r} after its forward pass, without which nothing can be compared with it")
+            raise SubjectError(f"{name} has no mask in its attribute {part.mask!r} after forward, expected the mask that it drew; store it there")
         return np.array(mask).astype(bool)
 
     def predict(self, x: Array) -> Array:
@@ -140,7 +139,7 @@ class TracedNetwork:
         return self._to_reference(next(reversed(self.parts)), "output", value, x.dtype)
 
     def step(self, x: Array, labels: Labels) -> Outcome:
-        """Do one training step with the network's own code."""
+        """Do one training step by the network's own code, and return its loss, last output and dropout masks."""
         outputs: list[Array] = []
         name, part = next(reversed(self.parts.items()))
 
@@ -148,7 +147,7 @@ class TracedNetwork:
             outputs.append(method(*given, **named))
             return outputs[-1]
 
-        with contained("listening to the network"), _wrapped(part.layer, part.forward, forward):
+        with contained("observing the training step"), _wrapped(part.layer, part.forward, forward):
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if not outputs:
             raise SubjectError(_never_ran(name))
@@ -156,12 +155,12 @@ class TracedNetwork:
 
     @silenced()
     def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
-        """Do one training step and record what every layer that it calls is given and returns."""
+        """Do one training step, and record the arguments and results of every layer that it calls."""
         trace = Trace(step)
         for layer, name, value in (*self._parameters(), *self._state(), *self._buffers()):
             trace.take(layer, f"{name}.before", value)
         parts = self.parts if self._loss is None else {**self.parts, "loss": self._loss}
-        with contained("listening to the network"), ExitStack() as observed:
+        with contained("observing the training step"), ExitStack() as observed:
             for name, part in parts.items():
                 observed.enter_context(_wrapped(part.layer, part.forward, partial(self._observe_forward, trace, name, part, x.dtype)))
                 observed.enter_context(_wrapped(part.layer, part.backward, partial(self._observe_backward, trace, name, part, x.dtype)))
@@ -174,11 +173,11 @@ class TracedNetwork:
             trace.take(layer, name, value)
         own = trace["loss", "output"].astype(x.dtype)
         if not np.array_equal(loss, own, equal_nan=True):
-            raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, its loss layer put out {float(own)!r}")
+            raise SubjectError(f"loss.output: the training step returned {float(loss)!r}, expected the loss layer's output {float(own)!r}")
         return trace
 
     def _record_loss(self, trace: Trace, loss: Array) -> None:
-        """Record a loss that is part of the step: it got the last output, and the last layer's cotangent is its gradient."""
+        """Record a loss that is computed inside the step: its input is the last layer's output, its gradient the last layer's ``grad_output``."""
         name = next(reversed(self.parts))
         if (name, "output") not in trace:
             raise SubjectError(_never_ran(name))
@@ -189,7 +188,7 @@ class TracedNetwork:
 
     def _observe_forward(self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, /, *given: Any, **named: Any) -> Any:
         if (name, "input") in trace:
-            raise SubjectError(f"the training step ran {name} forward twice; a layer that runs twice in a step cannot be compared")
+            raise SubjectError(f"the training step ran {name} forward twice, expected once; a layer that runs twice in a step cannot be compared")
         trace.take(name, "input", self._to_reference(name, "input", _first(given, named), dtype))
         output = method(*given, **named)
         value = self._to_reference(name, "output", output, dtype)
@@ -204,7 +203,7 @@ class TracedNetwork:
         self, trace: Trace, name: str, part: LayerObject, dtype: np.dtype[Any], method: Method, /, *given: Any, **named: Any
     ) -> Any:
         if {(name, "grad_output"), (name, "grad_input")} & set(trace):
-            raise SubjectError(f"the training step ran {name} backward twice; a layer that runs twice in a step cannot be compared")
+            raise SubjectError(f"the training step ran {name} backward twice, expected once; a layer that runs twice in a step cannot be compared")
         grad_output = _first(given, named)
         if grad_output is not None and name != "loss":
             trace.take(name, "grad_output", self._to_reference(name, "output", grad_output, dtype))
@@ -228,13 +227,13 @@ class TracedNetwork:
                 trace.take(name, f"{parameter.name}.grad", value)
 
     def _to_reference(self, name: str, quantity: str, value: Any, dtype: np.dtype[Any]) -> Array:
-        """Return a copy of what a layer was given or gave, in the reference's layout."""
+        """Return a copy, in the reference's layout, of an array that a layer got or returned."""
         layout = self.layouts[name].input if quantity == "input" else self.layouts[name].output
         return layout.received(value, f"{name}'s {quantity}", dtype, self.one_sample)
 
 
 def _read_ahead(part: Updating, grad_output: Array) -> dict[str, Any]:
-    """Return the gradients of a layer that stores none, read off a copy before the layer itself updates."""
+    """Return the gradients of a layer that stores none, measured on a copy before the layer itself updates its parameters."""
     plain = copy.copy(part.layer)
     for wrapper in (part.forward, part.backward):
         vars(plain).pop(wrapper, None)
@@ -242,24 +241,24 @@ def _read_ahead(part: Updating, grad_output: Array) -> dict[str, Any]:
 
 
 def _first(given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    """Return the first argument of a call, however it was passed; None where there is none."""
+    """Return the first argument of a call, positional or keyword; None if there is none."""
     return next(iter([*given, *named.values()]), None)
 
 
 def _never_ran(name: str) -> str:
-    return f"the training step never ran the forward method of {name}, as far as can be heard"
+    return f"the training step never ran the forward method of {name}, expected once; declare the object that the step calls"
 
 
 class Unseen:
-    """A part of the training step that is no function of its own, such as its loss."""
+    """A part of the training step that cannot be called separately, such as a loss computed inside the step."""
 
     def __init__(self, where: str) -> None:
-        reason = "computed inside the training step, not a function of its own"
+        reason = "computed inside the training step, not by a separate function"
         self.absent: Mapping[str, str] = {"output": reason, "grad_input": reason}
         self.sources: Mapping[str, str] = {"output": where, "grad_input": where}
 
     def vjp(self, call: Any) -> dict[str, Array]:
-        """Return nothing: there is no function to call."""
+        """Return no results: there is no function to call."""
         return {}
 
     def reading(self, quantity: str, call: Any, value: Array) -> None:
@@ -271,7 +270,7 @@ Method = Callable[..., Any]
 
 @contextmanager
 def _wrapped(owner: object, name: str, around: Method) -> Iterator[None]:
-    """Call ``around(method, ...)`` instead of a method of one object until the block ends."""
+    """Inside the block, replace a method of one object by ``around(method, ...)``."""
     setattr(owner, name, partial(around, getattr(owner, name)))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Objects with a forward and a backward method: gradients in a dict, in attributes, or nowhere because backward updates at once."""
+"""Layers as objects with a forward and a backward method: gradients in a dict, in attributes, or not stored because backward updates at once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from crosscheck.core.operation import Arrays, Constants, Shape
 from crosscheck.core.precision import Array, Bound
 
 READING_RATE = 2.0**40
-"""The learning rate that gradients are read off an update with.
+"""The learning rate at which gradients are read from an update.
 
-A power of two multiplies and divides without rounding; this one is so large that the parameter itself, subtracted and added, hardly touches the
-gradient's last digits, and far from float32's largest number.
+Multiplying and dividing by a power of two does not round. This one is so large that subtracting the parameter hardly changes the gradient's last
+digits, and still far below float32's largest number.
 """
 
 
 class ObjectConvention(Convention):
-    """An object, the names of its two methods, and where it holds its parameters and gradients."""
+    """A layer object, the names of its two methods, and where it stores parameters and gradients."""
 
     layer: Any
     forward: str
@@ -41,12 +41,12 @@ class ObjectConvention(Convention):
         for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
             if np.shares_memory(a, b):
                 raise ConventionError(
-                    f"{self.title}'s parameters {one!r} and {other!r} are one and the same array, which cannot have two values; "
-                    "leave one of them out, and compare with a reference that has it once"
+                    f"{self.title}'s parameters {one!r} and {other!r} share one array, so that they cannot have different values; "
+                    f"declare only {one!r}, and compare with a reference that has this parameter once"
                 )
 
     def params_in(self, layer: Any) -> dict[str, Any]:
-        """Return the parameters of a copy of the layer as they are, not copied."""
+        """Return the parameters of a copy of the layer, not copied again."""
         raise NotImplementedError
 
     def put(self, layer: Any, name: str, value: Array) -> None:
@@ -54,24 +54,24 @@ class ObjectConvention(Convention):
         raise NotImplementedError
 
     def grads_in(self, layer: Any) -> dict[str, Any]:
-        """Return the gradients that are in a copy of the layer, by the parameters' names; None for one that is not there."""
+        """Return the gradients stored in a copy of the layer, by the parameters' names; None for a missing one."""
         raise NotImplementedError
 
     def put_grad(self, layer: Any, name: str, value: Array) -> None:
-        """Set the gradient of one parameter, by a convention that stores them."""
+        """Set the gradient of one parameter, if the convention stores gradients."""
         raise NotImplementedError
 
     def kept_in(self, layer: Any) -> Any:
-        """Return the dict of what the layer keeps from step to step, beside its attributes."""
+        """Return the layer's dict of buffers, if it has one; buffers can also be attributes."""
         return {}
 
     def looked_for(self, layer: Any, name: str) -> str:
-        """Return where the gradient of a parameter was looked for, and what is there instead."""
+        """Return a sentence for errors: where the gradient of a parameter was expected, and what was found."""
         return ""
 
     @property
     def keeps(self) -> frozenset[str]:
-        """The cache and the gradients."""
+        """The cache and the gradients, and their sum if they accumulate."""
         return frozenset({"cache", "grads", *(["sum"] if self.accumulates else [])})
 
     @property
@@ -85,18 +85,18 @@ class ObjectConvention(Convention):
         return type(self.layer).__name__
 
     def live(self) -> ObjectInstance:
-        """Return the layer itself, to observe it while it trains."""
+        """Return the layer itself as an instance, to observe it while it trains."""
         return ObjectInstance(self.layer, self)
 
     def instance(self) -> ObjectInstance:
-        """Return a copy of the layer."""
+        """Return a copy of the layer as an instance."""
         instance = self.live()
         instance.layer = copied(self.layer)
         return instance
 
 
 class ObjectInstance(Instance):
-    """A layer object with a convention that says where everything is."""
+    """A layer object, called by its convention."""
 
     modes = Modes()
 
@@ -104,22 +104,22 @@ class ObjectInstance(Instance):
         self.layer, self.convention = layer, convention
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters as they are, not copied."""
+        """Return the parameters, not copied."""
         return self.convention.params_in(self.layer)
 
     def stored(self) -> dict[str, Array]:
-        """Return the gradients that are in the layer now, not copied."""
+        """Return the gradients that the layer stores, not copied."""
         return {f"{name}.grad": np.asarray(value) for name, value in self.convention.grads_in(self.layer).items() if value is not None}
 
     def looked_for(self, quantity: str) -> str:
-        """Return where a gradient was looked for, and what is there instead."""
+        """Return where a gradient was expected, and what was found."""
         return self.convention.looked_for(self.layer, quantity.removesuffix(".grad"))
 
     def load(self, params: Arrays) -> None:
-        """Set the parameters, and bring the gradients that are there into their precision, as in a layer that was made in it.
+        """Set the parameters, and convert stored gradients to the precision of the parameters, as in a layer created in that precision.
 
-        Values are written into the arrays that are there. Where they do not fit, as in another precision, a new array takes the old one's place
-        wherever the layer refers to it: its parts may hold it under names of their own.
+        Values are written into the existing arrays. If an array has another shape or precision, a new array replaces it wherever the layer refers
+        to it: parts of the layer may hold the same array under other names.
         """
         before, grads, instead = self.params(), self.stored(), dict[int, Array]()
         for name, value in params.items():
@@ -136,14 +136,14 @@ class ObjectInstance(Instance):
                 self.convention.put(self.layer, name, value)
         kept = self.params()
         if lost := [name for name, value in params.items() if not np.array_equal(kept[name], value, equal_nan=True)]:
-            raise SubjectError(f"parameters that are set do not stay: {', '.join(lost)}")
+            raise SubjectError(f"setting the parameters {', '.join(lost)} had no effect: reading them back gives other values")
 
     def buffers(self) -> Mapping[str, Any]:
-        """Return everything that the layer may keep from step to step, not copied: its attributes, and what is in the dict for it."""
+        """Return everything that may be a buffer, not copied: the layer's attributes and the entries of its dict of buffers."""
         return {**getattr(self.layer, "__dict__", {}), **self.convention.kept_in(self.layer)}
 
     def load_buffers(self, buffers: Arrays) -> None:
-        """Set what the layer keeps from step to step, in the arrays that are there where it fits."""
+        """Set buffers, in the existing arrays where shape and precision are the same."""
         store = self.convention.kept_in(self.layer)
         for name, value in buffers.items():
             if written(store[name] if name in store else getattr(self.layer, name, None), value):
@@ -154,16 +154,16 @@ class ObjectInstance(Instance):
                 setattr(self.layer, name, value)
 
     def switch(self, training: bool) -> bool:
-        """Turn training mode on or off and return whether there is such a thing."""
+        """Turn training mode on or off, and return whether the layer has modes."""
         self.modes = Modes.of(self.layer, getattr(self.layer, self.convention.forward), training)
         return self.modes.exist
 
     def forward(self, x: Array, constants: Constants) -> Any:
-        """Run the forward pass, a loss's with the labels, a dropout's with its mask."""
+        """Run the forward pass; a loss also gets the labels, a dropout layer its mask."""
         return getattr(self.layer, self.convention.forward)(x, *constants.values(), **self.modes.arguments)
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Run the backward pass and pick up the gradients; those that add up are cleared before."""
+        """Run the backward pass and return the gradients; gradients that accumulate are cleared first."""
         if self.convention.accumulates:
             for name, value in self.convention.grads_in(self.layer).items():
                 if value is not None:
@@ -171,9 +171,9 @@ class ObjectInstance(Instance):
         return self.accumulate(grad_output)
 
     def accumulate(self, grad_output: Array) -> dict[str, Any]:
-        """Run the backward pass on top of the gradients that are there, and pick them up.
+        """Run the backward pass without clearing gradients, and return the gradients.
 
-        The backward method of a loss takes no cotangent; what it returns is multiplied by it.
+        If the backward method takes no ``grad_output``, as that of a loss may, its result is multiplied by ``grad_output``.
         """
         backward = getattr(self.layer, self.convention.backward)
         grad_input = backward(grad_output) if _arguments(backward) else scaled(backward(), grad_output)
@@ -184,25 +184,25 @@ class ObjectInstance(Instance):
 class Dicts(ObjectConvention):
     """``forward(x)``, ``backward(grad_output)``, and parameters and gradients in two dicts with the same keys.
 
-    Also fits layers without parameters, and losses: ``forward(logits, labels)`` and ``backward()`` or ``backward(grad_output)``.
+    Also for layers without parameters, and for losses: ``forward(logits, labels)`` and ``backward()`` or ``backward(grad_output)``.
 
     Parameters
     ----------
     layer : object
-        Copied for each call; it is never changed itself.
+        Copied for each call; never changed itself.
     params, grads : str
         Names of the attributes that hold the dicts.
     forward, backward : str
         Names of the methods.
     accumulates : bool
-        Whether ``backward`` adds to the gradients that are there, on purpose; the harness then clears them.
+        Whether ``backward`` is meant to add to existing gradients; if so, the harness clears them before each call.
     one_sample : bool
         Whether the methods take one sample at a time.
     buffers : str
-        Name of the attribute that holds the dict of what the layer keeps from step to step, such as running statistics.
+        Name of the attribute that holds the dict of buffers, such as running statistics.
     mask : str
-        Name of the attribute in which a dropout leaves the mask that it drew, true or 1 where an element was kept; ``forward`` takes a mask as its
-        second argument. Empty where the layer is no dropout.
+        Name of the attribute where a dropout layer stores its mask (true or 1 = kept). Its ``forward`` must also accept a mask as second argument.
+        Leave empty if the layer is not a dropout layer.
     """
 
     layer: Any
@@ -217,12 +217,12 @@ class Dicts(ObjectConvention):
 
     @property
     def shapes(self) -> dict[str, Shape | None]:
-        """The shapes of the arrays in the dict of parameters; none where the layer has no such dict."""
+        """The shapes of the arrays in the dict of parameters; empty if the layer has no such dict."""
         found = getattr(self.layer, self.params, None)
         return {name: np.shape(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
 
     def params_in(self, layer: Any) -> dict[str, Any]:
-        """Return the parameters in the dict, those that it had when it was declared."""
+        """Return those parameters in the dict that were in it when the layer was declared."""
         store = getattr(layer, self.params, {})
         return {name: store[name] for name in self.shapes}
 
@@ -234,7 +234,7 @@ class Dicts(ObjectConvention):
         """Return the gradients in the dict."""
         grads = getattr(layer, self.grads, {})
         if not isinstance(grads, Mapping):
-            raise SubjectError(f"{self.grads} is a {type(grads).__name__}, expected a dict with the keys of {self.params}")
+            raise SubjectError(f"{self.title}.{self.grads} is a {type(grads).__name__}, expected a dict with the keys of {self.title}.{self.params}")
         return {name: grads.get(name) for name in self.shapes}
 
     def put_grad(self, layer: Any, name: str, value: Array) -> None:
@@ -242,18 +242,18 @@ class Dicts(ObjectConvention):
         getattr(layer, self.grads)[name] = value
 
     def kept_in(self, layer: Any) -> Any:
-        """Return the dict of what the layer keeps from step to step."""
+        """Return the dict of buffers; empty if the layer has none."""
         found = getattr(layer, self.buffers, {})
         return found if isinstance(found, Mapping) else {}
 
     def looked_for(self, layer: Any, name: str) -> str:
-        """Return which entry was looked for, and which there are."""
-        grads = ", ".join(map(repr, getattr(layer, self.grads, {}))) or "nothing"
-        return f"looked for {self.grads}[{name!r}]; {self.grads} holds {grads}"
+        """Return which entry of the dict was expected, and which entries it has."""
+        grads = ", ".join(map(repr, getattr(layer, self.grads, {}))) or "no entries"
+        return f"expected in {self.title}.{self.grads}[{name!r}]; {self.title}.{self.grads} has {grads}"
 
 
 class _InAttributes(ObjectConvention):
-    """A layer whose parameters are attributes."""
+    """A layer that stores each parameter in an attribute."""
 
     params: Sequence[str]
 
@@ -266,15 +266,15 @@ class _InAttributes(ObjectConvention):
     def _expect_attributes(self, has: Callable[[Any, str], bool]) -> None:
         if missing := next((name for name in self.params if not has(self.layer, name)), None):
             arrays = ", ".join(array_attributes(self.layer)) or "none"
-            raise ConventionError(f"{self.title} has no attribute {missing!r} for a parameter; its arrays: {arrays}")
+            raise ConventionError(f"{self.title} has no array {missing!r}, which params lists; its arrays are {arrays}; list the parameters")
 
     @property
     def shapes(self) -> dict[str, Shape | None]:
-        """The shapes of the attributes."""
+        """The shapes of the parameters."""
         return {name: np.shape(value) for name, value in self.params_in(self.layer).items()}
 
     def params_in(self, layer: Any) -> dict[str, Any]:
-        """Return the attributes."""
+        """Return the attributes that are parameters."""
         return {name: getattr(layer, name) for name in self.params}
 
     def put(self, layer: Any, name: str, value: Array) -> None:
@@ -289,9 +289,9 @@ class Attributes(_InAttributes):
     Parameters
     ----------
     params : sequence of str
-        The attributes that are parameters.
+        Names of the attributes that are parameters.
     grad : str
-        How the attribute of a gradient is called, with ``{}`` for the parameter.
+        Name of the attribute of a gradient, with ``{}`` in place of the parameter's name.
     forward, backward, accumulates, one_sample
         As for :class:`Dicts`.
     """
@@ -307,7 +307,7 @@ class Attributes(_InAttributes):
     def __post_init__(self) -> None:
         super().__post_init__()
         if "{}" not in self.grad:
-            raise ConventionError(f"grad is {self.grad!r}, expected the name of a gradient with {{}} for its parameter's, such as 'd{{}}'")
+            raise ConventionError(f"grad is {self.grad!r}, expected the name of a gradient's attribute with {{}} for the parameter, such as 'd{{}}'")
 
     def grads_in(self, layer: Any) -> dict[str, Any]:
         """Return the attributes that hold gradients."""
@@ -318,10 +318,11 @@ class Attributes(_InAttributes):
         setattr(layer, self.grad.format(name), value)
 
     def looked_for(self, layer: Any, name: str) -> str:
-        """Return which attribute was looked for, and which arrays there are."""
+        """Return which attribute was expected, and which arrays the layer has."""
         grad, arrays = self.grad.format(name), ", ".join(array_attributes(layer)) or "none"
         return (
-            f"looked for the attribute {grad!r}; the layer's arrays are {arrays}; another name is declared, such as Attributes(..., grad='{{}}_grad')"
+            f"expected in {self.title}.{grad}; the arrays of {self.title} are {arrays}; if the gradient has another name, "
+            "declare it, such as Attributes(..., grad='{}_grad')"
         )
 
 
@@ -329,17 +330,17 @@ class Attributes(_InAttributes):
 class Updating(_InAttributes):
     """``forward(x)`` and ``backprop(grad_output, learn_rate)``, which updates the parameters at once and stores no gradient.
 
-    The gradient is read off the change of the parameters at a learning rate of 2^40; the two subtractions that this takes are added to the
-    tolerance.
+    The gradient is the change of the parameters at a learning rate of 2^40, divided by that rate; the rounding of the two subtractions that this
+    takes is added to the tolerance.
 
     Parameters
     ----------
     params : sequence of str
-        The attributes that are parameters.
+        Names of the attributes that are parameters.
     forward, backward : str
         Names of the methods.
     one_sample : bool
-        Code of this convention usually takes one sample at a time.
+        Whether the methods take one sample at a time, as code of this convention usually does.
     """
 
     layer: Any
@@ -353,22 +354,22 @@ class Updating(_InAttributes):
         self._expect_attributes(lambda layer, name: isinstance(getattr(layer, name), np.ndarray))
         if self.params and _arguments(getattr(self.layer, self.backward)) < 2:
             raise ConventionError(
-                f"{type(self.layer).__name__}.{self.backward} takes no learning rate, through which the gradients of {', '.join(self.params)} "
-                f"are read; expected {self.backward}(grad_output, learn_rate)"
+                f"{self.title}.{self.backward} takes no learning rate, expected {self.backward}(grad_output, learn_rate): "
+                f"the gradients of {', '.join(self.params)} are read from an update at a known rate"
             )
 
     @property
     def keeps(self) -> frozenset[str]:
-        """The cache only."""
+        """Only the cache: gradients are not stored."""
         return frozenset({"cache"})
 
     @property
     def may_lack(self) -> frozenset[str]:
-        """The input's gradient: a network's first layer needs none."""
+        """The input gradient, which the first layer of a network need not compute."""
         return frozenset({"grad_input"})
 
     def live(self) -> _UpdatingInstance:
-        """Return the layer itself, to observe it while it trains."""
+        """Return the layer itself as an instance, to observe it while it trains."""
         return _UpdatingInstance(self.layer, self)
 
     def grads_in(self, layer: Any) -> dict[str, Any]:
@@ -376,13 +377,13 @@ class Updating(_InAttributes):
         return {}
 
     def reading(self, size: Array, param: Array) -> Bound | None:
-        """Return the rounding of the two subtractions that a gradient is read through."""
+        """Return a bound on the rounding error of the two subtractions: one in the update, one in reading the gradient from it."""
         return Bound(size + np.abs(param).astype(np.float64) / READING_RATE, 2.0)
 
 
 class _UpdatingInstance(ObjectInstance):
     def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Run the backward pass, read the gradients off the update, and put the parameters back."""
+        """Run the backward pass, read the gradients from the update, and restore the parameters."""
         before = {name: np.array(value) for name, value in self.params().items()}
         backward = getattr(self.layer, self.convention.backward)
         rate = (READING_RATE,) if _arguments(backward) > 1 else ()
@@ -398,7 +399,7 @@ LayerObject = Dicts | Attributes | Updating
 
 
 def written(existing: Any, value: Array) -> bool:
-    """Write a value into what is there and return True, or return False where it does not fit into it."""
+    """Write a value into an existing array and return True; return False if that is not a writable array of the same shape and precision."""
     fits = isinstance(existing, np.ndarray) and existing.shape == value.shape and existing.dtype == value.dtype and bool(existing.flags.writeable)
     if fits:
         existing[...] = value

@@ -1,6 +1,6 @@
-"""Optimizers: objects that hold the parameters, objects that are handed them, functions that are handed one at a time.
+"""Optimizers: objects that hold the parameters, objects that get them in each step, and functions that get one parameter at a time.
 
-Each is made afresh for a run of several steps and steps on gradients that the harness chose, so that its state shows in the steps that follow.
+A fresh optimizer is made for each run of several steps, with gradients chosen by the harness, so that a wrong state shows in later steps.
 """
 
 from __future__ import annotations
@@ -17,59 +17,59 @@ from crosscheck.core.precision import Array
 
 
 class Stepper(Protocol):
-    """An optimizer that was not used before, with parameters to work on."""
+    """A fresh optimizer with its parameters."""
 
     def step(self, grads: dict[str, Array]) -> None:
-        """Do one step."""
+        """Do one step with gradients by the parameters' names."""
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters as they are now."""
+        """Return the current parameters, not copied."""
 
     def state(self, name: str) -> Mapping[str, Any]:
-        """Return one array of the optimizer's state for each parameter.
+        """Return the state of this name: an array for each parameter.
 
         Raises
         ------
         SubjectError
-            If it keeps no such state.
+            If the optimizer has no such state.
         """
 
 
 class OptimizerConvention(Protocol):
-    """A subject and how it is called."""
+    """An optimizer under test and how it is called."""
 
     in_place: bool = True
-    """Whether the caller's arrays are updated, rather than new ones returned."""
+    """Whether a step updates the caller's arrays instead of returning new ones."""
 
     @property
     def title(self) -> str:
-        """What the report calls the subject."""
+        """The optimizer's name for reports."""
         made = self.code
         return title_of(made.func if isinstance(made, functools.partial) else made)
 
     @property
     def code(self) -> Callable[..., Any]:
-        """The function whose source a report shows."""
+        """The function whose file and line reports show."""
 
     @property
     def source(self) -> str:
-        """Where its code stands."""
+        """File and line of the code."""
         return source(self.code)
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
-        """Return a fresh optimizer of these parameters."""
+        """Return a fresh optimizer for these parameters."""
 
 
 @dataclass(frozen=True)
 class Holding(OptimizerConvention):
-    """An optimizer made with the parameters, a dict whose arrays it updates: ``make(params)``, ``step(grads)``.
+    """An optimizer that holds the parameters, a dict whose arrays it updates in place: ``make(params)``, then ``step(grads)``.
 
     Parameters
     ----------
     make : callable
-        Gets a dict of arrays, returns the optimizer.
+        Gets the dict of parameters and returns the optimizer.
     step : str
-        The method's name.
+        Name of the method that does a step.
     """
 
     make: Callable[[dict[str, Array]], Any]
@@ -77,7 +77,7 @@ class Holding(OptimizerConvention):
 
     @property
     def code(self) -> Callable[..., Any]:
-        """What makes it."""
+        """The function or class that makes the optimizer."""
         return self.make
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
@@ -88,14 +88,14 @@ class Holding(OptimizerConvention):
 
 @dataclass(frozen=True)
 class Updater(OptimizerConvention):
-    """An optimizer that is handed everything: ``update(params, grads)``, both dicts, the parameters updated in place.
+    """An optimizer that gets parameters and gradients in each step: ``update(params, grads)``, both dicts; it updates the parameters in place.
 
     Parameters
     ----------
     optimizer : object
         Copied for each run.
     update : str
-        The method's name.
+        Name of the method that does a step.
     """
 
     optimizer: Any
@@ -111,7 +111,7 @@ class Updater(OptimizerConvention):
 
     @property
     def code(self) -> Any:
-        """The method."""
+        """The method that does a step."""
         return getattr(self.optimizer, self.update)
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
@@ -121,7 +121,7 @@ class Updater(OptimizerConvention):
 
 
 class _ObjectStepper:
-    """An optimizer object, the dict of parameters that it updates in place, and what does a step when it is given the gradients."""
+    """An optimizer object, the dict of parameters that it updates in place, and the function that does a step with gradients."""
 
     def __init__(self, optimizer: Any, params: dict[str, Array], update: Callable[[dict[str, Array]], Any]) -> None:
         self._optimizer, self._params, self._update = optimizer, params, update
@@ -133,7 +133,7 @@ class _ObjectStepper:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        """Return an attribute that holds an array for each parameter: by its name, or in the order of the parameters."""
+        """Return the attribute of this name: a dict of arrays by parameter, or a list of arrays in the order of the parameters."""
         optimizer, found = self._optimizer, getattr(self._optimizer, name, None)
         if isinstance(found, Mapping):
             return found
@@ -141,13 +141,14 @@ class _ObjectStepper:
             return dict(zip(self._params, found, strict=True))
         attributes = getattr(optimizer, "__dict__", {})
         held = ", ".join(key for key, value in attributes.items() if isinstance(value, Mapping | list | tuple)) or "none"
-        is_what = f"is a {type(found).__name__}" if hasattr(optimizer, name) else "is not there"
-        raise SubjectError(f"{type(optimizer).__name__}.{name} {is_what}, expected a dict of arrays by parameter; its dicts and lists: {held}")
+        is_what = f"is a {type(found).__name__}" if hasattr(optimizer, name) else "does not exist"
+        title = type(optimizer).__name__
+        raise SubjectError(f"{title}.{name} {is_what}, expected a dict or list with an array for each parameter; dicts and lists of {title}: {held}")
 
 
 @dataclass(frozen=True)
 class UpdateFunction(OptimizerConvention):
-    """A function of one parameter: ``update(w, dw, config) -> w, config``, the state kept in the configuration.
+    """A function that updates one parameter: ``update(w, dw, config) -> w, config``; the state is in ``config``.
 
     Parameters
     ----------
@@ -161,11 +162,11 @@ class UpdateFunction(OptimizerConvention):
 
     @property
     def code(self) -> Callable[..., Any]:
-        """The function."""
+        """The function that does a step."""
         return self.function
 
     def stepper(self, params: dict[str, Array]) -> Stepper:
-        """Return the parameters, each with a configuration of its own."""
+        """Return the function with a separate configuration for each parameter."""
         return _FunctionStepper(self, params)
 
 
@@ -179,7 +180,7 @@ class _FunctionStepper:
             result = self._convention.function(param, grads[name], self._configs[name])
             self._params[name], config = two_results(result, self._convention.title, "(w, config)")
             if not isinstance(config, Mapping):
-                raise SubjectError(f"{self._convention.title} returned a {type(config).__name__} as the configuration, expected a dict")
+                raise SubjectError(f"{self._convention.title} returned (w, {type(config).__name__}), expected (w, config) with config a dict")
             self._configs[name] = dict(config)
 
     def params(self) -> dict[str, Any]:
@@ -188,5 +189,5 @@ class _FunctionStepper:
     def state(self, name: str) -> Mapping[str, Any]:
         for param, config in self._configs.items():
             if name not in config:
-                raise SubjectError(f"the configuration of {param!r} has no {name!r}; it holds {', '.join(config) or 'nothing'}")
+                raise SubjectError(f"the config of the parameter {param!r} has no key {name!r}; its keys are {', '.join(config) or 'none'}")
         return {param: config[name] for param, config in self._configs.items()}

@@ -1,4 +1,4 @@
-"""Recognises the convention of a bare object, if exactly one fits; an error lists the ways if several do or none does."""
+"""Recognises the convention of an object that is declared without an adapter; exactly one convention must fit, else the error lists the options."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     Parameters
     ----------
     subject : object
-        An adapter, which is returned as it is, or a layer.
+        An adapter, which is returned unchanged, or a layer.
     params : mapping
-        The parameters that were declared, by the subject's names.
+        The declared parameters by the subject's names.
     count : int
-        How many parameters the reference has: where fewer were declared and the subject has just as many arrays, those are the parameters.
+        How many parameters the reference has. If fewer are declared and the subject has exactly this many arrays, all of them are parameters.
     kept : sequence of str
-        Names of running statistics, which are no parameters.
+        The reference's names of running statistics; arrays with such names are not parameters.
 
     Raises
     ------
@@ -43,30 +43,30 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
         return next(iter(ways.values()))
     name = type(subject).__name__ if not callable(subject) or not hasattr(subject, "__name__") else subject.__name__
     if ways:
-        raise ConventionError(f"{name} can be called in {len(ways)} ways; say which one:\n" + "\n".join(f"    subject={way}" for way in ways))
+        raise ConventionError(f"{name} can be called in {len(ways)} ways; declare one of them:\n" + "\n".join(f"    subject={way}" for way in ways))
     if callable(subject) and not hasattr(subject, "forward"):
         raise ConventionError(
-            f"{name} is a function; say how it is called, with its backward pass:\n    subject=Functions({name}, BACKWARD)\n"
-            f"    subject=LossFunction({name})"
+            f"{name} is a function; declare its backward pass, or that it is a loss which returns loss and gradient:\n"
+            f"    subject=Functions({name}, BACKWARD)\n    subject=LossFunction({name})"
         )
     if framework := framework_of(subject):
         raise ConventionError(
-            f"{name} is {framework}'s, which differentiates by itself: it has no backward pass to check. It can be the reference; "
-            "the subject is hand-written code"
+            f"{name} comes from {framework}, which differentiates automatically, so that it has no hand-written backward pass to check; "
+            f"declare your own code as subject, and {name} as reference"
         )
     raise ConventionError(
-        f"{name} is of no known convention: expected the methods forward and backward, or forward and backprop; it has {methods_in_words(subject)}. "
-        "Other names are declared: subject=Dicts(layer, forward='f', backward='b')"
+        f"{name} follows no known convention: expected the methods forward and backward, or forward and backprop; its methods are "
+        f"{methods_in_words(subject)}; if they have other names, declare them: subject=Dicts(layer, forward='f', backward='b')"
     )
 
 
 def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str]) -> dict[str, Convention]:
-    """Return the conventions that fit, by how one would write them."""
+    """Return the conventions that fit, keyed by the expression that declares each."""
     if not callable(getattr(subject, "forward", None)):
         return {}
     ways: dict[str, Convention] = {}
     found = array_attributes(subject)
-    # Those that are not called like the gradient of another one.
+    # An array dW beside an array W is a gradient, not a parameter.
     arrays = tuple(name for name in found if name not in {f"d{other}" for other in found} and not any(same_statistic(name, other) for other in kept))
     names = arrays if not declared or len(declared) < count == len(arrays) else tuple(declared)
     if callable(getattr(subject, "backprop", None)):
@@ -78,7 +78,7 @@ def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[
         if (params, grads) == _DICTS[0]:
             ways["Dicts(layer)"] = Dicts(subject)
         else:
-            # Whether backward replaces or adds cannot be seen from outside.
+            # Whether backward replaces gradients or adds to them cannot be seen from outside.
             for adds in (False, True):
                 ways[f"Dicts(layer, {params!r}, {grads!r}, accumulates={adds})"] = Dicts(subject, params, grads, accumulates=adds)
     if names and not dicts:

@@ -1,4 +1,4 @@
-"""A subject's own training step: called with a batch in its own layout, after which the parameters are read again."""
+"""A subject's own training step, called with a batch in the subject's layout."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class TrainingStep:
     Parameters
     ----------
     input : Layout
-        Of the batch; for one sample at a time that of a batch of one.
+        Layout of the batch; if the function takes one sample, of a batch of one.
     one_sample : bool
-        Whether it gets one sample and its label as a plain number.
+        Whether the function takes one sample, and its label as an int.
     """
 
     function: Callable[[Any, Any], Any]
@@ -31,28 +31,28 @@ class TrainingStep:
     one_sample: bool
 
     def batch(self, x: Array) -> Array:
-        """Return a copy of a batch as the subject takes it.
+        """Return a copy of a batch in the subject's layout.
 
         Raises
         ------
         ValueError
-            If the subject takes one sample and there are several.
+            If the subject takes one sample and the batch has several.
         """
         if self.one_sample and len(x) != 1:
-            raise ValueError(f"this subject trains on one sample at a time, found a batch of {len(x)}")
+            raise ValueError(f"a batch of {len(x)} samples, expected 1: the subject trains on one sample at a time")
         return np.array(self.input.to_subject(x, self.one_sample), order="C")
 
     def labels(self, labels: Labels) -> Any:
-        """Return the labels as the subject takes them."""
+        """Return the labels as an array, or as an int if the subject takes one sample."""
         return int(labels[0]) if self.one_sample else np.array(labels)
 
     def __call__(self, x: Array, labels: Any) -> Array:
-        """Do the step on a batch and labels as the subject takes them, and return the loss in the batch's precision.
+        """Do the step on results of :meth:`batch` and :meth:`labels`, and return the loss in the batch's precision.
 
         Raises
         ------
         SubjectError
-            If the subject raises or returns no loss.
+            If the subject raises, or returns something that is not a number.
         """
         dtype = x.dtype
         with contained("the training step"):
@@ -61,25 +61,32 @@ class TrainingStep:
 
 
 def one_number(loss: Array) -> Array:
-    """Return a loss as an array of shape (), or raise :class:`SubjectError` if it is several numbers."""
+    """Return a loss as an array of shape (), or raise :class:`SubjectError` if it is not a single number."""
     if loss.size != 1:
         raise SubjectError(f"the loss has the shape {loss.shape}, expected one number")
     return loss.reshape(())
 
 
 def same_parameters(values: Mapping[str, Any], known: Mapping[str, Shape], owner: str) -> dict[str, Array]:
-    """Return the subject's parameters as arrays, by its own names.
+    """Return the subject's parameters as arrays, under the subject's names.
+
+    Parameters
+    ----------
+    known : mapping
+        The shapes at the start of the training, by name.
+    owner : str
+        The layer or network for the error message.
 
     Raises
     ------
     SubjectError
-        If they have other names or shapes than ``known``, those of the start; it says that they are the owner's.
+        If names or shapes are no longer those of ``known``.
     """
     if set(values) != set(known):
         now, before = (", ".join(map(str, sorted(names))) or "none" for names in (values, known))
-        raise SubjectError(f"{owner} has the parameters {now}; at the start they were {before}")
+        raise SubjectError(f"{owner} has the parameters {now}, expected {before} as at the start")
     arrays = {name: as_array(values[name], f"{owner}'s {name}", np.dtype(np.float64)) for name in known}
     for name, array in arrays.items():
         if array.shape != known[name]:
-            raise SubjectError(f"{owner}'s {name} has the shape {array.shape}; at the start it was {known[name]}")
+            raise SubjectError(f"{owner}'s {name} has the shape {array.shape}, expected {known[name]} as at the start")
     return arrays

@@ -1,4 +1,4 @@
-"""A training step that shows nothing but its loss and the parameters before and after it."""
+"""A training step whose layers cannot be observed: only its loss and the parameters before and after it are known."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class WholeStep:
-    """``step(x, labels) -> loss``, and a dict of arrays that it updates.
+    """``step(x, labels) -> loss``, and a dict of parameters that the step updates.
 
     Parameters
     ----------
     step : callable
-        Gets a batch and its labels, does one training step, returns the loss before the update.
+        Gets a batch and its labels, does one training step, and returns the loss before the update.
     params : dict or callable
-        The dict, whose arrays are updated in place or replaced by others; or a callable that returns the arrays themselves by name, as they are now.
+        The dict of parameters, whose arrays are updated in place or replaced; or a callable that returns the current arrays by name, not copied.
     names : mapping of str to str
-        ``{"W1": "conv.weight: kh kw i o -> o i kh kw"}``: the subject's W1 is the reference's ``conv.weight``, its axes in another order. What is
-        not declared is inferred where there is exactly one way.
+        ``{"W1": "conv.weight: kh kw i o -> o i kh kw"}``: the subject's W1 is the reference's ``conv.weight`` with its axes in another order. Other
+        parameters are inferred if there is exactly one way.
     sizes : mapping of str to int
-        Of axes inside parentheses.
+        Lengths of axes inside parentheses.
     predict : callable, optional
         Returns the network's output for a batch.
     one_sample : bool
-        Whether the functions get one sample, and its label as a plain number.
+        Whether the functions take one sample, and its label as an int.
     """
 
     step: Callable[[Any, Any], Any]
@@ -50,10 +50,10 @@ class WholeStep:
         if not callable(self.step):
             raise ConventionError(f"WholeStep's step is a {type(self.step).__name__}, expected a function of a batch and its labels")
         if not isinstance(found := self.arrays(), MutableMapping):
-            raise ConventionError(f"WholeStep's params is a {type(found).__name__}, expected a dict of arrays or a function that returns one")
+            raise ConventionError(f"WholeStep's params is a {type(found).__name__}, expected a dict of arrays or a function that returns such a dict")
 
     def arrays(self) -> MutableMapping[str, Any]:
-        """Return the arrays that are the parameters now, not copied."""
+        """Return the current parameters, not copied."""
         if not callable(self.params):
             return self.params
         with contained("params"):
@@ -65,12 +65,12 @@ class WholeStep:
         return {name: as_array(value, name, np.dtype(np.float64)).shape for name, value in self.arrays().items()}
 
     def layouts(self, shapes: LayerShapes) -> tuple[dict[str, Parameter], list[str]]:
-        """Return what the reference calls each parameter and how it orders its axes, and in words what was inferred.
+        """Return each parameter's name and layout in the reference, and a list of sentences that say what was inferred.
 
         Raises
         ------
         MappingError, LayoutError
-            If anything does not fit or can be understood in several ways.
+            If a parameter does not fit the reference's, or fits in several ways.
         """
         expected = {f"{layer}.{name}": shape for layer, params in shapes.items() for name, shape in params.items()}
         try:
@@ -82,12 +82,12 @@ class WholeStep:
         return params, inferred
 
     def bound(self, layouts: Mapping[str, Parameter], batch: Layout | None) -> SteppedNetwork:
-        """Return the network ready to be trained, with the layouts of this network or of another one from the same factory.
+        """Return the network ready to be trained, with layouts that were computed for it or for another network from the same factory.
 
         Raises
         ------
         ConventionError
-            If the parameters have other names than those of the layouts.
+            If the names of the parameters are not those of the layouts.
         """
         if set(self.shapes) != set(layouts):
             raise ConventionError(f"the parameters are {', '.join(self.shapes) or 'none'}, expected {', '.join(layouts)}")
@@ -95,7 +95,7 @@ class WholeStep:
 
 
 class SteppedNetwork:
-    """A network that is seen only from outside."""
+    """A network of which only the training step and the parameters are known."""
 
     def __init__(self, declared: WholeStep, layouts: Mapping[str, Parameter], batch: Layout) -> None:
         self._declared, self._layouts, self._shapes = declared, layouts, declared.shapes
@@ -119,7 +119,7 @@ class SteppedNetwork:
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """Nothing: what its layers keep cannot be seen from outside."""
+        """An empty dict: buffers of the layers cannot be seen."""
         return {}
 
     def step(self, x: Array, labels: Labels) -> Array:
@@ -128,11 +128,11 @@ class SteppedNetwork:
 
     @property
     def predicts(self) -> bool:
-        """Whether there is a function that predicts."""
+        """Whether a ``predict`` function is declared."""
         return self._declared.predict is not None
 
     def predict(self, x: Array) -> Array:
-        """Return the network's output for a batch, in its own layout."""
+        """Return the network's output for a batch, in the subject's layout."""
         assert self._declared.predict is not None
         with contained("predict"):
             return as_array(self._declared.predict(self.train.batch(x)), "the prediction", x.dtype)

@@ -80,15 +80,15 @@ def some_function(x: Array) -> Array:
 
 
 UNKNOWN: list[tuple[Any, list[str]]] = [
-    (Nothing(), ["Nothing is of no known convention", "forward and backward, or forward and backprop; it has predict", "Dicts(layer, forward='f'"]),
-    (OnlyForward(), ["OnlyForward is of no known convention", "it has forward"]),
-    (None, ["NoneType is of no known convention", "it has none"]),
+    (Nothing(), ["Nothing follows no known convention", "or forward and backprop; its methods are predict", "Dicts(layer, forward='f'"]),
+    (OnlyForward(), ["OnlyForward follows no known convention", "its methods are forward"]),
+    (None, ["NoneType follows no known convention", "its methods are none"]),
     (some_function, ["some_function is a function", "subject=Functions(some_function, BACKWARD)", "subject=LossFunction(some_function)"]),
     (lambda x: x, ["<lambda> is a function"]),
     (OnlyForward().forward, ["forward is a function"]),
     (ObjectLayer, ["ObjectLayer is a class, expected one of its instances: subject=ObjectLayer(...)"]),
     (Dicts, ["Dicts is a class"]),
-    (nn.Linear(5, 3), ["Linear is torch's", "it has no backward pass to check", "It can be the reference"]),
+    (nn.Linear(5, 3), ["Linear comes from torch", "it has no hand-written backward pass to check", "and Linear as reference"]),
     (nn.Linear, ["Linear is a class"]),
     (
         UpdatingLayer(LINEAR),
@@ -134,13 +134,13 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: Dicts(ObjectLayer), "ObjectLayer is a class, expected one of its instances"),
     (lambda: Attributes(AttributeLayer, "W"), "AttributeLayer is a class"),
     (lambda: Updating(UpdatingLayer, "W"), "UpdatingLayer is a class"),
-    (lambda: Dicts(Nothing()), "Nothing has no method 'forward'; its methods: predict"),
-    (lambda: Dicts(ObjectLayer(LINEAR), backward="back"), "ObjectLayer has no method 'back'; its methods: backward, forward"),
-    (lambda: Attributes(AttributeLayer(LINEAR), ("W", "q")), "AttributeLayer has no attribute 'q' for a parameter; its arrays: W, b"),
-    (lambda: Attributes(AttributeLayer(LINEAR), "W", grad="grad"), "grad is 'grad', expected the name of a gradient with {} for its parameter's"),
-    (lambda: Updating(UpdatingLayer(LINEAR), "q"), "UpdatingLayer has no attribute 'q' for a parameter; its arrays: W, b"),
-    (lambda: Updating(NoRate(), "W"), "NoRate.backprop takes no learning rate, through which the gradients of W are read"),
-    (lambda: Dicts(Shared()), "Shared's parameters 'W' and 'V' are one and the same array, which cannot have two values"),
+    (lambda: Dicts(Nothing()), "Nothing has no method 'forward'; its methods are predict; declare the right name"),
+    (lambda: Dicts(ObjectLayer(LINEAR), backward="back"), "ObjectLayer has no method 'back'; its methods are backward, forward"),
+    (lambda: Attributes(AttributeLayer(LINEAR), ("W", "q")), "AttributeLayer has no array 'q', which params lists; its arrays are W, b"),
+    (lambda: Attributes(AttributeLayer(LINEAR), "W", grad="grad"), "grad is 'grad', expected the name of a gradient's attribute with {}"),
+    (lambda: Updating(UpdatingLayer(LINEAR), "q"), "UpdatingLayer has no array 'q', which params lists; its arrays are W, b"),
+    (lambda: Updating(NoRate(), "W"), "NoRate.backprop takes no learning rate, expected backprop(grad_output, learn_rate): the gradients of W are"),
+    (lambda: Dicts(Shared()), "Shared's parameters 'W' and 'V' share one array, so that they cannot have different values; declare only 'W'"),
 ]
 REFUSED_IDS = ["dicts-class", "attributes-class", "updating-class", "method", "backward", "attribute", "grad", "array", "rate", "shared"]
 
@@ -220,7 +220,9 @@ class TestParameters:
         weight = subject.W
         vars(subject)["forward"] = lambda x: x @ weight
         result = check(Pair(subject, nn.Linear(5, 3), SHAPES, LAYERS["linear"].params, name="mine"))
-        assert result.error.startswith("mine: AttributeLayer.forward is a function that captured 'weight'; a copy of the layer would go on using")
+        assert result.error.startswith(
+            "mine: AttributeLayer.forward is a function that captured 'weight', so that a copy of the layer would still use"
+        )
         assert result.verdict is Verdict.UNDECIDED
 
     def test_bound_method_kept_as_an_attribute(self) -> None:
@@ -233,7 +235,7 @@ class TestParameters:
         subject = ObjectLayer(LINEAR)
         subject.grads = [1, 2]  # type: ignore[assignment]
         result = check(Pair(Dicts(subject), nn.Linear(5, 3), SHAPES, LAYERS["linear"].params), only=lambda name: name == "values-float64-normal")
-        assert result.results[0].reason == "grads is a list, expected a dict with the keys of params"
+        assert result.results[0].reason == "ObjectLayer.grads is a list, expected a dict with the keys of ObjectLayer.params"
 
 
 class TestOneSample:
@@ -252,7 +254,7 @@ class TestOneSample:
     def test_number_for_a_vector(self) -> None:
         result = check(self.pair(lambda x: x.max(), lambda d, x: x.max()), only=lambda name: name == "values-float64-normal")
         reasons = [judgement.reason for _, judgement in result.results[0].judgements]
-        assert reasons == ["the shape is (), expected (3, 4)", "grad_input is a single number, expected an array like the input"]
+        assert reasons == ["the shape is (), expected (3, 4)", "grad_input is a single number, expected an array of the input's shape"]
 
     def test_one_sample_fails(self) -> None:
         """The output of the others is there to be judged: only what failed is wrong."""

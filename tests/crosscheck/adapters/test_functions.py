@@ -115,10 +115,10 @@ FUNCTIONS_REFUSED: list[tuple[Callable[[], Any], str]] = [
         lambda: Functions(linear_conf, conf_backward, [1, 2, 3, 4]),
         "linear_conf(x: 'Array', w: 'Array', b: 'Array', conf: 'dict[str, Any]') -> 'Any' takes 4",
     ),
-    (lambda: Functions(linear, linear_backward, {"stride": 2}), "extra names 'stride', which is no argument of linear("),
-    (lambda: Functions(linear, linear_backward, {"x": 2}), "extra names 'x', which is no argument of linear("),
-    (lambda: Functions(many, linear_backward), "many(*args: 'Any') -> 'Any' names no arguments, expected many(x, ...)"),
-    (lambda: Functions(linear_conf, conf_backward, [{}], cache=False), "conf_backward takes 'cache', which is no argument of linear_conf("),
+    (lambda: Functions(linear, linear_backward, {"stride": 2}), "extra has the key 'stride', expected the name of an argument of linear("),
+    (lambda: Functions(linear, linear_backward, {"x": 2}), "extra has the key 'x', expected the name of an argument of linear("),
+    (lambda: Functions(many, linear_backward), "many(*args: 'Any') -> 'Any' has no named arguments, expected many(x, ...)"),
+    (lambda: Functions(linear_conf, conf_backward, [{}], cache=False), "conf_backward takes 'cache', which is not an argument of linear_conf("),
 ]
 
 
@@ -130,7 +130,7 @@ def test_functions_refused(make: Callable[[], Any], text: str) -> None:
 
 
 FORGOTTEN: list[tuple[Any, str]] = [
-    (Functions(linear, linear_backward), "linear returned a ndarray, expected (output, cache); without a cache say cache=False"),
+    (Functions(linear, linear_backward), "linear returned a ndarray, expected (output, cache); without a cache, declare Functions(..., cache=False)"),
     (Functions(lambda x, w, b: (x, w, b), conf_backward), "<lambda> returned a tuple of 3, expected (output, cache)"),
     (
         Functions(lambda x, w, b: (linear(x, w, b), (x, w)), lambda d, cache: d),
@@ -162,7 +162,7 @@ def test_loss_that_returns_something_else(function: Any, reason: str) -> None:
 
 
 def test_functions_are_no_loss() -> None:
-    """Labels cannot be an argument of theirs; the error says what can take them."""
+    """They get no labels; the error says which adapter passes them."""
     subject = Functions(lambda x: (x, x), lambda d, cache: d)
     result = check(Pair(subject, nn.CrossEntropyLoss(), [(4, 6)]), only=lambda name: name == "values-float64-normal")
-    assert "is given no labels: a loss is declared by LossFunction(<lambda>)" in result.results[0].reason
+    assert "which passes it no labels; a loss is declared as subject=LossFunction(<lambda>)" in result.results[0].reason

@@ -53,16 +53,16 @@ def test_pattern_that_does_not_fit() -> None:
 
 @pytest.mark.parametrize("pattern", ["i o => o i", "i o", "i o -> o i -> i o"])
 def test_pattern_without_two_sides(pattern: str) -> None:
-    with pytest.raises(LayoutError, match=f"the layout {pattern!r} is no pattern; expected 'subject axes -> reference axes'"):
+    with pytest.raises(LayoutError, match=f"the layout is {pattern!r}, expected 'axes in your code -> axes in the reference'"):
         Layout(pattern)
 
 
 @pytest.mark.parametrize(
-    ("layout", "how"), [(Layout("i o -> o i"), r"the pattern 'i o -> o i' turns it into \(3, 5\)"), (Layout(), "no pattern is declared")]
+    ("layout", "how"), [(Layout("i o -> o i"), r"the pattern 'i o -> o i' turns it into \(3, 5\)"), (Layout(), "declare a pattern")]
 )
 def test_expected_shape(layout: Layout, how: str) -> None:
     """The error names the parameter, both shapes and what the pattern made of it."""
-    with pytest.raises(LayoutError, match=rf"weight: the subject's array has shape \(5, 3\), the reference expects \(9, 9\); {how}"):
+    with pytest.raises(LayoutError, match=rf"weight: in your code it has shape \(5, 3\), expected \(9, 9\) as in the reference; {how}"):
         layout.expect(np.zeros((5, 3)), (9, 9), "weight")
 
 

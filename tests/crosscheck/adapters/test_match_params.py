@@ -53,7 +53,12 @@ ERRORS: dict[str, tuple[Shapes, Mapping[str, tuple[int, ...]] | None, dict[str, 
         {"W": (4, 4)},
         {"weight": (4, 4)},
         {},
-        ["in several ways", "subject W (4, 4); reference weight (4, 4)", '    params={"W": "weight"}', '    params={"W": "weight: a b -> b a"}'],
+        [
+            "in several ways",
+            "(your code: W (4, 4); reference: weight (4, 4))",
+            '    params={"W": "weight"}',
+            '    params={"W": "weight: a b -> b a"}',
+        ],
     ),
     "two-biases": (
         {"p": (3,), "q": (3,)},
@@ -61,41 +66,46 @@ ERRORS: dict[str, tuple[Shapes, Mapping[str, tuple[int, ...]] | None, dict[str, 
         {},
         ["in several ways", 'params={"p": "one", "q": "two"}', 'params={"p": "two", "q": "one"}'],
     ),
-    "argument": ({"w": None}, {"weight": WEIGHT}, {}, ["in several ways", "subject w (an argument)", 'params={"w": "weight: a b -> b a"}']),
+    "argument": ({"w": None}, {"weight": WEIGHT}, {}, ["in several ways", "your code: w (an argument)", 'params={"w": "weight: a b -> b a"}']),
     "many-ways": ({"w": (2, 2, 2, 2)}, {"weight": (2, 2, 2, 2)}, {}, ["in several ways", "    ..."]),
     "no-order": (
         {"W": (5, 4)},
         {"weight": WEIGHT},
         {},
-        ["no order of axes", "subject W (5, 4); reference weight (3, 5)", 'params={"W": "NAME: PATTERN"}', '"weight: i o -> o i"'],
+        ["do not fit", "(your code: W (5, 4); reference: weight (3, 5))", 'params={"W": "NAME: PATTERN"}', '"weight: i o -> o i"'],
     ),
-    "other-rank": ({"W": (15,)}, {"weight": WEIGHT}, {}, ["no order of axes", "subject W (15,); reference weight (3, 5)"]),
+    "other-rank": ({"W": (15,)}, {"weight": WEIGHT}, {}, ["do not fit", "your code: W (15,); reference: weight (3, 5)"]),
     "too-many": (
         {"W": (5, 3), "b": BIAS},
         {"weight": WEIGHT},
         {},
-        ["the subject's parameters are W, b; the reference's are weight: 1 too many", "params={'W': 'weight'}", "extra=[...]"],
+        ["your code has the parameters W, b; the reference has weight: 1 too many in your code", "params={'W': 'weight'}", "extra=[...]"],
     ),
     "too-few": (
         {"W": (5, 3)},
         {"weight": WEIGHT, "bias": BIAS},
         {},
-        ["the subject's parameters are W; the reference's are weight, bias", "1 too few to be 'weight', 'bias'"],
+        ["your code has the parameters W; the reference has weight, bias: nothing in your code is left for 'weight', 'bias'", "{'NAME': 'weight'}"],
     ),
-    "none-of-its-own": ({}, {"weight": WEIGHT}, {}, ["the subject's parameters are none", "1 too few to be 'weight'"]),
-    "unknown": ({"W": (5, 3)}, {"weight": WEIGHT}, {"V": "weight"}, ["params names 'V', but the subject's parameters are: W"]),
+    "none-of-its-own": ({}, {"weight": WEIGHT}, {}, ["your code has the parameters none; the reference has weight: nothing in your code is left"]),
+    "unknown": ({"W": (5, 3)}, {"weight": WEIGHT}, {"V": "weight"}, ["params has the key 'V', expected a parameter of your code: W"]),
     "unknown-reference": (
         {"W": (5, 3)},
         {"weight": WEIGHT},
         {"W": "kernel"},
-        ["params['W'] names 'kernel', but the reference's parameters are: weight"],
+        ["params['W'] is 'kernel', expected a parameter of the reference: weight"],
     ),
-    "twice": ({"V": BIAS, "W": BIAS}, {"one": BIAS, "two": BIAS}, {"V": "one", "W": "one"}, ["params maps two parameters to 'one'"]),
+    "twice": (
+        {"V": BIAS, "W": BIAS},
+        {"one": BIAS, "two": BIAS},
+        {"V": "one", "W": "one"},
+        ["params maps 'V', 'W' to the same parameter of the reference, 'one'"],
+    ),
     "function": (
         {"w": (3,), "b": (3,)},
         None,
         {"w": "w"},
-        ["the reference is a function, whose parameters have no shapes; declare 'b'", 'params={"b": "NAME: PATTERN"}'],
+        ["the reference is a function, so that its parameters have no shapes to match; declare 'b'", 'params={"b": "NAME: PATTERN"}'],
     ),
 }
 
@@ -116,7 +126,7 @@ def test_no_declaration(declaration: str) -> None:
 
 
 def test_pattern_without_two_sides() -> None:
-    with pytest.raises(MappingError, match=r"^params\['W'\]: the layout 'i o' is no pattern; expected 'subject axes -> reference axes'"):
+    with pytest.raises(MappingError, match=r"^params\['W'\]: the layout is 'i o', expected 'axes in your code -> axes in the reference'"):
         parse("W", "weight: i o", {})
 
 
@@ -149,7 +159,7 @@ class Square(ObjectLayer):
     ("params", "verdict"), [({}, Verdict.UNDECIDED), ({"W": "weight: i o -> o i"}, Verdict.MATCH), ({"W": "weight"}, Verdict.MISMATCH)]
 )
 def test_square_matrix_is_never_guessed(params: dict[str, str], verdict: Verdict) -> None:
-    """Nobody is asked which way round fits the values: it is declared, and a wrong declaration is a mismatch."""
+    """The order of the axes is not inferred from values: it must be declared, and a wrong declaration is a mismatch."""
     assert check(Pair(Square(), nn.Linear(4, 4, bias=False), [(3, 4)], params)).verdict is verdict
 
 
@@ -157,6 +167,7 @@ def test_pattern_that_gives_another_shape() -> None:
     """Both shapes and the pattern are named."""
     pair = Pair(ObjectLayer(Kernel(LAYERS["linear"])), nn.Linear(5, 3), [(3, 5)], {"W": "weight: i o -> i o", "b": "bias"}, name="mine")
     expected = (
-        "mine: the parameter 'W': the subject's array has shape (5, 3), the reference expects (3, 5); the pattern 'i o -> i o' turns it into (5, 3)"
+        "mine: the parameter 'W': in your code it has shape (5, 3), expected (3, 5) as in the reference; "
+        "the pattern 'i o -> i o' turns it into (5, 3)"
     )
     assert check(pair).error == expected

@@ -165,7 +165,9 @@ def test_what_is_inferred_is_said() -> None:
     assert "running_mean is running_mean" in normalised(BatchNorm(4), only=normal).inferred
 
 
-@pytest.mark.parametrize(("subject", "reason"), [(ShowsNothing, "of running_mean (4,) the subject shows none"), (NoModes, "no evaluation mode")])
+@pytest.mark.parametrize(
+    ("subject", "reason"), [(ShowsNothing, "your code has no array of the name and shape of running_mean (4,)"), (NoModes, "no evaluation mode")]
+)
 def test_what_cannot_be_evaluated_is_skipped_with_its_reason(subject: Callable[..., Any], reason: str) -> None:
     result = normalised(subject(), only=normal)
     skipped = [one for one in result.results if one.check.startswith("evaluation-")]
@@ -201,15 +203,15 @@ def test_statistics_that_are_not_shown_are_skipped_one_by_one() -> None:
 ERRORS: dict[str, tuple[Callable[[], Pair], str]] = {
     "subject's name": (
         lambda: Pair(BatchNorm(4), NORMALISED, shapes=ROWS, buffers={"mu": "running_mean"}),
-        "buffers names 'mu', but what the subject keeps is: .*running_mean",
+        "buffers has the key 'mu', expected an attribute or buffer of your code: .*running_mean",
     ),
     "reference's name": (
         lambda: Pair(BatchNorm(4), NORMALISED, shapes=ROWS, buffers={"running_mean": "mean"}),
-        r"buffers\['running_mean'\] names 'mean', but the reference keeps: running_mean, running_var",
+        r"buffers\['running_mean'\] is 'mean', expected a running statistic of the reference: running_mean, running_var",
     ),
     "no state": (
         lambda: Pair(BatchNorm(4), NORMALISED.eval(), shapes=ROWS, buffers={"running_mean": "running_mean"}),
-        "but the reference keeps: nothing",
+        "expected a running statistic of the reference: none",
     ),
     "no dropout": (lambda: Pair(BatchNorm(4), nn.BatchNorm1d(4), shapes=ROWS, mask="mask"), "the reference is no dropout that draws one"),
     "inside a chain": (lambda: Pair(Dropout(0.5), nn.Sequential(nn.Dropout(0.5)), shapes=ROWS), "draws a mask of its own in training"),
@@ -264,7 +266,7 @@ def test_dropout_is_judged_by_its_mask(make: Callable[[], Any], settings: dict[s
 def test_a_mask_that_is_not_left_is_a_mismatch() -> None:
     first = dropped(Dropout(0.3), mask="mask").first
     assert first is not None
-    assert first.reason.startswith("forward leaves nothing in 'mask', expected the mask that it drew")
+    assert first.reason.startswith("after forward, 'mask' holds nothing, expected the dropout's mask")
 
 
 def test_contracts_need_random_numbers_that_can_be_repeated() -> None:

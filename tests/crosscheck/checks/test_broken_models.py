@@ -104,8 +104,8 @@ BROKEN = {
     "raises": (raising, "step 3: the training step raised IndexError: list index out of range"),
     "exits": (leaving, "step 3: the training step raised SystemExit: 3"),
     "adds-a-parameter": (changing(grows), "has the parameters"),
-    "removes-a-parameter": (changing(shrinks), "at the start they were"),
-    "shape-of-a-parameter": (changing(widens), "; at the start it was"),
+    "removes-a-parameter": (changing(shrinks), " as at the start"),
+    "shape-of-a-parameter": (changing(widens), " as at the start"),
 }
 LOSSES = {
     "none": (None, "the loss is None: nothing was returned or stored"),
@@ -318,10 +318,10 @@ DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
     "momentum-without-state": (listed(ordered, momentum=0.9), "does not say where its momentum buffers are"),
     "too-few-layers": (
         listed(lambda n: [n.first, n.second]),
-        "the network's layers are 2 without names; the reference's, in order: first, relu, second",
+        "the network's layers are 2 without names, expected the reference's, in order: first, relu, second",
     ),
     "other-names": (listed(lambda n: dict(zip("abc", ordered(n), strict=True))), "the network's layers are a, b, c"),
-    "one-object-twice": (listed(lambda n: [n.first, n.relu, n.first]), "first and second are one and the same object"),
+    "one-object-twice": (listed(lambda n: [n.first, n.relu, n.first]), "the layers first and second are the same object"),
     "no-layer": (listed(lambda n: [n.first, np.tanh, n.second]), "layer relu: ufunc has no method 'forward'"),
     "parameter-names": (listed(lambda n: [Part(n.first, {"V": "weight"}), n.relu, n.second]), "layer first"),
     "batches-shape": (lambda: whole_pair(batches=lambda rng: (np.ones((3, 5)), np.zeros(3, int))), "batches returned x of shape (3, 5)"),
@@ -354,4 +354,4 @@ def test_loss_that_a_step_returns() -> None:
     result = result_of(dicts_pair(replaced("train", lambda method, owner: lambda x, labels: 5 * method(x, labels))), "lockstep-float64")
     assert result.verdict is Verdict.MISMATCH
     assert result.reason.startswith("step 1: loss.output: the training step returned ")
-    assert ", its loss layer put out " in result.reason
+    assert ", expected the loss layer's output " in result.reason

@@ -275,7 +275,7 @@ def forever(w: Array, dw: Array, config: dict[str, Any]) -> Any:
     [
         (raises, "step 1 raised KeyError"),
         (lambda w, dw, config: None, "returned a NoneType, expected (w, config)"),
-        (lambda w, dw, config: (w, None), "returned a NoneType as the configuration"),
+        (lambda w, dw, config: (w, None), "returned (w, NoneType), expected (w, config) with config a dict"),
         (lambda w, dw, config: (None, config), "weight is None"),
         (lambda w, dw, config: ((w - 0.1 * dw)[0], config), "the shape is (4,), expected (3, 4)"),
         (lambda w, dw, config: (w * np.nan, config), "NaN where the oracle is finite"),
@@ -297,7 +297,7 @@ def test_subject_that_never_ends_is_undecided() -> None:
 def test_state_that_the_subject_does_not_keep_is_named() -> None:
     found = normal(OptimizerPair(holding(mu=0.9), MOMENTUM, state={"buffer": "momentum_buffer"})).results[0]
     assert found.verdict is Verdict.MISMATCH
-    assert "Optimizer.buffer is not there, expected a dict of arrays by parameter; its dicts and lists:" in found.reason
+    assert "Optimizer.buffer does not exist, expected a dict or list with an array for each parameter; dicts and lists of" in found.reason
 
 
 def test_references_that_disagree_leave_it_undecided() -> None:

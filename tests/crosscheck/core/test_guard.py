@@ -207,7 +207,7 @@ def test_cannot_be_copied() -> None:
     result = check(pair("", forever, subject=Failing()))
     assert result.verdict is Verdict.UNDECIDED
     assert result.error.startswith("linear: Failing cannot be copied (copying raised TypeError: a file is open (tests/crosscheck/core/test_guard.py:")
-    assert result.error.endswith("__deepcopy__)); each check needs a layer of its own")
+    assert result.error.endswith("__deepcopy__)); each check needs its own copy: remove what cannot be copied, or define __deepcopy__")
 
 
 def test_parameters_cannot_be_set() -> None:
@@ -219,7 +219,7 @@ def test_parameters_cannot_be_set() -> None:
 
     result = check(pair("", forever, subject=Dicts(Frozen("", forever))), only=lambda name: name == NORMAL)
     assert result.verdict is Verdict.MISMATCH
-    assert result.results[0].reason.startswith("parameters that are set do not stay: W")
+    assert result.results[0].reason.startswith("setting the parameters W, b had no effect: reading them back gives other values")
 
 
 def test_one_check_of_many() -> None:

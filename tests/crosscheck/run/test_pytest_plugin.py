@@ -197,7 +197,7 @@ def test_run_that_stops_early_says_so(suite: Any) -> None:
 def test_pair_that_cannot_be_checked_fails_with_its_error(suite: Any) -> None:
     result = suite("pair(params={'W': 'weight'})", "-k", "values-float64-normal")
     assert outcomes(result)["failed"] == 1
-    result.stdout.fnmatch_lines(["*params names 'W', but the subject's parameters are: weight*", "UNDECIDED: *could not be checked: Scale*"])
+    result.stdout.fnmatch_lines(["*params has the key 'W', expected a parameter of your code: weight*", "UNDECIDED: *could not be checked: Scale*"])
 
 
 @pytest.mark.parametrize(
