@@ -121,11 +121,11 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Ju
     compared = quotients.compared(quantity)
     single = [c for c in compared if c.line.index is not None]
     note = _note(single, compared, variable(quotients.point.call, quantity).shape)
-    astray = next((c for c in compared if c.line.index is None and not c.untold and c.excess > 1), None)
-    if astray and not any(c.excess > 1 for c in single if not c.untold) and quotients.wrong_element(astray.line):
+    astray = next((c for c in compared if c.line.index is None and not c.undecided and c.excess > 1), None)
+    if astray and not any(c.excess > 1 for c in single if not c.undecided) and quotients.wrong_element(astray.line):
         single.append(quotients.compared(quantity)[-1])
-    decided = [c for c in single if not c.untold]
-    doubt = "" if decided else single[0].untold
+    decided = [c for c in single if not c.undecided]
+    doubt = "" if decided else single[0].undecided
     doubt = "every element is at a kink" if all(c.kink for c in single) else doubt
     judgement = Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=doubt)
     if decided:
@@ -173,9 +173,9 @@ def _note(single: list[Compared], compared: list[Compared], shape: tuple[int, ..
 
     if kinks := [c for c in single if c.kink]:
         words += f"; {len(kinks):,} at a kink, the first {first(kinks)}"
-    for reason in dict.fromkeys(c.untold for c in single if c.untold):
-        some = [c for c in single if c.untold == reason]
+    for reason in dict.fromkeys(c.undecided for c in single if c.undecided):
+        some = [c for c in single if c.undecided == reason]
         words += f"; {len(some):,} undecided, the first {first(some)}: {reason}"
-    if untold := sum(bool(c.untold) for c in compared if c.line.index is None):
-        words += f"; {untold} of the directions undecided"
+    if undecided := sum(bool(c.undecided) for c in compared if c.line.index is None):
+        words += f"; {undecided} of the directions undecided"
     return words

@@ -1,1 +1,1 @@
-"""No reference at all: gradients judged by difference quotients and complex steps of the subject itself."""
+"""Gradients without a reference: expected values from difference quotients and complex steps of the subject's own output."""

@@ -1,11 +1,12 @@
-r"""A slope from values of a function alone, with a bound on its error that follows from the same values.
+r"""The slope of a function from its values alone, with an error bound from the same values.
 
-A central quotient at step h is off by a truncation error, a series in even powers of h, and by the rounding of two values, divided by h. Quotients at
-many steps are extrapolated to h = 0 (Richardson 1911; the table of Ridders, Adv. Eng. Softw. 4(2), 1982); an entry of the table is off by no more
-than it differs from the two that it was made from, and by the rounding that is carried into it. The entry with the smallest bound is the answer.
+A central difference quotient with step h has two errors: a truncation error, which is a series in even powers of h, and the rounding of two function
+values, divided by h. Quotients at many steps are extrapolated to h = 0 (Richardson 1911; the table of Ridders, Adv. Eng. Softw. 4(2), 1982). The
+error of a table entry is bounded by its difference from the two entries that it was computed from, plus their propagated rounding. The result is the
+entry with the smallest bound.
 
-Two things make this safe. An entry that contradicts one made of smaller steps is no answer: its steps reached across a kink. And the jump of the
-slope, the right-hand quotient less the left-hand one, is extrapolated in the same way (odd powers of h); where it is not 0 the function has a kink.
+Two precautions: an entry that contradicts an entry from smaller steps is dropped, because its steps reached across a kink. And the jump of the slope,
+the right-hand quotient minus the left-hand one, is extrapolated in the same way (with odd powers of h); if it is not 0, the function has a kink.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from crosscheck.core.precision import Array
 
 _RATIO = 8.0
 _LEVELS = 7
-"""Steps for one scale of a variable: from a quarter of it down to 2^-20 of it, below which rounding costs more than truncation (the cube root of the
-unit roundoff, the best step of a plain central quotient, is 2^-18)."""
+"""The number of steps for one scale of a variable, from 1/4 to 2^-20 of the scale. For smaller steps, rounding exceeds truncation (the best step of a
+central difference quotient is the cube root of the unit roundoff, 2^-18)."""
 
 _DEPTH = 3
 _EVEN = (2, 4, 6)
@@ -30,12 +31,12 @@ _ODD = (1, 3, 5)
 
 
 def steps(scales: Iterable[float]) -> list[list[float]]:
-    """Return the powers of two to step by, the largest first, in runs whose neighbours differ by a factor of 8.
+    """Return the steps, powers of two from large to small, in runs in which neighbours differ by a factor of 8.
 
     Parameters
     ----------
     scales : iterable of float
-        Sizes that the variable or its surroundings have: steps are taken relative to each of them.
+        Scales of the variable; there are steps relative to each of them.
     """
     tops = {math.floor((math.log2(scale) - 2) / 3) for scale in scales if 0 < scale < math.inf}
     exponents = sorted({top - level for top in tops for level in range(_LEVELS)}, reverse=True)
@@ -49,16 +50,16 @@ def steps(scales: Iterable[float]) -> list[list[float]]:
 
 @dataclass(frozen=True)
 class Values:
-    """How several functions of one variable change near a point, at steps whose neighbours differ by a factor of 8.
+    """Changes of several functions of one variable near a point, at a run of steps.
 
     Attributes
     ----------
     right, left : array
-        The steps as they were really taken, ``(steps,)``: x + h is rounded.
+        The actual steps to the right and to the left, ``(steps,)``: x + h is rounded.
     above, below : array
-        The values there less the value at the point, ``(steps, columns)``.
+        The function values at x + right and x - left, minus the value at x, ``(steps, columns)``.
     blur : array
-        How far rounding may change each of them.
+        A bound on the rounding error of each change, ``(steps, columns)``.
     """
 
     right: Array
@@ -72,24 +73,24 @@ class Values:
         return Values(self.right, self.left, self.above[:, columns], self.below[:, columns], self.blur[:, columns])
 
     def times(self, weight: Array) -> Values:
-        """Return the values times a number for each column."""
+        """Return the values, each column multiplied by its weight."""
         return Values(self.right, self.left, self.above * weight, self.below * weight, self.blur * np.abs(weight))
 
     def quotients(self) -> Iterator[tuple[float, float, float]]:
-        """Yield the step, the central quotient and the rounding in it of the only column."""
+        """For the single column, yield the step, the central difference quotient and its rounding error."""
         for right, left, above, below, blur in zip(self.right, self.left, self.above[:, 0], self.below[:, 0], self.blur[:, 0], strict=True):
             yield float(right), float((above - below) / (right + left)), float(blur / right)
 
     def added(self) -> Values:
-        """Return the sum of all columns as the only one; the blur of independent roundings adds up as its squares do."""
+        """Return the sum of all columns as a single column; the squares of ``blur`` add up, because the rounding errors are independent."""
         blur = np.hypot.reduce(self.blur, axis=1, keepdims=True)
         return Values(self.right, self.left, self.above.sum(axis=1, keepdims=True), self.below.sum(axis=1, keepdims=True), blur)
 
 
 def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
-    """Return the values with the blur of a number of size 1 where a function moves over some steps and not over others.
+    """Return the values with the rounding error of a number of size 1 for each function that changes at some steps but not at others.
 
-    It may be flat there, or its changes may be less than the last digit of a 1 that they were added to, like those of a function that saturates.
+    Such a function may be constant there; or its changes may be smaller than the last digit of a 1 to which they were added, as when it saturates.
     """
     if not runs:
         return []
@@ -104,11 +105,11 @@ class Slopes:
     Attributes
     ----------
     slope, error : array
-        The mean of the slopes from both sides, and how far it may be off; infinite where nothing is known.
+        The mean of the slopes from both sides, and a bound on its error; infinite if nothing is known.
     jump, jump_error : array
-        The slope from the right less the one from the left.
+        The slope from the right minus the slope from the left, and a bound on its error.
     broken : array of bool
-        Where the function itself jumps.
+        Whether the function itself jumps.
     """
 
     slope: Array
@@ -119,12 +120,12 @@ class Slopes:
 
     @property
     def kinked(self) -> npt.NDArray[np.bool_]:
-        """Where the slopes from both sides differ by more than error explains."""
+        """Whether the slopes from both sides differ by more than their error."""
         return np.asarray(np.isfinite(self.jump_error) & (np.abs(self.jump) > self.jump_error))
 
 
 def slopes(runs: Sequence[Values]) -> Slopes:
-    """Return the slopes of functions from how they change."""
+    """Return the slopes of functions from their changes at several steps."""
     columns = runs[0].above.shape[1]
     middle: list[Entry] = []
     jumps: list[Entry] = []
@@ -132,11 +133,11 @@ def slopes(runs: Sequence[Values]) -> Slopes:
     for run in runs:
         right, left = run.right[:, None], run.left[:, None]
         across = run.above - run.below
-        # Two roundings are in a quotient over two steps; in a jump they are two and twice a third, over one.
+        # A central quotient has the rounding errors of two values, over two steps; a jump has these and twice that of the value at x, over one step.
         middle += _table(across / (right + left), math.sqrt(0.5) * run.blur / right, right, _EVEN)
         jumps += _table(run.above / right + run.below / left, math.sqrt(6) * run.blur / right, right, _ODD)
         if run is runs[-1] and len(run.right) > 1:
-            # A slope makes the change over a step eight times as small, a jump leaves it as it is.
+            # With a step eight times smaller, the change of a continuous function is about eight times smaller; a jump stays.
             smallest = np.abs(across[-1])
             broken = (2 * smallest > np.abs(across[-2])) & (smallest > 4 * run.blur[-1])
     slope, error = _settled(middle, columns)
@@ -145,7 +146,7 @@ def slopes(runs: Sequence[Values]) -> Slopes:
 
 
 Entry = tuple[float, Array, Array]
-"""Of an extrapolation table: the smallest step in it, the value and its error for each column."""
+"""An entry of an extrapolation table: its smallest step, and the value and its error for each column."""
 
 
 def _table(values: Array, noise: Array, step: Array, powers: Sequence[int]) -> list[Entry]:
@@ -153,7 +154,7 @@ def _table(values: Array, noise: Array, step: Array, powers: Sequence[int]) -> l
     entries: list[Entry] = []
     row: list[tuple[Array, Array]] = []
     for level in range(len(values)):
-        # Quotients that grow as steps shrink, such as those across a function that saturates, converge to nothing.
+        # Quotients that grow as the steps shrink, as those of a function that saturates, do not converge.
         drift = np.abs(np.diff(values[max(level - 2, 0) : level + 1], axis=0))
         astray = 2 * drift.max(axis=0, initial=0.0) > np.abs(values[level])
         if level > 1:
@@ -171,7 +172,7 @@ def _table(values: Array, noise: Array, step: Array, powers: Sequence[int]) -> l
 
 
 def _settled(entries: Sequence[Entry], columns: int) -> tuple[Array, Array]:
-    """Return, for each column, the value with the smallest error among those that contradict no value made of smaller steps."""
+    """Return, for each column, the value with the smallest error among those that agree with all values from smaller steps."""
     best, smallest = np.zeros(columns), np.full(columns, np.inf)
     low, high = np.full(columns, -np.inf), np.full(columns, np.inf)
     for _, value, error in sorted(entries, key=lambda entry: entry[0]):
@@ -189,19 +190,19 @@ class Slope:
     Attributes
     ----------
     value, error : float
-        Where both sides have the same slope.
+        The slope if there is no kink, and a bound on its error.
     low, high, slack : float
-        The interval of the subgradients at a kink, and how far its ends may be off.
+        The interval of the subgradients at a kink, and a bound on the error of its ends.
     kink, broken : bool
         Whether the slopes from both sides differ; whether the output itself jumps.
     terms : float
         The sum of the absolute slopes of all outputs, each times its cotangent.
     size : float
-        The output itself, as a slope over the largest step.
+        The absolute value of the output, divided by the largest step.
     quotients : tuple of (float, float, float)
-        The step of each plain central quotient, its value, and the rounding in it.
+        Each central difference quotient: the step, the value and the rounding error.
     unseen : float
-        The rounding of outputs that did not move, as a slope over the largest step: a backward pass may still add up their terms.
+        The rounding error of the outputs that did not change, divided by the largest step; a backward pass may still add their terms.
     """
 
     value: float = 0.0
@@ -217,9 +218,9 @@ class Slope:
     unseen: float = 0.0
 
     def resolution(self, slope: float) -> float:
-        """Return the rounding of the output as a slope, over the largest step up to which quotients stay within half of the slope.
+        """Return the output's rounding error divided by the largest step up to which the quotients deviate from a slope by less than half of it.
 
-        Code whose backward pass starts from the output, such as s (1 - s), cannot resolve smaller slopes.
+        Code that computes the gradient from the output, such as s (1 - s), cannot resolve smaller slopes.
         """
         result = math.inf
         for _, quotient, rounding in sorted(self.quotients):
@@ -232,24 +233,24 @@ class Slope:
 def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: float) -> Slope:
     """Return the slope of <cotangent, output> along a line.
 
-    Kinks are looked for in each output by itself: in the sum a kink upwards and one downwards may cancel, which hides both ends of the interval of
-    subgradients.
+    Kinks are looked for in each output separately: in the sum, a convex kink and a concave one may cancel, and the interval of subgradients would be
+    too small.
 
     Parameters
     ----------
     base : array
         The output at the point, ``(outputs,)``.
     runs : sequence of Values
-        With a column for each output.
+        Changes with a column for each output.
     blur : float
-        How far rounding may change a number of size 1.
+        A bound on the rounding error of a number of size 1.
     """
     if not runs:
         return Slope(error=math.inf, slack=math.inf)
     moved = np.any([(run.above != 0).any(axis=0) | (run.below != 0).any(axis=0) for run in runs], axis=0)
     top = runs[0].right[0]
     if not moved.any():
-        # The output may not depend on this at all, or by less than the last digit, of itself or of a 1 that it was added to.
+        # The output may not depend on the variable, or change by less than its own last digit or that of a 1 to which it was added.
         error = float(max(runs[-1].times(cotangent).added().blur[-1, 0], blur * np.hypot.reduce(cotangent)) / top)
         size = max(error, float(np.sum(np.abs(cotangent * base)) / top))
         return Slope(error=error, size=size, quotients=((float(top), 0.0, error),))
@@ -258,11 +259,11 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
         together = [run.added() for run in weighted]
         each, whole = slopes(weighted), slopes(together)
     half = np.where(each.kinked, np.abs(each.jump) / 2, 0.0)
-    # A kink that is too small to be seen makes the slope uncertain by half of it.
+    # A kink that is too small to be detected adds half of its jump to the error.
     value, error = float(whole.slope[0]), float(whole.error[0] + whole.jump_error[0] / 2)
     apart, apart_error = float(np.sum(each.slope)), float(np.sum(each.error + each.jump_error / 2))
-    # The sum of all outputs at one step is the more precise, each output at its own best step the more certain: where one of them has a kink close by
-    # and another cannot be seen but over large steps, no step suits the sum.
+    # The slope of the sum of all outputs is more precise, the sum of the outputs' slopes more reliable: if one output has a kink nearby and another
+    # changes only at large steps, no step suits the sum.
     if whole.kinked[0] or abs(value - apart) > error + apart_error or apart_error < error:
         value, error = apart, apart_error
     unseen = float(blur * np.hypot.reduce((cotangent * base)[~moved], initial=0.0) / top)

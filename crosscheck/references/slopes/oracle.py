@@ -1,7 +1,8 @@
-"""A subject's gradient beside the slopes of its own output: line by line, what is expected, how far off it may be, or why that is undecided.
+"""Compares a subject's gradient with the slopes of its own output: for each line, the expected value and its error, or why it is undecided.
 
-Where the slopes from both sides differ, the gradient may be anything between them: every rule in use at a kink of one function gives such a
-subgradient. Where several kinks meet in one output, it may lie outside: right gradients of nearby points, where no two numbers tie, show that.
+At a kink, where the slopes from the left and from the right differ, the gradient may be any value between them: every usual rule gives such a
+subgradient. Where several kinks meet in one output, a right gradient may be outside this interval; gradients at nearby points, where no two numbers
+tie, show whether it may.
 """
 
 from __future__ import annotations
@@ -22,32 +23,35 @@ from crosscheck.references.slopes.differences import Slope
 from crosscheck.references.slopes.probe import Line, Point, evenly, point_of, variable
 
 SINGLE = 48
-"""How many elements of an array are looked at one by one; of larger arrays, so many are drawn."""
+"""The largest number of elements that are compared one by one; of a larger array, a random selection of this size."""
 
 DIRECTIONS = 8
-"""Lines along which all elements of a larger array move at once."""
+"""The number of directions in which all elements of a larger array move at once."""
 
 _NEIGHBOURS = 32
-"""How many nearby points are looked at where a gradient at a kink is outside of its interval."""
+"""The number of nearby points that are tried when a gradient at a kink is outside of its interval."""
 
 _NEAR = 2.0**-10
-"""How far away they are, relative to the numbers: farther than the smallest steps."""
+"""The distance of nearby points, relative to the numbers; larger than the smallest steps of difference quotients."""
 
 _TRIES = 4
+"""The number of gradients at nearby points that are verified."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What is expected of a gradient along one line.
+    """A gradient and its expected value along one line.
 
     Attributes
     ----------
     found, expected : float
-        At a kink what is expected is the value found, or the end of the interval that it lies outside of.
+        At a kink, ``expected`` is the point of the interval of subgradients that is nearest to ``found``.
     error : float
-        How far truncation and rounding explain that they differ.
-    untold : str
-        Why it is undecided; empty where it is not.
+        The largest difference that truncation and rounding explain.
+    kink : bool
+        Whether the output has a kink along the line.
+    undecided : str
+        Why nothing is known; empty if the values can be compared.
     """
 
     line: Line
@@ -55,11 +59,11 @@ class Compared:
     expected: float
     error: float
     kink: bool = False
-    untold: str = ""
+    undecided: str = ""
 
     @property
     def excess(self) -> float:
-        """The difference as a fraction of the error."""
+        """The difference divided by the error; more than 1 is a mismatch."""
         difference = abs(self.found - self.expected)
         if not math.isfinite(difference):
             return math.inf
@@ -68,12 +72,12 @@ class Compared:
 
 @dataclass
 class Quotients:
-    """The slopes of a subject at one call.
+    """The slopes of a subject's output at one call.
 
     Attributes
     ----------
     agreeing, disagreeing : int
-        On how many lines the complex step agrees with the difference quotients.
+        The number of lines on which the complex step agrees or disagrees with the difference quotients.
     """
 
     point: Point
@@ -83,20 +87,20 @@ class Quotients:
 
     @cached_property
     def complex(self) -> ComplexStep:
-        """The complex step, or why it cannot be taken."""
+        """The complex step at this point."""
         return ComplexStep(self.point)
 
     @property
     def refused(self) -> str:
-        """Why the complex step is not used; empty where it is."""
+        """Why the complex step is not used; empty if it is used."""
         if self.complex.refused:
             return self.complex.refused
         if self.disagreeing:
             return f"its slopes disagree with the difference quotients on {self.disagreeing} of {self.disagreeing + self.agreeing} lines"
-        return "" if self.agreeing else "no difference quotient could confirm it"
+        return "" if self.agreeing else "no difference quotient confirms it"
 
     def measure(self, quantity: str, lines: Sequence[Line]) -> None:
-        """Find the slopes along some lines, and whether the complex step finds the same ones."""
+        """Measure the slopes along some lines by difference quotients and by the complex step, and compare the two."""
         for line in lines:
             slope = self.point.slope(line)
             value = None if self.complex.refused else self.complex.slope(line)
@@ -111,11 +115,11 @@ class Quotients:
         self.agreeing += agrees and slope.error < abs(slope.value)
 
     def _complex_error(self, line: Line, slope: Slope, value: float) -> float:
-        """Return the error of a slope by the complex step together with that of the subject's gradient."""
+        """Return the error of a slope by the complex step plus the rounding error of the subject's gradient."""
         return self.point.rounding(line, slope.terms) + slope.resolution(value) + self.complex.error(line)
 
     def compared(self, quantity: str) -> list[Compared]:
-        """Return what is expected on every line that was measured for a gradient."""
+        """Return a gradient and its expected value along every line that was measured."""
         gradient = np.asarray(self.point.found[quantity])
         return [self._compared(line, slope, value, line.of(gradient)) for line, slope, value in self._slopes.get(quantity, [])]
 
@@ -123,27 +127,27 @@ class Quotients:
         rounding = self.point.rounding(line, slope.terms)
         size = abs(found) if math.isfinite(found) else 0.0
         if slope.broken:
-            return Compared(line, found, slope.value, math.inf, untold="the output itself jumps")
+            return Compared(line, found, slope.value, math.inf, undecided="the output itself jumps")
         if slope.kink:
             nearest = min(max(found, slope.low), slope.high) if math.isfinite(found) else slope.value
             result = Compared(line, found, nearest, slope.slack + rounding, True)
             decided = result.error < max(size, abs(slope.low), abs(slope.high))
             if decided and result.excess > 1 and self._kinks_meet(result, slope):
-                return replace(result, untold="several kinks meet")
+                return replace(result, undecided="several kinks meet")
         else:
             result = Compared(line, found, slope.value, slope.error + rounding)
             decided = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
             if decided and value is not None and not self.refused:
                 result = Compared(line, found, value, min(result.error, self._complex_error(line, slope, value)))
-        return result if decided and math.isfinite(result.error) else replace(result, untold="the error of the quotient exceeds the gradient")
+        return result if decided and math.isfinite(result.error) else replace(result, undecided="the error of the quotient exceeds the gradient")
 
     def _kinks_meet(self, outside: Compared, slope: Slope) -> bool:
-        """Return whether right gradients of nearby points lie outside of the interval, too, by more than they can differ over that distance."""
+        """Return whether a right gradient at a nearby point is outside of the interval, too, by more than the points' distance explains."""
         line = outside.line
         margin = outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
 
         def is_right(point: Point, value: float) -> bool:
-            """Return whether a subject's gradient is the slope of its output, without a kink."""
+            """Return whether the subject's gradient at a point is the slope of its output there, which has no kink."""
             there = point.slope(line)
             return not there.kink and abs(there.value - value) <= there.error + point.rounding(line, there.terms) < margin + abs(value)
 
@@ -153,7 +157,7 @@ class Quotients:
 
     @cached_property
     def _neighbours(self) -> list[Point]:
-        """Nearby points, none of whose numbers tie."""
+        """Nearby points at random, where no two numbers tie."""
         rng, call = np.random.default_rng(0), self.point.call
 
         def near(array: Array) -> Array:
@@ -170,7 +174,7 @@ class Quotients:
         return results
 
     def wrong_element(self, direction: Line) -> Line | None:
-        """Return the element that makes a gradient wrong along a direction, by halving; None where no single one does."""
+        """Find, by halving, the element that makes a gradient wrong along a direction; None if there is no single such element."""
         left = direction
         while left.index is None:
             places, units = np.array_split(left.places, 2), np.array_split(left.units, 2)
@@ -181,14 +185,14 @@ class Quotients:
 
     def _excess(self, line: Line) -> float:
         result = self._compared(line, self.point.slope(line), None, line.of(np.asarray(self.point.found[line.quantity])))
-        return 0.0 if result.untold else result.excess
+        return 0.0 if result.undecided else result.excess
 
 
 def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
-    """Return the lines along which a gradient is looked at.
+    """Return the lines along which a gradient is compared.
 
-    Every element where there are few, some of them and several directions through all where there are many, and always the one along which all
-    elements grow alike: numbers that tie go on to tie there, so that code that shares out the gradient of a maximum must not make it more.
+    Of a small array, every element; of a large one, some elements and several directions through all elements. Always the direction in which all
+    elements grow equally: numbers that tie still tie along it, so that it shows whether the shares of a gradient among tied maxima add up to 1.
     """
     x = variable(call, quantity)
     rng = np.random.default_rng([seed, len(quantity), x.size])
@@ -210,15 +214,16 @@ def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
 
 @dataclass(frozen=True)
 class Elements:
-    """The elements of a gradient that can be judged: as an array where these are all, as a list where they are some.
+    """The elements of a gradient that can be judged.
 
     Attributes
     ----------
     indices : list of int
-        In the flattened array.
+        Indices of the elements in the flattened array.
     shape : tuple of int
-        Of the whole array.
+        Shape of the whole array.
     found, expected, error : array
+        Of the shape of the whole array if all elements can be judged, else ``(elements,)``.
     """
 
     indices: list[int]
@@ -228,12 +233,12 @@ class Elements:
     error: Array
 
     def bound(self, precision: Precision) -> Bound:
-        """Return the errors as a bound of one rounding, of terms so large that the tolerance is the error."""
+        """Return a bound with one rounding, whose terms are chosen so that the tolerance equals the error."""
         return Bound(self.error / (precision.sides * precision.unit), 1.0)
 
 
 def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Elements:
-    """Return compared elements as arrays."""
+    """Return compared elements as :class:`Elements`."""
     indices = [c.line.index or 0 for c in compared]
     values = np.array([(c.found, c.expected, c.error) for c in compared]).T
     whole = indices == list(range(math.prod(shape)))
@@ -243,7 +248,7 @@ def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Element
 
 @dataclass(frozen=True)
 class QuotientOracle:
-    """The slopes of a subject's output as an oracle for fault models: right where the output is right."""
+    """The slopes of a subject's output as an oracle for fault models; right if the output is right."""
 
     quotients: Quotients
     quantity: str
@@ -252,19 +257,19 @@ class QuotientOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """The errors of the slopes in question."""
+        """The errors of the slopes that were compared."""
         return _AsCompared(self)
 
     def decisions(self, x: object) -> None:
-        """Return None: a subject shows no decisions."""
+        """Return None: a subject's decisions at kinks are unknown."""
 
     def vjp(self, call: Call) -> dict[str, Any]:
-        """Return the gradient in question for another call, NaN where the subject gives no output; without a cotangent its output.
+        """Return the slopes of the compared elements for another call, NaN if the subject fails; without ``grad_output``, the subject's output.
 
         Raises
         ------
         RefusedError
-            If the call has other shapes.
+            If the call has other shapes, or the subject fails without ``grad_output``.
         """
         point = self.quotients.point
         if call.grad_output is None:
@@ -284,7 +289,7 @@ class QuotientOracle:
 
 @dataclass(frozen=True)
 class _AsCompared:
-    """The errors of slopes at one point, used at any other point of the same shapes: nothing else is known of a subject's rounding."""
+    """The errors of slopes at one point, used for all points of the same shapes because nothing else is known about a subject's rounding."""
 
     oracle: QuotientOracle
 

@@ -1,9 +1,9 @@
-"""A subject near one point: how its output changes along lines through the point, and how large its own rounding errors are there.
+"""A subject near one point: how its output changes along lines through the point, and how large its rounding errors are there.
 
-Without a reference the number of roundings in a subject's output is unknown. So they are observed: input, parameters and cotangent are each scaled
-by a factor a few units in the last place off 1, which rounds everything inside afresh and leaves signs, order and ties of the numbers as they are.
-A second difference of such results has lost all that is smooth in them; what is left is rounding (as in ECNoise, Moré and Wild, SIAM J. Sci. Comput.
-33(3), 2011).
+Without a reference, the number of roundings in a subject's output is unknown, so rounding errors are measured. Input, parameters and cotangent are
+each multiplied by a factor that differs from 1 by a few units in the last place. All intermediate results are then rounded differently, while signs,
+order and ties of the numbers stay. In a second difference of such results the smooth changes cancel and rounding errors remain (as in ECNoise, Moré
+and Wild, SIAM J. Sci. Comput. 33(3), 2011).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from crosscheck.references.slopes.differences import Slope, Values, blurred_wher
 INPUT = "grad_input"
 
 _SAMPLES = 8
-_AFRESH = 2.0**-46
-"""Relative change of a subject's inputs that makes it round afresh: 128 units in the last place, the square of which is far below one."""
+_NUDGE = 2.0**-46
+"""Relative change of the inputs after which everything is rounded differently: 128 unit roundoffs; its square is far below one."""
 
 _EXACT = 2.0**-32
-"""A step smaller than this, relative to the number that it is added to, is changed by rounding in its first twenty bits."""
+"""A step smaller than this, relative to the number to which it is added, loses some of its first twenty bits to rounding."""
 
 
 def variable(call: Call, quantity: str) -> Array:
-    """Return the array that a gradient belongs to, by the name of the gradient."""
+    """Return the array (input or parameter) whose gradient has this name."""
     return call.x if quantity == INPUT else call.params[quantity.removesuffix(".grad")]
 
 
 def moved(call: Call, quantity: str, value: npt.NDArray[Any]) -> Call:
-    """Return a call without a cotangent in which one array is replaced; the new one has the memory layout of the old one."""
+    """Return a call without ``grad_output`` and with one array replaced; the new array gets the memory layout of the old one."""
     value = _arranged_as(variable(call, quantity), value)
     if quantity == INPUT:
         return replace(call, x=value, grad_output=None)
@@ -48,7 +48,7 @@ def moved(call: Call, quantity: str, value: npt.NDArray[Any]) -> Call:
 
 
 def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy with the strides of another array, for subjects that depend on the memory layout."""
+    """Return a copy with the strides of another array, because a subject's results may depend on the memory layout."""
     if array.dtype != value.dtype or not array.size:
         return value
     owner = array if array.base is None else array.base
@@ -63,16 +63,16 @@ def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through the point: one element of a variable, or several of them, move.
+    """A line through the point, along which one or several elements of a variable change.
 
     Attributes
     ----------
     quantity : str
-        The gradient's name.
+        Name of the gradient with respect to the variable.
     places : array of int
-        The elements that move, in the flattened variable.
+        Indices of the elements that change, in the flattened variable.
     units : array
-        How far each of them moves for a step of 1.
+        The change of each of these elements for a step of 1.
     """
 
     quantity: str
@@ -81,49 +81,49 @@ class Line:
 
     @classmethod
     def of_element(cls, quantity: str, index: int) -> Line:
-        """Return the line along one element."""
+        """Return the line along which only one element changes."""
         return cls(quantity, np.array([index]), np.ones(1))
 
     @property
     def index(self) -> int | None:
-        """The element that moves; None where several do."""
+        """The index of the element that changes; None if several do."""
         return int(self.places[0]) if len(self.places) == 1 else None
 
     def at(self, x: npt.NDArray[Any], step: complex) -> npt.NDArray[Any]:
-        """Return the variable moved along the line."""
+        """Return the variable after a step along the line."""
         result = np.array(x)
         result.flat[self.places] += step * self.units
         return result
 
     def of(self, gradient: Array) -> float:
-        """Return the slope that a gradient gives."""
+        """Return the slope along the line that a gradient gives."""
         return float(np.sum(gradient.flat[self.places] * self.units))
 
     def largest_sum(self, errors: Array) -> float:
-        """Return the error of the slope when no errors of the gradient's elements cancel."""
+        """Return the error of the slope if no errors of the gradient's elements cancel."""
         return float(np.sum(np.abs(errors.flat[self.places] * self.units)))
 
     def spread(self, errors: Array) -> float:
-        """Return the error of the slope from independent errors of the gradient's elements."""
+        """Return the error of the slope if the errors of the gradient's elements are independent."""
         return float(np.hypot.reduce(np.abs(errors.flat[self.places] * self.units)))
 
     def sizes(self, x: Array) -> Array:
-        """Return the sizes of the numbers on the line, in steps."""
+        """Return the absolute values of the elements that change, as multiples of their change for a step of 1."""
         return np.asarray(np.abs(x.flat[self.places] / self.units))
 
 
 @dataclass(frozen=True)
 class Point:
-    """A subject at one call.
+    """A subject and one call.
 
     Attributes
     ----------
     call : Call
-        With a cotangent, in float64.
+        The call, with ``grad_output``, in float64.
     found : mapping of str to array
-        What the subject computed.
+        The subject's results for the call.
     reading : mapping of str to array
-        The error of reading each gradient off the subject.
+        A bound on the error of measuring each gradient; zero if the subject returns the gradient itself.
     """
 
     layer: SubjectLayer
@@ -134,7 +134,7 @@ class Point:
 
     @property
     def output(self) -> Array:
-        """The output, flattened."""
+        """The subject's output, flattened."""
         return np.asarray(self.found["output"]).ravel()
 
     @property
@@ -145,11 +145,11 @@ class Point:
 
     @property
     def size(self) -> int:
-        """How many numbers input, parameters and output hold."""
+        """The number of elements of input, parameters and output together."""
         return sum(array.size for array in (self.call.x, *self.call.params.values(), self.output))
 
     def forward(self, call: Call) -> npt.NDArray[Any] | None:
-        """Return the output for another call, flattened; None where the subject gives none there."""
+        """Return the output for another call, flattened; None if the subject fails or the output has another size or is not finite."""
         try:
             output = self.layer.vjp(replace(call, grad_output=None))["output"]
         except SubjectError:
@@ -158,11 +158,11 @@ class Point:
 
     @cached_property
     def noise(self) -> dict[str, Array]:
-        """How much each quantity changes when everything is rounded afresh: the largest of several samples."""
+        """How much each quantity changes when everything is rounded differently: the largest of several samples."""
         rng = np.random.default_rng(0)
         largest: dict[str, Array] = {name: np.zeros(value.shape) for name, value in self.found.items()}
         for _ in range(_SAMPLES):
-            factors = rng.integers(1, 16, 2 + len(self.call.params)) * rng.choice([-1, 1], 2 + len(self.call.params)) * _AFRESH / 8
+            factors = rng.integers(1, 16, 2 + len(self.call.params)) * rng.choice([-1, 1], 2 + len(self.call.params)) * _NUDGE / 8
             try:
                 above, below = self.layer.vjp(_scaled(self.call, factors)), self.layer.vjp(_scaled(self.call, -factors))
             except SubjectError:
@@ -180,10 +180,10 @@ class Point:
         return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur)
 
     def _scales(self, line: Line) -> list[float]:
-        """Return the sizes relative to which steps are taken.
+        """Return the scales relative to which steps are taken.
 
-        Those of the number itself, of its array, and 1, the size of what most functions are curved over; then, to see a small number's part in a
-        large sum, that of the output, and the step that changes the output by all of its size if the subject's gradient is right.
+        These are the size of the element, the size of its array, and 1, a scale on which most functions are curved. A small element of a large sum
+        needs two more: the size of the output, and the step that would double the output if the subject's gradient is right.
         """
         x = variable(self.call, line.quantity)
         unit = float(np.abs(line.units).max())
@@ -195,7 +195,7 @@ class Point:
         return [own, size, float(np.abs(self.output).max(initial=0.0)) / unit, 1.0 / unit, float(whole)]
 
     def _values(self, line: Line, run: list[float]) -> Iterator[Values]:
-        """Yield the changes of the output at a run of steps; where the output is missing at one of them, the run ends and another begins."""
+        """Yield the changes of the output at a run of steps; a step without an output divides the run into two."""
         x = variable(self.call, line.quantity)
         least = _EXACT * line.sizes(x).max()
         rows = (self._changes(line, x, step) if step >= least else None for step in run)
@@ -204,27 +204,28 @@ class Point:
                 yield Values(*(np.array(part) for part in zip(*group, strict=True)))
 
     def _changes(self, line: Line, x: Array, step: float) -> tuple[float, float, Array, Array, Array] | None:
-        """Return the steps to the right and to the left, the changes of the output there, and the rounding in them."""
+        """Return the actual steps to the right and to the left, the output's changes there, and their rounding error; None without an output."""
         right, left = line.at(x, step), line.at(x, -step)
         above, below = self.forward(moved(self.call, line.quantity, right)), self.forward(moved(self.call, line.quantity, left))
         if above is None or below is None:
             return None
         base = self.output
         largest = np.maximum(np.maximum(np.abs(above), np.abs(below)), np.abs(base))
-        # Whole multiples of a 1's last digit, 0 among them, may have been taken from a 1, as in exp(x) - 1 at a small x.
+        # If all values are multiples of the last digit of 1, they may be differences of numbers of size 1, as in exp(x) - 1 for small x.
         whole = np.all(np.mod([above, below, base], self.precision.unit) == 0, axis=0)
         size = np.where(whole, np.maximum(largest, 1.0), largest)
         blur = self.precision.confidence * np.maximum(self.noise["output"].ravel(), self.precision.unit * size)
-        gone = (step, step) if line.index is None else (line.sizes(right - x)[0], line.sizes(x - left)[0])
-        return *gone, above - base, below - base, blur
+        actual = (step, step) if line.index is None else (line.sizes(right - x)[0], line.sizes(x - left)[0])
+        return *actual, above - base, below - base, blur
 
     def rounding(self, line: Line, terms: float) -> float:
-        """Return how far rounding may change the slope that the subject's gradient gives.
+        """Return a bound on the rounding error of the slope that the subject's gradient gives.
 
         Parameters
         ----------
         terms : float
-            T, the sum of the absolute slopes of all outputs: an element of a gradient is a sum of at most as many products as there are numbers.
+            T, the sum of the absolute slopes of all outputs. The number of roundings is at most :attr:`size`: an element of a gradient is a sum of
+            at most that many products.
         """
         gradient = self.found[line.quantity]
         if line.index is None:
@@ -242,7 +243,7 @@ def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
     Raises
     ------
     SubjectError
-        If it computes no output or does not return from its backward pass; what it had computed is attached.
+        If the forward or the backward pass fails; the results up to then are attached.
     """
     given = replace(moved(call, INPUT, call.x), grad_output=None if call.grad_output is None else np.array(call.grad_output))
     found = layer.vjp(given)
@@ -254,7 +255,7 @@ def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
 
 
 def _scaled(call: Call, off: npt.NDArray[np.float64]) -> Call:
-    """Return a call with each array scaled by a factor that is a little off 1."""
+    """Return a call with each array multiplied by 1 plus its element of ``off``."""
     factors = 1 + off
     assert call.grad_output is not None
     params = {name: value * factor for (name, value), factor in zip(call.params.items(), factors[2:], strict=True)}
@@ -262,6 +263,6 @@ def _scaled(call: Call, off: npt.NDArray[np.float64]) -> Call:
 
 
 def evenly(x: Array) -> float:
-    """Return a power of two about as large as the numbers of an array; 1 where all are 0."""
+    """Return the power of two next below the root mean square of an array; 1 if all elements are 0."""
     size = float(np.sqrt(np.mean(np.square(x))))
     return 2.0 ** math.floor(math.log2(size)) if size > 0 else 1.0
