@@ -1,1 +1,1 @@
-"""PyTorch as a reference."""
+"""PyTorch as a reference: layers, networks, optimizers, and the measurement of their rounding."""

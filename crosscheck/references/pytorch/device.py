@@ -1,10 +1,10 @@
 """PyTorch: the device that computes, and the precision of its products.
 
-Products of float32 may be taken of fewer digits: ten bits of each factor (TF32) on CUDA, for convolutions by default, and seven
-(bfloat16) on some CPUs. No theory of float32's rounding covers that, so that it is off while a reference computes.
+Products in float32 may use fewer bits of each factor: ten (TF32) on CUDA, by default in convolutions, and seven (bfloat16) on some CPUs. The error
+theory of float32 does not cover that, so it is disabled while a reference computes.
 
 Test suites of PyTorch extensions import ``torch.testing._internal``, which forbids assignments to flags of ``torch.backends`` outside of PyTorch's
-own context managers. These set all flags of a backend at once; the context manager that they use themselves allows assignments to a few.
+own context managers. Those set all flags of a backend at once; the internal context manager that they are built on allows assigning single flags.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from crosscheck.references.device import unusable
 
 
 def device_of(name: str) -> torch.device:
-    """Return a device that PyTorch can compute on in float64, as every oracle does.
+    """Return a device, after checking that PyTorch can compute on it in float64, which every oracle needs.
 
     Raises
     ------
     DeviceError
-        If it is unknown, is not there, has no float64 (mps) or no numbers at all (meta).
+        If the device is unknown or missing, has no float64 (mps) or holds no data (meta).
     """
     try:
         device = torch.device(name)
@@ -37,20 +37,20 @@ def device_of(name: str) -> torch.device:
 
 
 def described(device: torch.device) -> str:
-    """Return a device's name and, of a GPU, its model."""
+    """Return a device's name and, for a GPU, its model."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
 @contextmanager
 def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> Iterator[None]:
-    """Let PyTorch compute as a reference has to: no product of fewer digits than its factors have, no kernel chosen by timing.
+    """Set up PyTorch for references: products use all bits of their factors, and kernels are not chosen by timing.
 
-    The settings are those of the whole process, and are put back at the end. On the CPU, float64 depends on none of them.
+    The settings are global to the process and restored at the end. Float64 on the CPU depends on none of them.
 
     Parameters
     ----------
     tf32 : bool
-        Whether CUDA may multiply float32 in TF32 all the same.
+        Whether CUDA may multiply float32 in TF32.
     """
     if device.type == "cpu" and dtype == torch.float64:
         yield
@@ -60,7 +60,7 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
     if before == wanted and all(old == value for _, _, old, value in settings):
         yield
         return
-    # The older setting comes first: it writes to some of the others, and CUDA refuses to multiply where the two contradict each other.
+    # The older setting comes first: it changes some of the others, and CUDA refuses to multiply if they contradict each other.
     torch.set_float32_matmul_precision(wanted)
     try:
         with assignable():
@@ -75,7 +75,7 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
 
 
 def _settings(tf32: bool) -> Iterator[tuple[Any, str, Any]]:
-    """Yield each setting with the value that it is to have."""
+    """Yield the owner, the name and the required value of each setting."""
     yield backends.cudnn, "deterministic", True
     yield backends.cudnn, "benchmark", False
     if not hasattr(backends.cudnn, "conv"):  # before PyTorch 2.9

@@ -1,6 +1,6 @@
-"""PyTorch's own kernels for the most frequent modules, called as autograd would call them.
+"""PyTorch's own kernels for the most frequent modules, called directly with the arguments that autograd would pass.
 
-Autograd records the operations of the backward pass and looks them up again, which takes several times as long as a small layer itself.
+For a small layer, autograd's bookkeeping takes several times as long as the kernels.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch.ops import aten
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 Results: TypeAlias = dict[str, torch.Tensor]
 Kernels: TypeAlias = Callable[[Any, torch.Tensor, Tensors, torch.Tensor | None], Results | None]
-"""Gets a module, an input, what else the module takes (parameters in place of its own, the labels of a loss), and a cotangent, if any.
+"""Gets a module, an input, parameters (in place of the module's) and labels by name, and ``grad_output`` or None.
 
-It returns output and gradients by quantity, in tensors of their own, and writes to no argument; or None, for arrays that it cannot handle.
+Returns output and gradients by quantity, in new tensors, without writing to an argument; or None for arrays that it cannot handle.
 """
 
 
 def kernels_of(module: object) -> Kernels | None:
-    """Return the kernels of a module of exactly a known kind without hooks; None for any other, which has to be called as it is."""
-    if not isinstance(module, nn.Module) or "forward" in vars(module):  # one of its own in place of the kind's
+    """Return the kernels of a module; None if the module has to be called: it is of another class, has hooks, or has settings not covered here."""
+    if not isinstance(module, nn.Module) or "forward" in vars(module):  # the object's own forward replaces that of its class
         return None
     if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
         return None
@@ -91,11 +91,11 @@ def _relu(module: nn.ReLU, x: torch.Tensor, params: Tensors, grad_output: torch.
 
 
 _REDUCTIONS = {"mean": 1, "sum": 2}
-"""PyTorch's own numbers for the reductions of a loss."""
+"""PyTorch's codes for the reductions of a loss."""
 
 
 def pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    """Return a size in both directions; one number stands for both."""
+    """Return a size as (height, width); a single number is used for both."""
     return (size, size) if isinstance(size, int) else tuple(size)
 
 

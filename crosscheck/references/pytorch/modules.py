@@ -1,4 +1,4 @@
-"""Modules that PyTorch lacks, as references: a convolution with "same" padding, a loss of probabilities, a dropout whose mask is given."""
+"""Reference modules that PyTorch lacks: a convolution with "same" padding, a loss of probabilities, a dropout with a given mask."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import nn
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution whose output has ``ceil(size / stride)`` rows and columns, whatever the stride.
+    """A convolution whose output has ``ceil(size / stride)`` rows and columns, for any stride.
 
-    PyTorch's own refuses strides with such padding, and warns of even kernels.
+    PyTorch's ``padding="same"`` refuses strides and warns about even kernels.
 
-    As few zeros are added as that takes; of an odd number, one more at the bottom and right, as TensorFlow, JAX and Keras do
-    (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2), and PyTorch where it knows "same".
+    The smallest sufficient number of zeros is added; if it is odd, the extra zero is at the bottom or right, as in TensorFlow, JAX and Keras
+    (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2) and as in PyTorch's ``padding="same"``.
 
     Parameters
     ----------
     *sizes, **options
-        Those of torch.nn.Conv2d, but for ``padding`` and ``padding_mode``.
+        Those of torch.nn.Conv2d except ``padding`` and ``padding_mode``.
     """
 
     def __init__(self, *sizes: Any, **options: Any) -> None:
@@ -37,7 +37,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class NegativeLogLikelihood(nn.Module):
-    """-ln p[label] of probabilities, the mean over the batch: the loss of a network that ends in a softmax."""
+    """The mean of -ln p[label] over the batch, of probabilities p: the loss of a network that ends in a softmax."""
 
     def forward(self, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss of ``(batch, classes)`` probabilities for ``(batch,)`` labels."""
@@ -45,12 +45,12 @@ class NegativeLogLikelihood(nn.Module):
 
 
 class SharedDropout(nn.Module):
-    """Dropout by a mask that is given, so that two implementations drop the same numbers; the mask has no gradient.
+    """Dropout with a given mask, so that two implementations drop the same elements; the mask has no gradient.
 
     Parameters
     ----------
     p : float
-        Probability with which the mask was drawn to drop a number.
+        Probability with which an element is dropped.
     """
 
     def __init__(self, p: float) -> None:
@@ -62,5 +62,5 @@ class SharedDropout(nn.Module):
         if not self.training:
             return x
         if mask is None:
-            raise ValueError("a dropout in training needs the mask that the other side drew")
+            raise ValueError("SharedDropout got no mask in training, expected the mask that the other side drew")
         return x * mask / (1 - self.p)

@@ -1,4 +1,4 @@
-"""PyTorch: optimizers as oracles, stepped on given gradients."""
+"""PyTorch: optimizers as oracles, which do steps with given gradients."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from crosscheck.references.pytorch.oracle import array, tensor
 NAME = f"PyTorch {torch.__version__}"
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-"""The state of Adam for each parameter beside the number of steps."""
+"""Adam's state of each parameter, apart from the number of steps."""
 
 
 @dataclass(frozen=True)
 class TorchOptimizer:
-    """An optimizer that is made afresh for each run.
+    """A PyTorch optimizer, created again for each run.
 
     Attributes
     ----------
     make : callable
-        Gets a list of tensors, returns a ``torch.optim.Optimizer``.
+        Gets a list of tensors and returns a ``torch.optim.Optimizer``.
     """
 
     make: Callable[[list[torch.Tensor]], Any]
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """The settings of the first group of parameters."""
+        """The settings of the optimizer's first parameter group."""
         groups = self._made([torch.zeros(1, dtype=torch.float64, requires_grad=True)]).param_groups
         return {name: value for name, value in groups[0].items() if name != "params"}
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape.
+        """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter.
 
         Raises
         ------
         RefusedError
-            If no optimizer is made, or it needs more than gradients.
+            If ``make`` returns no optimizer, or its step needs more than gradients.
         """
         with _double_by_default():
             params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}
@@ -70,7 +70,7 @@ class TorchOptimizer:
             with mode, roots, torch.no_grad():
                 _take(optimizer, list(params.values()), variant, number + 1)
         except (TypeError, KeyError, RuntimeError) as error:
-            raise RefusedError(f"torch.optim.{type(optimizer).__name__} does not step on gradients alone: {error}") from error
+            raise RefusedError(f"torch.optim.{type(optimizer).__name__} cannot do a step with gradients alone: {error}") from error
         kept: dict[str, dict[str, Any]] = {}
         for name, param in params.items():
             for key, value in optimizer.state[param].items():
@@ -80,7 +80,7 @@ class TorchOptimizer:
 
 
 def _prepare(optimizer: Any, variant: OptimizerMutant, noise: Noise | None) -> None:
-    """Switch off fused steps, change what the variant changes, and round the settings as a subject does."""
+    """Disable fused steps, apply the variant's settings and, with noise, round the settings as a subject in float32 does."""
     generator = None if noise is None else torch.Generator().manual_seed(noise.seed)
     for group in optimizer.param_groups:
         group.update({name: False for name in ("foreach", "fused") if name in group})
@@ -91,7 +91,7 @@ def _prepare(optimizer: Any, variant: OptimizerMutant, noise: Noise | None) -> N
 
 
 def _take(optimizer: Any, params: list[torch.Tensor], variant: OptimizerMutant, step: int) -> None:
-    """Take a step of the variant; the first one has the number 1."""
+    """Do one step of a variant of the optimizer; the first step has the number 1."""
     if variant.state == "lost":
         optimizer.state.clear()
     if not variant.shrunk_last:
@@ -115,7 +115,7 @@ def _shrink(optimizer: Any, variant: OptimizerMutant) -> None:
 
 
 def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
-    """Update one parameter after another; those of one shape share one state, but for the number of steps."""
+    """Update one parameter after another; parameters of the same shape share their state, except the number of steps."""
     grads = [param.grad for param in params]
     for param in params:
         param.grad = None
@@ -131,7 +131,7 @@ def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
 
 
 class _Roots(pytorch_noise.Mode):
-    """While this is entered, every root is ``sqrt(x + inside) + outside``."""
+    """While active, every square root is replaced by ``sqrt(x + inside) + outside``."""
 
     def __init__(self, inside: float, outside: float) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class _Roots(pytorch_noise.Mode):
 
 
 def _rounded(value: Any, scale: float, generator: Any) -> Any:
-    """Return a setting, rounded if float32 cannot represent it."""
+    """Return a setting, perturbed at random if float32 cannot represent it."""
     if isinstance(value, tuple):
         return tuple(_rounded(one, scale, generator) for one in value)
     if not pytorch_noise.is_rounded(value):
@@ -156,7 +156,7 @@ def _rounded(value: Any, scale: float, generator: Any) -> Any:
 
 @contextmanager
 def _double_by_default() -> Iterator[None]:
-    """Make float64 the default for tensors that an optimizer makes itself, such as the running product of NAdam."""
+    """Make float64 the default dtype, for tensors that an optimizer creates itself, such as the running product of NAdam."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -166,4 +166,4 @@ def _double_by_default() -> Iterator[None]:
 
 
 optimizer = TorchOptimizer
-"""Makes the oracle of a function that makes an optimizer."""
+"""Turns a function that makes an optimizer into an oracle."""

@@ -1,6 +1,6 @@
-"""PyTorch: modules and functions as oracles, by autograd.
+"""PyTorch: modules and functions as oracles, differentiated by autograd.
 
-The rounding of what has no error theory in :mod:`crosscheck.references.pytorch.theories` is measured.
+If :mod:`crosscheck.references.pytorch.theories` has no error theory for a reference, its rounding is measured.
 """
 
 from __future__ import annotations
@@ -49,33 +49,33 @@ CPU = torch.device("cpu")
 
 
 _HALF = math.sqrt(np.finfo(np.float64).eps)
-"""Half of the digits of double precision: two results whose difference has a larger norm are no roundings of one result."""
+"""Half the digits of double precision. Two results with a larger relative difference, in norm, cannot both be rounded versions of the same result."""
 
 
 def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
-    """Return a tensor on a device with a copy of an array's numbers, so that neither side can write to the other's."""
+    """Return a copy of an array as a tensor on a device."""
     return torch.from_numpy(np.array(array, order="C")).to(device)
 
 
 def array(value: torch.Tensor) -> Array:
-    """Return a tensor's numbers as an array of its own; some zeros have no memory before they are asked for."""
+    """Return a copy of a tensor as an array; ``force`` also materialises lazy tensors, such as zeros without memory."""
     return cast("Array", value.detach().cpu().numpy(force=True).copy())
 
 
 def oracle(reference: Reference, device: str = "cpu") -> Oracle:
-    """Return the oracle of a module or function, computed in the precision of the arrays that it is given.
+    """Return the oracle of a module or function, which computes in the precision of its arguments.
 
     Parameters
     ----------
     device : str
-        Where it is computed, as PyTorch names it: ``"cuda:0"``.
+        PyTorch's name of the device that computes, such as ``"cuda:0"``.
 
     Raises
     ------
     TypeError
-        If it can be no reference: it is itself random.
+        If the module draws random numbers and so cannot be a reference.
     DeviceError
-        If the device cannot be computed on.
+        If the device cannot be used.
     """
     return _oracle(reference, device_of(device))
 
@@ -95,9 +95,9 @@ def _refuse_random(module: nn.Module) -> None:
         if isinstance(part, _DropoutNd) and part.training and part.p:
             where = f" in {type(module).__name__} ({name})" if name else ""
             raise TypeError(
-                f"torch.nn.{type(part).__name__}{where} draws a mask of its own in training, so that no subject can agree with it; "
-                "let both sides use the same mask, set p=0, or call eval() on the module; a torch.nn.Dropout that is a Pair's whole reference "
-                "gets the subject's mask"
+                f"torch.nn.{type(part).__name__}{where} draws its own mask in training, so that no other code can agree with it; "
+                "let both sides use the same mask, set p=0, or call eval() on the module; only a torch.nn.Dropout that is the whole reference of a "
+                "Pair gets the mask of your code"
             )
 
 
@@ -108,10 +108,9 @@ class TorchOracle:
     Attributes
     ----------
     reference : torch.nn.Module or callable
-        A function gets the input, the labels if the call has any, and the parameters: by their names, or in order where its arguments have none
-        that they could be given by.
+        A function gets the input, the labels if the call has any, and the parameters: by name, or in order if its arguments are positional-only.
     device : torch.device
-        Where it is computed.
+        The device that computes.
     """
 
     reference: Reference
@@ -120,7 +119,7 @@ class TorchOracle:
     device: torch.device = CPU
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients by autograd; a loss gets its labels, an operation with kinks the decisions imposed on it."""
+        """Return output and gradients by autograd; a loss gets labels, an operation with kinks the decisions of the call, if it has any."""
         usual = not call.buffers and (set(call.params), set(call.constants)) == self._own_names
         with refusing(NAME, self.reference, call):
             return self._by_autograd(call) if self._kernels is None or not usual else self._by_kernels(self._kernels, call)
@@ -128,21 +127,21 @@ class TorchOracle:
     def noisy(
         self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, terms: Terms | None = None
     ) -> dict[str, Array]:
-        """Return what :meth:`vjp` does, every elementary result perturbed at random by this relative size, and by ``underflow``.
+        """Return the results of :meth:`vjp` with every intermediate result perturbed at random: by ``scale`` relative to it, and by ``underflow``.
 
-        The results of elementary functions are moved by ``flushed`` as well. ``terms`` are those of an earlier run on the same call.
+        Results of elementary functions are also perturbed by ``flushed``. ``terms`` are the absolute terms from an earlier run on the same call.
 
         Raises
         ------
         RefusedError
-            If the operation is itself random.
+            If the operation draws random numbers.
         """
         # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
             return self._by_autograd(call)
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
-        """Return the results of at least so many runs of :meth:`noisy`, stacked along a new first axis: all at once or, else, one by one."""
+        """Return the results of at least ``runs`` runs of :meth:`noisy`, stacked along a new first axis; in one batch where that is possible."""
         batch = 0 if "alone" in self._remembered else runs_at_once(call, runs)
         if batch:
             try:
@@ -153,16 +152,16 @@ class TorchOracle:
             except RefusedError:
                 raise
             except (*REFUSALS, AttributeError, KeyError):
-                # vmap has no rule for something; an error of the call itself shows in a run alone.
+                # Probably vmap has no rule for an operation; an error of the call itself is raised again by the single runs.
                 self._remembered.add("alone")
         terms: Terms = {}
         results = [self.noisy(call, scale, seed + run, underflow, flushed, terms) for run in range(runs)]
         return {name: np.stack([result[name] for result in results]) for name in results[0]}
 
     def _right_at_once(self, call: Call, batch: int) -> bool:
-        """Return whether many runs at once give the result of a single one, tested once: of some operations vmap gets the gradient wrong."""
+        """Return whether a batch of runs gives the results of a single run, tested once: for some operations vmap returns wrong gradients."""
         if "at once" not in self._remembered:
-            # vmap warns that it is slow where it has no rule; the reference's own warnings appear when it runs alone.
+            # vmap warns that it is slow for operations without a rule; the reference's own warnings appear in the single run.
             with sdpa_kernel(SDPBackend.MATH), Recurrent(), catch_warnings(action="ignore"):
                 with refusing(NAME, self.reference, call):
                     alone = self._by_autograd(call)
@@ -173,13 +172,13 @@ class TorchOracle:
         return "alone" not in self._remembered
 
     def largest(self, call: Call) -> tuple[float, float]:
-        """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
+        """Return the largest absolute intermediate value in the forward pass, and in both passes; results of infinite operands do not count."""
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Largest() as largest:
             self._by_autograd(call, after_forward=largest.mark)
         return largest.forward, largest.value
 
     def _by_kernels(self, kernels: Kernels, call: Call) -> dict[str, Array]:
-        """Return output and gradients as the kernels give them, which read the call's own arrays and write to none."""
+        """Return output and gradients from the kernels, which may read the call's arrays without a copy but do not write to them."""
         x, given = self._lent(call.x), {name: self._lent(value) for name, value in (*call.params.items(), *call.constants.items())}
         with computing(self.device, x.dtype), torch.no_grad():
             results = kernels(self.reference, x, given, None if call.grad_output is None else self._lent(call.grad_output))
@@ -188,14 +187,14 @@ class TorchOracle:
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
 
     def _by_autograd(self, call: Call, runs: int = 0, after_forward: Callable[[], None] = lambda: None) -> dict[str, Array]:
-        """Return output and gradients by autograd; of so many runs at once, each array with the runs as its first axis.
+        """Return output and gradients by autograd.
 
         Parameters
         ----------
         runs : int
-            0 for a single one.
+            The number of runs in one batch, which are the first axis of each result; 0 for a single run without that axis.
         after_forward : callable
-            Called between the passes.
+            Called between the forward and the backward pass.
         """
         backward = call.grad_output is not None
 
@@ -207,7 +206,8 @@ class TorchOracle:
         def forward(x: torch.Tensor, params: Tensors, buffers: Tensors) -> tuple[torch.Tensor, Tensors]:
             output = self._apply(x, params, buffers, call)
             if not isinstance(output, torch.Tensor):
-                raise RefusedError(f"{title(self.reference)} returned a {type(output).__name__}, expected one tensor; a function may pick it out")
+                found = type(output).__name__
+                raise RefusedError(f"{title(self.reference)} returned a {found}, expected one tensor; declare a function that returns only this one")
             return output, buffers
 
         x = leaf(call.x)
@@ -227,13 +227,13 @@ class TorchOracle:
         return result | grads
 
     def _lent(self, value: npt.NDArray[Any]) -> torch.Tensor:
-        """Return a tensor that shares an array's memory where it can, and must not be written to."""
-        # Of an axis of length 1 NumPy does not mind a negative stride, which PyTorch refuses.
+        """Return a tensor that shares an array's memory if possible; it must not be written to."""
+        # NumPy allows a negative stride on an axis of length 1; PyTorch does not.
         usable = value.flags.c_contiguous and value.flags.writeable and min(value.strides, default=0) >= 0
         return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
 
     def _apply(self, x: torch.Tensor, params: Tensors, given: Tensors, call: Call) -> Any:
-        """Return the output; the buffers are changed in place."""
+        """Return the reference's output; buffers are changed in place."""
         if "decisions" in call.constants:
             decided = tensor(call.constants["decisions"], self.device)
             if isinstance(self.reference, nn.ReLU):
@@ -241,7 +241,7 @@ class TorchOracle:
             if isinstance(self.reference, nn.LeakyReLU):
                 return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
-        # A leaf must not be written to, as a module with inplace=True does.
+        # Cloned because a module with inplace=True must not write to a leaf.
         inputs = (x.clone(), *(tensor(value, self.device) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
         if not isinstance(self.reference, nn.Module):
             return applied(self.reference, inputs, params)
@@ -254,7 +254,7 @@ class TorchOracle:
 
     @cached_property
     def _remembered(self) -> set[str]:
-        """Facts about the reference: ``"alone"`` if its runs have to be done one by one, ``"at once"`` if they need not."""
+        """What is known about batched runs: ``"alone"`` if runs must be done one by one, ``"at once"`` if a batch was tested to be right."""
         return set()
 
     @cached_property
@@ -263,19 +263,19 @@ class TorchOracle:
 
     @cached_property
     def _own_names(self) -> tuple[set[str], set[str]]:
-        """The parameters of a module, and the constants that it needs: a loss its labels."""
+        """The names of the reference's parameters and constants; a loss has the constant ``"labels"``."""
         return set(parameter_shapes(self.reference) or ()), {"labels"} if takes_labels(self.reference) else set()
 
     @cached_property
     def _accepts_labels(self) -> bool:
-        """Whether the reference takes a second input: a function that is given labels does, and a module whose forward has two arguments."""
+        """Whether the reference takes a second input: every function, and a module whose forward has two arguments without defaults."""
         if not isinstance(self.reference, nn.Module):
             return True
         arguments = inspect.signature(self.reference.forward).parameters.values()
         return sum(a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD for a in arguments) > 1
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return the sign of each element for a ReLU, leaky or not, the index of each window's winner within its plane for max pooling."""
+        """Return the decisions at kinks: for (leaky) ReLU whether each element is positive, for max pooling each winner's index in its plane."""
         if isinstance(self.reference, nn.ReLU | nn.LeakyReLU):
             return np.asarray(x > 0, dtype=x.dtype)
         if isinstance(self.reference, nn.MaxPool2d):
@@ -287,20 +287,20 @@ class TorchOracle:
 
 
 def has_modes(reference: Reference) -> bool:
-    """Return whether a reference is another operation in training than in evaluation: a dropout, a normalisation with running statistics."""
+    """Return whether a reference may compute something else in training than in evaluation, as dropout and normalisation layers do."""
     return isinstance(reference, nn.Module) and any(isinstance(module, _DropoutNd | _NormBase) for module in reference.modules())
 
 
 def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
     if getattr(module, "ceil_mode", False) or pair(getattr(module, "dilation", 1)) != (1, 1):
-        return {}  # fault models do not know such windows
+        return {}  # fault models cannot describe such windows
     names = {"kernel": "kernel_size", "stride": "stride", "padding": "padding"}
     found = {ours: getattr(module, theirs) for ours, theirs in names.items() if hasattr(module, theirs)}
     return {name: pair(value) for name, value in found.items() if not isinstance(value, str)}  # a padding of "same" has no numbers
 
 
 def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
-    """Return a chain's names for the parameters of each child: their own names where these are unique, else ``0.weight``."""
+    """Return, for each child of a chain, its own parameter names keyed by the chain's names, which are ``0.weight`` if own names are not unique."""
     own = {place: list(parameter_shapes(child) or {}) for place, child in chain.named_children()}
     every = [name for names in own.values() for name in names]
     unique = len(set(every)) == len(every)
@@ -308,7 +308,7 @@ def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
 
 
 def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of a module's parameters by name, those of a chain as it calls them; None for a function."""
+    """Return the shapes of a module's parameters by name, for a chain by the chain's names; None for a function."""
     if is_own(reference, nn.Sequential):
         children = [parameter_shapes(child) or {} for child in reference]
         named = zip(_chain_names(reference), children, strict=True)
@@ -324,14 +324,14 @@ def takes_labels(reference: Reference) -> bool:
 
 
 def in_training(reference: Reference) -> InTraining | None:
-    """Return a module in training with what it is in evaluation; None where there is no such difference, or the module is in evaluation itself.
+    """Return a module in both modes; None if the modes do not differ or the module is in evaluation mode.
 
-    A dropout takes the subject's mask. A chain is left out: nothing gives its parts their running statistics.
+    A dropout takes the subject's mask. For a chain the result is None, because its parts cannot get running statistics from a call.
 
     Raises
     ------
     TypeError
-        If it can be no reference: it draws a mask inside.
+        If a part of the module draws a mask and so cannot be a reference.
     """
     if not isinstance(reference, nn.Module) or isinstance(reference, nn.Sequential) or not any(map(_differs, reference.modules())):
         return None
@@ -342,14 +342,14 @@ def in_training(reference: Reference) -> InTraining | None:
 
 
 def _differs(module: nn.Module) -> bool:
-    """Return whether a module in training is another operation in evaluation: one that drops, or that has running statistics."""
+    """Return whether a module is in training mode and computes something else in evaluation: a dropout, or one with running statistics."""
     if isinstance(module, _DropoutNd):
         return bool(module.training and module.p > 0)
     return bool(isinstance(module, _NormBase) and module.training and module.running_mean is not None)
 
 
 def _running_statistics(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the running statistics of a module's normalisations, without the count of batches."""
+    """Return the shapes of the running means and variances in a module, by name; not the count of batches."""
     return {
         name: tuple(value.shape)
         for prefix, part in module.named_modules()

@@ -1,4 +1,4 @@
-"""PyTorch: a training whose rounding is perturbed at random, the yardstick of a free run."""
+"""PyTorch: random perturbation of a training run's rounding. The spread of such runs is the threshold of a free run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 
 _STEPS = 1 << 16
 STEP = math.sqrt(12 / (_STEPS**2 - 1))
-"""The distance of so many equally likely numbers, in even steps around 0, whose variance is 1."""
+"""The spacing of 2^16 equally likely, evenly spaced numbers with mean 0 and variance 1."""
 
 
 class _Perturb(torch.autograd.Function):
-    """Multiply by (1 + scale * xi), xi random, and the gradient by another such factor: rounding, at random and enlarged."""
+    """Multiply a value by (1 + scale * xi) with random xi, and its gradient by another such factor: enlarged random rounding errors."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor, scale: float, scale_grad: float, generator: torch.Generator) -> torch.Tensor:
@@ -30,8 +30,8 @@ class _Perturb(torch.autograd.Function):
 
 
 def random_like(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return random numbers of mean 0 and variance 1 in units of :data:`STEP`, uniform as rounding errors are, one for each element."""
-    # Sixteen bits are plenty for a random factor, and four of them come of one draw; drawn on the CPU, a seed means the same on every device.
+    """Return a random number for each element, in units of :data:`STEP`: uniform like rounding errors, with mean 0 and variance 1."""
+    # Each draw of 64 bits gives four numbers of 16 bits, which is enough. Drawn on the CPU, so that a seed gives the same numbers on every device.
     count = value.numel()
     bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
     return bits.view(torch.int16)[:count].view(value.shape).to(value).add_(0.5)
@@ -39,31 +39,31 @@ def random_like(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor
 
 def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
     """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, independent for each element."""
-    # As a sum: 1 + scale * xi itself rounds, below 1 otherwise than above, and would shrink all numbers step by step.
+    # Computed as value + value * scale * xi: the factor 1 + scale * xi would be rounded unevenly below and above 1, so that values would shrink.
     return torch.addcmul(value, value, random_like(value, generator), value=scale * STEP)
 
 
 def perturb(value: torch.Tensor, scale: float, generator: torch.Generator) -> None:
-    """Perturb a tensor in place."""
+    """Perturb a tensor in place, as :func:`perturbed` does."""
     if scale:
         value.addcmul_(value, random_like(value, generator), value=scale * STEP)
 
 
 @dataclass(frozen=True)
 class Perturbation:
-    """How strongly each quantity of a training step is perturbed.
+    """Perturbs the quantities of a training step.
 
     Attributes
     ----------
     noise : mapping of (str, str) to float
-        The relative size for each (layer, quantity).
+        The relative size of the perturbation for each (layer, quantity).
     """
 
     noise: Mapping[tuple[str, str], float]
     generator: torch.Generator
 
     def output(self, value: torch.Tensor, layer: str, consumers: tuple[str, ...]) -> torch.Tensor:
-        """Perturb a layer's output, and on the way back the gradient that its consumers return for it."""
+        """Perturb a layer's output and, in the backward pass, the gradient that its consumers return for it."""
         scale = self.noise.get((layer, "output"), 0.0)
         scale_grad = max(self.noise.get((consumer, "grad_input"), 0.0) for consumer in consumers)
         if not scale and not scale_grad:
@@ -78,7 +78,7 @@ class Perturbation:
                 perturb(value.grad, self.noise.get((layer, f"{quantity}.grad"), 0.0), self.generator)
 
     def values(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Perturb parameters after an update, or what layers keep after a forward pass, in place."""
+        """Perturb parameters after an update, or buffers after a forward pass, in place."""
         with torch.no_grad():
             for name, value in tensors.items():
                 layer, _, quantity = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Which error theory a kind of PyTorch's modules follows."""
+"""The error theory (:mod:`crosscheck.oracles.theories`) of each kind of PyTorch module."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _Kind = TypeVar("_Kind", bound=nn.Module)
 
 
 def is_own(module: object, kind: type[_Kind]) -> TypeGuard[_Kind]:
-    """Return whether a module is of a kind and computes what that kind does, not what a subclass made of it."""
+    """Return whether a module is of a kind and uses the forward method of that kind, not one of a subclass."""
     return isinstance(module, kind) and type(module).forward is kind.forward
 
 
 def theory_of(module: object, operation: Callable[[Any], Operation]) -> Rounding | None:
-    """Return the error theory of a module; None for a kind without one, and where it does not cover the module's settings.
+    """Return the error theory of a module; None if there is none for its kind or its settings.
 
     Parameters
     ----------
     module : object
     operation : callable
-        Makes an operation of another module or function, such as the sums that a mean divides.
+        Turns a module or function into an operation; used for the sums of an average pooling.
     """
     for kind, theory in _THEORIES.items():
         if is_own(module, kind) and (known := theory(module)) is not None:
@@ -52,7 +52,7 @@ def _cross_entropy(module: nn.CrossEntropyLoss) -> Rounding | None:
 
 
 def _normalization(module: _BatchNorm) -> Rounding | None:
-    if module.momentum is None:  # the mean of all batches so far
+    if module.momentum is None:  # running statistics are then averages over all batches
         return None
     buffers = {name: value.numpy(force=True).astype(np.float64) for name, value in module.named_buffers() if value.is_floating_point()}
     return theories.Normalization(module.eps, module.momentum, module.training or not buffers, buffers)
@@ -82,7 +82,7 @@ _THEORIES: Mapping[type[nn.Module], Callable[[Any], Rounding | None]] = {
     nn.NLLLoss: _log_likelihood,
     nn.MSELoss: lambda module: theories.SquaredError() if module.reduction == "mean" else None,
 }
-"""The error theory of each kind of module; None where it does not cover a module's settings, so that it is measured."""
+"""The error theory of each kind of module; None if it does not cover a module's settings, whose rounding is then measured."""
 
 
 def _window_sums(module: nn.AvgPool2d) -> nn.Module:
@@ -94,4 +94,4 @@ def _image_sums(module: nn.AdaptiveAvgPool2d) -> Callable[..., Any] | None:
 
 
 _SUMS: Mapping[type[nn.Module], Callable[[Any], Any]] = {nn.AvgPool2d: _window_sums, nn.AdaptiveAvgPool2d: _image_sums}
-"""The sums that each kind of mean divides; None where there are no such sums for a module's settings."""
+"""For each kind of average pooling, the operation that computes the sums before the division; None if there is none for a module's settings."""

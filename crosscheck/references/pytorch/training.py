@@ -1,4 +1,4 @@
-"""PyTorch: a whole network that trains, step by step, on its own."""
+"""PyTorch: a reference network that trains on its own, step by step."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def layers_of(reference: object, loss: object) -> dict[str, nn.Module]:
     Raises
     ------
     TypeError
-        If it is no chain of layers with a loss that takes labels, or names are not unique.
+        If the reference is not a chain of layers, the loss takes no labels, or names are not unique.
     """
     if not isinstance(reference, nn.Sequential) or not len(reference):
         raise TypeError(f"the reference is a {type(reference).__name__}, expected a torch.nn.Sequential of one layer after another")
@@ -49,22 +49,22 @@ def layers_of(reference: object, loss: object) -> dict[str, nn.Module]:
         raise TypeError(f"the loss is a {type(loss).__name__}, expected torch.nn.CrossEntropyLoss() or another loss module that takes labels")
     layers = dict(reference.named_children())
     if "loss" in layers:
-        raise TypeError("a layer is called 'loss', which is what the loss itself is called; rename it")
+        raise TypeError("a layer has the name 'loss', which is reserved for the loss; rename the layer")
     for name, layer in layers.items():
         own = [parameter.rpartition(".")[2] for parameter, _ in layer.named_parameters()]
         if len(set(own)) < len(own):
-            raise TypeError(f"the layer {name} holds several parameters of the same name; make each of its modules a layer of the chain")
+            raise TypeError(f"the layer {name} has several parameters of the same name, expected unique names; make each of its modules a layer")
     return layers
 
 
 def parameter_shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a layer's parameters by their own names."""
+    """Return the shapes of a layer's parameters by name, without the names of modules inside the layer."""
     return {name.rpartition(".")[2]: tuple(value.shape) for name, value in layer.named_parameters()}
 
 
 @dataclass(frozen=True)
 class TorchNetwork(NetworkReference[nn.Module]):
-    """Modules of PyTorch as a network."""
+    """A reference network of PyTorch modules."""
 
     name = NAME
 
@@ -78,7 +78,7 @@ class TorchNetwork(NetworkReference[nn.Module]):
 
     @property
     def architecture(self) -> Architecture:
-        """The oracles of modules, loss and optimizer."""
+        """The oracles of layers, loss and optimizer."""
         oracles = {name: oracle(module, self.device) for name, module in self.layers.items()}
         params = {name: tuple(parameter_shapes(module)) for name, module in self.layers.items()}
         buffers = {name: own for name, module in self.layers.items() if (own := tuple(running_statistics(module)))}
@@ -91,12 +91,12 @@ class TorchNetwork(NetworkReference[nn.Module]):
 
 
 def running_statistics(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the floating-point buffers of a module by their own names, without the count of batches."""
+    """Return the running means and variances in a module by name, without the names of modules inside it; not the count of batches."""
     return {name.rpartition(".")[2]: value for name, value in module.named_buffers() if value.is_floating_point()}
 
 
 class TorchTraining:
-    """Copies of a network's modules that train by autograd and torch.optim, made as :data:`crosscheck.core.training.MakeTraining` says."""
+    """Copies of a network's modules that train with autograd and torch.optim; parameters as for :data:`crosscheck.core.training.MakeTraining`."""
 
     def __init__(self, network: TorchNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.dtype = np.dtype(dtype)
@@ -130,7 +130,7 @@ class TorchTraining:
 
     @property
     def state(self) -> dict[str, dict[str, Array]]:
-        """What the optimizer keeps of each parameter, by the state's name; empty before the first step."""
+        """The optimizer's state of each parameter, by the harness's names of states; empty before the first step."""
         if self._optimizer is None:
             return {}
         kept = {name: self._optimizer.state[value] for name, value in self._tensors.items() if value in self._optimizer.state}
@@ -140,7 +140,7 @@ class TorchTraining:
         }
 
     def load(self, start: TrainState) -> None:
-        """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
+        """Set parameters, buffers and the optimizer's state; state that is not given is cleared."""
         with torch.no_grad():
             for kept, given in ((self._tensors, start.params), (self._buffers, start.buffers)):
                 for name, value in kept.items():
@@ -148,7 +148,7 @@ class TorchTraining:
         if self._optimizer is None:
             return
         theirs = {ours: name for name, ours in _OURS.items()}
-        # PyTorch counts steps even for formulas that do not use the count; other sides do not.
+        # Adadelta and RMSprop do not use the number of steps and other implementations do not count it, but PyTorch needs the entry.
         counts = isinstance(self._optimizer, torch.optim.Adadelta | torch.optim.RMSprop)
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
@@ -157,15 +157,15 @@ class TorchTraining:
                 self._optimizer.state[value] = ({"step": torch.zeros(())} if counts else {}) | state
 
     def _state_tensor(self, name: str, value: Array) -> torch.Tensor:
-        """Return a state of the optimizer as PyTorch keeps it: where its parameter is, and a counter in float32 on the CPU."""
+        """Return a state of the optimizer as PyTorch stores it: on the device of its parameter, but a step counter in float32 on the CPU."""
         return tensor(value.astype(np.float32)) if name in COUNTERS else tensor(value.astype(self.dtype), self.device)
 
     def snapshot(self) -> Snapshot:
-        """Return parameters, buffers, the optimizer's state, and the state of the generator of the noise."""
+        """Return parameters, buffers, the optimizer's state, and the state of the random generator."""
         return Snapshot({"generator": array(self._generator.get_state()), **kept_arrays(self)}, {})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot of a training of the same modules, optimizer and noise."""
+        """Restore a snapshot of a training of the same modules, optimizer and noise."""
         self._generator.set_state(tensor(snapshot.arrays["generator"]))
         self.load(kept_state(snapshot.arrays))
 
@@ -184,7 +184,7 @@ class TorchTraining:
     ) -> Outcome:
         """Do one training step on a batch, ``(batch, channels, height, width)``, and its labels, ``(batch,)``.
 
-        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` are the masks of dropouts by layer;
+        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` holds the masks of dropouts by layer;
         ``lr_factor`` multiplies the learning rate of the settings.
         """
         with self._computing():
@@ -216,13 +216,13 @@ class TorchTraining:
         return Outcome(float(array(loss)), array(last))
 
     def _forward(self, x: torch.Tensor, constants: Mapping[str, Constants], traced: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Return each layer's input and output; traced ones keep their gradients."""
+        """Return each layer's input and output by name; if ``traced``, these tensors keep their gradients."""
         inputs: dict[str, torch.Tensor] = {}
         outputs: dict[str, torch.Tensor] = {}
         for name, module in self.modules.items():
             value = reduce(add, (x if source == INPUT else outputs[source] for source in self._wiring[name]))
             if traced:
-                # An alias of its own: where several layers get one output, each has its own gradient.
+                # A view, so that several layers with the same input have separate input gradients.
                 value = value.detach().requires_grad_() if name == self._first else value.view_as(value)
             inputs[name] = value
             mask = constants.get(name, {}).get("mask")
@@ -234,7 +234,7 @@ class TorchTraining:
         return inputs, outputs
 
     def _computed(self, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
-        """Return what a step computed, as :func:`crosscheck.references.networks.in_order` takes it."""
+        """Return the arrays of a step in the form that :func:`crosscheck.references.networks.in_order` takes."""
         grad_output = {name: value.grad for name, value in outputs.items() if value.grad is not None}
         grad_input = {name: value.grad for name, value in inputs.items() if name in grad_output and value.grad is not None}
         grads = {name: value.grad for name, value in self._tensors.items() if value.grad is not None}
@@ -248,7 +248,7 @@ def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Op
     """Return PyTorch's optimizer with these settings."""
     options = asdict(settings)
     if isinstance(settings, AdamSettings):
-        # AdamW is not only Adam with decoupled decay: its default decay is another one, too; here both are given.
+        # AdamW also has another default decay than Adam; it does not matter here, because the decay is always given.
         kind = torch.optim.AdamW if options.pop("decoupled") else torch.optim.Adam
         return kind(tensors, **options)
     kinds = {SgdSettings: torch.optim.SGD, AdadeltaSettings: torch.optim.Adadelta, RmspropSettings: torch.optim.RMSprop}
@@ -256,8 +256,8 @@ def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Op
 
 
 _OURS = {"momentum_buffer": "momentum"}
-"""The harness's names of states that PyTorch names otherwise."""
+"""The harness's names of optimizer states, where they differ from PyTorch's."""
 
 
 Network = TorchNetwork
-"""The class that :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+"""The network class for :func:`crosscheck.references.resolve.resolved_training`."""

@@ -1,1 +1,1 @@
-"""PyTorch with perturbed rounding: what each operation rounds, for references whose rounding is measured."""
+"""PyTorch with perturbed rounding, for references whose rounding is measured."""

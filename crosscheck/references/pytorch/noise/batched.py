@@ -1,8 +1,9 @@
-"""PyTorch: many perturbed runs of a function as one, by ``torch.vmap``.
+"""PyTorch: many perturbed runs of a function in one batch, by ``torch.vmap``.
 
-Everything that a run starts from is repeated for each run before the first perturbation. A tensor that is not, such as one that the function makes of
-nothing, would be perturbed in the same way in all runs, and so hide its spread: it is recognised by its size, which is no multiple of the number of
-runs, a prime that divides no length of the arrays given. Then, and wherever ``vmap`` has no rule, the runs are done one by one.
+All inputs are repeated for each run before the first perturbation. A tensor without the axis of runs, such as one that the function itself creates,
+would be perturbed equally in all runs, so that its part of the spread would be missing. Such a tensor is recognised by its size, which is not a
+multiple of the number of runs, because that is a prime which divides no length of the inputs. In this case, and if ``vmap`` has no rule for an
+operation, the runs are done one by one.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ _PRIMES = (11, 13, 17, 19, 23, 29, 31)
 _aten = torch.ops.aten
 
 LARGEST = 1 << 19
-"""The elements of an operand, in all runs together, up to which one call for all runs is quicker: beyond, arithmetic costs more than calls."""
+"""The largest number of elements of an operand, in all runs together, for which a batch is faster; for larger operands, overhead does not matter."""
 
 
 class NotBatchedError(RuntimeError):
-    """A tensor would be perturbed in the same way in all runs."""
+    """A tensor would be perturbed equally in all runs of a batch."""
 
 
 def runs_at_once(call: Call, least: int) -> int:
-    """Return how many runs may be done at once, a prime that divides no length of what is given; 0 where they are quicker, or safer, one by one."""
+    """Return the size of a batch, a prime of at least ``least`` that divides no length of the inputs; 0 if runs should be done one by one."""
     arrays = [call.x, *call.params.values(), *call.buffers.values(), *call.constants.values()]
     arrays += [] if call.grad_output is None else [call.grad_output]
     lengths = {length for value in arrays for length in value.shape}
@@ -36,7 +37,7 @@ def runs_at_once(call: Call, least: int) -> int:
 
 
 class Recurrent(TorchFunctionMode):
-    """While this is entered, recurrent layers are taken apart into their steps: ``vmap`` has no rule for them as a whole."""
+    """While active, recurrent layers are decomposed into their steps, because ``vmap`` has no rule for whole layers."""
 
     _STEPS: ClassVar = {
         torch.lstm: (_aten.lstm.input, _aten.lstm.data),
@@ -46,8 +47,8 @@ class Recurrent(TorchFunctionMode):
     }
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one call of PyTorch's functions."""
+        """Carry out one call of a PyTorch function."""
         if func in self._STEPS:
-            # Packed sequences have their lengths where others have the weights.
+            # The fourth argument is a list of weights, unless the sequence is packed.
             func = decomposition_table[self._STEPS[func][isinstance(args[3], list | tuple)]]
         return func(*args, **(kwargs or {}))

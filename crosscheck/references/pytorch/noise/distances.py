@@ -1,4 +1,4 @@
-r"""Distances between rows in PyTorch, and losses of margins, as elementary steps, forward and backward.
+r"""Distances between rows, and gradients of margin losses, in PyTorch as elementary steps.
 
 .. math:: d = \Big(\sum_k |x_k - y_k|^p\Big)^{1/p}, \qquad
     \frac{\partial d}{\partial x_k} = \operatorname{sgn}(x_k - y_k) \Big(\frac{|x_k - y_k|}{d}\Big)^{p-1}
@@ -18,18 +18,18 @@ def distances(x: torch.Tensor, y: torch.Tensor, order: float, mode: Any) -> torc
 
 
 def distances_backward(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of the first rows."""
+    """Return the gradient with respect to ``x``."""
     return (grad.unsqueeze(-1) * _slope(x.unsqueeze(-2) - y.unsqueeze(-3), distance, order)).sum(-2)
 
 
 def own_distances(x: torch.Tensor, order: float = 2.0) -> torch.Tensor:
-    """Return the distances between the rows of ``(n, k)``, each pair once."""
+    """Return the distances between the rows of ``(n, k)``, each pair of rows once."""
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     return _length(x[first] - x[second], order)
 
 
 def own_distances_backward(grad: torch.Tensor, x: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of the rows."""
+    """Return the gradient with respect to the rows."""
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     share = grad.unsqueeze(-1) * _slope(x[first] - x[second], distance, order)
     return torch.zeros_like(x).index_add(0, first, share).index_add(0, second, -share)
@@ -75,7 +75,7 @@ def multi_margin_backward(
 
 
 def multilabel_margin_backward(grad: torch.Tensor, x: torch.Tensor, target: torch.Tensor, reduction: int, is_target: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of ``sum_ij max(0, 1 - (x[target_j] - x[i])) / classes``, i no target, the targets those before the first -1."""
+    """Return the gradient of ``sum_ij max(0, 1 - (x[target_j] - x[i])) / classes``: j over targets before the first -1, i over other classes."""
     rows, target, is_target = (value.reshape(-1, x.shape[-1] if x.dim() else 1) for value in (x, target, is_target))
     valid = (target >= 0).long().cumprod(1) > 0
     picked = target.clamp(min=0)
@@ -86,7 +86,7 @@ def multilabel_margin_backward(grad: torch.Tensor, x: torch.Tensor, target: torc
 
 
 def _to_targets(grad: torch.Tensor, x: torch.Tensor, slope: torch.Tensor, target: torch.Tensor, own: torch.Tensor, reduction: int) -> torch.Tensor:
-    """Return the gradient of a loss whose slopes are given, those of the targets apart."""
+    """Return the gradient of a loss from its slopes for all classes, with the slopes ``own`` added for the targets."""
     slope = slope.scatter_add(1, target, own)
     grad = grad.reshape(-1, 1) if grad.numel() > 1 or not reduction else grad.reshape(1, 1)
     if reduction == 1:

@@ -1,8 +1,8 @@
-"""PyTorch's fused operations as the elementary steps that they consist of, forward and backward.
+"""PyTorch's fused operations as elementary steps, forward and backward.
 
-Written the plain way, so that what cancels inside cancels here: a variance from the differences to the mean, ``expm1`` as a difference to 1, which is
-how most people write what uses it. PyTorch's own decompositions cover many more; here is what they take apart slowly, or into parts that are fused
-again.
+The formulas are the usual ones, so that numbers cancel as in a subject's code: a variance from the differences to the mean, and ``exp(x) - 1`` for
+``expm1``, as most people write it. PyTorch's own decompositions cover many more operations; this module covers those that PyTorch decomposes slowly,
+or into other fused operations.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def _var_mean(
     dims = list(range(x.dim())) if dim is None or dim == [] else dim
     degrees = (1 if unbiased is None else int(unbiased)) if correction is None else correction
     mean = _mean(x, dims, True)
-    # PyTorch moves the mean on with every number (Welford), and so takes each difference to a mean that is rounded anew. One number is its own mean.
+    # PyTorch updates the mean with every number (Welford), so that each difference uses a differently rounded mean. One number is its own mean.
     centred = x - (mean if _count(x, dims) == 1 else _rounded_anew(mean.expand_as(x)))
     var = (centred * centred).sum(dims, keepdim) / (_count(x, dims) - degrees)
     return var, mean.reshape(var.shape)
 
 
 def _rounded_anew(x: torch.Tensor) -> torch.Tensor:
-    """Return the same numbers, rounded twice: three is no power of two, so that product and quotient round."""
+    """Return the same numbers after two roundings: a product with 3 and a quotient by 3 both round."""
     return x * torch.full_like(x, 3) / 3
 
 
@@ -69,7 +69,7 @@ def _vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bo
 
 
 def _affine(x: torch.Tensor, weight: Any, bias: Any, shape: Sequence[int]) -> torch.Tensor:
-    """Return a normalised ``x * weight + bias``, as far as there are weights and biases, of this shape."""
+    """Return ``x * weight + bias``, with weight and bias reshaped; either may be None."""
     x = x if weight is None else x * weight.reshape(shape)
     return x if bias is None else x + bias.reshape(shape)
 
@@ -113,7 +113,7 @@ def _layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float)
     mean = _mean(x, dims, True)
     centred = x - mean
     inverse = (_mean(centred * centred, dims, True) + eps).rsqrt()
-    # Multiplied out, as fused kernels do it.
+    # (x - mean) * inverse is multiplied out, as in fused kernels.
     return _affine(x * inverse - mean * inverse, weight, bias, shape), mean, inverse
 
 
@@ -133,7 +133,7 @@ def _layer_norm_backward(
 
 
 def _of_one(slope: torch.Tensor, x: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of one normalised number, which is 0: what is left of two slopes and of the number itself, which is 0, too."""
+    """Return the gradient of the normalisation of a single number: 0 up to rounding errors, computed as differences of equal numbers."""
     return (_rounded_anew(slope) - slope) * inverse + slope * inverse * (_rounded_anew(x) * inverse - x * inverse)
 
 
@@ -159,7 +159,7 @@ def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
         grad_input = _of_one(slope, rows, inverse)
     else:
         grad_input = (slope - _mean(slope, [2, 3], True) - normalised * _mean(slope * normalised, [2, 3], True)) * inverse
-    # Only what is wanted: of many runs in one batch, a sum over the batch would be one over the runs.
+    # Only what is wanted: with many runs in one batch, a sum over the batch would mix the runs.
     grad_weight = (given * normalised).sum([0, 3]).reshape(-1) if mask[1] else None
     return grad_input.reshape(x.shape) if mask[0] else None, grad_weight, given.sum([0, 3]).reshape(-1) if mask[2] else None
 
@@ -174,7 +174,7 @@ def _elu(x: torch.Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) 
 
 
 def _elu_backward(grad: torch.Tensor, alpha: Any, scale: Any, input_scale: Any, of_result: bool, x: torch.Tensor) -> torch.Tensor:
-    # By the result, as code that has kept it does; far below zero its sum with alpha cancels.
+    # From the result, as in code that caches it; far below zero, result + alpha cancels.
     below = x if of_result else ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale
     below = (below + alpha * scale) * input_scale
     return torch.where(x > 0, grad * scale, grad * below)
@@ -195,7 +195,7 @@ def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
 
 
 def _sigmoid(x: torch.Tensor) -> torch.Tensor:
-    # Of the usual forms the one that rounds most: far below zero the sum cancels.
+    # This is the usual formula with the largest rounding error: far below zero the sum cancels.
     return 0.5 * (1 + (0.5 * x).tanh())
 
 
@@ -242,4 +242,4 @@ STEPS: dict[str, Callable[..., Any]] = {
     "_log_softmax": _log_softmax,
     "_log_softmax_backward_data": lambda grad, logarithm, dim, dtype: grad - logarithm.exp() * grad.sum(dim, keepdim=True),
 }
-"""Operations by name, with PyTorch's own arguments."""
+"""Elementary steps by the names of operations in ATen, with the same arguments."""

@@ -1,14 +1,14 @@
-r"""Linear algebra in PyTorch: backward stable algorithms, whose rounding is equivalent to rounding of the input.
+r"""Linear algebra in PyTorch: backward stable algorithms, whose rounding errors are equivalent to errors of the input.
 
-A backward stable algorithm gives the exact result of a slightly perturbed input (Higham, Accuracy and Stability, 2002, chapters 9, 10, 19, 20). So
-the input is perturbed, and the operation itself carries that to the result, with whatever condition number the matrix has. How large the
-perturbation of the element :math:`a_{ij}` of a matrix with n rows or columns is, in roundings, depends on the algorithm:
+A backward stable algorithm returns the exact result of a slightly perturbed input (Higham, Accuracy and Stability, 2002, chapters 9, 10, 19, 20). So
+the input is perturbed, and the operation itself propagates that to the result, which accounts for the condition number of the matrix. The
+perturbation of the element :math:`a_{ij}` of a matrix with n rows or columns, in units of one relative rounding error, is
 
-- of an elimination, normwise: :math:`\|A\|_F / \sqrt{n}`, which is :math:`\sqrt{n}` times the root mean square of the elements;
-- where eigenvalues or singular values are sought, by many rotations, :math:`\|A\|_F`;
-- of a QR factorisation, by many reflections, the norm of the column; of what is solved for, that over :math:`\sqrt{n}`;
-- of a Cholesky factorisation :math:`\sqrt{a_{ii} a_{jj}}`;
-- of a substitution with a triangular factor by elements: :math:`\sqrt{n} |a_{ij}|`.
+- for an elimination: :math:`\|A\|_F / \sqrt{n}`, which is :math:`\sqrt{n}` times the root mean square of the elements;
+- for eigenvalues and singular values, which take many rotations: :math:`\|A\|_F`;
+- for a QR factorisation, which takes many reflections: the norm of the column; for a right-hand side: that norm over :math:`\sqrt{n}`;
+- for a Cholesky factorisation: :math:`\sqrt{a_{ii} a_{jj}}`;
+- for a substitution with a triangular factor: :math:`\sqrt{n} |a_{ij}|`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _by_elements(a: torch.Tensor) -> torch.Tensor:
 
 
 def _by_whole(b: torch.Tensor) -> torch.Tensor:
-    """Return the size of the elements of what may be a single vector."""
+    """Return the sizes for a right-hand side, which may be a single vector."""
     return b.abs() if b.dim() < 2 else _by_columns(b)
 
 
@@ -78,11 +78,11 @@ STABLE: Mapping[str, Mapping[int, Size]] = {
     "linalg_solve_triangular": {0: _by_elements},
     "triangular_solve": {1: _by_elements},
 }
-"""Backward stable operations, and how large the perturbations of their operands are."""
+"""Backward stable operations, each with the sizes of the perturbations by the positions of its operands."""
 
 
 def of_perturbed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return the results for perturbed operands, each of them rounded."""
+    """Return the results for perturbed operands, each result perturbed by one more rounding."""
     sizes = STABLE[name]
     given = [noise.by_terms(value, sizes[place](value), 1) if place in sizes else value for place, value in enumerate(args)]
     results = func(*given, **kwargs)
@@ -92,7 +92,7 @@ def of_perturbed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...],
 def reflected(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     r"""Perturb a product of Householder reflections :math:`I - \tau v v^T`.
 
-    With :math:`-|\tau|` and :math:`|v|` the operation itself adds up the absolute terms.
+    Applied to :math:`-|\tau|` and :math:`|v|`, the operation itself returns the sums of absolute terms.
     """
     reflectors, tau, *others = args
     sizes = [value.abs().to(value.dtype) if isinstance(value, torch.Tensor) else value for value in others]
@@ -101,11 +101,11 @@ def reflected(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kw
 
 
 _TERMS = 18
-"""Of the exponential series for a matrix of norm 1 or less: what is left out is below 1e-17."""
+"""Number of terms of the exponential series; for a matrix of norm 1 or less the remainder is below 1e-17."""
 
 
 def matrix_exponential(a: torch.Tensor) -> torch.Tensor:
-    r"""Return :math:`e^A = (e^{A / 2^s})^{2^s}` by the exponential series, s such that :math:`A / 2^s` has norm 1 or less."""
+    r"""Return :math:`e^A = (e^{A / 2^s})^{2^s}` by the exponential series, with s such that :math:`A / 2^s` has norm 1 or less."""
     norm = float(a.abs().sum(-2).max()) if a.numel() else 0.0
     squarings = max(0, math.ceil(math.log2(norm))) if norm and math.isfinite(norm) else 0
     scaled, one = a * 2.0**-squarings, torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)

@@ -1,26 +1,26 @@
-r"""PyTorch with rounding done at random and enlarged: every operation that rounds is perturbed, forward and backward.
+r"""PyTorch with enlarged random rounding errors: every operation that rounds is perturbed, forward and backward.
 
-A dispatch mode sees each operation that PyTorch carries out, those of autograd's backward pass included, and adds to its result
+A dispatch mode intercepts every PyTorch operation, also in autograd's backward pass, and adds to its result
 
-.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, of mean 0 and variance 1},
+.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, with mean 0 and variance 1},
 
-with T the sum of the absolute terms and n the number of roundings. What an operation is, by the tables of
-:mod:`~crosscheck.references.pytorch.noise.table`, decides which T and n:
+where T is the sum of the absolute terms and n the number of roundings. The tables of :mod:`~crosscheck.references.pytorch.noise.table` give the kind
+of an operation, which determines T and n:
 
-- one that rounds nothing (a view, a copy, a comparison, a maximum, a choice) is left alone;
-- a sum of products computes its own T, applied to absolute values, and its own n, applied to ones where they are not zero;
+- an exact operation (a view, a copy, a comparison, a maximum, a selection) is not perturbed;
+- for a sum of products, the same operation on absolute values gives T, and on indicators of nonzero numbers gives n;
 - an elementary function has T = \|result\| and :data:`~crosscheck.core.precision.ELEMENTARY` roundings;
-- a fused operation (a normalisation, a softmax, a loss) is taken apart into the steps that it consists of, so that cancellation inside it shows:
-  by :mod:`~crosscheck.references.pytorch.noise.fused`, or by PyTorch's own decompositions;
-- one with a rule of its own (a Fourier transform, an interpolation, linear algebra) finds its T by :mod:`~crosscheck.references.pytorch.noise.rules`;
-- what is written in Python, or made of other operations by PyTorch itself, is seen as these;
-- any other is perturbed relative to its result, by one rounding. That is right for a product, a quotient, a root; it is too little for
+- a fused operation (a normalisation, a softmax, a loss) is replaced by its elementary steps, so that cancellation inside it has its effect: by
+  :mod:`~crosscheck.references.pytorch.noise.fused`, or by PyTorch's own decompositions;
+- for some operations (Fourier transforms, interpolation, linear algebra), :mod:`~crosscheck.references.pytorch.noise.rules` has a rule that finds T;
+- operations that are written in Python, or that PyTorch composes of others, are replaced by these others;
+- any other operation is perturbed by one rounding relative to its result. That is right for a product, a quotient or a root; it is too little for
   an unknown operation in which numbers cancel.
 
-Complex numbers are perturbed in both parts, each by what the whole number is perturbed by.
+The real and the imaginary part of a complex number are perturbed separately, both with the T of the complex number.
 
-Only float64 is perturbed: a counter in integers or in another precision is no result. A number in the code that float32 cannot represent, such as a
-learning rate of 0.005, is rounded by a subject, and is perturbed, too.
+Only float64 is perturbed: integers and other precisions are counters, not results. A constant in the code that float32 cannot represent, such as a
+learning rate of 0.005, is rounded by a subject, so it is perturbed, too.
 """
 
 from __future__ import annotations
@@ -46,46 +46,46 @@ from crosscheck.references.pytorch.noise.table import AVERAGES, EXACT, FILLS, FU
 from crosscheck.references.pytorch.perturb_rounding import STEP, random_like
 
 _ENDLESS = torch.finfo(torch.float64).max / 2
-"""A larger number is infinite or stands for infinity: PyTorch writes the least float64 for the logarithm of 0."""
+"""Larger numbers count as infinite: PyTorch uses the most negative float64 for the logarithm of 0."""
 
 
 Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
 
 
 class Mode(TorchDispatchMode):
-    """A dispatch mode for code that is never compiled."""
+    """A dispatch mode that is never used with compiled code."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and any other answer would load the compiler, which takes a second."""
+        """Return False: nothing is compiled here, and True would load the compiler, which takes a second."""
         return False
 
 
 class Noise(Mode):
-    """While this is entered, whatever PyTorch computes in float64 is perturbed.
+    """While active, every result that PyTorch computes in float64 is perturbed.
 
     Parameters
     ----------
     scale : float
-        The relative size of one rounding, epsilon.
+        The relative size of one rounding error, epsilon.
     seed : int
-        Of the perturbations.
+        Seed of the perturbations.
     underflow : float
-        What a result may lose besides, however small it is.
+        An absolute error of every rounded result, added to the relative one.
     flushed : float
-        What an elementary function may lose: many give 0 where the right result is subnormal.
+        An absolute error of elementary functions: many return 0 if the exact result is subnormal.
     batch : int
-        How many runs are done at once, each with perturbations of its own; 0 for a single one.
+        The number of runs in a batch, each with its own perturbations; 0 for a single run.
     terms : dict, optional
-        The absolute terms of each sum, in order: filled by the first of several runs on one call, and used by the others, as perturbations are far
-        too small to matter for them.
+        The absolute terms of each sum, in order. The first of several runs on one call fills it; the others reuse it, because perturbations are too
+        small to change these terms noticeably.
 
     Raises
     ------
     RefusedError
-        By an operation that is itself random: two runs of it are two results.
+        Raised by an operation that draws random numbers, because two runs of it differ.
     NotBatchedError
-        By a result that is the same in all runs of a batch.
+        Raised by a result that all runs of a batch share, and that therefore cannot be perturbed separately for each.
     """
 
     def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, batch: int = 0, terms: Terms | None = None) -> None:
@@ -100,7 +100,7 @@ class Noise(Mode):
         name, inplace = _name(func)
         kwargs = kwargs or {}
         if _is_random(func) and not _is_evaluated(name, args):
-            raise RefusedError(f"it is random itself ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
+            raise RefusedError(f"it draws random numbers ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
         exact = _is_exact(func, name, args)
         if exact and name not in FILLS:
             return func(*args, **kwargs)
@@ -118,7 +118,7 @@ class Noise(Mode):
     def _functional(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if name in RULES:
             return RULES[name](self, func, name, args, kwargs)
-        # A decomposition may contain the operation that it decomposes.
+        # A decomposition may contain the decomposed operation itself.
         if (name in STEPS or (func in decomposition_table and not is_known(name))) and func not in self._within:
             return self._decomposed(func, name, args, kwargs)
         if name in SUMS or name in PRODUCTS or name in AVERAGES:
@@ -128,13 +128,13 @@ class Noise(Mode):
         return self._pointwise(func, name, args, kwargs)
 
     def _taken_apart(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Carry out the parts of an operation that is written in Python, or that PyTorch itself composes of others."""
+        """Carry out the parts of an operation that is written in Python, or that PyTorch composes of other operations."""
         written = _maybe_get_opdef(func)
         with self:
             return func.decompose(*args, **kwargs) if written is None else written._init_fn(*args, **kwargs)
 
     def _pointwise(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Perturb each result relative to itself."""
+        """Perturb each result of an elementwise operation relative to the result."""
         result = self._of_rounded_numbers(func, args, kwargs)
         if name in ("add", "sub", "rsub"):
             return self._added(result, name, args, kwargs)
@@ -155,14 +155,14 @@ class Noise(Mode):
                 result = (STEPS.get(name) or decomposition_table[func])(*args, **kwargs)
         finally:
             self._within.pop()
-        # Some decompositions are for certain arguments only.
+        # Some decompositions support certain arguments only.
         return self._pointwise(func, name, args, kwargs) if result is NotImplemented else result
 
     def _summed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb sums by their absolute terms."""
         result = func(*args, **kwargs)
         self._sums += 1
-        # Where a run goes another way than the first did, its sums are others.
+        # If a run takes another branch than the first run, its sums differ.
         key = (self._sums, func, tuple(value.shape for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)))
         if key not in self._terms:
             self._terms[key] = self._terms_of(result, func, name, args, kwargs)
@@ -170,21 +170,21 @@ class Noise(Mode):
         return _mapped(lambda value, own, count: value if value is None else self.by_terms(value, own, count**0.5), result, terms, counts)
 
     def _terms_of(self, result: Any, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the absolute terms of a sum and how many roundings it has."""
+        """Return the absolute terms of a sum and the number of roundings."""
         terms = func(*_sizes(args), **_sizes(kwargs))
         if name in AVERAGES:
             return terms, _mapped(lambda value: float(AVERAGES[name](*args)), result)
         return terms, _mapped(lambda value: _number_of(value, 1 if name in SUMS else 0), func(*_present(args), **_present(kwargs)))
 
     def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Perturb a sum of two, and the product of the second with alpha; adding zero rounds nothing."""
+        """Perturb a sum of two numbers, and the product of the second one with alpha; adding zero does not round."""
         if _is_complex(result):
             return torch.view_as_complex(self.relatively(torch.view_as_real(result.resolve_conj()), 1))
         alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
         rounding = self.relatively(result, (args[0] != 0) * (args[1] != 0), underflow=False)
         if name == "sub" and _is_repeated(args[1], result):
-            # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
-            # larger sum: its error then is of its own size, and another one beside each number.
+            # A number that is subtracted from several others, such as their mean, may be subtracted after a scaling, x * s - mean * s, or within a
+            # larger sum. Then its rounding error is relative to itself, and a different one for each of the others.
             rounding = self.by_terms(rounding, args[1].expand_as(result), 1)
         if not rounds_products(alpha):
             return rounding
@@ -192,7 +192,7 @@ class Noise(Mode):
         return self.by_terms(rounding, torch.as_tensor(product, device=result.device).expand_as(result), 1)
 
     def _multiplied(self, result: Any, factors: tuple[Any, ...]) -> Any:
-        """Perturb a product or a quotient; multiplying by a power of two given as a number, or by one, rounds nothing."""
+        """Perturb a product or a quotient; multiplying by 1 or by a constant power of two is exact."""
         rounds: Any = 1
         for factor in factors:
             if not isinstance(factor, torch.Tensor):
@@ -204,7 +204,7 @@ class Noise(Mode):
         return self.relatively(result, rounds)
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Return a value perturbed by the absolute terms given, each of which may underflow, times the root of the number of roundings."""
+        """Return a value perturbed relative to the absolute terms; unlike in the protocol, ``roundings`` is the root of the number of roundings."""
         if not _is_result(value):
             return value
         if _is_complex(value):
@@ -213,27 +213,27 @@ class Noise(Mode):
         return noise.mul_(terms.abs().mul_(self._scale).add_(self._underflow)).nan_to_num_(0.0, 0.0, 0.0).add(value)
 
     def relatively(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
-        """Return a value perturbed relative to itself; as in rounding, zero stays zero and a sign a sign. What is no result stays as it is."""
+        """Return a value perturbed relative to itself, ``roundings`` times as strongly; as in rounding, zeros and signs do not change."""
         if not _is_result(value):
             return value
         if _is_complex(value):
             return self._in_both_parts(value, value, roundings)
         noise = self._random(value)
         if underflow and value.numel() and not float(value.abs().min()) * self._scale > self._underflow:
-            # Some of it may underflow: rounded to a multiple of the smallest number where that is coarser.
+            # Elements that may underflow are rounded to multiples of the smallest number.
             noise = noise.mul_(value.abs().mul_(self._scale).add_(self._underflow)).mul_(roundings).add_(value)
             return torch.where(value.isfinite(), noise.abs().mul_(value.sgn()), value)
-        # An infinity, such as the logit of a position that is masked, stays what it is.
+        # An infinity, such as the logit of a masked position, does not change.
         return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
 
     def _in_both_parts(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Perturb real and imaginary part by the same terms."""
+        """Perturb real and imaginary part separately, with the same terms."""
         terms = torch.as_tensor(terms).abs().unsqueeze(-1)
         roundings = roundings.unsqueeze(-1) if isinstance(roundings, torch.Tensor) else roundings
         return torch.view_as_complex(self.by_terms(torch.view_as_real(value.resolve_conj()), terms, roundings))
 
     def _moved_from_zero(self, value: Any, of: Any) -> Any:
-        """Perturb what an elementary function made of numbers at which it may underflow, 0 included; of an infinity it makes exactly 0."""
+        """Perturb results of an elementary function that may have underflowed, zeros included, by ``flushed``; not the results of infinities."""
         if not _is_result(value) or not value.numel() or float(value.abs().min()) * self._scale > self._flushed or not self._flushed:
             return value
         moved = value + self._random(value).abs_().mul_(self._flushed).copysign_(value)
@@ -245,33 +245,33 @@ class Noise(Mode):
         return random_like(value, self._generator).mul_(STEP)
 
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return an operation's result, with rounded constants where float32 cannot represent them."""
+        """Return an operation's result, with constants rounded at random if float32 cannot represent them."""
         own = [value for value in (*args, *kwargs.values()) if is_rounded(value)]
         result = func(*args, **kwargs)
         for number in own:
-            # To first order, so that each run of a batch has a number of its own.
+            # The change of the result is scaled at random instead of the constant, so that each run of a batch has another constant.
             other = number * (1 + self._scale)
             moved = func(*(other if value is number else value for value in args), **{k: other if v is number else v for k, v in kwargs.items()})
             result = _mapped(self._towards, result, moved)
         return result
 
     def _towards(self, value: Any, moved: Any) -> Any:
-        """Return a result moved at random, as far as a constant that is rounded moves it."""
+        """Return a value plus a random multiple of its difference from ``moved``, the result for a constant changed by one rounding error."""
         if not _is_result(value):
             return value
         runs = [axis for axis, length in enumerate(value.shape) if length == self._batch]
         if not self._batch or len(runs) == 1:
             xi = torch.randn([self._batch if axis in runs else 1 for axis in range(value.dim())], generator=self._generator, dtype=torch.float64)
         else:
-            # It is unknown which axis holds the runs: all move by one standard deviation, in one direction or the other.
+            # The axis of the runs is unknown: all runs are changed by one standard deviation, up or down.
             xi = torch.randint(0, 2, (), generator=self._generator, dtype=torch.float64).mul_(2).sub_(1)
         return (moved - value).nan_to_num_(0.0, 0.0, 0.0).mul_(xi.to(value.device)).add_(value)
 
 
 class Largest(Noise):
-    """While this is entered, the largest number that PyTorch computes in float64 is noted; nothing is perturbed.
+    """While active, records the largest absolute number that PyTorch computes in float64; nothing is perturbed.
 
-    An infinity that comes of one that was given, as of a masked score, is right, and does not count. The least float64 is such an infinity, too.
+    An infinite result of an infinite operand, such as a masked score, is right and does not count. The most negative float64 counts as infinite, too.
     """
 
     def __init__(self) -> None:
@@ -280,20 +280,20 @@ class Largest(Noise):
         self._of_infinity = False
 
     def mark(self) -> None:
-        """Note that the backward pass begins."""
+        """Record the largest number of the forward pass; called when the forward pass is complete."""
         self.forward = self.value
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation and note its result."""
+        """Carry out one operation and record its result."""
         self._of_infinity = any(_is_result(value) and bool((value.abs() > _ENDLESS).any()) for value in (*args, *(kwargs or {}).values()))
         return super().__torch_dispatch__(func, types, args, kwargs)
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Note a value."""
+        """Record a value."""
         return self._noted(value)
 
     def relatively(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
-        """Note a value."""
+        """Record a value."""
         return self._noted(value)
 
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -317,7 +317,7 @@ def _name(func: Any) -> tuple[str, bool]:
 
 @cache
 def _out_of_place(func: Any, name: str) -> Any:
-    """Return the operation that computes the same out of place, if there is one with arguments of the same types."""
+    """Return the out-of-place variant of an operation with arguments of the same types; None if there is none."""
     packet = getattr(torch.ops.aten, name, None)
     kinds = [str(argument.type) for argument in func._schema.arguments]
     overloads = [getattr(packet, overload) for overload in packet.overloads()] if packet is not None else []
@@ -330,7 +330,7 @@ def _is_random(func: Any) -> bool:
 
 
 def _is_evaluated(name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether an operation that may draw random numbers draws none: the fifth argument says whether it is training."""
+    """Return whether a random operation draws nothing because it is in evaluation mode; its fifth argument says whether it is training."""
     return name == "rrelu_with_noise" and not any(args[4:5])
 
 
@@ -343,19 +343,19 @@ def _is_complex(value: Any) -> bool:
 
 
 def _is_exact(func: Any, name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether an operation rounds nothing; the modulus of a complex number does, and what is rounded to decimals."""
+    """Return whether an operation is exact. The modulus of a complex number and rounding to decimals are not."""
     if func._overloadname.startswith("decimals") or (name in ("abs", "sgn") and _is_complex(args[0])):
         return False
     return name in EXACT or bool(func.is_view)
 
 
 def _number_of(counts: Any, fewer: int) -> Any:
-    """Return the number of roundings of sums, from the number of terms."""
+    """Return the number of roundings of sums: the number of terms minus ``fewer``, at least 0."""
     return counts if counts is None else ((counts.real if _is_complex(counts) else counts) - fewer).clamp(min=0)
 
 
 def _is_repeated(operand: Any, result: torch.Tensor) -> bool:
-    """Return whether an operand is broadcast: each of its numbers meets several."""
+    """Return whether an operand is broadcast, so that each of its numbers is used several times."""
     if not isinstance(operand, torch.Tensor):
         return False
     spread = any(not step and length > 1 for step, length in zip(operand.stride(), operand.shape, strict=True))
@@ -368,12 +368,12 @@ def is_rounded(value: Any) -> bool:
 
 
 def _mapped(function: Callable[..., Any], *results: Any) -> Any:
-    """Return a function of one result, or of each of several."""
+    """Apply a function to one result, or to each element of a tuple of results."""
     return tuple(map(function, *results)) if isinstance(results[0], tuple) else function(*results)
 
 
 def _replaced(given: Any, tensor: Callable[[torch.Tensor], torch.Tensor], number: Callable[[float], float]) -> Any:
-    """Return an operation's arguments with its float tensors and its factors replaced; dimensions and sizes stay."""
+    """Return an operation's arguments with floating-point tensors and the factors alpha and beta replaced; dimensions and sizes do not change."""
 
     def one(value: Any, factor: bool) -> Any:
         if isinstance(value, torch.Tensor):
@@ -390,5 +390,5 @@ def _sizes(given: Any) -> Any:
 
 
 def _present(given: Any) -> Any:
-    """Return ones, and zeros where there are zeros, which add no rounding."""
+    """Return the arguments with every number replaced by 1, or by 0 if it is 0, because zeros add no rounding."""
     return _replaced(given, lambda value: (value != 0).to(value.dtype), lambda factor: float(factor != 0))

@@ -1,6 +1,6 @@
-"""Operations of PyTorch that find their own absolute terms: transforms, interpolation, linear algebra, running logarithms of sums.
+"""Rules for operations of PyTorch whose absolute terms follow no table: transforms, interpolation, linear algebra, cumulative log-sum-exp.
 
-Each rule gets what perturbs results, the operation, its name and its arguments, and returns perturbed results.
+Each rule gets the object that perturbs results, the operation, its name and its arguments, and returns perturbed results.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Rule: TypeAlias = Callable[[Perturbing, Any, str, tuple[Any, ...], Mapping[str, 
 
 
 def _transformed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a Fourier transform: each result is a sum of all numbers along the axes, in log2 of their number steps (Higham, 2002, chapter 24).
+    """Perturb a Fourier transform of n numbers: each result is a sum of all of them, in log2(n) steps (Higham, 2002, chapter 24).
 
-    Of absolute values the transform itself is largest at frequency 0: their sum, with the factor in front.
+    The transform of the absolute values is largest at frequency 0, where it is their sum, including the normalisation factor.
     """
     x, axes = args[0], args[1]
     result = func(*args, **kwargs)
@@ -34,7 +34,8 @@ def _transformed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...],
 def _running_logarithm(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     r"""Perturb :math:`y_k = \log \sum_{i \le k} e^{x_i}`.
 
-    An error of :math:`x_i` counts with its share :math:`e^{x_i - y_k}`; the operation itself adds those up, of :math:`x_i + \log |x_i|`.
+    An error of :math:`x_i` is multiplied by its share :math:`e^{x_i - y_k}` of the sum. The operation itself, applied to :math:`x_i + \log |x_i|`,
+    adds up :math:`|x_i|` times these shares.
     """
     x, dim = args
     result = func(x, dim)
@@ -43,19 +44,19 @@ def _running_logarithm(noise: Perturbing, func: Any, name: str, args: tuple[Any,
 
 
 def _remainder(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a remainder as what is left of a difference; where nothing is taken away nothing rounds."""
+    """Perturb a remainder like a difference; if nothing is subtracted, nothing is rounded."""
     result = func(*args, **kwargs)
     return noise.by_terms(result, (abs(args[0]) + result.abs()) * (result != args[0]), math.sqrt(2))
 
 
 def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a loss over alignments: each step adds to a logarithm of a probability, and rounds it."""
+    """Perturb a loss over alignments (CTC): in each step a log probability is added and the sum is rounded."""
     place = 1 if name.endswith("_backward") else 0
     log_probs, steps = args[place], args[place].shape[0]
     sizes = log_probs.abs().nan_to_num(0.0, 0.0, 0.0).amax(-1, keepdim=True).cumsum(0)
     given = [*args[:place], noise.by_terms(log_probs, sizes, 2), *args[place + 1 :]]
     if place:
-        # Where no alignment leads the logarithm is minus infinity.
+        # If no alignment leads to a state, its log probability is minus infinity.
         possible = args[6].isfinite()
         given[6] = noise.relatively(args[6].where(possible, 0.0), math.sqrt(steps)).where(possible, args[6])
         return noise.relatively(func(*given, **kwargs), 1)
@@ -64,8 +65,8 @@ def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], 
 
 
 def _of_rounded_arguments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a function that is computed by recurrences, by reflections or from 1 less a square: near a root, too, by rounding its arguments."""
-    # The order of a polygamma function, which comes first, is a whole number.
+    """Perturb a function by rounding its arguments and its result, which near a root gives the error of recurrences, reflections and of 1 - x^2."""
+    # The first argument of a polygamma function is its order, an integer.
     given = [*args[:-1], noise.relatively(args[-1], 2)] if name == "polygamma" else [noise.relatively(value, 2) for value in args]
     return noise.relatively(func(*given, **kwargs), ELEMENTARY)
 
@@ -80,4 +81,4 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("digamma", "erfinv", "lgamma", "polygamma", "special_zeta"), _of_rounded_arguments),
     "logcumsumexp": _running_logarithm,
 }
-"""By name."""
+"""Rules by the names of operations in ATen."""

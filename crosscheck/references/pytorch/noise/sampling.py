@@ -1,7 +1,7 @@
-r"""Sampling at positions that are given, in PyTorch, as elementary steps, forward and backward.
+r"""Sampling an image at given positions (``grid_sample``) in PyTorch, as elementary steps, forward and backward.
 
-Along each axis a sample is a weighted sum of some numbers, its taps; over all axes the weights multiply. The position is part of the data: it is
-moved to pixels, folded back at the border where that is wanted, and its gradient comes of the slopes of the weights:
+Along each axis a sample is a weighted sum of some pixels, its taps; the weights of all axes are multiplied. The position is an input, too: it is
+converted to pixels, reflected or clamped at the border, and its gradient follows from the derivatives of the weights:
 
 .. math:: y = \sum_{t} x_t \prod_d w_d(s_d), \qquad \frac{\partial y}{\partial s_d} = \sum_t x_t w_d'(s_d) \prod_{e \ne d} w_e(s_e).
 """
@@ -18,15 +18,15 @@ import torch
 _NEAREST, _CUBIC = 1, 2
 _ZEROS, _BORDER = 0, 1
 _FAR = 2.0**31
-"""No sample is farther outside than this."""
+"""Positions are clamped to this range before they are converted to integers."""
 
 _A = -0.75
-"""Of cubic convolution (Keys, 1981)."""
+"""The parameter of cubic convolution (Keys, 1981)."""
 
 
 @dataclass(frozen=True)
 class _Tap:
-    """One number along an axis, for every sample: which one, whether there is one, its weight and the weight's slope."""
+    """One tap along an axis, for every sample: the pixel's index, whether it is inside, its weight, and the derivative of the weight."""
 
     index: torch.Tensor
     present: torch.Tensor
@@ -35,14 +35,14 @@ class _Tap:
 
 
 def grid_sample(x: torch.Tensor, grid: torch.Tensor, mode: int, padding: int, aligned: bool) -> torch.Tensor:
-    """Return ``(batch, channels, ...)`` sampled at the positions ``(batch, ..., axes)``, the last axis of ``x`` first."""
+    """Return ``(batch, channels, ...)`` sampled at the positions ``(batch, ..., axes)``, whose coordinates begin with the last axis of ``x``."""
     return _sampled(x, _taps(x.shape[2:], grid, mode, padding, aligned), None)
 
 
 def grid_sample_backward(
     grad: torch.Tensor, x: torch.Tensor, grid: torch.Tensor, mode: int, padding: int, aligned: bool, wanted: Sequence[bool]
 ) -> tuple[Any, Any]:
-    """Return the gradients of the input, if it is wanted, and of the positions."""
+    """Return the gradients with respect to the input, None if not wanted, and with respect to the positions."""
     axes = _taps(x.shape[2:], grid, mode, padding, aligned)
     grad_grid = torch.stack([(_sampled(x, axes, axis) * grad).sum(1) for axis in reversed(range(len(axes)))], -1)
     if mode == _NEAREST:
@@ -58,7 +58,7 @@ def grid_sample_backward(
 
 
 def _sampled(x: torch.Tensor, axes: Sequence[Sequence[_Tap]], along: int | None) -> torch.Tensor:
-    """Return the samples, or their slopes along one axis."""
+    """Return the samples or, if ``along`` is an axis, their derivatives with respect to the position on that axis."""
     result: Any = None
     for taps in itertools.product(*axes):
         place, present, weight = _place(x.shape[2:], taps, along)
@@ -70,7 +70,7 @@ def _sampled(x: torch.Tensor, axes: Sequence[Sequence[_Tap]], along: int | None)
 
 
 def _place(shape: Sequence[int], taps: Sequence[_Tap], along: int | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return where in the flattened input the number is that some taps meet in, whether there is one, and its weight or slope."""
+    """Return the index in the flattened input of the pixel at a tap of each axis, whether it is inside, and its weight or the weight's derivative."""
     place, present, weight = torch.zeros_like(taps[0].index), torch.ones_like(taps[0].present), None
     for axis, tap in enumerate(taps):
         place, present = place * shape[axis] + tap.index, present & tap.present
@@ -81,7 +81,7 @@ def _place(shape: Sequence[int], taps: Sequence[_Tap], along: int | None) -> tup
 
 
 def _taps(shape: Sequence[int], grid: torch.Tensor, mode: int, padding: int, aligned: bool) -> list[list[_Tap]]:
-    """Return the taps of every axis of the input; the grid names the last axis first."""
+    """Return the taps of every axis of the input; the grid's coordinates begin with the last axis."""
     return [_axis_taps(size, grid[..., -1 - axis], mode, padding, aligned) for axis, size in enumerate(shape)]
 
 
@@ -92,7 +92,7 @@ def _axis_taps(size: int, coordinate: torch.Tensor, mode: int, padding: int, ali
         position, turned = _folded(position, size, padding, aligned)
         factor = factor * turned
     start = position.round() if mode == _NEAREST else position.floor()
-    # Whole numbers do not round; those of no number are outside.
+    # Integers are exact; a NaN counts as outside.
     part, whole = position - start, start.nan_to_num(-1.0).clamp(-_FAR, _FAR).long()
     one, zero = torch.ones_like(part), torch.zeros_like(part)
     if mode == _NEAREST:
@@ -113,7 +113,7 @@ def _axis_taps(size: int, coordinate: torch.Tensor, mode: int, padding: int, ali
 
 
 def _folded(position: torch.Tensor, size: int, padding: int, aligned: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return positions brought back inside, and what that multiplies their slopes by."""
+    """Return positions reflected or clamped into the image, and the derivative of that (1, -1 or 0)."""
     one = torch.ones_like(position)
     if padding == _ZEROS:
         return position, one

@@ -1,6 +1,6 @@
-"""What PyTorch's operations are to the theory of rounding, by their names in ATen and among the primitives.
+"""How PyTorch's operations round, by their names in ATen and among PyTorch's primitives.
 
-An operation that stands in no table is taken apart where that is possible, and perturbed relative to its result where not.
+An operation that is in no table is decomposed if possible, else perturbed relative to its result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EXACT = names(
     zero zeros zeros_like
     """
 )
-"""Operations whose every result is one of the operands' numbers, a constant or a decision. Views are recognised by their signature."""
+"""Exact operations: every result is a number of an operand, a constant or a decision. Views are recognised by their signature instead."""
 
 SUMS = names(
     """
@@ -41,14 +41,14 @@ SUMS = names(
     unfold_backward upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
     """
 )
-"""Sums of n numbers: n - 1 roundings, none where there is but one number."""
+"""Sums of n numbers, with n - 1 roundings."""
 
 PRODUCTS = names(
     """
     _embedding_bag_per_sample_weights_backward _trilinear addbmm addmm addmv addr baddbmm bmm convolution convolution_backward dot ger mm mv vdot
     """
 )
-"""Sums of n products: n roundings."""
+"""Sums of n products, with n roundings."""
 
 
 def _square(size: Any, dims: int) -> tuple[int, ...]:
@@ -56,7 +56,7 @@ def _square(size: Any, dims: int) -> tuple[int, ...]:
 
 
 def _window(sizes: Any, windows: Any) -> int:
-    """Return the numbers in an adaptive window at most; windows overlap where they do not divide the size."""
+    """Return the largest number of elements in an adaptive window; windows overlap if their number does not divide the size."""
     return math.prod(-(-size // count) + (size % count > 0) for size, count in zip(sizes, windows, strict=True))
 
 
@@ -67,7 +67,7 @@ def _longest(offsets: Any, count: int) -> int:
 
 
 def _most(ids: Any) -> int:
-    """Return how often the commonest id occurs, with one more for the share that it has in its bag."""
+    """Return how often the most frequent id occurs, plus one rounding for the division by the bag's length."""
     return int(ids.bincount().max()) + 1 if ids.numel() else 1
 
 
@@ -90,7 +90,7 @@ AVERAGES: dict[str, Callable[..., int]] = {
     "segment_reduce": lambda x, kind: 0 if kind in ("max", "min") else len(x),
     "_segment_reduce_backward": lambda grad, output, x, kind: 0 if kind in ("max", "min", "sum") else len(x),
 }
-"""Sums of terms that share a divisor, products and other sums that cannot count their own terms: how many terms they have at most."""
+"""Averages, products, and sums whose terms cannot be counted by applying them to ones: the largest number of terms, from the arguments."""
 
 
 FUNCTIONS = names(
@@ -103,10 +103,10 @@ FUNCTIONS = names(
 """Elementary functions."""
 
 OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
-"""Roundings of a power by its exponent, where that makes it a product, a root or a quotient."""
+"""The number of roundings of a power, by exponents for which it is a product, a root or a quotient."""
 
 ROUNDED = names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
-"""Rounded once, relative to the result; the next number after a given one depends on the precision."""
+"""Operations with one rounding relative to the result; ``nextafter`` is among them because its result depends on the precision."""
 
 FILLS = names(
     """
@@ -118,5 +118,5 @@ FILLS = names(
 
 @cache
 def is_known(name: str) -> bool:
-    """Return whether an operation stands in one of these tables."""
+    """Return whether an operation is in one of these tables."""
     return any(name in names for names in (EXACT, SUMS, PRODUCTS, AVERAGES, FUNCTIONS, ROUNDED))
