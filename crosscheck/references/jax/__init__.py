@@ -1,1 +1,1 @@
-"""JAX as a reference."""
+"""JAX as a reference: functions, networks, optax optimizers, and the measurement of their rounding."""

@@ -1,4 +1,4 @@
-"""JAX: optax's gradient transformations as optimizers, stepped on given gradients."""
+"""JAX: optax's gradient transformations as oracles, which do steps with given gradients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Trees = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class OptaxOptimizer:
-    """A gradient transformation that is made afresh for each run.
+    """An optax gradient transformation, created again for each run.
 
     Attributes
     ----------
@@ -37,19 +37,19 @@ class OptaxOptimizer:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Nothing: a transformation is made of functions that keep their settings to themselves."""
+        """An empty dict: a transformation consists of functions, whose settings cannot be read."""
         return {}
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape, by optax's names.
+        """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter, by optax's names.
 
         Raises
         ------
         RefusedError
-            If no transformation is made, it needs more than gradients, or a variant is asked for that optax cannot make.
+            If ``make`` returns no transformation, its step needs more than gradients, or the variant changes more than the learning rate.
         """
         if not variant.in_rate_alone:
-            raise RefusedError("the settings of an optax transformation are not to be seen, so that no other one can be tried")
+            raise RefusedError("the settings of an optax transformation cannot be read, so that only the learning rate can be changed")
         with full_precision():
             params = {name: value.astype(np.float64) for name, value in start.items()}
             names = ("a dict of arrays", "an optax.GradientTransformation", "optax.sgd(0.1)")
@@ -64,7 +64,7 @@ class OptaxOptimizer:
             except RefusedError:
                 raise
             except (TypeError, ValueError, RuntimeError) as error:
-                raise RefusedError(f"{title(self.make)} does not step on gradients alone: {reason_of(error)}") from error
+                raise RefusedError(f"{title(self.make)} cannot do a step with gradients alone: {reason_of(error)}") from error
         return steps
 
     def _step(self, transformation: Any, given: tuple[Any, Any, Any], factor: float, noise: Noise | None, number: int) -> Trees:
@@ -81,7 +81,7 @@ class OptaxOptimizer:
 
 
 class Program:
-    """One step for the shapes of what it is given, with its rounding as it is or enlarged; it returns parameters and state."""
+    """One compiled step for arrays of fixed shapes, with or without enlarged rounding errors; returns parameters and state."""
 
     def __init__(self, step: Callable[..., Trees], *given: Any) -> None:
         traced, outline = jax.make_jaxpr(step, return_shape=True)(*given)
@@ -105,7 +105,7 @@ class Program:
 
 
 def _named(state: Any, start: Arrays) -> dict[str, dict[str, Any]]:
-    """Return what a state keeps of each parameter, by the name of its field: ``trace``, ``mu``, ``nu``."""
+    """Return the optimizer's state by the names of its fields, such as ``trace``, ``mu`` or ``nu``, and then by parameter."""
     kept: dict[str, dict[str, Any]] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         names = [str(getattr(key, "name", getattr(key, "key", ""))) for key in path]
@@ -115,4 +115,4 @@ def _named(state: Any, start: Arrays) -> dict[str, dict[str, Any]]:
 
 
 optimizer = OptaxOptimizer
-"""Makes the oracle of a function that makes a gradient transformation."""
+"""Turns a function that makes a gradient transformation into an oracle."""

@@ -1,7 +1,7 @@
-"""JAX: functions as oracles, by reverse-mode differentiation.
+"""JAX: functions as oracles, differentiated in reverse mode.
 
-A function of arrays is traced and compiled once for each set of shapes. Its rounding is measured, unless its oracle is made with an error theory that
-is known: ``JaxOracle(function, Multilinear())``.
+A function of arrays is traced and compiled once for each set of shapes. Its rounding is measured, unless its oracle is created with an error theory:
+``JaxOracle(function, Multilinear())``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ NAME = f"JAX {jax.__version__}"
 
 
 _KEPT = 256
-"""How many compiled programs of each kind are kept: one for each function and its shapes."""
+"""The size of each cache of compiled programs, which are for one function and one set of shapes."""
 
 
 _LARGE = 2**14
-"""The number of elements from which on the compiler optimises: below, it takes longer to do so than all runs of the program take without."""
+"""Programs with at least this number of input elements are optimised; for smaller ones, optimising takes longer than all unoptimised runs."""
 
 
 Function = Callable[..., Any]
@@ -40,14 +40,14 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Kinks:
-    """The decisions of a function at its kinks, and the function with decisions that are given.
+    """The decisions of a function at its kinks.
 
     Attributes
     ----------
     decide : callable
-        Gets the input as a NumPy array, returns what :meth:`crosscheck.core.operation.Oracle.decisions` does.
+        Gets the input as a NumPy array and returns its decisions, as :meth:`crosscheck.core.operation.Oracle.decisions` does.
     impose : callable
-        Gets the input and decisions as JAX's arrays, returns the output.
+        Gets the input and given decisions as JAX arrays, and returns the function's output with these decisions.
     """
 
     decide: Callable[[Array], npt.NDArray[Any]]
@@ -55,12 +55,12 @@ class Kinks:
 
 
 def sign_kinks() -> Kinks:
-    """Return the kinks of ReLU: the sign of each element."""
+    """Return the kinks of ReLU, whose decisions are whether each element is positive."""
     return Kinks(lambda x: np.asarray(x > 0, dtype=x.dtype), lambda x, signs: x * signs)
 
 
 def window_kinks(kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Kinks:
-    """Return the kinks of max pooling: the index of each window's first winner within its plane."""
+    """Return the kinks of max pooling, whose decisions are each window's first maximum, as an index in its plane."""
 
     def decide(x: Array) -> npt.NDArray[Any]:
         (up, left), (high, wide) = padding, x.shape[2:]
@@ -80,34 +80,33 @@ def window_kinks(kernel: tuple[int, int], stride: tuple[int, int], padding: tupl
 
 
 def oracle(reference: Function) -> JaxOracle:
-    """Return the oracle of a function, computed in the precision of the arrays that it is given; its rounding is measured."""
+    """Return the oracle of a function, which computes in the precision of its arguments and whose rounding is measured."""
     return JaxOracle(reference)
 
 
 @dataclass(frozen=True)
 class JaxOracle:
-    """A function of JAX's arrays as a pure function of NumPy's.
+    """A function of JAX arrays as a pure function of NumPy arrays.
 
     Attributes
     ----------
     function : callable
-        Gets the input, the labels or the mask if the call has any, and the parameters: by their names, or in order where its arguments have none
-        that they could be given by. With buffers, which it gets like parameters, it returns the output and a mapping of their new values. It has to
-        be traceable by JAX.
+        Gets the input, the labels or the mask if the call has any, and the parameters: by name, or in order if its arguments are positional-only.
+        With buffers, which it gets like parameters, it returns the output and a mapping of their new values. JAX must be able to trace it.
     theory : Rounding
-        Of its errors, if it computed with subnormal numbers.
+        The error theory of the function with subnormal numbers; that XLA replaces these by zero is added.
     shapes, labels, modes
         As in :class:`crosscheck.references.resolve.Reference`.
     evaluation : callable, optional
-        The function of evaluation, where that is another one.
+        The function in evaluation mode, if it differs.
     buffers : mapping
-        The shapes of what it keeps from step to step, by name.
+        The shapes of the buffers by name.
     masked : bool
-        Whether it gets the mask of a dropout.
+        Whether the function gets the mask of a dropout.
     name : str
-        Of the framework, for reports.
+        The framework's name for reports.
     device : jax.Device, optional
-        Where it is computed; the first CPU unless one is given.
+        The device that computes; by default the first CPU.
     """
 
     function: Function
@@ -125,24 +124,24 @@ class JaxOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """How rounding errors arise, with what XLA does to the smallest numbers."""
+        """The error theory, with the errors of subnormal numbers that XLA replaces by zero."""
         return Flushing(self.theory)
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients; a loss gets its labels, an operation with kinks the decisions imposed on it."""
+        """Return output and gradients; a loss gets labels, an operation with kinks the decisions of the call, if it has any."""
         with self._computing(call):
             return _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
-        """Return what :meth:`vjp` does in so many runs at once, stacked along a new first axis.
+        """Return the results of :meth:`vjp` in a batch of perturbed runs, stacked along a new first axis.
 
-        Every elementary result is perturbed at random by ``scale`` relative to itself, and by ``underflow``; those of elementary functions are moved
-        by ``flushed`` as well.
+        Every intermediate result is perturbed at random: by ``scale`` relative to it, and by ``underflow``. Results of elementary functions are also
+        perturbed by ``flushed``.
 
         Raises
         ------
         RefusedError
-            If the function is itself random, or has a primitive whose rounding is unknown.
+            If the function draws random numbers, or has a primitive whose rounding is unknown.
         """
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
@@ -150,7 +149,7 @@ class JaxOracle:
             return _named(call, run(drawn, (scale, underflow, flushed), _given(call))[0])
 
     def largest(self, call: Call) -> tuple[float, float]:
-        """Return the largest absolute number on the way forward, and on both ways; what a given infinity makes infinite does not count."""
+        """Return the largest absolute intermediate value in the forward pass, and in both passes; results of infinite operands do not count."""
         forward = self._largest(replace(call, grad_output=None))
         return forward, forward if call.grad_output is None else self._largest(call)
 
@@ -160,7 +159,7 @@ class JaxOracle:
             return float(run(np.zeros((1, numbers)), (0.0, 0.0, 0.0), _given(call))[1][0])
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return what the function decides at its kinks, if its kinks are known."""
+        """Return the function's decisions at its kinks; None if its kinks are unknown."""
         return None if self.kinks is None else self.kinks.decide(x)
 
     def _program(self, call: Call) -> _Program:
@@ -169,23 +168,23 @@ class JaxOracle:
 
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
-        """Compute in the given precision, on one device; errors become refusals that name the shapes."""
+        """Compute in the precision of the call, on one device; errors of JAX become :class:`RefusedError` with the shapes."""
         with refusing(self.name, self.function, call, (*REFUSALS, ZeroDivisionError)), full_precision(self.device):
             yield
 
 
 @contextmanager
 def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
-    """Let JAX compute in the precision of the arrays that it is given, float64 included, and sum no product in a narrower one.
+    """Let JAX compute in the precision of its arguments, float64 included, and multiply matrices in no lower precision.
 
-    The settings hold inside and in this thread alone: whatever else uses JAX in this process keeps its own.
+    The settings hold only inside the block and in this thread, so that other code in the process that uses JAX is not affected.
 
     Parameters
     ----------
     device : jax.Device, optional
-        The first CPU unless one is given.
+        The device that computes; by default the first CPU.
     tf32 : bool
-        Whether a GPU may multiply float32 in TF32 all the same.
+        Whether a GPU may multiply float32 in TF32.
     """
     products = jax.default_matmul_precision("tensorfloat32" if tf32 else "highest")
     with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), products:
@@ -193,12 +192,12 @@ def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
 
 
 def device_of(name: str) -> jax.Device:
-    """Return a device by its platform and its number: ``"cuda:0"``, the first one where no number is given.
+    """Return a device by its platform and number, such as ``"cuda:0"``; without a number, the first device.
 
     Raises
     ------
     DeviceError
-        If it is not there.
+        If there is no such device.
     """
     platform, _, number = name.partition(":")
     try:
@@ -208,7 +207,7 @@ def device_of(name: str) -> jax.Device:
 
 
 def described(device: jax.Device) -> str:
-    """Return a device's name and, of a GPU, its model."""
+    """Return a device's name and, for a GPU, its model."""
     return "cpu" if device.platform == "cpu" else f"{device.platform}:{device.id} ({device.device_kind})"
 
 
@@ -216,7 +215,7 @@ def described(device: jax.Device) -> str:
 class _Program:
     """What is traced: a function, the names of its parameters and of its buffers, and whether gradients are computed.
 
-    Two programs of the same function are the same, whether it can be hashed or not.
+    Programs are compared by the identity of the function, which need not be hashable.
     """
 
     function: Function = field(compare=False)
@@ -234,7 +233,7 @@ class _Program:
             output, after = results if self.buffers else (results, {})
             if not isinstance(output, jax.Array):
                 name = title(self.function)
-                raise RefusedError(f"{name} returned a {type(output).__name__}, expected one array; a function may pick it out")
+                raise RefusedError(f"{name} returned a {type(output).__name__}, expected one array; declare a function that returns only this one")
             return output, tuple(after[name] for name in self.buffers)
 
         if not self.backward:
@@ -245,7 +244,7 @@ class _Program:
 
 
 class _Given(NamedTuple):
-    """What a program is given, in the order of its results."""
+    """The arguments of a program."""
 
     x: Any
     params: tuple[Any, ...]
@@ -255,7 +254,7 @@ class _Given(NamedTuple):
 
 
 def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Given:
-    # Imposed decisions replace everything that they follow from.
+    # With given decisions, the function needs neither labels nor a mask.
     names = ("decisions",) if "decisions" in call.constants else ("labels", "mask")
     constants = tuple(kind(call.constants[name]) for name in names if name in call.constants)
     params, buffers = (tuple(kind(value) for value in arrays.values()) for arrays in (call.params, call.buffers))
@@ -263,7 +262,7 @@ def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Giv
 
 
 def _kinds(call: Call) -> _Given:
-    """Return shape and dtype of everything given, as a key."""
+    """Return the shape and dtype of every argument, as a key of the caches."""
     return _given(call, lambda value: jax.ShapeDtypeStruct(value.shape, value.dtype))
 
 
@@ -280,7 +279,7 @@ def _compiled(program: _Program, kinds: _Given) -> Any:
 
 @lru_cache(maxsize=_KEPT)
 def _perturbed(program: _Program, kinds: _Given) -> tuple[int, Any]:
-    """Return how many random numbers it takes to perturb a program of these shapes, and the program that does so in several runs at once."""
+    """Return the number of random numbers for a perturbed run of a program, and the compiled program that does a batch of such runs."""
     traced = jax.make_jaxpr(program.__call__)(kinds)
 
     def run(numbers: Any, rounding: Any, given: _Given) -> tuple[Any, Any]:
@@ -296,23 +295,23 @@ def _jitted(function: Function, kinds: _Given) -> Any:
 
 
 _NORMAL = float(np.finfo(np.float64).smallest_normal)
-"""The smallest number that an oracle in float64 knows besides zero."""
+"""The smallest positive number of an oracle in float64, which has no subnormal numbers."""
 
 
 @dataclass(frozen=True)
 class Flushing:
-    """An error theory for an oracle that flushes subnormal numbers to zero: what may underflow may lose a whole normal number.
+    """An error theory for an oracle that replaces subnormal numbers by zero, so that each underflow may cost the smallest normal number.
 
     Attributes
     ----------
     theory : Rounding
-        As it holds with subnormal numbers.
+        The error theory with subnormal numbers.
     """
 
     theory: Rounding
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the theory's bounds; for a subject in float64 with the oracle's own loss added."""
+        """Return the theory's bounds; for a subject in float64, plus the oracle's own underflow errors."""
         if precision.smallest >= _NORMAL:
             return self.theory.bounds(oracle, call, result, precision)
         coarse = _Coarse(precision.dtype, precision.elements, precision.false_alarms)
@@ -321,7 +320,7 @@ class Flushing:
         return {name: bound if picked and not np.any(bound.n_roundings) else _widened(bound, precision) for name, bound in bounds.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the theory's result: errors are in units of the roundoff, far from the smallest numbers."""
+        """Return the theory's result, because errors in multiples of the unit roundoff do not underflow."""
         return self.theory.propagated(oracle, call, result, error_x, error_grad_output)
 
 
@@ -331,7 +330,7 @@ class _Coarse(Precision):
 
     @cached_property
     def smallest(self) -> float:
-        """The smallest number besides zero."""
+        """The smallest positive number."""
         return _NORMAL
 
 
@@ -341,6 +340,6 @@ def _widened(bound: Bound, precision: Precision) -> Bound:
 
 
 def _subnormal(call: Call) -> bool:
-    """Return whether the oracle flushes a number that it is given to zero."""
+    """Return whether a number of the call is subnormal, so that the oracle replaces it by zero."""
     given = [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
     return any(bool(((array != 0) & (np.abs(array) < _NORMAL)).any()) for array in given)

@@ -1,7 +1,6 @@
-"""JAX: a whole network that trains on its own, each step one compiled function of parameters, state and batch.
+"""JAX: a reference network that trains on its own, each step one compiled function of parameters, state and batch.
 
-The backward pass goes from layer to layer by the vjp of each, so that every intermediate array has a name: a trace shows the very arrays that the
-step computed with.
+The backward pass calls the vjp of one layer after another, so that a trace can show the intermediate arrays with which the step computed.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Named = dict[str, Any]
 
 
 Noise = tuple[Named, npt.NDArray[np.float64]]
-"""The relative size of the noise in each ``layer/quantity``, and the random numbers of a step, of mean 0 and variance 1."""
+"""The relative size of the perturbation of each ``layer/quantity``, and the random numbers of a step, with mean 0 and variance 1."""
 
 
 def layers_of(reference: object, loss: object) -> dict[str, JaxOracle]:
@@ -53,7 +52,7 @@ def layers_of(reference: object, loss: object) -> dict[str, JaxOracle]:
     Raises
     ------
     TypeError
-        If it is no mapping of names to oracles with known parameters, with a loss that takes labels.
+        If the reference is not a mapping of names to oracles with known parameters, or the loss takes no labels.
     """
     if not isinstance(reference, Mapping) or not reference:
         raise TypeError(
@@ -61,11 +60,12 @@ def layers_of(reference: object, loss: object) -> dict[str, JaxOracle]:
         )
     for name, layer in reference.items():
         if not isinstance(layer, JaxOracle) or layer.shapes is None:
-            raise TypeError(f"the layer {name} is a {type(layer).__name__}, expected a JaxOracle that is told the shapes of its parameters")
+            shown = "JaxOracle without shapes" if isinstance(layer, JaxOracle) else type(layer).__name__
+            raise TypeError(f"the layer {name} is a {shown}, expected a JaxOracle(..., shapes=...) with the shapes of its parameters")
     if not isinstance(loss, JaxOracle) or not loss.labels:
         raise TypeError(f"the loss is a {type(loss).__name__}, expected a JaxOracle with labels=True")
     if LOSS in reference:
-        raise TypeError(f"a layer is called {LOSS!r}, which is what the loss itself is called; rename it")
+        raise TypeError(f"a layer has the name {LOSS!r}, which is reserved for the loss; rename the layer")
     return dict(reference)
 
 
@@ -76,7 +76,7 @@ def parameter_shapes(layer: JaxOracle) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class JaxNetwork(NetworkReference[JaxOracle]):
-    """Functions of JAX, each with the shapes of its parameters, as a network."""
+    """A reference network of JAX functions, each with the shapes of its parameters."""
 
     name = NAME
 
@@ -89,7 +89,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return described(device_of(self.device))
 
     def computing(self) -> AbstractContextManager[None]:
-        """Let JAX compute as these references do."""
+        """Set up JAX for the network's device and precision."""
         return full_precision(device_of(self.device), self.tf32)
 
     @property
@@ -113,21 +113,21 @@ class JaxNetwork(NetworkReference[JaxOracle]):
 
     @cached_property
     def trained(self) -> list[str]:
-        """The layers from the first one that trains on, all of which the backward pass goes through."""
+        """The layers that need a backward pass: the first layer that trains, and all layers after it."""
         return list(dropwhile(lambda name: not self.layers[name].shapes or name in self.frozen, self.layers))
 
     @cached_property
     def compiled(self) -> Any:
-        """One training step."""
+        """One training step, compiled."""
         return jax.jit(self._step, static_argnames="traced")
 
     @cached_property
     def predicting(self) -> Any:
-        """The forward pass in evaluation mode."""
+        """The forward pass in evaluation mode, compiled."""
         return jax.jit(self._predict)
 
     def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, Named]:
-        """Return a parameter and its state after a step at this learning rate, whatever that of the settings is."""
+        """Return a parameter and its state after a step with this learning rate instead of that of the settings."""
         return RULES[type(self.settings)](replace(self.settings, lr=lr), param, grad, {"step": jnp.zeros((), param.dtype), **state})
 
     def _predict(self, kept: Kept, x: Any) -> Any:
@@ -142,7 +142,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return reduce(add, (outputs[source] for source in self.wiring[name]))
 
     def count(self, kept: Kept, x: Any, labels: Any, masks: Named) -> int:
-        """Return how many random numbers it takes to perturb a step."""
+        """Return the number of random numbers for a perturbed step."""
         numbers = Numbers()
         jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Perturbation({}, numbers), self.settings.lr, traced=False))
         return numbers.dealt
@@ -152,7 +152,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return self._run(kept, x, labels, masks, _Perturbation(scales, Numbers(numbers)), lr, traced)
 
     def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, perturbation: _Perturbation, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
-        # A trace must show the arrays that were computed with: where XLA fuses, it may compute a value twice, and not to the same bits.
+        # A trace must show the arrays with which the step computed; without the barrier, XLA may compute a value twice, with different bits.
         shown = jax.lax.optimization_barrier if traced else lambda value: value
         inputs: Named = {}
         outputs: Named = {INPUT: x}
@@ -180,7 +180,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return Kept(params, state, buffers), loss, last, seen
 
     def _backward(self, pulls: Named, grad_loss: Any, perturbation: _Perturbation, shown: Callable[[Any], Any]) -> tuple[Named, Named, Named]:
-        """Return the cotangents of all layers that are reached, the gradients of their parameters, and those of their inputs."""
+        """Return the cotangents of all layers that the backward pass reaches, the gradients of their parameters, and their input gradients."""
         if not self.trained:
             return {}, {}, {}
         arrived: dict[str, list[tuple[str, Any]]] = {name: [] for name in self.trained}
@@ -215,7 +215,7 @@ def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Kept:
-    """What a training keeps from step to step: parameters and buffers, named ``layer.name``, and the optimizer's state of each parameter."""
+    """The state of a training between steps: parameters and buffers, named ``layer.name``, and the optimizer's state of each parameter."""
 
     params: Named
     state: dict[str, Named]
@@ -224,22 +224,22 @@ class Kept:
 
 @dataclass(frozen=True)
 class _Perturbation:
-    """Perturbs one value after another, or none where there are no scales."""
+    """Perturbs one value after another; without scales, no value."""
 
     scales: Named | None = None
     numbers: Numbers = field(default_factory=Numbers)
 
     def perturbed(self, value: Any, *places: Key) -> Any:
-        """Return ``value * (1 + scale * xi)``; scale is the largest of the places', xi independent for each element."""
+        """Return ``value * (1 + scale * xi)``, with the largest scale of the given places and xi independent for each element."""
         if self.scales is None:
             return value
         scale = jnp.stack([self.scales.get("/".join(place), jnp.zeros(())) for place in places]).max()
-        # Not a product with 1 + scale * xi, which itself rounds, below 1 otherwise than above: that would shrink all numbers step by step.
+        # Computed as value + value * scale * xi: the factor 1 + scale * xi would be rounded unevenly below and above 1, so that values would shrink.
         return value + value * (scale * self.numbers.deal(value.shape)).astype(value.dtype)
 
 
 class JaxTraining:
-    """A network that trains by JAX, made as :data:`crosscheck.core.training.MakeTraining` says. Parameters are zero until :meth:`load`."""
+    """A network that trains with JAX; parameters as for :data:`crosscheck.core.training.MakeTraining`. All arrays are zero until :meth:`load`."""
 
     def __init__(self, network: JaxNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.network, self.dtype = network, np.dtype(dtype)
@@ -259,17 +259,17 @@ class JaxTraining:
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """What the layers keep from step to step, named ``layer.buffer``."""
+        """The layers' buffers, named ``layer.buffer``."""
         return {name: np.array(self._kept.buffers[name]) for name in self._buffers}
 
     @property
     def state(self) -> dict[str, dict[str, Array]]:
-        """What the optimizer keeps of each parameter, by the state's name; empty before the first step."""
+        """The optimizer's state of each parameter, by the harness's names of states; empty before the first step."""
         kept = _sorted(self._kept.state, self._params)
         return {key: {name: np.array(value) for name, value in own.items()} for key, own in kept.items() if own}
 
     def load(self, start: TrainState) -> None:
-        """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
+        """Set parameters, buffers and the optimizer's state; state that is not given is cleared."""
         state = {key: {name: self._own(value) for name, value in own.items()} for key, own in start.state.items() if own}
         params = {name: self._own(start.params[name]) for name in self._params}
         self._kept = Kept(params, state, {name: self._own(start.buffers[name]) for name in self._buffers})
@@ -282,13 +282,13 @@ class JaxTraining:
     ) -> Outcome:
         """Do one training step on a batch, ``(batch, channels, height, width)``, and its labels, ``(batch,)``.
 
-        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` are the masks of dropouts by layer;
+        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` holds the masks of dropouts by layer;
         ``lr_factor`` multiplies the learning rate of the settings.
         """
         masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
         with self.network.computing():
             given = (self._kept, self._own(x), np.asarray(labels), masks)
-            # The rate is an argument, a Python number without a precision of its own: a new rate needs no new compilation.
+            # The rate is an argument, so that a new rate needs no compilation, and a Python float, so that it takes the precision of the parameters.
             lr = self.network.settings.lr * lr_factor
             self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), lr, traced=trace is not None)
         self._steps += 1
@@ -299,7 +299,7 @@ class JaxTraining:
         return Outcome(float(loss), np.array(last))
 
     def _noise(self, given: tuple[Any, ...]) -> Noise | None:
-        """Return the noise of the next step, uniform as rounding errors are; it depends on the seed and the number of steps alone."""
+        """Return the noise of the next step, uniform like rounding errors; it depends only on the seed and the number of steps."""
         if self._scales is None:
             return None
         shape = given[1].shape
@@ -314,19 +314,19 @@ class JaxTraining:
             return np.array(self.network.predicting(self._kept, self._own(x)))
 
     def snapshot(self) -> Snapshot:
-        """Return parameters, buffers, the optimizer's state, and how many steps there were, which the noise depends on."""
+        """Return parameters, buffers, the optimizer's state, and the number of steps, on which the noise depends."""
         return Snapshot(kept_arrays(self), {"steps": self._steps})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot of a training of the same network, with the same noise."""
+        """Restore a snapshot of a training of the same network, with the same noise."""
         self._steps = int(snapshot.facts["steps"])
         self.load(kept_state(snapshot.arrays))
 
 
 def _sorted(arrays: Named, names: list[str]) -> Named:
-    """Return arrays in the order of these names; JAX sorts what it returns by name."""
+    """Return arrays in the order of these names, because JAX returns dicts sorted by name."""
     return {name: arrays[name] for name in names if name in arrays}
 
 
 Network = JaxNetwork
-"""The class that :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+"""The network class for :func:`crosscheck.references.resolve.resolved_training`."""

@@ -1,1 +1,1 @@
-"""Keras 3 on JAX as a reference."""
+"""Keras 3 on JAX as a reference: layers, networks and optimizers."""

@@ -1,4 +1,4 @@
-"""Keras on JAX: optimizers as oracles, stepped by ``stateless_apply`` on given gradients."""
+"""Keras on JAX: optimizers as oracles, which do steps with given gradients by ``stateless_apply``."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["NAME", "KerasOptimizer", "optimizer"]
 
 @dataclass(frozen=True)
 class KerasOptimizer:
-    """An optimizer that is made afresh for each run, in float64.
+    """A Keras optimizer, created again for each run, in float64.
 
     Attributes
     ----------
     make : callable
-        Gets a list of Keras's variables, and returns a ``keras.optimizers.Optimizer``, such as ``lambda params: keras.optimizers.Adam(0.1)``.
+        Gets a list of Keras variables and returns a ``keras.optimizers.Optimizer``, such as ``lambda params: keras.optimizers.Adam(0.1)``.
     """
 
     make: Callable[[list[Any]], Any]
@@ -36,22 +36,22 @@ class KerasOptimizer:
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """The learning rate; the other settings have other meanings than those that fault models know."""
+        """The learning rate; other settings have another meaning in Keras than in fault models."""
         with full_precision(), in_precision("float64"):
             return {"lr": float(self._made([keras.Variable(np.zeros(1), dtype="float64")]).learning_rate)}
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return what each of several steps leaves behind: parameters, and the state that has a parameter's shape, by Keras's names.
+        """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter, by Keras' names.
 
         Raises
         ------
         RefusedError
-            If no optimizer is made, or a variant of other settings is asked for.
+            If ``make`` returns no optimizer, or the variant changes more than the learning rate.
         """
         if not variant.in_rate_alone:
-            raise RefusedError("Keras's optimizers have settings of another meaning than PyTorch's, by which the variants are named")
+            raise RefusedError("settings of Keras' optimizers mean something else than PyTorch's, so that only the learning rate can be changed")
         with full_precision(), in_precision("float64"):
-            # The names say whose a state is: "w0_momentum".
+            # Names of states contain the variable's name: "w0_momentum".
             variables = [keras.Variable(value.astype(np.float64), dtype="float64", name=f"w{place}") for place, value in enumerate(start.values())]
             optimizer = self._made(variables)
             optimizer.build(variables)
@@ -83,7 +83,7 @@ class KerasOptimizer:
 
 
 def _named(names: list[str], kept: list[Any], start: Arrays) -> dict[str, dict[str, Any]]:
-    """Return what the optimizer keeps of each parameter, by Keras's names: ``momentum``, ``velocity``."""
+    """Return the optimizer's state by Keras' names, such as ``momentum`` or ``velocity``, and then by parameter."""
     named: dict[str, dict[str, Any]] = {}
     for name, value in zip(names, kept, strict=True):
         place, _, state = name.partition("_")
@@ -94,4 +94,4 @@ def _named(names: list[str], kept: list[Any], start: Arrays) -> dict[str, dict[s
 
 
 optimizer = KerasOptimizer
-"""Makes the oracle of a function that makes an optimizer."""
+"""Turns a function that makes an optimizer into an oracle."""

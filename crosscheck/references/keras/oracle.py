@@ -1,8 +1,8 @@
 """Keras 3 on JAX: layers, losses and functions as oracles.
 
-A layer becomes a function of JAX's arrays by ``stateless_call``: it is made again from its config in the precision of the arrays given, and keeps
-nothing from one call to the next. So everything that :mod:`crosscheck.references.jax.oracle` does to functions holds for layers. An entry of the
-table says which error theory a kind of layer follows; the rounding of what is not in the table is measured.
+A layer becomes a pure function of JAX arrays by ``stateless_call``, after it is created again from its config in the precision of the input. So
+:mod:`crosscheck.references.jax.oracle` can treat it like any other function. A table has the error theory of each kind of layer; the rounding of
+other layers is measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-# Keras asks for its backend once, while it is imported for the first time.
+# Keras reads the name of its backend once, when it is imported.
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "jax"
 
@@ -32,25 +32,25 @@ from crosscheck.references.jax.oracle import JaxOracle, Kinks, sign_kinks, windo
 NAME = f"Keras {keras.__version__} on JAX {jax.__version__}"
 
 _SEED = "seed_generator_state"
-"""What Keras calls the state of a layer that draws random numbers."""
+"""Keras' name of the state of a random generator in a layer."""
 
 _WITH_MODES = (keras.layers.BatchNormalization, keras.layers.Dropout)
 
 
 def oracle(reference: Any, training: bool = False) -> JaxOracle:
-    """Return the oracle of a layer, a loss or a function of ``keras.ops``, computed in the precision of the arrays that it is given.
+    """Return the oracle of a layer, a loss or a function of ``keras.ops``, which computes in the precision of its input.
 
     Parameters
     ----------
     reference : keras.Layer, keras.losses.Loss or callable
         A loss gets the input as the prediction, and the labels.
     training : bool
-        Whether a layer that has modes trains.
+        Whether a layer that has modes is in training mode.
 
     Raises
     ------
     TypeError
-        If it can be no reference: Keras runs on another backend, or the layer draws random numbers.
+        If Keras runs on another backend, or the layer draws random numbers and so cannot be a reference.
     """
     _require_jax()
     if isinstance(reference, keras.losses.Loss):
@@ -65,8 +65,8 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
         return JaxOracle(_in_precision_of_input(reference, name), name=NAME)
     if training and any(variable.path.endswith(_SEED) for variable in reference.variables):
         raise TypeError(
-            f"keras.layers.{type(reference).__name__} draws a mask of its own in training, so that no subject can agree with it; "
-            "let both sides use the same mask, set rate=0, or take it in evaluation"
+            f"keras.layers.{type(reference).__name__} draws its own mask in training, so that no other code can agree with it; "
+            "let both sides use the same mask, set rate=0, or compare it in evaluation mode"
         )
     known = _THEORIES.get(type(reference), lambda layer: None)
     theory = known(reference) or _Theory()
@@ -76,14 +76,14 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
 
 def _require_jax() -> None:
     if (backend := keras.backend.backend()) != "jax":
-        raise TypeError(f"Keras runs on {backend}, expected jax: set KERAS_BACKEND=jax before keras is imported")
+        raise TypeError(f"Keras runs on the backend {backend}, expected jax; set KERAS_BACKEND=jax before keras is imported")
 
 
 @contextmanager
 def in_precision(dtype: Any) -> Iterator[None]:
-    """Let Keras compute in a precision: constants in the code, and results of its rules of promotion.
+    """Let Keras compute in a precision, in which it also creates constants and promotes dtypes.
 
-    On JAX these rules have no float64: their results are narrowed to float32, by a table that no public function changes.
+    On JAX, Keras' promotion replaces float64 by float32, by a table that no public function changes.
     """
     before, kept = keras.config.floatx(), dict(BIT64_TO_BIT32_DTYPE)
     keras.config.set_floatx(str(dtype))
@@ -97,12 +97,12 @@ def in_precision(dtype: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class LayerFunction:
-    """A layer as a function of its input, its parameters and, by the same names as in the layer, its buffers.
+    """A layer as a function of its input and, by name, its parameters and buffers.
 
     Attributes
     ----------
     layer : keras.Layer
-        It is not changed.
+        The layer, which is never changed.
     """
 
     layer: Any
@@ -119,9 +119,10 @@ class LayerFunction:
             layer = self._in_precision(x)
             names, buffers = names_of(layer), names_of(layer, trainable=False)
             if unknown := set(given) - set(names) - set(buffers):
-                raise RefusedError(f"{self.__name__} has {', '.join([*names, *buffers]) or 'no parameters'}; declared is {min(unknown)}")
+                known = ", ".join([*names, *buffers]) or "none"
+                raise RefusedError(f"{self.__name__} has no parameter {min(unknown)!r}, which is declared; its parameters and buffers are {known}")
             if missing := [name for name in names if name not in given]:
-                raise RefusedError(f"{self.__name__} has a parameter {missing[0]}, which is not declared")
+                raise RefusedError(f"{self.__name__} has a parameter {missing[0]!r}, which is not declared; declare it in params")
             own = {name: variable.value for name, variable in zip(buffers, layer.non_trainable_variables, strict=True)}
             fixed = [given.get(name, own[name]) for name in buffers]
             output, after = layer.stateless_call([given[name] for name in names], fixed, x, **self._mode(layer))
@@ -132,10 +133,10 @@ class LayerFunction:
         return {"training": self.training} if self.training or has_modes(layer) else {}
 
     def _in_precision(self, x: Any) -> Any:
-        """Return the layer made again from its config, with the same buffers, once for each precision."""
+        """Return the layer in the precision of an array: created from its config with the same buffers, once for each precision."""
         dtype = str(x.dtype)
         if dtype not in self._made:
-            # Its variables outlive the trace in which they are made.
+            # The layer's variables are used after the trace in which they are created.
             with jax.ensure_compile_time_eval():
                 layer = type(self.layer).from_config(_in_dtype(self.layer.get_config(), dtype))
                 if not layer.built:
@@ -148,7 +149,7 @@ class LayerFunction:
 
 
 def _in_dtype(config: Any, dtype: str) -> Any:
-    """Return a layer's config with another precision, that of the layers inside included."""
+    """Return a layer's config with another precision, also in the configs of layers inside it."""
     if isinstance(config, list | tuple):
         return type(config)(_in_dtype(value, dtype) for value in config)
     if not isinstance(config, dict):
@@ -161,7 +162,7 @@ def _is_precision(value: Any) -> bool:
 
 
 def names_of(layer: Any, trainable: bool = True) -> list[str]:
-    """Return the names of a layer's variables: the last part of their paths where that is unique, else ``dense.kernel``."""
+    """Return the names of a layer's variables: the last part of their paths if these are unique, else paths such as ``dense.kernel``."""
 
     def paths(variables: Any) -> list[list[str]]:
         return [variable.path.split("/")[variable.path.startswith(f"{layer.name}/") :] for variable in variables]
@@ -172,7 +173,7 @@ def names_of(layer: Any, trainable: bool = True) -> list[str]:
 
 
 def _in_precision_of_input(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return a function of this name that makes numbers in the precision of its input."""
+    """Return the function, renamed, so that Keras computes in the precision of its input."""
 
     @wraps(function)
     def run(x: Any, *others: Any, **params: Any) -> Any:
@@ -185,7 +186,7 @@ def _in_precision_of_input(function: Callable[..., Any], name: str) -> Callable[
 
 @dataclass(frozen=True)
 class _Theory:
-    """What is known of a layer; the rounding of anything else is measured."""
+    """The error theory, settings and kinks of a layer; by default the rounding is measured."""
 
     rounding: Rounding = field(default_factory=Measured)
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -210,7 +211,7 @@ def _relu(layer: Any) -> _Theory | None:
 
 
 def _windows(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of windows of the kind that fault models know."""
+    """Return the settings of a layer's windows for fault models; empty if they cannot describe these windows."""
     dilated = tuple(getattr(layer, "dilation_rate", (1, 1))) != (1, 1)
     if layer.data_format != "channels_first" or layer.padding != "valid" or dilated:
         return {}
@@ -234,18 +235,18 @@ _THEORIES: dict[type, Callable[[Any], _Theory | None]] = {
     keras.layers.Flatten: lambda layer: _Theory(Selection()),
     keras.layers.Softmax: lambda layer: _Theory(Softmax()) if layer.axis in (1, -1) else None,
 }
-"""The error theory of each kind of layer; None where it does not cover a layer's settings, so that it is measured. A subclass is none of these."""
+"""The error theory of each kind of layer, but not of its subclasses; None if it does not cover a layer's settings, so that rounding is measured."""
 
 
 def parameter_shapes(reference: Any) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of a layer's parameters by name; None for a function, and for a layer that is not built, which does not know them yet."""
+    """Return the shapes of a layer's parameters by name; None for a function, and for a layer that is not built and has no parameters yet."""
     if isinstance(reference, keras.Layer) and reference.built:
         return {name: tuple(variable.shape) for name, variable in zip(names_of(reference), reference.trainable_variables, strict=True)}
     return None
 
 
 def has_modes(reference: Any) -> bool:
-    """Return whether a reference is another operation in training than in evaluation: a dropout, a normalisation with running statistics."""
+    """Return whether a reference computes something else in training than in evaluation, as dropout and batch normalisation do."""
     if isinstance(reference, keras.Layer):
         return isinstance(reference, _WITH_MODES) or any(has_modes(layer) for layer in getattr(reference, "layers", ()))
     return False

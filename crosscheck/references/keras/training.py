@@ -1,7 +1,7 @@
-"""Keras on JAX: a whole network that trains on its own, by Keras's layers and Keras's optimizers, each step one compiled function.
+"""Keras on JAX: a reference network of Keras layers that trains on its own with a Keras optimizer, each step one compiled function.
 
-What :mod:`crosscheck.references.jax.training` does, with the update by ``stateless_apply``. Keras's optimizers keep another state than PyTorch's, by
-which the harness names it; where one follows from the other it is converted, and where the formulas differ the settings are refused.
+As in :mod:`crosscheck.references.jax.training`, but with the update by ``stateless_apply``. The harness names and defines optimizer states as
+PyTorch does; Keras' states are converted to these, and settings for which Keras' formulas differ are refused.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["NAME", "KerasNetwork", "Network", "layers_of", "parameter_shapes"]
 
 @dataclass(frozen=True)
 class KerasNetwork(JaxNetwork):
-    """Oracles of Keras's layers with their wiring, their loss and the settings of one of Keras's optimizers.
+    """A reference network of Keras layers, with the settings of a Keras optimizer.
 
     Raises
     ------
     TypeError
-        If Keras has no optimizer of these settings.
+        If Keras has no optimizer with these settings.
     """
 
     name = NAME
@@ -43,14 +43,14 @@ class KerasNetwork(JaxNetwork):
         if isinstance(s, AdadeltaSettings) and not s.weight_decay:
             return
         raise TypeError(
-            f"no optimizer of Keras takes the steps of {s}: its SGD has no dampening, its weight decay is decoupled, and its RMSprop and Adam add "
-            "epsilon elsewhere; take crosscheck.references.jax.training.JaxNetwork with the same layers"
+            f"the settings are {s}, expected SGD without dampening or Adadelta, both without weight decay: Keras' weight decay is decoupled, and its "
+            "RMSprop and Adam add epsilon elsewhere; use crosscheck.references.jax.training.JaxNetwork with the same layers"
         )
 
     def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, dict[str, Any]]:
-        """Return a parameter and its state after a step of Keras's optimizer at this learning rate."""
+        """Return a parameter and its state after a step of the Keras optimizer with this learning rate."""
         with in_precision(param.dtype):
-            # Its variables outlive no step: what they hold is given and returned.
+            # A new optimizer in each step: its state is an argument and a result.
             with jax.ensure_compile_time_eval():
                 optimizer = self._optimizer()
                 optimizer.build([keras.Variable(jnp.zeros(param.shape, param.dtype), dtype=str(param.dtype))])
@@ -71,16 +71,16 @@ class KerasNetwork(JaxNetwork):
         return keras.optimizers.Adadelta(s.lr, s.rho, s.eps)
 
     def _names(self) -> dict[str, str]:
-        """Return how the names of Keras's state end, by the harness's."""
+        """Return the endings of Keras' names of states, keyed by the harness's names."""
         if isinstance(self.settings, SgdSettings):
             return {"momentum": "momentum"} if self.settings.momentum else {}
         return {"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"}
 
     def _converted(self, name: str, value: Any, lr: Any, backwards: bool) -> Any:
-        """Return a state as the harness knows it, or backwards: Keras keeps momentum as a velocity, -lr times the sum of gradients.
+        """Convert a state from Keras' definition to the harness's, or ``backwards``: Keras' momentum is a velocity, -lr times the sum of gradients.
 
-        With the rate of the step on both sides of it, a rate that changes scales the whole sum, as in PyTorch; Keras's own velocity keeps what it
-        gathered at former rates.
+        Both conversions of a step use the same rate, so that a change of the rate scales the whole sum, as in PyTorch. Without them, Keras' velocity
+        would keep contributions that were scaled by earlier rates.
         """
         if name != "momentum":
             return value
@@ -88,4 +88,4 @@ class KerasNetwork(JaxNetwork):
 
 
 Network = KerasNetwork
-"""The class that :func:`crosscheck.references.resolve.resolved_training` makes of a framework's layers."""
+"""The network class for :func:`crosscheck.references.resolve.resolved_training`."""

@@ -1,1 +1,1 @@
-"""JAX with perturbed rounding: what each primitive rounds, for references whose rounding is measured."""
+"""JAX with perturbed rounding, for references whose rounding is measured."""

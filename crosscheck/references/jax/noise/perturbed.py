@@ -1,15 +1,15 @@
-r"""JAX with rounding done at random and enlarged: a traced program carried out primitive by primitive, every one that rounds perturbed.
+r"""JAX with enlarged random rounding errors: a traced program is carried out primitive by primitive, and every result that rounds is perturbed.
 
-What :mod:`~crosscheck.references.pytorch.noise.perturbed` does to PyTorch: to the result of each primitive is added
+As in :mod:`~crosscheck.references.pytorch.noise.perturbed`, the perturbation of each result is
 
-.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, of mean 0 and variance 1},
+.. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, with mean 0 and variance 1},
 
-with T the sum of the absolute terms and n the number of roundings, by the tables of :mod:`~crosscheck.references.jax.noise.table`. The interpreter is
-itself traced and compiled: what it does to the program is a program again, of the random numbers and of epsilon. The random numbers are one vector,
-drawn by NumPy and dealt out in the order of the primitives, so that a seed means the same in every version of JAX.
+where T is the sum of the absolute terms and n the number of roundings, by the tables of :mod:`~crosscheck.references.jax.noise.table`. This
+interpreter is itself traced and compiled, so that the perturbed program is a JAX program with two more arguments, the random numbers and epsilon. The
+random numbers are one vector, drawn by NumPy and used in the order of the primitives, so that a seed gives the same numbers in every version of JAX.
 
-Only float64 is perturbed: a counter in integers or in another precision is no result. A number in the code that float32 cannot represent is rounded
-by a subject, and is perturbed, too.
+Only float64 is perturbed: integers and other precisions are counters, not results. A constant in the code that float32 cannot represent is rounded by
+a subject, so it is perturbed, too.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from crosscheck.references.jax.noise.table import ADDITIONS, CALLS, EXACT, FUNCT
 from crosscheck.references.noise import rounds_products
 
 ROUNDS = 64
-"""How many rounds of a loop of unknown length have random numbers of their own; after that the numbers repeat."""
+"""The number of iterations of a loop of unknown length with separate random numbers; after that the numbers repeat."""
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """How rounding is enlarged.
+    """The sizes of enlarged rounding errors.
 
     Attributes
     ----------
     scale : float
-        The relative size of one rounding, epsilon.
+        The relative size of one rounding error, epsilon.
     underflow : float
-        What a result may lose besides, however small it is.
+        An absolute error of every rounded result, added to the relative one.
     flushed : float
-        What an elementary function may lose: many give 0 where the right result is subnormal.
+        An absolute error of elementary functions: many return 0 if the exact result is subnormal.
     """
 
     scale: Any = 0.0
@@ -55,21 +55,21 @@ class Rounding:
 
 
 def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any, infinite: bool = False) -> tuple[list[Any], Any]:
-    """Return a program's results, every elementary one on the way perturbed, and the largest absolute number on the way.
+    """Return a program's results with every intermediate result perturbed, and the largest absolute intermediate result.
 
     Parameters
     ----------
     values : sequence of array
-        Its arguments.
+        The program's arguments.
     numbers : array of shape (n,)
-        Random, of mean 0 and variance 1; n is what :func:`count` says.
+        Random numbers with mean 0 and variance 1; :func:`count` returns n.
     infinite : bool
-        Whether its arguments may be infinite, as a masked score is.
+        Whether arguments may be infinite, such as masked scores.
 
     Raises
     ------
     RefusedError
-        If a primitive draws random numbers itself, or nothing is known of how it rounds.
+        If a primitive draws random numbers, or is in no table.
     """
     run = _Run(rounding, Numbers(numbers), infinite or _holds_infinity(program))
     results = run.closed(program, values)
@@ -77,7 +77,7 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
 
 
 def count(program: core.ClosedJaxpr) -> int:
-    """Return how many random numbers it takes to perturb a program."""
+    """Return the number of random numbers that :func:`perturbed` needs for a program."""
     run = _Run(Rounding(), Numbers())
     jax.eval_shape(lambda *values: run.closed(program, values), *(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in program.in_avals))
     return run.numbers.dealt
@@ -85,13 +85,13 @@ def count(program: core.ClosedJaxpr) -> int:
 
 @dataclass
 class Numbers:
-    """Random numbers that are dealt out in order; without any, a count of how many are needed."""
+    """Random numbers that are handed out in order; without an array, only counts how many are needed."""
 
     numbers: Any = None
     dealt: int = 0
 
     def deal(self, shape: tuple[int, ...]) -> Any:
-        """Return as many as an array of this shape holds."""
+        """Return the next random numbers as an array of this shape; zeros if they are only counted."""
         start, self.dealt = self.dealt, self.dealt + math.prod(shape)
         if self.numbers is None:
             return jnp.zeros(shape, np.float64)
@@ -105,18 +105,18 @@ class _Run:
     infinite: bool = False
     seen: list[Any] = field(default_factory=list)
     operands: Sequence[Any] = ()
-    repeated: dict[int, Any] = field(default_factory=dict)  # by identity: arrays that were broadcast, such as a mean
+    repeated: dict[int, Any] = field(default_factory=dict)  # arrays that were broadcast, such as a mean, keyed by id
 
     def largest(self) -> Any:
-        # One reduction of everything: one for each result takes twice as long to compile as the perturbed program itself.
+        # A single reduction over all results: one for each result takes twice as long to compile as the perturbed program itself.
         everything = jnp.concatenate([jnp.zeros(1, np.float64), *self.seen])
         return jnp.nan_to_num(jnp.abs(everything), nan=0.0, posinf=np.finfo(np.float64).max).max()
 
     def closed(self, program: Any, values: Sequence[Any], own: Sequence[bool] = ()) -> list[Any]:
-        """Carry out a program, with its constants where it holds any; ``own`` says which values follow from constants alone."""
+        """Carry out a program, closed over its constants or not; ``own`` says which of the values follow from constants only."""
         program, consts = (program.jaxpr, program.consts) if isinstance(program, core.ClosedJaxpr) else (program, [])
         given = list(zip(program.invars, values, own or [False] * len(values), strict=True))
-        # What follows from constants alone is computed exactly, and rounded once, where it meets something else: an index stays whole.
+        # What follows from constants only is computed exactly, and rounded once when it is combined with other values; so indices stay integers.
         fixed = dict(zip(program.constvars, consts, strict=True)) | {variable: value for variable, value, is_own in given if is_own}
         known = {variable: value for variable, value, is_own in given if not is_own}
 
@@ -149,7 +149,7 @@ class _Run:
 
     def _equation(self, equation: Any, name: str, values: list[Any]) -> list[Any]:
         if is_random(name):
-            raise RefusedError(f"it is random itself ({name}), so that no two runs agree; give both sides the same mask, as an argument")
+            raise RefusedError(f"it draws random numbers ({name}), so that no two runs agree; give both sides the same mask, as an argument")
         control = {"scan": self._scan, "cond": self._cond, "while": self._while, "custom_linear_solve": self._solve}
         if name in control:
             return control[name](equation.params, values)
@@ -164,7 +164,7 @@ class _Run:
         return results
 
     def _rounded(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
-        """Perturb the result of one primitive in the way of its kind."""
+        """Perturb the result of one primitive according to the tables."""
         modulus = name in MODULI and values[0].dtype == COMPLEX
         if not _is_result(result) or (name in EXACT and not modulus):
             return result
@@ -180,8 +180,8 @@ class _Run:
             return self._scaled(result, roundings)
         if name in ADDITIONS:
             rounded = self._scaled(result, (values[0] != 0) & (values[1] != 0), underflow=False)
-            # What is taken from several numbers, such as their mean, may also be taken from each after a scaling, x * s - mean * s, or within a
-            # larger sum: its error then is of its own size, and another one beside each number.
+            # A number that is subtracted from several others, such as their mean, may be subtracted after a scaling, x * s - mean * s, or within a
+            # larger sum. Then its rounding error is relative to itself, and a different one for each of the others.
             spread = not isinstance(equation.invars[1], core.Literal) and values[1].size < result.size
             repeated = spread or id(values[1]) in self.repeated
             return self.by_terms(rounded, values[1], 1) if name == "sub" and repeated else rounded
@@ -193,12 +193,12 @@ class _Run:
         if name in FUNCTIONS:
             return self._moved_from_zero(self._scaled(result, ELEMENTARY), values[0])
         raise RefusedError(
-            f"nothing is known of how JAX's {name} rounds in {result.dtype}; write it out in elementary operations, "
-            "or give crosscheck.references.jax.oracle.JaxOracle a rounding that is known"
+            f"JAX's primitive {name} in {result.dtype} has no known rounding error; write it out in elementary operations, "
+            "or declare crosscheck.references.jax.oracle.JaxOracle(function, theory) with an error theory"
         )
 
     def _scan(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out a loop; each round has random numbers of its own."""
+        """Carry out a loop; each iteration has separate random numbers."""
         consts, carried = params["num_consts"], params["num_carry"]
         fixed, start, rows = values[:consts], values[consts : consts + carried], values[consts + carried :]
         numbers = self.numbers.deal((params["length"], count(params["jaxpr"])))
@@ -213,17 +213,17 @@ class _Run:
         return [*carry, *stacked]
 
     def _while(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out a loop until its condition fails for the same loop without perturbations: a perturbed one might never converge."""
+        """Carry out a loop for as many iterations as the same loop without perturbations takes, because a perturbed loop might never converge."""
         of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
-        asked, fixed, start = values[:of_condition], values[of_condition : of_condition + of_body], values[of_condition + of_body :]
+        tested, fixed, start = values[:of_condition], values[of_condition : of_condition + of_body], values[of_condition + of_body :]
         numbers = self.numbers.deal((ROUNDS, count(params["body_jaxpr"])))
 
         def goes_on(exact: Any) -> Any:
-            return core.jaxpr_as_fun(params["cond_jaxpr"])(*asked, *exact)[0]
+            return core.jaxpr_as_fun(params["cond_jaxpr"])(*tested, *exact)[0]
 
         def body(state: Any) -> Any:
             exact, carry, number, largest = state
-            # Of many loops at once those that have ended stay as they are.
+            # In a batch of loops, those that have ended no longer change.
             going = goes_on(exact)
             after = core.jaxpr_as_fun(params["body_jaxpr"])(*fixed, *exact)
             results, own = perturbed(params["body_jaxpr"], [*fixed, *carry], self.rounding, numbers[number % ROUNDS], self.infinite)
@@ -242,7 +242,7 @@ class _Run:
         return self.closed(programs.solve, [*consts, *sides])
 
     def _cond(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out the branch that is taken."""
+        """Carry out the selected branch."""
         branches = params["branches"]
         numbers = [self.numbers.deal((count(branch),)) for branch in branches]
 
@@ -254,10 +254,10 @@ class _Run:
         return list(results)
 
     def _summed(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
-        """Perturb a sum by its absolute terms; it computes them itself, from absolute values, and their number from ones."""
+        """Perturb a sum by its absolute terms: the primitive on absolute values gives their sum, on indicators of nonzero numbers their number."""
 
         def with_terms(change: Any) -> Any:
-            # The second operand of a pool's gradient decides which places numbers are added to.
+            # The second operand of a max pool's gradient only decides where numbers are added.
             fixed = values[1:] if name == "select_and_scatter_add" else []
             terms = [change(value) if _is_result(value) else value for value in values[: len(values) - len(fixed)]]
             return equation.primitive.bind(*terms, *fixed, **equation.params)
@@ -267,7 +267,7 @@ class _Run:
         return self.by_terms(result, terms, jnp.maximum(counts - (1 if name in SUMS else 0), 0))
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Perturb a result by so many roundings of the absolute terms given; what is no result stays as it is."""
+        """Perturb a result by ``roundings`` rounding errors relative to its absolute terms; only float64 and complex128 are changed."""
         if not _is_result(value):
             return value
         size = jnp.sqrt(roundings) * (jnp.abs(terms) * self.rounding.scale + self.rounding.underflow)
@@ -277,18 +277,18 @@ class _Run:
         return self._noted(noise + value)
 
     def relatively(self, value: Any, roundings: Any) -> Any:
-        """Perturb a result by so many roundings relative to itself."""
+        """Perturb a result by ``roundings`` rounding errors relative to itself."""
         return self._scaled(value, roundings**0.5) if _is_result(value) else value
 
     def _multiplied(self, result: Any, factors: Sequence[tuple[Any, Any]]) -> Any:
-        """Perturb a product or a quotient; multiplying by a power of two that stands in the code, or by one, rounds nothing."""
+        """Perturb a product or a quotient; multiplying by 1 or by a constant power of two is exact."""
         rounds: Any = True
         for atom, value in factors:
             rounds &= rounds_products(np.asarray(atom.val).item()) if isinstance(atom, core.Literal) else jnp.abs(value) != 1
         return self._scaled(result, rounds)
 
     def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
-        """Perturb relative to the result; as in rounding, zero stays zero, a sign a sign, and an infinity what it is."""
+        """Perturb relative to the result; as in rounding, zeros, signs and infinities do not change."""
         if isinstance(roundings, bool | int) and not roundings:
             return self._noted(value)
         if value.dtype == COMPLEX:
@@ -298,14 +298,14 @@ class _Run:
         return self._noted(jnp.where(jnp.isfinite(value), moved, value))
 
     def _moved_from_zero(self, value: Any, of: Any) -> Any:
-        """Perturb what an elementary function made of numbers at which it may underflow, 0 included; of an infinity it makes exactly 0."""
+        """Perturb results of an elementary function by ``flushed``, because they may have underflowed; not the results of infinities."""
         if value.dtype == COMPLEX:
             return value
         moved = value + jnp.copysign(jnp.abs(self._random(value)) * self.rounding.flushed, value)
         return jnp.where(jnp.isinf(of), value, moved) if self.infinite and of.shape == value.shape else moved
 
     def _number(self, value: Any) -> Any:
-        """Return a constant, rounded where float32 cannot represent it."""
+        """Return a constant, perturbed where float32 cannot represent it."""
         given = np.asarray(value) if isinstance(value, int | float | np.ndarray | np.generic) else value
         if not _is_result(given):
             return value
@@ -328,7 +328,7 @@ class _Run:
 
 
 def _where(condition: Any, values: Sequence[Any], others: Sequence[Any]) -> list[Any]:
-    """Return elements of the one or the other list of arrays, by a condition that may have fewer axes."""
+    """Apply ``jnp.where`` to two lists of arrays, with a condition that may have fewer axes."""
     axes = [tuple(range(condition.ndim, value.ndim)) for value in values]
     return [jnp.where(jnp.expand_dims(condition, own), value, other) for own, value, other in zip(axes, values, others, strict=True)]
 
@@ -338,13 +338,13 @@ def _name(equation: Any) -> str:
 
 
 def _inside(equation: Any) -> list[Any]:
-    """Return the programs that a primitive carries out."""
+    """Return the programs inside a primitive."""
     parts = [part for value in equation.params.values() for part in (value if isinstance(value, list | tuple) else [value])]
     return [part for part in parts if isinstance(part, core.ClosedJaxpr | core.Jaxpr)]
 
 
 def _draws(equation: Any) -> bool:
-    """Return whether a primitive draws random numbers, or another one inside it does."""
+    """Return whether a primitive, or a primitive inside it, draws random numbers."""
     programs = [getattr(program, "jaxpr", program) for program in _inside(equation)]
     return is_random(_name(equation)) or any(_draws(own) for program in programs for own in program.eqns)
 

@@ -1,8 +1,8 @@
-r"""Primitives of JAX that find their own absolute terms: transforms, linear algebra, running products and logarithms of sums.
+r"""Rules for primitives of JAX whose absolute terms follow no table: transforms, linear algebra, cumulative products and log-sum-exp.
 
 As in :mod:`~crosscheck.references.pytorch.noise.rules`: a Fourier transform is a sum of all numbers along its axes; a backward stable algorithm
-gives the exact result of a perturbed input, whose perturbations are those of :mod:`~crosscheck.references.pytorch.noise.linear_algebra`; a function
-that is computed by recurrences and reflections is one of a rounded argument.
+returns the exact result of a perturbed input (with the perturbations of :mod:`~crosscheck.references.pytorch.noise.linear_algebra`); a function that
+is computed by recurrences and reflections returns its value at a rounded argument.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ STABLE: Mapping[str, Mapping[int, Size]] = {
     "triangular_solve": {0: _by_elements},
     "tridiagonal_solve": dict.fromkeys((0, 1, 2), _by_elements),
 }
-"""Backward stable primitives, and how large the perturbations of their operands are."""
+"""Backward stable primitives, each with the sizes of the perturbations by the positions of its operands."""
 
 
 def _of_perturbed(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Return the results for perturbed operands, each of them rounded."""
+    """Return the results for perturbed operands, each result perturbed by one more rounding."""
     sizes = STABLE[name]
     given = [run.by_terms(value, sizes[place](value), 1) if place in sizes else value for place, value in enumerate(values)]
     return [run.relatively(value, 1) for value in bound(equation, given)]
@@ -85,7 +85,7 @@ def _reflected(run: Perturbing, equation: Any, name: str, values: list[Any]) -> 
 
 
 def _transformed(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a Fourier transform, which is largest at frequency 0 for absolute values."""
+    """Perturb a Fourier transform; the transform of the absolute values is largest at frequency 0, where it is their sum."""
     (x,), lengths = values, equation.params["fft_lengths"]
     (terms,) = bound(equation, [jnp.abs(x).astype(x.dtype)])
     largest = jnp.abs(terms).max(axis=tuple(range(-len(lengths), 0)), keepdims=True)
@@ -93,13 +93,13 @@ def _transformed(run: Perturbing, equation: Any, name: str, values: list[Any]) -
 
 
 def _multiplied(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb products of many numbers."""
+    """Perturb products of n numbers by n - 1 roundings."""
     axes = equation.params["axes"] if name == "reduce_prod" else (equation.params["axis"],)
     return [run.relatively(value, max(0, math.prod(values[0].shape[axis] for axis in axes) - 1)) for value in bound(equation, values)]
 
 
 def _running_logarithm(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb running logarithms of sums of exponentials; an error of a number counts with its share in the sum."""
+    """Perturb cumulative log-sum-exp; an error of a number is multiplied by its share of the sum."""
     (x,), (result,) = values, bound(equation, values)
     (weighted,) = bound(equation, [x + jnp.log(jnp.abs(x))])
     shares = jnp.nan_to_num(jnp.exp(weighted - result), nan=0.0, posinf=0.0, neginf=0.0)
@@ -108,19 +108,19 @@ def _running_logarithm(run: Perturbing, equation: Any, name: str, values: list[A
 
 
 def _remainder(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a remainder as what is left of a difference; where nothing is taken away nothing rounds."""
+    """Perturb a remainder like a difference; if nothing is subtracted, nothing is rounded."""
     return [run.by_terms(value, (jnp.abs(values[0]) + jnp.abs(value)) * (value != values[0]), 2) for value in bound(equation, values)]
 
 
 def _of_rounded_arguments(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a function that is computed by recurrences and reflections: near a root, too, by rounding its arguments."""
-    # The order of a polygamma function, which comes first, is a whole number.
+    """Perturb a function by rounding its arguments and its result, which near a root gives the error of recurrences and reflections."""
+    # The first argument of a polygamma function is its order, an integer.
     given = [value if name == "polygamma" and not place else run.relatively(value, 2) for place, value in enumerate(values)]
     return [run.relatively(value, ELEMENTARY) for value in bound(equation, given)]
 
 
 def _multiplied_in_places(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb products of numbers that are scattered to their places; the same scattering counts them."""
+    """Perturb products of scattered numbers; scattering ones counts the factors."""
     operand, places, updates = values
     numbers = equation.params["dimension_numbers"]
     counts = lax.scatter_add(jnp.zeros(operand.shape), places, jnp.ones(updates.shape), numbers, mode=equation.params["mode"])
@@ -137,9 +137,9 @@ RULES: dict[str, Rule] = {
     "rem": _remainder,
     "scatter_mul": _multiplied_in_places,
 }
-"""By name."""
+"""Rules by the names of primitives."""
 
 MODULI = frozenset({"abs", "sign"})
-"""Primitives that are exact for real numbers and find the modulus of complex ones."""
+"""Primitives that are exact for real numbers and compute the modulus of complex numbers."""
 
 COMPLEX = np.dtype(np.complex128)

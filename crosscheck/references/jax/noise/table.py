@@ -1,6 +1,6 @@
-"""What JAX's primitives are to the theory of rounding, by their names, a hyphen written as an underscore.
+"""How JAX's primitives round, by their names, with hyphens replaced by underscores.
 
-A primitive that stands in no table and computes in float64 is refused: nothing is known of how it rounds.
+A primitive that is in no table and computes in float64 is refused, because its rounding error is unknown.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ EXACT = names(
     shift_right_arithmetic shift_right_logical sign slice sort split squeeze stop_gradient tile top_k transpose xor zeros_like
     """
 )
-"""Primitives whose every result is one of the operands' numbers, a constant or a decision."""
+"""Exact primitives: every result is a number of an operand, a constant or a decision."""
 
 SUMS = names("cumsum reduce_sum reduce_window_sum scatter_add select_and_scatter_add")
-"""Sums of n numbers: n - 1 roundings, none where there is but one number."""
+"""Sums of n numbers, with n - 1 roundings."""
 
 PRODUCTS = names("conv_general_dilated dot_general")
-"""Sums of n products: n roundings."""
+"""Sums of n products, with n roundings."""
 
 ADDITIONS = names("add add_any sub")
-"""Sums of two."""
+"""Sums and differences of two numbers."""
 
 ROOTS = names("cbrt nextafter rsqrt sqrt")
-"""Rounded once; the next number after a given one depends on the precision."""
+"""Primitives with one rounding; ``nextafter`` is among them because its result depends on the precision."""
 
 FUNCTIONS = names(
     """
@@ -44,7 +44,7 @@ FUNCTIONS = names(
 """Elementary functions."""
 
 OF_POWERS = {0: 0, 1: 0, 2: 1, -1: 1, 3: 2}
-"""Roundings of a whole power by its exponent, where that makes it a product of few or a quotient."""
+"""The number of roundings of an integer power, by exponents for which it is a short product or a quotient."""
 
 STEPS: dict[str, Callable[[Any], Any]] = {
     "expm1": lambda x: jnp.exp(x) - 1,
@@ -52,7 +52,7 @@ STEPS: dict[str, Callable[[Any], Any]] = {
     "erfc": lambda x: 1 - lax.erf(x),
     "square": lambda x: x * x,
 }
-"""Primitives that are perturbed step by step, as most people write what they are used for: what cancels there shows."""
+"""Primitives that are replaced by the formulas that most people write, so that cancellation in these has its effect."""
 
 CALLS: dict[str, str] = {
     "checkpoint": "jaxpr",
@@ -65,7 +65,7 @@ CALLS: dict[str, str] = {
     "remat": "jaxpr",
     "remat2": "jaxpr",
 }
-"""Primitives that carry out a program of their own, and the parameter that holds it."""
+"""Primitives that carry out a program, and the names of the parameters that hold it."""
 
 
 def is_random(name: str) -> bool:

@@ -55,5 +55,5 @@ def test_what_is_no_optimizer(make: Any, words: str) -> None:
 
 def test_settings_that_cannot_be_changed() -> None:
     run = functools.partial(OptaxOptimizer(lambda params: optax.sgd(0.1)).run, {"w": np.ones(2)}, [{"w": np.ones(2)}])
-    with pytest.raises(RefusedError, match="settings of an optax transformation are not to be seen"):
+    with pytest.raises(RefusedError, match="settings of an optax transformation cannot be read"):
         run(OptimizerMutant(settings={"momentum": 0}))

@@ -267,8 +267,8 @@ def products_in_windows(x: Any) -> Any:
 
 
 REFUSED = {
-    "random": (noise, "it is random itself (random_"),
-    "another reduction": (products_in_windows, "nothing is known of how JAX's reduce_window rounds in float64"),
+    "random": (noise, "it draws random numbers (random_"),
+    "another reduction": (products_in_windows, "JAX's primitive reduce_window in float64 has no known rounding error"),
 }
 
 
@@ -284,8 +284,8 @@ def test_what_cannot_be_measured_is_refused(name: str) -> None:
     ("function", "words"),
     [
         (lambda x, weight, bias: x @ weight.T + bias, "JAX {version}'s <lambda> refuses an input of shape (5, 4), weight (4, 3), bias (3,): "),
-        (lambda x, weight, bias: (x, weight, bias), "<lambda> returned a tuple, expected one array; a function may pick it out"),
-        (lambda x, w, b: jnp.dot(x, w) + b, "the reference <lambda> takes w, b; the parameters are declared as weight, bias"),
+        (lambda x, weight, bias: (x, weight, bias), "<lambda> returned a tuple, expected one array; declare a function that returns only this one"),
+        (lambda x, w, b: jnp.dot(x, w) + b, "the reference <lambda> has the arguments w, b, expected the declared parameters weight, bias"),
         (lambda x, weight, bias: x if x.sum() > 0 else -x, "<lambda> refuses an input of shape (5, 4), weight (4, 3), bias (3,): Attempted boolean"),
     ],
     ids=["shapes", "tuple", "names", "control flow"],
@@ -304,7 +304,7 @@ def test_framework_of_a_thing(thing: Any, framework: str) -> None:
 
 
 def test_function_that_names_two_frameworks() -> None:
-    with pytest.raises(UnknownReferenceError, match="Its code names jax and torch; say framework="):
+    with pytest.raises(UnknownReferenceError, match="refers to jax and torch, expected one; declare framework="):
         resolved(lambda x: jnp.tanh(torch.tanh(x)))
 
 

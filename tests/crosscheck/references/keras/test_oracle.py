@@ -188,7 +188,7 @@ def test_names_of_parameters_that_are_alike() -> None:
 
 
 def test_layer_that_draws_its_own_mask_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"keras\.layers\.Dropout draws a mask of its own in training"):
+    with pytest.raises(TypeError, match=r"keras\.layers\.Dropout draws its own mask in training"):
         oracle(built(keras.layers.Dropout(0.5), None, 4), training=True)
 
 
@@ -200,8 +200,11 @@ def test_dropout_in_evaluation_is_exact() -> None:
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"weight": np.ones((4, 3)), "bias": np.ones(3)}, "Dense has kernel, bias; declared is weight"),
-        ({"kernel": np.ones((4, 3))}, "Dense has a parameter bias, which is not declared"),
+        (
+            {"weight": np.ones((4, 3)), "bias": np.ones(3)},
+            "Dense has no parameter 'weight', which is declared; its parameters and buffers are kernel, bias",
+        ),
+        ({"kernel": np.ones((4, 3))}, "Dense has a parameter 'bias', which is not declared"),
         ({"kernel": np.ones((3, 4)), "bias": np.ones(3)}, "'s Dense refuses an input of shape (5, 4), kernel (3, 4), bias (3,)"),
     ],
     ids=["name", "missing", "shape"],
@@ -215,7 +218,7 @@ def test_refusal_says_what_was_given(params: Any, words: str) -> None:
 def test_other_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     error = check(dense_pair(keras.layers.Dense(3))).error
-    assert "Keras runs on torch, expected jax: set KERAS_BACKEND=jax before keras is imported" in error
+    assert "Keras runs on the backend torch, expected jax; set KERAS_BACKEND=jax before keras is imported" in error
 
 
 @pytest.mark.parametrize("thing", [keras.layers.Dense(3), keras.losses.MeanSquaredError()], ids=["layer", "loss"])
