@@ -1,1 +1,1 @@
-"""One small module a framework: how its modules become operations, and how it trains. None is imported unless asked for."""
+"""References: one package for each framework, which turns its layers, networks and optimizers into oracles and is imported only when used."""

@@ -1,4 +1,4 @@
-"""What all frameworks need around a reference: its name for messages, how a plain function gets the parameters, and refusals."""
+"""What the references of all frameworks share: names for messages, calls with parameters, and errors that say which shapes are refused."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ def title(reference: Any) -> str:
 
 
 def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
-    """Call a function with inputs and parameters: by name where the names fit, in order where its arguments are positional-only.
-
-    One that takes ``**params`` gets all of them by name.
+    """Call a function with inputs and parameters: by name if its arguments have these names or it takes ``**params``, else by position.
 
     Raises
     ------
     RefusedError
-        If its arguments have other names.
+        If its arguments have other names than the parameters and are not positional-only.
     """
     try:
         given = list(inspect.signature(function).parameters.values())
@@ -36,19 +34,19 @@ def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping
         return function(*inputs, **params)
     if names:
         raise RefusedError(
-            f"the reference {title(function)} takes {', '.join(names)}; the parameters are declared as {', '.join(params)}: "
-            "declare them by the names of its arguments, or make these positional-only, which are given in order: f(x, w, /)"
+            f"the reference {title(function)} has the arguments {', '.join(names)}, expected the declared parameters {', '.join(params)}; "
+            "declare the parameters by the names of the arguments, or make the arguments positional-only: f(x, w, /)"
         )
     return function(*inputs, *params.values())
 
 
 REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""What a framework raises when it cannot compute what it is asked for."""
+"""What a framework raises for arrays that it cannot compute with."""
 
 
 @contextmanager
 def refusing(framework: str, reference: Any, call: Call, errors: tuple[type[Exception], ...] = REFUSALS) -> Iterator[None]:
-    """Turn an error of a framework into one that says which shapes the reference refuses, and the framework's reason."""
+    """Turn an error of a framework into a :class:`RefusedError` with the refused shapes and the framework's reason."""
     try:
         yield
     except RefusedError:
@@ -59,17 +57,26 @@ def refusing(framework: str, reference: Any, call: Call, errors: tuple[type[Exce
 
 
 def reason_of(error: Exception) -> str:
-    """Return the first line of an error's message, or its kind where it has none."""
+    """Return the first line of an error's message, or the error's type if it has no message."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], bool], given: str, expected: str, example: str) -> Any:
-    """Return the optimizer that a reference makes for parameters; ``example`` is an expression that makes one of ``params``.
+    """Return the optimizer that a reference makes for parameters.
+
+    Parameters
+    ----------
+    make : callable
+        The reference.
+    fits : callable
+        Returns whether what was made is an optimizer of the framework.
+    given, expected, example : str
+        For messages: what ``make`` gets, what it should return, and an expression in ``params`` that does.
 
     Raises
     ------
     RefusedError
-        If it makes none that fits.
+        If ``make`` fails or returns something else.
     """
     try:
         optimizer = make(params)
@@ -78,5 +85,5 @@ def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], 
     if fits(optimizer):
         return optimizer
     raise RefusedError(
-        f"the reference made a {type(optimizer).__name__}, expected {expected}; give a function of the parameters, such as lambda params: {example}"
+        f"the reference made a {type(optimizer).__name__}, expected {expected}; declare a function of the parameters: lambda params: {example}"
     )

@@ -1,4 +1,4 @@
-"""What networks that train have in common in every framework: what they are made of, what they keep, and the order in which a trace shows a step."""
+"""What reference networks of all frameworks share: their declaration, their snapshots, and the order of quantities in a trace."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ Layer = TypeVar("Layer")
 
 @dataclass(frozen=True)
 class NetworkReference(ABC, Generic[Layer]):
-    """Named layers with their wiring, their loss and their optimizer's settings: an architecture, and references that train.
+    """A reference network: named layers and their connections, a loss, and an optimizer's settings.
 
     Attributes
     ----------
     name : str
         Framework and version, for reports.
     converted : frozenset of str
-        States that the framework's optimizer keeps in another form than PyTorch's, from which and to which they are converted.
+        Optimizer states that the framework defines differently from PyTorch, so that they are converted in both directions.
     layers : mapping of str to layer
         In the order of the forward pass.
     loss : layer
         Gets the last output and the labels.
     frozen : frozenset of str
-        Layers whose parameters do not train.
+        Layers whose parameters are not trained.
     sources : mapping of str to tuple of str
         As for :class:`crosscheck.oracles.network.Architecture`.
     device : str
-        Where oracles and references are computed: ``"cuda:0"``.
+        Where oracles and references are computed, such as ``"cuda:0"``.
     tf32 : bool
         Whether references in float32 may multiply in TF32 on a GPU.
 
     Raises
     ------
     DeviceError
-        If the device cannot be computed on.
+        If the device cannot be used.
     """
 
     name: ClassVar[str]
@@ -60,7 +60,7 @@ class NetworkReference(ABC, Generic[Layer]):
 
     @cached_property
     def wiring(self) -> dict[str, tuple[str, ...]]:
-        """The sources of every layer and of the loss."""
+        """For every layer and for the loss, the names of the layers whose outputs it gets."""
         return wired(list(self.layers), self.sources)
 
     @property
@@ -79,19 +79,19 @@ class NetworkReference(ABC, Generic[Layer]):
 
 
 def below(arrays: Mapping[str, Any], layer: str) -> dict[str, Any]:
-    """Return the arrays of one layer by their own names, of those named ``layer.name``."""
+    """Return the arrays whose names begin with ``layer.``, without that prefix."""
     return {name.removeprefix(f"{layer}."): value for name, value in arrays.items() if name.rpartition(".")[0] == layer}
 
 
 def kept_arrays(training: Training) -> dict[str, AnyArray]:
-    """Return all parameters, buffers and states of the optimizer of a training by name, for a snapshot."""
+    """Return the parameters, the buffers and the optimizer's state of a training as one dict of arrays, for a snapshot."""
     arrays = {f"params/{name}": value for name, value in training.params.items()}
     arrays |= {f"buffers/{name}": value for name, value in training.buffers.items()}
     return arrays | {f"optimizer/{state}/{name}": value for name, own in training.state.items() for state, value in own.items()}
 
 
 def kept_state(arrays: Mapping[str, AnyArray]) -> TrainState:
-    """Return what a training goes on from, of the arrays of a snapshot; those that version 0.1 kept have other names."""
+    """Return the training state that the arrays of a snapshot hold; snapshots of version 0.1 have other names, which are read, too."""
     params, buffers, states = dict[str, AnyArray](), dict[str, AnyArray](), dict[str, dict[str, AnyArray]]()
     for key, value in arrays.items():
         kind, _, name = key.partition("/")
@@ -108,9 +108,11 @@ def in_order(names: Sequence[str], step: Mapping[str, Mapping[str, Any]], loss: 
 
     Parameters
     ----------
+    names : sequence of str
+        The layers in the order of the forward pass.
     step : mapping of str to mapping
-        By layer, what is found of ``input``, ``output``, ``grad_output`` and ``grad_input``, that of the loss included; named ``layer.name``, the
-        ``grads`` of parameters and the new ``buffers``.
+        ``input``, ``output``, ``grad_output`` and ``grad_input``, each by layer, as far as known; ``grads`` of parameters and new ``buffers``, each
+        by ``layer.name``.
     """
     for name in names:
         yield name, "input", step["input"][name]

@@ -1,4 +1,4 @@
-"""What perturbing every rounding at random has in common in PyTorch and in JAX."""
+"""What the random perturbation of every rounding shares between PyTorch and JAX."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any, Protocol
 
 
 class Perturbing(Protocol):
-    """What perturbs the results of operations; a value that is no float64 stays as it is."""
+    """Perturbs results of operations; only float64 values, real or complex, are changed."""
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Return a value with so many roundings of these absolute terms added."""
+        """Return a value perturbed by ``roundings`` rounding errors, each relative to ``terms``, the sum of the absolute terms."""
 
     def relatively(self, value: Any, roundings: Any) -> Any:
-        """Return a value with so many roundings relative to itself added."""
+        """Return a value perturbed by ``roundings`` rounding errors, each relative to the value itself."""
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names in a text."""
+    """Return the names in a text, which are separated by white space."""
     return frozenset(text.split())
 
 
 def rounds_products(factor: complex) -> bool:
-    """Return whether multiplying by a number may round: not by zero or a power of two, real or imaginary."""
+    """Return whether multiplying by a number may round; zero and powers of two, real or imaginary, multiply exactly."""
     if isinstance(factor, complex):
         return bool(factor.real and factor.imag) or rounds_products(factor.real) or rounds_products(factor.imag)
     return abs(math.frexp(float(factor))[0]) not in (0.0, 0.5)

@@ -1,6 +1,6 @@
-"""Turns references of any kind into oracles; a framework's module is imported only for a reference of that framework.
+"""Turns references of all kinds into oracles; the code for a framework is imported only for a reference of that framework.
 
-A reference is a framework's module or function, or anything with a method ``vjp(call)``, the protocol of :class:`crosscheck.core.operation.Oracle`.
+A reference is a framework's module or function, or any object with the protocol of :class:`crosscheck.core.operation.Oracle`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from crosscheck.oracles.optimizers.runs import OptimizerOracle
 from crosscheck.references.functions import title
 
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
-"""The packages whose modules and functions are known, and the module of :mod:`crosscheck.references` for each."""
+"""The known frameworks by their top-level packages, each with its subpackage of :mod:`crosscheck.references`."""
 
 _PARTS = {"jaxlib": "jax", "optax": "jax"}
-"""Packages that compute with a known one."""
+"""Packages that belong to a known framework."""
 
 
 class UnknownReferenceError(ValueError):
-    """A reference cannot be used as one."""
+    """An object cannot be used as a reference."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference with all that is known of it before it is called.
+    """A reference and its properties that are known without calling it.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ class Reference:
     labels : bool
         Whether it is a loss that takes labels.
     elements : int or None
-        How many numbers its checks compare, where that is fixed already.
+        How many numbers its checks compare; None if that is not fixed yet.
     modes : bool
-        Whether it is another operation in training than in evaluation, as a dropout is.
+        Whether it computes something else in training than in evaluation, as a dropout layer does.
     training : InTraining or None
-        The reference in both modes, where it has modes, trains, and is known in evaluation, too.
+        The reference in both modes; None unless it has modes, is in training mode, and can also be computed in evaluation mode.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Reference:
 
     @property
     def evaluating(self) -> Reference:
-        """The same reference in evaluation; only for one that is known in both modes."""
+        """The same reference in evaluation mode; only if ``training`` is not None."""
         assert self.training is not None
         return replace(self, oracle=self.training.evaluation, training=None)
 
@@ -69,12 +69,12 @@ def resolved(reference: Any, framework: str = "") -> Reference:
     Parameters
     ----------
     framework : str
-        The package that a plain function computes with, such as ``"torch"``; may be left out where the function's code names exactly one.
+        The package that a plain function computes with, such as ``"torch"``; not needed if the function's code refers to exactly one framework.
 
     Raises
     ------
     UnknownReferenceError
-        If it is of no known kind.
+        If the object cannot be used as a reference.
     """
     if isinstance(reference, type):
         raise UnknownReferenceError(f"{reference.__name__} is a class, expected one of its instances: reference={reference.__name__}(...)")
@@ -93,7 +93,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
 
 
 def in_training(reference: Any, framework: str = "") -> InTraining | None:
-    """Return a reference in both modes; None where it has no modes, is not known in both, or cannot be used at all."""
+    """Return a reference in both modes; None if it has no modes, cannot be computed in both, or cannot be used."""
     try:
         return resolved(reference, framework).training
     except UnknownReferenceError:
@@ -101,39 +101,39 @@ def in_training(reference: Any, framework: str = "") -> InTraining | None:
 
 
 def framework_of(thing: Any) -> str:
-    """Return the known framework that an object's class comes from; empty for any other class."""
-    # The first in the order of inheritance: a Keras layer may be its backend's module, too.
+    """Return the framework that an object's class, or the first known base class, comes from; empty if there is none."""
+    # In the order of inheritance, because a Keras layer may also be a module of its backend.
     return next((package for kind in type(thing).__mro__ if (package := _known(kind.__module__))), "")
 
 
 def _known(module: str) -> str:
-    """Return the known framework that a module belongs to; empty for any other module."""
+    """Return the known framework that a module belongs to; empty if there is none."""
     package = module.partition(".")[0]
     package = _PARTS.get(package, package)
     return package if package in _FRAMEWORKS else ""
 
 
 def _framework_module(package: str, part: str = "oracle") -> Any:
-    """Return the module of :mod:`crosscheck.references` for a package."""
+    """Return a module (``oracle``, ``training`` or ``optimizers``) of a framework's subpackage of :mod:`crosscheck.references`."""
     if package not in _FRAMEWORKS:
-        raise UnknownReferenceError(f"the framework {package!r} is not known; known are {', '.join(_FRAMEWORKS)}")
+        raise UnknownReferenceError(f"the framework is {package!r}, expected one of {', '.join(_FRAMEWORKS)}")
     try:
         return importlib.import_module(f"crosscheck.references.{_FRAMEWORKS[package]}.{part}")
     except ModuleNotFoundError as error:
         missing = error.name or package
         raise UnknownReferenceError(
-            f"{missing} is not installed, which a reference of {package} needs: pip install 'nn-crosscheck[{package}]'"
+            f"{missing} is not installed, but a reference in {package} needs it: pip install 'nn-crosscheck[{package}]'"
         ) from error
 
 
 @dataclass(frozen=True)
 class TrainingReference:
-    """A reference network that trains.
+    """A reference network that can be trained.
 
     Attributes
     ----------
     shapes : mapping of str to mapping
-        The layers in order, each with the shapes of its parameters by name.
+        For each layer, in order, the shapes of its parameters by name.
     """
 
     name: str
@@ -148,23 +148,23 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
     Parameters
     ----------
     reference, loss : object
-        A framework's chain of layers, and the framework's own loss.
+        A framework's sequence of layers, and a loss of the same framework.
     frozen : frozenset of str
-        Layers whose parameters do not train.
+        Layers whose parameters are not trained.
     framework : str
         As for :func:`resolved`.
 
     Raises
     ------
     UnknownReferenceError
-        If it is of no known kind.
+        If they cannot be used as a reference network.
     """
     module = _framework_module(framework or _package(reference), "training")
     try:
         layers = module.layers_of(reference, loss)
         shapes = {name: module.parameter_shapes(layer) for name, layer in layers.items()}
         if unknown := frozen - set(layers):
-            raise UnknownReferenceError(f"no layer is called {min(unknown)!r} that could be frozen; there are {', '.join(layers)}")
+            raise UnknownReferenceError(f"frozen has the layer {min(unknown)!r}, expected one of {', '.join(layers)}")
         network = module.Network(layers, loss, settings, frozen)
         return TrainingReference(module.NAME, network.architecture, network.training, shapes)
     except TypeError as error:
@@ -173,7 +173,7 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
 
 @dataclass(frozen=True)
 class OptimizerReference:
-    """A reference optimizer and its name for reports."""
+    """A reference optimizer and its framework's name for reports."""
 
     name: str
     oracle: OptimizerOracle
@@ -185,30 +185,30 @@ def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReferenc
     Parameters
     ----------
     reference : callable
-        Gets a list of the framework's tensors and returns its optimizer.
+        Gets the parameters and returns an optimizer of the framework.
     framework : str
-        See :func:`resolved`.
+        As for :func:`resolved`.
 
     Raises
     ------
     UnknownReferenceError
-        If it is of no known kind.
+        If it is not a callable of a known framework.
     """
     if not callable(reference):
         raise UnknownReferenceError(
-            f"a {type(reference).__name__} is no reference; expected a function of the parameters that makes the framework's optimizer, "
-            "such as lambda params: torch.optim.SGD(params, lr=0.1)"
+            f"the reference has the type {type(reference).__name__}, expected a function of the parameters that returns an optimizer: "
+            "lambda params: torch.optim.SGD(params, lr=0.1)"
         )
     module = _framework_module(framework or _package(reference), "optimizers")
     return OptimizerReference(module.NAME, module.optimizer(reference))
 
 
 def _by_protocol(reference: Any) -> Reference:
-    """Return an object with a method vjp as a reference, described by its own attributes."""
+    """Return an object with a method ``vjp`` as a reference, with properties from the object's attributes."""
     if not hasattr(reference, "rounding"):
         raise UnknownReferenceError(
-            f"{type(reference).__name__} has a method vjp but no attribute rounding, the theory of its errors; "
-            "crosscheck.oracles.theories has theories for sums of products, selections and softmax"
+            f"{type(reference).__name__} has a method vjp, but no attribute rounding, which bounds its rounding errors; "
+            "set one from crosscheck.oracles.theories, such as rounding = Multilinear() for sums of products"
         )
     name = str(getattr(reference, "name", type(reference).__name__))
     labels, modes = bool(getattr(reference, "labels", False)), bool(getattr(reference, "modes", False))
@@ -216,21 +216,21 @@ def _by_protocol(reference: Any) -> Reference:
 
 
 def _package(reference: Any) -> str:
-    """Return the package that a reference belongs to, or that a plain function's code names."""
+    """Return the framework that a reference belongs to, or that a plain function's code refers to."""
     if found := framework_of(reference):
         return found
     function = getattr(reference, "func", reference)
     if not callable(function):
         raise UnknownReferenceError(
-            f"a {type(reference).__name__} is no reference; expected a framework's module or function, or an object with a method vjp"
+            f"the reference has the type {type(reference).__name__}, expected a framework's module or function, or an object with a method vjp"
         )
     if package := _known(str(getattr(function, "__module__", ""))):
         return package
     name, named = title(function), {package for module in _named(function) if (package := _known(module))}
     if len(named) == 1:
         return named.pop()
-    which = f"names {' and '.join(sorted(named))}" if named else "names none of the known ones"
-    raise UnknownReferenceError(f"which framework does {name} compute with? Its code {which}; say framework={' or '.join(map(repr, _FRAMEWORKS))}")
+    which = " and ".join(sorted(named)) or "none of the known frameworks"
+    raise UnknownReferenceError(f"the code of {name} refers to {which}, expected one; declare framework={' or '.join(map(repr, _FRAMEWORKS))}")
 
 
 def _named(function: Any) -> set[str]:
@@ -239,7 +239,7 @@ def _named(function: Any) -> set[str]:
     code = getattr(function, "__code__", None)
     if code is None:
         return set()
-    # Not every name in the code: an attribute may be called like something else in the same file.
+    # Only names that are loaded: an attribute may have the name of a global variable.
     instructions = list(dis.get_instructions(code))
     loaded = {str(step.argval) for step in instructions if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF")}
     imported = {str(step.argval) for step in instructions if step.opname == "IMPORT_NAME"}

@@ -1,5 +1,5 @@
-"""What one side of a pair computed, kept in a file: so that a reference need not be installed where the subject runs.
+"""Trace files: what one side of a pair computed, so that the reference's framework need not be installed where the subject runs.
 
-A reference's trace holds inputs, results and tolerances; a subject's holds inputs, results and its contracts. Either way the file is safetensors,
-which cannot hold code, with a description in its header.
+A reference's trace holds inputs, results and tolerances; a subject's trace holds inputs, results and the verdicts of contracts. The format is
+safetensors, which cannot contain code, with a JSON description in the header.
 """

@@ -1,4 +1,4 @@
-"""The file of a trace: named arrays, and one JSON text that describes them."""
+"""The format of a trace file: named arrays, and a JSON text that describes them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from crosscheck.core.operation import Call
 
 SCHEMA_VERSION = 1
 KEY = "crosscheck"
-"""Under which the description stands beside the arrays."""
+"""The key of the description in the file's metadata."""
 
 STORABLE = frozenset({"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
-"""The precisions that the file can hold; anything else is a mistake of the subject, and noted as one."""
+"""The dtypes that the file can hold; an array of another dtype is recorded as a mistake of the subject."""
 
 Side = Literal["subject", "reference"]
 AnyArray = npt.NDArray[Any]
 
 
 class TraceFileError(ValueError):
-    """A file is no trace, or none that this version can read; the message says which file, what was found, and what to do."""
+    """A file is not a trace that this version can read; the message says which file, what was found, and what to do."""
 
 
 @dataclass
@@ -39,17 +39,17 @@ class Case:
     Attributes
     ----------
     check : str
-        The check that it belongs to: ``values-float64-digits``.
+        Id of the check that made the call, such as ``values-float64-digits``.
     dtype : str
         The subject's precision.
     shape : list of int
-        Of the input.
+        Shape of the input.
     digest : str
-        Of everything that was given: two sides whose digests differ got different inputs.
+        Hash of all inputs: if the digests of two sides differ, their inputs were different.
     reason : str
-        Why nothing, or not everything, was computed.
+        Why some or all results are missing.
     absent : dict
-        Quantities that the subject does not show, each with the reason.
+        For each quantity that the subject does not provide, the reason.
     """
 
     check: str
@@ -62,28 +62,28 @@ class Case:
 
 @dataclass
 class Recording:
-    """One pair.
+    """What was recorded of one pair.
 
     Attributes
     ----------
     name : str
-        The pair's.
+        The pair's name.
     title : str
         What was recorded: the subject's class, or the reference with its version.
     elements : int
-        N, how many numbers the checks of the pair compare; each tolerance depends on it.
+        N, how many numbers the checks of the pair compare; every tolerance depends on it.
     params : dict
         Shapes of the parameters by the reference's names, in the order of execution.
     labels : bool
         Whether it is a loss that takes labels.
     modes : bool
-        Whether it is another operation in training than in evaluation.
+        Whether it computes something else in training than in evaluation.
     deterministic : bool
-        Whether the subject is expected to give the same bits each time.
+        Whether the subject is expected to return bit-identical results for the same call.
     settings : dict
         Whole-number settings of the operation, such as ``kernel``.
     contracts : list of dict
-        The facts of the subject's contracts.
+        The results of the subject's contracts, as plain data.
     error : str
         Why nothing was recorded.
     """
@@ -103,13 +103,13 @@ class Recording:
 
 @dataclass
 class TraceFile:
-    """A whole trace.
+    """The contents of a trace file.
 
     Attributes
     ----------
     side : {"subject", "reference"}
     arrays : dict of str to array
-        By :func:`key`.
+        Keyed by :func:`key`.
     """
 
     side: Side
@@ -122,12 +122,12 @@ class TraceFile:
         self.arrays[key(recording, case, role, quantity)] = np.array(value, order="C")
 
     def role(self, recording: int, case: int, role: str) -> dict[str, AnyArray]:
-        """Return the arrays of one role by quantity."""
+        """Return the arrays of one role, such as ``expected``, as a dict keyed by quantity."""
         begin = key(recording, case, role, "")
         return {name.removeprefix(begin): value for name, value in self.arrays.items() if name.startswith(begin)}
 
     def find(self, name: str) -> int | None:
-        """Return where a pair's recording stands."""
+        """Return the index of a pair's recording; None if there is none."""
         return next((at for at, recording in enumerate(self.recordings) if recording.name == name), None)
 
 
@@ -137,7 +137,7 @@ def key(recording: int, case: int, role: str, quantity: str) -> str:
 
 
 def digest(call: Call) -> str:
-    """Return the digest of everything that a call gives: numbers, shapes and precisions."""
+    """Return a hash of all inputs of a call: values, shapes and dtypes."""
     result = hashlib.sha256()
     for name, value in _given(call):
         result.update(f"{name} {value.dtype} {value.shape};".encode())
@@ -154,13 +154,13 @@ def _given(call: Call) -> Iterator[tuple[str, AnyArray]]:
 
 
 def put_call(trace: TraceFile, recording: int, case: int, call: Call) -> None:
-    """Add what a call gives, so that other tools can compute on the same inputs."""
+    """Add the inputs of a call to a trace."""
     for name, value in _given(call):
         trace.put(recording, case, "given", name, value)
 
 
 def write(trace: TraceFile, path: Path) -> None:
-    """Write a trace, whole or not at all."""
+    """Write a trace file; if writing fails, no partial file is left."""
     header = {
         "schema_version": SCHEMA_VERSION,
         "crosscheck_version": __version__,

@@ -1,4 +1,4 @@
-"""A recorded reference in place of the reference itself: it knows the calls that were recorded, and refuses all others."""
+"""A recorded reference as an oracle: it returns the results of recorded calls and refuses all other calls."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def recorded(path: str | Path, pair: str = "") -> Recorded:
     Parameters
     ----------
     path : path-like
-        The file.
+        The trace file.
     pair : str
-        The name of the pair in it; may be left out where there is only one.
+        The name of a pair in the file; not needed if there is only one.
 
     Raises
     ------
     PairError
-        If the file is no reference's trace or has no such pair.
+        If the file is not a reference's trace, or has no such pair.
     """
     try:
         trace = read(Path(path))
@@ -36,14 +36,14 @@ def recorded(path: str | Path, pair: str = "") -> Recorded:
         raise PairError(str(error)) from None
     names = [recording.name for recording in trace.recordings]
     if trace.side != "reference":
-        raise PairError(f"{path}: a subject's trace, expected a reference's; record it with --side reference")
+        raise PairError(f"{path}: this is the trace of your code, expected that of a reference; record it with --side reference")
     if not pair and len(names) != 1:
-        raise PairError(f"{path}: has {len(names)} pairs; say which one, such as recorded({str(path)!r}, {names[0] if names else 'NAME'!r})")
+        raise PairError(f"{path}: has {len(names)} pairs; choose one, such as recorded({str(path)!r}, {names[0] if names else 'NAME'!r})")
     at = trace.find(pair or names[0])
     if at is None:
-        raise PairError(f"{path}: has no pair {pair!r}; it has {', '.join(names) or 'none'}")
+        raise PairError(f"{path}: has no pair {pair!r}; its pairs are {', '.join(names) or 'none'}")
     if trace.recordings[at].error:
-        raise PairError(f"{path}: nothing was recorded of {names[at]}: {trace.recordings[at].error}")
+        raise PairError(f"{path}: {names[at]} could not be recorded: {trace.recordings[at].error}")
     return Recorded(trace, at)
 
 
@@ -53,7 +53,7 @@ class Recorded:
     Attributes
     ----------
     elements : int
-        How many numbers the checks compared when it was recorded: its tolerances are for that many.
+        How many numbers the checks compared when the reference was recorded; the recorded tolerances hold for that number.
     shapes, labels, modes
         As in :class:`crosscheck.references.resolve.Reference`.
     """
@@ -65,7 +65,7 @@ class Recorded:
         self.shapes = {name: tuple(shape) for name, shape in self._recording.params.items()}
         self.settings = {name: tuple(value) for name, value in self._recording.settings.items()}
         self.rounding = RecordedRounding(self)
-        # The cases by what was given, with the upstream gradient and without.
+        # Indices of cases by the digest of their inputs, with grad_output and without.
         self._cases: dict[str, list[int]] = {}
         self._forward: dict[str, int] = {}
         for place in range(len(self._recording.cases)):
@@ -75,59 +75,59 @@ class Recorded:
                 self._forward.setdefault(digest(replace(wide, grad_output=None)), place)
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return what was recorded for a call.
+        """Return the results that were recorded for a call.
 
         Raises
         ------
         RefusedError
-            If it was not recorded.
+            If the call was not recorded.
         """
-        asked = digest(call.astype(np.float64))
-        if call.grad_output is None and asked in self._forward:
-            found = self._trace.role(self._at, self._forward[asked], "expected")
+        wanted = digest(call.astype(np.float64))
+        if call.grad_output is None and wanted in self._forward:
+            found = self._trace.role(self._at, self._forward[wanted], "expected")
             if "output" in found:
                 return {"output": found["output"]}
-        elif call.grad_output is not None and asked in self._cases:
-            return self._trace.role(self._at, self._cases[asked][0], "expected")
+        elif call.grad_output is not None and wanted in self._cases:
+            return self._trace.role(self._at, self._cases[wanted][0], "expected")
         raise RefusedError(
-            f"{self._recording.title} was not recorded for this input of shape {call.x.shape}; recorded are the checks with seed {self._trace.seed}"
+            f"{self._recording.title} was not recorded for this input of shape {call.x.shape}, only for the checks with seed {self._trace.seed}"
         )
 
     def role(self, call: Call, precision: Precision, role: str) -> dict[str, Array]:
-        """Return the arrays of one role that were recorded for a call in the subject's precision."""
+        """Return the arrays of one role that were recorded for a call in a precision of the subject."""
         places = self._cases.get(digest(call.astype(np.float64)), [])
         place = next((place for place in places if self._recording.cases[place].dtype == precision.dtype), None)
         return {} if place is None else self._trace.role(self._at, place, role)
 
     def testimony(self, call: Call, precision: Precision) -> Arrays:
-        """Return how far the witness strayed when it was recorded; nothing where there was no witness."""
+        """Return the errors of the witness, the reference in the subject's precision, when it was recorded; empty if there was no witness."""
         return self.role(call, precision, "witness")
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return None: decisions are not recorded."""
+        """Return None: decisions at kinks are not recorded."""
         return None
 
 
 @dataclass(frozen=True)
 class RecordedRounding:
-    """The error theory of a recorded reference: the bounds that were recorded."""
+    """The recorded error bounds of a recorded reference."""
 
     recorded: Recorded
 
     def bounds(self, oracle: Any, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the bounds of a call in the subject's precision."""
+        """Return the bounds that were recorded for a call in the subject's precision."""
         terms, roundings = (self.recorded.role(call, precision, role) for role in ("terms", "roundings"))
         if not terms:
             raise RefusedError("no tolerance was recorded for this input")
         return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}
 
     def propagated(self, oracle: Any, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Refuse: how errors pass through was not recorded."""
-        raise RefusedError("a recorded reference cannot be part of a larger one")
+        """Raise :class:`RefusedError`: the propagation of errors was not recorded."""
+        raise RefusedError("a recorded reference cannot be part of a chain: how errors pass through it was not recorded")
 
 
 def given(trace: TraceFile, recording: int, case: int) -> Call | None:
-    """Return the call of a case; None where there was none."""
+    """Return the call of a case; None if no inputs were recorded."""
     arrays = trace.role(recording, case, "given")
     if "x" not in arrays:
         return None

@@ -1,4 +1,4 @@
-"""Reads a trace: a file from outside, every entry of which is checked."""
+"""Reads a trace file and checks every entry, because the file may come from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from crosscheck.core.operation import DTYPES
 from crosscheck.references.recorded.file import KEY, SCHEMA_VERSION, STORABLE, AnyArray, Case, Recording, TraceFile, TraceFileError, key
 
 _TOGETHER = (("expected", "terms", "roundings"), ("reading_terms", "reading_roundings"))
-"""Groups of roles: a quantity has all roles of a group, or none."""
+"""Groups of roles: a quantity has all roles of a group, or none of them."""
 
 _BOUNDS = {"terms": "expected", "roundings": "expected", "reading_terms": "found", "reading_roundings": "found"}
-"""The roles of tolerances, each with the role of the array that it is the tolerance of."""
+"""The roles of tolerances, each with the role of the array that the tolerance is for."""
 
 _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "check": str,
@@ -36,11 +36,11 @@ _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "reproduction": (dict, type(None)),
     "seconds": (int, float),
 }
-"""The entries of the facts of a check, and their types."""
+"""The entries of a check's result as plain data, and their types."""
 
 
 class _EntryError(Exception):
-    """An entry is not what it should be; the message names it, with what was found and expected."""
+    """An entry is wrong; the message names it, with what was found and what was expected."""
 
 
 def read(path: Path) -> TraceFile:
@@ -49,7 +49,7 @@ def read(path: Path) -> TraceFile:
     Raises
     ------
     TraceFileError
-        If there is no such file, it is not a trace of this version, or an entry of it cannot be what was recorded.
+        If there is no such file, it is not a trace of this version, or one of its entries is wrong.
     """
     if not path.is_file():
         raise TraceFileError(f"{path}: no such file; record one with 'crosscheck trace'")
@@ -57,12 +57,12 @@ def read(path: Path) -> TraceFile:
         with safe_open(path, framework="numpy") as stream:
             metadata = stream.metadata() or {}
             if KEY not in metadata:
-                raise TraceFileError(f"{path}: holds arrays, but no description of a trace; record one with 'crosscheck trace'")
+                raise TraceFileError(f"{path}: holds arrays, but no description of a trace; record a trace with 'crosscheck trace'")
             return _read(path, metadata[KEY], {name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118 - no mapping
     except OSError as error:
         raise TraceFileError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (SafetensorError, TypeError, AttributeError) as error:
-        raise TraceFileError(f"{path}: no trace ({str(error).splitlines()[0]}); record one with 'crosscheck trace'") from None
+        raise TraceFileError(f"{path}: not a trace ({str(error).splitlines()[0]}); record a trace with 'crosscheck trace'") from None
 
 
 def _read(path: Path, text: str, arrays: dict[str, AnyArray]) -> TraceFile:
@@ -70,14 +70,14 @@ def _read(path: Path, text: str, arrays: dict[str, AnyArray]) -> TraceFile:
         header = json.loads(text)
         version = header["schema_version"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise TraceFileError(f"{path}: its description is no JSON of a trace; record it again") from None
+        raise TraceFileError(f"{path}: its description is not the JSON of a trace; record it again") from None
     if version != SCHEMA_VERSION:
-        raise TraceFileError(f"{path}: written in version {version!r} of the format, this version reads {SCHEMA_VERSION}; record it again")
+        raise TraceFileError(f"{path}: its format has version {version!r}, expected {SCHEMA_VERSION}; record it again")
     try:
         recordings = [_typed(Recording(**{**one, "cases": [_typed(Case(**case)) for case in one["cases"]]})) for one in header["recordings"]]
         trace = _typed(TraceFile(header["side"], header["seed"], recordings, arrays))
     except (KeyError, TypeError) as error:
-        raise TraceFileError(f"{path}: its description is not complete ({error}); record it again") from None
+        raise TraceFileError(f"{path}: its description is incomplete ({error}); record it again") from None
     if trace.side not in ("subject", "reference"):
         raise TraceFileError(f"{path}: its side is {trace.side!r}, expected 'subject' or 'reference'; record it again")
     try:
@@ -94,12 +94,12 @@ _Described = TypeVar("_Described", Case, Recording, TraceFile)
 
 
 def _typed(described: _Described) -> _Described:
-    """Return a part of a description, the types of whose entries are right.
+    """Return a part of a description, after checking the types of its entries.
 
     Raises
     ------
     TypeError
-        If one of them is not.
+        If an entry has the wrong type.
     """
     for entry in fields(described):
         value, kind = getattr(described, entry.name), str(entry.type).partition("[")[0]
@@ -127,8 +127,8 @@ def _expect_recording(recording: Recording, name: str) -> None:
 
 
 def _expect_contract(contract: Any, name: str) -> None:
-    """Check that the facts of a contract are those of a check."""
-    _expect(isinstance(contract, dict), name, contract, "the facts of a check")
+    """Check that a contract has the entries of a check's result."""
+    _expect(isinstance(contract, dict), name, contract, "the result of a check")
     for entry, kind in _CONTRACT.items():
         _expect(entry in contract, name, sorted(contract), f"an entry {entry!r}")
         _expect(isinstance(contract[entry], kind), f"{name}.{entry}", contract[entry], f"a value of type {kind}")
@@ -137,7 +137,7 @@ def _expect_contract(contract: Any, name: str) -> None:
 
 
 def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
-    """Check the arrays of a case: that they are complete, and that tolerances can be tolerances."""
+    """Check that the arrays of a case are complete, and that its tolerances are valid."""
     roles = {role: trace.role(at, place, role) for role in ("expected", "found", "witness", *_BOUNDS)}
     for together in _TOGETHER:
         for quantity in dict.fromkeys(name for role in together for name in roles[role]):
@@ -146,7 +146,7 @@ def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
     for role, of in _BOUNDS.items():
         for quantity, value in roles[role].items():
             name = key(at, place, role, quantity)
-            _expect(quantity in roles[of], name, f"without {of}", "the array that it is the tolerance of")
+            _expect(quantity in roles[of], name, f"without {of}", "the array that the tolerance is for")
             _expect_bound(value, name, roles[of][quantity].shape)
     for quantity, value in roles["witness"].items():
         name = key(at, place, "witness", quantity)
@@ -161,7 +161,7 @@ def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
 
 
 def _expect_bound(value: AnyArray, name: str, shape: tuple[int, ...]) -> None:
-    """Check a part of a tolerance: numbers that are not negative, of a shape that fits."""
+    """Check a part of a tolerance: no negative numbers, and a shape that broadcasts to that of the array."""
     _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
     _expect(bool((value >= 0).all()), name, "negative or NaN", "numbers of at least 0")
     try:

@@ -214,7 +214,7 @@ ERRORS: dict[str, tuple[Callable[[], Pair], str]] = {
         "expected a running statistic of the reference: none",
     ),
     "no dropout": (lambda: Pair(BatchNorm(4), nn.BatchNorm1d(4), shapes=ROWS, mask="mask"), "the reference is no dropout that draws one"),
-    "inside a chain": (lambda: Pair(Dropout(0.5), nn.Sequential(nn.Dropout(0.5)), shapes=ROWS), "draws a mask of its own in training"),
+    "inside a chain": (lambda: Pair(Dropout(0.5), nn.Sequential(nn.Dropout(0.5)), shapes=ROWS), "draws its own mask in training"),
     "another state": (
         lambda: Pair(BatchNorm(4), [nn.BatchNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False)], shapes=ROWS),
         "the references keep different statistics",

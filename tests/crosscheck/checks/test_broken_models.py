@@ -314,7 +314,7 @@ DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
     "no-loss": (lambda: whole_pair(loss=nn.MSELoss()), "the loss is a MSELoss"),
     "classes": (lambda: whole_pair(classes=7), "into (4, 3), expected (batch, classes), (4, 7)"),
     "learning-rate": (lambda: whole_pair(lr=float("nan")), "expected numbers that single precision knows"),
-    "frozen": (lambda: whole_pair(frozen=("third",)), "no layer is called 'third'"),
+    "frozen": (lambda: whole_pair(frozen=("third",)), "frozen has the layer 'third'"),
     "momentum-without-state": (listed(ordered, momentum=0.9), "does not say where its momentum buffers are"),
     "too-few-layers": (
         listed(lambda n: [n.first, n.second]),

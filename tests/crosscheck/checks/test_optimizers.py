@@ -333,9 +333,9 @@ def test_convention_that_references_answer_differently_is_named(references: list
         (lambda: OptimizerPair(holding(), SGD, velocity=("v",)), "velocity names 'v', which is no state"),
         (lambda: OptimizerPair(holding(), SGD, shapes={}), "expected a shape for each parameter"),
         (lambda: prepare(OptimizerPair(holding(), SGD, state={"m": "momentum_buffer"})), "but the reference keeps: nothing"),
-        (lambda: prepare(OptimizerPair(holding(), None)), "a NoneType is no reference"),
+        (lambda: prepare(OptimizerPair(holding(), None)), "the reference has the type NoneType"),
         (lambda: prepare(OptimizerPair(holding(), lambda params: torch.nn.ReLU())), "made a ReLU, expected a torch.optim.Optimizer"),
-        (lambda: prepare(OptimizerPair(holding(), torch.optim.LBFGS)), "LBFGS does not step on gradients alone"),
+        (lambda: prepare(OptimizerPair(holding(), torch.optim.LBFGS)), "LBFGS cannot do a step with gradients alone"),
     ],
     ids=["no adapter", "no steps", "velocity", "no shapes", "no such state", "no reference", "no optimizer", "closure"],
 )

@@ -88,7 +88,7 @@ def error_of(pair: Pair) -> str:
         ({"sizes": {"h": 3}}, "sizes names the axis 'h'", "which is in no pattern"),
         ({"param_shapes": {"wait": (3, 5)}}, "param_shapes names 'wait'", "the reference's parameters are: weight, bias"),
         ({"reference": nn.Linear}, "Linear is a class", "reference=Linear(...)"),
-        ({"reference": 3}, "a int is no reference", "expected a framework's module or function"),
+        ({"reference": 3}, "the reference has the type int", "expected a framework's module or function"),
         ({"reference": [nn.Linear(5, 3), nn.Linear(5, 3, bias=False)]}, "the references have different parameters", "weight (3, 5)"),
         ({"labels": True, "shapes": [(2, 5, 5)], "reference": nn.Linear(5, 3)}, "takes inputs of shape (batch, classes)", "found (2, 5, 5)"),
         ({"expected": {"values-float46-*": "a slip"}}, "expected names 'values-float46-*', which is no check", "values-float64-normal"),
@@ -214,7 +214,7 @@ def test_expected_quantity_that_is_none() -> None:
 def test_function_of_other_argument_names() -> None:
     """Parameters are not handed to it in some order in silence."""
     error = error_of(linear(reference=lambda x, scale, shift: x * scale + shift, framework="torch", params={"W": "weight", "b": "bias"}))
-    assert "takes scale, shift; the parameters are declared as weight, bias: declare them by the names of its arguments" in error
+    assert "has the arguments scale, shift, expected the declared parameters weight, bias; declare the parameters by the names" in error
 
 
 class Pool:
@@ -350,22 +350,22 @@ class TestReferences:
     @pytest.mark.parametrize("reference", [object(), [nn.ReLU(), object()]], ids=["one", "second"])
     def test_of_no_known_kind(self, reference: Any) -> None:
         error = error_of(pair_with_references("relu", reference))
-        assert "a object is no reference; expected a framework's module or function, or an object with a method vjp" in error
+        assert "the reference has the type object, expected a framework's module or function, or an object with a method vjp" in error
 
     def test_without_error_theory(self) -> None:
         class NoRounding:
             def vjp(self, call: Call) -> dict[str, Array]:
                 return {"output": call.x}
 
-        assert "NoRounding has a method vjp but no attribute rounding" in error_of(pair_with_references("relu", NoRounding()))
+        assert "NoRounding has a method vjp, but no attribute rounding" in error_of(pair_with_references("relu", NoRounding()))
 
     def test_function_without_framework(self) -> None:
         error = error_of(pair_with_references("relu", lambda x: x * (x > 0)))
-        assert "which framework does <lambda> compute with? Its code names none of the known ones; say framework='torch'" in error
+        assert "the code of <lambda> refers to none of the known frameworks, expected one; declare framework='torch'" in error
 
     def test_unknown_framework(self) -> None:
         pair = replace(pair_with_references("relu", lambda x: x), framework="pytorch")
-        assert "the framework 'pytorch' is not known; known are torch" in error_of(pair)
+        assert "the framework is 'pytorch', expected one of torch" in error_of(pair)
 
 
 def verdicts(results: Sequence[Any]) -> set[Verdict]:

@@ -169,17 +169,17 @@ def without(name: str) -> Any:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (lambda path: path.write_bytes(b""), "no trace"),
-    "text": (lambda path: path.write_text("hello"), "no trace"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "no trace"),
+    "empty": (lambda path: path.write_bytes(b""), "not a trace"),
+    "text": (lambda path: path.write_text("hello"), "not a trace"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "not a trace"),
     "other arrays": (lambda path: save_file({"a": np.zeros(2)}, path), "holds arrays, but no description of a trace"),
-    "no json": (lambda path: changed(path, lambda header: "{"), "its description is no JSON of a trace"),
-    "later": (lambda path: changed(path, lambda header: header | {"schema_version": 99}), "version 99 of the format, this version reads 1"),
-    "no recordings": (lambda path: changed(path, without("recordings")), "its description is not complete"),
-    "recordings of another kind": (lambda path: changed(path, lambda header: header | {"recordings": [3]}), "its description is not complete"),
+    "no json": (lambda path: changed(path, lambda header: "{"), "its description is not the JSON of a trace"),
+    "later": (lambda path: changed(path, lambda header: header | {"schema_version": 99}), "its format has version 99, expected 1"),
+    "no recordings": (lambda path: changed(path, without("recordings")), "its description is incomplete"),
+    "recordings of another kind": (lambda path: changed(path, lambda header: header | {"recordings": [3]}), "its description is incomplete"),
     "a number that is text": (
         lambda path: changed(path, lambda header: header | {"recordings": [header["recordings"][0] | {"elements": "many"}]}),
-        "its description is not complete",
+        "its description is incomplete",
     ),
     "another side": (lambda path: changed(path, lambda header: header | {"side": "both"}), "its side is 'both'"),
     "missing": (lambda path: path.unlink(), "no such file; record one with 'crosscheck trace'"),
@@ -253,15 +253,15 @@ def test_other_input_is_refused(folder: Path) -> None:
     assert main(["check", "pairs.py", "--only", "values-float64-normal", "--json", "r.json"]) == 2
     check = facts(folder)["pairs"][0]["checks"][0]
     assert check["verdict"] == "undecided"
-    assert "not recorded for this input of shape (2, 3); recorded are the checks with seed 0" in check["reason"]
+    assert "not recorded for this input of shape (2, 3), only for the checks with seed 0" in check["reason"]
 
 
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        ("('s.safetensors')", "a subject's trace, expected a reference's"),
-        ("('r.safetensors', 'Conv')", "has no pair 'Conv'; it has Scale, other"),
-        ("('r.safetensors')", "has 2 pairs; say which one, such as recorded('r.safetensors', 'Scale')"),
+        ("('s.safetensors')", "this is the trace of your code, expected that of a reference"),
+        ("('r.safetensors', 'Conv')", "has no pair 'Conv'; its pairs are Scale, other"),
+        ("('r.safetensors')", "has 2 pairs; choose one, such as recorded('r.safetensors', 'Scale')"),
     ],
     ids=["side", "unknown", "several"],
 )
