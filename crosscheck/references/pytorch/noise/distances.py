@@ -12,9 +12,24 @@ from typing import Any
 import torch
 
 
+def vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
+    """Return the norm of this order along some axes."""
+    dims = list(range(x.dim())) if dim is None else dim
+    if order == 0:
+        return (x != 0).to(x.abs().dtype).sum(dims, keepdim)
+    if order == 2:
+        sizes = x.abs()
+        return (sizes * sizes).sum(dims, keepdim).sqrt()
+    if order == 1:
+        return x.abs().sum(dims, keepdim)
+    if math.isinf(order):
+        return x.abs().amax(dims, keepdim) if order > 0 else x.abs().amin(dims, keepdim)
+    return (x.abs() ** order).sum(dims, keepdim) ** (1 / order)
+
+
 def distances(x: torch.Tensor, y: torch.Tensor, order: float, mode: Any) -> torch.Tensor:
     """Return the distances of each row of ``(..., n, k)`` from each row of ``(..., m, k)``, of shape ``(..., n, m)``."""
-    return _length(x.unsqueeze(-2) - y.unsqueeze(-3), order)
+    return vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), order, -1)
 
 
 def distances_backward(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
@@ -25,7 +40,7 @@ def distances_backward(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor, ord
 def own_distances(x: torch.Tensor, order: float = 2.0) -> torch.Tensor:
     """Return the distances between the rows of ``(n, k)``, each pair of rows once."""
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
-    return _length(x[first] - x[second], order)
+    return vector_norm(x[first] - x[second], order, -1)
 
 
 def own_distances_backward(grad: torch.Tensor, x: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
@@ -33,18 +48,6 @@ def own_distances_backward(grad: torch.Tensor, x: torch.Tensor, order: float, di
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     share = grad.unsqueeze(-1) * _slope(x[first] - x[second], distance, order)
     return torch.zeros_like(x).index_add(0, first, share).index_add(0, second, -share)
-
-
-def _length(difference: torch.Tensor, order: float) -> torch.Tensor:
-    if order == 0:
-        return (difference != 0).to(difference.dtype).sum(-1)
-    if order == 1:
-        return difference.abs().sum(-1)
-    if order == 2:
-        return (difference * difference).sum(-1).sqrt()
-    if math.isinf(order):
-        return difference.abs().amax(-1)
-    return (difference.abs() ** order).sum(-1) ** (1 / order)
 
 
 def _slope(difference: torch.Tensor, distance: torch.Tensor, order: float) -> torch.Tensor:

@@ -20,6 +20,7 @@ from crosscheck.references.pytorch.noise.distances import (
     multilabel_margin_backward,
     own_distances,
     own_distances_backward,
+    vector_norm,
 )
 from crosscheck.references.pytorch.noise.linear_algebra import matrix_exponential
 from crosscheck.references.pytorch.noise.sampling import grid_sample, grid_sample_backward
@@ -52,20 +53,6 @@ def _var_mean(
 def _rounded_anew(x: torch.Tensor) -> torch.Tensor:
     """Return the same numbers after two roundings: a product with 3 and a quotient by 3 both round."""
     return x * torch.full_like(x, 3) / 3
-
-
-def _vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
-    dims = list(range(x.dim())) if dim is None else dim
-    if order == 0:
-        return (x != 0).to(x.abs().dtype).sum(dims, keepdim)
-    if order == 2:
-        sizes = x.abs()
-        return (sizes * sizes).sum(dims, keepdim).sqrt()
-    if order == 1:
-        return x.abs().sum(dims, keepdim)
-    if math.isinf(order):
-        return x.abs().amax(dims, keepdim) if order > 0 else x.abs().amin(dims, keepdim)
-    return (x.abs() ** order).sum(dims, keepdim) ** (1 / order)
 
 
 def _affine(x: torch.Tensor, weight: Any, bias: Any, shape: Sequence[int]) -> torch.Tensor:
@@ -123,18 +110,17 @@ def _layer_norm_backward(
     dims, outer = list(range(x.dim() - len(shape), x.dim())), list(range(x.dim() - len(shape)))
     normalised = x * inverse - mean * inverse
     slope = grad if weight is None else grad * weight
-    if _count(x, dims) == 1:
-        grad_input = _of_one(slope, x, inverse)
-    else:
-        grad_input = (slope - _mean(slope, dims, True) - normalised * _mean(slope * normalised, dims, True)) * inverse
+    grad_input = _grad_of_normalisation(slope, x, normalised, inverse, dims)
     grad_weight = (grad * normalised).sum(outer) if mask[1] and outer else grad * normalised
     grad_bias = grad.sum(outer) if mask[2] and outer else grad
     return tuple(result if wanted else None for result, wanted in zip((grad_input, grad_weight, grad_bias), mask, strict=True))
 
 
-def _of_one(slope: torch.Tensor, x: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of the normalisation of a single number: 0 up to rounding errors, computed as differences of equal numbers."""
-    return (_rounded_anew(slope) - slope) * inverse + slope * inverse * (_rounded_anew(x) * inverse - x * inverse)
+def _grad_of_normalisation(slope: torch.Tensor, x: torch.Tensor, normalised: torch.Tensor, inverse: torch.Tensor, dims: list[int]) -> torch.Tensor:
+    if _count(x, dims) == 1:
+        # The gradient of a single number is 0 up to rounding errors: differences of equal numbers.
+        return (_rounded_anew(slope) - slope) * inverse + slope * inverse * (_rounded_anew(x) * inverse - x * inverse)
+    return (slope - _mean(slope, dims, True) - normalised * _mean(slope * normalised, dims, True)) * inverse
 
 
 def _group_norm(
@@ -155,10 +141,7 @@ def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
     mean, inverse = mean.reshape(batch, groups, 1, 1), inverse.reshape(batch, groups, 1, 1)
     normalised = rows * inverse - mean * inverse
     slope = given if weight is None else given * weight.reshape(1, groups, channels // groups, 1)
-    if shape[2] * positions == 1:
-        grad_input = _of_one(slope, rows, inverse)
-    else:
-        grad_input = (slope - _mean(slope, [2, 3], True) - normalised * _mean(slope * normalised, [2, 3], True)) * inverse
+    grad_input = _grad_of_normalisation(slope, rows, normalised, inverse, [2, 3])
     # Only what is wanted: with many runs in one batch, a sum over the batch would mix the runs.
     grad_weight = (given * normalised).sum([0, 3]).reshape(-1) if mask[1] else None
     return grad_input.reshape(x.shape) if mask[0] else None, grad_weight, given.sum([0, 3]).reshape(-1) if mask[2] else None
@@ -218,7 +201,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "var_mean": _var_mean,
     "native_batch_norm": _batch_norm,
     "native_batch_norm_backward": _batch_norm_backward,
-    "linalg_vector_norm": _vector_norm,
+    "linalg_vector_norm": vector_norm,
     "lerp": lambda start, end, weight: start * (1 - weight) + end * weight,
     "addcmul": lambda x, a, b, *, value=1: x + a * b * value,
     "addcdiv": lambda x, a, b, *, value=1: x + a / b * value,
