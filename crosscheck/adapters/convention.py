@@ -53,7 +53,7 @@ class Instance(Protocol):
 
 
 class Convention(Protocol):
-    """A subject and how it is called."""
+    """A layer under test and how it is called."""
 
     @property
     def one_sample(self) -> bool:

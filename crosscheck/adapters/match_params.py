@@ -89,10 +89,8 @@ def mapped(
         Shapes by name; None for an argument of a function, which has no shape.
     reference : mapping or None
         Shapes by name; None for a function, which takes parameters of any shape.
-    declared : mapping
-        ``NAME`` or ``NAME: PATTERN`` by the subject's names.
-    sizes : mapping
-        Lengths of axes inside parentheses.
+    declared, sizes : mapping
+        As :attr:`crosscheck.Pair.params` and :attr:`crosscheck.Pair.sizes`.
 
     Raises
     ------
@@ -106,8 +104,7 @@ def mapped(
     result = {name: parse(name, declaration, sizes) for name, declaration in declared.items()}
     for name, parameter in result.items():
         if reference is not None and parameter.name not in reference:
-            expected = ", ".join(reference) or "none"
-            raise MappingError(f"params[{name!r}] is {parameter.name!r}, expected a parameter of the reference: {expected}")
+            raise MappingError(f"params[{name!r}] is {parameter.name!r}, expected a parameter of the reference: {', '.join(reference) or 'none'}")
     taken = [parameter.name for parameter in result.values()]
     if twice := [name for name in taken if taken.count(name) > 1]:
         both = ", ".join(repr(name) for name, parameter in result.items() if parameter.name == twice[0])
@@ -217,24 +214,14 @@ def kept_by(instance: Instance) -> dict[str, Shape | None]:
 def mapped_buffers(
     own: Mapping[str, Shape | None], expected: Mapping[str, Shape], declared: Mapping[str, str], sizes: Mapping[str, int]
 ) -> tuple[dict[str, Parameter], list[str], dict[str, str]]:
-    """Match running statistics.
+    """Return the matched statistics by the subject's names, what was inferred in sentences, and why each of the others is not compared.
 
     Parameters
     ----------
-    own : mapping
-        Shapes of everything that may be a buffer of the subject, by name; None for what is not an array yet.
-    expected : mapping
-        Shapes of the reference's running statistics by name.
-    declared : mapping
-        As :attr:`crosscheck.Pair.buffers`.
-    sizes : mapping
-        Lengths of axes inside parentheses.
-
-    Returns
-    -------
-    tuple
-        The matched statistics by the subject's names; a list of sentences that say what was inferred; and, by the reference's names, why each of the
-        other statistics is not compared.
+    own, expected : mapping
+        Shapes by name: of everything that may be a buffer of the subject, None for what is not an array yet; of the reference's running statistics.
+    declared, sizes : mapping
+        As :attr:`crosscheck.Pair.buffers` and :attr:`crosscheck.Pair.sizes`.
 
     Raises
     ------
@@ -246,8 +233,7 @@ def mapped_buffers(
         if name not in own:
             raise MappingError(f"buffers has the key {name!r}, expected an attribute or buffer of your code: {', '.join(own) or 'none'}")
         if buffer.name not in expected:
-            known = ", ".join(expected) or "none"
-            raise MappingError(f"buffers[{name!r}] is {buffer.name!r}, expected a running statistic of the reference: {known}")
+            raise MappingError(f"buffers[{name!r}] is {buffer.name!r}, expected a statistic of the reference: {', '.join(expected) or 'none'}")
     inferred, absent, taken = [], {}, {buffer.name for buffer in result.values()}
     left = [name for name in own if name not in result]
     for theirs, shape in expected.items():

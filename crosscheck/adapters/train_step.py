@@ -68,19 +68,12 @@ def one_number(loss: Array) -> Array:
 
 
 def same_parameters(values: Mapping[str, Any], known: Mapping[str, Shape], owner: str) -> dict[str, Array]:
-    """Return the subject's parameters as arrays, under the subject's names.
-
-    Parameters
-    ----------
-    known : mapping
-        The shapes at the start of the training, by name.
-    owner : str
-        The layer or network for the error message.
+    """Return the parameters of ``owner``, a layer or the network, as arrays under the subject's names.
 
     Raises
     ------
     SubjectError
-        If names or shapes are no longer those of ``known``.
+        If names or shapes differ from ``known``, those at the start of the training.
     """
     if set(values) != set(known):
         now, before = (", ".join(map(str, sorted(names))) or "none" for names in (values, known))

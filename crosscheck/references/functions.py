@@ -64,19 +64,10 @@ def reason_of(error: Exception) -> str:
 def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], bool], given: str, expected: str, example: str) -> Any:
     """Return the optimizer that a reference makes for parameters.
 
-    Parameters
-    ----------
-    make : callable
-        The reference.
-    fits : callable
-        Returns whether what was made is an optimizer of the framework.
-    given, expected, example : str
-        For messages: what ``make`` gets, what it should return, and an expression in ``params`` that does.
-
     Raises
     ------
     RefusedError
-        If ``make`` fails or returns something else.
+        If ``make`` fails or its result does not fit; names what it was ``given``, what was ``expected``, and an ``example`` expression in ``params``.
     """
     try:
         optimizer = make(params)

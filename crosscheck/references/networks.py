@@ -108,8 +108,6 @@ def in_order(names: Sequence[str], step: Mapping[str, Mapping[str, Any]], loss: 
 
     Parameters
     ----------
-    names : sequence of str
-        The layers in the order of the forward pass.
     step : mapping of str to mapping
         ``input``, ``output``, ``grad_output`` and ``grad_input``, each by layer, as far as known; ``grads`` of parameters and new ``buffers``, each
         by ``layer.name``.

@@ -26,14 +26,11 @@ from crosscheck.references.jax.noise import perturbed as jax_noise
 
 NAME = f"JAX {jax.__version__}"
 
-
 _KEPT = 256
 """The size of each cache of compiled programs, which are for one function and one set of shapes."""
 
-
 _LARGE = 2**14
 """Programs with at least this number of input elements are optimised; for smaller ones, optimising takes longer than all unoptimised runs."""
-
 
 Function = Callable[..., Any]
 

@@ -35,12 +35,9 @@ from crosscheck.references.networks import NetworkReference, below, in_order, ke
 
 __all__ = ["NAME", "JaxNetwork", "JaxTraining", "Network", "layers_of", "parameter_shapes"]
 
-
 Key = tuple[str, str]
 
-
 Named = dict[str, Any]
-
 
 Noise = tuple[Named, npt.NDArray[np.float64]]
 """The relative size of the perturbation of each ``layer/quantity``, and the random numbers of a step, with mean 0 and variance 1."""

@@ -37,16 +37,12 @@ from crosscheck.references.pytorch.theories import is_own, theory_of
 
 NAME = f"PyTorch {torch.__version__}"
 
-
 Tensors: TypeAlias = dict[str, torch.Tensor]
-
 
 Reference: TypeAlias = nn.Module | Callable[..., Any]
 """What can be a reference: a module, or a function of tensors."""
 
-
 CPU = torch.device("cpu")
-
 
 _HALF = math.sqrt(np.finfo(np.float64).eps)
 """Half the digits of double precision. Two results with a larger relative difference, in norm, cannot both be rounded versions of the same result."""
@@ -136,7 +132,7 @@ class TorchOracle:
         RefusedError
             If the operation draws random numbers.
         """
-        # Attention as its formula: the fused kernels are a single operation, inside which nothing can be perturbed.
+        # Attention is computed by its formula: fused kernels are single operations, inside which nothing can be perturbed.
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
             return self._by_autograd(call)
 
@@ -213,7 +209,7 @@ class TorchOracle:
         x = leaf(call.x)
         with computing(self.device, x.dtype), torch.set_grad_enabled(backward):
             params = {name: leaf(value) for name, value in call.params.items()}
-            # Copies of the buffers: each call starts from the same running means.
+            # Buffers are copied, so that each call starts from the same running statistics.
             own = {name: array(value.to(x.dtype) if value.is_floating_point() else value) for name, value in self._own_buffers.items()}
             buffers = {name: leaf(value, False) for name, value in {**own, **call.buffers}.items()}
             output, buffers = torch.vmap(forward)(x, params, buffers) if runs else forward(x, params, buffers)

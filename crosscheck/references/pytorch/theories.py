@@ -25,11 +25,7 @@ def is_own(module: object, kind: type[_Kind]) -> TypeGuard[_Kind]:
 def theory_of(module: object, operation: Callable[[Any], Operation]) -> Rounding | None:
     """Return the error theory of a module; None if there is none for its kind or its settings.
 
-    Parameters
-    ----------
-    module : object
-    operation : callable
-        Turns a module or function into an operation; used for the sums of an average pooling.
+    ``operation`` turns a module or function into an operation, which is needed for the sums of an average pooling.
     """
     for kind, theory in _THEORIES.items():
         if is_own(module, kind) and (known := theory(module)) is not None:

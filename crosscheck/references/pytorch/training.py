@@ -31,7 +31,6 @@ from crosscheck.references.pytorch.perturb_rounding import Perturbation
 
 __all__ = ["NAME", "Network", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
 
-
 Key = tuple[str, str]
 
 
@@ -257,7 +256,6 @@ def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Op
 
 _OURS = {"momentum_buffer": "momentum"}
 """The harness's names of optimizer states, where they differ from PyTorch's."""
-
 
 Network = TorchNetwork
 """The network class for :func:`crosscheck.references.resolve.resolved_training`."""

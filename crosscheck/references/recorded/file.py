@@ -107,7 +107,6 @@ class TraceFile:
 
     Attributes
     ----------
-    side : {"subject", "reference"}
     arrays : dict of str to array
         Keyed by :func:`key`.
     """

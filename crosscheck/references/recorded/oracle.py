@@ -118,7 +118,7 @@ class RecordedRounding:
         """Return the bounds that were recorded for a call in the subject's precision."""
         terms, roundings = (self.recorded.role(call, precision, role) for role in ("terms", "roundings"))
         if not terms:
-            raise RefusedError("no tolerance was recorded for this input")
+            raise RefusedError("no tolerance was recorded for this input; record the reference again")
         return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}
 
     def propagated(self, oracle: Any, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:

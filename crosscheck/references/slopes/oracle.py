@@ -48,8 +48,6 @@ class Compared:
         At a kink, ``expected`` is the point of the interval of subgradients that is nearest to ``found``.
     error : float
         The largest difference that truncation and rounding explain.
-    kink : bool
-        Whether the output has a kink along the line.
     undecided : str
         Why nothing is known; empty if the values can be compared.
     """
@@ -278,7 +276,7 @@ class QuotientOracle:
             except SubjectError as error:
                 raise RefusedError(error.reason) from error
         if call.shapes() != point.call.shapes():
-            raise RefusedError("slopes were measured for other shapes")
+            raise RefusedError("the slopes were measured for other shapes")
         try:
             other = point_of(point.layer, call, point.precision)
             values = [other.slope(Line.of_element(self.quantity, index)).value for index in self.elements.indices]

@@ -207,11 +207,11 @@ ERRORS: dict[str, tuple[Callable[[], Pair], str]] = {
     ),
     "reference's name": (
         lambda: Pair(BatchNorm(4), NORMALISED, shapes=ROWS, buffers={"running_mean": "mean"}),
-        r"buffers\['running_mean'\] is 'mean', expected a running statistic of the reference: running_mean, running_var",
+        r"buffers\['running_mean'\] is 'mean', expected a statistic of the reference: running_mean, running_var",
     ),
     "no state": (
         lambda: Pair(BatchNorm(4), NORMALISED.eval(), shapes=ROWS, buffers={"running_mean": "running_mean"}),
-        "expected a running statistic of the reference: none",
+        "expected a statistic of the reference: none",
     ),
     "no dropout": (lambda: Pair(BatchNorm(4), nn.BatchNorm1d(4), shapes=ROWS, mask="mask"), "the reference is no dropout that draws one"),
     "inside a chain": (lambda: Pair(Dropout(0.5), nn.Sequential(nn.Dropout(0.5)), shapes=ROWS), "draws its own mask in training"),

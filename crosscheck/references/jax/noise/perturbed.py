@@ -59,8 +59,6 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
 
     Parameters
     ----------
-    values : sequence of array
-        The program's arguments.
     numbers : array of shape (n,)
         Random numbers with mean 0 and variance 1; :func:`count` returns n.
     infinite : bool

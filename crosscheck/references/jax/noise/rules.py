@@ -20,7 +20,6 @@ from crosscheck.references.noise import Perturbing
 
 Size = Callable[[Any], Any]
 
-
 Rule: TypeAlias = Callable[[Perturbing, Any, str, list[Any]], list[Any]]
 
 

@@ -1,9 +1,8 @@
 """PyTorch: many perturbed runs of a function in one batch, by ``torch.vmap``.
 
 All inputs are repeated for each run before the first perturbation. A tensor without the axis of runs, such as one that the function itself creates,
-would be perturbed equally in all runs, so that its part of the spread would be missing. Such a tensor is recognised by its size, which is not a
-multiple of the number of runs, because that is a prime which divides no length of the inputs. In this case, and if ``vmap`` has no rule for an
-operation, the runs are done one by one.
+would be perturbed equally in all runs, so that its part of the spread would be missing. Its size reveals it: the number of runs is a prime that
+divides no length of the inputs. In this case, and if ``vmap`` has no rule for an operation, the runs are done one by one.
 """
 
 from __future__ import annotations

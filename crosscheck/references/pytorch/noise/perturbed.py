@@ -48,7 +48,6 @@ from crosscheck.references.pytorch.perturb_rounding import STEP, random_like
 _ENDLESS = torch.finfo(torch.float64).max / 2
 """Larger numbers count as infinite: PyTorch uses the most negative float64 for the logarithm of 0."""
 
-
 Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
 
 
@@ -68,8 +67,6 @@ class Noise(Mode):
     ----------
     scale : float
         The relative size of one rounding error, epsilon.
-    seed : int
-        Seed of the perturbations.
     underflow : float
         An absolute error of every rounded result, added to the relative one.
     flushed : float

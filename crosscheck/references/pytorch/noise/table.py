@@ -92,7 +92,6 @@ AVERAGES: dict[str, Callable[..., int]] = {
 }
 """Averages, products, and sums whose terms cannot be counted by applying them to ones: the largest number of terms, from the arguments."""
 
-
 FUNCTIONS = names(
     """
     acos acosh angle asin asinh atan atan2 atanh bessel_i0 bessel_i0e bessel_i1 bessel_i1e bessel_j0 bessel_j1 cos cosh erf erfc exp exp2
