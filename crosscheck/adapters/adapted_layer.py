@@ -17,7 +17,7 @@ from crosscheck.core.precision import Array, Bound
 Results = dict[str, Array]
 
 _PLENTY = 10**7
-"""An array with more surplus elements than this is refused at once; a smaller one is kept, so that the report can say what is wrong with it."""
+"""A result with this many more elements than expected is refused at once; a smaller one is kept, so that the report can show what is wrong."""
 
 NO_GRAD_INPUT = "backward returns no input gradient"
 

@@ -203,7 +203,7 @@ def same_statistic(name: str, other: str) -> bool:
 
 
 def kept_by(instance: Instance) -> dict[str, Shape | None]:
-    """Return the shapes of everything that may be a buffer of a layer; None for a value that is not an array before the first forward pass."""
+    """Return the shapes of everything that may be a buffer of a layer; None for an attribute that holds no array before the first forward pass."""
 
     def may_be(value: Any) -> bool:
         return value is None or (isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi")
@@ -214,12 +214,12 @@ def kept_by(instance: Instance) -> dict[str, Shape | None]:
 def mapped_buffers(
     own: Mapping[str, Shape | None], expected: Mapping[str, Shape], declared: Mapping[str, str], sizes: Mapping[str, int]
 ) -> tuple[dict[str, Parameter], list[str], dict[str, str]]:
-    """Return the matched statistics by the subject's names, what was inferred in sentences, and why each of the others is not compared.
+    """Return the matched statistics by the subject's names, sentences that say what was inferred, and why each of the others is not compared.
 
     Parameters
     ----------
     own, expected : mapping
-        Shapes by name: of everything that may be a buffer of the subject, None for what is not an array yet; of the reference's running statistics.
+        Shapes by name, ``own`` of everything that may be a buffer of the subject (None if no array yet), ``expected`` of the reference's statistics.
     declared, sizes : mapping
         As :attr:`crosscheck.Pair.buffers` and :attr:`crosscheck.Pair.sizes`.
 

@@ -47,7 +47,7 @@ class Network:
     Parameters
     ----------
     layers : mapping or sequence
-        Each a :class:`Part`, an adapter or a layer object, by the names of the reference's layers or in their order. Each layer is another object.
+        Each a :class:`Part`, an adapter or a layer object, by the names of the reference's layers or in their order. All objects are different.
     step : callable
         Gets a batch and its labels, does one training step, and returns the loss; gets one sample and its label if the layers take one sample.
     loss : object, optional

@@ -67,7 +67,7 @@ def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], 
     Raises
     ------
     RefusedError
-        If ``make`` fails or its result does not fit; names what it was ``given``, what was ``expected``, and an ``example`` expression in ``params``.
+        If ``make`` fails or its result does not fit; the message has ``given``, ``expected`` and ``example``, an expression in ``params``.
     """
     try:
         optimizer = make(params)

@@ -91,7 +91,7 @@ class JaxOracle:
         Gets the input, the labels or the mask if the call has any, and the parameters: by name, or in order if its arguments are positional-only.
         With buffers, which it gets like parameters, it returns the output and a mapping of their new values. JAX must be able to trace it.
     theory : Rounding
-        The error theory of the function with subnormal numbers; that XLA replaces these by zero is added.
+        The error theory of the function, without the errors that arise because XLA replaces subnormal numbers by zero.
     shapes, labels, modes
         As in :class:`crosscheck.references.resolve.Reference`.
     evaluation : callable, optional

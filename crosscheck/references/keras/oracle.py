@@ -81,7 +81,7 @@ def _require_jax() -> None:
 
 @contextmanager
 def in_precision(dtype: Any) -> Iterator[None]:
-    """Let Keras compute in a precision, in which it also creates constants and promotes dtypes.
+    """Let Keras compute, create constants and promote dtypes in a precision.
 
     On JAX, Keras' promotion replaces float64 by float32, by a table that no public function changes.
     """

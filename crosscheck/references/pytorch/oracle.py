@@ -296,7 +296,7 @@ def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
-    """Return, for each child of a chain, its own parameter names keyed by the chain's names, which are ``0.weight`` if own names are not unique."""
+    """Return, for each child of a chain, its parameter names by the chain's names: the same names if all are unique, else names like ``0.weight``."""
     own = {place: list(parameter_shapes(child) or {}) for place, child in chain.named_children()}
     every = [name for names in own.values() for name in names]
     unique = len(set(every)) == len(every)

@@ -252,7 +252,7 @@ class _Run:
         return list(results)
 
     def _summed(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
-        """Perturb a sum by its absolute terms: the primitive on absolute values gives their sum, on indicators of nonzero numbers their number."""
+        """Perturb a sum. Applied to absolute values, the primitive adds up the absolute terms; applied to ones (and zeros), it counts the terms."""
 
         def with_terms(change: Any) -> Any:
             # The second operand of a max pool's gradient only decides where numbers are added.

@@ -112,7 +112,7 @@ def _remainder(run: Perturbing, equation: Any, name: str, values: list[Any]) -> 
 
 
 def _of_rounded_arguments(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a function by rounding its arguments and its result, which near a root gives the error of recurrences and reflections."""
+    """Perturb a function by rounding arguments and result: near a root, formulas by recurrence or by reflection have such errors."""
     # The first argument of a polygamma function is its order, an integer.
     given = [value if name == "polygamma" and not place else run.relatively(value, 2) for place, value in enumerate(values)]
     return [run.relatively(value, ELEMENTARY) for value in bound(equation, given)]

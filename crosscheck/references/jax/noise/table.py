@@ -52,7 +52,7 @@ STEPS: dict[str, Callable[[Any], Any]] = {
     "erfc": lambda x: 1 - lax.erf(x),
     "square": lambda x: x * x,
 }
-"""Primitives that are replaced by the formulas that most people write, so that cancellation in these has its effect."""
+"""Primitives that are replaced by the formulas that most people write, so that cancellation in these formulas counts."""
 
 CALLS: dict[str, str] = {
     "checkpoint": "jaxpr",

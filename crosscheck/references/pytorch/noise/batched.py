@@ -1,8 +1,8 @@
 """PyTorch: many perturbed runs of a function in one batch, by ``torch.vmap``.
 
 All inputs are repeated for each run before the first perturbation. A tensor without the axis of runs, such as one that the function itself creates,
-would be perturbed equally in all runs, so that its part of the spread would be missing. Its size reveals it: the number of runs is a prime that
-divides no length of the inputs. In this case, and if ``vmap`` has no rule for an operation, the runs are done one by one.
+would be perturbed equally in all runs, so that its part of the spread would be missing. Its size is not a multiple of the number of runs, a prime
+that divides no length of the inputs. If there is such a tensor, or ``vmap`` has no rule for an operation, the runs are done one by one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PRIMES = (11, 13, 17, 19, 23, 29, 31)
 _aten = torch.ops.aten
 
 LARGEST = 1 << 19
-"""The largest number of elements of an operand, in all runs together, for which a batch is faster; for larger operands, overhead does not matter."""
+"""The largest operand, in elements of all runs together, for which a batch is faster; for larger ones the overhead of calls is negligible."""
 
 
 class NotBatchedError(RuntimeError):

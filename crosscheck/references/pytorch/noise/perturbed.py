@@ -8,9 +8,9 @@ where T is the sum of the absolute terms and n the number of roundings. The tabl
 of an operation, which determines T and n:
 
 - an exact operation (a view, a copy, a comparison, a maximum, a selection) is not perturbed;
-- for a sum of products, the same operation on absolute values gives T, and on indicators of nonzero numbers gives n;
+- for a sum of products, the same operation on absolute values gives T, and on ones (zeros where a number is 0) gives n;
 - an elementary function has T = \|result\| and :data:`~crosscheck.core.precision.ELEMENTARY` roundings;
-- a fused operation (a normalisation, a softmax, a loss) is replaced by its elementary steps, so that cancellation inside it has its effect: by
+- a fused operation (a normalisation, a softmax, a loss) is replaced by its elementary steps, so that cancellation inside it counts: by
   :mod:`~crosscheck.references.pytorch.noise.fused`, or by PyTorch's own decompositions;
 - for some operations (Fourier transforms, interpolation, linear algebra), :mod:`~crosscheck.references.pytorch.noise.rules` has a rule that finds T;
 - operations that are written in Python, or that PyTorch composes of others, are replaced by these others;
@@ -253,7 +253,7 @@ class Noise(Mode):
         return result
 
     def _towards(self, value: Any, moved: Any) -> Any:
-        """Return a value plus a random multiple of its difference from ``moved``, the result for a constant changed by one rounding error."""
+        """Return a value plus a random multiple of ``moved - value``; ``moved`` is the result with a constant that is off by one rounding error."""
         if not _is_result(value):
             return value
         runs = [axis for axis, length in enumerate(value.shape) if length == self._batch]

@@ -65,7 +65,7 @@ def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], 
 
 
 def _of_rounded_arguments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a function by rounding its arguments and its result, which near a root gives the error of recurrences, reflections and of 1 - x^2."""
+    """Perturb a function by rounding arguments and result: near a root, formulas by recurrence, by reflection or with 1 - x^2 have such errors."""
     # The first argument of a polygamma function is its order, an integer.
     given = [*args[:-1], noise.relatively(args[-1], 2)] if name == "polygamma" else [noise.relatively(value, 2) for value in args]
     return noise.relatively(func(*given, **kwargs), ELEMENTARY)

@@ -90,7 +90,7 @@ AVERAGES: dict[str, Callable[..., int]] = {
     "segment_reduce": lambda x, kind: 0 if kind in ("max", "min") else len(x),
     "_segment_reduce_backward": lambda grad, output, x, kind: 0 if kind in ("max", "min", "sum") else len(x),
 }
-"""Averages, products, and sums whose terms cannot be counted by applying them to ones: the largest number of terms, from the arguments."""
+"""Averages, products, and sums that do not count their terms when applied to ones: functions of the arguments that return the number of terms."""
 
 FUNCTIONS = names(
     """
