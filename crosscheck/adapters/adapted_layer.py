@@ -117,7 +117,7 @@ class AdaptedLayer:
                 output = instance.forward(self.own_input(call), self.own_constants(call))
             found["output"] = self.received("output", output, call)
             if self.mask:
-                found["mask"] = self.mask_left(instance, call)
+                found["mask"] = self.stored_mask(instance, call)
             if self.layout.buffers:
                 with contained("reading the buffers"):
                     kept = instance.buffers()
@@ -136,7 +136,7 @@ class AdaptedLayer:
             with contained("changing the mode"):
                 instance.switch(self.training)
 
-    def mask_left(self, instance: Any, call: Call) -> Array:
+    def stored_mask(self, instance: Any, call: Call) -> Array:
         """Return the mask that a forward pass stored in the layer, in the reference's layout: not zero where an element was kept."""
         mask = getattr(getattr(instance, "layer", instance), self.mask, None)
         own = np.shape(self.own_input(call))

@@ -202,7 +202,7 @@ def same_statistic(name: str, other: str) -> bool:
     return _same_name(name.rpartition(".")[2], other.rpartition(".")[2], _STATISTICS)
 
 
-def kept_by(instance: Instance) -> dict[str, Shape | None]:
+def possible_buffers(instance: Instance) -> dict[str, Shape | None]:
     """Return the shapes of everything that may be a buffer of a layer; None for an attribute that holds no array before the first forward pass."""
 
     def may_be(value: Any) -> bool:

@@ -61,7 +61,7 @@ class ObjectConvention(Convention):
         """Set the gradient of one parameter, if the convention stores gradients."""
         raise NotImplementedError
 
-    def kept_in(self, layer: Any) -> Any:
+    def buffers_in(self, layer: Any) -> Any:
         """Return the layer's dict of buffers, if it has one; buffers can also be attributes."""
         return {}
 
@@ -140,11 +140,11 @@ class ObjectInstance(Instance):
 
     def buffers(self) -> Mapping[str, Any]:
         """Return everything that may be a buffer, not copied: the layer's attributes and the entries of its dict of buffers."""
-        return {**getattr(self.layer, "__dict__", {}), **self.convention.kept_in(self.layer)}
+        return {**getattr(self.layer, "__dict__", {}), **self.convention.buffers_in(self.layer)}
 
     def load_buffers(self, buffers: Arrays) -> None:
         """Set buffers, in the existing arrays where shape and precision are the same."""
-        store = self.convention.kept_in(self.layer)
+        store = self.convention.buffers_in(self.layer)
         for name, value in buffers.items():
             if written(store[name] if name in store else getattr(self.layer, name, None), value):
                 continue
@@ -241,7 +241,7 @@ class Dicts(ObjectConvention):
         """Put a gradient into the dict."""
         getattr(layer, self.grads)[name] = value
 
-    def kept_in(self, layer: Any) -> Any:
+    def buffers_in(self, layer: Any) -> Any:
         """Return the dict of buffers; empty if the layer has none."""
         found = getattr(layer, self.buffers, {})
         return found if isinstance(found, Mapping) else {}

@@ -40,6 +40,6 @@ def _drawn(bench: Bench) -> list[Mask]:
         found = bench.drawing(instance, bench.given(bench.call))
         results = {"output": layer.received("output", found["output"], bench.call)}
         if layer.mask:
-            results["mask"] = layer.mask_left(instance, bench.call)
+            results["mask"] = layer.stored_mask(instance, bench.call)
         masks.append(mask_of(bench.call.x, results))
     return masks

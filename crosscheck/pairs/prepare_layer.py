@@ -13,7 +13,7 @@ import numpy as np
 from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
-from crosscheck.adapters.match_params import kept_by, mapped, mapped_buffers
+from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.inputs import EVALUATED, FAMILIES, Family, labels
@@ -144,7 +144,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     # Without a reference each parameter is itself.
     names = pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
     params, inferred = mapped(own, expected, names, pair.sizes)
-    kept = {} if convention.one_sample else {name: shape for name, shape in kept_by(probe).items() if name not in own}
+    kept = {} if convention.one_sample else {name: shape for name, shape in possible_buffers(probe).items() if name not in own}
     buffers, of_buffers, absent = mapped_buffers(kept, statistics, pair.buffers, pair.sizes)
     layout = LayerLayout(Layout(pair.input, pair.sizes), Layout(pair.output, pair.sizes), params, buffers)
     mask = pair.mask or str(getattr(convention, "mask", ""))

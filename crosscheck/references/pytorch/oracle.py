@@ -175,9 +175,9 @@ class TorchOracle:
 
     def _by_kernels(self, kernels: Kernels, call: Call) -> dict[str, Array]:
         """Return output and gradients from the kernels, which may read the call's arrays without a copy but do not write to them."""
-        x, given = self._lent(call.x), {name: self._lent(value) for name, value in (*call.params.items(), *call.constants.items())}
+        x, given = self._shared(call.x), {name: self._shared(value) for name, value in (*call.params.items(), *call.constants.items())}
         with computing(self.device, x.dtype), torch.no_grad():
-            results = kernels(self.reference, x, given, None if call.grad_output is None else self._lent(call.grad_output))
+            results = kernels(self.reference, x, given, None if call.grad_output is None else self._shared(call.grad_output))
         if results is None:
             return self._by_autograd(call)
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
@@ -222,7 +222,7 @@ class TorchOracle:
         grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
         return result | grads
 
-    def _lent(self, value: npt.NDArray[Any]) -> torch.Tensor:
+    def _shared(self, value: npt.NDArray[Any]) -> torch.Tensor:
         """Return a tensor that shares an array's memory if possible; it must not be written to."""
         # NumPy allows a negative stride on an axis of length 1; PyTorch does not.
         usable = value.flags.c_contiguous and value.flags.writeable and min(value.strides, default=0) >= 0

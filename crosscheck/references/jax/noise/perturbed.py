@@ -272,7 +272,7 @@ class _Run:
         noise = jnp.nan_to_num(self._random(value) * size, nan=0.0, posinf=0.0, neginf=0.0)
         if value.dtype == COMPLEX:
             noise = lax.complex(noise, jnp.nan_to_num(self._random(value) * size, nan=0.0, posinf=0.0, neginf=0.0))
-        return self._noted(noise + value)
+        return self._recorded(noise + value)
 
     def relatively(self, value: Any, roundings: Any) -> Any:
         """Perturb a result by ``roundings`` rounding errors relative to itself."""
@@ -288,12 +288,12 @@ class _Run:
     def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
         """Perturb relative to the result; as in rounding, zeros, signs and infinities do not change."""
         if isinstance(roundings, bool | int) and not roundings:
-            return self._noted(value)
+            return self._recorded(value)
         if value.dtype == COMPLEX:
             return self.by_terms(value, value, roundings**2)
         size = jnp.abs(value) * self.rounding.scale + (self.rounding.underflow if underflow else 0.0)
         moved = jnp.abs(self._random(value) * size * roundings + value) * jnp.sign(value)
-        return self._noted(jnp.where(jnp.isfinite(value), moved, value))
+        return self._recorded(jnp.where(jnp.isfinite(value), moved, value))
 
     def _moved_from_zero(self, value: Any, of: Any) -> Any:
         """Perturb results of an elementary function by ``flushed``, because they may have underflowed; not the results of infinities."""
@@ -316,7 +316,7 @@ class _Run:
     def _random(self, value: Any) -> Any:
         return self.numbers.deal(value.shape)
 
-    def _noted(self, value: Any) -> Any:
+    def _recorded(self, value: Any) -> Any:
         counted = jnp.abs(value)
         if self.infinite:
             of_infinity = jnp.any(jnp.stack([jnp.zeros((), bool), *(jnp.isinf(operand).any() for operand in self.operands)]))

@@ -287,16 +287,16 @@ class Largest(Noise):
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
         """Record a value."""
-        return self._noted(value)
+        return self._recorded(value)
 
     def relatively(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
         """Record a value."""
-        return self._noted(value)
+        return self._recorded(value)
 
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
 
-    def _noted(self, value: Any) -> Any:
+    def _recorded(self, value: Any) -> Any:
         if _is_result(value) and value.numel():
             infinite = 0.0 if self._of_infinity else math.inf
             sizes = value.abs().nan_to_num(0.0, math.inf)
