@@ -16,9 +16,10 @@ import numpy.typing as npt
 from crosscheck.adapters.network_listened import Unseen
 from crosscheck.adapters.train_step_opaque import SteppedNetwork
 from crosscheck.causes import Cause, diagnose
+from crosscheck.causes.candidate import in_words
 from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.tie_rules import ruled
-from crosscheck.causes.training_step import passed_on_by_updated
+from crosscheck.causes.training_step import NOT_UPDATED, grads_by_updated_params
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge
 from crosscheck.core.operation import Arrays, Labels
@@ -173,7 +174,7 @@ class StepComparison(Comparison):
             cause = diagnose(Failure(judgement, found[key], expected, bound, run.call, run.stage.oracle, layer_itself, self.precision))
         elif key in step.expected and found[key].shape == step.expected[key][0].shape:
             if np.array_equal(found[key], start.params[f"{layer}.{quantity}"]):
-                cause = Cause("not updated", "the parameter is not updated: after the step it is what it was before", judgement.units, 0.0, 0.0)
+                cause = Cause("not updated", NOT_UPDATED, judgement.units, 0.0, 0.0)
             else:
                 cause = self._cause_of_gradient(step, start, found, layer, quantity)
         return Divergence(judgement, cause, self.subject.source)
@@ -200,17 +201,18 @@ class StepComparison(Comparison):
             if tested.verdict is Verdict.MATCH:
                 cause = Cause(other, words, judgement.units, tested.units, tested.fraction)
                 break
-        words = "the gradient that the update implies, (before - after) / lr"
-        return None if cause is None else replace(cause, words=f"of {words}: {cause.words}")
+        return None if cause is None else replace(cause, words=f"{cause.words}; the gradient is implied by the update: (before - after) / lr")
 
     def _other_gradients(self, step: OracleStep, after: Mapping[Key, Array], key: Key) -> Iterator[tuple[str, str, Array]]:
         """Yield the gradients of a parameter that the known mistakes of a training step lead to: name, words, gradient."""
         if key in self._grads:
-            yield "stale gradient", "it is the gradient of the step before", self._grads[key]
-            yield "accumulated gradients", "it is the sum of all gradients so far: they are not cleared", self._sums[key] + self._grad(step, key)
-        passed_on = passed_on_by_updated(step.runs, step.names, after)
+            name = in_words(f"{key[1]}.grad")
+            yield "stale gradient", f"{name} is that of the previous step", self._grads[key]
+            words = f"{name} is the sum of all gradients so far: they are not cleared"
+            yield "accumulated gradients", words, self._sums[key] + self._grad(step, key)
+        passed_on = grads_by_updated_params(step.runs, step.names, after)
         if key in passed_on:
-            words = "the layers after it passed the gradient on by their updated parameters: they have to be updated after it is computed"
+            words = "the layers behind passed the gradient on by their updated parameters: compute it before the update"
             yield "updated weight", words, passed_on[key]
 
 
