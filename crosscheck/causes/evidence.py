@@ -52,7 +52,7 @@ class Cause:
     fitted: bool = False
 
     def __str__(self) -> str:
-        left = f"; the error that is left is {self.fraction_after:.2g} of the tolerance" if self.units_after else " exactly"
+        left = f"; the error left is {self.fraction_after:.2g} of the tolerance" if self.units_after else " exactly"
         return f"{self.words} (with this undone, the result agrees{left})"
 
 

@@ -1,4 +1,4 @@
-"""The error theory of an operation whose formulas are written on tracked numbers, which carry their errors along."""
+"""The error theory of operations whose formulas are written for tracked numbers, which carry their errors along."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from crosscheck.oracles.running_error import Tracked
 
 
 class FormulaTheory:
-    """An error theory that a subclass makes of its formulas."""
+    """The base class of error theories that follow from formulas."""
 
     def tracked(
         self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
     ) -> dict[str, Tracked]:
-        """Return what the formulas give for a call; a quantity that is not among it is only read, and so exact.
+        """Return the results of the formulas for a call; a quantity that is missing is not computed, only read, and so exact.
 
-        Its errors are those of rounding, if a precision is given, and those that the given errors of input and cotangent come to.
+        The errors are those of rounding, if a precision is given, plus the propagated errors of input and upstream gradient.
         """
         raise NotImplementedError
 
@@ -27,6 +27,6 @@ class FormulaTheory:
         return {name: tracked[name].bound if name in tracked else Bound.exact(value) for name, value in result.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of the formulas when those of input and cotangent are all there are."""
+        """Return the errors of the results that follow from those of input and upstream gradient alone."""
         tracked = self.tracked(call, None, error_x, error_grad_output)
         return {name: tracked[name].error if name in tracked else np.zeros_like(value) for name, value in result.items()}

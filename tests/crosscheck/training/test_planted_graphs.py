@@ -254,9 +254,9 @@ def test_wiring_is_a_chain_unless_said_otherwise() -> None:
 @pytest.mark.parametrize(
     ("sources", "words"),
     [
-        pytest.param({"a": ("b",)}, "a gets the output of b, which is no layer before it", id="later"),
-        pytest.param({"b": ("x",)}, "b gets the output of x, which is no layer before it", id="unknown"),
-        pytest.param({"b": (INPUT,), "c": ("b",)}, "the output of a goes nowhere", id="unused"),
+        pytest.param({"a": ("b",)}, "a has the source b, which is not a layer before it", id="later"),
+        pytest.param({"b": ("x",)}, "b has the source x, which is not a layer before it", id="unknown"),
+        pytest.param({"b": (INPUT,), "c": ("b",)}, "the output of a is not used; expected it among the sources of another layer or of the loss", id="unused"),
     ],
 )
 def test_wiring_that_is_none(sources: dict[str, tuple[str, ...]], words: str) -> None:
