@@ -100,5 +100,5 @@ def wired(names: list[str], sources: Mapping[str, tuple[str, ...]]) -> dict[str,
         before = name
     used = {source for own in wiring.values() for source in own}
     if unused := [name for name in names if name not in used]:
-        raise ValueError(f"the output of {unused[0]} is not used; expected it among the sources of another layer or of the loss")
+        raise ValueError(f"the output of {unused[0]} is not used")
     return wiring
