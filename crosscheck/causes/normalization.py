@@ -84,9 +84,8 @@ class _Over(Normalization):
 class _ScaleLeftOut(Normalization):
     """Gamma is not applied."""
 
-    def tracked(self, call: Call, *others: object) -> dict[str, Tracked]:
-        ones = {**call.params, "weight": np.ones_like(call.params["weight"])}
-        return super().tracked(replace(call, params=ones), *others)  # type: ignore[arg-type]
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        return super().results(replace(call, params={**call.params, "weight": np.ones_like(call.params["weight"])}), x, g)
 
 
 Gradients: TypeAlias = Callable[[Channels, Tracked, Tracked | None], dict[str, Operand]]

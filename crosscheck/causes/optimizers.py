@@ -58,8 +58,6 @@ def explained(
         The parameters before the first step.
     grads, found : sequence of mappings
         The gradients of each step, and the subject's parameters after it.
-    precision : Precision
-        The subject's.
     first : Judgement
         The first mismatch.
     """
@@ -265,8 +263,6 @@ def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str]
         The subject's parameters and state after each step.
     names : mapping of str to str
         The compared states: the subject's names, mapped to the reference's.
-    precision : Precision
-        The subject's.
     first : Judgement
         The first mismatch.
     """

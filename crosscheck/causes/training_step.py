@@ -84,8 +84,6 @@ class UpdateFailure:
         The oracle.
     earlier : array or None
         The gradient of the previous step.
-    precision : Precision
-        The subject's.
     reading : Bound or None
         The error made in reading the gradient, if the gradient is not stored.
     """

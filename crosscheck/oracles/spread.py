@@ -65,8 +65,6 @@ def spread(
         The largest errors made inside each stage, in multiples of the unit roundoff.
     first : int
         The stage down to which gradients are computed.
-    precision : Precision
-        The subject's.
     """
     x, last = unperturbed[0].call.x, unperturbed[-1].call.grad_output
     errors = _with_joints(stages, unperturbed, own, first, precision)

@@ -90,8 +90,6 @@ def oracle_step(
     ----------
     x, labels : array
         The batch.
-    precision : Precision
-        The subject's.
     decisions : mapping of str to array
         The imposed decisions at kinks, by layer; elsewhere the oracle decides.
     own : sequence of mappings, optional

@@ -47,8 +47,6 @@ class Comparison:
         Trains on its own, independently of the references.
     make : MakeTraining
         Makes the references.
-    precision : Precision
-        The subject's.
     looks : int
         How many times :meth:`look` will be called.
     perturbed : int

@@ -36,8 +36,6 @@ def noise_of(
         The quantities of a step with their largest errors, in multiples of the unit roundoff.
     params : mapping of str to sequence of str
         The names of each layer's parameters.
-    precision : Precision
-        The subject's.
     """
     noise = {}
     for layer, quantity, value, error in values:
@@ -96,8 +94,6 @@ class FreeRun:
         The number of perturbed references; an even number.
     looks : int
         How many times :meth:`look` will be called.
-    precision : Precision
-        The subject's.
     seed : int
         The seed of the perturbations.
     """

@@ -100,8 +100,6 @@ class Jury:
     ----------
     jurors : sequence of Juror
         All have the names and layouts of the first.
-    precision : Precision
-        The subject's.
 
     Attributes
     ----------

@@ -80,8 +80,6 @@ def check_step(
         The trace of the subject's step.
     x, labels : array
         The batch, in the subject's precision.
-    precision : Precision
-        The subject's.
     previous : Trace, optional
         The trace of the previous step, if there is one: this step must start from the state that the previous step left.
     to_the_end : bool

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import ELEMENTARY, Array, Precision
+from crosscheck.core.precision import ELEMENTARY
 from crosscheck.oracles.running_error import Operand, Tracked, constant, erf, erfc, in_range_with, max_error
 from crosscheck.oracles.theories.formulas import FormulaTheory
 
@@ -71,15 +71,11 @@ class Elementwise(FormulaTheory):
 
     formula: Formula
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return the function, and the upstream gradient times its derivative."""
         with np.errstate(all="ignore"):
-            output, slope = self.formula(Tracked.of(call.x, error_x, precision))
-            if call.grad_output is None:
-                return {"output": output}
-            return {"output": output, "grad_input": Tracked.of(call.grad_output, error_grad_output, precision) * slope}
+            output, slope = self.formula(x)
+            return {"output": output} if g is None else {"output": output, "grad_input": g * slope}
 
 
 @dataclass(frozen=True)
@@ -88,9 +84,7 @@ class LeakyReLU(FormulaTheory):
 
     negative_slope: float
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return function and gradient: the slope and products with it are rounded, positive elements are exact. Fixed decisions make both linear."""
         positive = np.asarray(call.constants.get("decisions", call.x > 0), dtype=bool)
 
@@ -98,7 +92,7 @@ class LeakyReLU(FormulaTheory):
             slope = constant(self.negative_slope, x)
             return np.where(positive, x, slope * x), np.where(positive, 1, slope + 0 * x)
 
-        return Elementwise(formula).tracked(call, precision, error_x, error_grad_output)
+        return Elementwise(formula).results(call, x, g)
 
 
 @dataclass(frozen=True)
@@ -107,15 +101,11 @@ class Scaling(FormulaTheory):
 
     p: float
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return the scaled elements: 1 - p, its reciprocal and the product are rounded; dropped elements are exactly zero."""
-        given = {"output": Tracked.of(call.x, error_x, precision)}
-        if call.grad_output is not None:
-            given["grad_input"] = Tracked.of(call.grad_output, error_grad_output, precision)
-        mask = call.constants["mask"]
-        return {name: max_error(x * mask / (1 - constant(self.p, x)), x * mask * (1 / (1 - constant(self.p, x)))) for name, x in given.items()}
+        mask, kept = call.constants["mask"], 1 - constant(self.p, x)
+        values = {"output": x} if g is None else {"output": x, "grad_input": g}
+        return {name: max_error(value * mask / kept, value * mask * (1 / kept)) for name, value in values.items()}
 
 
 GELU: dict[str, Elementwise] = {"none": Elementwise(gelu), "tanh": Elementwise(gelu_by_tanh)}

@@ -12,14 +12,19 @@ from crosscheck.oracles.running_error import Tracked
 class FormulaTheory:
     """The base class of error theories that follow from formulas."""
 
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return the results of the formulas; a quantity that is missing is not computed, only read, and so exact.
+
+        ``x`` and ``g`` are the tracked input and upstream gradient of the call.
+        """
+        raise NotImplementedError
+
     def tracked(
         self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
     ) -> dict[str, Tracked]:
-        """Return the results of the formulas for a call; a quantity that is missing is not computed, only read, and so exact.
-
-        The errors are those of rounding, if a precision is given, plus the propagated errors of input and upstream gradient.
-        """
-        raise NotImplementedError
+        """Return the results, with the errors of rounding, if a precision is given, plus those propagated from input and upstream gradient."""
+        g = None if call.grad_output is None else Tracked.of(call.grad_output, error_grad_output, precision)
+        return self.results(call, Tracked.of(call.x, error_x, precision), g)
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors of the formulas in their usual orders."""

@@ -188,29 +188,20 @@ def _onehot(call: Call) -> npt.NDArray[np.float64]:
 class NegativeLogLikelihood(FormulaTheory):
     """-x[label] for log-probabilities x, ``(batch, classes)``, the mean over the batch; the labels are a constant of the call."""
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return the mean and, at the labels, the upstream gradient divided by the batch size; no gradient depends on the input."""
         own = np.arange(len(call.x)), call.constants["labels"]
-        results = {"output": -Tracked.of(call.x[own], None if error_x is None else error_x[own], precision).mean()}
-        if call.grad_output is not None:
-            results["grad_input"] = -(_onehot(call) * (Tracked.of(call.grad_output, error_grad_output, precision) * (1 / len(call.x))))
-        return results
+        output = -x.like(x.value[own], x.error[own]).mean()
+        return {"output": output} if g is None else {"output": output, "grad_input": -(_onehot(call) * (g * (1 / len(call.x))))}
 
 
 @dataclass(frozen=True)
 class SquaredError(FormulaTheory):
     """The mean of (x - y)² over all numbers; the targets y are the constant ``"labels"`` of the call."""
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return the mean of squares, and the upstream gradient times 2 (x - y) / n, with 1 / n multiplied first or n divided last."""
-        distance = Tracked.of(call.x, error_x, precision) - call.constants["labels"].astype(np.float64)
-        results = {"output": np.square(distance).mean()}
-        if call.grad_output is not None:
-            along, count = Tracked.of(call.grad_output, error_grad_output, precision), call.x.size
-            # If n is divided last, the product may leave the range.
-            results["grad_input"] = max_error(2 * distance * (along * (1 / count)), 2 * distance * along / count)
-        return results
+        distance, count = x - call.constants["labels"].astype(np.float64), call.x.size
+        output: Tracked = np.square(distance).mean()
+        # If n is divided last, the product may leave the range.
+        return {"output": output} | ({} if g is None else {"grad_input": max_error(2 * distance * (g * (1 / count)), 2 * distance * g / count)})

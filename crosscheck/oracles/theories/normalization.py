@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from crosscheck.core.operation import Arrays, Call
-from crosscheck.core.precision import Array, Precision
+from crosscheck.core.precision import Array
 from crosscheck.oracles.running_error import Operand, Tracked, max_error, running_mean
 from crosscheck.oracles.theories.formulas import FormulaTheory
 
@@ -41,22 +41,17 @@ class Normalization(FormulaTheory):
     training: bool = True
     buffers: Arrays = field(default_factory=dict)
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return every quantity of a call except running statistics that are only read."""
-        x = Tracked.of(call.x, error_x, precision)
         channel = self.channels(call, x)
         scale, bias = (per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
         results: dict[str, Tracked] = {"output": channel.output(scale, bias)}
         if self.training:
             moved = self.moved(channel)
             for name in call.buffers.keys() & moved.keys():
-                old = Tracked.exact(call.buffers[name], precision)
+                old = Tracked.exact(call.buffers[name], x.precision)
                 results[name] = running_mean(1 - self.momentum, old, moved[name].reshape(-1))
-        if call.grad_output is not None:
-            results |= self.gradients(channel, Tracked.of(call.grad_output, error_grad_output, precision), scale)
-        return results
+        return results if g is None else results | self.gradients(channel, g, scale)
 
     def channels(self, call: Call, x: Tracked) -> Channels:
         """Return the input with the statistics that normalise it."""
