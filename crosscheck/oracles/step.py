@@ -25,7 +25,7 @@ from crosscheck.oracles.spread import spread
 
 @dataclass(frozen=True)
 class OracleStep:
-    """A step of the oracle.
+    """One training step of the oracle.
 
     Attributes
     ----------

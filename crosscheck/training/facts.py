@@ -54,7 +54,7 @@ class RunFacts:
     predictions_differing : int or None
         Test images that the two sides classify differently.
     images : list of dict
-        Those of them to show: pixels, label and both predictions.
+        Those of them that the report shows: pixels, label and both predictions.
     command : str
         The command line that repeats the run.
     without_steps : str

@@ -141,7 +141,7 @@ class FreeRun:
         return looks
 
     def snapshot(self) -> Snapshot:
-        """Return the state of all references; ``history`` is not part of it."""
+        """Return the state of all references, without ``history``."""
         return merge({str(number): training.snapshot() for number, training in enumerate(self._all())})
 
     def restore(self, snapshot: Snapshot) -> None:

@@ -30,7 +30,7 @@ MANY = 256
 
 @dataclass(frozen=True)
 class Decision:
-    """Decisions of one layer at kinks that differ between subject and oracle.
+    """The decisions of one layer at kinks in which subject and oracle differ.
 
     Attributes
     ----------
