@@ -113,9 +113,14 @@ def _worst_match(found: Sequence[Arrays], expected: Expected, precision: Precisi
     return max(judgements, key=lambda judgement: judgement.fraction)
 
 
+def _mutant(name: str, words: str, **changes: Any) -> UpdateFault:
+    """Return a fault that changes the optimizer."""
+    return UpdateFault(name, words, OptimizerMutant(**changes))
+
+
 def _with(name: str, words: str, **settings: Any) -> UpdateFault:
     """Return a fault that changes some settings."""
-    return UpdateFault(name, words, OptimizerMutant(settings=settings))
+    return _mutant(name, words, settings=settings)
 
 
 def _distance(found: Sequence[Arrays], other: Sequence[Arrays]) -> float:
@@ -130,12 +135,12 @@ def _in_decay(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
         words = "weight decay is coupled: it is added to the gradient instead of applied to the parameter directly"
         yield _with("weight decay coupled", words, decoupled_weight_decay=False)
         words = "weight decay is applied to the parameter after the step instead of before it"
-        yield UpdateFault("weight decay after the step", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True))
+        yield _mutant("weight decay after the step", words, settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True)
         words = "weight decay is not multiplied by the learning rate"
         yield _with("weight decay without the learning rate", words, weight_decay=decay / settings["lr"])
     else:
         words = "weight decay is decoupled: it is applied to the parameter directly instead of added to the gradient"
-        yield UpdateFault("weight decay decoupled", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay))
+        yield _mutant("weight decay decoupled", words, settings={"weight_decay": 0}, decoupled=decay)
     yield _with("weight decay left out", "weight decay is left out", weight_decay=0)
     yield _with("weight decay sign", "weight decay has the wrong sign: the parameters grow", weight_decay=-decay)
     for factor, words in ((2, "twice as large: the derivative of decay * w²"), (0.5, "half as large")):
@@ -155,15 +160,13 @@ def _in_means(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
         yield _with("centered", words, centered=not settings["centered"])
     if "betas" not in settings:
         return
-    words = "the bias correction of the running means is left out"
-    yield UpdateFault("bias correction left out", words, OptimizerMutant(time=lambda step, index, count: _LONG_AGO))
+    yield _mutant("bias correction left out", "the bias correction of the running means is left out", time=lambda *_: _LONG_AGO)
     yield _with("betas exchanged", "the two betas are exchanged", betas=tuple(reversed(settings["betas"])))
-    words = "the bias correction counts one step too many"
-    yield UpdateFault("bias correction off by one", words, OptimizerMutant(time=lambda step, index, count: step + 1))
+    yield _mutant("bias correction off by one", "the bias correction counts one step too many", time=lambda step, *_: step + 1)
     words = "every step has the bias correction of the first step: the steps are not counted"
-    yield UpdateFault("steps not counted", words, OptimizerMutant(time=lambda step, index, count: 1))
+    yield _mutant("steps not counted", words, time=lambda *_: 1)
     words = "the step count is increased once for each parameter, so the bias correction counts too many steps"
-    yield UpdateFault("steps counted per parameter", words, OptimizerMutant(time=lambda step, index, count: (step - 1) * count + index + 1))
+    yield _mutant("steps counted per parameter", words, time=lambda step, index, count: (step - 1) * count + index + 1)
 
 
 def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[UpdateFault]:
@@ -177,28 +180,27 @@ def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[UpdateFault
     inside = "epsilon is added inside the root instead of to the root"
     outside = "epsilon is added to the root instead of inside the root"
     if "rho" in settings:
-        yield UpdateFault("epsilon outside the root", outside, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps))
+        yield _mutant("epsilon outside the root", outside, settings=nothing, roots=[(0.0, eps)] * steps)
         return
-    yield UpdateFault("epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=[(eps, 0.0)] * steps))
+    yield _mutant("epsilon inside the root", inside, settings=nothing, roots=[(eps, 0.0)] * steps)
     if "betas" in settings:
         corrected = [(eps * (1 - settings["betas"][1] ** step), 0.0) for step in range(1, steps + 1)]
-        yield UpdateFault("epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=corrected))
+        yield _mutant("epsilon inside the root", inside, settings=nothing, roots=corrected)
         words = "epsilon is added to the root before the bias correction instead of after it"
-        yield UpdateFault("epsilon before the bias correction", words, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps))
+        yield _mutant("epsilon before the bias correction", words, settings=nothing, roots=[(0.0, eps)] * steps)
 
 
 def _in_state(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     """Yield mistakes in the state that an optimizer keeps from step to step, if it keeps any."""
     if not ({"betas", "alpha", "rho"} & set(settings) or settings.get("momentum", 0)):
         return
-    words = "all parameters share one state instead of each having its own"
-    yield UpdateFault("state shared", words, OptimizerMutant(state="shared"))
+    yield _mutant("state shared", "all parameters share one state instead of each having its own", state="shared")
     if "dampening" not in settings or settings["nesterov"]:
         # Plain momentum without its state is "momentum left out".
-        yield UpdateFault("state lost", "the optimizer's state is lost before each step", OptimizerMutant(state="lost"))
+        yield _mutant("state lost", "the optimizer's state is lost before each step", state="lost")
     if "betas" in settings:
         words = "the running means are lost before each step, but the steps are counted"
-        yield UpdateFault("state lost", words, OptimizerMutant(state="lost", time=lambda step, index, count: step))
+        yield _mutant("state lost", words, state="lost", time=lambda step, *_: step)
 
 
 def _in_momentum(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
@@ -214,10 +216,9 @@ def _in_momentum(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
         yield _with("dampening", words, nesterov=False, dampening=momentum)
         if not settings["dampening"]:
             # If the buffer starts at zero, the first gradient is dampened, too, and so every step is shorter by the same factor.
-            yield UpdateFault("dampening", words, OptimizerMutant(lr_factor=1 - momentum))
+            yield _mutant("dampening", words, lr_factor=1 - momentum)
     if settings["dampening"]:
-        words = "the whole gradient is added to the buffer, without dampening"
-        yield _with("dampening left out", words, nesterov=False, dampening=0)
+        yield _with("dampening left out", "the whole gradient is added to the buffer, without dampening", nesterov=False, dampening=0)
     words = f"momentum and 1 - momentum are exchanged: {momentum:.6g} multiplies the gradient instead of the buffer"
     yield _with("momentum the other way round", words, nesterov=False, momentum=1 - momentum, dampening=1 - momentum)
     if settings["nesterov"]:
@@ -234,7 +235,7 @@ def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) ->
     if not energy or not np.isfinite(energy):
         return
     ratio = float(mine @ theirs) / energy
-    yield UpdateFault("sign", WRONG_SIGN, OptimizerMutant(lr_factor=-1.0))
+    yield _mutant("sign", WRONG_SIGN, lr_factor=-1.0)
     for factor, fitted in ((2.0, False), (0.5, False), (ratio, True)):
         if factor not in (-1.0, 0.0, 1.0):
             words = f"the steps are {factor:.12g} times as long: the learning rate is wrong by this factor"
