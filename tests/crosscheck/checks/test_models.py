@@ -274,7 +274,7 @@ def test_more_decisions_than_can_be_told_apart() -> None:
     """Eight decisions about one unit of five inputs: several choices explain the step nearly, so that nothing is said against the subject."""
     result = result_of(near_kinks(1, 1e-14, samples=8), "lockstep-float64")
     assert result.verdict is Verdict.UNDECIDED
-    assert "rounding may turn 8 decisions at kinks, which may explain this" in result.reason
+    assert "rounding may change 8 decisions at kinks, which may explain this" in result.reason
 
 
 def test_decisions_that_rounding_cannot_turn() -> None:
