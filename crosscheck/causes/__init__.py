@@ -1,8 +1,8 @@
-"""A cause, not only a place: fault models, each tested against the very numbers.
+"""Find the cause of a mismatch, not only its place: test known mistakes ("fault models") on the numbers that were found.
 
-A fault model says what a right layer with just that fault would have computed. It is reported only if that removes the mismatch: the subject's
-numbers then agree with it as closely as rounding allows, and would not agree with the right ones. What no fault model explains, and no two of them
-one after the other, stays unknown.
+A fault model computes what a right layer with just that mistake would return. It is reported only if it explains the mismatch: the numbers found
+agree with it as closely as rounding allows, and its tolerance does not cover the right numbers as well. If no fault model and no pair of them
+explains a mismatch, the cause stays unknown.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ import numpy as np
 
 from crosscheck.causes.candidate import Candidate, FaultModel
 from crosscheck.causes.evidence import Cause, Evidence, Explanation, two_at_once
-from crosscheck.causes.fault_models import FAULT_MODELS, ON_TOP, TOGETHER
+from crosscheck.causes.fault_models import FAULT_MODELS, FIRST_FAULTS, SECOND_FAULTS
 from crosscheck.core.check_layer import Failure
 
 __all__ = ["FAULT_MODELS", "Candidate", "Cause", "FaultModel", "diagnose"]
 
 
 def diagnose(failure: Failure) -> Cause | None:
-    """Return the fault model that explains a mismatch, or the two that do together; None where none does.
+    """Return the fault model that explains a mismatch, or the pair that does; None if there is none.
 
-    Of several that this call cannot tell apart it is the first of the list, and the next one is named with it. One with a number fitted to the
-    mismatch itself comes after all that have none: it nearly always lies closer and says less.
+    If several explain it and this call cannot tell them apart, the first in the list is returned, and its words name the next one, too. Fault models
+    with a number fitted to the mismatch come after all others: a fitted one nearly always lies closer and says less.
     """
     if failure.found.shape != failure.expected.shape or not np.isfinite(failure.found).all():
         return None
-    failure = _in_one_precision(failure)
+    failure = _in_expected_precision(failure)
     if failure.found.dtype != failure.precision.dtype:
         return None
     explanations = Evidence(failure).explanations(FAULT_MODELS)
-    return _first(explanations) if explanations else two_at_once(failure, TOGETHER, ON_TOP)
+    return _first(explanations) if explanations else two_at_once(failure, FIRST_FAULTS, SECOND_FAULTS)
 
 
-def _in_one_precision(failure: Failure) -> Failure:
-    """Return a failure whose numbers have the precision that was due, where they came in a lower one: they can still be judged as numbers."""
+def _in_expected_precision(failure: Failure) -> Failure:
+    """Return the failure; numbers that came in a lower precision than expected are converted, so that they can be judged."""
     found, dtype = failure.found, failure.precision.dtype
     lower = found.dtype.kind == "f" and found.dtype.itemsize < dtype.itemsize
     return replace(failure, found=found.astype(dtype)) if lower else failure

@@ -1,4 +1,4 @@
-"""A bounded search, the same on every machine: an oracle that answers so many calls and refuses from then on."""
+"""Limit a search by the number of oracle calls, so that it ends in the same way on every machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crosscheck.oracles.wrapped import WrappedOracle
 
 
 def limited(oracle: Oracle, calls: int) -> Oracle:
-    """Return an oracle that answers so many calls."""
+    """Return an oracle that answers a given number of calls and refuses all later ones."""
     return _CallBudget(oracle, iter(range(calls)))
 
 
@@ -25,8 +25,8 @@ class _CallBudget(WrappedOracle):
         Raises
         ------
         RefusedError
-            If it was asked too often.
+            If no call is left.
         """
         if next(self.left, None) is None:
-            raise RefusedError("the oracle was asked too often")
+            raise RefusedError("no oracle call is left for the search")
         return super().vjp(call)

@@ -1,8 +1,8 @@
-"""Digits that cancel: numbers of one size are subtracted, and the small result keeps the roundings of the large ones.
+"""Cancellation: large numbers are subtracted, and the small result keeps their rounding errors.
 
-``(exp(x) - exp(-x)) / (exp(x) + exp(-x))`` is off by a rounding of numbers of size 1, however small ``tanh(x)`` is. That an error is so small proves
-nothing: an epsilon that is added may be as small, and so may a small part of each number. What proves it is an experiment: where the input makes the
-result small, the error keeps its size, and it changes as soon as the input moves a little, as roundings do.
+``(exp(x) - exp(-x)) / (exp(x) + exp(-x))`` has the rounding error of numbers of size 1, however small ``tanh(x)`` is. A small error alone proves
+nothing: an added epsilon or a small relative error may be as small. An experiment proves it: if the input is scaled until the result is small, a
+rounding error keeps its size, and it changes as soon as the input changes a little.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.causes.candidate import Candidate, room
+from crosscheck.causes.candidate import Candidate, bound_of_size
 from crosscheck.causes.evidence import Evidence
 from crosscheck.causes.precision import digits_cut_off
 from crosscheck.core.check_layer import Failure, check_layer
@@ -22,32 +22,32 @@ from crosscheck.core.precision import ELEMENTARY, Array, Bound
 NAME = "cancellation"
 
 _ROUNDINGS = 2 * ELEMENTARY
-"""Roundings of the large numbers: two elementary functions, whose results cancel."""
+"""Roundings of the large numbers: those of two elementary functions, whose results cancel."""
 
 _MOVES = tuple(1 + step / 61 for step in range(-8, 9))
-"""What the input is multiplied by: enough to change every rounding, too little to change what a wrong formula gives."""
+"""Factors that multiply the input: far enough from 1 to change every rounding error, near enough to change the error of a wrong formula little."""
 
 _SEEN = 2.0**10
-"""How many roundings of the large numbers the result is made to hold: so few that an error in proportion to the result does not look like one."""
+"""The input is scaled until the result is this many rounding errors large: so few that an error proportional to the result does not look like one."""
 
 _LOST = 64
-"""Where the result holds fewer of them, its error hardly changes as the input moves."""
+"""Results that are fewer rounding errors large are left out: their error hardly changes with the input."""
 
 _FAR = 128
-"""How many times the input is doubled or halved at most to get there."""
+"""The input is doubled or halved at most this many times."""
 
 _MUCH_LARGER = 64
-"""How many times the result an input has to be for its digits to cancel: there, the result cannot be made smaller."""
+"""How many times larger than the result the input must be to suspect that the input's own digits cancel; the input is then not scaled."""
 
 
 def nothing_left(failure: Failure) -> Iterator[Candidate]:
-    """Keep no digit at all."""
+    """Lose every digit: all numbers found are 0."""
     if not failure.found.any():
         yield from digits_cancel(failure)
 
 
 def digits_cancel(failure: Failure) -> Iterator[Candidate]:
-    """Keep the roundings of numbers that are larger than the result: of size 1, or as large as the input."""
+    """Keep the rounding errors of numbers that are larger than the result: of size 1, or as large as the input."""
     precision, expected, call = failure.precision, failure.expected, failure.call
     error, tolerance = np.abs(failure.found - expected), precision.tolerance(failure.bound)
     exceeding = error > tolerance
@@ -60,13 +60,13 @@ def digits_cancel(failure: Failure) -> Iterator[Candidate]:
         limit = tolerance + precision.tolerance(Bound(size, _ROUNDINGS))
         if small < size / least and (error <= limit).all() and _are_roundings(failure, exceeding, size, made_small=size == one):
             result = small if failure.judgement.worst is None else abs(failure.judgement.worst.oracle)
-            words = f"digits cancel: the error is a rounding of numbers of size {size:.3g}, while the result is {result:.2g}"
-            yield Candidate(NAME, words, expected, room(failure, limit), shown=True)
+            words = f"digits cancel: the error is a rounding error of numbers of size {size:.3g}, while the result is {result:.2g}"
+            yield Candidate(NAME, words, expected, bound_of_size(failure, limit), shown=True)
             return
 
 
 def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float, made_small: bool) -> bool:
-    """Return whether errors are roundings of numbers of a size: no larger, and different each time the input moves."""
+    """Return whether the errors are rounding errors of numbers of the given size: no larger, and different each time the input changes."""
     precision, quantity, errors = failure.precision, failure.quantity, list[Array]()
     unit = precision.unit * size
     x = failure.call.x * (_factor(failure, exceeding, _SEEN * unit) if made_small else 1.0)
@@ -80,7 +80,7 @@ def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: flo
 
 
 def _factor(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float) -> float:
-    """Return the power of two by which the input has to be multiplied for a result of about a size; the result is taken to grow with the input."""
+    """Return the power of two by which to multiply the input for a result of about the given size; the result is assumed to grow with the input."""
     low, high = -_FAR, _FAR
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""What a fault model answers, and the usual ways to make it: from another call, by moving the right numbers about, or by a formula."""
+"""What a fault model yields, and the usual ways to compute it: from a changed call, by moving the right numbers, or by a formula."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from crosscheck.oracles.running_error import Tracked
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the layer would have computed with one fault.
+    """The result that the layer would have computed with one fault.
 
     Attributes
     ----------
     name : str
         A stable key, such as ``"tie rule"``.
     words : str
-        The fault as a sentence for the person who made it.
+        The fault as a sentence for the user.
     bound : Bound or callable, optional
-        Where it differs from that of the right result. A callable returns it, and is called only where the numbers come close.
+        The bound of its rounding errors, if it differs from that of the right result. A callable returns it, and is called only if the numbers come
+        close.
     fitted : bool
-        Whether a number in it was chosen to come as close as possible to what was found.
+        Whether a number in it was fitted to the numbers found.
     call : Call, optional
-        The call from which a right layer computes these numbers, where it is another one than the layer got: a second fault is then looked for in it.
+        The call from which a right layer computes these numbers, if it differs from the layer's own call: a second fault is then looked for in it.
     shown : bool
-        Whether the fault itself shows in the numbers that were found. Any other candidate has to differ from the right result where the subject does.
+        Whether the numbers found prove the fault by themselves, as those of a lower precision do. Any other candidate must differ from the right
+        result where the subject does.
     """
 
     name: str
@@ -42,20 +44,26 @@ class Candidate:
     shown: bool = False
 
     def limits(self, failure: Failure) -> Bound:
-        """Return the bound of these numbers; the failure's own where they have none."""
+        """Return the bound of these numbers' rounding errors; without one of their own, that of the right result."""
         bound = self.bound() if callable(self.bound) else self.bound
         return failure.bound if bound is None else bound
 
 
 FaultModel = Callable[[Failure], Iterator[Candidate]]
-"""Yields what a right layer with one fault would have computed; nothing where the fault cannot be."""
+"""Yields what a right layer with one fault would have computed; nothing if the operation cannot have this fault."""
 
 Move = Callable[[Array], Array]
-"""Puts the elements of an array into other places, or zero into some."""
+"""Moves the elements of an array to other places, or sets some of them to zero."""
+
+
+def in_words(quantity: str) -> str:
+    """Return what messages call a quantity: "the weight gradient" for ``weight.grad``."""
+    known = {"output": "the output", "grad_input": "the input gradient"}
+    return known.get(quantity) or (f"the {quantity.removesuffix('.grad')} gradient" if quantity.endswith(".grad") else quantity)
 
 
 def recomputed(failure: Failure, name: str, words: str, call: Call, oracle: Oracle | None = None, fitted: bool = False) -> Candidate:
-    """Return what the operation itself, or another one, makes of a call, with the bound that belongs to that call."""
+    """Return what the operation, or another one, computes from a changed call, with the bound that belongs to that call."""
     operation, quantity = oracle or failure.oracle, failure.quantity
     result = operation.vjp(call)
 
@@ -66,31 +74,31 @@ def recomputed(failure: Failure, name: str, words: str, call: Call, oracle: Orac
 
 
 def moved(failure: Failure, name: str, words: str, move: Move) -> Candidate:
-    """Return a candidate that is the right result with its elements moved, their bounds with them."""
+    """Return the right result with its elements moved, and their bounds with them."""
     return Candidate(name, words, move(failure.expected), lambda: moved_bound(failure.bound, failure.expected.shape, move))
 
 
 def moved_bound(bound: Bound, shape: tuple[int, ...], move: Move) -> Bound:
-    """Return the bound of an array of a shape, moved as its elements are."""
+    """Return the bound of an array of the given shape after its elements were moved."""
     return Bound(*(move(np.broadcast_to(np.asarray(part), shape)) for part in (bound.abs_sum, bound.n_roundings)))
 
 
-def room(failure: Failure, size: float | Array) -> Bound:
-    """Return the bound that tolerates errors up to a size."""
+def bound_of_size(failure: Failure, size: float | Array) -> Bound:
+    """Return the bound that tolerates errors up to the given size."""
     return Bound(size / (failure.precision.unit * failure.precision.sides), 1.0)
 
 
 def theory_of(failure: Failure) -> Rounding:
-    """Return the error theory of the reference, without what a framework puts around it."""
+    """Return the error theory of the reference, without the framework's wrapper around it."""
     theory: Rounding = getattr(failure.oracle.rounding, "theory", failure.oracle.rounding)
     return theory
 
 
 def formula(failure: Failure, name: str, words: str, tracked: Tracked) -> Candidate:
-    """Return a candidate that a formula gives, with the errors of its own steps."""
+    """Return the result of a formula, with the bound of its own rounding errors."""
     return Candidate(name, words, tracked.value, lambda: as_read(failure, tracked.bound))
 
 
 def as_read(failure: Failure, bound: Bound) -> Bound:
-    """Return a bound to which the error of reading the subject's quantity is added."""
+    """Return a bound plus the error made in reading the quantity from the subject."""
     return with_reading(bound, failure.subject.reading(failure.quantity, failure.call, failure.found), failure.precision)

@@ -1,4 +1,4 @@
-"""A mismatch with what is known about it: where its code stands, its likely cause, and how the layer does on other values."""
+"""A mismatch with what is known about it: the line of code, the likely cause, and the verdict on the layer tested alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Divergence:
     Attributes
     ----------
     cause : Cause or None
-        The fault model that removes it; None where the cause is unknown.
+        The fault model that explains it; None if the cause is unknown.
     source : str
-        Where the code stands that computed it, if known.
+        File and line of the code that computed it, if known.
     isolated : Judgement or None
-        In a training step: the verdict on the same quantity of the same layer when it is given the reference's values.
+        In a training step: the verdict on the same quantity if the layer is tested alone, on the reference's values.
     """
 
     judgement: Judgement
@@ -30,12 +30,12 @@ class Divergence:
 
 
 def examined(failure: Failure, isolated: Judgement | None = None) -> Divergence:
-    """Return a mismatch with its likely cause and its source."""
+    """Return a mismatch with its likely cause and its line of code."""
     return Divergence(failure.judgement, diagnose(failure), failure.subject.sources.get(failure.quantity, ""), isolated)
 
 
 def divergence_facts(divergence: Divergence, reproduce: str) -> Facts:
-    """Return a divergence as data; ``reproduce`` is the command that repeats just this comparison."""
+    """Return a divergence as plain data; ``reproduce`` is the command that reruns just this comparison."""
     cause = divergence.cause
     evidence = None if cause is None else {"units_before": number(cause.units_before), "units_after": number(cause.units_after)}
     return judgement_facts(divergence.judgement) | {

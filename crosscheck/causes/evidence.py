@@ -1,8 +1,7 @@
-"""Whether a fault model, or one on top of another, explains a mismatch, and what is then said of it."""
+"""Decide whether a fault model, or a pair of them, explains a mismatch, and keep the evidence."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,24 +17,32 @@ from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.precision import Array
 
 _CLOSER = 16
-"""How many times closer than the right numbers a candidate has to come."""
+"""A candidate must come this many times closer to the numbers found than the right numbers do."""
 
 _ROOM = 4
-"""Or within how many times the right result's tolerance, which a candidate's own may exceed."""
+"""Or it must come this close, in multiples of the right result's tolerance: the candidate's own tolerance may be larger."""
 
 _CALLS = 200
-"""How many calls of the oracle the search for a second fault may take. Fault models that move numbers about need none."""
+"""Oracle calls that the search for a second fault may make. Fault models that only move numbers need none."""
 
 _FEWEST = 4
-"""How many numbers a quantity has to have for two faults to be looked for: among so many pairs one fits a single number by chance."""
+"""Two faults are looked for only among at least this many numbers: with so many pairs, one of them fits a single number by chance."""
 
 _MOST = 1 << 14
-"""And how many it may have, because the search takes time: the checks of a layer have fewer, and a layer of a network can be checked alone."""
+"""And among at most this many, to save time: the checks of a layer have fewer, and a layer of a network can be checked alone."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A fault model that removes a mismatch, with its evidence: the error in error units without it and with it."""
+    """A fault model that explains a mismatch, with its evidence.
+
+    Attributes
+    ----------
+    units_before, units_after : float
+        The largest error in error units, from the right result and from the result with this fault.
+    fraction_after : float
+        The latter as a fraction of its tolerance.
+    """
 
     name: str
     words: str
@@ -45,17 +52,13 @@ class Cause:
     fitted: bool = False
 
     def __str__(self) -> str:
-        finite = math.isfinite(self.units_before)
-        change = f"from {self.units_before:.3g} to {self.units_after:.3g} units" if finite else f"to {self.units_after:.3g} units"
-        return f"{self.words} (taking this as given, the error falls {change})"
+        left = f"; the error left is {self.fraction_after:.2g} of the tolerance" if self.units_after else " exactly"
+        return f"{self.words} (with this undone, the result agrees{left})"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A candidate that agrees with the subject's numbers, and the cause that it is.
-
-    ``tolerance`` is the candidate's.
-    """
+    """A candidate that agrees with the numbers found within its own ``tolerance``, and the cause that it stands for."""
 
     cause: Cause
     candidate: Candidate
@@ -68,42 +71,42 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A mismatch as fault models are tested against it."""
+    """A mismatch against which fault models are tested."""
 
     failure: Failure
 
     @cached_property
     def found(self) -> Array:
-        """The subject's numbers in float64."""
+        """The numbers found, in float64."""
         return self.failure.found.astype(np.float64)
 
     @cached_property
     def tolerance(self) -> Array:
-        """What rounding explains of a difference from the right numbers."""
+        """The largest difference from the right numbers that rounding explains."""
         return np.broadcast_to(self.failure.precision.tolerance(self.failure.bound), self.found.shape)
 
     @cached_property
     def exceeding(self) -> npt.NDArray[np.bool_]:
-        """Where rounding does not explain the subject's numbers."""
+        """Mask of the elements whose error exceeds the tolerance."""
         return np.asarray(np.abs(self.found - self.failure.expected) > self.tolerance)
 
     @cached_property
     def _reach(self) -> float:
-        """How close a candidate has to come, added up over what exceeds its tolerance, before its own bound is worth working out."""
+        """How close a candidate must come before its own bound is computed: the distance, summed over the elements that exceed the tolerance."""
         away = float(np.abs(self.found - self.failure.expected)[self.exceeding].sum())
         return min(away, max(away / _CLOSER, _ROOM * float(self.tolerance[self.exceeding].sum())))
 
     def candidates(self, fault_model: FaultModel) -> Iterator[Candidate]:
-        """Yield what a fault model offers, as far as it gets.
+        """Yield the candidates of a fault model up to its first error.
 
-        A recorded oracle refuses calls that were not recorded, difference quotients give one quantity alone, and a fault model may fail in other
-        ways: none of that may cost the verdict.
+        A recorded oracle refuses calls that were not recorded, difference quotients give one quantity only, and a fault model may fail in other
+        ways: no such error may prevent the verdict.
         """
         with suppress(ValueError, LookupError, ArithmeticError), np.errstate(all="ignore"):
             yield from fault_model(self.failure)
 
     def explained(self, candidate: Candidate) -> Explanation | None:
-        """Return a candidate as an explanation if it agrees with the subject's numbers, and not because it is so vague that most would."""
+        """Return a candidate as an explanation; None if it does not agree with the numbers found, or is so vague that most numbers would agree."""
         failure, expected = self.failure, candidate.expected
         if expected.shape != self.found.shape or not self.exceeding.any() or not (candidate.shown or self._near(candidate)):
             return None
@@ -112,19 +115,19 @@ class Evidence:
         after = judge(failure.judgement.place, Kind.LAYER, failure.found, expected, bound, failure.precision)
         if after.verdict is not Verdict.MATCH or not np.isfinite(tolerance[self.exceeding]).all():
             return None
-        # With room for the right numbers as well, wherever the subject's are not right, nothing is explained.
+        # A tolerance that covers the right numbers as well, wherever the subject's are wrong, explains nothing.
         if not candidate.shown and not (np.abs(expected - failure.expected) > tolerance)[self.exceeding].any():
             return None
         cause = Cause(candidate.name, candidate.words, failure.judgement.units, after.units, after.fraction, candidate.fitted)
         return Explanation(cause, candidate, tolerance)
 
     def _near(self, candidate: Candidate) -> bool:
-        """Return whether a candidate comes close to the subject's numbers where the right ones do not."""
+        """Return whether a candidate comes close to the numbers found, on the elements that exceed the tolerance."""
         with np.errstate(invalid="ignore"):
             return float(np.abs(self.found - candidate.expected)[self.exceeding].sum()) < self._reach
 
     def explanations(self, fault_models: Sequence[FaultModel]) -> list[Explanation]:
-        """Return all explanations: those with a fitted number last, then in the order of the fault models, of each one the closest first."""
+        """Return all explanations: those with a fitted number last, else in the order of the fault models, each one's closest candidate first."""
         tested = [
             (place, explanation)
             for place, fault_model in enumerate(fault_models)
@@ -135,9 +138,9 @@ class Evidence:
 
 
 def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Sequence[FaultModel]) -> Cause | None:
-    """Return the first two fault models that explain a mismatch together, in the order in which they were made; None where no two do.
+    """Return the first pair of fault models that explains a mismatch together; None if no pair does.
 
-    The first one is of ``fault_models``, the second one of ``on_top``: it gets the failure as it is once the first one is taken for right.
+    The first of the pair is one of ``fault_models``. The second is one of ``on_top``, and is tested as if the first were the right result.
     """
     if failure.found.size < _FEWEST or max(failure.found.size, failure.call.x.size) > _MOST:
         return None
@@ -149,7 +152,7 @@ def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Se
             with np.errstate(all="ignore"):
                 changed = replace(failure, expected=first.expected, bound=first.limits(failure), call=first.call or failure.call, oracle=oracle)
             for second in Evidence(changed).explanations(on_top):
-                # Against the right numbers, too: two that cancel each other explain nothing.
+                # The pair is tested against the right numbers, too: two faults that cancel each other explain nothing.
                 both = evidence.explained(replace(second.candidate, bound=second.candidate.limits(changed)))
                 if both is not None and not second.candidate.fitted:
                     words = f"two faults: {first.words}; and {second.cause.words}"
@@ -158,7 +161,7 @@ def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Se
 
 
 def _may_be_first(first: Candidate, evidence: Evidence) -> bool:
-    """Return whether a candidate is worth a second one: it says something definite, and where most numbers are right, it makes more of them right."""
+    """Return whether to look for a second fault: the candidate is definite and, if most numbers are right already, makes more of them right."""
     if first.fitted or first.shown or first.expected.shape != evidence.found.shape or not first.expected.any():
         return False
     wrong, exceeding = np.abs(evidence.found - first.expected) > evidence.tolerance, evidence.exceeding

@@ -1,6 +1,6 @@
-"""The known mistakes of the trade: the one list of fault models, from those that say most to those that say least.
+"""The list of all fault models, the most specific first.
 
-Where several explain a mismatch equally well, the first one is reported. A new fault model is one more function, in the module of its idea, and its
+If several explain a mismatch equally well, the first one is reported. To add a fault model, write a function in the module of its topic and give it a
 place in this list.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 from crosscheck.causes.activations import derivative_at_the_wrong_value, derivative_left_out
 from crosscheck.causes.cancellation import digits_cancel, nothing_left
 from crosscheck.causes.candidate import FaultModel
-from crosscheck.causes.dropout import changed_in_evaluation, masked_otherwise, scaled_otherwise
+from crosscheck.causes.dropout import changed_in_evaluation, wrong_dropout_mask, wrong_dropout_scale
 from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, labels_smoothed, onehot_left_out, softmax_twice, wrong_axis
 from crosscheck.causes.misplaced import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
-from crosscheck.causes.normalization import differentiated_otherwise, kept_otherwise, normalised_otherwise
+from crosscheck.causes.normalization import wrong_normalization, wrong_normalization_gradient, wrong_running_statistics
 from crosscheck.causes.parameters import (
     bias_along_another_axis,
     bias_left_out,
@@ -26,7 +26,7 @@ from crosscheck.causes.scale import constant_factor, not_computed, weight_decay
 from crosscheck.causes.tie_rules import tie_rule
 from crosscheck.causes.windows import image_misplaced, overwritten, padded_with_zero, padding_counted, windows_misplaced
 
-TOGETHER: tuple[FaultModel, ...] = (
+FIRST_FAULTS: tuple[FaultModel, ...] = (
     not_computed,
     constant_factor,
     tie_rule,
@@ -51,18 +51,18 @@ TOGETHER: tuple[FaultModel, ...] = (
     flatten_order,
     axes_exchanged,
     channels_of_input_permuted,
-    normalised_otherwise,
-    kept_otherwise,
-    differentiated_otherwise,
-    scaled_otherwise,
-    masked_otherwise,
+    wrong_normalization,
+    wrong_running_statistics,
+    wrong_normalization_gradient,
+    wrong_dropout_scale,
+    wrong_dropout_mask,
     changed_in_evaluation,
 )
-"""Those on top of which another one is looked for, where none explains a mismatch alone."""
+"""Those that may be the first of two faults, if no single fault explains a mismatch."""
 
 FAULT_MODELS: tuple[FaultModel, ...] = (
     nothing_left,
-    *TOGETHER,
+    *FIRST_FAULTS,
     channels_permuted,
     weight_decay,
     labels_smoothed,
@@ -73,9 +73,9 @@ FAULT_MODELS: tuple[FaultModel, ...] = (
     updated_weight,
     digits_cancel,
 )
-"""All of them."""
+"""All fault models."""
 
-ON_TOP: tuple[FaultModel, ...] = (
+SECOND_FAULTS: tuple[FaultModel, ...] = (
     constant_factor,
     derivative_left_out,
     bias_left_out,
@@ -89,4 +89,4 @@ ON_TOP: tuple[FaultModel, ...] = (
     axes_exchanged,
     lower_precision,
 )
-"""Those that are looked for on top of another one: what takes little time, and is made in many places."""
+"""Those that may be the second of two faults: quick to test, and common in many operations."""

@@ -1,4 +1,4 @@
-"""Mistakes in losses of labels and in softmax: the wrong label, a constant in the logarithm, softmax twice or over the wrong axis, no one-hot."""
+"""Mistakes in softmax and in losses with labels: the wrong label, a constant in the logarithm, softmax twice or over the wrong axis, no one-hot."""
 
 from __future__ import annotations
 
@@ -10,60 +10,58 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.causes.candidate import Candidate, formula, moved_bound, recomputed
-from crosscheck.causes.scale import chosen_by_people, multiple_of
+from crosscheck.causes.scale import is_round_number, multiple_of
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.running_error import Operand, Tracked
 
 _CONSTANTS = (*(10.0**-power for power in range(15, 2, -1)), float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps))
-"""What people add to a probability so that its logarithm is finite."""
+"""Constants that people add to a probability to keep its logarithm finite."""
 
 
 def label_off_by_one(failure: Failure) -> Iterator[Candidate]:
-    """Take the class beside the labelled one; at the end that of the other end, or the last one again."""
+    """Take the class next to the labelled one; past the end, wrap around or keep the class at the end."""
     labels, x = failure.call.constants.get("labels"), failure.call.x
     if labels is None or labels.dtype.kind not in "iu" or x.ndim < 2:
         return
     last = x.shape[-1] - 1
-    for step, which, wrapped, kept in (
-        (1, "after", "the first one after the last", "last"),
-        (-1, "before", "the last one before the first", "first"),
-    ):
+    for step, which, wrapped, kept in ((1, "after", "first", "last"), (-1, "before", "last", "first")):
         beside = labels.astype(np.int64) + step
-        for at_end, other in ((wrapped, beside % (last + 1)), (f"the {kept} one itself where it is the {kept}", np.clip(beside, 0, last))):
+        for at_end, other in ((wrapped, beside % (last + 1)), (kept, np.clip(beside, 0, last))):
             call = replace(failure.call, constants={**failure.call.constants, "labels": other})
-            yield recomputed(failure, "label off by one", f"the class {which} the labelled one is taken, {at_end}", call)
+            words = f"the class {which} the labelled one is used (and the {at_end} class if the label is the {kept})"
+            yield recomputed(failure, "label off by one", words, call)
 
 
 def softmax_twice(failure: Failure) -> Iterator[Candidate]:
-    """Apply softmax to what is probabilities already."""
+    """Apply softmax to values that are already probabilities."""
     call, name = failure.call, "softmax twice"
-    law = _Law.of(failure)
-    if law is not None and law.of_logits:
-        words = "softmax is applied twice: the loss takes logits, and is given probabilities"
+    loss = _LabelLoss.of(failure)
+    if loss is not None and loss.of_logits:
+        words = "softmax is applied twice: the loss expects logits and gets probabilities"
         yield recomputed(failure, name, words, replace(call, x=softmax(call.x)))
         if failure.quantity == "grad_input":
             p = softmax(Tracked.exact(call.x, failure.precision))
-            slope = (softmax(p) - law.onehot) * law.share
+            slope = (softmax(p) - loss.onehot) * loss.share
             yield formula(failure, name, words, p * (slope - (p * slope).sum(axis=-1, keepdims=True)))
-    elif law is None and _gives_probabilities(failure):
+    elif loss is None and _gives_probabilities(failure):
         yield recomputed(failure, name, "softmax is applied twice", replace(call, x=failure.oracle.vjp(replace(call, grad_output=None))["output"]))
 
 
 def wrong_axis(failure: Failure) -> Iterator[Candidate]:
-    """Take sums or maxima along another axis, such as the batch."""
+    """Take sums or maxima along another axis, such as the batch axis."""
     call, x, name = failure.call, failure.call.x, "wrong axis"
-    law = _Law.of(failure)
-    if law is not None and law.of_logits and len(x) > 1:
+    loss = _LabelLoss.of(failure)
+    if loss is not None and loss.of_logits and len(x) > 1:
         p = softmax(Tracked.exact(x, failure.precision), axis=0)
-        words = "softmax goes over the batch, where it has to go over the classes"
-        yield formula(failure, name, words, law.loss(p) if failure.quantity == "output" else (p - law.onehot) * law.share)
+        words = "softmax runs over the batch instead of the classes"
+        yield formula(failure, name, words, loss.value(p) if failure.quantity == "output" else (p - loss.onehot) * loss.share)
     if failure.quantity == "output" and x.ndim == 2 and x.shape[0] == x.shape[1] and _gives_probabilities(failure):
         logits = Tracked.exact(x, failure.precision)
         for rows, which in ((True, "sums"), (False, "maxima and sums")):
             raised = np.exp(logits - x.max(axis=1, keepdims=rows))
-            words = f"the {which} of the rows meet the columns: without keepdims=True they are aligned with the last axis"
+            words = f"the {which} of the rows are applied to the columns: without keepdims=True they broadcast along the last axis"
             yield formula(failure, name, words, raised / raised.sum(axis=1))
     output = failure.expected if call.grad_output is None else call.grad_output
     if call.params or call.constants or x.ndim < 2 or not x.shape == output.shape == failure.expected.shape:
@@ -72,12 +70,12 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
         exchanged = replace(call, x=x.swapaxes(one, other))
         if call.grad_output is not None:
             exchanged = replace(exchanged, grad_output=call.grad_output.swapaxes(one, other))
-        words = f"it goes along axis {other} of the input, where it has to go along axis {one}"
-        yield _back(recomputed(failure, name, words, exchanged), one, other, failure)
+        words = f"the operation runs along axis {other} of the input instead of axis {one}"
+        yield _exchanged_back(recomputed(failure, name, words, exchanged), one, other, failure)
 
 
-def _back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:
-    """Return a candidate of a call whose axes were exchanged with its own axes exchanged."""
+def _exchanged_back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:
+    """Return the candidate of a call in which two axes were exchanged, with the axes of its result exchanged back."""
 
     def move(array: Array) -> Array:
         return array.swapaxes(one, other)
@@ -89,71 +87,74 @@ def _back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candi
 
 
 def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:
-    """Add a small number to the probability before its logarithm, or let none be smaller."""
-    law = _Law.of(failure)
-    if law is None:
+    """Add a small constant to the probability before taking its logarithm, or clamp the probability to it."""
+    loss = _LabelLoss.of(failure)
+    if loss is None:
         return
     x = Tracked.exact(failure.call.x, failure.precision)
-    p: Operand = softmax(x) if law.of_logits else x
+    p: Operand = softmax(x) if loss.of_logits else x
     for constant in _CONSTANTS:
         for words, safe in (
             (f"{constant:.3g} is added to the probability before its logarithm is taken", p + constant),
-            (f"a probability is {constant:.3g} at least before its logarithm is taken", np.maximum(p, constant)),
+            (f"the probability is clamped to at least {constant:.3g} before its logarithm is taken", np.maximum(p, constant)),
         ):
-            value: Tracked = law.loss(safe) if failure.quantity == "output" else _slope(law, p, safe)
+            value: Tracked = loss.value(safe) if failure.quantity == "output" else _slope(loss, p, safe)
             yield formula(failure, "constant in the logarithm", words, value)
 
 
-def _slope(law: _Law, p: Operand, safe: Operand) -> Operand:
-    """Return the derivative of -ln of a probability that was made safe; by the logits d p = p (onehot - p[label])."""
-    ratio = law.onehot * (-1 * law.share) / safe
-    return p * (ratio - (p * ratio).sum(axis=-1, keepdims=True)) if law.of_logits else ratio
+def _slope(loss: _LabelLoss, p: Operand, safe: Operand) -> Operand:
+    """Return the gradient of -ln(safe[label]), where ``safe`` is p shifted or clamped, with respect to p, or to the logits.
+
+    The derivative of p[label] by the logits is p[label] (onehot - p).
+    """
+    ratio = loss.onehot * (-1 * loss.share) / safe
+    return p * (ratio - (p * ratio).sum(axis=-1, keepdims=True)) if loss.of_logits else ratio
 
 
 def labels_smoothed(failure: Failure) -> Iterator[Candidate]:
-    """Take a part of the target from the label and share it among all classes."""
-    law = _Law.of(failure)
-    if law is None or not law.of_logits:
+    """Take a part of the target from the label and spread it over all classes."""
+    loss = _LabelLoss.of(failure)
+    if loss is None or not loss.of_logits:
         return
     classes, x = failure.call.x.shape[-1], Tracked.exact(failure.call.x, failure.precision)
     if failure.quantity == "grad_input":
-        part = multiple_of((law.onehot - 1 / classes) * law.share, failure.found.astype(np.float64) - failure.expected)
+        part = multiple_of((loss.onehot - 1 / classes) * loss.share, failure.found.astype(np.float64) - failure.expected)
     else:
-        even = float(law.loss(softmax(failure.call.x), np.full_like(law.onehot, 1 / classes)))
+        even = float(loss.value(softmax(failure.call.x), np.full_like(loss.onehot, 1 / classes)))
         part = float(failure.found.reshape(-1)[0] - failure.expected.reshape(-1)[0]) / (even - float(failure.expected.reshape(-1)[0]))
-    if not 0 < part <= 1 or not chosen_by_people(part):
+    if not 0 < part <= 1 or not is_round_number(part):
         return
-    p, target = softmax(x), law.onehot * (1 - part) + part / classes
-    words = f"labels are smoothed: {part:.6g} of each target is shared among the {classes} classes"
-    yield formula(failure, "labels smoothed", words, law.loss(p, target) if failure.quantity == "output" else (p - target) * law.share)
+    p, target = softmax(x), loss.onehot * (1 - part) + part / classes
+    words = f"labels are smoothed: {part:.6g} of each target is spread over the {classes} classes"
+    yield formula(failure, "labels smoothed", words, loss.value(p, target) if failure.quantity == "output" else (p - target) * loss.share)
 
 
 def onehot_left_out(failure: Failure) -> Iterator[Candidate]:
-    """Hand back the probabilities themselves, without the 1 that has to be subtracted at the label."""
-    law = _Law.of(failure)
-    if law is not None and law.of_logits and failure.quantity == "grad_input":
+    """Return the probabilities as the gradient, without subtracting 1 at the label."""
+    loss = _LabelLoss.of(failure)
+    if loss is not None and loss.of_logits and failure.quantity == "grad_input":
         p = softmax(Tracked.exact(failure.call.x, failure.precision))
-        yield formula(failure, "one-hot left out", "the gradient is the probabilities, without subtracting 1 at the label", p * law.share)
-        yield formula(failure, "one-hot left out", "the 1 is added at the label, where it has to be subtracted", (p + law.onehot) * law.share)
+        yield formula(failure, "one-hot left out", "the gradient is the probabilities, without subtracting 1 at the label", p * loss.share)
+        yield formula(failure, "one-hot left out", "1 is added at the label instead of subtracted", (p + loss.onehot) * loss.share)
 
 
 def softmax(x: Operand, axis: int = -1) -> Operand:
-    """Return the probabilities that belong to logits."""
+    """Return the softmax of logits along an axis."""
     raised = np.exp(x - (x.value if isinstance(x, Tracked) else x).max(axis=axis, keepdims=True))
     return raised / raised.sum(axis=axis, keepdims=True)
 
 
 @dataclass(frozen=True)
-class _Law:
-    """What a loss of labels makes of a batch: the sum over samples of -ln p[label], times the cotangent's share of each.
+class _LabelLoss:
+    """A loss with labels: the sum of -ln p[label] over the samples, times a factor.
 
     Attributes
     ----------
     onehot : array of shape (batch, classes)
     share : float
-        What the gradient of each sample is multiplied by: the cotangent, divided by the batch size for a mean.
+        The factor of each sample's gradient: the upstream gradient, divided by the batch size if the loss is a mean.
     scale : float
-        What the sum of the losses is multiplied by: 1 over the batch size for a mean.
+        The factor of the sum of the losses: 1 / batch size if the loss is a mean, otherwise 1.
     of_logits : bool
         Whether softmax is part of the loss.
     """
@@ -164,8 +165,8 @@ class _Law:
     of_logits: bool
 
     @classmethod
-    def of(cls, failure: Failure) -> _Law | None:
-        """Return the loss that the reference is, as its own numbers show it; None where it is another one."""
+    def of(cls, failure: Failure) -> _LabelLoss | None:
+        """Return the reference's loss, recognized by its values; None if it is not such a loss."""
         call, labels = failure.call, failure.call.constants.get("labels")
         if failure.quantity not in ("output", "grad_input") or call.x.ndim != 2:
             return None
@@ -183,8 +184,8 @@ class _Law:
                         return cls(onehot, cotangent * scale, scale, of_logits)
         return None
 
-    def loss(self, p: Operand, target: npt.NDArray[np.float64] | None = None) -> Operand:
-        """Return the loss of probabilities, in the shape of a scalar, for the labels or for a target that is shared among several classes."""
+    def value(self, p: Operand, target: npt.NDArray[np.float64] | None = None) -> Operand:
+        """Return the loss of probabilities as a scalar, for the labels or for a target that is spread over several classes."""
         if target is not None:
             return -1 * (np.log(p) * target).sum() * self.scale
         own = (p * self.onehot).sum(axis=-1)
@@ -192,7 +193,7 @@ class _Law:
 
 
 def _close(one: float, other: float) -> bool:
-    """Return whether two numbers agree in half of float64's digits, as two forms of one formula do and two different losses do not."""
+    """Return whether two numbers agree in half of float64's digits: two forms of one formula do, two different losses do not."""
     return abs(one - other) <= float(np.sqrt(np.finfo(np.float64).eps)) * abs(other)
 
 

@@ -1,4 +1,4 @@
-"""The right numbers in the wrong places: axes exchanged, channels permuted, flattened in another order, shifted, or some of them lost."""
+"""Right numbers in the wrong places: axes exchanged, channels permuted, flattened in another order, shifted, or partly lost."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from crosscheck.core.check_layer import Failure
 from crosscheck.core.precision import Array
 
 _LONGEST = 256
-"""The longest axis whose slices are matched up."""
+"""Length of the longest axis whose slices are matched."""
 
 _MOST_AXES = 5
-"""The most axes of which all orders are tried."""
+"""Largest number of axes for which every order is tried."""
+
+OVERWRITTEN = "each part overwrites the one before instead of being added to it"
 
 _COMPARED = 16
-"""How many numbers of two slices are compared to see if they may be the same."""
+"""How many numbers of two slices are compared to tell whether the slices may be equal."""
 
 
 def flatten_order(failure: Failure) -> Iterator[Candidate]:
-    """Flatten channels-last where channels-first is due, or the other way round; seen in a matrix, the columns stand in that order."""
+    """Flatten channels-last instead of channels-first, or the reverse; the columns of a matrix that meets the result are then in another order."""
     x, cotangent, name, expected = failure.call.x, failure.call.grad_output, "flatten order", failure.expected
     orders = [(0, *order) for order in itertools.permutations(range(1, x.ndim)) if 2 < x.ndim <= _MOST_AXES and list(order) != sorted(order)]
     for order in orders if failure.quantity == "output" and _only_reshaped(x, expected) else ():
@@ -36,14 +38,12 @@ def flatten_order(failure: Failure) -> Iterator[Candidate]:
         yield Candidate(name, f"the axes are unflattened in the order {order[1:]}", unflattened)
     if expected.ndim == 2 and failure.quantity != "output":
         for one, other in _factors(expected.shape[1]):
-            words = f"the columns stand as {other} groups of {one}, where {one} groups of {other} are due: another order of flattening"
+            words = f"the columns are in {other} groups of {one} instead of {one} groups of {other}: flattened in another order"
             yield moved(failure, name, words, partial(_regrouped, groups=one))
     for parameter, weight in weights(failure.call):
         if weight.ndim == 2 and failure.quantity == "output" and not parameter.endswith("kernel"):
             for one, other in _factors(weight.shape[1]):
-                words = (
-                    f"the columns of the {parameter} meet {other} groups of {one} inputs, where {one} groups of {other} are due: another flattening"
-                )
+                words = f"the columns of the {parameter} meet {other} groups of {one} inputs instead of {one} of {other}: flattened in another order"
                 yield recomputed(failure, name, words, with_param(failure.call, parameter, _regrouped(weight, one)))
 
 
@@ -61,7 +61,7 @@ def _regrouped(array: Array, groups: int) -> Array:
 
 
 def axes_exchanged(failure: Failure) -> Iterator[Candidate]:
-    """Exchange axes, in a result of which the shape allows it, or reshape where a transpose is due."""
+    """Exchange axes of a result if its shape allows it, or reshape where a transpose is needed."""
     shape = failure.expected.shape
     if not 2 <= len(shape) <= 4:
         return
@@ -69,11 +69,11 @@ def axes_exchanged(failure: Failure) -> Iterator[Candidate]:
         if list(order) == sorted(order):
             continue
         if [shape[axis] for axis in order] != list(shape):
-            words = f"the numbers lie in memory as with the axes in the order {order}: reshaped where it has to be transposed"
+            words = f"reshaped instead of transposed: in memory the numbers are in the axis order {order}"
         elif order == (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2):
             words = "rows and columns are exchanged"
         else:
-            words = f"the axes stand in the order {order}"
+            words = f"the axes are in the order {order}"
         yield moved(failure, "transposed", words, partial(_rearranged, order=order))
 
 
@@ -82,7 +82,7 @@ def _rearranged(array: Array, order: tuple[int, ...]) -> Array:
 
 
 def channels_permuted(failure: Failure) -> Iterator[Candidate]:
-    """Put the slices along one axis into another order, whatever it is: found by matching them up one to one."""
+    """Put the slices along one axis into any other order, which is found by matching the slices one to one."""
     found = failure.found.astype(np.float64)
     tolerance = np.broadcast_to(failure.precision.tolerance(failure.bound), found.shape)
     for axis, length in enumerate(found.shape):
@@ -90,19 +90,19 @@ def channels_permuted(failure: Failure) -> Iterator[Candidate]:
             continue
         order = _matched(*(_slices(array, axis) for array in (found, failure.expected, tolerance)))
         if order is not None:
-            # The order is fitted, as a number may be: a fault model that predicts it says more.
+            # The order is fitted to the numbers found: a fault model that predicts it says more.
             candidate = moved(failure, *_reordered(order, axis, found.ndim), partial(np.take, indices=order, axis=axis))
             yield replace(candidate, fitted=True)
 
 
 def _slices(array: Array, axis: int) -> Array:
-    """Return a few numbers of each slice along an axis, in rows."""
+    """Return a few numbers of each slice along an axis, one row for each slice."""
     rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
     return rows[:, :: max(1, rows.shape[1] // _COMPARED)]
 
 
 def _matched(found: Array, expected: Array, tolerance: Array) -> list[int] | None:
-    """Return which expected slice stands at each place, if they can be matched up one to one; the same one where that is possible."""
+    """Return which expected slice is found at each place, preferably the slice of that place; None if they do not match one to one."""
     equal = np.asarray((np.abs(found[:, None] - expected) <= tolerance).all(axis=-1))
     order: list[int] = []
     for place, row in enumerate(equal):
@@ -114,20 +114,20 @@ def _matched(found: Array, expected: Array, tolerance: Array) -> list[int] | Non
 
 
 def _reordered(order: list[int], axis: int, ndim: int) -> tuple[str, str]:
-    """Return name and words of an order."""
+    """Return the name of the fault that led to an order of slices, and the fault in words."""
     step = order[0]
     across = ndim == 4 and axis >= 2
     what = "samples" if axis == 0 and ndim != 1 else "elements" if ndim == 1 else ("rows", "columns")[axis - 2] if across else "channels"
     if across and order == [(place + step) % len(order) for place in range(len(order))]:
-        return "shifted", f"the {what} are rotated by {step}: what leaves on one side comes in on the other"
+        return "shifted", f"the {what} are rotated by {step}: those that leave on one side enter on the other"
     if across and order == list(range(len(order)))[::-1]:
-        return "mirrored", f"the {what} stand in reverse order"
+        return "mirrored", f"the {what} are in reverse order"
     shown = ", ".join(map(str, order[:12])) + (", ..." if len(order) > 12 else "")
-    return "channels permuted", f"the {what} (axis {axis}) stand in the order {shown}"
+    return "channels permuted", f"the {what} (axis {axis}) are in the order {shown}"
 
 
 def border_lost(failure: Failure) -> Iterator[Candidate]:
-    """End a loop one row or one column too early, or begin it one too late."""
+    """End a loop one row or column too early, or start it one too late."""
     grad_output = failure.call.grad_output
     for axis, what in ((-2, "row"), (-1, "column")):
         for place, which in ((-1, "last"), (0, "first")):
@@ -136,30 +136,29 @@ def border_lost(failure: Failure) -> Iterator[Candidate]:
             if failure.expected.ndim == 4:
                 yield moved(failure, "border lost", words, lost)
             if grad_output is not None and grad_output.ndim == 4 and failure.quantity != "output":
-                yield recomputed(failure, "border lost", f"{words} of the cotangent", replace(failure.call, grad_output=lost(grad_output)))
+                yield recomputed(failure, "border lost", f"{words} of the upstream gradient", replace(failure.call, grad_output=lost(grad_output)))
 
 
 def shifted(failure: Failure) -> Iterator[Candidate]:
-    """Everything lies one pixel off, as with a padding that is wrong by one."""
+    """Shift everything by one pixel, as a padding that is wrong by one does."""
     if failure.expected.ndim != 4:
         return
-    for axis, what in ((-2, "row"), (-1, "column")):
-        for step, where in ((1, "later"), (-1, "earlier")):
-            yield moved(failure, "shifted", f"everything lies one {what} {where}", partial(_shift, axis=axis, step=step))
+    for axis, step, where in ((-2, 1, "down by one row"), (-2, -1, "up by one row"), (-1, 1, "right by one column"), (-1, -1, "left by one column")):
+        yield moved(failure, "shifted", f"everything is shifted {where}", partial(_shift, axis=axis, step=step))
 
 
 def one_sample_only(failure: Failure) -> Iterator[Candidate]:
-    """Keep one sample alone of a batch, of a sum over it or of the result itself."""
+    """Keep only one sample of a batch: in a sum over the batch, or in the result itself."""
     call, name = failure.call, "one sample only"
     if not call.x.ndim or len(call.x) < 2:
         return
     for place, which in ((slice(-1, None), "last"), (slice(0, 1), "first")):
         if failure.quantity.endswith(".grad") and call.grad_output is not None and call.grad_output.ndim:
             one = replace(call, x=call.x[place], grad_output=call.grad_output[place])
-            candidate = recomputed(failure, name, f"only the batch's {which} sample contributes: overwritten where it should be added up", one)
+            candidate = recomputed(failure, name, f"only the batch's {which} sample contributes: {OVERWRITTEN}", one)
             yield replace(candidate, call=None)
         elif failure.quantity in ("output", "grad_input") and len(failure.expected.shape) and len(failure.expected) == len(call.x):
-            yield moved(failure, name, f"only the batch's {which} sample is computed, the others are 0", partial(_only, place=place))
+            yield moved(failure, name, f"only the batch's {which} sample is computed; the others are 0", partial(_only, place=place))
 
 
 def _without(array: Array, axis: int, place: int) -> Array:

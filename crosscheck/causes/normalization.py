@@ -1,6 +1,7 @@
-"""The known mistakes in batch normalisation: its formulas with one of them changed, and what rounding makes of those.
+"""Known mistakes in batch normalisation: one of its formulas is changed.
 
-Each is a subclass of the error theory, which holds the formulas on tracked numbers: the changed ones give the candidate together with its bound.
+Each mistake is a subclass of the error theory, whose formulas work on tracked numbers: so a changed formula gives the wrong result and its rounding
+error bound at once.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from crosscheck.oracles.running_error import Operand, Tracked
 from crosscheck.oracles.theories.normalization import Channels, Normalization
 
 _EPSILONS = (0.0, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-"""In use somewhere, or nearly."""
+"""Values of epsilon that are in use, or close to one that is."""
 
 _CANCELS = 2.0**10
-"""How many times the variance the square of the mean has to be for their difference to be the likely cause: ten of the digits are lost."""
+"""The square of the mean must be this many times the variance for cancellation to be the likely cause: ten binary digits are then lost."""
 
 _STATISTICS = ("running_mean", "running_var")
 
 
 class _EpsilonOutside(Normalization):
-    """Epsilon is added to the deviation."""
+    """Epsilon is added to the standard deviation."""
 
     def root(self, variance: Operand) -> Operand:
         return np.sqrt(variance) + self.eps
@@ -44,14 +45,14 @@ class _Unbiased(Normalization):
 
 
 class _RunningBiased(Normalization):
-    """The biased variance of the batch enters the running one."""
+    """The running variance is updated with the biased variance of the batch."""
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
         return super().moved(channel) | {"running_var": channel.variance}
 
 
 class _RunningDeviation(Normalization):
-    """The standard deviation enters the running variance."""
+    """The running variance is updated with the standard deviation."""
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
         moved = super().moved(channel)
@@ -59,7 +60,7 @@ class _RunningDeviation(Normalization):
 
 
 class _OnePass(Normalization):
-    """The variance is the mean of squares less the square of the mean."""
+    """The variance is computed as the mean of squares minus the square of the mean."""
 
     def of_batch(self, x: Tracked, axes: tuple[int, ...]) -> Channels:
         mean = x.mean(axes, keepdims=True)
@@ -81,15 +82,14 @@ class _Over(Normalization):
 
 
 class _ScaleLeftOut(Normalization):
-    """Gamma is applied nowhere but in its own gradient."""
+    """Gamma is not applied."""
 
-    def tracked(self, call: Call, *others: object) -> dict[str, Tracked]:
-        ones = {**call.params, "weight": np.ones_like(call.params["weight"])}
-        return super().tracked(replace(call, params=ones), *others)  # type: ignore[arg-type]
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        return super().results(replace(call, params={**call.params, "weight": np.ones_like(call.params["weight"])}), x, g)
 
 
 Gradients: TypeAlias = Callable[[Channels, Tracked, Tracked | None], dict[str, Operand]]
-"""Forms some gradients of the channels, the cotangent and gamma."""
+"""Computes some of the gradients from the channels, the upstream gradient and gamma."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _OtherGradients(Normalization):
 
 
 def _partly(channel: Channels, g: Tracked, scale: Tracked | None, through_mean: float, through_variance: float) -> dict[str, Operand]:
-    """Return the input's gradient with so much of what reaches it through the mean and through the variance."""
+    """Return the input gradient, its parts through the mean and through the variance multiplied by the given factors."""
     total, projection = (g.sum(channel.axes, keepdims=True) * through_mean, channel.projection(g) * through_variance)
     slope = channel.inverse if scale is None else scale * channel.inverse
     share = 1 / channel.count
@@ -119,22 +119,22 @@ def _samples_counted(channel: Channels, g: Tracked, scale: Tracked | None) -> di
     return {"grad_input": channel.grad_input(g, scale, (g.sum(channel.axes, keepdims=True) * factor, channel.projection(g) * factor))}
 
 
-def normalised_otherwise(failure: Failure) -> Iterator[Candidate]:
+def wrong_normalization(failure: Failure) -> Iterator[Candidate]:
     """Normalise with another epsilon, another variance, or other statistics."""
     theory = theory_of(failure)
     if not isinstance(theory, Normalization):
         return
     for eps in _EPSILONS:
         if eps != theory.eps:
-            other = f"epsilon is {eps:g}, where it has to be {theory.eps:g}"
-            words = other if eps else f"no epsilon is added to the variance, where {theory.eps:g} is"
+            words = f"epsilon is {eps:g} instead of {theory.eps:g}" if eps else f"no epsilon is added to the variance; expected {theory.eps:g}"
             yield from _changed(failure, replace(theory, eps=eps), "epsilon", words)
-    yield from _changed(failure, _as(theory, _EpsilonOutside), "epsilon outside the root", "epsilon is added to the deviation, not under the root")
+    words = "epsilon is added to the standard deviation instead of the variance under the root"
+    yield from _changed(failure, _as(theory, _EpsilonOutside), "epsilon outside the root", words)
     if not theory.training:
         batch = replace(theory, training=True)
         yield from _changed(failure, batch, "batch statistics in evaluation", "evaluation normalises by the statistics of the batch", ("output",))
         return
-    words = "the batch is normalised by its unbiased variance (divided by n - 1), where the biased one is due"
+    words = "the batch is normalised by its unbiased variance (divided by n - 1) instead of the biased one"
     yield from _changed(failure, _as(theory, _Unbiased), "unbiased variance", words)
     if theory.buffers.keys() | failure.call.buffers.keys() >= set(_STATISTICS):
         running = replace(theory, training=False)
@@ -143,28 +143,28 @@ def normalised_otherwise(failure: Failure) -> Iterator[Candidate]:
     yield from _cancelled(failure, theory)
 
 
-def kept_otherwise(failure: Failure) -> Iterator[Candidate]:
-    """Keep other running statistics, or move them where they have to stay."""
+def wrong_running_statistics(failure: Failure) -> Iterator[Candidate]:
+    """Update the running statistics wrongly, not at all, or in evaluation."""
     theory, quantity = theory_of(failure), failure.quantity
     if not isinstance(theory, Normalization) or quantity not in _STATISTICS:
         return
     if not theory.training:
-        words = "evaluation moves the running statistics"
-        yield from _changed(failure, replace(theory, training=True), "running statistics move in evaluation", words)
+        words = "evaluation updates the running statistics"
+        yield from _changed(failure, replace(theory, training=True), "running statistics updated in evaluation", words)
         return
     old = failure.call.buffers[quantity]
-    yield Candidate("running statistics stay", "the running statistics are never moved", old, Bound.exact(old))
-    words = f"the share of the batch is {1 - theory.momentum:g}, where it has to be {theory.momentum:g}: the other convention of what momentum is"
+    yield Candidate("running statistics not updated", "the running statistics are never updated", old, Bound.exact(old))
+    words = f"the batch statistics have the weight {1 - theory.momentum:g} instead of {theory.momentum:g}: momentum is defined the other way round"
     yield from _changed(failure, replace(theory, momentum=1 - theory.momentum), "momentum the other way round", words)
-    words = "the running variance is kept from the biased variance of the batch, where the unbiased one is due"
+    words = "the running variance is updated with the biased variance of the batch instead of the unbiased one"
     yield from _changed(failure, _as(theory, _RunningBiased), "biased variance", words)
-    words = "the standard deviation of the batch is kept, where its variance is due"
-    yield from _changed(failure, _as(theory, _RunningDeviation), "deviation for variance", words)
+    words = "the running variance is updated with the standard deviation of the batch instead of its variance"
+    yield from _changed(failure, _as(theory, _RunningDeviation), "standard deviation for variance", words)
     yield from _added_up(failure, theory)
 
 
-def differentiated_otherwise(failure: Failure) -> Iterator[Candidate]:
-    """Leave out a part of the gradient, or take one that is not there."""
+def wrong_normalization_gradient(failure: Failure) -> Iterator[Candidate]:
+    """Leave out a part of the gradient, or add one that does not exist."""
     theory, quantity = theory_of(failure), failure.quantity
     if not isinstance(theory, Normalization):
         return
@@ -173,23 +173,23 @@ def differentiated_otherwise(failure: Failure) -> Iterator[Candidate]:
         return _changed(failure, _OtherGradients(**vars(theory), formula=gradients), name, words)
 
     if quantity == "grad_input" and theory.training:
-        words = "nothing reaches the input through the {}: that term of the gradient is left out"
+        words = "the term of the gradient that passes through the {} is left out"
         yield from by(partial(_partly, through_mean=0.0, through_variance=1.0), "mean term left out", words.format("mean"))
         yield from by(partial(_partly, through_mean=1.0, through_variance=0.0), "variance term left out", words.format("variance"))
-        words = "mean and variance are taken for constants, as if they did not depend on the input"
-        yield from by(lambda channel, g, scale: {"grad_input": channel.grad_input(g, scale, None)}, "statistics taken for constants", words)
+        words = "mean and variance are treated as constants, as if they did not depend on the input"
+        yield from by(lambda channel, g, scale: {"grad_input": channel.grad_input(g, scale, None)}, "statistics treated as constants", words)
         if failure.call.x.ndim > 2:
-            words = "the sums are divided by the number of samples, where it has to be that of all elements of a channel"
+            words = "the sums are divided by the number of samples instead of the number of all elements of a channel"
             yield from by(_samples_counted, "samples counted, not elements", words)
     elif quantity == "grad_input":
         words = "the gradient passes through mean and variance, which are constants in evaluation"
-        yield from by(_through_statistics, "gradient of training", words)
+        yield from by(_through_statistics, "training gradient in evaluation", words)
     if "weight" not in failure.call.params:
         return
     if quantity in ("output", "grad_input"):
         yield from _changed(failure, _as(theory, _ScaleLeftOut), "scale left out", "gamma is left out")
     if quantity == "weight.grad":
-        words = "gamma's gradient is formed with the input, not with the normalised input"
+        words = "the gradient of gamma is computed from the input instead of the normalised input"
         yield from by(lambda channel, g, scale: {"weight.grad": (g * channel.x).sum(channel.axes)}, "input not normalised", words)
     if quantity in ("weight.grad", "bias.grad"):
         words = "the gradients of gamma and beta are exchanged"
@@ -205,7 +205,7 @@ def _as(theory: Normalization, kind: type[Normalization]) -> Normalization:
 
 
 def _changed(failure: Failure, theory: Normalization, name: str, words: str, only: tuple[str, ...] = ()) -> Iterator[Candidate]:
-    """Yield what other formulas give for the quantity that is wrong, unless they give the same; ``only`` for some quantities where that is said."""
+    """Yield the result of changed formulas for the wrong quantity; nothing if it is not one of ``only``, when these are given."""
     quantity = failure.quantity
     if only and quantity not in only:
         return
@@ -214,7 +214,7 @@ def _changed(failure: Failure, theory: Normalization, name: str, words: str, onl
 
 
 def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
-    """Return what formulas give for the quantity that is wrong; None where they do not form it."""
+    """Return the result of the formulas for the wrong quantity; None if they do not compute it."""
     backward = failure.quantity == "grad_input" or failure.quantity.endswith(".grad")
     call = failure.call if backward else replace(failure.call, grad_output=None)
     with np.errstate(all="ignore"):
@@ -222,24 +222,25 @@ def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
 
 
 def _over_other_axes(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
-    """Yield the output by statistics for each element, each sample, each sample and channel, and of everything."""
+    """Yield the output normalised over the batch alone, over each sample, over each channel of a sample, and over everything."""
     everything = tuple(range(failure.call.x.ndim))
     for axes in dict.fromkeys(((0,), everything[1:], everything[2:], everything)):
         if axes and axes != (0, *everything[2:]):
-            words = f"mean and variance are taken over the axes {axes}, where it has to be {(0, *everything[2:])}"
+            words = f"mean and variance are taken over the axes {axes} instead of {(0, *everything[2:])}"
             yield from _changed(failure, _Over(**vars(theory), axes=axes), "statistics over the wrong axes", words, ("output",))
 
 
 def _added_up(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
-    """Yield running statistics to which the batch's share is added, and nothing taken off."""
+    """Yield running statistics to which momentum times the batch's is added without decaying the old value."""
     quantity = failure.quantity
     batch = theory.moved(theory.channels(failure.call, Tracked.exact(failure.call.x, failure.precision)))[quantity].reshape(-1)
     found = Tracked.exact(failure.call.buffers[quantity], failure.precision) + theory.momentum * batch
-    yield formula(failure, "sum of batches", "the batch's share is added to the running statistics, and they are not made smaller before", found)
+    words = "the batch statistics are added to the running statistics without first multiplying these by 1 - momentum"
+    yield formula(failure, "running statistics not decayed", words, found)
 
 
 def _cancelled(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
-    """Yield the right result with the rounding of a variance that is the difference of two large numbers, where it explains so much more."""
+    """Yield the right result with the rounding error of a one-pass variance, if that is the difference of two much larger numbers."""
     x = failure.call.x
     axes = (0, *range(2, x.ndim))
     with np.errstate(all="ignore"):
@@ -247,6 +248,6 @@ def _cancelled(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
     if not cancels:
         return
     if (found := _tracked(failure, _as(theory, _OnePass))) is not None:
-        words = "the variance is formed as mean of squares less square of the mean: on these inputs nearly all of its digits cancel"
-        # The right numbers with a wider tolerance: that the squares cancel is evidence of its own.
+        words = "the variance is computed as mean of squares minus square of the mean: on these inputs nearly all of its digits cancel"
+        # The right numbers with a wider tolerance: the cancellation itself is the evidence.
         yield replace(formula(failure, "one-pass variance", words, replace(found, value=failure.expected)), fitted=True, shown=True)

@@ -1,6 +1,6 @@
-"""The known mistakes in optimizers: what the reference would have done with one setting, or the gradients, changed in just that way.
+"""Known mistakes in optimizers: the reference is run with one setting, or the gradients, changed.
 
-A fault model is taken only if every parameter of every step then agrees as closely as rounding allows.
+A fault model is reported only if every parameter then agrees after every step, as closely as rounding allows.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.core.precision import Precision
 from crosscheck.oracles.optimizers.runs import AS_IT_IS, Expected, OptimizerMutant, OptimizerOracle, Step, expected_of, value_of
 
+WRONG_SIGN = "the sign is wrong: the step goes up the gradient"
+
 _LONG_AGO = 1e9
-"""A number of steps after which no correction for the start is left."""
+"""A number of steps after which the bias correction is 1."""
 
 _EPSILONS = (0.0, 1e-16, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """Epsilons that people and frameworks use."""
 
 _WORTH_MEASURING = 16
-"""How much closer a fault model has to come before its rounding is measured, which takes many runs."""
+"""A fault model must come this many times closer than the right run before its rounding errors are measured, which takes many runs."""
 
 _MEASURED = 4
-"""How many fault models, the nearest first, are measured at most."""
+"""At most this many fault models are measured, the closest first."""
 
 
 @dataclass(frozen=True)
 class UpdateFault:
-    """A way to be wrong: how the optimizer differs, or which gradients it takes in place of the right ones."""
+    """A mistake in an optimizer: a changed setting or formula, or wrong gradients ``grads`` in place of the right ones."""
 
     name: str
     words: str
@@ -46,7 +48,7 @@ class UpdateFault:
 def explained(
     oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], precision: Precision, first: Judgement
 ) -> Cause | None:
-    """Return the mistake that explains everything that an optimizer did to its parameters, or None.
+    """Return the mistake that explains all parameters after all steps; None if no known one does.
 
     Parameters
     ----------
@@ -56,8 +58,6 @@ def explained(
         The parameters before the first step.
     grads, found : sequence of mappings
         The gradients of each step, and the subject's parameters after it.
-    precision : Precision
-        The subject's.
     first : Judgement
         The first mismatch.
     """
@@ -69,8 +69,8 @@ def explained(
     if not found or any(value.shape != right[0][name].shape or not np.isfinite(value).all() for given in found for name, value in given.items()):
         return None
     if all(np.array_equal(value, start[name]) for given in found for name, value in given.items()):
-        # Anything that makes the steps short enough would explain it, too.
-        words = "no parameter moves on these gradients: they are never updated, or what is small is cut off"
+        # Any fault that makes the steps short enough would explain this, too.
+        words = "no parameter changes on these gradients: they are never updated, or small steps are cut off"
         return Cause("not updated", words, first.units, 0.0, 0.0)
     before = _distance(found, right)
     nearest: list[tuple[bool, float, UpdateFault]] = []
@@ -91,7 +91,7 @@ def _faults(
     settings: Mapping[str, Any], start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], right: Sequence[Arrays]
 ) -> Iterator[UpdateFault]:
     if "maximize" in settings:
-        yield _with("sign", "the sign is wrong: the step goes up the gradient", maximize=not settings["maximize"])
+        yield _with("sign", WRONG_SIGN, maximize=not settings["maximize"])
     yield from _in_momentum(settings)
     yield from _in_decay(settings)
     yield from _in_means(settings)
@@ -102,7 +102,7 @@ def _faults(
 
 
 def _worst_match(found: Sequence[Arrays], expected: Expected, precision: Precision, first: Judgement) -> Judgement | None:
-    """Return the verdict on the parameter that is closest to its limit, if all of all steps are as close to the expected ones as rounding allows."""
+    """Return the verdict with the largest error as a fraction of its tolerance; None if any parameter of any step is a mismatch."""
     judgements = [
         judge(first.place, Kind.UPDATE, value, expected.value(number, "", name), expected.bounds[number]["", name], precision)
         for number, given in enumerate(found)
@@ -113,9 +113,14 @@ def _worst_match(found: Sequence[Arrays], expected: Expected, precision: Precisi
     return max(judgements, key=lambda judgement: judgement.fraction)
 
 
+def _mutant(name: str, words: str, **changes: Any) -> UpdateFault:
+    """Return a fault that changes the optimizer."""
+    return UpdateFault(name, words, OptimizerMutant(**changes))
+
+
 def _with(name: str, words: str, **settings: Any) -> UpdateFault:
-    """Return the fault of other settings."""
-    return UpdateFault(name, words, OptimizerMutant(settings=settings))
+    """Return a fault that changes some settings."""
+    return _mutant(name, words, settings=settings)
 
 
 def _distance(found: Sequence[Arrays], other: Sequence[Arrays]) -> float:
@@ -127,143 +132,138 @@ def _in_decay(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     if not decay:
         return
     if settings.get("decoupled_weight_decay"):
-        words = "weight decay is coupled: it is added to the gradient, where the reference shrinks the parameter by itself"
+        words = "weight decay is coupled: it is added to the gradient instead of applied to the parameter directly"
         yield _with("weight decay coupled", words, decoupled_weight_decay=False)
-        words = "weight decay shrinks the parameter after the step, where the reference does so before it"
-        yield UpdateFault("weight decay after the step", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True))
+        words = "weight decay is applied to the parameter after the step instead of before it"
+        yield _mutant("weight decay after the step", words, settings={"weight_decay": 0}, decoupled=decay, shrunk_last=True)
         words = "weight decay is not multiplied by the learning rate"
         yield _with("weight decay without the learning rate", words, weight_decay=decay / settings["lr"])
     else:
-        words = "weight decay is decoupled: it shrinks the parameter by itself, where the reference adds it to the gradient"
-        yield UpdateFault("weight decay decoupled", words, OptimizerMutant(settings={"weight_decay": 0}, decoupled=decay))
+        words = "weight decay is decoupled: it is applied to the parameter directly instead of added to the gradient"
+        yield _mutant("weight decay decoupled", words, settings={"weight_decay": 0}, decoupled=decay)
     yield _with("weight decay left out", "weight decay is left out", weight_decay=0)
     yield _with("weight decay sign", "weight decay has the wrong sign: the parameters grow", weight_decay=-decay)
-    for factor, words in ((2, "twice as strong: the derivative of decay * w²"), (0.5, "half as strong")):
+    for factor, words in ((2, "twice as large: the derivative of decay * w²"), (0.5, "half as large")):
         yield _with("weight decay factor", f"weight decay is {words}", weight_decay=factor * decay)
 
 
 def _in_means(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
-    """Yield what may be wrong with the running means of gradients and of their squares."""
+    """Yield mistakes in the running means of the gradients and of their squares."""
     for name in ("alpha", "rho"):
         if name in settings:
-            words = f"{name} the other way round: {settings[name]:.6g} multiplies the new value and the rest the running mean"
+            words = f"{name} and 1 - {name} are exchanged: {settings[name]:.6g} multiplies the new value instead of the running mean"
             yield _with("running mean the other way round", words, **{name: 1 - settings[name]})
     if "centered" in settings:
-        words = "the mean of the squares is divided by, where the reference divides by the variance (centered)"
-        words = words if settings["centered"] else "the variance is divided by (centered), where the reference divides by the mean of the squares"
+        roots = "the root of the mean of the squares", "the root of the variance (centered)"
+        used, expected = roots if settings["centered"] else reversed(roots)
+        words = f"the step is divided by {used} instead of {expected}"
         yield _with("centered", words, centered=not settings["centered"])
     if "betas" not in settings:
         return
-    words = "the running means are not corrected for their start at zero"
-    yield UpdateFault("bias correction left out", words, OptimizerMutant(time=lambda step, index, count: _LONG_AGO))
+    yield _mutant("bias correction left out", "the bias correction of the running means is left out", time=lambda *_: _LONG_AGO)
     yield _with("betas exchanged", "the two betas are exchanged", betas=tuple(reversed(settings["betas"])))
-    words = "the running means are corrected for one step more than were taken: the steps are counted from 1 and then once more"
-    yield UpdateFault("bias correction off by one", words, OptimizerMutant(time=lambda step, index, count: step + 1))
-    words = "the running means are corrected as in the first step for ever: the steps are not counted"
-    yield UpdateFault("steps not counted", words, OptimizerMutant(time=lambda step, index, count: 1))
-    words = "a step is counted for each parameter, so that the running means are corrected for more steps than were taken"
-    yield UpdateFault("steps counted by parameter", words, OptimizerMutant(time=lambda step, index, count: (step - 1) * count + index + 1))
+    yield _mutant("bias correction off by one", "the bias correction counts one step too many", time=lambda step, *_: step + 1)
+    words = "every step has the bias correction of the first step: the steps are not counted"
+    yield _mutant("steps not counted", words, time=lambda *_: 1)
+    words = "the step count is increased once for each parameter, so the bias correction counts too many steps"
+    yield _mutant("steps counted per parameter", words, time=lambda step, index, count: (step - 1) * count + index + 1)
 
 
 def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[UpdateFault]:
-    """Yield other epsilons and other places for it: inside the root, outside, before the correction for the start at zero."""
+    """Yield other values of epsilon, and other places for it: inside the root, outside, before the bias correction."""
     if "eps" not in settings:
         return
     eps, nothing = settings["eps"], {"eps": 0.0}
     for other in _EPSILONS:
         if other != eps:
-            yield _with("epsilon of another size", f"epsilon is {other:g}, where the reference has {eps:g}", eps=other)
-    inside = "epsilon is inside the root, where the reference adds it to the root"
-    outside = "epsilon is added to the root, where the reference has it inside"
+            yield _with("another epsilon", f"epsilon is {other:g} instead of {eps:g}", eps=other)
+    inside = "epsilon is added inside the root instead of to the root"
+    outside = "epsilon is added to the root instead of inside the root"
     if "rho" in settings:
-        yield UpdateFault("epsilon outside the root", outside, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps))
+        yield _mutant("epsilon outside the root", outside, settings=nothing, roots=[(0.0, eps)] * steps)
         return
-    yield UpdateFault("epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=[(eps, 0.0)] * steps))
+    yield _mutant("epsilon inside the root", inside, settings=nothing, roots=[(eps, 0.0)] * steps)
     if "betas" in settings:
         corrected = [(eps * (1 - settings["betas"][1] ** step), 0.0) for step in range(1, steps + 1)]
-        yield UpdateFault("epsilon inside the root", inside, OptimizerMutant(settings=nothing, roots=corrected))
-        words = "epsilon is added to the root before that is corrected for the start at zero, where the reference adds it after"
-        yield UpdateFault("epsilon before the bias correction", words, OptimizerMutant(settings=nothing, roots=[(0.0, eps)] * steps))
+        yield _mutant("epsilon inside the root", inside, settings=nothing, roots=corrected)
+        words = "epsilon is added to the root before the bias correction instead of after it"
+        yield _mutant("epsilon before the bias correction", words, settings=nothing, roots=[(0.0, eps)] * steps)
 
 
 def _in_state(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
-    """Yield what may be wrong with what is kept from step to step, where anything is."""
+    """Yield mistakes in the state that an optimizer keeps from step to step, if it keeps any."""
     if not ({"betas", "alpha", "rho"} & set(settings) or settings.get("momentum", 0)):
         return
-    words = "what is kept of one parameter is kept of all: they share one state"
-    yield UpdateFault("state shared", words, OptimizerMutant(state="shared"))
+    yield _mutant("state shared", "all parameters share one state instead of each having its own", state="shared")
     if "dampening" not in settings or settings["nesterov"]:
-        # Of plain momentum nothing is then left, which has a name already.
-        yield UpdateFault("state lost", "what is kept is lost before each step", OptimizerMutant(state="lost"))
+        # Plain momentum without its state is "momentum left out".
+        yield _mutant("state lost", "the optimizer's state is lost before each step", state="lost")
     if "betas" in settings:
-        words = "the running means are lost before each step, and the steps are counted"
-        yield UpdateFault("state lost", words, OptimizerMutant(state="lost", time=lambda step, index, count: step))
+        words = "the running means are lost before each step, but the steps are counted"
+        yield _mutant("state lost", words, state="lost", time=lambda step, *_: step)
 
 
 def _in_momentum(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     momentum = settings.get("momentum", 0)
     if not momentum:
         return
-    words = "there is no momentum, or what is kept of it is lost before each step"
+    words = "there is no momentum, or its buffer is lost before each step"
     yield _with("momentum left out", words, momentum=0, **({"nesterov": False} if "nesterov" in settings else {}))
     if "dampening" not in settings:
         return
     if settings["dampening"] != momentum:
-        words = f"dampening: the buffer takes {1 - momentum:.6g} of the gradient, as a running mean does, where the reference takes all of it"
+        words = f"dampening: {1 - momentum:.6g} times the gradient is added to the buffer, as in a running mean, instead of the whole gradient"
         yield _with("dampening", words, nesterov=False, dampening=momentum)
         if not settings["dampening"]:
-            # From a buffer of zeros the first gradient is dampened, too, and so every step is shorter by the same factor.
-            yield UpdateFault("dampening", words, OptimizerMutant(lr_factor=1 - momentum))
+            # If the buffer starts at zero, the first gradient is dampened, too, and so every step is shorter by the same factor.
+            yield _mutant("dampening", words, lr_factor=1 - momentum)
     if settings["dampening"]:
-        words = "the buffer takes the whole gradient, where the reference dampens it"
-        yield _with("dampening left out", words, nesterov=False, dampening=0)
-    words = f"momentum the other way round: {momentum:.6g} multiplies the gradient and the rest the buffer"
+        yield _with("dampening left out", "the whole gradient is added to the buffer, without dampening", nesterov=False, dampening=0)
+    words = f"momentum and 1 - momentum are exchanged: {momentum:.6g} multiplies the gradient instead of the buffer"
     yield _with("momentum the other way round", words, nesterov=False, momentum=1 - momentum, dampening=1 - momentum)
     if settings["nesterov"]:
-        yield _with("nesterov left out", "plain momentum, where the reference looks ahead (Nesterov)", nesterov=False)
+        yield _with("nesterov left out", "plain momentum is used instead of Nesterov's", nesterov=False)
     elif not settings["dampening"]:
-        yield _with("nesterov", "Nesterov's momentum, where the reference's is plain", nesterov=True)
+        yield _with("nesterov", "Nesterov's momentum is used instead of plain momentum", nesterov=True)
 
 
 def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) -> Iterator[UpdateFault]:
-    """Yield one learning rate for all steps, fitted to the first; a factor of -1 is a sign, and has its own name."""
+    """Yield the wrong sign, and a factor in the learning rate: 2, 1 / 2, or fitted to the first step."""
     mine = np.concatenate([(found[0][name].astype(np.float64) - value).ravel() for name, value in start.items()])
     theirs = np.concatenate([(right[0][name] - value).ravel() for name, value in start.items()])
     energy = float(theirs @ theirs)
     if not energy or not np.isfinite(energy):
         return
     ratio = float(mine @ theirs) / energy
-    yield UpdateFault("sign", "the sign is wrong: the step goes up the gradient", OptimizerMutant(lr_factor=-1.0))
+    yield _mutant("sign", WRONG_SIGN, lr_factor=-1.0)
     for factor, fitted in ((2.0, False), (0.5, False), (ratio, True)):
         if factor not in (-1.0, 0.0, 1.0):
-            words = f"the steps are {factor:.12g} times as long: a factor in the learning rate"
+            words = f"the steps are {factor:.12g} times as long: the learning rate is wrong by this factor"
             yield UpdateFault("learning rate factor", words, OptimizerMutant(lr_factor=factor), fitted=fitted)
 
 
 def _in_gradients(grads: Sequence[Arrays], settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
-    """Yield the gradients of other steps."""
+    """Yield mistakes that use the gradients of other steps."""
     nothing = {name: np.zeros_like(value) for name, value in grads[0].items()}
-    yield UpdateFault("stale gradient", "each step takes the gradient of the step before", grads=[nothing, *grads[:-1]])
-    yield UpdateFault("first gradient", "each step takes the gradient of the first step", grads=[grads[0]] * len(grads))
+    yield UpdateFault("stale gradient", "each step uses the gradient of the previous step", grads=[nothing, *grads[:-1]])
+    yield UpdateFault("first gradient", "each step uses the gradient of the first step", grads=[grads[0]] * len(grads))
     sums = list(itertools.accumulate(grads, lambda total, given: {name: total[name] + value for name, value in given.items()}))
-    yield UpdateFault("accumulated gradients", "each step takes the sum of all gradients so far: they are not cleared", grads=sums)
+    yield UpdateFault("accumulated gradients", "each step uses the sum of all gradients so far: they are not cleared", grads=sums)
     if settings.get("momentum", 0) and settings.get("dampening", 0) and not settings.get("weight_decay", 0):
-        words = "the first gradient is dampened, too, where the reference's first buffer takes all of it"
+        words = "the first gradient is dampened, too; expected the first buffer to be the whole gradient"
         dampened = {name: (1 - settings["dampening"]) * value for name, value in grads[0].items()}
         yield UpdateFault("first gradient dampened", words, grads=[dampened, *grads[1:]])
 
 
 def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str], precision: Precision, first: Judgement) -> Cause | None:
-    """Return single precision as the cause, where all parameters are as right as it allows, and all numbers of one kind are numbers of float32.
+    """Return single precision as the cause, if it explains every error and float32 holds all numbers of one kind exactly; otherwise None.
 
     Parameters
     ----------
     steps : sequence of Step
-        What the subject left after each step.
+        The subject's parameters and state after each step.
     names : mapping of str to str
-        The states that are compared, by the subject's names, with the reference's.
-    precision : Precision
-        The subject's.
+        The compared states: the subject's names, mapped to the reference's.
     first : Judgement
         The first mismatch.
     """
@@ -276,6 +276,6 @@ def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str]
     for state in ("", *names):
         arrays = [value_of(step, state, name) for step in steps for name in step.params]
         if all(np.array_equal(value, value.astype(np.float32)) for value in arrays):
-            words = f"{state or 'every parameter'} is kept in single precision: each of its numbers is one that float32 can represent"
+            words = f"{state or 'every parameter'} is kept in single precision: float32 holds each of its numbers exactly"
             return Cause("lower precision", words, first.units, worst.units, worst.fraction)
     return None

@@ -1,4 +1,4 @@
-"""Parameters used wrongly: the bias left out, the weight transposed or flipped, or used after its own update."""
+"""Parameters used wrongly: the bias left out, the weight transposed or flipped, or the weight used after its update."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def with_param(call: Call, name: str, value: Array) -> Call:
 
 
 def weights(call: Call, ndim: int = 2) -> Iterator[tuple[str, Array]]:
-    """Yield name and value of the parameters with so many axes or more."""
+    """Yield name and value of each parameter with at least ``ndim`` axes."""
     yield from ((name, value) for name, value in call.params.items() if value.ndim >= ndim)
 
 
@@ -35,7 +35,7 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
 
 
 def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
-    """Add the bias along an axis of the same length, or sum its gradient over the wrong ones."""
+    """Add the bias along another axis of the same length, or sum its gradient over the wrong axes."""
     call, cotangent = failure.call, failure.call.grad_output
     for name, bias in call.params.items():
         if not name.endswith("bias") or bias.ndim != 1 or len(bias) < 2:
@@ -43,7 +43,7 @@ def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
         if failure.quantity == "output":
             without = recomputed(failure, "wrong axis", "", with_param(replace(call, grad_output=None), name, np.zeros_like(bias)))
             for axis in _axes_of_length(without.expected, len(bias)):
-                words = f"the {name} is added along axis {axis} of the output, where it belongs to axis 1"
+                words = f"the {name} is added along axis {axis} of the output instead of axis 1"
                 along = bias.reshape([-1 if place == axis else 1 for place in range(without.expected.ndim)])
                 limits = without.limits(failure)
                 bound = Bound(limits.abs_sum + np.abs(along), limits.n_roundings + np.float64(1))
@@ -51,7 +51,7 @@ def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
         elif failure.quantity == f"{name}.grad" and cotangent is not None:
             for axis in _axes_of_length(cotangent, len(bias)):
                 others = tuple(place for place in range(cotangent.ndim) if place != axis)
-                words = f"the cotangent is summed over the axes {others}, where axis 1 has to be left"
+                words = f"the upstream gradient is summed over the axes {others}, including axis 1, which must remain"
                 yield formula(failure, "wrong axis", words, Tracked.exact(cotangent, failure.precision).sum(axis=others))
 
 
@@ -60,7 +60,7 @@ def _axes_of_length(array: Array, length: int) -> list[int]:
 
 
 def weight_transposed(failure: Failure) -> Iterator[Candidate]:
-    """Exchange rows and columns of a square matrix or of square windows."""
+    """Exchange rows and columns of a square matrix or of square kernels, or the channels in and out of a kernel."""
     for name, weight in weights(failure.call):
         rows, columns = _window(name, weight)
         if weight.shape[rows] == weight.shape[columns] > 1:
@@ -68,18 +68,18 @@ def weight_transposed(failure: Failure) -> Iterator[Candidate]:
             yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, rows, columns)))
         into, out = (2, 3) if name.endswith("kernel") else (1, 0)
         if weight.ndim == 4 and weight.shape[into] == weight.shape[out] > 1:
-            words = f"the {name} is used with its channels in and out exchanged"
+            words = f"the {name} is used with its input and output channels exchanged"
             yield recomputed(failure, "transposed", words, with_param(failure.call, name, np.swapaxes(weight, into, out)))
 
 
 def _window(name: str, weight: Array) -> tuple[int, int]:
-    """Return which axes of a parameter are rows and columns: the last two, but the first two of a Keras kernel, ``(rows, columns, in, out)``."""
+    """Return which axes of a parameter are rows and columns: the last two; the first two of a Keras kernel, ``(rows, columns, in, out)``."""
     return (0, 1) if name.endswith("kernel") else (weight.ndim - 2, weight.ndim - 1)
 
 
 def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
-    """Convolution in the mathematicians' sense, with the kernel turned by 180 degrees, where cross-correlation is due."""
-    words = "the kernel is turned by 180 degrees (convolution in place of cross-correlation)"
+    """Convolve in the mathematical sense, with the kernel rotated by 180 degrees, instead of cross-correlating."""
+    words = "the kernel is rotated by 180 degrees (convolution instead of cross-correlation)"
     for name, weight in weights(failure.call, ndim=4):
         turned = partial(np.flip, axis=_window(name, weight))
         if failure.quantity == f"{name}.grad":
@@ -89,31 +89,32 @@ def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
 
 
 def channels_of_input_permuted(failure: Failure) -> Iterator[Candidate]:
-    """Read the input's channels in reverse order, as BGR for RGB, or those of each group from all over."""
+    """Read the input's channels in reverse order, such as BGR instead of RGB, or interleave the channels of several groups."""
     x, name = failure.call.x, "channels permuted"
     if x.ndim != 4 or failure.quantity == "grad_input" or not any(weights(failure.call, ndim=4)):
         return
     channels = x.shape[1]
     if channels > 1:
-        yield recomputed(failure, name, "the input's channels are read in reverse order, as BGR for RGB", replace(failure.call, x=x[:, ::-1].copy()))
+        words = "the input's channels are read in reverse order, like BGR instead of RGB"
+        yield recomputed(failure, name, words, replace(failure.call, x=x[:, ::-1].copy()))
     for groups in (groups for groups in range(2, channels) if channels % groups == 0):
         order = np.arange(channels).reshape(groups, -1).T.ravel()
-        words = f"the input's channels are read in the order {', '.join(map(str, order))}: interleaved, or no longer so"
+        words = f"the input's channels are read in the order {', '.join(map(str, order))}: wrongly interleaved or deinterleaved"
         yield recomputed(failure, name, words, replace(failure.call, x=x[:, order]))
 
 
 def updated_weight(failure: Failure) -> Iterator[Candidate]:
-    """Compute the input's gradient from the weight as it is after its update, W - rate dW, for the rate that fits best."""
+    """Compute the input gradient from the updated weight, W - rate dW, with the rate that fits best."""
     call = failure.call
     if failure.quantity != "grad_input" or call.grad_output is None or not call.params:
         return
     result = failure.oracle.vjp(call)
     grads = {name: result[f"{name}.grad"] for name in call.params}
     away = failure.oracle.vjp(replace(call, params={name: value - grads[name] for name, value in call.params.items()}))["grad_input"]
-    # The gradient of a layer that is linear in its weight moves along this line as the rate grows.
+    # If a layer is linear in its weight, its input gradient changes along this line as the rate grows.
     rate = multiple_of(failure.expected - away, failure.expected - failure.found.astype(np.float64), digits=2, near=1e-3)
     if rate:
         after = {name: value - rate * grads[name] for name, value in call.params.items()}
         down = f"a step of {rate:.6g} down their gradients"
-        words = f"it is computed from the parameters as they are after {down}, where those of the forward pass are due"
+        words = f"the input gradient is computed from the parameters after {down} instead of those of the forward pass"
         yield recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True)

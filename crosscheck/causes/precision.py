@@ -1,8 +1,8 @@
-"""Digits that are lost: computed in a lower precision inside, float32 within float64 or float16 within either, or cut off at a fixed place.
+"""Lost digits: something is computed in a lower precision (float32 within float64, or float16 within either), or digits are cut off at a fixed place.
 
-That an error is of the size of the lower precision's roundings proves nothing: a factor of 1 + 1e-9 is of that size, too. What proves it is that the
-grid of the numbers that are left shows: in the results, in the inputs as they are used, or in a result that stays as it is while its inputs move less
-than the grid's width. A grid of decimals, of powers of two or of whole numbers is that of no lower precision: there, digits were cut off.
+An error as large as the lower precision's rounding errors proves nothing: a factor of 1 + 1e-9 causes an error of that size, too. The grid of the
+lower precision's numbers proves it: the results lie on it, or the inputs are rounded to it, or the result does not change while the inputs change by
+less than its spacing. Numbers on a grid of decimals, whole numbers or multiples of a power of two come from no lower precision: digits were cut off.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.causes.candidate import Candidate, recomputed, room
+from crosscheck.causes.candidate import Candidate, bound_of_size, in_words, recomputed
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Call
@@ -26,24 +26,24 @@ NAME = "lower precision"
 DIGITS = "digits cut off"
 
 LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (np.float16,)}
-"""The precisions below one."""
+"""The lower precisions of each precision."""
 
 _WIDTHS = 64
-"""By how many widths of the lower precision's grid inputs are moved, to see that the numbers move at all."""
+"""The inputs are changed by this many spacings of the lower precision to see whether the results change at all."""
 
 _DECIMALS = 12
-"""The finest decimal grid that is looked for: code that rounds to more decimals than these has other mistakes."""
+"""The largest number of decimals for which rounding is looked for: rounding to more decimals is hardly a mistake in code."""
 
 _LEAST = 4
-"""How many numbers have to lie on a grid of powers of two: by chance, every second number on one grid lies on the grid twice as wide."""
+"""Fewest numbers that must be multiples of a power of two: by chance, half of all multiples of one power are multiples of the next."""
 
 _COARSER = 2.0**6
-"""How many times the distance of floating-point numbers, at the largest number, a grid of powers of two has to be wide to be no accident."""
+"""That power of two must be this many times the spacing of floating-point numbers at the largest number, so that it is not an accident."""
 
 
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
-    """Round what the layer is given to a lower precision: input, parameters and cotangent, one of them or several."""
-    call, given = failure.call, {"the input": "x", "the parameters": "params", "the cotangent": "grad_output"}
+    """Round the input, the parameters or the upstream gradient, or several of these, to a lower precision."""
+    call, given = failure.call, {"the input": "x", "the parameters": "params", "the upstream gradient": "grad_output"}
     for lower in LOWER.get(failure.precision.dtype, ()):
         with np.errstate(over="ignore"):
             rounded = call.astype(lower).astype(np.float64)
@@ -57,7 +57,7 @@ def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
 def lower_precision(failure: Failure) -> Iterator[Candidate]:
     """Compute in a lower precision."""
     if any(digits_cut_off(failure)):
-        # Numbers that lie equally far apart belong to no lower precision, although they do not move with their inputs either.
+        # Equally spaced numbers are not those of a lower precision, although they do not follow small changes of their inputs either.
         return
     for lower in LOWER.get(failure.precision.dtype, ()):
         dtype = np.dtype(lower)
@@ -66,33 +66,33 @@ def lower_precision(failure: Failure) -> Iterator[Candidate]:
             continue
         on_grid = held(failure, dtype)
         if on_grid or _frozen(failure, dtype):
-            frozen = f"it does not change when its inputs move by less than {dtype} can show"
-            grid = f"each of its numbers is one that {dtype} can hold" if on_grid else frozen
-            yield Candidate(NAME, f"computed in {dtype}: {grid}", failure.expected, bound, shown=True)
+            name = in_words(failure.quantity)
+            why = f"{dtype} holds each of its numbers exactly" if on_grid else f"it stays the same if its inputs change by less than {dtype} resolves"
+            yield Candidate(NAME, f"{name} is computed in {dtype}: {why}", failure.expected, bound, shown=True)
             return
 
 
 def _bound_in(lower: np.dtype[Any], failure: Failure) -> Bound:
-    """Return the bound of the right result, were it computed in a lower precision and stored in it."""
+    """Return the bound of the right result if it is computed and stored in a lower precision."""
     low = Precision(lower, failure.precision.elements, failure.precision.false_alarms)
-    # Two more roundings: what rounds nothing is rounded all the same where it is read and where it is stored.
-    return room(failure, low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2))))
+    # Two more roundings, of reading and of storing: even an exact operation has these.
+    return bound_of_size(failure, low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2))))
 
 
 def _arrays(call: Call, part: str) -> list[Any]:
-    """Return what a call gives as its input, its parameters or its cotangent, which may be None."""
+    """Return the arrays of one part of a call: the input, the parameters, or the upstream gradient, which may be None."""
     given = getattr(call, part)
     return list(given.values()) if isinstance(given, Mapping) else [given]
 
 
 def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
-    """Return whether the grid of a lower precision shows: numbers that stay as they are while input or cotangent moves by less than its width.
+    """Return whether results stay the same while the input or the upstream gradient changes by less than the spacing of a lower precision.
 
-    Numbers that stay when it moves by many widths as well are cut off, and show nothing.
+    Results that stay the same even if it changes by many spacings are cut off, and prove nothing.
     """
     dtype, call = failure.precision.dtype, failure.call
     width = float(np.finfo(lower).eps)
-    # Between the units of both precisions: far more than the one rounds to, far less than the other one can show.
+    # Between the unit roundoffs of the two precisions: the higher one resolves this change, the lower one does not.
     less, more = 1 + math.sqrt(width * float(np.finfo(dtype).eps)), 1 + _WIDTHS * width
     moves: list[Callable[[float], Call]] = [lambda factor: replace(call, x=call.x * factor).astype(dtype)]
     if (grad_output := call.grad_output) is not None and failure.quantity != "output":
@@ -101,7 +101,7 @@ def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
 
 
 def _stays(failure: Failure, moved: Call) -> bool:
-    """Return whether most numbers that would have to move by more than rounding explains stay as they are, bit for bit."""
+    """Return whether most numbers that should change by more than rounding explains stay the same, bit for bit."""
     right = failure.oracle.vjp(moved.astype(np.float64)).get(failure.quantity)
     try:
         before, after = (failure.subject.vjp(one).get(failure.quantity) for one in (failure.call.astype(moved.x.dtype), moved))
@@ -115,13 +115,14 @@ def _stays(failure: Failure, moved: Call) -> bool:
 
 
 def digits_cut_off(failure: Failure) -> Iterator[Candidate]:
-    """Keep only the digits in front of a fixed place."""
+    """Cut off all digits behind a fixed place."""
     found = failure.found.astype(np.float64)
     if not found.any() or not np.isfinite(found).all() or _whole(failure.expected):
         return
     if _whole(found):
-        # Where each term of a sum is cut off, not the sum, as many ones are lost as there are terms.
-        yield _within(failure, 1.0 + failure.bound.n_roundings, "every number is a whole number: the array holds integers, or something is made one")
+        # If each term of a sum is cut off instead of the sum, the loss is up to 1 for each term.
+        words = "every number is a whole number: the array holds integers, or something is converted to an integer"
+        yield _within(failure, 1.0 + failure.bound.n_roundings, words)
         return
     binary = _binary_step(found)
     for decimals in range(1, _DECIMALS + 1):
@@ -132,12 +133,12 @@ def digits_cut_off(failure: Failure) -> Iterator[Candidate]:
     if any(held(failure, np.dtype(lower)) for lower in LOWER.get(failure.precision.dtype, ())):
         return
     if np.count_nonzero(found) >= _LEAST and binary >= _COARSER * float(np.spacing(np.abs(found).max())):
-        words = f"every number is a multiple of {binary:.3g}: a large number was added and taken off again"
+        words = f"every number is a multiple of {binary:.3g}: a large number was added and subtracted again"
         yield _within(failure, 2 * binary, words)
 
 
 def held(failure: Failure, lower: np.dtype[Any]) -> bool:
-    """Return whether a lower precision holds each of the numbers that were found, some of them no zeros."""
+    """Return whether a lower precision holds all numbers found exactly, not all of which are 0."""
     with np.errstate(over="ignore"):
         return bool(failure.found.any()) and np.array_equal(failure.found.astype(lower).astype(failure.found.dtype), failure.found)
 
@@ -147,7 +148,7 @@ def _whole(numbers: Array) -> bool:
 
 
 def _binary_step(numbers: Array) -> float:
-    """Return the largest power of two of which all numbers are multiples."""
+    """Return the largest power of two that divides all numbers."""
     mantissas, exponents = np.frexp(numbers[numbers != 0])
     digits = np.abs(mantissas * 2.0**53).astype(np.int64)
     trailing = np.log2((digits & -digits).astype(np.float64))
@@ -155,5 +156,5 @@ def _binary_step(numbers: Array) -> float:
 
 
 def _within(failure: Failure, lost: float | Array, words: str) -> Candidate:
-    """Return the right numbers with room for what is cut off."""
-    return Candidate(DIGITS, words, failure.expected, room(failure, lost + failure.precision.tolerance(failure.bound)), shown=True)
+    """Return the right numbers, with a tolerance widened by the largest number that is cut off."""
+    return Candidate(DIGITS, words, failure.expected, bound_of_size(failure, lost + failure.precision.tolerance(failure.bound)), shown=True)

@@ -1,4 +1,4 @@
-"""Who wins when a maximum ties: the gradient of max pooling under every rule in use, and the experiment that tells them apart."""
+"""Ties in max pooling: the gradient under every rule in use for ties, and an experiment that tells whether the ties alone are the cause."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.wrapped import WrappedOracle
 
 OTHER_RULES = {
-    "all": "every pixel that equals its window's maximum gets the whole gradient, where the reference gives it to the first one",
-    "split": "the pixels that tie for a window's maximum share its gradient, where the reference gives it to the first one",
-    "last": "the last pixel that equals its window's maximum gets the gradient, where the reference gives it to the first one",
+    "all": "every pixel that equals its window's maximum gets the whole gradient; expected only the first one to get it",
+    "split": "the pixels that equal their window's maximum share its gradient; expected the first one to get all of it",
+    "last": "the last pixel that equals its window's maximum gets the gradient; expected the first one to get it",
 }
-"""Every rule in use but the frameworks' own, in words."""
+"""Every rule in use except that of the frameworks, in words."""
 
 
 def tie_rule(failure: Failure) -> Iterator[Candidate]:
-    """Another pixel wins, or several, where a maximum ties."""
+    """Give the gradient of a tied maximum to another pixel than the first one, or to several."""
     settings, grad_output = failure.oracle.settings, failure.call.grad_output
     if failure.quantity != "grad_input" or grad_output is None or not chooses(failure.oracle, failure.call.x):
         return
@@ -34,14 +34,14 @@ def tie_rule(failure: Failure) -> Iterator[Candidate]:
     if not (tied := int((winners > 1).sum())):
         return
     agrees = _agrees_without_ties(failure)
-    experiment = "; with the ties broken towards the first winner the same layer matches" if agrees else ""
+    experiment = "; on the same input without ties the layer matches" if agrees else ""
     for rule, words in OTHER_RULES.items():
-        message = f"tie rule: {words}; {tied:,} of {winners.size:,} windows tie{experiment}"
+        message = f"tie rule: {words}; {tied:,} of {winners.size:,} windows have a tie{experiment}"
         yield Candidate(f"tie rule: {rule}", message, *pooled_gradient(failure.call.x, grad_output, settings, rule))
 
 
 def chooses(layer: Oracle, x: Array) -> bool:
-    """Return whether a layer has windows with winners: max pooling does, average pooling and convolution do not."""
+    """Return whether a layer picks one element of each window: max pooling does, average pooling and convolution do not."""
     return "kernel" in layer.settings and layer.decisions(x) is not None
 
 
@@ -58,16 +58,16 @@ class _Ruled(WrappedOracle):
         return super().bounds(oracle, call, result, precision) | {name: bound for name, (_, bound) in self._by_rule(call).items()}
 
     def _by_rule(self, call: Call) -> dict[str, tuple[Array, Bound]]:
-        """Return the input's gradient by the rule, with its bound; nothing where nothing is left to the rule."""
+        """Return the input gradient by the rule, with its bound; nothing if the winners are imposed or there is no upstream gradient."""
         if call.grad_output is None or "decisions" in call.constants:
             return {}
         return {"grad_input": pooled_gradient(call.x, call.grad_output, self.settings, self.rule)}
 
 
 def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[tuple[str, str, Architecture]]:
-    """Yield the network with each tie rule that is no choice of one winner: the rule's name, the rule in words, the network whose pools follow it.
+    """Yield the network with each tie rule that picks no single winner: the cause's name, the cause in words, the network with pools of that rule.
 
-    ``inputs`` are what each layer gets.
+    ``inputs`` are the inputs of each layer.
     """
     layers = architecture.layers
     pools = [name for name, layer in layers.items() if chooses(layer, inputs[name])]
@@ -77,9 +77,9 @@ def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[t
 
 
 def pooled_gradient(x: Array, grad_output: Array, settings: Mapping[str, tuple[int, ...]], rule: str) -> tuple[Array, Bound]:
-    """Return the input's gradient of max pooling under a tie rule, ``"all"``, ``"split"`` or ``"last"``, and what limits its rounding error.
+    """Return the input gradient of max pooling under a tie rule, ``"all"``, ``"split"`` or ``"last"``, and its rounding error bound.
 
-    A share is rounded once, and once more where it is made by multiplying by 1 / m.
+    A share is rounded once, and once more if it is computed by multiplying by 1 / m.
     """
     windows = Windows.of_pool(settings, x.shape)
     gradient, bound = windows.shared(_shares(windows.seen(x, -np.inf), rule), grad_output, x.shape)
@@ -87,7 +87,7 @@ def pooled_gradient(x: Array, grad_output: Array, settings: Mapping[str, tuple[i
 
 
 def _shares(seen: Array, rule: str) -> Array:
-    """Return which part of its window's gradient each pixel of a window gets."""
+    """Return the fraction of its window's gradient that each pixel of a window gets."""
     if rule == "last":
         return first_winner(seen[..., ::-1, ::-1])[..., ::-1, ::-1]
     tied = _tied(seen)
@@ -100,9 +100,9 @@ def _tied(seen: Array) -> npt.NDArray[np.bool_]:
 
 
 def _agrees_without_ties(failure: Failure) -> bool:
-    """Return whether the layer is right on an input of the same order in which the first of equal values is the largest.
+    """Return whether the layer is right on an input whose values have the same order, but of equal values the first becomes the largest.
 
-    Pooling depends on the order of the values alone, so each is replaced by its rank, ties counted from the last one to the first.
+    Pooling depends only on the order of the values, so each value is replaced by its rank; of equal values, the last gets the lowest rank.
     """
     flat = failure.call.x.ravel()
     order = np.lexsort((-np.arange(flat.size), flat))

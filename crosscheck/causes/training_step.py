@@ -1,6 +1,7 @@
-"""The known mistakes of training steps: between a layer and the step that it is part of, and in the update of a parameter.
+"""Known mistakes in training steps: in the order of gradients and updates, and in the update of a parameter.
 
-A step's trace has what a layer alone does not show: the parameters after the update, and the gradients of the step before.
+They are found in the trace of a step, which holds more than a layer tested alone shows: the parameters after the update, and the gradients of the
+previous step.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crosscheck.causes import Candidate, Cause
-from crosscheck.causes.candidate import recomputed
-from crosscheck.causes.scale import chosen_by_people, multiple_of
+from crosscheck.causes.candidate import in_words, recomputed
+from crosscheck.causes.optimizers import WRONG_SIGN
+from crosscheck.causes.scale import is_round_number, multiple_of
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
@@ -21,11 +23,13 @@ from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.chain import StageRun, sources_of
 from crosscheck.oracles.optimizers import SgdSettings, Update, UpdatedParameter, judge_update, update_of
 
+NOT_UPDATED = "the parameter is not updated: it is the same after the step as before"
+
 
 def explained_in_step(failure: Failure, after: Mapping[str, Array], earlier: Array | None) -> Cause | None:
-    """Return the mistake in a layer that only its training step shows, or None.
+    """Return the mistake that explains a layer's result, one of those that show only in a training step; None if no known one does.
 
-    ``after`` are the layer's parameters after the step, ``earlier`` is the same quantity in the step before.
+    ``after`` are the layer's parameters after the step, ``earlier`` is the same quantity in the previous step.
     """
     with suppress(RefusedError):
         for one in _candidates(failure, after, None if earlier is None else earlier.astype(np.float64)):
@@ -41,19 +45,20 @@ def _candidates(failure: Failure, after: Mapping[str, Array], earlier: Array | N
     quantity, call = failure.quantity, failure.call
     if quantity == "grad_input" and after and call.grad_output is not None:
         updated = replace(call, params={name: value.astype(np.float64) for name, value in after.items()})
-        words = "the gradient is passed on by the updated parameters: they have to be updated after it is computed"
+        words = "the gradient is passed on by the updated parameters: compute it before the update"
         yield recomputed(failure, "updated weight", words, updated)
     if quantity.endswith(".grad") and earlier is not None and earlier.shape == failure.expected.shape:
-        yield Candidate("stale gradient", "it is the gradient of the step before", earlier)
+        yield Candidate("stale gradient", f"{in_words(quantity)} is that of the previous step", earlier)
         both = Bound(failure.bound.abs_sum + np.abs(earlier), failure.bound.n_roundings + np.float64(1))
-        words = "the gradient of the step before is in it, too: gradients are added up and not cleared"
+        words = f"{in_words(quantity)} includes that of the previous step: gradients are added up and not cleared"
         yield Candidate("accumulated gradients", words, failure.expected + earlier, both)
 
 
-def passed_on_by_updated(runs: Sequence[StageRun], names: Sequence[str], after: Mapping[tuple[str, str], Array]) -> dict[tuple[str, str], Array]:
-    """Return each parameter's gradient where every layer passes the gradient on by its updated parameters; none where layers are not in a row.
+def grads_by_updated_params(runs: Sequence[StageRun], names: Sequence[str], after: Mapping[tuple[str, str], Array]) -> dict[tuple[str, str], Array]:
+    """Return each parameter's gradient as it is if every layer computes its input gradient from its updated parameters.
 
-    ``runs`` are the oracle's, layer by layer, the loss last; ``after`` are the parameters after the step.
+    The result is empty unless the layers form a chain. ``runs`` are the oracle's, layer by layer, the loss last; ``after`` are the parameters after
+    the step.
     """
     grads: dict[tuple[str, str], Array] = {}
     stages = [run.stage for run in runs]
@@ -71,18 +76,16 @@ def passed_on_by_updated(runs: Sequence[StageRun], names: Sequence[str], after: 
 
 @dataclass(frozen=True)
 class UpdateFailure:
-    """An updated parameter that is wrong, with what it was judged from.
+    """An updated parameter that is wrong, with the data it was judged by.
 
     Attributes
     ----------
     update : Update
         The oracle.
     earlier : array or None
-        The gradient of the step before.
-    precision : Precision
-        The subject's.
+        The gradient of the previous step.
     reading : Bound or None
-        The error made in reading the gradient, if it is not stored.
+        The error made in reading the gradient, if the gradient is not stored.
     """
 
     judgement: Judgement
@@ -95,10 +98,10 @@ class UpdateFailure:
 
 
 def explained_update(failure: UpdateFailure) -> Cause | None:
-    """Return the mistake that explains an updated parameter, or None."""
+    """Return the mistake that explains an updated parameter; None if no known one does."""
     updated, first = failure.updated, failure.judgement
     if np.array_equal(updated.after, updated.before) and np.any(updated.grad):
-        return Cause("not updated", "the parameter is not updated: after the step it is what it was before", first.units, 0.0, 0.0)
+        return Cause("not updated", NOT_UPDATED, first.units, 0.0, 0.0)
     for name, words, update, given in _other_updates(failure):
         found = next(judge_update(update, given, first.place, failure.precision, failure.reading))
         if found.verdict is Verdict.MATCH:
@@ -107,19 +110,19 @@ def explained_update(failure: UpdateFailure) -> Cause | None:
 
 
 def _other_updates(failure: UpdateFailure) -> Iterator[tuple[str, str, Update, UpdatedParameter]]:
-    """Yield name, words, and the update or the gradient that would lead to the parameter as it is."""
+    """Yield known mistakes: name, words, the update and what it starts from."""
     update, updated, settings = failure.update, failure.updated, failure.update.settings
     if failure.earlier is not None and failure.earlier.shape == updated.grad.shape:
         earlier = failure.earlier.astype(updated.grad.dtype)
-        yield "stale gradient", "it is updated with the gradient of the step before", update, replace(updated, grad=earlier)
-        words = "it is updated with the sum of this gradient and that of the step before: gradients are added up and not cleared"
+        yield "stale gradient", "the parameter is updated with the gradient of the previous step", update, replace(updated, grad=earlier)
+        words = "the parameter is updated with the sum of this gradient and that of the previous step: gradients are added up and not cleared"
         yield "accumulated gradients", words, update, replace(updated, grad=updated.grad + earlier)
     if isinstance(settings, SgdSettings) and settings.momentum and updated.state:
-        yield "momentum left out", "there is no momentum, or what is kept of it is lost before the step", update, replace(updated, state={})
+        yield "momentum left out", "there is no momentum, or its buffer is lost before the step", update, replace(updated, state={})
     if settings.weight_decay:
         yield "weight decay left out", "weight decay is left out", update_of(replace(settings, weight_decay=0.0)), updated
     factors = [
-        (-1.0, "sign", "the sign is wrong: the step goes up the gradient"),
+        (-1.0, "sign", WRONG_SIGN),
         (2.0, "learning rate factor", "the step is twice as long"),
         (0.5, "learning rate factor", "the step is half as long"),
         (settings.lr, "learning rate factor", "the step is multiplied by the learning rate once more"),
@@ -129,20 +132,20 @@ def _other_updates(failure: UpdateFailure) -> Iterator[tuple[str, str, Update, U
     for factor, name, words in factors:
         if factor != 1.0:
             yield name, words, update_of(replace(settings, lr=factor * settings.lr)), updated
-    yield from _with_constants_of_their_own(update, updated)
+    yield from _undeclared_settings(update, updated)
 
 
-def _with_constants_of_their_own(update: Update, updated: UpdatedParameter) -> Iterator[tuple[str, str, Update, UpdatedParameter]]:
-    """Yield a learning rate or a weight decay that was not declared, if it is a number that people choose: any other would explain anything."""
+def _undeclared_settings(update: Update, updated: UpdatedParameter) -> Iterator[tuple[str, str, Update, UpdatedParameter]]:
+    """Yield another learning rate or weight decay than was declared, if it is a number of few digits: an arbitrary number could explain anything."""
     settings = update.settings
     before = updated.before.astype(np.float64)
     right = update.update(before, updated.grad.astype(np.float64), {name: value.astype(np.float64) for name, value in updated.state.items()})[0]
     moved = updated.after.astype(np.float64) - before
-    if (factor := multiple_of(right - before, moved)) and chosen_by_people(factor):
-        words = f"the step is {factor:.6g} times as long: the learning rate is not the one declared"
+    if (factor := multiple_of(right - before, moved)) and is_round_number(factor):
+        words = f"the step is {factor:.6g} times as long: the learning rate is not the declared one"
         yield "learning rate factor", words, update_of(replace(settings, lr=factor * settings.lr)), updated
     if isinstance(settings, SgdSettings) and not settings.weight_decay:
         decay = multiple_of(-settings.lr * before, before + moved - right)
-        if decay > 0 and chosen_by_people(decay):
-            words = f"weight decay of {decay:.6g} is in it, which is not declared"
+        if decay > 0 and is_round_number(decay):
+            words = f"the update includes a weight decay of {decay:.6g}, which is not declared"
             yield "weight decay", words, update_of(replace(settings, weight_decay=decay)), updated

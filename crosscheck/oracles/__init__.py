@@ -1,1 +1,1 @@
-"""What is right, and how far rounding may lead away from it: error theories of operations, of optimizers and of networks of them."""
+"""Expected results and the bounds of their rounding errors: for operations, for optimizers and for networks."""

@@ -1,6 +1,6 @@
-"""Oracles wired to a network: their values end to end, and how rounding errors add up on the way.
+"""Oracles connected to a network: their values from end to end, and how rounding errors add up on the way.
 
-Used twice: for a layer that is several operations in one (a linear layer with its softmax), and for a whole training step.
+Used for a layer that combines several operations (a linear layer with its softmax), and for a whole training step.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from crosscheck.core.operation import Arrays, Call, Constants, Oracle, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 
 INPUT = -1
-"""The index that stands for the network's own input among a stage's sources."""
+"""Index of the network's own input among a stage's sources."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One operation of the network with what belongs to it alone.
+    """One operation of the network with its own parameters, constants and buffers.
 
     Attributes
     ----------
     sources : tuple of int, optional
-        The stages before it whose outputs are added up to its input, by index, or :data:`INPUT`; the one before it if left out.
+        Indices of the earlier stages whose outputs are summed to its input, or :data:`INPUT`; the previous stage if left out.
     """
 
     oracle: Oracle
@@ -35,13 +35,13 @@ class Stage:
     sources: tuple[int, ...] | None = None
 
     def call(self, x: Array, grad_output: Array | None = None) -> Call:
-        """Return the call of the oracle with an input and a cotangent."""
+        """Return the oracle's call with an input and an upstream gradient."""
         return Call(x, self.params, grad_output, self.constants, self.buffers)
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """What one stage was given and what it gave."""
+    """The call of one stage and its result."""
 
     stage: Stage
     call: Call
@@ -49,7 +49,7 @@ class StageRun:
 
 
 def sum_wires(parts: Sequence[Array]) -> Array:
-    """Return the sum of what several wires carry to one place, in their order."""
+    """Return the sum of the arrays that reach one place, added in their order."""
     value = parts[0]
     for part in parts[1:]:
         value = value + part
@@ -57,29 +57,29 @@ def sum_wires(parts: Sequence[Array]) -> Array:
 
 
 def joint(parts: Sequence[Array]) -> Bound:
-    """Return the bound of the sum of what several wires carry to one place; one wire alone changes nothing."""
+    """Return the rounding error bound of the sum of the arrays that reach one place; a single array is not rounded."""
     return Bound(sum_wires([np.abs(part) for part in parts]), len(parts) - 1.0)
 
 
 def sources_of(stages: Sequence[Stage], index: int) -> tuple[int, ...]:
-    """Return the stages whose outputs are added up to a stage's input."""
+    """Return the stages whose outputs are summed to a stage's input."""
     own = stages[index].sources
     return (index - 1,) if own is None else own
 
 
 def consumers_of(stages: Sequence[Stage], index: int) -> list[int]:
-    """Return the stages that a stage's output goes to."""
+    """Return the stages that use a stage's output."""
     return [other for other in range(index + 1, len(stages)) for source in sources_of(stages, other) if source == index]
 
 
 def backwards(stages: Sequence[Stage], back_to: int = 0) -> Iterator[tuple[int, list[int]]]:
-    """Yield the stages of a backward pass, last to first, each with its consumers; the last one has none."""
+    """Yield the stages of a backward pass, last to first, each with its consumers; the last stage has none."""
     for index in range(len(stages) - 1, back_to - 1, -1):
         yield index, consumers_of(stages, index)
 
 
 def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: int = 0) -> list[StageRun]:
-    """Run the stages forward and then, given a cotangent for the last output, backward to the stage ``back_to``."""
+    """Run the stages forward and then, given an upstream gradient of the last output, backward to the stage ``back_to``."""
     runs: list[StageRun] = []
     for index, stage in enumerate(stages):
         call = stage.call(sum_wires([x if source == INPUT else runs[source].result["output"] for source in sources_of(stages, index)]))
@@ -106,21 +106,21 @@ def accumulate(
     error_grad_output: Array | None = None,
     precision: Precision | None = None,
 ) -> list[dict[str, Array]]:
-    """Return, for each quantity of each stage, how large its error may be once those of all stages before it have reached it, its input included.
+    """Return the largest error of each quantity of each stage, its input included, that rounding in all stages so far explains.
 
-    The worst case to first order, element by element: each stage adds its own errors to what it carries on. All errors are in multiples of the
-    unit roundoff.
+    This is the worst case to first order, element by element: each stage adds its own errors to those it passes on. All errors are in multiples of
+    the unit roundoff.
 
     Parameters
     ----------
     runs : sequence of StageRun
         From :func:`run`.
     own : sequence of mappings
-        The errors made inside each stage; a quantity that is missing is taken to be free of error of its own.
+        The errors made inside each stage; a missing quantity has none.
     error_x, error_grad_output : array, optional
-        Errors of the network's input and of its cotangent; none if left out.
+        Errors of the network's input and of its upstream gradient; zero if left out.
     precision : Precision, optional
-        The subject's; needed where several wires meet, whose sum rounds, too.
+        The subject's; needed if several arrays are summed, because the sum is rounded, too.
     """
     stages = [r.stage for r in runs]
 
@@ -158,12 +158,12 @@ def accumulate(
 
 @dataclass(frozen=True)
 class Composite:
-    """Several oracles as one: what a fused layer is judged by.
+    """Several oracles as one, by which a fused layer is judged.
 
     Attributes
     ----------
     names : tuple of mappings
-        For each stage, what the whole calls a parameter and what the stage itself calls it.
+        For each stage, the fused layer's parameter names, mapped to the stage's own names.
     """
 
     oracles: tuple[Oracle, ...]
@@ -172,7 +172,7 @@ class Composite:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory, which accumulates errors from stage to stage: this oracle itself."""
+        """The error theory, which accumulates errors from stage to stage: this object itself."""
         return self
 
     def stages(self, call: Call) -> list[Stage]:
@@ -188,7 +188,7 @@ class Composite:
         return self.together([r.result for r in runs])
 
     def together(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-        """Return what is seen from outside of the stages' quantities."""
+        """Return the quantities of the fused layer, collected from those of its stages."""
         grads = {
             f"{name}.grad": result[f"{own}.grad"]
             for result, names in zip(results, self.names, strict=True)
@@ -200,17 +200,17 @@ class Composite:
         return {"output": results[-1]["output"], **grads}
 
     def decisions(self, x: Array) -> npt.NDArray[np.generic] | None:
-        """Return None: the decisions inside a fused layer are its own."""
+        """Return None: decisions inside a fused layer cannot be seen from outside."""
         return None
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the errors accumulated over the stages, each as one term rounded once."""
+        """Return the errors accumulated over the stages, each as the bound of one rounding."""
         runs = run(self.stages(call), call.x, call.grad_output)
         whole = self.together(accumulate(runs, own_errors(runs, precision)))
-        # An infinite error times a zero is no number, and no limit.
+        # An infinite error times zero is NaN: the error is unlimited.
         return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in whole.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of the inputs carried through every stage."""
+        """Return the errors of the inputs, propagated through every stage."""
         runs = run(self.stages(call), call.x, call.grad_output)
         return self.together(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))

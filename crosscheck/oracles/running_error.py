@@ -1,15 +1,16 @@
-r"""Running error analysis: numbers that know how far rounding may have led them away from what they would be exactly.
+r"""Running error analysis: numbers that carry the largest error that rounding explains.
 
-A formula written once in NumPy's style gives its value on arrays. On :class:`Tracked` it gives the value together with the largest error that
-rounding explains, step by step as a computation in the subject's precision takes them (Wilkinson, Error analysis revisited, 1986; Higham, Accuracy
-and Stability of Numerical Algorithms, 2002, section 3.3). With :math:`\hat a = a + u\,e_a`, u being the unit roundoff,
+A formula is written once in NumPy's style. On arrays it gives its value. On :class:`Tracked` numbers it gives the value and the largest error that
+rounding explains in the subject's precision, worked out operation by operation (Wilkinson, Error analysis revisited, 1986; Higham, Accuracy and
+Stability of Numerical Algorithms, 2002, section 3.3). With :math:`\hat a = a + u\,e_a`, u being the unit roundoff,
 
 .. math:: e_{a \pm b} = e_a + e_b + |a \pm b|, \quad e_{ab} = |a| e_b + |b| e_a + |ab|, \quad e_{a/b} = (e_a + |a/b|\, e_b) / |b| + |a/b|,
 
-and a function adds its own error to :math:`|f'(a)|\, e_a`. Errors are in multiples of the unit roundoff, as everywhere here. They are of first order,
-but where an error may be as large as the number itself, as in a denominator or under a root, it is taken as it is.
+and a function adds its own error to :math:`|f'(a)|\, e_a`. Errors are in multiples of the unit roundoff, as everywhere in this package. They are
+first-order bounds, except where an error may be as large as the number itself, as in a denominator or under a root: there they are not linearised.
 
-A sum of n different terms is worth n independent roundings; equal terms may all be rounded the same way, and are worth more (:func:`independent`).
+A sum of n different terms counts as n independent roundings. Equal terms may all be rounded in the same direction, and count as more
+(:func:`independent`).
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
 
 Operand: TypeAlias = Any
-"""What a formula is written for: an array of numbers, or a tracked one."""
+"""The argument of a formula: an array, or a tracked one."""
 
 Axes: TypeAlias = int | tuple[int, ...] | None
 
 _CONVERSION = 2.0
-"""Roundings of a division by a whole number that may be a multiplication by its rounded reciprocal."""
+"""Roundings of a division by a whole number, which may be computed as a multiplication by the rounded reciprocal."""
 
 _ERROR_FUNCTION = 2.0 * ELEMENTARY
-"""Roundings of the error function: in vectorised code a polynomial times an exponential (Abramowitz and Stegun, 7.1.26), as in PyTorch's GELU."""
+"""Roundings of the error function: vectorised code, as in PyTorch's GELU, uses a polynomial times an exponential (Abramowitz and Stegun, 7.1.26)."""
 
 _SAMPLE = 1024
-"""Terms of each sum that are looked at first. A term that is repeated often enough to matter, the root of n times, is among them twice."""
+"""Terms of each sum that are sampled first. A term that occurs often enough to matter, sqrt(n) times among n, is found in the sample twice."""
 
 _COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
 
 _MANTISSA = (1 << 52) - 1
-"""The bits of a float64 that are zero in a power of two."""
+"""The mantissa bits of a float64, which are zero in a power of two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +51,8 @@ class Tracked(NDArrayOperatorsMixin):
     """An array with the error of each of its elements.
 
     NumPy's operators and its functions ``sqrt``, ``square``, ``power`` (whole exponents), ``absolute``, ``maximum``, ``minimum``, ``where``, ``exp``,
-    ``log``, ``tanh`` apply; a comparison compares the values. An array that meets a tracked one is exact. A Python number is a constant of
-    the code, such as a learning rate of 0.005, and itself rounded.
+    ``log``, ``tanh`` apply; a comparison compares the values. An ordinary array that is combined with a tracked one counts as exact. A Python number
+    is a constant of the code, such as a learning rate of 0.005, and is itself rounded.
 
     Attributes
     ----------
@@ -60,9 +61,9 @@ class Tracked(NDArrayOperatorsMixin):
     error : array
         Of the same shape, in multiples of the unit roundoff; infinite where nothing limits it.
     precision : Precision, optional
-        Whose steps round; without it none does, and errors are only passed on, to first order.
+        The precision whose rounding is tracked. Without it nothing is rounded: errors are only propagated, to first order.
     errorless : bool
-        Whether all errors are known to be zero, so that they need not be looked at.
+        Whether all errors are known to be zero, so that they need not be computed.
     """
 
     value: Array
@@ -72,19 +73,19 @@ class Tracked(NDArrayOperatorsMixin):
 
     @classmethod
     def exact(cls, value: npt.ArrayLike, precision: Precision | None = None) -> Tracked:
-        """Return numbers without an error."""
+        """Return numbers without error."""
         wide = np.asarray(value, dtype=np.float64)
         return cls(wide, np.zeros_like(wide), precision, errorless=True)
 
     @classmethod
     def of(cls, value: Array, error: Array | None, precision: Precision | None = None) -> Tracked:
-        """Return numbers with an error; without one where none is given."""
+        """Return numbers with the given error; without error if there is none."""
         return cls.exact(value, precision) if error is None else cls(value, error, precision)
 
     def constant(self, number: float) -> Tracked:
         """Return a constant of the code, as the precision of these numbers holds it.
 
-        One that float32 cannot hold is a decimal number, which is rounded in any precision: ``1 - 0.9`` is not quite 0.1.
+        A constant that float32 cannot hold exactly is taken for a decimal number, which is rounded in any precision: ``1 - 0.9`` is not exactly 0.1.
         """
         if self.precision is None:
             return Tracked.exact(number)
@@ -96,7 +97,7 @@ class Tracked(NDArrayOperatorsMixin):
 
     @property
     def bound(self) -> Bound:
-        """The bound of these numbers: their errors, complete."""
+        """The errors of these numbers as a bound."""
         return Bound(self.error, 1.0)
 
     @property
@@ -106,16 +107,16 @@ class Tracked(NDArrayOperatorsMixin):
 
     @property
     def deviation(self) -> Tracked:
-        """The errors alone, as numbers that are zero but for them."""
+        """Zeros that have the errors of these numbers."""
         return Tracked(np.zeros_like(self.value), self.error, self.precision)
 
     @property
     def unit(self) -> float:
-        """The unit roundoff; 0 where errors are only passed on."""
+        """The unit roundoff; 0 if errors are only propagated."""
         return 0.0 if self.precision is None else self.precision.unit
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
-        """Return the sum over axes, whatever the order of its terms."""
+        """Return the sum over axes, with an error that covers every order of its terms."""
         value = self.value.sum(axis=axis, keepdims=keepdims)
         error = self.error.sum(axis=axis, keepdims=keepdims)
         if self.precision is not None:
@@ -125,7 +126,7 @@ class Tracked(NDArrayOperatorsMixin):
         return self.made(value, error, roundings=0.0)
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
-        """Return the mean over axes, divided by the number of terms at the end, or term by term, where each of them may underflow."""
+        """Return the mean over axes, with an error that covers dividing the sum at the end and dividing each term, which may then underflow."""
         total = self.sum(axis, keepdims)
         terms = self.value.size // max(total.value.size, 1)
         lost = np.where(np.any(self.value, axis=axis, keepdims=keepdims), terms * self.underflow, 0.0)
@@ -136,28 +137,28 @@ class Tracked(NDArrayOperatorsMixin):
         return Tracked(self.value.reshape(*shape), self.error.reshape(*shape), self.precision)
 
     def made(self, value: Array, error: Array, roundings: npt.ArrayLike = 1.0, lost: npt.ArrayLike = 0.0) -> Tracked:
-        """Return the result of a step on these numbers.
+        """Return the result of an operation on these numbers.
 
         Parameters
         ----------
         error : array
-            What the errors that the step started from come to.
+            The propagated errors of the operands.
         roundings : array_like
-            How often the step itself rounds each element.
+            How often the operation itself rounds each element.
         lost : array_like
-            What it may lose besides where the result may have no full precision, absolutely, in multiples of the unit roundoff.
+            The additional absolute error where the result may be subnormal, in multiples of the unit roundoff.
         """
         if self.precision is not None:
             error = self._with_own(self.precision, np.abs(value), error, roundings, lost)
         elif error.shape != value.shape:
             error = np.broadcast_to(error, value.shape)
-        # An infinite error times zero is NaN: nothing is known about that number. The maximum is NaN if any of the errors is.
+        # An infinite error times zero is NaN: nothing is known about that number. The maximum is NaN if any error is.
         unknown = math.isnan(np.max(error, initial=0.0))
         return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.precision)
 
     @np.errstate(all="ignore")
     def _with_own(self, precision: Precision, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
-        """Return an error with that of the step itself, of a result of this size; infinite where the result may be out of range."""
+        """Return an error plus that of the operation itself for a result of this size; infinite where the result may be out of range."""
         moved = self.unit * error
         own = np.asarray(roundings) * (size + moved)
         if np.any(lost) and (tiny := size < moved + 2 * precision.smallest_normal).any():
@@ -169,7 +170,7 @@ class Tracked(NDArrayOperatorsMixin):
         return np.where(size + self.unit * total > largest, np.inf, total)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        """Carry out one of NumPy's elementwise functions."""
+        """Apply one of NumPy's elementwise functions."""
         if method != "__call__" or options:
             return NotImplemented
         if ufunc in _COMPARISONS:
@@ -180,7 +181,7 @@ class Tracked(NDArrayOperatorsMixin):
             return STEPS[ufunc](*map(self._operand, inputs)) if ufunc in STEPS else NotImplemented
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Carry out ``numpy.where``."""
+        """Apply ``numpy.where``."""
         if function is not np.where or kwargs or len(args) != 3:
             return NotImplemented
         condition, yes, no = args[0], self._operand(args[1]), self._operand(args[2])
@@ -197,29 +198,29 @@ class Tracked(NDArrayOperatorsMixin):
 
     @property
     def zero(self) -> npt.NDArray[np.bool_]:
-        """Where these are zero, exactly."""
+        """Mask of the numbers that are exactly zero."""
         zero = np.asarray(self.value == 0)
         return zero if self.errorless else np.asarray(zero & (self.error == 0))
 
     @property
     def scales(self) -> npt.NDArray[np.bool_]:
-        """Where these are exact powers of two or zeros, by which multiplying rounds nothing."""
+        """Mask of the numbers that are exactly powers of two or zero: a product with them is not rounded."""
         power = np.asarray(self.value.view(np.int64) & _MANTISSA == 0)
         return power if self.errorless else np.asarray(power & (self.error == 0))
 
     @property
     def underflow(self) -> float:
-        """What a product loses whose right result is subnormal."""
+        """The absolute error of a product whose right result is subnormal."""
         return 0.0 if self.precision is None else self.precision.underflow
 
     @property
     def flushed(self) -> float:
-        """What a function may lose that gives 0 where the right result is subnormal."""
+        """The absolute error of a function that may return 0 where the right result is subnormal."""
         return 0.0 if self.precision is None else self.precision.smallest_normal / self.unit
 
 
 def constant(number: float, like: Operand) -> Operand:
-    """Return a constant of the code for a formula on arrays or tracked ones, such as a setting from which others are computed: ``1 - beta``."""
+    """Return a constant of the code for a formula on arrays or tracked numbers, such as a setting beta from which ``1 - beta`` is computed."""
     return like.constant(number) if isinstance(like, Tracked) else number
 
 
@@ -230,23 +231,20 @@ def erf(x: Operand) -> Operand:
 
 
 def erfc(x: Operand) -> Operand:
-    """Return 1 less the error function, without cancellation."""
+    """Return 1 minus the error function, without cancellation."""
     exact = np.vectorize(math.erfc, otypes=[np.float64])
     return _bent(x, exact(x.value), _slope_of_erf, _ERROR_FUNCTION) if isinstance(x, Tracked) else exact(x)
 
 
 def max_error(*forms: Operand) -> Operand:
-    """Return the first of several formulas for one number, tracked with the largest of their errors.
-
-    A right implementation may use any of them.
-    """
+    """Return the first of several formulas for the same number, with the largest of their errors: a right implementation may use any of them."""
     if not isinstance(forms[0], Tracked):
         return forms[0]
     return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].precision)
 
 
 def in_range_with(result: Operand, step: Operand) -> Operand:
-    """Return a result, nothing being known about it where a number that a usual formula takes on the way is out of range."""
+    """Return a result whose error is infinite where an intermediate result of a usual formula may be out of range."""
     if not isinstance(result, Tracked):
         return result
     return result.like(result.value, np.where(np.isinf(step.error), np.inf, result.error))
@@ -255,7 +253,7 @@ def in_range_with(result: Operand, step: Operand) -> Operand:
 def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
     """Return ``kept old + (1 - kept) new``, or ``old + (1 - kept) (new - old)``.
 
-    The difference of 1 and a factor is taken of the factor as the precision holds it, which is how compiled code may do it.
+    ``1 - kept`` is computed from ``kept`` as the precision holds it, because compiled code may do so.
     """
     share = 1 - constant(kept, new)
     return max_error(kept * old + share * new, old + share * (new - old))
@@ -270,7 +268,7 @@ def _subtract(a: Tracked, b: Tracked) -> Tracked:
 
 
 def _of_both(a: Tracked, b: Tracked) -> Array:
-    """Return the errors of two numbers together."""
+    """Return the sum of the errors of two numbers."""
     return b.error if a.errorless else a.error if b.errorless else np.asarray(a.error + b.error)
 
 
@@ -280,7 +278,7 @@ def _multiply(a: Tracked, b: Tracked) -> Tracked:
         error = np.asarray(0.0 if other.errorless else np.abs(number.value) * other.error)
     else:
         error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
-    # A product that is zero because a factor is exactly so stays zero, whatever the other one is off by.
+    # A product with a factor that is exactly zero is exactly zero, however large the error of the other factor.
     zero, lost = a.zero | b.zero, np.asarray(a.underflow)
     if zero.any():
         error, lost = np.where(zero, 0.0, error), np.where(zero, 0.0, lost)
@@ -296,7 +294,7 @@ def _divide(a: Tracked, b: Tracked) -> Tracked:
 
 def _square_root(a: Tracked) -> Tracked:
     root, moved = np.sqrt(a.value), a.unit * a.error
-    # sqrt(a) - sqrt(a - d) = d / (sqrt(a) + sqrt(a - d)); where d exceeds a, the root may be off by sqrt(d).
+    # sqrt(a) - sqrt(a - d) = d / (sqrt(a) + sqrt(a - d)); if d exceeds a, the root may be off by sqrt(d).
     inner = a.error / (root + np.sqrt(np.maximum(a.value - moved, 0.0)))
     beyond = np.sqrt(a.error / a.unit) if a.unit else np.inf
     error = np.where(a.error == 0, 0.0, np.where(moved <= a.value, inner, beyond))
@@ -304,7 +302,7 @@ def _square_root(a: Tracked) -> Tracked:
 
 
 def power(a: Tracked, exponent: Any) -> Tracked:
-    """Return a power of a whole exponent: as products, or by a function."""
+    """Return a power with a whole exponent, with an error that covers products as well as a library function."""
     count = float(exponent)
     if not count.is_integer() or count < 1:
         raise ValueError(f"a power of {exponent}: expected a whole exponent of at least 1")
@@ -317,7 +315,7 @@ def power(a: Tracked, exponent: Any) -> Tracked:
 
 
 def _maximum(a: Tracked, b: Tracked) -> Tracked:
-    """Return the larger one; where errors may turn which one that is, the larger error."""
+    """Return the larger number with its error; if errors may change which one is larger, with the larger error."""
     apart = np.abs(a.value - b.value) > a.unit * (a.error + b.error)
     winner = np.where(a.value >= b.value, a.error, b.error)
     return a.like(np.maximum(a.value, b.value), np.where(apart, winner, np.maximum(a.error, b.error)))
@@ -339,14 +337,14 @@ def _logarithm(a: Tracked) -> Tracked:
 def _hyperbolic_tangent(a: Tracked) -> Tracked:
     value = np.tanh(a.value)
     result = _bent(a, value, lambda x: 1 - np.square(np.tanh(x)))
-    # So much nearer to 1 than to the number before it that every implementation gives 1 itself, and 1 - tanh is zero.
+    # If tanh is this close to 1, every implementation returns 1 itself, and 1 - tanh is zero.
     short = 2 / (1 + np.exp(2 * np.abs(a.value)))
     saturated = (short <= a.unit**2) & (a.unit * a.error < 1)
     return a.like(value, np.where(saturated, 2 * a.unit, result.error)) if a.unit else result
 
 
 def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array], roundings: float = ELEMENTARY) -> Tracked:
-    """Return a function whose slope is the smaller the farther it is from zero."""
+    """Return a function whose slope decreases with the distance from zero."""
     nearest = np.maximum(np.abs(a.value) - a.unit * a.error, 0.0)
     return a.made(value, np.where(a.error == 0, 0.0, a.error * slope(nearest)), roundings, a.flushed)
 
@@ -370,25 +368,25 @@ STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
     np.log: _logarithm,
     np.tanh: _hyperbolic_tangent,
 }
-"""The step of each of NumPy's functions."""
+"""The tracked version of each of NumPy's functions."""
 
 
 def independent(terms: Array, axes: tuple[int, ...], precision: Precision) -> Array:
-    """Return how many independent roundings each sum over some axes is worth, the axes kept: as many as it has terms, or more where they repeat.
+    """Return how many independent roundings each sum over some axes counts as: one for each term, or more if terms repeat. The axes are kept.
 
-    The precision is that in which they are added up.
+    The terms are added up in the given precision.
     """
     others = tuple(place for place in range(terms.ndim) if place not in axes)
     count = math.prod(terms.shape[place] for place in axes)
     shape = [1 if place in axes else size for place, size in enumerate(terms.shape)]
-    most = (count / precision.confidence) ** 2  # the worst case, of any order and whatever repeats
+    most = (count / precision.confidence) ** 2  # the worst case, for any order and any repeated terms
     if most <= count:
         return np.full(shape, float(count))
     sums = terms.transpose(*others, *axes).reshape(-1, count)
     sample = np.sort(sums[:, :: max(1, count // _SAMPLE)], axis=1)
     if not ((sample[:, 1:] == sample[:, :-1]) & (sample[:, 1:] != 0)).any():
         return np.full(shape, float(count))
-    # How often each number other than zero occurs: to add zero rounds nothing.
+    # How often each nonzero number occurs: adding zero rounds nothing.
     counts = [np.unique(own[own != 0], return_counts=True)[1].astype(np.float64) for own in sums]
     squares = np.array([np.square(own).sum() for own in counts])
     return np.asarray(np.clip(squares, count, most).reshape(shape))

@@ -1,6 +1,6 @@
-"""One whole training step as the oracle alone does it, and how far rounding may lead a right step away from its end.
+"""One whole training step computed by the oracle alone, and how far rounding may take a right step away from its results.
 
-A step is judged by it: every quantity where the network's layers are seen, the loss and the updated parameters alone where they are not.
+If the network's layers can be seen, every quantity of a step is judged by it; otherwise only the loss and the updated parameters.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from crosscheck.oracles.spread import spread
 
 @dataclass(frozen=True)
 class OracleStep:
-    """A step of the oracle.
+    """One training step of the oracle.
 
     Attributes
     ----------
     names : list of str
         The layers and ``"loss"``.
     runs : list of StageRun
-        What each of them was given and gave.
+        The call and the result of each of them.
     totals : list of mappings
-        How large the error of each of their quantities may be, in multiples of the unit roundoff.
+        The largest error of each of their quantities that rounding explains, in multiples of the unit roundoff.
     expected : dict of (str, str) to (array, Bound)
-        The value of each quantity in execution order, the updated parameters last, and how far rounding may lead from it.
+        The value of each quantity with its bound, in execution order, the updated parameters last.
     state, state_errors : dict of str to mapping
-        What the optimizer keeps of each parameter after the step.
+        The optimizer's state for each parameter after the step, and its errors.
     norms : dict of (str, str) to float
-        In a deep network, how large the norm of each quantity's error may be, in multiples of the unit roundoff; what ``expected`` says of single
-        elements is then no more than their usual size.
+        In a deep network, the largest norm of each quantity's error, in multiples of the unit roundoff. The bounds in ``expected`` are then only the
+        usual size of single elements' errors.
     """
 
     names: list[str]
@@ -54,13 +54,13 @@ class OracleStep:
 
 
 DEEP = 20
-"""From so many layers on the worst case of their errors is useless, and their spread is measured."""
+"""With more stages than this, the worst case of their errors is too large to be useful, and the spread is measured instead."""
 
 
 def stages_of(
     architecture: Architecture, start: TrainState, labels: Labels, decisions: Mapping[str, npt.NDArray[Any]] | None = None
 ) -> dict[str, Stage]:
-    """Return the network's layers and its loss by name, in float64, each with what a step starts from and the decisions imposed on it."""
+    """Return the network's layers and its loss by name, in float64, each with the values that a step starts from and its imposed decisions."""
     index = {name: place for place, name in enumerate(architecture.names)}
     stages = {}
     for name, sources in architecture.wiring.items():
@@ -84,18 +84,16 @@ def oracle_step(
     decisions: Mapping[str, npt.NDArray[Any]],
     own: Sequence[Mapping[str, Array]] | None = None,
 ) -> OracleStep:
-    """Do one training step in float64.
+    """Compute one training step in float64.
 
     Parameters
     ----------
     x, labels : array
         The batch.
-    precision : Precision
-        The subject's.
     decisions : mapping of str to array
-        By layer, those at kinks that are imposed; elsewhere the oracle decides.
+        The imposed decisions at kinks, by layer; elsewhere the oracle decides.
     own : sequence of mappings, optional
-        The errors made inside each layer; those on the oracle's own values if left out.
+        The errors made inside each layer; if left out, those on the oracle's own values.
     """
     stages = stages_of(architecture, start, labels, decisions)
     first = architecture.first_trained
@@ -126,7 +124,7 @@ def _order(runs: Sequence[StageRun]) -> Iterator[tuple[int, str]]:
 
 
 def _update(architecture: Architecture, step: OracleStep, name: str, start: TrainState, precision: Precision) -> None:
-    """Add the updated parameters of one layer, as the oracle's own gradients make them."""
+    """Add the updated parameters of one layer, computed from the oracle's own gradients."""
     index, update = step.names.index(name), architecture.update
     stage = step.runs[index]
     for parameter in architecture.params[name]:
@@ -145,7 +143,7 @@ def _update(architecture: Architecture, step: OracleStep, name: str, start: Trai
 
 
 def elements_per_step(architecture: Architecture, start: TrainState, x: Array, labels: Labels) -> int:
-    """Return how many numbers one checked step compares at most: every value and gradient in its link, isolated, and at the end of the whole step."""
+    """Return how many numbers one checked step compares at most: each value and gradient in its link, tested alone, and at the end of the step."""
     kept = {name: {"mask": np.ones(1, bool)} for name in architecture.masked}
     stages = stages_of(architecture, replace(start, constants=kept), labels)
     runs = run(list(stages.values()), x.astype(np.float64), np.ones(()))
@@ -155,7 +153,7 @@ def elements_per_step(architecture: Architecture, start: TrainState, x: Array, l
 
 
 def start_of(architecture: Architecture, trace: Trace) -> TrainState:
-    """Return what the subject's step started from."""
+    """Return the state that the subject's step started from."""
     params = [(layer, parameter) for layer in architecture.names for parameter in architecture.params[layer]]
     buffers = {f"{layer}.{name}": trace[layer, f"{name}.before"] for layer, own in architecture.buffers.items() for name in own}
     return TrainState(

@@ -1,4 +1,4 @@
-"""An oracle around another one, for all that changes a single thing about it: fewer calls, another tie rule, moved results."""
+"""The base class of oracles that change one thing about another oracle: a limit on calls, another tie rule, perturbed results."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from crosscheck.core.precision import Array, Bound, Precision
 
 @dataclass(frozen=True)
 class WrappedOracle:
-    """An oracle that answers as another one does, and its own error theory: the other one's, which may run that very oracle."""
+    """An oracle that returns the results of the oracle it wraps. It is also its own error theory, and delegates to that of the wrapped oracle."""
 
     oracle: Oracle
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory: this oracle itself."""
+        """The error theory: this object itself."""
         return self
 
     @property
     def settings(self) -> Mapping[str, tuple[int, ...]]:
-        """The wrapped oracle's."""
+        """The wrapped oracle's settings."""
         return self.oracle.settings
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return the wrapped oracle's."""
+        """Return the wrapped oracle's decisions."""
         return self.oracle.decisions(x)
 
     def vjp(self, call: Call) -> dict[str, Array]:
@@ -41,5 +41,5 @@ class WrappedOracle:
         return self.oracle.rounding.bounds(self.oracle, call, result, precision)
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors that the wrapped oracle passes on."""
+        """Return the errors that the wrapped oracle propagates."""
         return self.oracle.rounding.propagated(self.oracle, call, result, error_x, error_grad_output)

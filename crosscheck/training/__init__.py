@@ -1,1 +1,1 @@
-"""A whole training run beside references: each step proved link by link, the free run, several references as a jury."""
+"""Compare a whole training run with references: each step link by link, the free run, and several references as a jury."""

@@ -1,4 +1,4 @@
-"""A training run in progress, compared step by step: what is known about it at any time, and the verdict that follows."""
+"""A training run in progress, compared step by step: what is known so far, and the verdict that follows from it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from crosscheck.training.record import Key, Record, Series
 
 @dataclass(frozen=True)
 class Consequence:
-    """A quantity whose own layer is right but whose value at the end of the whole step is off, because of what came before.
+    """A quantity whose own layer is right but whose end-to-end value is wrong, because an earlier layer is.
 
     Attributes
     ----------
     judgement : Judgement
-        Of the end-to-end value, the first time.
+        The first mismatch of the end-to-end value.
     relative : float
-        The norm of its error over the norm of the oracle's value, at that step.
+        The norm of its error divided by the norm of the oracle's value, at that step.
     """
 
     judgement: Judgement
@@ -39,22 +39,20 @@ class Consequence:
 
 @dataclass
 class Comparison:
-    """What all comparisons of a training run have in common, however much the subject shows of it.
+    """What all comparisons of a training run have in common, whether or not the subject's layers can be seen.
 
     Parameters
     ----------
     subject : object
-        Trains on its own throughout.
+        Trains on its own, independently of the references.
     make : MakeTraining
         Makes the references.
-    precision : Precision
-        The subject's.
     looks : int
         How many times :meth:`look` will be called.
     perturbed : int
-        How many references with perturbed rounding; an even number, 0 for none.
+        The number of references with perturbed rounding; an even number, 0 for none.
     seed : int
-        Of the perturbations.
+        The seed of the perturbations.
 
     Attributes
     ----------
@@ -78,23 +76,23 @@ class Comparison:
     free: FreeRun | None = None
 
     def step(self, x: Array, labels: Labels) -> object:
-        """Let both sides do one step on a batch and judge everything in it."""
+        """Let both sides do one step on a batch, and judge everything in it."""
         raise NotImplementedError
 
     @np.errstate(all="ignore")
     def look(self) -> list[DistanceSample]:
-        """Measure how far the free runs have come apart."""
+        """Measure the distance between the free runs."""
         return self.free.look(self.steps, self.subject.params | self.subject.buffers) if self.free else []
 
     def count(self, decisions: Iterable[Decision]) -> None:
-        """Take in the decisions at kinks that differ in a step."""
+        """Record the decisions at kinks that differ in a step."""
         for decision in decisions:
             known = self.decisions.get(decision.layer, Decision(decision.layer, 0, 0.0))
             self.decisions[decision.layer] = Decision(decision.layer, known.differing + decision.differing, max(known.margin, decision.margin))
 
     @property
     def free_verdict(self) -> Verdict:
-        """Whether the free runs stayed together, over all looks."""
+        """Whether rounding explains the distance between the free runs at every look."""
         history = self.free.history if self.free else []
         if not history or not self.perturbed:
             return Verdict.SKIPPED
@@ -103,13 +101,13 @@ class Comparison:
 
     @property
     def left_at(self) -> int | None:
-        """The first step at which a look found the subject outside the spread."""
+        """The first step at which a look found a larger distance than rounding explains."""
         history = self.free.history if self.free else []
         return next((look.step for look in history if look.verdict is Verdict.MISMATCH), None)
 
     @property
     def steps_verdict(self) -> Verdict:
-        """The verdict on the steps that were checked, each by itself; ``skipped`` where nothing was compared."""
+        """The verdict on the checked steps, each judged separately; ``skipped`` if nothing was compared."""
         if self.record.count(Verdict.MISMATCH):
             return Verdict.MISMATCH
         if not self.steps_checked or not self.record.compared:
@@ -121,8 +119,8 @@ class Comparison:
     def verdict(self) -> Verdict:
         """The verdict on the whole run.
 
-        ``mismatch`` where any comparison is one or the free run leaves its yardstick; ``undecided`` where anything could not be decided; ``skipped``
-        where nothing was checked at all.
+        ``mismatch`` if any comparison is a mismatch or the free runs diverge; ``undecided`` if anything could not be decided; ``skipped`` if nothing
+        was checked at all.
         """
         verdicts = (self.steps_verdict, self.free_verdict)
         if Verdict.MISMATCH in verdicts:
@@ -138,9 +136,9 @@ Quantity = tuple[str, str]
 
 @dataclass(frozen=True)
 class ComparisonState:
-    """Everything about a :class:`~crosscheck.training.listened.TrainingComparison` but the arrays of its two sides.
+    """The state of a :class:`~crosscheck.training.listened.TrainingComparison`, without the arrays of its two sides.
 
-    Mappings are lists of pairs, in their order.
+    Mappings are stored as lists of pairs, in their order.
 
     Attributes
     ----------
@@ -149,15 +147,15 @@ class ComparisonState:
     divergences, consequences, decisions, reference_fractions, broken
         As in the comparison.
     noise : list of ((layer, quantity), float)
-        Of the perturbed references.
+        The noise of the perturbed references.
     looks : list of DistanceSample
         The history of the free run.
     left : list of (layer, quantity), or None
-        The names of the arrays that the last step left behind for the next one; None where it was not traced.
+        The names of the arrays that the last step left for the next one; None if the last step was not traced.
     masks : list of (layer, DropoutRateTest)
-        What each dropout drew so far.
+        The counts of the masks that each dropout layer drew so far.
     tallies : list of Tally
-        Of a jury.
+        The tallies of a jury.
     jury_looks : list of ((reference, parameter), DistanceSample)
         The last looks at the further references of a jury.
     """

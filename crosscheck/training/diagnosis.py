@@ -1,4 +1,4 @@
-"""Why a training step went wrong: the cause of a divergence, looked for in the layer itself and in the step that it is part of."""
+"""Find the cause of a divergence in a training step: in the layer itself, and in the step around it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from crosscheck.training.lockstep import StepReport
 
 @dataclass(frozen=True)
 class StepDiagnosis:
-    """One step with everything that was found out about it.
+    """One step with all its judgements.
 
     Attributes
     ----------
     architecture : Architecture
-        With the update at this step's learning rate.
+        The network, whose update has this step's learning rate.
     layers : mapping of str to SubjectLayer
-        The subject's.
+        The subject's layers.
     earlier : Trace or None
-        The step before, where it was traced.
+        The trace of the previous step, if there is one.
     isolated : sequence of (Judgement, Failure or None)
-        The layers alone, on the reference's values.
+        The verdicts on the layers tested alone, on the reference's values; each mismatch with the data it was judged by.
     """
 
     architecture: Architecture
@@ -45,12 +45,12 @@ class StepDiagnosis:
     isolated: Sequence[tuple[Judgement, Failure | None]]
 
     def divergence(self, judgement: Judgement) -> Divergence:
-        """Return a mismatch of this step with its cause, its source, and what the layer does alone."""
+        """Return a mismatch of this step with its cause, its line of code, and the verdict on the layer tested alone."""
         layer, quantity = key = judgement.place.key
         subject, context, found = self.layers[layer], self.report.contexts.get(layer), self.trace.get(key)
         alone, failure = next((one for one in self.isolated if one[0].place.key == key), (None, None))
         if judgement.kind is Kind.ISOLATED and failure is not None:
-            # The layer that was checked alone is a copy, with the gradients in it that the step left.
+            # The layer tested alone is a copy that still holds the gradients of the step.
             return self._examined(failure, found, alone)
         if judgement.kind is not Kind.LAYER or context is None or quantity not in context.expected or found is None:
             return Divergence(judgement, self._cause_of_update(judgement), subject.sources.get(quantity, ""), alone)
@@ -65,12 +65,12 @@ class StepDiagnosis:
         itself = divergence.cause is not None and not divergence.cause.fitted
         if itself and failure.judgement.kind is Kind.LAYER:
             return divergence
-        # What a layer does alone and not in its step comes from what the step left in it, whatever else would explain the numbers.
+        # If a layer is wrong when tested alone but right in its step, the cause is what the step left in it, even if another cause fits the numbers.
         after = {} if layer == LOSS else {name: self.trace[layer, name] for name in self.architecture.params[layer]}
         return replace(divergence, cause=explained_in_step(failure, after, earlier) or divergence.cause)
 
     def _cause_of_update(self, judgement: Judgement) -> Cause | None:
-        """Return what explains an updated parameter, if it is one and its gradient is there."""
+        """Return the cause of a wrong updated parameter; None if none is found, or the judgement is not about one with a gradient."""
         layer, name = judgement.place.key
         context, grad = self.report.contexts.get(layer), self.trace.get((layer, f"{name}.grad"))
         if judgement.kind is not Kind.UPDATE or layer in self.architecture.frozen or context is None or grad is None:
@@ -84,5 +84,5 @@ class StepDiagnosis:
         return explained_update(UpdateFailure(judgement, self.architecture.update, updated, earlier, batch, self.precision, reading))
 
     def _earlier(self, layer: str, quantity: str) -> Array | None:
-        """Return a quantity of the step before, where that was traced."""
+        """Return a quantity of the previous step, if that step was traced."""
         return None if self.earlier is None else self.earlier.get((layer, quantity))

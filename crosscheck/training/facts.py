@@ -1,4 +1,4 @@
-"""The facts of a training comparison as plain data, ready for JSON: the one source of all reports."""
+"""The facts of a training comparison as plain data, ready for JSON: the only source of all reports."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from crosscheck.training.record import Means, Series
 
 SCHEMA_VERSION = 1
 POINTS = 400
-"""Points of a curve in the report, at most; longer ones are thinned out, the largest of each group kept."""
+"""Most points of a curve in the report; of a longer curve, the largest value of each group of neighbours is kept."""
 
 
 @dataclass(frozen=True)
 class SideTest:
-    """How one side did on the test images."""
+    """The results of one side on the test images."""
 
     loss: float
     accuracy: float
@@ -44,7 +44,7 @@ class RunFacts:
     environment : dict
         Versions, threads, seed, checksums.
     steps_asked, checks_asked : int
-        What the run was meant to do.
+        The numbers of steps and of checked steps that the run should have reached.
     lines : list of dict
         The progress lines: step, epoch, and loss and accuracy of both sides.
     losses : Means
@@ -54,11 +54,11 @@ class RunFacts:
     predictions_differing : int or None
         Test images that the two sides classify differently.
     images : list of dict
-        Those of them to show: pixels, label and both predictions.
+        Those of them that the report shows: pixels, label and both predictions.
     command : str
         The command line that repeats the run.
     without_steps : str
-        The same without its number of steps, to which ``--steps N`` is added to repeat no more than it takes to see the first divergence.
+        The same without its number of steps. With ``--steps N`` added, it repeats the run only up to the first divergence.
     """
 
     subject: str
@@ -80,7 +80,7 @@ class RunFacts:
 
 
 def verdict_of(comparison: TrainingComparison, run: RunFacts) -> Verdict:
-    """Return the verdict on the run: that of the comparison, but never ``match`` where less was done than was asked."""
+    """Return the verdict on the run: that of the comparison, but never ``match`` if fewer steps were done or checked than requested."""
     verdict = comparison.verdict
     incomplete = run.interrupted or bool(run.failed) or comparison.steps < run.steps_asked or comparison.steps_checked < run.checks_asked
     return Verdict.UNDECIDED if verdict is Verdict.MATCH and incomplete else verdict
@@ -134,7 +134,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
 
 
 def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) -> str:
-    """Return the report's first line: the verdict and what it rests on, anything left undone included."""
+    """Return the report's first line: the verdict, what it is based on, and what was left undone."""
     first = comparison.first
     checked = f"{comparison.steps_checked:,} of {run.steps_asked:,} steps checked, {comparison.record.compared:,} quantities compared"
     if widened := comparison.record.widened:
@@ -145,10 +145,7 @@ def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) ->
     if run.failed:
         undone = f"stopped at step {comparison.steps:,} of {run.steps_asked:,}: {run.failed}; "
     if verdict is Verdict.MISMATCH:
-        if first is not None:
-            what = f"first divergence at {first.judgement.place}"
-        else:
-            what = f"the free run left its yardstick by step {comparison.left_at}"
+        what = f"the free runs diverged by step {comparison.left_at}" if first is None else f"first divergence at {first.judgement.place}"
         return f"MISMATCH: {undone}{what}; {checked}"
     if verdict is Verdict.MATCH:
         return f"MATCH: rounding explains every difference; {checked}"
@@ -174,7 +171,7 @@ def _consequence(consequence: Consequence) -> Facts:
 
 
 def jury_facts(jury: Jury, perturbed: bool) -> Facts:
-    """Return who agrees with whom."""
+    """Return which references agree with which sides."""
     return {
         "references": [
             {"name": juror.name, "verdict_on_subject": jury.verdict_by(juror.name, perturbed).value, "free_run": _beside(jury, juror.name, perturbed)}
@@ -198,7 +195,7 @@ def jury_facts(jury: Jury, perturbed: bool) -> Facts:
 
 
 def _beside(jury: Jury, name: str, perturbed: bool) -> Facts | None:
-    """Return how far the subject has come apart from a further reference that trains alone; without perturbed ones there is no yardstick for it."""
+    """Return the distance of the subject from a further reference that trains alone; without perturbed references the distance is not judged."""
     looks = [look for (own, _), look in jury.looks.items() if own == name]
     if not looks:
         return None
@@ -233,7 +230,7 @@ def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComp
 
 
 def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Return at most POINTS points of a curve: of each group of neighbours the largest value, at the step where it stood."""
+    """Return at most POINTS points of a curve: the largest value of each group of neighbours, at its own step."""
     if len(steps) <= POINTS:
         return list(steps), list(values)
     groups = np.array_split(np.arange(len(steps)), POINTS)
@@ -276,7 +273,7 @@ def _free_run(comparison: TrainingComparison) -> Facts:
 
 
 def _weights(comparison: TrainingComparison) -> Facts:
-    """Return both sides' filters at the end, for the parameters that are images: ``(out, in, height, width)``."""
+    """Return both sides' filters at the end of the run, for the parameters that are images: ``(out, in, height, width)``."""
     assert comparison.free is not None
     subject: Mapping[str, Array] = comparison.subject.params
     reference = comparison.free.reference.params

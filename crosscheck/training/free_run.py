@@ -1,12 +1,13 @@
-r"""Two runs from the same weights, each on its own, and the step at which they part by more than rounding explains.
+r"""Two independent runs from the same weights, and the step at which they differ by more than rounding explains.
 
-The yardstick is measured: several references whose every result is perturbed at random, as strongly as rounding may, train beside them. Their
-distance from the unperturbed one, as a norm per parameter array, is the spread. The subject has left it when its own distance exceeds
+The limit is measured. Several copies of the reference train alongside, and each of their results is perturbed at random by as much as rounding may
+change it. Their distance from the unperturbed reference, as a norm of each parameter array, is the spread. The subject has diverged when its own
+distance exceeds
 
 .. math:: \sqrt{2}\; t_M \cdot \mathrm{rms}(\text{spread}),
 
-where t is the quantile of Student's distribution for M perturbed runs, at the probability accepted of one false alarm in all looks, and the root
-of two is there because subject and reference round both.
+where :math:`t_M` is the quantile of Student's distribution for M perturbed runs, for the accepted probability of one false alarm in all looks. The
+factor :math:`\sqrt{2}` is there because the subject and the reference both round.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainStat
 def noise_of(
     values: Iterable[tuple[str, str, Array, Array]], params: Mapping[str, Sequence[str]], precision: Precision
 ) -> dict[tuple[str, str], float]:
-    """Return one standard deviation of rounding in each (layer, quantity), as a norm relative to the quantity's.
+    """Return one standard deviation of the rounding error of each (layer, quantity), as a norm relative to the quantity's norm.
 
     Parameters
     ----------
@@ -35,8 +36,6 @@ def noise_of(
         The quantities of a step with their largest errors, in multiples of the unit roundoff.
     params : mapping of str to sequence of str
         The names of each layer's parameters.
-    precision : Precision
-        The subject's.
     """
     noise = {}
     for layer, quantity, value, error in values:
@@ -45,23 +44,23 @@ def noise_of(
         noise[layer, quantity] = deviation / size if size else 0.0
     for layer, parameters in params.items():
         for parameter in parameters:
-            # An update ends in one rounding of the parameter itself, by at most u and as likely up as down.
+            # An update ends with one rounding of the parameter itself, by at most u, up or down with equal probability.
             noise[layer, parameter] = precision.unit / math.sqrt(3)
     return noise
 
 
 @dataclass(frozen=True)
 class DistanceSample:
-    """The distance of one parameter array at one step.
+    """The distance between the subject and the reference in one parameter array, at one step.
 
     Attributes
     ----------
     distance : float
-        Norm of subject less reference.
+        The norm of the difference.
     spread : float
-        Root mean square of the norms of the perturbed runs less the unperturbed one.
+        The root mean square of the perturbed runs' distances from the unperturbed one.
     allowed : float
-        The distance beyond which the subject has left the spread.
+        The largest distance that rounding explains.
     largest : float
         The largest absolute difference of any element.
     """
@@ -83,22 +82,20 @@ class DistanceSample:
 
 @dataclass
 class FreeRun:
-    """The reference beside the subject, and the perturbed ones around it.
+    """The reference that trains beside the subject, and the perturbed references that train beside both.
 
     Parameters
     ----------
     start : TrainState
-        Where the subject was before its first step.
+        The state of the subject before its first step.
     noise : mapping of (str, str) to float
-        Relative size of the perturbation of each quantity.
+        The relative size of the perturbation of each quantity.
     runs : int
-        How many perturbed references; an even number.
+        The number of perturbed references; an even number.
     looks : int
         How many times :meth:`look` will be called.
-    precision : Precision
-        The subject's.
     seed : int
-        Of the perturbations.
+        The seed of the perturbations.
     """
 
     make: MakeTraining
@@ -123,14 +120,14 @@ class FreeRun:
         return [*alone, *self.perturbed]
 
     def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0) -> Outcome:
-        """Move every reference on by one step and return what the unperturbed one showed."""
+        """Advance every reference by one step, and return the outcome of the unperturbed one."""
         outcome = self.reference.step(x, labels, None, constants, lr_factor)
         for training in self._all()[1:]:
             training.step(x, labels, None, constants, lr_factor)
         return outcome
 
     def look(self, step: int, params: Arrays) -> list[DistanceSample]:
-        """Compare the subject's parameters and buffers with the reference's; the result is appended to ``history``, too."""
+        """Compare the subject's parameters and buffers with the reference's, and append the result to ``history``."""
         reference, centre, *others = (training.params | training.buffers for training in (self.reference, self.centre, *self.perturbed))
         looks = []
         for name, value in params.items():
@@ -144,11 +141,11 @@ class FreeRun:
         return looks
 
     def snapshot(self) -> Snapshot:
-        """Return the state of all references; ``history`` is not part of it."""
+        """Return the state of all references, without ``history``."""
         return merge({str(number): training.snapshot() for number, training in enumerate(self._all())})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over the state of the references of a run with the same parameters as this one."""
+        """Restore the state of all references from the snapshot of a run with the same parameters as this one."""
         parts = split(snapshot)
         for number, training in enumerate(self._all()):
             training.restore(parts[str(number)])

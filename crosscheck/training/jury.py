@@ -1,8 +1,8 @@
-"""Several references at once, and who agrees with whom.
+"""Several references at once, and which of them agree with which sides.
 
 Each side, the subject and every reference, does the same step from the same weights and leaves a trace. Each reference's oracle judges every trace,
-link by link, on the values that stand in it: the rounding of one side is never held against another, and neither is a decision at a kink that
-rounding turned. What is left is a difference of mathematics. Where the oracles of two frameworks differ about a trace, they hold different
+link by link, on the values in that trace. So the rounding errors of one side never count against another, nor does a decision at a kink that rounding
+changed. What remains is a difference of mathematics. If the oracles of two frameworks disagree about a trace, the frameworks follow different
 conventions, and the verdict on a subject that follows one of them is ``undecided``.
 """
 
@@ -29,17 +29,17 @@ SUBJECT = "subject"
 
 @dataclass(frozen=True)
 class Juror:
-    """A reference among several; layers, parameters and layouts are called as the subject's are.
+    """One of several references, with the subject's layer names, parameter names and layouts.
 
     Attributes
     ----------
     name : str
-        For reports.
+        Its name in reports.
     architecture : Architecture
         Its oracles.
     converted : frozenset of str
-        States that its optimizer keeps in another form, and that are converted, rounded as they are, for the others to start from: nobody judges how
-        it moves them. What it makes of them, the parameters, is judged.
+        States that its optimizer keeps in another form. They are converted, with rounding errors, so that the other references can start from them.
+        Its own updates of these states are not judged; the parameters that result from them are.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Juror:
 
 @dataclass
 class Tally:
-    """What the oracles of one reference say about all traces of one side.
+    """The verdicts of one reference's oracles on all traces of one side.
 
     Attributes
     ----------
     worst : Judgement or None
-        The one closest to its tolerance, or furthest beyond it.
+        The judgement closest to its tolerance, or furthest beyond it.
     first : Judgement or None
         The first mismatch.
     """
@@ -70,7 +70,7 @@ class Tally:
     first: Judgement | None = None
 
     def add(self, judgements: Iterable[Judgement]) -> None:
-        """Take in the links of one step."""
+        """Add the judgements on the links of one step."""
         self.steps += 1
         for judgement in judgements:
             wrong = judgement.verdict is Verdict.MISMATCH
@@ -84,7 +84,7 @@ class Tally:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether rounding explains all of it."""
+        """Whether rounding explains every difference."""
         if self.mismatches:
             return Verdict.MISMATCH
         if self.undecided:
@@ -99,16 +99,14 @@ class Jury:
     Parameters
     ----------
     jurors : sequence of Juror
-        The first is the one whose names and layouts all have.
-    precision : Precision
-        The subject's.
+        All have the names and layouts of the first.
 
     Attributes
     ----------
     tallies : dict of (str, str) to Tally
         By judge and side.
     looks : dict of (str, str) to DistanceSample
-        The last look at each parameter of each further reference that trains alone: how far the subject has come apart from it.
+        The last look at each parameter of each further reference that trains alone: its distance from the subject.
     """
 
     jurors: Sequence[Juror]
@@ -121,17 +119,17 @@ class Jury:
         self.alone: dict[str, Training] = {juror.name: juror.make(self.precision.dtype, None, 0) for juror in self.jurors[1:]}
 
     def begin(self, start: TrainState) -> None:
-        """Let the references that train alone start where the subject does."""
+        """Start the references that train alone from the subject's state."""
         for training in self.alone.values():
             training.load(start)
 
     def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants], lr_factor: float = 1.0) -> None:
-        """Move the references that train alone on by one step."""
+        """Advance the references that train alone by one step."""
         for training in self.alone.values():
             training.step(x, labels, None, constants, lr_factor)
 
     def judge(self, trace: Trace, layers: Layers, x: Array, labels: Labels, lr_factor: float = 1.0) -> None:
-        """Let every reference judge the subject's step, and every reference's step from the same weights."""
+        """Let every reference judge the subject's step and all references' steps from the same weights."""
         start = start_of(self.jurors[0].architecture, trace)
         traces = {SUBJECT: trace} | {name: _traced(trace.step, twin, start, x, labels, lr_factor) for name, twin in self._twins.items()}
         unjudged = {juror.name: tuple(f".{state}" for state in juror.converted) for juror in self.jurors}
@@ -143,44 +141,44 @@ class Jury:
                 tally.add(judgement for judgement in judged if not judgement.place.quantity.endswith(unjudged.get(side, ())))
 
     def look(self, params: Arrays, looks: Iterable[DistanceSample]) -> None:
-        """Measure how far the subject is from the further references, on the yardstick of its looks at the first one."""
-        yardsticks = {look.parameter: look for look in looks}
+        """Measure the distance of the subject from the further references; the looks at the first one give the limit."""
+        first_looks = {look.parameter: look for look in looks}
         for name, training in self.alone.items():
             others = training.params | training.buffers
-            for parameter, yardstick in yardsticks.items():
+            for parameter, first in first_looks.items():
                 difference = params[parameter].astype(np.float64) - others[parameter]
                 norm, largest = float(np.linalg.norm(difference)), float(np.abs(difference).max(initial=0.0))
                 known = self.looks.get((name, parameter))
-                look = DistanceSample(yardstick.step, parameter, norm, yardstick.spread, yardstick.allowed, largest)
-                # A reference that the subject has left once stays left.
+                look = DistanceSample(first.step, parameter, norm, first.spread, first.allowed, largest)
+                # Once the subject has diverged from a reference, that verdict stays.
                 if known is None or known.verdict is not Verdict.MISMATCH:
                     self.looks[name, parameter] = look
 
     def snapshot(self) -> Snapshot:
-        """Return the state of the references that train alone; what was found out so far is not part of it."""
+        """Return the state of the references that train alone, without the verdicts so far."""
         return merge({str(number): training.snapshot() for number, training in enumerate(self.alone.values())})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over the state of the references of a jury that was made in the same way."""
+        """Restore the state of the references from the snapshot of a jury that was made in the same way."""
         parts = split(snapshot)
         for number, training in enumerate(self.alone.values()):
             training.restore(parts[str(number)])
 
     def verdict_by(self, judge: str, perturbed: bool) -> Verdict:
-        """Return what one reference says about the subject: its steps and, where the free run has a yardstick, the free run beside it."""
+        """Return the verdict of one reference on the subject: on its steps and, if there are perturbed references, on the free run."""
         steps = self.tallies[judge, SUBJECT].verdict if (judge, SUBJECT) in self.tallies else Verdict.SKIPPED
         free = {look.verdict for (name, _), look in self.looks.items() if name == judge and perturbed}
         return next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v is steps or v in free), steps)
 
 
 class Shown:
-    """A layer of a reference: everything that it computes is there, as it is."""
+    """A layer of a reference, whose quantities are all in the trace, unchanged."""
 
     absent: Mapping[str, str] = {}
     sources: Mapping[str, str] = {}
 
     def vjp(self, call: Any) -> dict[str, Array]:
-        """Return nothing: it is never asked."""
+        """Return nothing: it is never called."""
         return {}
 
     def reading(self, quantity: str, call: Any, value: Array) -> None:
@@ -188,7 +186,7 @@ class Shown:
 
 
 def _traced(step: int, twin: Training, start: TrainState, x: Array, labels: Labels, lr_factor: float) -> Trace:
-    """Return the trace of a reference's step, with what it started from and what it left."""
+    """Return the trace of a reference's step, with the state before and after it."""
     twin.load(start)
     trace = Trace(step)
     for name, value in (*start.params.items(), *start.buffers.items()):

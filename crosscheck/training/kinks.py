@@ -1,7 +1,7 @@
-"""Decisions at kinks: a ReLU's sign, a pool's winner. Where the margin is within what rounding explains, either is right.
+"""Decisions at kinks: a ReLU's sign, a pool's winner. If the margin is within what rounding explains, either decision is right.
 
-Then everything behind the kink jumps, on both sides rightly. A subject that shows its decisions is compared with an oracle that takes the same ones,
-each of which must be admissible; for one that shows nothing the few ambiguous ones are tried both ways.
+Behind such a kink, the values of two right sides may differ by far more than rounding errors. A subject that shows its decisions is compared with an
+oracle that takes the same decisions, each of which must be admissible. If the subject does not show them, the few ambiguous ones are tried both ways.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from crosscheck.oracles.step import OracleStep
 Imposed = dict[str, npt.NDArray[Any]]
 
 DRAWS = 32
-"""How often the inputs of a kink are moved at random to see which of its decisions may change: of two candidates that rounding may exchange one
-move in four does, so that one pair in ten thousand is not seen."""
+"""How often the inputs of a kink are perturbed at random to see which of its decisions may change. If rounding may exchange two candidates, one
+perturbation in four does, so one such pair in ten thousand is missed."""
 EXHAUSTIVE = 6
-"""The number of ambiguous decisions up to which every combination is tried."""
+"""Up to this many ambiguous decisions, every combination is tried."""
 MANY = 256
-"""The number of them up to which each is tried."""
+"""Up to this many ambiguous decisions, each is tried separately."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Decisions of one layer at kinks that differ between subject and oracle.
+    """The decisions of one layer at kinks in which subject and oracle differ.
 
     Attributes
     ----------
     differing : int
-        Output elements whose value the oracle alone would take from elsewhere.
+        The number of decisions that the oracle alone would take differently.
     margin : float
-        The largest difference that this makes, as a fraction of what rounding before this layer explains. Above 1 it has no excuse.
+        The largest change of the output that they cause, as a fraction of what rounding before this layer explains. Above 1, rounding does not
+        explain them.
     """
 
     layer: str
@@ -46,12 +47,12 @@ class Decision:
 
     @property
     def admissible(self) -> bool:
-        """Whether rounding explains every one of them."""
+        """Whether rounding explains all of them."""
         return self.margin <= 1
 
 
 def differing(step: OracleStep, precision: Precision) -> Iterator[Decision]:
-    """Yield, for each layer with decisions imposed on it, those that the oracle alone takes differently and what part of the rounding they need."""
+    """Yield, for each layer with imposed decisions, those that the oracle alone would take differently, if there are any."""
     for index, name in enumerate(step.names):
         imposed = step.runs[index].stage.constants.get("decisions")
         if imposed is None:
@@ -71,7 +72,7 @@ def differing(step: OracleStep, precision: Precision) -> Iterator[Decision]:
 
 @dataclass(frozen=True)
 class Branch:
-    """One decision that rounding may turn: its layer, its place in the array of decisions, and what else it may be."""
+    """One decision that rounding may change: its layer, its place in the array of decisions, and its other value."""
 
     layer: str
     place: int
@@ -79,7 +80,7 @@ class Branch:
 
 
 def ambiguous(step: OracleStep, precision: Precision, seed: int) -> list[Branch]:
-    """Return the decisions of a step that change when the values before them are off by as much as rounding explains."""
+    """Return the decisions of a step that may change if the values before them have errors as large as rounding explains."""
     rng = np.random.default_rng(seed)
     choices: dict[Branch, None] = {}
     for index, name in list(enumerate(step.names))[1:]:
@@ -99,27 +100,27 @@ def ambiguous(step: OracleStep, precision: Precision, seed: int) -> list[Branch]
 def tried(
     step: OracleStep, choices: Sequence[Branch], again: Callable[[Imposed], OracleStep], residual: Callable[[OracleStep], Array]
 ) -> tuple[OracleStep, Array]:
-    """Return the step that comes closest to the subject's when ambiguous decisions are taken the other way, and what they leave open.
+    """Return the step closest to the subject's in which ambiguous decisions may be taken the other way, and how much remains uncertain.
 
-    Few of them are tried in every combination, which leaves nothing open. What a decision at a margin of nearly nothing changes hardly depends on
-    the others; so of many those are chosen whose changes add up to the difference, by least squares, and what all of them together can change is
-    left open.
+    A few decisions are tried in every combination, and nothing remains uncertain. Of many, each is tried separately: the change that a decision
+    causes hardly depends on the others, because its margin is almost zero. Those whose changes add up to the difference, by least squares, are then
+    taken the other way together, and the sum of all changes remains uncertain.
 
     Parameters
     ----------
     step : OracleStep
-        With the oracle's own decisions.
+        The step with the oracle's own decisions.
     choices : sequence of Branch
         From :func:`ambiguous`.
     again : callable
-        Does the step with some decisions imposed.
+        Computes the step with some decisions imposed.
     residual : callable
-        The subject's numbers less those of a step, as fractions of their tolerances.
+        Returns the subject's numbers minus those of a step, as fractions of their tolerances.
 
     Returns
     -------
     array
-        How far each of the numbers may still be moved by decisions, as a fraction of its tolerance; infinite where there are too many to try.
+        How far decisions may still change each of the numbers, as a fraction of its tolerance; infinite if there are too many decisions to try.
     """
 
     def chosen(combination: Sequence[Branch]) -> OracleStep:
@@ -139,7 +140,7 @@ def tried(
 
 
 def _imposed(step: OracleStep, choices: Sequence[Branch]) -> Imposed:
-    """Return the decisions of every layer that a choice belongs to, those choices taken."""
+    """Return all decisions of the layers in ``choices``, with these choices taken."""
     imposed: Imposed = {}
     for choice in choices:
         run = step.runs[step.names.index(choice.layer)]

@@ -1,8 +1,8 @@
-"""A whole training run compared: every checked step in lock-step, its layers alone where that tells more, and the free run beside it.
+"""Compare a whole training run of a network whose layers can be seen: checked steps link by link, layers tested alone, and the free run.
 
-The subject trains on its own throughout, and each checked step is proved along its trace. Where a link does not hold, or is missing, and in the
-first, second, fourth, eighth and so on of the checked steps, the oracle and the reference do the whole step from the same weights; in the first one,
-and wherever something is wrong, the subject's layers are asked about the reference's values as well. Meanwhile a second reference, which copied the
+The subject trains on its own, and each checked step is proved along its trace. If a link does not hold or is missing, and in the first, second,
+fourth, eighth checked step and so on, the oracle and the reference do the whole step from the same weights, too. In the first checked step, and
+wherever something is wrong, the subject's layers are also tested alone, on the reference's values. Meanwhile a second reference, which copied the
 weights once, trains alone.
 """
 
@@ -35,7 +35,7 @@ LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
 
 @dataclass(frozen=True)
 class BothOutcomes:
-    """What one step of the free runs showed on either side."""
+    """The outcomes of one step of the free runs."""
 
     subject: Outcome
     reference: Outcome
@@ -43,14 +43,14 @@ class BothOutcomes:
 
 @dataclass
 class TrainingComparison(Comparison):
-    """A comparison in progress with a subject whose layers are listened to: call :meth:`step` for each batch.
+    """A comparison in progress with a subject whose layers can be seen: call :meth:`step` for each batch.
 
     Attributes
     ----------
     divergences : dict of (str, str) to Divergence
-        The first of each (layer, quantity) whose own link is broken, or that is wrong on the reference's values.
+        The first divergence of each (layer, quantity) whose own link is broken, or that is wrong when its layer is tested alone.
     jury : Jury, optional
-        Several references, the first of which is the one that everything else is compared with.
+        Several references; everything outside the jury is compared with the first of them.
     """
 
     subject: Subject
@@ -70,16 +70,16 @@ class TrainingComparison(Comparison):
         if self.jury is not None:
             self.jury.begin(self._start)
 
-    @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
+    @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
     def step(self, x: Array, labels: Labels, check: bool = True, lr_factor: float = 1.0) -> BothOutcomes:
         """Let both sides do one step on a batch. The first step is always traced.
 
         Parameters
         ----------
         check : bool
-            Whether everything in this step is judged.
+            Whether to judge everything in this step.
         lr_factor : float
-            What the learning rate of the settings is multiplied by in this step: every reference follows, and the subject is judged by it.
+            Factor of the learning rate in this step; the references use it, and the subject is judged by it.
         """
         self.steps += 1
         architecture = self.architecture.at_rate(lr_factor)
@@ -109,7 +109,7 @@ class TrainingComparison(Comparison):
         return FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.precision, self.seed)
 
     def _measure_noise(self, report: StepReport) -> None:
-        """Take the size of the noise from the first step."""
+        """Measure the size of the noise in the first step."""
         if not self._noise:
             values = (
                 (name, quantity, context.expected[quantity], self.precision.error(bound))
@@ -120,7 +120,7 @@ class TrainingComparison(Comparison):
 
     def _judge(self, architecture: Architecture, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
         report.links.extend(self._masks(trace))
-        # While every link holds, what a layer makes of the reference's values says nothing that its link does not, and costs as much.
+        # While every link holds, testing layers alone on the reference's values shows nothing that the links do not, and takes as long.
         wrong = any(judgement.verdict is Verdict.MISMATCH for judgement in (*report.links, *report.whole))
         isolated: list[tuple[Judgement, Failure | None]] = []
         if wrong or report.expected:
@@ -140,13 +140,13 @@ class TrainingComparison(Comparison):
             self.first = found[0] if found else step.divergence(excess[0])
 
     def _masks(self, trace: Trace) -> Iterator[Judgement]:
-        """Yield whether chance explains the masks that were drawn so far."""
+        """Yield the verdicts on whether chance explains the masks that were drawn so far."""
         for name, p in self.architecture.masked.items():
             if (mask := trace.constants(name).get("mask")) is not None:
                 yield self.masks.setdefault(name, DropoutRateTest(p)).judge(Place(trace.step, name, "mask"), mask, self.precision)
 
     def _of_reference(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> tuple[Trace, TrainState]:
-        """Return the reference's own values from the weights that the subject's step started from, and note how far they are from the oracle's."""
+        """Return the reference's own values from the weights that the subject's step started from, and record their distance from the oracle's."""
         twin, values, start = self._twin, Trace(self.steps), start_of(self.architecture, trace)
         twin.load(start)
         twin.step(x, labels, values, start.constants, lr_factor)
@@ -154,14 +154,14 @@ class TrainingComparison(Comparison):
         return values, start
 
     def _isolated(self, values: Trace, start: TrainState, labels: Labels) -> Iterator[tuple[Judgement, Failure | None]]:
-        """Yield verdicts on each layer given the reference's own values, each mismatch with what it was judged from."""
+        """Yield the verdicts on each layer tested alone on the reference's values, each mismatch with the data it was judged by."""
         for name in self.architecture.wiring:
             oracle, call = self._given(name, values, start, labels)
             check = check_layer(self.subject.layers[name], oracle, call, self.precision, name, self.steps)
             yield from ((one, check.failure(one) if one.verdict is Verdict.MISMATCH else None) for one in check.judgements)
 
     def _given(self, name: str, values: Trace, start: TrainState, labels: Labels) -> tuple[Oracle, Call]:
-        """Return a layer's oracle, and what the layer is given of the reference's values."""
+        """Return a layer's oracle, and the layer's call with the reference's values."""
         architecture = self.architecture
         if name == LOSS:
             cotangent = np.ones((), self.precision.dtype) if (LOSS, "grad_input") in values else None
@@ -172,9 +172,9 @@ class TrainingComparison(Comparison):
         return architecture.layers[name], call
 
     def _reference_distance(self, report: StepReport, values: Trace, params: Mapping[str, Array]) -> None:
-        """Note how far the reference's own step ends from the oracle's, on the yardstick that the subject is measured by.
+        """Record the distance of the reference's own step from the oracle's, as a fraction of the subject's tolerances.
 
-        Only for what a tie at a kink does not move: parameter gradients and updated parameters.
+        This is done only for quantities that a tie at a kink does not change: parameter gradients and updated parameters.
         """
         for (layer, quantity), (expected, bound) in report.expected.items():
             found = params.get(f"{layer}.{quantity}") if (layer, quantity) not in values else values[layer, quantity]
@@ -189,7 +189,7 @@ class TrainingComparison(Comparison):
             self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
 
     def _consequences(self, report: StepReport, trace: Trace) -> None:
-        """Keep the first of each end-to-end excess whose own link holds while another is broken."""
+        """Record the first end-to-end mismatch of each quantity whose own link holds while another link is broken."""
         for judgement in report.whole:
             key = judgement.place.key
             if judgement.verdict is not Verdict.MISMATCH or key in self.consequences or key in self.broken or not self.broken:
@@ -200,7 +200,7 @@ class TrainingComparison(Comparison):
             self.consequences[key] = Consequence(judgement, distance / size if size else np.inf)
 
     def _examined_once(self, judgement: Judgement, step: StepDiagnosis) -> Divergence:
-        """Return the first divergence of a quantity; only that one is examined, because a cause shows best in what a fault did first."""
+        """Return the first divergence of a quantity; only the first is examined, because a cause shows best in the first effect of a fault."""
         key = judgement.place.key
         if key not in self.divergences:
             self.divergences[key] = step.divergence(judgement)
@@ -208,7 +208,7 @@ class TrainingComparison(Comparison):
 
     @np.errstate(all="ignore")
     def look(self) -> list[DistanceSample]:
-        """Measure how far the free runs have come apart, those beside further references as well."""
+        """Measure the distance between the free runs, and from the further references as well."""
         looks = super().look()
         if self.jury is not None:
             self.jury.look(self.subject.params | self.subject.buffers, looks)
@@ -216,7 +216,7 @@ class TrainingComparison(Comparison):
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on the whole run; ``undecided`` where the references do not agree about the subject."""
+        """The verdict on the whole run; ``undecided`` if the references do not agree about the subject."""
         own = super().verdict
         if self.jury is None or own is Verdict.SKIPPED:
             return own
@@ -231,12 +231,12 @@ class TrainingComparison(Comparison):
         return not self.broken and any(series.first is not None for _, series in self.record.of(Kind.WHOLE))
 
     def worst_fraction(self) -> float:
-        """Return the largest error so far as a fraction of its tolerance, links and isolated layers together."""
+        """Return the largest error so far as a fraction of its tolerance, in links and in layers tested alone."""
         worst = self.record.worst(*LINKS, Kind.ISOLATED)
         return worst.fraction if worst else 0.0
 
     def snapshot(self) -> tuple[ComparisonState, Snapshot]:
-        """Return all that it takes to go on after a step, but for the state of the subject, which is the caller's."""
+        """Return everything needed to continue after a step, except the state of the subject, which the caller saves."""
         assert self.free is not None
         left = None if self._previous is None else self._previous.left()
         state = ComparisonState(
@@ -261,7 +261,7 @@ class TrainingComparison(Comparison):
         return state, merge({"left": Snapshot(kept, {}), "free": self.free.snapshot(), "jury": jury})
 
     def restore(self, state: ComparisonState, snapshot: Snapshot) -> None:
-        """Take over a snapshot of a comparison that was made in the same way and has not begun yet."""
+        """Restore a snapshot in a comparison that was made in the same way and has not started yet."""
         parts = split(snapshot)
         self.steps, self.steps_checked, self.first = state.steps, state.steps_checked, state.first
         self.record.series.update(state.series)

@@ -1,12 +1,12 @@
 """One whole training step, proved link by link along the subject's own trace.
 
-Each layer is judged on the inputs and cotangents that it actually got; each wire must carry exactly what was put out; each update must start
-from the gradients and the state that are there. If every link holds the step is right, however deep the network. The first link that does not is
-the first divergence.
+Each layer is judged on the inputs and upstream gradients that it actually received. Each layer must receive exactly what its sources returned. Each
+update must start from the gradients and the state that are there. If every link holds, the step is right, however deep the network. The first link
+that does not hold is the first divergence.
 
-Beside it stands the end of the same step computed by the oracle alone, with the subject's decisions at kinks, and the errors that every right
-layer may have added up to by then: an excess that no broken link explains lies between the layers, and is never forgiven. Where every link is there
-and holds, that follows from the links, and need not be worked out in each step.
+In addition, the oracle alone computes the same step, with the subject's decisions at kinks, and the end-to-end values are compared. Their tolerance
+is the sum of the errors that right layers may make on the way. A larger error without a broken link arises between the layers, and is always a
+mismatch. If every link is there and holds, the end-to-end values follow from the links, and need not be compared in each step.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class StepReport:
     Attributes
     ----------
     links : list of Judgement
-        Layers, wires and updates, in execution order.
+        The judgements on layers, their inputs and updates, in execution order.
     whole : list of Judgement
-        The end-to-end values, in execution order.
+        The judgements on the end-to-end values, in execution order.
     contexts : dict of str to LayerContext
-        By layer, and ``"loss"``.
+        The expected values of each layer by name, and of the loss under ``"loss"``.
     decisions : list of Decision
-        Those that the oracle alone would have taken differently.
+        The decisions at kinks that the oracle alone would have taken differently.
     expected : dict of (str, str) to (array, Bound)
-        The oracle's end-to-end value of each quantity, and how far rounding may lead from it.
+        The oracle's end-to-end value of each quantity, with its bound.
     norms : dict of (str, str) to float
-        In a deep network, how large the norm of its error may be.
+        In a deep network, the largest norm of each quantity's error.
     """
 
     step: int
@@ -75,17 +75,15 @@ def check_step(
     Parameters
     ----------
     subject : dict of str to SubjectLayer
-        By name, and ``"loss"``; asked only for what it does not show and how it was read.
+        The layers by name, and the loss under ``"loss"``. They only say which quantities they do not show, and how the others were read.
     trace : Trace
-        What the subject did.
+        The trace of the subject's step.
     x, labels : array
-        The batch that it was given, in its precision.
-    precision : Precision
-        The subject's.
+        The batch, in the subject's precision.
     previous : Trace, optional
-        The step before, if it was traced: this one must start from what that one left.
+        The trace of the previous step, if there is one: this step must start from the state that the previous step left.
     to_the_end : bool
-        Whether the end of the step is judged as well; it is in any case where a link does not hold, or is missing.
+        Whether to judge the end-to-end values as well. They are always judged if a link does not hold or is missing.
     """
     report = StepReport(trace.step)
     report.links.extend(_Links(architecture, subject, trace, x, labels, precision, report).all(previous))
@@ -96,7 +94,7 @@ def check_step(
 
 
 def links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, precision: Precision) -> list[Judgement]:
-    """Judge the links of one training step alone, as :func:`check_step` does."""
+    """Judge only the links of one training step, as :func:`check_step` does."""
     return list(_Links(architecture, subject, trace, x, labels, precision, StepReport(trace.step)).all(None))
 
 
@@ -113,20 +111,20 @@ class _Links:
     report: StepReport
 
     def all(self, previous: Trace | None) -> Iterator[Judgement]:
-        """Yield every link."""
+        """Yield the judgements on all links."""
         yield from self.start(previous)
         yield from self.forward()
         yield from self.backward()
         yield from self.updates()
 
     def start(self, previous: Trace | None) -> Iterator[Judgement]:
-        """Yield whether parameters and state are those that the step before left."""
+        """Yield whether parameters and state are those that the previous step left."""
         if previous is None:
             return
         for layer, quantity in previous.left():
             if "." in quantity and (layer, f"{quantity}.before") not in self.trace:
                 place = Place(self.trace.step, layer, f"{quantity}.before")
-                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="the step before left it, and it is gone")
+                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="the previous step left it, but this step starts without it")
         for (layer, quantity), value in self.trace.items():
             if quantity.endswith(".before"):
                 left = previous.get((layer, quantity.removesuffix(".before")))
@@ -134,17 +132,17 @@ class _Links:
                     yield equal(Place(self.trace.step, layer, quantity), Kind.WIRE, value, left, self.precision)
 
     def forward(self) -> Iterator[Judgement]:
-        """Yield each layer's wire, its output and what it keeps, the loss last."""
+        """Yield the judgements on each layer's input, its output and the state it keeps, the loss last."""
         for name, sources in self.architecture.wiring.items():
             sent = [self.x if source == INPUT else self.trace.get((source, "output")) for source in sources]
             yield self._wire(name, "input", sent)
             yield from self._judge_layer(name)
 
     def _judge_layer(self, name: str) -> Iterator[Judgement]:
-        """Work out a layer's expected quantities, forward and backward at once, and yield the verdicts on those of the forward pass."""
+        """Compute a layer's expected quantities for both passes, and yield the judgements on those of the forward pass."""
         trace = self.trace
         if (name, "input") not in trace:
-            yield Judgement(Place(trace.step, name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="the subject never ran this layer")
+            yield Judgement(Place(trace.step, name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="this layer was never run")
             return
         oracle, call = call_of(self.architecture, trace, name, self.labels, self.precision)
         self.report.contexts[name] = context_of(oracle, call, self.precision)
@@ -156,20 +154,22 @@ class _Links:
         return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.precision)[0]
 
     def _wire(self, name: str, quantity: str, sent: Sequence[Array | None]) -> Judgement:
-        """Judge whether a layer received what others put out, their sum where it is wired to several."""
+        """Judge whether a layer received what its sources returned, or the sum of it if there are several."""
         place, received = Place(self.trace.step, name, quantity), self.trace.get((name, quantity))
         arrived = [part for part in sent if part is not None]
         if received is None or not arrived or len(arrived) < len(sent):
-            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="nothing arrived" if received is None else "nothing was sent")
+            reason = "the layer received nothing" if received is None else "the layers that it is connected to returned nothing"
+            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason=reason)
         if len(arrived) == 1:
             return equal(place, Kind.WIRE, received, arrived[0], self.precision)
         if shapes := {part.shape for part in arrived} - {received.shape}:
-            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason=f"the shape is {received.shape}, what was sent has {min(shapes)}")
+            reason = f"the layer received the shape {received.shape}; a layer that it is connected to returned {min(shapes)}"
+            return Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason=reason)
         wide = [part.astype(np.float64) for part in arrived]
         return judge(place, Kind.WIRE, received, sum_wires(wide), joint(wide), self.precision)
 
     def backward(self) -> Iterator[Judgement]:
-        """Yield the loss's gradient, then each layer's wire, input gradient and parameter gradients, last layer to first."""
+        """Yield the judgements on the loss's gradient, then on each layer's upstream, input and parameter gradients, last layer to first."""
         names = self.architecture.names[self.architecture.first_trained :]
         if not names or LOSS not in self.report.contexts:
             return
@@ -184,10 +184,10 @@ class _Links:
                 yield self._judge(name, quantity)
 
     def updates(self) -> Iterator[Judgement]:
-        """Yield each updated parameter and each state of it, on the gradients and the state that were there."""
+        """Yield the judgements on each updated parameter and each of its states, given the gradients and the state that were there."""
         keys = [(name, parameter) for name in self.architecture.names for parameter in self.architecture.params[name]]
-        asked = {key: updating for key in keys if (updating := self._updating(*key)) is not None}
-        judged = dict(zip(asked, judge_updates(self.architecture.update, list(asked.values()), self.precision), strict=True))
+        updatings = {key: updating for key in keys if (updating := self._updating(*key)) is not None}
+        judged = dict(zip(updatings, judge_updates(self.architecture.update, list(updatings.values()), self.precision), strict=True))
         for key in keys:
             name, parameter = key
             place, after = Place(self.trace.step, *key), self.trace[key]
@@ -199,7 +199,7 @@ class _Links:
                 yield from judged[key]
 
     def _updating(self, name: str, parameter: str) -> Updating | None:
-        """Return what is to be judged about an updated parameter; None for a frozen one, or one that has no gradient."""
+        """Return an updated parameter to be judged; None for a frozen parameter, or one without a gradient."""
         trace, grad = self.trace, self.trace.get((name, f"{parameter}.grad"))
         if name in self.architecture.frozen or grad is None or name not in self.report.contexts:
             return None
@@ -210,7 +210,7 @@ class _Links:
 
 
 def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels, precision: Precision) -> tuple[Oracle, Call]:
-    """Return a layer's oracle, and what the layer was given in a step."""
+    """Return a layer's oracle, and the call that the layer received in a step."""
     if name == LOSS:
         return architecture.loss, Call(trace[name, "input"], {}, np.ones((), precision.dtype), {"labels": labels})
     params, buffers = trace.before(name, architecture.params[name]), trace.before(name, architecture.buffers.get(name, ()))
@@ -218,7 +218,7 @@ def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels,
 
 
 def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, precision: Precision, report: StepReport) -> None:
-    """Add the end-to-end judgements: the oracle's own step from the same weights, with the subject's decisions."""
+    """Add the judgements on the end-to-end values, by the oracle's own step from the same weights with the subject's decisions."""
     decisions = {name: architecture.layers[name].decisions(report.contexts[name].call.x.astype(np.float64)) for name in architecture.names}
     own = [{q: precision.error(b) for q, b in report.contexts[name].bounds.items()} for name in architecture.wiring]
     imposed = {name: value for name, value in decisions.items() if value is not None}
@@ -238,7 +238,7 @@ def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, p
 
 
 def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:
-    """Return whether every layer could be judged whole and got an array of the shape that the layers before it are to put out."""
+    """Return whether every layer could be judged in full, on an input of the shape that its sources should return."""
     shapes = {INPUT: x.shape}
     for name, sources in architecture.wiring.items():
         context = report.contexts.get(name)

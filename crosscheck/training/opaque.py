@@ -1,7 +1,7 @@
-"""A training run of a subject that shows nothing but its loss and its parameters: every step against the oracle's whole step from where it started.
+"""Compare a training run of a subject that shows only its loss and its parameters: each step with the oracle's whole step from the same start.
 
-Decisions at kinks are not to be seen from outside. Where a step ends elsewhere than the oracle's, the few that rounding may turn are tried both ways;
-what still exceeds is a mismatch. Its cause is looked for in the gradient that the update implies.
+Decisions at kinks cannot be seen from outside. If a step ends elsewhere than the oracle's, the few decisions that rounding may change are tried both
+ways; a difference that they do not explain is a mismatch. Its cause is looked for in the gradient that the update implies.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy.typing as npt
 from crosscheck.adapters.network_listened import Unseen
 from crosscheck.adapters.train_step_opaque import SteppedNetwork
 from crosscheck.causes import Cause, diagnose
+from crosscheck.causes.candidate import in_words
 from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.tie_rules import ruled
-from crosscheck.causes.training_step import passed_on_by_updated
+from crosscheck.causes.training_step import NOT_UPDATED, grads_by_updated_params
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge
 from crosscheck.core.operation import Arrays, Labels
@@ -35,18 +36,18 @@ from crosscheck.training.kinks import ambiguous, differing, tried
 
 LOSS = ("loss", "output")
 Key = tuple[str, str]
-Done = Callable[..., OracleStep]
-"""Does the step of a network, with decisions imposed on it if any."""
+ComputeStep = Callable[..., OracleStep]
+"""Computes the step of a network, with imposed decisions if there are any."""
 
 
 @dataclass
 class StepComparison(Comparison):
-    """A comparison in progress with a subject that is seen from outside alone: call :meth:`step` for each batch.
+    """A comparison in progress with a subject whose layers cannot be seen: call :meth:`step` for each batch.
 
     Attributes
     ----------
     ambiguous : int
-        How many decisions at kinks rounding may turn in a step that ends elsewhere than the oracle's own; the most of any step.
+        How many decisions at kinks rounding may change: the largest number in any step that ended elsewhere than the oracle's.
     """
 
     subject: SteppedNetwork
@@ -56,7 +57,7 @@ class StepComparison(Comparison):
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)
     _sums: dict[Key, Array] = field(default_factory=dict, repr=False)
 
-    @np.errstate(all="ignore")  # a training that diverges overflows on both sides, and ends in verdicts
+    @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
     def step(self, x: Array, labels: Labels) -> None:
         """Let both sides do one step on a batch; judge the loss and every updated parameter."""
         self.steps += 1
@@ -74,18 +75,18 @@ class StepComparison(Comparison):
             self.free.step(x, labels)
 
     def _judge(self, start: TrainState, found: Mapping[Key, Array], x: Array, labels: Labels) -> None:
-        def done(architecture: Architecture, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> OracleStep:
+        def compute(architecture: Architecture, decisions: Mapping[str, npt.NDArray[Any]] | None = None) -> OracleStep:
             return oracle_step(architecture, start, x, labels, self.precision, decisions or {})
 
-        step = done(self.architecture)
+        step = compute(self.architecture)
         judgements = self._judgements(step, start, found)
         if self.first is None and _exceeding(judgements):
-            step, judgements = self._tried(step, judgements, start, found, done)
+            step, judgements = self._tried(step, judgements, start, found, compute)
         self.steps_checked += 1
         self.record.add(judgements)
         if self.first is None and (exceeding := _exceeding(judgements)):
             self.first = self._divergence(exceeding[0], step, start, found)
-            self.first = replace(self.first, cause=self._tie_rule(exceeding[0], step, start, found, done) or self.first.cause)
+            self.first = replace(self.first, cause=self._tie_rule(exceeding[0], step, start, found, compute) or self.first.cause)
         if self.free is None:
             values = [
                 (name, quantity, run.result[quantity], error)
@@ -99,20 +100,20 @@ class StepComparison(Comparison):
         self._sums = {key: self._sums.get(key, 0.0) + grad for key, grad in self._grads.items()}
 
     def _tried(
-        self, step: OracleStep, judgements: list[Judgement], start: TrainState, found: Mapping[Key, Array], done: Done
+        self, step: OracleStep, judgements: list[Judgement], start: TrainState, found: Mapping[Key, Array], compute: ComputeStep
     ) -> tuple[OracleStep, list[Judgement]]:
-        """Return a step that ends nowhere else than the subject's, where other decisions at kinks explain that, and the judgements by it.
+        """Return the step, or one with other decisions at kinks that explains the subject's results, and the judgements by it.
 
-        Where decisions may explain it and are too many to find out which, the judgements are undecided.
+        If such decisions may explain the results but are too many to try, the judgements are undecided.
         """
         exceeding = _exceeding(judgements)
         finite = all(np.isfinite(value).all() for value in found.values())
         frozen = any(j.place.key not in step.expected for j in exceeding)
         choices = ambiguous(step, self.precision, self.seed) if finite and not frozen else []
-        if not choices or self._tie_rule(exceeding[0], step, start, found, done):
+        if not choices or self._tie_rule(exceeding[0], step, start, found, compute):
             return step, judgements
         self.ambiguous = max(self.ambiguous, len(choices))
-        closest, left = tried(step, choices, lambda imposed: done(self.architecture, imposed), lambda s: self._residual(s, step, found))
+        closest, left = tried(step, choices, lambda imposed: compute(self.architecture, imposed), lambda s: self._residual(s, step, found))
         by_closest = self._judgements(closest, start, found)
         if not _exceeding(by_closest):
             self.count(differing(closest, self.precision))
@@ -120,23 +121,23 @@ class StepComparison(Comparison):
         if (np.abs(self._residual(step, step, found)) > 1 + left).any():
             return step, judgements
         reason = (
-            f"rounding may turn {len(choices):,} decisions at kinks, which may explain this, and they are too many to find out; it can be decided on "
-            "inputs without ties, or where the layers are listened to"
+            f"rounding may change {len(choices):,} decisions at kinks, which may explain this, but they are too many to try; use inputs without "
+            "ties, or a pair that shows its layers"
         )
         return step, [replace(j, verdict=Verdict.UNDECIDED, reason=reason) if j.verdict is Verdict.MISMATCH else j for j in judgements]
 
-    def _tie_rule(self, judgement: Judgement, step: OracleStep, start: TrainState, found: Mapping[Key, Array], done: Done) -> Cause | None:
-        """Return the tie rule of max pooling that explains the whole step, if one does."""
+    def _tie_rule(self, judgement: Judgement, step: OracleStep, start: TrainState, found: Mapping[Key, Array], compute: ComputeStep) -> Cause | None:
+        """Return the tie rule of max pooling that explains the whole step; None if no rule does."""
         inputs = {name: run.call.x for name, run in zip(step.names, step.runs, strict=True)}
         for name, words, architecture in ruled(self.architecture, inputs):
-            judgements = self._judgements(done(architecture), start, found)
+            judgements = self._judgements(compute(architecture), start, found)
             if not _exceeding(judgements):
                 worst = max(judgements, key=lambda j: j.fraction)
                 return Cause(name, words, judgement.units, worst.units, worst.fraction)
         return None
 
     def _judgements(self, step: OracleStep, start: TrainState, found: Mapping[Key, Array]) -> list[Judgement]:
-        """Return the verdicts in the order in which a fault spreads: the loss, then the parameters of the last layer to those of the first."""
+        """Return the verdicts in the order in which a fault spreads: the loss, then the parameters, from the last layer to the first."""
         judgements = [self._judgement(LOSS, step, found)]
         for layer in reversed(self.architecture.names):
             for parameter in self.architecture.params[layer]:
@@ -153,7 +154,7 @@ class StepComparison(Comparison):
         return judge(Place(self.steps, *key), Kind.WHOLE, found[key], expected, bound, self.precision)
 
     def _residual(self, step: OracleStep, unit: OracleStep, found: Mapping[Key, Array]) -> Array:
-        """Return the subject's numbers less those of a step, as fractions of another one's tolerances."""
+        """Return the subject's numbers minus those of a step, as fractions of the tolerances of the step ``unit``."""
         keys = [key for key in found if key in step.expected]
         differences = [(found[key].astype(np.float64) - step.expected[key][0]).ravel() for key in keys]
         tolerances = [np.broadcast_to(self.precision.tolerance(unit.expected[key][1]), found[key].shape).ravel() for key in keys]
@@ -173,13 +174,13 @@ class StepComparison(Comparison):
             cause = diagnose(Failure(judgement, found[key], expected, bound, run.call, run.stage.oracle, layer_itself, self.precision))
         elif key in step.expected and found[key].shape == step.expected[key][0].shape:
             if np.array_equal(found[key], start.params[f"{layer}.{quantity}"]):
-                cause = Cause("not updated", "the parameter is not updated: after the step it is what it was before", judgement.units, 0.0, 0.0)
+                cause = Cause("not updated", NOT_UPDATED, judgement.units, 0.0, 0.0)
             else:
                 cause = self._cause_of_gradient(step, start, found, layer, quantity)
         return Divergence(judgement, cause, self.subject.source)
 
     def _cause_of_gradient(self, step: OracleStep, start: TrainState, after: Mapping[Key, Array], layer: str, parameter: str) -> Cause | None:
-        """Return what explains the gradient that an update implies, if that can be told from the change of the parameter."""
+        """Return the cause that explains the gradient implied by an update; None if none is found, or the update does not determine the gradient."""
         name, run = f"{layer}.{parameter}", step.runs[step.names.index(layer)]
         settings, buffer = self.architecture.update.settings, start.state.get(name, {}).get("momentum")
         try:
@@ -200,17 +201,18 @@ class StepComparison(Comparison):
             if tested.verdict is Verdict.MATCH:
                 cause = Cause(other, words, judgement.units, tested.units, tested.fraction)
                 break
-        words = "the gradient that the update implies, (before - after) / lr"
-        return None if cause is None else replace(cause, words=f"of {words}: {cause.words}")
+        return None if cause is None else replace(cause, words=f"{cause.words}; the gradient is implied by the update: (before - after) / lr")
 
     def _other_gradients(self, step: OracleStep, after: Mapping[Key, Array], key: Key) -> Iterator[tuple[str, str, Array]]:
-        """Yield the gradients of a parameter that the known mistakes of a training step lead to: name, words, gradient."""
+        """Yield the wrong gradients of a parameter that known mistakes in a training step lead to: name, words, gradient."""
         if key in self._grads:
-            yield "stale gradient", "it is the gradient of the step before", self._grads[key]
-            yield "accumulated gradients", "it is the sum of all gradients so far: they are not cleared", self._sums[key] + self._grad(step, key)
-        passed_on = passed_on_by_updated(step.runs, step.names, after)
+            name = in_words(f"{key[1]}.grad")
+            yield "stale gradient", f"{name} is that of the previous step", self._grads[key]
+            words = f"{name} is the sum of all gradients so far: they are not cleared"
+            yield "accumulated gradients", words, self._sums[key] + self._grad(step, key)
+        passed_on = grads_by_updated_params(step.runs, step.names, after)
         if key in passed_on:
-            words = "the layers after it passed the gradient on by their updated parameters: they have to be updated after it is computed"
+            words = "the layers behind passed the gradient on by their updated parameters: compute it before the update"
             yield "updated weight", words, passed_on[key]
 
 

@@ -1,7 +1,7 @@
-"""What a run has shown so far, collected step by step in memory that does not grow with its length: verdicts, worst errors, curves.
+"""The results of a run so far, collected in memory that does not grow with the length of the run: verdicts, worst errors, curves.
 
-A curve starts with a point for each step. When it is full, neighbours are merged two by two, and from then on each point stands for twice as many
-steps; so the points are spread evenly over the run, however long it becomes, and depend on nothing but what was added.
+A curve starts with a point for each step. When it is full, neighbours are merged in pairs, and each point then stands for twice as many steps. So the
+points are spread evenly over the run, however long it gets, and depend only on the values that were added.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from dataclasses import dataclass, field
 from crosscheck.core.judge import Judgement, Kind, Verdict
 
 KEPT = 1024
-"""Points that a curve of peaks holds at most; an even number."""
+"""The most points of a curve of peaks; an even number."""
 AVERAGED = 400
-"""Points that a curve of means holds at most; an even number."""
+"""The most points of a curve of means; an even number."""
 
 
 @dataclass
 class Peaks:
-    """The largest value of each group of steps, and the step where it stood: no peak is lost, however short.
+    """The largest value of each group of steps, and its step: no peak is lost, however short.
 
     Attributes
     ----------
     each : int
-        How many of the values added a point stands for.
+        How many values a point stands for.
     filled : int
-        How many of them the last point has taken in.
+        How many values the last point stands for so far.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Peaks:
     filled: int = 0
 
     def add(self, step: int, value: float) -> None:
-        """Take in the value of the next step."""
+        """Add the value of the next step."""
         if self.steps and self.filled < self.each:
             self.filled += 1
             if value > self.values[-1]:
@@ -57,11 +57,11 @@ class Means:
     Attributes
     ----------
     sums : list of (float, float)
-        Of the values of subject and reference in each group.
+        The sums of the subject's and of the reference's values in each group.
     each : int
         How many steps a group has.
     filled : int
-        How many of them the last group has taken in.
+        How many steps the last group has so far.
     """
 
     sums: list[tuple[float, float]] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Means:
     filled: int = 0
 
     def add(self, subject: float, reference: float) -> None:
-        """Take in the values of the next step."""
+        """Add the values of the next step."""
         if self.sums and self.filled < self.each:
             self.filled += 1
             self.sums[-1] = (self.sums[-1][0] + subject, self.sums[-1][1] + reference)
@@ -107,9 +107,9 @@ class Series:
     first : Judgement or None
         The first mismatch.
     reason : str
-        Why it was skipped or undecided, the first time.
+        Why the first skipped or undecided judgement was so.
     widened : int
-        How many steps match by a tolerance that the witness widened.
+        How many steps match within a tolerance that the witness widened.
     """
 
     curve: Peaks = field(default_factory=Peaks)
@@ -121,10 +121,10 @@ class Series:
     widened: int = 0
 
     def add(self, judgement: Judgement) -> None:
-        """Take in one judgement."""
+        """Add one judgement."""
         self.counts[judgement.verdict] += 1
         self.elements += judgement.elements
-        self.widened += judgement.heard is not None and judgement.widened and judgement.verdict is Verdict.MATCH
+        self.widened += judgement.widened and judgement.verdict is Verdict.MATCH
         if judgement.verdict is Verdict.MISMATCH and self.first is None:
             self.first = judgement
         if judgement.verdict in (Verdict.SKIPPED, Verdict.UNDECIDED):
@@ -146,7 +146,7 @@ class Record:
     series: dict[Key, Series] = field(default_factory=dict)
 
     def add(self, judgements: Iterable[Judgement]) -> None:
-        """Take in the judgements of a step."""
+        """Add the judgements of a step."""
         for judgement in judgements:
             key = (judgement.kind, judgement.place.layer, judgement.place.quantity)
             if (series := self.series.get(key)) is None:
@@ -154,7 +154,7 @@ class Record:
             series.add(judgement)
 
     def of(self, *kinds: Kind) -> Iterator[tuple[Key, Series]]:
-        """Yield the series of some kinds, in order."""
+        """Yield the series of the given kinds, in order."""
         yield from ((key, series) for key, series in self.series.items() if key[0] in kinds)
 
     def count(self, verdict: Verdict) -> int:
@@ -168,7 +168,7 @@ class Record:
 
     @property
     def widened(self) -> int:
-        """How many quantities match by a tolerance that the witness widened."""
+        """How many quantities match within a tolerance that the witness widened."""
         return sum(series.widened for series in self.series.values())
 
     @property

@@ -94,7 +94,7 @@ def test_the_cause_is_the_tie_rule(dtype: str) -> None:
     assert first.cause is not None
     assert first.cause.name == "tie rule: all"
     assert first.cause.units_after == 0
-    assert "with the ties broken towards the first winner the same layer matches" in first.cause.words
+    assert "on the same input without ties the layer matches" in first.cause.words
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

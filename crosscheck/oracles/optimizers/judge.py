@@ -25,7 +25,7 @@ class UpdatedParameter:
     before, grad, after : array
         The parameter, its gradient and the parameter after the step.
     state, state_after : mapping of str to array
-        What the optimizer keeps of it, by PyTorch's names; ``state`` is empty before the first step.
+        The optimizer's state for it, by PyTorch's names; ``state`` is empty before the first step.
     """
 
     before: Array
@@ -37,15 +37,7 @@ class UpdatedParameter:
 
 @dataclass(frozen=True)
 class Updating:
-    """What is to be judged about one parameter.
-
-    Attributes
-    ----------
-    place : Place
-        Of the parameter.
-    reading : Bound, optional
-        The error made in reading the gradient, if it is not stored.
-    """
+    """An updated parameter to be judged, its place, and the error made in reading its gradient, if the gradient is not stored."""
 
     updated: UpdatedParameter
     place: Place
@@ -53,24 +45,24 @@ class Updating:
 
 
 Decided: TypeAlias = dict[str, tuple[Array, Bound]]
-"""The oracle's parameter, under ``""``, and each of its states, with their bounds; empty where that is unknown."""
+"""The expected parameter, under ``""``, and each of its expected states, with their bounds; empty if they are unknown."""
 
 
-def judge_updates(update: Update, asked: Sequence[Updating], precision: Precision) -> Iterator[list[Judgement]]:
-    """Yield, for each parameter, the verdicts on it and on each of its states, whose quantity is named ``weight.exp_avg``.
+def judge_updates(update: Update, updatings: Sequence[Updating], precision: Precision) -> Iterator[list[Judgement]]:
+    """Yield, for each parameter, the verdicts on it and on each of its states, whose quantity has a name such as ``weight.exp_avg``.
 
-    ``update`` is the oracle, which starts from the same parameters, gradients and states; the precision is the subject's.
+    ``update`` is the oracle, which starts from the same parameters, gradients and states; ``precision`` is the subject's.
     """
-    reasons = [_why_undecided(update, one.updated) for one in asked]
-    # A rule works element by element, and a call takes longer than the arithmetic of a small array: those that started alike are computed together.
+    reasons = [_why_undecided(update, one.updated) for one in updatings]
+    # Rules are elementwise, and for a small array the call takes longer than its arithmetic: parameters that start alike are computed in one call.
     alike: dict[Any, list[int]] = {}
-    for index, one in enumerate(asked):
+    for index, one in enumerate(updatings):
         if not reasons[index]:
             alike.setdefault(_start(update, one.updated) or (index,), []).append(index)
     decided: dict[int, Decided] = {}
     for group in alike.values():
-        decided.update(zip(group, _together(update, [asked[index].updated for index in group], precision), strict=True))
-    for index, one in enumerate(asked):
+        decided.update(zip(group, _together(update, [updatings[index].updated for index in group], precision), strict=True))
+    for index, one in enumerate(updatings):
         yield list(_verdicts(update, one, decided.get(index, {}), reasons[index], precision))
 
 
@@ -81,9 +73,9 @@ def judge_update(update: Update, updated: UpdatedParameter, place: Place, precis
 
 
 def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
-    """Return what parameters that can be joined have in common: precision, and which states there are, counters with their values.
+    """Return what parameters must share to be computed in one call: precision, the names of their states, and the values of counters.
 
-    It is empty where an array has another shape than its parameter: that parameter is judged by itself.
+    It is empty if an array has another shape than its parameter: that parameter is then computed separately.
     """
     kept = {name: updated.state[name] for name in update.states if name in updated.state}
     shapes = {array.shape for name, array in kept.items() if name not in COUNTERS} | {updated.grad.shape}
@@ -94,7 +86,7 @@ def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
 
 
 def _together(update: Update, group: Sequence[UpdatedParameter], precision: Precision) -> list[Decided]:
-    """Return what the oracle makes of parameters that started alike, in one go."""
+    """Return the oracle's results for parameters that start alike, computed in one call."""
 
     def joined(arrays: Sequence[Array]) -> Array:
         flat = arrays[0] if len(arrays) == 1 else np.concatenate([array.ravel() for array in arrays])
@@ -119,32 +111,32 @@ def _part(name: str, result: tuple[Array, Bound], own: slice, shape: tuple[int, 
     return value[own].reshape(shape), Bound(terms[own].reshape(shape), bound.n_roundings)
 
 
-def _verdicts(update: Update, asked: Updating, decided: Decided, reason: str, precision: Precision) -> Iterator[Judgement]:
+def _verdicts(update: Update, updating: Updating, decided: Decided, reason: str, precision: Precision) -> Iterator[Judgement]:
     """Yield the verdicts on one parameter and its states."""
-    updated, place = asked.updated, asked.place
+    updated, place = updating.updated, updating.place
     places = {PARAM: place, **{name: place._replace(quantity=f"{place.quantity}.{name}") for name in update.states}}
     found = {PARAM: updated.after, **updated.state_after}
-    if asked.reading is not None and decided:
+    if updating.reading is not None and decided:
         before, grad = updated.before.astype(np.float64), updated.grad.astype(np.float64)
         state = {name: value.astype(np.float64) for name, value in updated.state.items() if name in update.states}
-        moved = update.propagated(before, grad, state, precision.error(asked.reading), {})
+        moved = update.propagated(before, grad, state, precision.error(updating.reading), {})
         decided = {
             name: (value, Bound(precision.error(bound) + moved[name], 1.0) if moved[name].any() else bound)
             for name, (value, bound) in decided.items()
         }
     for name, own in places.items():
         if name not in found:
-            yield Judgement(own, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer keeps no {name}")
+            yield Judgement(own, Kind.UPDATE, Verdict.MISMATCH, reason=f"the optimizer does not keep the state {name}")
         elif name not in decided:
             yield Judgement(own, Kind.UPDATE, Verdict.UNDECIDED, found[name].size, reason=reason)
         else:
-            # A counter is a number, in whatever type.
+            # A counter may have any number type.
             value = found[name].astype(precision.dtype) if name in COUNTERS else found[name]
             yield judge(own, Kind.UPDATE, value, *decided[name], precision)
 
 
 def _why_undecided(update: Update, updated: UpdatedParameter) -> str:
-    """Return why the right result of a step is unknown, or nothing."""
+    """Return why the right result of a step is unknown; an empty string if it is known."""
     if not all(np.isfinite(array).all() for array in (updated.before, updated.grad, *updated.state.values())):
         return "the gradient, the parameter or its state is not finite"
     missing = [name for name in update.states if name not in updated.state]

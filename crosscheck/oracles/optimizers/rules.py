@@ -1,10 +1,10 @@
-"""Optimizers: their settings, and the formula of each for one parameter, written once, for arrays of any library and for tracked numbers.
+"""Optimizers: their settings, and the formula of each for one parameter, written once for arrays of any library and for tracked numbers.
 
-Settings have PyTorch's meaning and PyTorch's defaults, and say by their ``states`` what they make an optimizer keep.
+Settings have PyTorch's meaning and PyTorch's defaults; their ``states`` are the names of the state that the optimizer keeps.
 
-A rule gets the settings, the parameter, its gradient and its state by name, empty before the first step, and returns the parameter and the state
-after the step. It works element by element, so that parameters may be joined to one array. It is PyTorch's formula, in
-PyTorch's order (``torch/optim``); where another order is as usual, a right implementation may follow either.
+A rule takes the settings, the parameter, its gradient and its state by name, which is empty before the first step. It returns the parameter and the
+state after the step. It works element by element, so that parameters may be joined to one array. It is PyTorch's formula, in PyTorch's order
+(``torch/optim``); if another order is just as common, a right implementation may follow either.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SgdSettings:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The buffer of momentum, where there is any."""
+        """The momentum buffer, if there is momentum."""
         return ("momentum",) if self.momentum else ()
 
 
@@ -51,7 +51,7 @@ class AdadeltaSettings:
 
 @dataclass(frozen=True)
 class RmspropSettings:
-    """RMSprop (Hinton, Neural networks for machine learning, lecture 6, 2012); centered, it divides by the standard deviation (Graves, 2013)."""
+    """RMSprop (Hinton, Neural networks for machine learning, lecture 6, 2012); if centered, it divides by the standard deviation (Graves, 2013)."""
 
     lr: float = 0.01
     alpha: float = 0.99
@@ -62,13 +62,16 @@ class RmspropSettings:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The running mean of the squared gradients, the buffer of momentum, the running mean of the gradients."""
+        """The running mean of the squared gradients, the momentum buffer, the running mean of the gradients; the last two only if used."""
         return ("square_avg", *(("momentum",) if self.momentum else ()), *(("grad_avg",) if self.centered else ()))
 
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """Adam (Kingma and Ba, 2015), with the largest second moment so far (Reddi et al., 2018), and AdamW, decoupled (Loshchilov and Hutter, 2019)."""
+    """Adam (Kingma and Ba, 2015).
+
+    With ``amsgrad`` it uses the largest second moment so far (Reddi et al., 2018); with ``decoupled`` it is AdamW (Loshchilov and Hutter, 2019).
+    """
 
     lr: float = 0.001
     betas: tuple[float, float] = (0.9, 0.999)
@@ -79,7 +82,7 @@ class AdamSettings:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The running means of gradients and squared gradients, the largest of the latter, the number of steps."""
+        """The running means of gradients and squared gradients, the largest of the latter if used, and the number of steps."""
         return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if self.amsgrad else ()), "step")
 
 
@@ -90,13 +93,13 @@ State: TypeAlias = Mapping[str, Operand]
 Rule: TypeAlias = Callable[[Any, Operand, Operand, State], tuple[Operand, dict[str, Operand]]]
 
 COUNTERS = frozenset({"step"})
-"""States that count, in whole numbers, and round nothing."""
+"""States that are whole-number counters, which are never rounded."""
 
 
 def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
-    """Return ``w - lr d``, d being the gradient, or with momentum ``b = momentum b + (1 - dampening) g``, or ``g + momentum b`` (Nesterov).
+    """Return ``w - lr d``, where d is the gradient g; with momentum d is ``b = momentum b + (1 - dampening) g``, or ``g + momentum b`` (Nesterov).
 
-    The first buffer is the first gradient, not dampened.
+    The first buffer is the first gradient, without dampening.
     """
     lr, slope = constant(settings.lr, param), grad
     if not settings.momentum and not settings.weight_decay:
@@ -114,7 +117,10 @@ def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> t
 
 
 def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
-    """Return ``w - lr d`` with ``d = sqrt(a + eps) / sqrt(v + eps) g``: v is the running mean of g², this step's included, a that of d² before it."""
+    """Return ``w - lr d`` with ``d = sqrt(a + eps) / sqrt(v + eps) g``.
+
+    v is the running mean of g², this step's included; a is the running mean of d² over the steps before.
+    """
     grad = _decayed(settings.weight_decay, param, grad)
     square_avg = running_mean(settings.rho, state.get("square_avg", 0.0), grad * grad)
     acc_delta = state.get("acc_delta", 0.0 * grad)
@@ -124,9 +130,9 @@ def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: S
 
 
 def rmsprop(settings: RmspropSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
-    """Return ``w - lr d`` with ``d = g / (sqrt(v) + eps)``: v is the running mean of g², centered less the square of the running mean of g.
+    """Return ``w - lr d`` with ``d = g / (sqrt(v) + eps)``; with momentum ``w - lr b`` with ``b = momentum b + d``.
 
-    With momentum it is ``w - lr b``, ``b = momentum b + d``.
+    v is the running mean of g²; if centered, minus the square of the running mean of g.
     """
     grad = _decayed(settings.weight_decay, param, grad)
     square_avg = running_mean(settings.alpha, state.get("square_avg", 0.0), grad * grad)
@@ -141,9 +147,9 @@ def rmsprop(settings: RmspropSettings, param: Operand, grad: Operand, state: Sta
 
 
 def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
-    """Return ``w - lr m' / (sqrt(v') + eps)`` with ``m' = m / (1 - beta1^t)``, ``v' = v / (1 - beta2^t)``: m, v are the running means of g and g².
+    """Return ``w - lr m' / (sqrt(v') + eps)`` with ``m' = m / (1 - beta1^t)``, ``v' = v / (1 - beta2^t)``; m, v are the running means of g and g².
 
-    PyTorch divides the learning rate and the root by the corrections instead. Decoupled weight decay has shrunk w by ``1 - lr decay`` before.
+    PyTorch applies the corrections to the learning rate and to the root instead. Decoupled weight decay first multiplies w by ``1 - lr decay``.
     """
     lr = constant(settings.lr, param)
     if settings.decoupled and settings.weight_decay:
@@ -163,7 +169,7 @@ def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) ->
 
 
 def _library(x: Operand) -> Any:
-    """Return the library that a number's functions are in; those of a tracked number and of a Python number are in NumPy."""
+    """Return the array library of a number; NumPy for tracked numbers and Python numbers."""
     return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
 
 
@@ -172,9 +178,9 @@ def _sqrt(x: Operand) -> Operand:
 
 
 def _decayed(weight_decay: float, param: Operand, grad: Operand) -> Operand:
-    """Return the gradient with that of ``weight_decay / 2 w²`` added."""
+    """Return the gradient plus that of ``weight_decay / 2 w²``."""
     return grad + weight_decay * param if weight_decay else grad
 
 
 RULES: Mapping[type[Settings], Rule] = {SgdSettings: sgd, AdadeltaSettings: adadelta, RmspropSettings: rmsprop, AdamSettings: adam}
-"""The rule that belongs to each kind of settings."""
+"""The rule for each kind of settings."""

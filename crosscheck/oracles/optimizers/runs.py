@@ -1,4 +1,4 @@
-"""Several steps of an optimizer: what it did to parameters and state, and how far rounding may take each of them on the way."""
+"""Several steps of an optimizer: parameters and state after each step, and how far rounding may change them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
 
 @dataclass(frozen=True)
 class Step:
-    """What an optimizer left behind after a step: the parameters, and its state by the state's name, then by the parameter's."""
+    """Parameters and state after a step; the state is keyed by the state's name, then by the parameter's name."""
 
     params: Arrays
     state: Mapping[str, Arrays] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Noise:
-    """How rounding is enlarged: the relative size of one rounding, the seed, and what a result may lose besides."""
+    """Enlarged rounding errors: the relative size of one rounding error, the seed, and the absolute error of a result that underflows."""
 
     scale: float
     seed: int
@@ -32,7 +32,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class OptimizerMutant:
-    """An optimizer with one thing changed: what a fault model assumes.
+    """An optimizer with one thing changed, as a fault model assumes.
 
     Attributes
     ----------
@@ -41,16 +41,15 @@ class OptimizerMutant:
     settings : mapping
         Settings with another value, by the reference's names.
     decoupled : float
-        Weight decay that shrinks the parameters by itself, in multiples of the learning rate.
+        Weight decay that is applied to the parameters directly, multiplied by the learning rate.
     shrunk_last : bool
-        Whether it does so after the step.
+        Whether it is applied after the step instead of before it.
     time : callable, optional
-        Gets the step, from 1, the parameter's index and how many parameters there are, and returns the number of steps for which running means are
-        corrected, in place of the step.
+        Takes the step (from 1), the parameter's index and the number of parameters. Returns the step for which running means are corrected instead.
     roots : sequence of (float, float)
-        Of each step: what is added inside and outside of every root that it takes.
+        For each step, the numbers added inside and outside of every root.
     state : {"kept", "lost", "shared"}
-        Whether the state is lost before each step, or is one and the same for all parameters of a shape, which take their steps one after another.
+        Whether the state is kept, lost before each step, or shared by all parameters of the same shape, which are updated one after another.
     """
 
     lr_factor: float = 1.0
@@ -63,7 +62,7 @@ class OptimizerMutant:
 
     @property
     def in_rate_alone(self) -> bool:
-        """Whether nothing but the learning rate is changed."""
+        """Whether only the learning rate is changed."""
         return replace(self, lr_factor=1.0) == AS_IT_IS
 
 
@@ -71,45 +70,45 @@ AS_IT_IS = OptimizerMutant()
 
 
 class OptimizerOracle(Protocol):
-    """A reference optimizer, made afresh for each run, in float64."""
+    """A reference optimizer in float64; each run starts with a new one."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings by the reference's names, ``lr`` among them."""
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return what each of several steps leaves behind.
+        """Return the parameters and the state after each step.
 
         Raises
         ------
         RefusedError
-            If the optimizer does not take these steps.
+            If the optimizer cannot do these steps.
         """
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a reference expects after each step, and how far each array may be from it."""
+    """The expected parameters and state after each step, with their bounds."""
 
     steps: list[Step]
     bounds: list[dict[tuple[str, str], Bound]]
 
     def value(self, step: int, state: str, param: str) -> Array:
-        """Return the parameter, or where a state is named, that state of it."""
+        """Return the expected parameter or, if a state is named, that state of it."""
         return value_of(self.steps[step], state, param)
 
 
 def value_of(step: Step, state: str, param: str) -> Array:
-    """Return the parameter after a step, or where a state is named, that state of it."""
+    """Return a parameter after a step or, if a state is named, that state of it."""
     return step.state[state][param] if state else step.params[param]
 
 
 def expected_of(
     oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], precision: Precision, variant: OptimizerMutant = AS_IT_IS
 ) -> Expected:
-    """Run a reference, and measure the rounding of its steps, carried along from each to the next.
+    """Run a reference, and measure its rounding errors, which accumulate from step to step.
 
-    See :mod:`crosscheck.oracles.theories.measured` for how.
+    :mod:`crosscheck.oracles.theories.measured` describes how.
     """
     steps = oracle.run(start, grads, variant)
     lost = precision.underflow
@@ -121,20 +120,20 @@ def expected_of(
         places = [("", param) for param in step.params] + [(state, param) for state, arrays in step.state.items() for param in arrays]
         bounds.append({})
         for state, param in places:
-            strays = yardstick(value_of(step, state, param), [value_of(run[index], state, param) for run in runs], scales)
-            bounds[-1][state, param] = Bound(factor * strays, 1.0)
+            deviation = yardstick(value_of(step, state, param), [value_of(run[index], state, param) for run in runs], scales)
+            bounds[-1][state, param] = Bound(factor * deviation, 1.0)
     return Expected(steps, bounds)
 
 
 def negative_multiple(expected: Expected, state: str, factor: float) -> Expected:
-    """Return the same expectations with one state kept as a step, ``-factor`` times the reference's."""
+    """Return the same expectations for an optimizer that keeps one state as a step: ``-factor`` times the reference's."""
     return multiple(expected, state, -factor)
 
 
 def multiple(expected: Expected, state: str, factor: float) -> Expected:
-    """Return the same expectations with one state in another unit, ``factor`` times the reference's.
+    """Return the same expectations for an optimizer that keeps one state in another unit: ``factor`` times the reference's.
 
-    Two roundings more: of the factor, and of the product.
+    This adds two roundings: of the factor, and of the product.
     """
     steps, bounds = [], []
     for step, bound in zip(expected.steps, expected.bounds, strict=True):

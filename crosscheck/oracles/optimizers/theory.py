@@ -1,4 +1,4 @@
-"""An optimizer's step as a pure function that knows how its own rounding errors are bounded."""
+"""An optimizer's step as a pure function, and the bounds of its rounding errors."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from crosscheck.oracles.optimizers.rules import COUNTERS, RULES, Settings, SgdSe
 from crosscheck.oracles.running_error import Tracked
 
 PARAM = ""
-"""The key of the parameter itself beside those of its states."""
+"""The key of the parameter itself among its states."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """The step of an optimizer for one parameter, by the rule that belongs to its settings.
+    """The step of an optimizer for one parameter, by the rule for its settings.
 
-    A state is a mapping of name to array, empty before the first step; all arrays in float64.
+    The state is a mapping of name to array, empty before the first step; all arrays are float64.
     """
 
     settings: Settings
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """The names of what it keeps of each parameter, as PyTorch names them: ``exp_avg``."""
+        """PyTorch's names of the state kept for each parameter, such as ``exp_avg``."""
         return self.settings.states
 
     def update(self, param: Array, grad: Array, state: Arrays) -> tuple[Array, dict[str, Array]]:
@@ -37,15 +37,15 @@ class Update:
         return np.asarray(after), {name: np.asarray(states[name]) for name in self.states}
 
     def bounded(self, param: Array, grad: Array, state: Arrays, precision: Precision) -> dict[str, tuple[Array, Bound]]:
-        """Return the updated parameter, under ``""``, and each state, with the bound that a right implementation keeps on exactly these numbers.
+        """Return the updated parameter, under ``""``, and each state, with the error bound of a right implementation on exactly these numbers.
 
-        It is the largest error of the rule in its usual orders; a counter is exact.
+        The bound is the largest error of the rule in its usual orders; a counter is exact.
         """
         tracked = self._tracked(param, Tracked.exact(grad, precision), state, {})
         return {name: (after.value, Bound(after.error, 0.0 if name in COUNTERS else 1.0)) for name, after in tracked.items()}
 
     def propagated(self, param: Array, grad: Array, state: Arrays, error_grad: Array, error_state: Arrays) -> dict[str, Array]:
-        """Return how far parameter, under ``""``, and states move, to first order, when gradient and state are off by these errors."""
+        """Return, to first order, the errors of the parameter, under ``""``, and of the states that follow from errors of gradient and state."""
         return {name: after.error for name, after in self._tracked(param, Tracked(grad, error_grad), state, error_state).items()}
 
     def _tracked(self, param: Array, grad: Tracked, state: Arrays, error_state: Arrays) -> dict[str, Tracked]:
@@ -61,12 +61,12 @@ def update_of(settings: Settings) -> Update:
 
 
 def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
-    """Return the gradient that turns one parameter into another, and the factor between an error of it and one of the parameter after the step.
+    """Return the gradient that turns one parameter into another, and the factor from its error to the error of the parameter after the step.
 
     Parameters
     ----------
     settings : Settings
-        Of gradient descent: its step alone is linear in the gradient.
+        Of gradient descent: only its step is linear in the gradient.
     before, after : array
         The parameter, in float64.
     buffer : array, optional
@@ -77,11 +77,11 @@ def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Ar
     ZeroDivisionError
         If the parameter does not depend on the gradient: the learning rate is 0, or the dampening 1.
     TypeError
-        For any other optimizer: it divides by what the gradient itself makes of its state, so that the change of a parameter does not tell it.
+        For any other optimizer: its step is not linear in the gradient, so the gradient does not follow from the step.
     """
     if not isinstance(settings, SgdSettings):
         kind = type(settings).__name__.removesuffix("Settings")
-        raise TypeError(f"a gradient cannot be told from a step of {kind}, which is not linear in it; expected the settings of gradient descent")
+        raise TypeError(f"the gradient cannot be computed from a step of {kind}, which is not linear in it; expected settings of gradient descent")
     s = settings
     share, kept = (1.0, 0.0) if not s.momentum or buffer is None else (1 - s.dampening, s.momentum * buffer)
     # The direction of a step is share * g + kept, with Nesterov's g + momentum * (share * g + kept).

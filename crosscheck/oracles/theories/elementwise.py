@@ -1,7 +1,7 @@
-"""Functions of each number by itself: sigmoid, hyperbolic tangent, GELU, leaky ReLU, and dropout by a mask that is given.
+"""Elementwise functions: sigmoid, hyperbolic tangent, GELU, leaky ReLU, and dropout with a given mask.
 
-Each is a formula that returns the function and its derivative for tracked numbers, in the forms in which right implementations are written: the
-largest of their errors is what rounding explains.
+Each is a formula that returns the function and its derivative for tracked numbers, in all forms in which right implementations are written. The
+largest error among these forms is the tolerance.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import ELEMENTARY, Array, Precision
+from crosscheck.core.precision import ELEMENTARY
 from crosscheck.oracles.running_error import Operand, Tracked, constant, erf, erfc, in_range_with, max_error
 from crosscheck.oracles.theories.formulas import FormulaTheory
 
@@ -23,7 +23,7 @@ Formula: TypeAlias = Callable[[Operand], tuple[Operand, Operand]]
 
 
 def sigmoid(x: Operand) -> tuple[Operand, Operand]:
-    """Return s = 1 / (1 + exp(-x)) and s (1 - s); s is (1 + tanh(x / 2)) / 2, too, in which the sum cancels far below zero."""
+    """Return s = 1 / (1 + exp(-x)) and s (1 - s); s is also (1 + tanh(x / 2)) / 2, whose sum cancels far below zero."""
     small = np.exp(-np.abs(x))
     larger, smaller = 1 / (1 + small), small / (1 + small)
     positive = x.value >= 0
@@ -32,7 +32,7 @@ def sigmoid(x: Operand) -> tuple[Operand, Operand]:
 
 
 def tanh(x: Operand) -> tuple[Operand, Operand]:
-    """Return t = tanh(x) and 1 - t², which is 1 / cosh(x)², too."""
+    """Return t = tanh(x) and 1 - t², which is also 1 / cosh(x)²."""
     output = np.tanh(x)
     small = np.exp(-2 * np.abs(x))
     return output, max_error(1 - np.square(output), (1 - output) * (1 + output), 4 * small / np.square(1 + small), _by_cosh(x))
@@ -44,7 +44,7 @@ def _by_cosh(x: Tracked) -> Tracked:
 
 
 def gelu(x: Operand) -> tuple[Operand, Operand]:
-    """Return x p and p + x d, p and d being the standard normal distribution and its density (Hendrycks and Gimpel, 2016)."""
+    """Return x p and p + x d, where p is the standard normal distribution function and d its density (Hendrycks and Gimpel, 2016)."""
     z = x * (1 / math.sqrt(2))
     p = max_error(0.5 * (1 + erf(z)), 0.5 * erfc(-z))
     density = np.exp(-0.5 * np.square(x)) * (1 / math.sqrt(2 * math.pi))
@@ -53,7 +53,7 @@ def gelu(x: Operand) -> tuple[Operand, Operand]:
 
 def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     """Return x (1 + t) / 2 with t = tanh(sqrt(2 / pi) (x + 0.044715 x³)), and its derivative."""
-    # Farther out the tangent is 1, and its cube need not be in range.
+    # Farther out tanh is 1 or -1, and the cube of x may be out of range.
     near = np.maximum(np.minimum(x, 64), -64)
     factor, cubic = math.sqrt(2 / math.pi), 0.044715
     z = max_error(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near)))
@@ -61,62 +61,52 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # (1 + t) / 2 is the sigmoid of 2 z.
     s, slope_of_s = sigmoid(2 * z)
     slope = max_error(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
-    # 1 - t² is zero far out, and its product with x² is NaN where x² is infinite: PyTorch's code has this product.
+    # Far out 1 - t² is zero, and its product with x² is NaN if x² is infinite: PyTorch's code has this product.
     return max_error(0.5 * x * (1 + t), x * s), in_range_with(slope, np.square(x))
 
 
 @dataclass(frozen=True)
 class Elementwise(FormulaTheory):
-    """A function of each number by itself."""
+    """An elementwise function."""
 
     formula: Formula
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
-        """Return the function, and the cotangent times its derivative."""
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return the function, and the upstream gradient times its derivative."""
         with np.errstate(all="ignore"):
-            output, slope = self.formula(Tracked.of(call.x, error_x, precision))
-            if call.grad_output is None:
-                return {"output": output}
-            return {"output": output, "grad_input": Tracked.of(call.grad_output, error_grad_output, precision) * slope}
+            output, slope = self.formula(x)
+            return {"output": output} if g is None else {"output": output, "grad_input": g * slope}
 
 
 @dataclass(frozen=True)
 class LeakyReLU(FormulaTheory):
-    """x where it is positive, ``negative_slope * x`` elsewhere; which of them is a decision at a kink, and may be imposed."""
+    """x where it is positive, ``negative_slope * x`` elsewhere; which of the two applies is a decision at a kink, and may be imposed."""
 
     negative_slope: float
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
-        """Return the slope, which is rounded, and the products with it; what is positive is exact. With its decisions fixed, all is linear."""
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return function and gradient: the slope and products with it are rounded, positive elements are exact. Fixed decisions make both linear."""
         positive = np.asarray(call.constants.get("decisions", call.x > 0), dtype=bool)
 
         def formula(x: Operand) -> tuple[Operand, Operand]:
             slope = constant(self.negative_slope, x)
             return np.where(positive, x, slope * x), np.where(positive, 1, slope + 0 * x)
 
-        return Elementwise(formula).tracked(call, precision, error_x, error_grad_output)
+        return Elementwise(formula).results(call, x, g)
 
 
 @dataclass(frozen=True)
 class Scaling(FormulaTheory):
-    """Dropout by the mask ``call.constants["mask"]``, true where a number is kept: x * mask / (1 - p)."""
+    """Dropout with the mask ``call.constants["mask"]``, which is true where an element is kept: x * mask / (1 - p)."""
 
     p: float
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
-        """Return what is kept, scaled: 1 - p, its reciprocal and the product are rounded; what is dropped is exactly zero."""
-        given = {"output": Tracked.of(call.x, error_x, precision)}
-        if call.grad_output is not None:
-            given["grad_input"] = Tracked.of(call.grad_output, error_grad_output, precision)
-        mask = call.constants["mask"]
-        return {name: max_error(x * mask / (1 - constant(self.p, x)), x * mask * (1 / (1 - constant(self.p, x)))) for name, x in given.items()}
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return the scaled elements: 1 - p, its reciprocal and the product are rounded; dropped elements are exactly zero."""
+        mask, kept = call.constants["mask"], 1 - constant(self.p, x)
+        values = {"output": x} if g is None else {"output": x, "grad_input": g}
+        return {name: max_error(value * mask / kept, value * mask * (1 / kept)) for name, value in values.items()}
 
 
 GELU: dict[str, Elementwise] = {"none": Elementwise(gelu), "tanh": Elementwise(gelu_by_tanh)}
-"""By what PyTorch calls the approximation."""
+"""The theories of GELU, by PyTorch's name of the approximation."""

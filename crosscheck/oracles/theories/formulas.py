@@ -1,4 +1,4 @@
-"""The error theory of an operation whose formulas are written on tracked numbers, which carry their errors along."""
+"""The error theory of operations whose formulas are written for tracked numbers, which carry their errors along."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from crosscheck.oracles.running_error import Tracked
 
 
 class FormulaTheory:
-    """An error theory that a subclass makes of its formulas."""
+    """The base class of error theories that follow from formulas."""
+
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return the results of the formulas; a quantity that is missing is not computed, only read, and so exact.
+
+        ``x`` and ``g`` are the tracked input and upstream gradient of the call.
+        """
+        raise NotImplementedError
 
     def tracked(
         self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
     ) -> dict[str, Tracked]:
-        """Return what the formulas give for a call; a quantity that is not among it is only read, and so exact.
-
-        Its errors are those of rounding, if a precision is given, and those that the given errors of input and cotangent come to.
-        """
-        raise NotImplementedError
+        """Return the results, with the errors of rounding, if a precision is given, plus those propagated from input and upstream gradient."""
+        g = None if call.grad_output is None else Tracked.of(call.grad_output, error_grad_output, precision)
+        return self.results(call, Tracked.of(call.x, error_x, precision), g)
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the errors of the formulas in their usual orders."""
@@ -27,6 +32,6 @@ class FormulaTheory:
         return {name: tracked[name].bound if name in tracked else Bound.exact(value) for name, value in result.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of the formulas when those of input and cotangent are all there are."""
+        """Return the errors of the results that follow from those of input and upstream gradient alone."""
         tracked = self.tracked(call, None, error_x, error_grad_output)
         return {name: tracked[name].error if name in tracked else np.zeros_like(value) for name, value in result.items()}

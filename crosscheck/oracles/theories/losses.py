@@ -1,13 +1,13 @@
 r"""Softmax, the logarithm of a probability, and both in one.
 
-With d the logits less their maximum, a probability :math:`p_i = e^{d_i} / \sum_k e^{d_k}` has a relative error of at most
+With d the logits minus their maximum, a probability :math:`p_i = e^{d_i} / \sum_k e^{d_k}` has a relative error of at most
 
 .. math:: u \, \big(|d_i| + \textstyle\sum_k p_k |d_k| + K + 2E\big)
 
 for K classes: subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative one; E is the error of the exponential itself.
-Written as :math:`e^{z_i - L}`, :math:`L = m + \ln \sum_k e^{d_k}` with m the maximum, L rounds at its own size, which the exponential turns into a
-relative error of :math:`u |L|` of all probabilities of a row alike.
-The bounds below hold for every usual order of these operations, with the maximum subtracted or not, the logarithm taken of the sum or of p.
+If p is computed as :math:`e^{z_i - L}` with :math:`L = m + \ln \sum_k e^{d_k}` and m the maximum, L has a rounding error of :math:`u |L|`, which the
+exponential turns into the same relative error of all probabilities of a row.
+The bounds below hold for every usual order of these operations: with the maximum subtracted or not, with the logarithm of the sum or of p.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from crosscheck.oracles.theories.formulas import FormulaTheory
 
 @dataclass(frozen=True)
 class _Distribution:
-    """The probabilities of a batch of logits and what their errors are made of; every array is ``(batch, classes)`` or ``(batch, 1)``."""
+    """The probabilities of a batch of logits and the parts of their errors; every array is ``(batch, classes)`` or ``(batch, 1)``."""
 
     depths: Array  # |d|
     log_sums: Array  # ln of the sum of e^d
     p: Array
     weights: Array  # relative error of p, in roundings per unit
-    shared: Array  # relative error of a whole row where the logarithm of its sum is subtracted, in units of the roundoff
+    shared: Array  # relative error of a whole row if the logarithm of its sum is subtracted, in units of the roundoff
     roundings: float  # the longest usual chain
 
     @classmethod
@@ -46,11 +46,11 @@ class _Distribution:
         return cls(depths, np.log(sums), p, weights, shared, logits.shape[-1] + 2 * ELEMENTARY)
 
     def rounded(self, precision: Precision) -> Array:
-        """Return how far each probability may be off, but for what a row shares, in roundings."""
+        """Return the error of each probability in roundings, without the error that a row shares."""
         return self.p * self.weights + precision.underflow
 
     def moved(self, error_logits: Array) -> Array:
-        """Return how far the probabilities move when the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
+        """Return how far the probabilities change if the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
         return np.asarray(self.p * (error_logits + (self.p * error_logits).sum(axis=-1, keepdims=True)))
 
 
@@ -60,27 +60,27 @@ class Softmax:
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for p and for p * (g - sum p g), in which every p is itself rounded."""
-        law = _Distribution.of(call.x)
-        bounds = {"output": _both(precision, Bound(law.p * law.weights, law.roundings), Bound(law.p * law.shared, 1.0))}
+        dist = _Distribution.of(call.x)
+        bounds = {"output": _both(precision, Bound(dist.p * dist.weights, dist.roundings), Bound(dist.p * dist.shared, 1.0))}
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
-            mean = (law.p * g).sum(axis=-1, keepdims=True)
-            rounded = law.rounded(precision)
+            mean = (dist.p * g).sum(axis=-1, keepdims=True)
+            rounded = dist.rounded(precision)
             rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
-            within = Bound(rounded * (g + mean) + law.p * rounded_mean, 2 * law.roundings)
-            # All p of a row are off by one factor, that of p and that of the mean.
-            bounds["grad_input"] = _both(precision, within, Bound(law.p * law.shared * (g + 2 * mean), 1.0))
+            within = Bound(rounded * (g + mean) + dist.p * rounded_mean, 2 * dist.roundings)
+            # All p of a row share one relative error, which affects both p and the mean.
+            bounds["grad_input"] = _both(precision, within, Bound(dist.p * dist.shared * (g + 2 * mean), 1.0))
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the first-order effect through p, and of the cotangent itself."""
-        law = _Distribution.of(call.x)
-        moved = law.moved(error_x)
+        """Return the first-order effect through p and through the upstream gradient."""
+        dist = _Distribution.of(call.x)
+        moved = dist.moved(error_x)
         if call.grad_output is None or error_grad_output is None:
             return {"output": moved}
-        mean = (law.p * call.grad_output).sum(axis=-1, keepdims=True)
-        through_p = moved * np.abs(call.grad_output - mean) + law.p * (moved * np.abs(call.grad_output)).sum(axis=-1, keepdims=True)
-        through_g = law.p * (error_grad_output + (law.p * error_grad_output).sum(axis=-1, keepdims=True))
+        mean = (dist.p * call.grad_output).sum(axis=-1, keepdims=True)
+        through_p = moved * np.abs(call.grad_output - mean) + dist.p * (moved * np.abs(call.grad_output)).sum(axis=-1, keepdims=True)
+        through_g = dist.p * (error_grad_output + (dist.p * error_grad_output).sum(axis=-1, keepdims=True))
         return {"output": moved, "grad_input": through_p + through_g}
 
 
@@ -90,27 +90,27 @@ class LogSoftmax:
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for -d - ln sum e^-d and for g - p sum g."""
-        law = _Distribution.of(call.x)
-        spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
-        within = Bound(law.depths + np.abs(law.log_sums) + spread + 1, law.roundings)
-        # As in the cross-entropy: with the maximum added to the logarithm, the sum rounds at the maximum's size.
+        dist = _Distribution.of(call.x)
+        spread = (dist.p * dist.depths).sum(axis=-1, keepdims=True)
+        within = Bound(dist.depths + np.abs(dist.log_sums) + spread + 1, dist.roundings)
+        # As in the cross-entropy: if the maximum is added to the logarithm, the rounding error is relative to the maximum.
         by_parts = Bound(np.abs(call.x).max(axis=-1, keepdims=True) + np.abs(call.x), 2.0)
         bounds = {"output": _both(precision, within, by_parts)}
         if call.grad_output is not None:
             g = np.abs(call.grad_output)
             total = g.sum(axis=-1, keepdims=True)
-            rounded = law.rounded(precision)
-            bounds["grad_input"] = _both(precision, Bound(g + rounded * total, 2 * law.roundings), Bound(law.p * law.shared * total, 1.0))
+            rounded = dist.rounded(precision)
+            bounds["grad_input"] = _both(precision, Bound(g + rounded * total, 2 * dist.roundings), Bound(dist.p * dist.shared * total, 1.0))
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the first-order effect: d(ln p) = dz - sum p dz, and through p on the gradient."""
-        law = _Distribution.of(call.x)
-        carried = {"output": error_x + (law.p * error_x).sum(axis=-1, keepdims=True)}
+        """Return the first-order effect: d(ln p) = dz - sum p dz on the output, and the effect through p on the gradient."""
+        dist = _Distribution.of(call.x)
+        carried = {"output": error_x + (dist.p * error_x).sum(axis=-1, keepdims=True)}
         if call.grad_output is not None and error_grad_output is not None:
             total = np.abs(call.grad_output.sum(axis=-1, keepdims=True))
-            through_g = error_grad_output + law.p * error_grad_output.sum(axis=-1, keepdims=True)
-            carried["grad_input"] = law.moved(error_x) * total + through_g
+            through_g = error_grad_output + dist.p * error_grad_output.sum(axis=-1, keepdims=True)
+            carried["grad_input"] = dist.moved(error_x) * total + through_g
         return carried
 
 
@@ -122,27 +122,27 @@ class CrossEntropy:
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for the loss, ln sum e^d - d[label], and for its gradient, p - onehot."""
-        law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
-        own_depth = (law.depths * onehot).sum(axis=-1, keepdims=True)
-        spread = (law.p * law.depths).sum(axis=-1, keepdims=True)
-        terms = own_depth + np.abs(law.log_sums) + spread + 1
-        # Written as m + ln sum e^(x - m) - x[label], with m the maximum, the sum rounds at the size of m, and so do means of its parts.
+        dist, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
+        own_depth = (dist.depths * onehot).sum(axis=-1, keepdims=True)
+        spread = (dist.p * dist.depths).sum(axis=-1, keepdims=True)
+        terms = own_depth + np.abs(dist.log_sums) + spread + 1
+        # If written as m + ln sum e^(x - m) - x[label] with m the maximum, the rounding error is relative to m, also in means of these parts.
         by_parts = Bound(np.abs(call.x).max(axis=-1).sum() * share, 2.0 + len(call.x))
-        within = Bound(np.asarray(terms.sum() * share), law.roundings + len(call.x))
+        within = Bound(np.asarray(terms.sum() * share), dist.roundings + len(call.x))
         bounds = {"output": _both(precision, within, by_parts)}
         if call.grad_output is not None:
-            rounded, scale = law.rounded(precision), share * np.abs(call.grad_output)
-            through_sum = Bound(law.p * law.shared * scale, 1.0)
-            bounds["grad_input"] = _both(precision, Bound((rounded + onehot) * scale, 2 * law.roundings), through_sum)
+            rounded, scale = dist.rounded(precision), share * np.abs(call.grad_output)
+            through_sum = Bound(dist.p * dist.shared * scale, 1.0)
+            bounds["grad_input"] = _both(precision, Bound((rounded + onehot) * scale, 2 * dist.roundings), through_sum)
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the first-order effect of the logits' errors on the loss and, through p, on its gradient."""
-        law, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
-        slope = np.abs(law.p - onehot) * share
+        dist, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
+        slope = np.abs(dist.p - onehot) * share
         carried = {"output": np.asarray((slope * error_x).sum())}
         if call.grad_output is not None and error_grad_output is not None:
-            carried["grad_input"] = law.moved(error_x) * share * np.abs(call.grad_output) + slope * error_grad_output
+            carried["grad_input"] = dist.moved(error_x) * share * np.abs(call.grad_output) + slope * error_grad_output
         return carried
 
     def _share(self, call: Call) -> float:
@@ -175,7 +175,7 @@ class LogLikelihood:
 
 
 def _both(precision: Precision, one: Bound, other: Bound) -> Bound:
-    """Return the bound of errors of two kinds that add up."""
+    """Return the bound of the sum of two kinds of error."""
     return Bound(precision.error(one) + precision.error(other), 1.0)
 
 
@@ -188,29 +188,20 @@ def _onehot(call: Call) -> npt.NDArray[np.float64]:
 class NegativeLogLikelihood(FormulaTheory):
     """-x[label] for log-probabilities x, ``(batch, classes)``, the mean over the batch; the labels are a constant of the call."""
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
-        """Return the mean, and at the labels the cotangent's share; no gradient depends on the input."""
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return the mean and, at the labels, the upstream gradient divided by the batch size; no gradient depends on the input."""
         own = np.arange(len(call.x)), call.constants["labels"]
-        results = {"output": -Tracked.of(call.x[own], None if error_x is None else error_x[own], precision).mean()}
-        if call.grad_output is not None:
-            results["grad_input"] = -(_onehot(call) * (Tracked.of(call.grad_output, error_grad_output, precision) * (1 / len(call.x))))
-        return results
+        output = -x.like(x.value[own], x.error[own]).mean()
+        return {"output": output} if g is None else {"output": output, "grad_input": -(_onehot(call) * (g * (1 / len(call.x))))}
 
 
 @dataclass(frozen=True)
 class SquaredError(FormulaTheory):
     """The mean of (x - y)² over all numbers; the targets y are the constant ``"labels"`` of the call."""
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
-        """Return the mean of squares, and the cotangent times 2 (x - y) / n, multiplied by 1 / n before or divided by n at the end."""
-        distance = Tracked.of(call.x, error_x, precision) - call.constants["labels"].astype(np.float64)
-        results = {"output": np.square(distance).mean()}
-        if call.grad_output is not None:
-            along, count = Tracked.of(call.grad_output, error_grad_output, precision), call.x.size
-            # Divided at the end, the product may leave the range.
-            results["grad_input"] = max_error(2 * distance * (along * (1 / count)), 2 * distance * along / count)
-        return results
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return the mean of squares, and the upstream gradient times 2 (x - y) / n, with 1 / n multiplied first or n divided last."""
+        distance, count = x - call.constants["labels"].astype(np.float64), call.x.size
+        output: Tracked = np.square(distance).mean()
+        # If n is divided last, the product may leave the range.
+        return {"output": output} | ({} if g is None else {"grad_input": max_error(2 * distance * (g * (1 / count)), 2 * distance * g / count)})

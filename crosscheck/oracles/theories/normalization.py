@@ -1,11 +1,11 @@
-r"""Batch normalisation: each channel less its mean, over its standard deviation.
+r"""Batch normalisation: each channel minus its mean, divided by its standard deviation.
 
 .. math:: y = \gamma \hat x + \beta, \quad \hat x = \frac{x - \mu}{\sqrt{v + \epsilon}}, \qquad
     \frac{\partial L}{\partial x} = \frac{\gamma}{\sqrt{v + \epsilon}} \Big(g - \bar g - \hat x \, \overline{g \hat x}\Big)
 
-with means over batch and positions (Ioffe and Szegedy, 2015). The formulas are written on tracked numbers. What all elements of a channel share is
-followed by itself, so that it cancels where it does so in any implementation: an error of the mean changes no variance, to first order, because the
-differences to the mean add up to zero; and an error of the standard deviation scales a whole sum, not each of its terms.
+with means over batch and positions (Ioffe and Szegedy, 2015). The formulas are written for tracked numbers. An error that all elements of a channel
+share is tracked separately, so that it cancels where it cancels in any implementation: to first order, an error of the mean does not change the
+variance, because the differences from the mean add up to zero; and an error of the standard deviation scales a whole sum, not each of its terms.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from crosscheck.core.operation import Arrays, Call
-from crosscheck.core.precision import Array, Precision
+from crosscheck.core.precision import Array
 from crosscheck.oracles.running_error import Operand, Tracked, max_error, running_mean
 from crosscheck.oracles.theories.formulas import FormulaTheory
 
@@ -29,11 +29,11 @@ class Normalization(FormulaTheory):
     Attributes
     ----------
     momentum : float
-        The share of a batch's own statistics in the running ones, as in PyTorch; its variance there is the unbiased one.
+        The weight of a batch's statistics in the running ones, as in PyTorch; the running variance is updated with the unbiased one.
     training : bool
-        Whether it normalises by the statistics of the batch, or by the running ones.
+        Whether to normalise by the statistics of the batch; otherwise by the running ones.
     buffers : mapping of str to array
-        The running statistics of a call that gives none.
+        The running statistics for a call that has none.
     """
 
     eps: float = 1e-5
@@ -41,25 +41,20 @@ class Normalization(FormulaTheory):
     training: bool = True
     buffers: Arrays = field(default_factory=dict)
 
-    def tracked(
-        self, call: Call, precision: Precision | None, error_x: Array | None = None, error_grad_output: Array | None = None
-    ) -> dict[str, Tracked]:
-        """Return every quantity of a call but running statistics that are only read."""
-        x = Tracked.of(call.x, error_x, precision)
+    def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
+        """Return every quantity of a call except running statistics that are only read."""
         channel = self.channels(call, x)
         scale, bias = (per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
         results: dict[str, Tracked] = {"output": channel.output(scale, bias)}
         if self.training:
             moved = self.moved(channel)
             for name in call.buffers.keys() & moved.keys():
-                old = Tracked.exact(call.buffers[name], precision)
+                old = Tracked.exact(call.buffers[name], x.precision)
                 results[name] = running_mean(1 - self.momentum, old, moved[name].reshape(-1))
-        if call.grad_output is not None:
-            results |= self.gradients(channel, Tracked.of(call.grad_output, error_grad_output, precision), scale)
-        return results
+        return results if g is None else results | self.gradients(channel, g, scale)
 
     def channels(self, call: Call, x: Tracked) -> Channels:
-        """Return the statistics that the input is normalised by."""
+        """Return the input with the statistics that normalise it."""
         if self.training:
             return self.of_batch(x, batch_axes(x))
         buffers = {**self.buffers, **call.buffers}
@@ -67,22 +62,22 @@ class Normalization(FormulaTheory):
         return Channels(x, batch_axes(x), mean, variance, self.root(variance))
 
     def of_batch(self, x: Tracked, axes: tuple[int, ...]) -> Channels:
-        """Return the statistics of the batch, over the axes given."""
+        """Return the input with the statistics of the batch over the given axes."""
         mean = x.mean(axes, keepdims=True)
         # An error d of the mean, which all differences share, adds d^2.
         variance = np.square(x - mean.exactly).mean(axes, keepdims=True) + np.square(mean.deviation)
         return Channels(x, axes, mean, variance, self.root(variance))
 
     def root(self, variance: Operand) -> Operand:
-        """Return what is divided by."""
+        """Return the divisor: the square root of variance plus eps."""
         return np.sqrt(variance + self.eps)
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
-        """Return the statistics of the batch that enter the running ones."""
+        """Return the statistics of the batch by which the running ones are updated."""
         return {"running_mean": channel.mean, "running_var": channel.variance * (channel.count / max(channel.count - 1, 1))}
 
     def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        """Return the gradients for a cotangent; in training they pass through the statistics as well."""
+        """Return the gradients; in training they pass through the statistics as well."""
         total, projection = g.sum(channel.axes, keepdims=True), channel.projection(g)
         grad_input = channel.grad_input(g, scale, (total, projection) if self.training else None)
         return {"grad_input": grad_input, "weight.grad": projection.reshape(-1), "bias.grad": total.reshape(-1)}
@@ -90,7 +85,7 @@ class Normalization(FormulaTheory):
 
 @dataclass(frozen=True)
 class Channels:
-    """An input and the statistics over some axes that it is normalised by; ``root`` is the square root of the variance and eps."""
+    """An input and the statistics over some axes that normalise it; ``root`` is the square root of variance plus eps."""
 
     x: Tracked
     axes: tuple[int, ...]
@@ -114,25 +109,25 @@ class Channels:
         return (self.x - self.mean) * self.inverse
 
     def output(self, scale: Tracked | None, bias: Tracked | None) -> Operand:
-        """Return gamma * normalised + beta, by itself or as x * s + (beta - mean * s) with s = gamma / root."""
+        """Return gamma * normalised + beta, which may also be computed as x * s + (beta - mean * s) with s = gamma / root."""
         slope = self.inverse if scale is None else scale * self.inverse
         whole, shift = self.normalised if scale is None else self.normalised * scale, -(self.mean * slope.exactly)
-        # An error of the slope is multiplied by the difference of x and the mean, not by each of them.
+        # An error of the slope is multiplied by the difference of x and the mean, not by x and the mean separately.
         by_parts = self.x * slope.exactly + (shift if bias is None else bias + shift) + (self.x - self.mean).exactly * slope.deviation
         return max_error(whole if bias is None else whole + bias, by_parts)
 
     def projection(self, g: Tracked) -> Operand:
         """Return the sum of g * normalised: the gradient of gamma."""
         inverse, centred = self.inverse, self.x - self.mean.exactly
-        # Divided at the end, products of small numbers underflow that would not have, and of large ones overflow.
+        # If the sum is divided at the end, products of small numbers may underflow and products of large ones overflow, unlike otherwise.
         at_the_end = (g * centred).sum(self.axes, keepdims=True) * inverse.exactly
         own = max_error((g * (centred * inverse.exactly)).sum(self.axes, keepdims=True), at_the_end)
-        # What the mean is off by moves all terms alike; so does what the root is off by.
+        # An error of the mean changes all terms alike; so does an error of the root.
         total = g.sum(self.axes, keepdims=True)
         return own + self.mean.deviation * inverse.exactly * total + own.exactly * (self.root.exactly * inverse.deviation)
 
     def grad_input(self, g: Tracked, scale: Tracked | None, sums: tuple[Tracked, Tracked] | None) -> Operand:
-        """Return the gradient, through the statistics as well where the sums of g and of g * normalised are given."""
+        """Return the input gradient; it passes through the statistics as well if the sums of g and of g * normalised are given."""
         slope = self.inverse if scale is None else scale * self.inverse
         if sums is None:
             return g * slope
@@ -143,9 +138,10 @@ class Channels:
         )
 
     def _through_statistics(self, g: Tracked, by_root: Tracked) -> Operand:
-        """Return the gradient as the sum of the parts that reach the input by itself, through the variance and through the mean.
+        """Return the input gradient as a sum of three parts: the direct one, and those through the variance and through the mean.
 
-        Each rounds at its own size, or leaves the range; ``by_root`` is the effect of an error of the root, which they share.
+        The rounding error of each part is relative to its own size, and each may leave the range. ``by_root`` is the effect of an error of the root,
+        which the parts share.
         """
         root, own = self.root.exactly, self.x - self.mean.exactly
         cube = np.square(root) * root
@@ -158,10 +154,10 @@ class Channels:
 
 
 def batch_axes(x: Tracked) -> tuple[int, ...]:
-    """Return the axes of ``(batch, channels, ...)`` that are summed over: all but the channels."""
+    """Return the axes of ``(batch, channels, ...)`` that are summed over: all except the channels."""
     return (0, *range(2, x.value.ndim))
 
 
 def per_channel(value: Array, x: Tracked) -> Tracked:
-    """Return one number for each channel in the shape that broadcasts over the input."""
+    """Return one number for each channel, in a shape that broadcasts over the input."""
     return Tracked.exact(value, x.precision).reshape(1, -1, *[1] * (x.value.ndim - 2))

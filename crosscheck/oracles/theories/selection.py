@@ -1,6 +1,6 @@
-"""Operations that pick numbers and change none: ReLU, max pooling, flatten, zeros put around an image.
+"""Operations that select numbers without changing them: ReLU, max pooling, flatten, zero padding.
 
-Their output must be equal bit for bit. So must the input's gradient, unless windows overlap and the gradients of several are added up.
+Their output must be equal bit for bit. So must the input gradient, unless windows overlap, so that the gradients of several windows are added up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Selection:
     overlapping: bool = False
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return exact bounds, but for a gradient that is a sum of k numbers: k - 1 roundings."""
+        """Return bounds of zero, except for a gradient that is a sum of k numbers: k - 1 roundings."""
         bounds = {quantity: Bound.exact(value) for quantity, value in result.items()}
         if self.overlapping and call.grad_output is not None:
             terms = oracle.vjp(replace(call, grad_output=np.abs(call.grad_output)))["grad_input"]
@@ -35,13 +35,13 @@ class Selection:
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of the elements that were picked: with its decisions held fixed, the operation is linear."""
+        """Return the errors of the elements that were picked: with fixed decisions, the operation is linear."""
         fixed = call if "decisions" in call.constants else call.decided(oracle.decisions(call.x))
         return oracle.vjp(replace(fixed, x=error_x, grad_output=error_grad_output))
 
 
 @dataclass(frozen=True)
 class Keeping(Selection):
-    """Dropout in evaluation, which keeps everything; p is the probability of being dropped in training."""
+    """Dropout in evaluation, which keeps every element; p is the probability of dropping an element in training."""
 
     p: float = 0.0

@@ -133,7 +133,7 @@ class Planted:
 
 
 FAULTS = {
-    "conv-sign": Planted(lambda: dicts_pair(of_class("conv", ConvSign)), "step 1, conv.weight.grad", "the sign is wrong"),
+    "conv-sign": Planted(lambda: dicts_pair(of_class("conv", ConvSign)), "step 1, conv.weight.grad", "the weight gradient has the wrong sign"),
     "linear-grad": Planted(lambda: dicts_pair(of_class("linear", LinearNotTransposed)), "step 1, linear.weight.grad"),
     "updates-first": Planted(lambda: dicts_pair(of_class("linear", LinearUpdatesFirst)), "step 1, linear.grad_input"),
     "relu-mask": Planted(lambda: dicts_pair(of_class("relu", ReluOfGradient)), "step 1, relu.grad_input"),
@@ -148,12 +148,12 @@ FAULTS = {
     "whole-sign": Planted(
         lambda: whole_pair(stepping(lambda _, grads: {"W2": -grads["W2"]})),
         "step 1, second.weight",
-        "(before - after) / lr: the sign is wrong",
+        "has the wrong sign; the gradient is implied by the update: (before - after) / lr",
     ),
     "whole-batch": Planted(
         lambda: whole_pair(stepping(lambda _, grads: {n: 4 * g for n, g in grads.items()})),
         "step 1, second.weight",
-        "(before - after) / lr: it is multiplied by the batch size, 4",
+        "gradient is multiplied by the batch size, 4: a sum instead of a mean; the gradient is implied by the update: (before - after) / lr",
     ),
     "whole-one-parameter": Planted(
         lambda: whole_pair(stepping(lambda _, grads: {"b1": 0 * grads["b1"]})), "step 1, first.bias", "the parameter is not updated"
@@ -274,7 +274,7 @@ def test_more_decisions_than_can_be_told_apart() -> None:
     """Eight decisions about one unit of five inputs: several choices explain the step nearly, so that nothing is said against the subject."""
     result = result_of(near_kinks(1, 1e-14, samples=8), "lockstep-float64")
     assert result.verdict is Verdict.UNDECIDED
-    assert "rounding may turn 8 decisions at kinks, which may explain this" in result.reason
+    assert "rounding may change 8 decisions at kinks, which may explain this" in result.reason
 
 
 def test_decisions_that_rounding_cannot_turn() -> None:

@@ -61,7 +61,7 @@ def test_cause_of_fault(fault: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("family", ["normal", "digits", "wide"])
 @pytest.mark.parametrize(
-    ("factor", "words"), [(-1, "the sign is wrong"), (2, "it is twice as large"), (BATCH, "multiplied by the batch size"), (3.7, "it is 3.7 times")]
+    ("factor", "words"), [(-1, "wrong sign"), (2, "is twice as large"), (BATCH, "multiplied by the batch size"), (3.7, "is 3.7 times")]
 )
 def test_mistake_with_a_name_comes_before_a_fitted_number(factor: float, words: str, family: str, dtype: str) -> None:
     """A fitted factor lies closer to the numbers than -1 does, and says less."""

@@ -93,7 +93,7 @@ def test_wrong_layer_differs_with_place_cause_and_script(folder: Path, capsys: p
     assert "MISMATCH: 1 of 2 pairs differs: Negated" in out
     assert "Negated.weight.grad (isolated)" in out
     assert "Negated.backward" in out
-    assert "the sign is wrong" in out
+    assert "has the wrong sign" in out
     assert "crosscheck check pairs.py --only Negated/values-float64-normal" in out
     assert "a small case that shows it, as a script" in out
 

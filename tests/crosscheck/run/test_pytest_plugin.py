@@ -82,7 +82,7 @@ def test_wrong_layer_fails_with_place_and_cause(suite: Any) -> None:
             "MISMATCH: test_layers[[]Negated-values-float64-normal]",
             "*where*Negated.weight.grad*",
             "*computed in*plain.py:*Negated.backward",
-            "*likely cause*the sign is wrong*",
+            "*likely cause*has the wrong sign*",
             "*reproduce*pytest 'test_mine.py::test_layers[[]Negated-values-float64-normal]'",
         ]
     )

@@ -234,8 +234,8 @@ def test_each_of_two_faults_is_examined() -> None:
     comparison = trained(twins, plan())
     assert comparison.first is comparison.divergences["conv2", "weight.grad"]
     assert {place: d.cause.words if d.cause else "" for place, d in comparison.divergences.items()} == {
-        ("conv2", "weight.grad"): "the sign is wrong",
-        ("conv1", "weight.grad"): "the sign is wrong",
+        ("conv2", "weight.grad"): "the weight gradient has the wrong sign",
+        ("conv1", "weight.grad"): "the weight gradient has the wrong sign",
     }
 
 

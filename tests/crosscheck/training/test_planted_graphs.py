@@ -194,8 +194,8 @@ def masked(kind: type, steps: int) -> TrainingComparison:
 @pytest.mark.parametrize(
     ("kind", "step", "words"),
     [
-        pytest.param(NeverDrops, 1, "3,136 of 3,136 elements were kept so far, expected 0.75 of them", id="never-drops"),
-        pytest.param(SameMask, 2, "the same mask as in the step before", id="same-mask"),
+        pytest.param(NeverDrops, 1, "3,136 of 3,136 elements were kept so far; expected 2,352", id="never-drops"),
+        pytest.param(SameMask, 2, "the same mask as in the previous step", id="same-mask"),
     ],
 )
 def test_mask_that_is_not_drawn(kind: type, step: int, words: str) -> None:
@@ -254,9 +254,9 @@ def test_wiring_is_a_chain_unless_said_otherwise() -> None:
 @pytest.mark.parametrize(
     ("sources", "words"),
     [
-        pytest.param({"a": ("b",)}, "a gets the output of b, which is no layer before it", id="later"),
-        pytest.param({"b": ("x",)}, "b gets the output of x, which is no layer before it", id="unknown"),
-        pytest.param({"b": (INPUT,), "c": ("b",)}, "the output of a goes nowhere", id="unused"),
+        pytest.param({"a": ("b",)}, "a has the source b, which is not a layer before it", id="later"),
+        pytest.param({"b": ("x",)}, "b has the source x, which is not a layer before it", id="unknown"),
+        pytest.param({"b": (INPUT,), "c": ("b",)}, "the output of a is not used", id="unused"),
     ],
 )
 def test_wiring_that_is_none(sources: dict[str, tuple[str, ...]], words: str) -> None:

@@ -40,7 +40,7 @@ class ScaledTwice(Dropout):
         return super().dropped(super().dropped(x))
 
 
-@planted(DROPOUT, at="output", cause="mask multiplied by the share", hidden="at p = 0 it is right")
+@planted(DROPOUT, at="output", cause="mask multiplied by 1 - p", hidden="at p = 0 it is right")
 class MultipliedByKeepProbability(Dropout):
     """What is kept is multiplied by the probability of being kept, which evaluation would need if training did not scale."""
 
@@ -49,7 +49,7 @@ class MultipliedByKeepProbability(Dropout):
         return np.asarray(x * self._mask * x.dtype.type(1 - self.p))
 
 
-@planted(DROPOUT, at="grad_input", cause="another mask in backward", hidden="the gradient has the right share of zeros and the right mean")
+@planted(DROPOUT, at="grad_input", cause="different mask in backward", hidden="the gradient has the right share of zeros and the right mean")
 class MaskRedrawnInBackward(Dropout):
     """The backward pass draws a mask of its own."""
 

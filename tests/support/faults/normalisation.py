@@ -32,7 +32,7 @@ class MomentumReversed(BatchNorm):
         return super().moved(new, old)
 
 
-@planted(ROWS, at="running_mean", cause="running statistics stay", hidden="training never reads running statistics, and its output is right")
+@planted(ROWS, at="running_mean", cause="running statistics not updated", hidden="training never reads running statistics, and its output is right")
 class RunningStatisticsStay(BatchNorm):
     """The running statistics are never moved: evaluation normalises by mean 0 and variance 1."""
 
@@ -40,7 +40,7 @@ class RunningStatisticsStay(BatchNorm):
         """Do nothing."""
 
 
-@planted(ROWS, at="running_mean", cause="sum of batches", hidden="training never reads running statistics, and its output is right")
+@planted(ROWS, at="running_mean", cause="running statistics not decayed", hidden="training never reads running statistics, and its output is right")
 class RunningStatisticsPileUp(BatchNorm):
     """The share of a batch is added to the running statistics, which are not made smaller before."""
 
@@ -49,7 +49,7 @@ class RunningStatisticsPileUp(BatchNorm):
         return np.asarray(old + self.momentum * new)
 
 
-@planted(ROWS, at="running_var", cause="deviation for variance", hidden="near a variance of 1 the deviation hardly differs from it")
+@planted(ROWS, at="running_var", cause="standard deviation for variance", hidden="near a variance of 1 the deviation hardly differs from it")
 class RunningDeviation(BatchNorm):
     """The standard deviation is averaged where the variance is due."""
 
@@ -184,7 +184,7 @@ class BatchStatisticsInEvaluation(BatchNorm):
 @planted(
     ROWS,
     at="running_mean",
-    cause="running statistics move in evaluation",
+    cause="running statistics updated in evaluation",
     hidden="training is right, and so is the output of the first evaluation",
 )
 class RunningStatisticsMoveInEvaluation(BatchNorm):
@@ -237,7 +237,7 @@ class VarianceTermLeftOut(BatchNorm):
         return np.zeros_like(h)
 
 
-@planted(ROWS, at="grad_input", cause="statistics taken for constants", hidden="training goes on, and the loss falls")
+@planted(ROWS, at="grad_input", cause="statistics treated as constants", hidden="training goes on, and the loss falls")
 class StatisticsTakenForConstants(BatchNorm):
     """Mean and variance are taken for constants: the gradient of evaluation in training."""
 
@@ -246,7 +246,12 @@ class StatisticsTakenForConstants(BatchNorm):
         return False
 
 
-@planted(ROWS, at="grad_input", cause="gradient of training", hidden="only who fine-tunes with frozen statistics uses gradients in evaluation")
+@planted(
+    ROWS,
+    at="grad_input",
+    cause="training gradient in evaluation",
+    hidden="gradients in evaluation are used only in fine-tuning with frozen statistics",
+)
 class GradientOfTrainingInEvaluation(BatchNorm):
     """The gradient in evaluation passes through statistics that are constants there."""
 

@@ -186,7 +186,7 @@ def judged_adam(state: State, state_after: State, grad: float = 1.0) -> list[tup
 
 def test_state_that_is_not_kept_is_a_mismatch() -> None:
     found = judged_adam({}, {"exp_avg": np.full(1, 0.1), "step": np.ones(())})
-    assert found[2] == ("weight.exp_avg_sq", Verdict.MISMATCH, "the optimizer keeps no exp_avg_sq")
+    assert found[2] == ("weight.exp_avg_sq", Verdict.MISMATCH, "the optimizer does not keep the state exp_avg_sq")
     assert [verdict for _, verdict, _ in found] == [Verdict.MISMATCH, Verdict.MATCH, Verdict.MISMATCH, Verdict.MATCH]
 
 
@@ -207,7 +207,7 @@ def test_counter_is_a_number_of_any_type(dtype: str) -> None:
 
 
 def test_gradient_is_implied_by_descent_alone() -> None:
-    with pytest.raises(TypeError, match="cannot be told from a step of Adam"):
+    with pytest.raises(TypeError, match="cannot be computed from a step of Adam"):
         implied_gradient(AdamSettings(), np.ones(2), np.zeros(2), None)
 
 

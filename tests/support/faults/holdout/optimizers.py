@@ -10,7 +10,7 @@ from tests.support.faults.optimizers.hosts import ADADELTA, ADAM, ADAM_OF_TWO, A
 from tests.textbook.optimizers import SGD, Adadelta, Adam, AdamW
 
 
-@planted(ADAM_OF_TWO, at="second", cause="steps counted by parameter", hidden="right for a single parameter")
+@planted(ADAM_OF_TWO, at="second", cause="steps counted per parameter", hidden="right for a single parameter")
 class CountedForEachParameter(Adam):
     """t goes up with each parameter, not with each step."""
 

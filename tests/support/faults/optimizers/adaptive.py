@@ -66,7 +66,7 @@ class EpsilonInsideAdamsRoot(Adam):
         return np.asarray(mean / np.sqrt(square + self.settings["eps"]))
 
 
-@planted(ADAM, at="weight", cause="epsilon of another size", hidden="for gradients of an ordinary size it changes the seventh digit")
+@planted(ADAM, at="weight", cause="another epsilon", hidden="for gradients of an ordinary size it changes the seventh digit")
 class EpsilonOfKeras(Adam):
     """Epsilon is 1e-7, another framework's default."""
 
@@ -113,7 +113,7 @@ class StepsNotCounted(Adam):
         return 1
 
 
-@planted(ADAM, at="bias", cause="steps counted by parameter", hidden="with one parameter it is right")
+@planted(ADAM, at="bias", cause="steps counted per parameter", hidden="with one parameter it is right")
 class StepsCountedByParameter(Adam):
     """The number of steps is counted up within the loop over the parameters."""
 
