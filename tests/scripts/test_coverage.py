@@ -22,7 +22,7 @@ from tests.support import layer_runs, optimizer_runs
 from tests.support.findings import Declared, Finding
 
 COLUMNS = [("torch", "float64"), ("jax", "float64")]
-TABLES = (layer_runs.twin_of, optimizer_runs.twin_of, optimizer_runs.judgements_of)
+TABLES = (layer_runs.twin_of, optimizer_runs.twin_of)
 
 
 @pytest.fixture
