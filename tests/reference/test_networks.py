@@ -1,69 +1,78 @@
-"""Whole networks of scratch in lock-step with PyTorch: a hundred training steps on real digits, each quantity of each layer as a test of its own.
+"""Whole networks of scratch in lock-step with PyTorch: a hundred training steps on real digits, each quantity of each layer judged in every step.
 
-Each test judges its layer on the values that the layer got, so a fault turns the tests of its own layer red and no others.
+A layer is judged on the values that it got, so a fault shows in its own quantities and in no others.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from training.run import Plan
+from training.subjects import layered
 
+import scratch
 from crosscheck.causes.divergence import Divergence, divergence_facts
 from crosscheck.core.judge import Kind, Verdict
 from crosscheck.report.words import divergence_message
 from crosscheck.training.listened import TrainingComparison
-from crosscheck.training.record import Series
-from tests.support.networks import NETWORKS, comparison_of, quantities_of
+from scratch.networks import tutorial
+from tests.support.networks import NETWORKS, comparison_of, quantities_in, trained
 
-DTYPES = ("float64", "float32")
-RUNS = [(network, dtype) for network in NETWORKS for dtype in DTYPES]
+DEAR = {"every-layer": [pytest.mark.whole("a hundred steps of nine layers; every-connection trains as well, and test_layers judges each layer")]}
 
-
-DEAR = {"every-layer": pytest.mark.whole("a hundred steps of nine layers; every-connection trains as well, and test_layers judges each layer")}
-
-
-def marks(network: str, dtype: str) -> list[pytest.MarkDecorator]:
-    """Return what lets one process run all tests of a training, with --dist loadgroup, so that it is done once; and whether it is for every day."""
-    together = pytest.mark.xdist_group(f"{network}-{dtype}")
-    return [together, DEAR[network]] if network in DEAR else [together]
-
-
-TESTS = [
-    pytest.param(network, dtype, layer, quantity, id=f"{network}-{dtype}-{layer}.{quantity}", marks=marks(network, dtype))
-    for network, dtype in RUNS
-    for layer, quantity in quantities_of(network)
+# With --dist loadgroup one process runs all tests of a training, so that it is done once.
+RUNS = [
+    pytest.param(network, dtype, id=f"{network}-{dtype}", marks=[pytest.mark.xdist_group(f"{network}-{dtype}"), *DEAR.get(network, [])])
+    for network in NETWORKS
+    for dtype in ("float64", "float32")
 ]
 
 
-def series_of(comparison: TrainingComparison, layer: str, quantity: str) -> list[Series]:
-    """Return all that was found about a quantity, but for its value at the end of the whole step, to which every layer contributes."""
-    return [series for (kind, *place), series in comparison.record.series.items() if place == [layer, quantity] and kind is not Kind.WHOLE]
+def wrong(comparison: TrainingComparison, network: str, steps: int, command: str) -> dict[str, str]:
+    """Return what is wrong in each quantity: its first mismatch, with its cause where it was examined, or how often it was judged.
 
-
-def first_mismatch(comparison: TrainingComparison, layer: str, quantity: str) -> Divergence | None:
-    """Return the first mismatch of a quantity in its own link or isolated, with its cause where it was examined."""
-    judgement = next((series.first for series in series_of(comparison, layer, quantity) if series.first), None)
-    return comparison.divergences.get((layer, quantity)) or (Divergence(judgement) if judgement else None)
-
-
-@pytest.mark.each_choice("network", "dtype")
-@pytest.mark.parametrize(("network", "dtype", "layer", "quantity"), TESTS)
-def test_lockstep(network: str, dtype: str, layer: str, quantity: str, request: pytest.FixtureRequest) -> None:
-    """A quantity is right in every step in the layer's own place, and in the first one on the reference's values."""
-    comparison = comparison_of(network, dtype)
-    found = first_mismatch(comparison, layer, quantity)
-    if found is not None:
-        pytest.fail(divergence_message(divergence_facts(found, f'pytest "{request.node.nodeid}"')), pytrace=False)
-    matches = {kind: series.counts[Verdict.MATCH] for (kind, *place), series in comparison.record.series.items() if place == [layer, quantity]}
-    matches.pop(Kind.WHOLE, None)
-    # What the step before left can be compared from the second step on.
-    steps = NETWORKS[network].steps
-    expected = steps - 1 if quantity.endswith(".before") else steps
-    assert matches
-    assert matches == {kind: 1 if kind is Kind.ISOLATED else expected for kind in matches}
+    The value at the end of a whole step, to which every layer contributes, is left out.
+    """
+    texts = {}
+    for layer, quantity in quantities_in(NETWORKS[network]):
+        series = {kind: found for (kind, *place), found in comparison.record.series.items() if place == [layer, quantity] and kind is not Kind.WHOLE}
+        first = next((found.first for found in series.values() if found.first), None)
+        matches = {kind: found.counts[Verdict.MATCH] for kind, found in series.items()}
+        # What the step before left can be compared from the second step on. A layer is tried alone in the first step, and wherever a step is wrong.
+        expected = {kind: 1 if kind is Kind.ISOLATED else steps - quantity.endswith(".before") for kind in series}
+        if divergence := comparison.divergences.get((layer, quantity)) or (Divergence(first) if first else None):
+            texts[f"{layer}.{quantity}"] = divergence_message(divergence_facts(divergence, command))
+        elif not matches or any(matches[kind] < number for kind, number in expected.items()):
+            texts[f"{layer}.{quantity}"] = f"matches {matches}, expected {expected}"
+    return texts
 
 
 @pytest.mark.each_choice("network", "dtype")
-@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=marks(*run)) for run in RUNS])
+@pytest.mark.parametrize(("network", "dtype"), RUNS)
+def test_lockstep(network: str, dtype: str, request: pytest.FixtureRequest) -> None:
+    """Each quantity is right in every step in the layer's own place, and in the first one on the reference's values."""
+    found = wrong(comparison_of(network, dtype), network, NETWORKS[network].steps, f"pytest {request.node.nodeid!r}")
+    if found:
+        pytest.fail("\n".join([f"wrong: {', '.join(found)}", *(f"{quantity}: {text}" for quantity, text in found.items())]), pytrace=False)
+
+
+def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer with two faults fails with both of its quantities, and no other layer does."""
+    right = scratch.Linear.backward
+
+    def backward(self: scratch.Linear, grad_output: np.ndarray) -> np.ndarray:
+        grad_input = right(self, grad_output)
+        self.grads["weight"] *= 2
+        return -grad_input
+
+    monkeypatch.setattr(scratch.Linear, "backward", backward)
+    model = tutorial(np.random.default_rng(0), np.float64)
+    comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.005)), Plan(np.dtype(np.float64), 1, 2, 1, 0, 0))
+    assert list(wrong(comparison, "tutorial", 2, "pytest this")) == ["linear.grad_input", "linear.weight.grad"]
+
+
+@pytest.mark.each_choice("network", "dtype")
+@pytest.mark.parametrize(("network", "dtype"), RUNS)
 def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
     """Wherever a whole step was worked out, its end is where the oracle's own step ends, unless a layer is wrong, which that layer's test says."""
     comparison = comparison_of(network, dtype)
@@ -73,7 +82,7 @@ def test_nothing_lies_between_the_layers(network: str, dtype: str) -> None:
 
 
 @pytest.mark.each_choice("network", "dtype")
-@pytest.mark.parametrize(("network", "dtype"), [pytest.param(*run, id="-".join(run), marks=marks(*run)) for run in RUNS])
+@pytest.mark.parametrize(("network", "dtype"), RUNS)
 def test_free_run(network: str, dtype: str) -> None:
     """Two trainings from the same weights stay as close as references with perturbed rounding, unless a layer is wrong."""
     comparison = comparison_of(network, dtype)
