@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 
 import numpy as np
 import pytest
@@ -85,15 +84,16 @@ def test_contracts(case: str) -> None:
     assert {contract: result.reason for contract, result in results.items() if result.verdict is not Verdict.MATCH or result.reason} == {}
 
 
-@pytest.mark.parametrize("kind", [name for name in scratch.__all__ if issubclass(getattr(scratch, name), scratch.Optimizer) and name != "Optimizer"])
-def test_every_optimizer_has_a_row(kind: str) -> None:
-    assert any(row.kind.__name__ == kind for row in OPTIMIZERS.values())
+def test_every_optimizer_has_a_row() -> None:
+    kinds = {getattr(scratch, name) for name in scratch.__all__ if issubclass(getattr(scratch, name), scratch.Optimizer)}
+    assert kinds - {scratch.Optimizer} == {row.kind for row in OPTIMIZERS.values()}
 
 
-@pytest.mark.parametrize(("reference", "case"), list(itertools.product(REFERENCES, OPTIMIZERS)))
-def test_every_state_is_named_or_counted(reference: str, case: str) -> None:
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_every_state_is_named_or_counted(reference: str) -> None:
     """A state that a reference gives no name to would never be compared."""
-    assert set(settings_of(made(case, {})).states) <= set(twin_of(case, reference).states) | set(COUNTERS)
+    states = {case: set(settings_of(made(case, {})).states) - set(twin_of(case, reference).states) - set(COUNTERS) for case in OPTIMIZERS}
+    assert {case: unnamed for case, unnamed in states.items() if unnamed} == {}
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
