@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.everyday"]
+pytest_plugins = ["tests.support.default_suite"]
 
 TOGETHER = 16
 """How many tests of one function are handed out at once."""

@@ -18,11 +18,11 @@ from crosscheck.training.listened import TrainingComparison
 from scratch.networks import tutorial
 from tests.support.networks import NETWORKS, comparison_of, quantities_in, trained
 
-DEAR = {"every-layer": [pytest.mark.whole("a hundred steps of nine layers; every-connection trains as well, and test_layers judges each layer")]}
+SLOW = {"every-layer": [pytest.mark.slow("a hundred steps of nine layers; every-connection trains as well, and test_layers judges each layer")]}
 
 # With --dist loadgroup one process runs all tests of a training, so that it is done once.
 RUNS = [
-    pytest.param(network, dtype, id=f"{network}-{dtype}", marks=[pytest.mark.xdist_group(f"{network}-{dtype}"), *DEAR.get(network, [])])
+    pytest.param(network, dtype, id=f"{network}-{dtype}", marks=[pytest.mark.xdist_group(f"{network}-{dtype}"), *SLOW.get(network, [])])
     for network in NETWORKS
     for dtype in ("float64", "float32")
 ]

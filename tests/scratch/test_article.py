@@ -19,7 +19,7 @@ from tests.support.networks import trained
 pytestmark = pytest.mark.xdist_group("article")  # one process with --dist loadgroup, which trains once
 
 STEPS = 12
-DTYPES = ("float64", pytest.param("float32", marks=pytest.mark.whole("trained anew; test_lockstep shows networks in both precisions")))
+DTYPES = ("float64", pytest.param("float32", marks=pytest.mark.slow("trained anew; test_lockstep shows networks in both precisions")))
 WRONG = {("pool", "grad_input")}
 RIGHT = {
     ("conv", "output"),

@@ -153,7 +153,7 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["command"] in html.read_text(encoding="utf-8")
 
 
-@pytest.mark.whole("each process imports three frameworks and compiles its rows; what one process finds is shown by the tests above")
+@pytest.mark.slow("each process imports three frameworks and compiles its rows; what one process finds is shown by the tests above")
 def test_processes_find_what_one_does() -> None:
     """Every row's findings come back, in order."""
     assert coverage.measured("relu*", jobs=2) == coverage.measured("relu*")

@@ -205,9 +205,9 @@ def plan(steps: int = STEPS, check_every: int = 1, perturbed: int = 0) -> Plan:
     return Plan(np.dtype(np.float64), 3, steps, check_every, perturbed, 0)
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each is trained; the rows show a fault in a layer, a wire, the loss, the optimizer and the images",
-    everyday=["conv-sign", "relu-nan", "backward-wire", "loss-label", "times-batch", "other-pixels", "layer-left-out"],
+    default=["conv-sign", "relu-nan", "backward-wire", "loss-label", "times-batch", "other-pixels", "layer-left-out"],
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_where_it_is(fault: str) -> None:

@@ -102,14 +102,14 @@ def test_every_wrong_quantity_is_named() -> None:
 FEW = ("LayerNorm", "Conv1d", "GLU", "AvgPool1d")
 
 
-@pytest.mark.whole("a pair goes through every check; test_every_way_is_right shows each module on one family of inputs", everyday=FEW)
+@pytest.mark.slow("a pair goes through every check; test_every_way_is_right shows each module on one family of inputs", default=FEW)
 @pytest.mark.parametrize("name", JUDGED)
 def test_own_kernels_match(name: str) -> None:
     result = checked(own_pair(ROWS[name]))
     assert (wrong(result), result.verdict) == ([], Verdict.MATCH)
 
 
-@pytest.mark.whole("as test_own_kernels_match", everyday=("LayerNorm", "PReLU", "HuberLoss"))
+@pytest.mark.slow("as test_own_kernels_match", default=("LayerNorm", "PReLU", "HuberLoss"))
 @pytest.mark.parametrize("name", WRITTEN)
 def test_version_in_numpy_matches(name: str) -> None:
     row = ROWS[name]
