@@ -118,7 +118,7 @@ def test_right_formula_agrees_on_every_family(name: str) -> None:
     assert sum(found.verdict is Verdict.MATCH for found in result.results) >= 2 * (len(FAMILIES) - 2)
 
 
-@pytest.mark.slow("compiled with every fault model; test_layers.py plants faults beside JAX as well")
+@pytest.mark.slow("compiled with every fault model; tests/scratch/test_layer.py plants faults beside JAX as well")
 @pytest.mark.parametrize(
     ("fault", "dtype", "quantity"),
     [

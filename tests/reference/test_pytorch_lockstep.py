@@ -18,7 +18,7 @@ from crosscheck.training.listened import TrainingComparison
 from scratch.networks import tutorial
 from tests.support.networks import NETWORKS, comparison_of, quantities_in, trained
 
-SLOW = {"every-layer": [pytest.mark.slow("a hundred steps of nine layers; every-connection trains as well, and test_layers judges each layer")]}
+SLOW = {"every-layer": [pytest.mark.slow("a hundred steps of nine layers; every-connection trains as well, and test_layer.py judges each layer")]}
 
 # With --dist loadgroup one process runs all tests of a training, so that it is done once.
 RUNS = [
