@@ -30,7 +30,7 @@ DTYPES = ("float64", "float32")
 STEPS = 5
 SHAPES = {"weight": (3, 4), "bias": (4,)}
 
-COUNTER = "a count of steps, no array of the parameter's shape; tests/scratch/test_optimizers.py holds it to the rule"
+COUNTER = "a count of steps, no array of the parameter's shape; tests/scratch/test_optimizer.py holds it to the rule"
 """Why ``step`` is not compared with a framework's."""
 
 
