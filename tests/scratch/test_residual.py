@@ -142,19 +142,6 @@ def test_block_is_frozen_as_a_whole() -> None:
     assert model.layers["first"].grads == {}
 
 
-def identity() -> Residual:
-    """Return a block whose body adds nothing."""
-    body = Linear(3, 3, rng=rng(0))
-    body.params["weight"][...] = 0
-    return Residual(body)
-
-
-def test_gradient_has_a_way_past_the_body() -> None:
-    block, grad_output = identity(), rng(2).standard_normal((2, 3))
-    assert np.array_equal(block.forward(np.ones((2, 3))), np.ones((2, 3)))
-    assert np.array_equal(block.backward(grad_output), grad_output)
-
-
 def frozen() -> Sequential:
     """Return a chain that is frozen."""
     chain = Sequential(linear=Linear(2, 2, rng=rng(0)))
