@@ -9,18 +9,19 @@ import scratch
 from crosscheck.core.judge import Verdict
 from tests.support.cases import CASES, ELSEWHERE
 from tests.support.findings import FRAMEWORKS
-from tests.support.layer_runs import REFERENCES, RUNS, Run, failure, made, scratch_check
+from tests.support.layer_runs import REFERENCES, Run, batches_together, failure, made, scratch_check
 
-# With --dist loadgroup one process runs all tests of a layer beside a reference: each program is compiled once.
-TESTS = [pytest.param(run, id=str(run), marks=pytest.mark.xdist_group(f"{run.case}-{run.reference}")) for run in RUNS]
+# With --dist loadgroup one process runs all tests of a layer beside a reference, which compiles once. The ids are those of the largest batches.
+TESTS = [pytest.param(runs, id=str(runs[-1]), marks=pytest.mark.xdist_group(f"{runs[-1].case}-{runs[-1].reference}")) for runs in batches_together()]
 
 
-@pytest.mark.pairwise("run.case", "run.batch", "run.family", "run.dtype", "run.reference")
-@pytest.mark.parametrize("run", TESTS)
-def test_layer(run: Run, request: pytest.FixtureRequest) -> None:
-    """Every quantity is within the tolerance that rounding explains, or what its row declares it to be."""
-    if message := failure(run, f"pytest {request.node.nodeid!r}"):
-        pytest.fail(message, pytrace=False)
+@pytest.mark.pairwise("runs.0.case", "runs.0.family", "runs.0.dtype", "runs.0.reference")
+@pytest.mark.parametrize("runs", TESTS)
+def test_layer(runs: list[Run], request: pytest.FixtureRequest) -> None:
+    """Every quantity is within the tolerance that rounding explains, or what its row declares it to be, whatever the batch size."""
+    messages = {run.batch: failure(run, f"pytest {request.node.nodeid!r}") for run in runs}
+    if any(messages.values()):
+        pytest.fail("\n".join(f"batch size {batch}: {message}" for batch, message in messages.items() if message), pytrace=False)
 
 
 def test_every_layer_has_a_row() -> None:
@@ -41,8 +42,8 @@ def test_fault_is_found(reference: str, case: str, monkeypatch: pytest.MonkeyPat
     assert [judgement.place.quantity for judgement in check.judgements if judgement.verdict is Verdict.MISMATCH] == ["grad_input"]
 
 
-def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A layer with two faults fails with both, each with its likely cause."""
+def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A layer with two faults fails with both for each batch size, each with its likely cause."""
     right = scratch.Linear.backward
 
     def backward(self: scratch.Linear, grad_output: np.ndarray) -> np.ndarray:
@@ -51,9 +52,11 @@ def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         return -grad_input
 
     monkeypatch.setattr(scratch.Linear, "backward", backward)
-    message = failure(Run("linear", 3, "normal", "float64", 0), "pytest this")
-    assert message.startswith("wrong: grad_input, weight.grad\ngrad_input: mismatch: ")
-    assert message.count("likely cause") == message.count("MISMATCH\n") == 2
+    with pytest.raises(pytest.fail.Exception) as failed:
+        test_layer([Run("linear", batch, "normal", "float64", 0) for batch in (1, 3)], request)
+    parts = str(failed.value).split("batch size ")[1:]
+    assert [part.partition("\ngrad_input: mismatch: ")[0] for part in parts] == [f"{batch}: wrong: grad_input, weight.grad" for batch in (1, 3)]
+    assert [(part.count("MISMATCH\n"), part.count("likely cause")) for part in parts] == [(2, 2), (2, 2)]
 
 
 @pytest.mark.parametrize("reference", REFERENCES)

@@ -2,8 +2,9 @@
 
 Marks beside the tests say what the default suite leaves out:
 
-- ``pairwise("run.case", "run.family", "dtype")``: the test is a product of these factors. A factor is a parameter, an attribute of one, or a position
-  in a tuple (``"row.0"``). In the default suite each pair of values of two factors occurs in some test (:mod:`tests.support.covering`).
+- ``pairwise("run.case", "run.family", "dtype")``: the test is a product of these factors. A factor is a parameter, an attribute of one, or a
+  position in a tuple (``"row.0"``), or a part of such a part. In the default suite each pair of values of two factors occurs in some test
+  (:mod:`tests.support.covering`).
 - ``each_choice("name", "family")``: the same for a product of slow tests. In the default suite each value of each factor occurs in some test.
 - ``slow("takes long; test_short shows the same in three steps")``: the test is not in the default suite. The reason says what shows the same there.
   ``slow("...", default=("one row", "another"))`` keeps the parameter sets with these ids in the default suite.
@@ -18,9 +19,8 @@ import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -151,10 +151,11 @@ def _redundant(product: list[pytest.Function], name: str, strength: int) -> list
 
 def value(params: Mapping[str, Any], factor: str) -> Hashable:
     """Return the value of a factor: a parameter, or a part of it."""
-    name, _, part = factor.partition(".")
-    parameter = params[name]
-    found: Hashable = parameter[int(part)] if part.isdecimal() else attrgetter(part)(parameter) if part else parameter
-    return found
+    name, *parts = factor.split(".")
+    found: Any = params[name]
+    for part in parts:
+        found = found[int(part)] if part.isdecimal() else getattr(found, part)
+    return cast("Hashable", found)
 
 
 @dataclass(frozen=True)
