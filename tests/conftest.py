@@ -1,4 +1,4 @@
-"""What the workers of pytest-xdist share: a core each, so one thread, and the programs that JAX has compiled before.
+"""What the workers of pytest-xdist share: one thread each, the same examples of Hypothesis in every run, the programs that JAX has compiled.
 
 Most of what the tests of JAX and Keras take is compiling the same programs as in the run before. JAX can keep them in a folder; here that is one of
 pytest's own cache, which ``pytest --cache-clear`` empties.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.everyday"]
+pytest_plugins = ["tests.support.default_suite"]
 
 TOGETHER = 16
 """How many tests of one function are handed out at once."""
@@ -26,12 +26,15 @@ KEPT = pytest.StashKey[tuple[Path, "tempfile.TemporaryDirectory[str]"]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare the frameworks in each process that runs tests."""
+    """Prepare Hypothesis and the frameworks in each process that runs tests."""
     if "PYTEST_XDIST_WORKER" not in os.environ and getattr(config.option, "numprocesses", None):
         return  # this process hands out tests and runs none
+    import hypothesis
     import jax
     import torch
 
+    hypothesis.settings.register_profile("fixed", max_examples=50, derandomize=True, deadline=None, database=None)
+    hypothesis.settings.load_profile("fixed")
     torch.set_num_threads(1)
     # What was imported stays: to look through all of it for garbage again and again takes time, most of all when the process ends.
     gc.freeze()

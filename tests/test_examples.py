@@ -104,9 +104,9 @@ def test_every_wrong_version_has_its_row() -> None:
     assert set(WRONG) == {name for name in PAIRS if "wrong" in name}
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each is checked as a whole; the rows show every file",
-    everyday=[
+    default=[
         "article-pool (wrong: every maximum of a window gets its gradient)",
         "attributes-relu (wrong: the mask is the gradient's sign)",
         "attributes-affine (wrong: gradients pile up unasked)",
@@ -156,7 +156,7 @@ def test_torch_is_the_only_framework(path: Path) -> None:
     assert imported(path) - sys.stdlib_module_names == {"crosscheck", "numpy", "torch"}
 
 
-@pytest.mark.whole("each starts a process; what an example says is shown by test_right and test_wrong", everyday=["article"])
+@pytest.mark.slow("each starts a process; what an example says is shown by test_right and test_wrong", default=["article"])
 @pytest.mark.parametrize("path", EXAMPLES, ids=by_stem)
 def test_runs_anywhere(path: Path, tmp_path: Path) -> None:
     """An example needs nothing beside it: it is imported from another working directory, in an interpreter of its own."""

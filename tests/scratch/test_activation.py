@@ -33,8 +33,3 @@ def test_sigmoid_far_out(x: float, output: float) -> None:
 
 def test_small_sigmoid_keeps_its_digits() -> None:
     assert at(scratch.Sigmoid(), -700)[0] == np.exp(-700)
-
-
-@pytest.mark.parametrize(("x", "expected"), [(-2, (-0.5, 0.25)), (0, (0, 0.25)), (3, (3, 1))], ids=["negative", "zero", "positive"])
-def test_leakyrelu(x: float, expected: tuple[float, float]) -> None:
-    assert at(scratch.LeakyReLU(0.25), x) == expected

@@ -17,14 +17,6 @@ def dropout(p: float = 0.5, seed: int = 0) -> scratch.Dropout:
     return scratch.Dropout(p, rng=np.random.default_rng(seed))
 
 
-def test_given_mask() -> None:
-    layer = dropout(0.75)
-    assert layer.forward(X, MASK).tolist() == [[4, 0, 12], [0, 0, 24]]
-    assert layer.backward(X[::-1]).tolist() == [[16, 0, 24], [0, 0, 12]]
-    assert layer.mask is not None
-    assert np.array_equal(layer.mask, MASK)
-
-
 def test_evaluation_is_the_identity_both_ways() -> None:
     layer = dropout()
     layer.training = False

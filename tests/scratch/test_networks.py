@@ -51,7 +51,7 @@ def test_same_seed_same_network(name: str) -> None:
     assert not np.array_equal(made(name).forward(x), made(name, seed=1).forward(x))
 
 
-@pytest.mark.whole("a hundred steps of 50 layers; the smaller networks learn in the same way", everyday=["tutorial", "lenet5", "batchnorm-cnn"])
+@pytest.mark.slow("a hundred steps of 50 layers; the smaller networks learn in the same way", default=["tutorial", "lenet5", "batchnorm-cnn"])
 @named
 def test_learns(name: str) -> None:
     """A few steps of the optimizer on one batch bring its loss down by half."""

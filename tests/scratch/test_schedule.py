@@ -1,31 +1,37 @@
-"""Learning rates at the steps that matter: the first, the last, and those where something changes."""
+"""Learning rates: what holds for each schedule at every step, exactly."""
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scratch.schedule import cosine, linear_warmup, step_decay
 
-
-@pytest.mark.parametrize(("step", "expected"), [(0, 1), (9, 1), (10, 0.5), (19, 0.5), (20, 0.25)])
-def test_step_decay(step: int, expected: float) -> None:
-    assert step_decay(step, 10, 0.5) == expected
+STEPS, LENGTHS = st.integers(0, 300), st.integers(1, 100)
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, 1), (100, 0.25), (101, 0.25), (1000, 0.25)])
-def test_cosine(step: int, expected: float) -> None:
-    assert cosine(step, 100, final=0.25) == expected
+@given(STEPS, LENGTHS)
+def test_step_decay_halves_whenever_its_steps_are_over(step: int, length: int) -> None:
+    assert step_decay(step, length, 0.5) == 0.5 ** (step // length)
 
 
-def test_cosine_falls_slowly_at_both_ends() -> None:
-    falls = [cosine(step, 4) - cosine(step + 1, 4) for step in range(4)]
-    assert falls[0] < falls[1]
-    assert falls[3] < falls[2]
+@given(STEPS, LENGTHS)
+def test_linear_warmup_rises_by_the_same_part(step: int, length: int) -> None:
+    assert linear_warmup(step, length) == min(1.0, float(Fraction(step + 1, length)))
 
 
-@pytest.mark.parametrize(("step", "expected"), [(0, 0.25), (1, 0.5), (3, 1), (4, 1)])
-def test_linear_warmup(step: int, expected: float) -> None:
-    assert linear_warmup(step, 4) == expected
+@given(st.integers(3, 100), st.sampled_from([0.0, 0.25]))
+def test_cosine_falls_from_1_to_its_end(length: int, final: float) -> None:
+    """It stays at its end, and falls more slowly at both ends than in the middle."""
+    rates = [cosine(step, length, final) for step in range(length + 3)]
+    assert (rates[0], set(rates[length:])) == (1, {final})
+    assert rates == sorted(rates, reverse=True)
+    falls = [before - after for before, after in itertools.pairwise(rates[: length + 1])]
+    assert max(falls[0], falls[-1]) < falls[length // 2]
 
 
 @pytest.mark.parametrize("schedule", [step_decay, cosine, linear_warmup])

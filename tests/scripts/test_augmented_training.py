@@ -57,7 +57,7 @@ def test_augmented_images_are_images(dtype: str) -> None:
     assert {float(np.median(batch.x)) for batch in found} == {-0.5}
 
 
-@pytest.mark.whole("each trains anew; with both references one is included", everyday=["torch,jax"])
+@pytest.mark.slow("each trains anew; with both references one is included", default=["torch,jax"])
 @pytest.mark.parametrize("references", ["torch", "torch,jax"])
 def test_all_sides_see_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, references: str) -> None:
     monkeypatch.setattr(pages, "render", lambda facts: "")

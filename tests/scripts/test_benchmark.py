@@ -81,7 +81,7 @@ def in_this_process(tasks: Sequence[Task], tell: Tell, stopped: Callable[[], boo
 MEASURES_ALL = pytest.mark.xdist_group("benchmark")
 """For tests that all want what every part found: one worker measures it."""
 
-EVERY_PART = pytest.mark.whole("every part is measured for it; test_missing_framework shows what is said of one")
+EVERY_PART = pytest.mark.slow("every part is measured for it; test_missing_framework shows what is said of one")
 
 SMALL_TASKS = [
     Task("steps", "study.benchmark.steps.measured", 1, {"workloads": SMALL, "sides": ["scratch", "torch"], "pace": SHORT}),
@@ -127,9 +127,9 @@ RIGHT = [
 """What is compiled takes seconds, and is judged on the network that has everything."""
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "JAX and Keras compile a training with dropouts; scratch's and PyTorch's are judged by the same judge",
-    everyday=["tutorial-article", "with-dropouts-torch", "with-dropouts-scratch", "tutorial-torch", "tutorial-scratch"],
+    default=["tutorial-article", "with-dropouts-torch", "with-dropouts-scratch", "tutorial-torch", "tutorial-scratch"],
 )
 @pytest.mark.parametrize(("network", "name"), RIGHT)
 def test_sides_are_right(network: str, name: str) -> None:
@@ -186,7 +186,7 @@ PLANTED: dict[str, tuple[type[ScratchSide], Workload, str]] = {
 }
 
 
-@pytest.mark.whole("each side trains; one mistake shows it", everyday=["masks"])
+@pytest.mark.slow("each side trains; one mistake shows it", default=["masks"])
 @pytest.mark.parametrize("name", PLANTED)
 def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kind, workload, words = PLANTED[name]
@@ -199,7 +199,7 @@ def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.Monkey
     assert facts_from([(SMALL_TASKS[0], facts)])["status"] == 1
 
 
-@pytest.mark.whole("judges a network of all layers; test_wrong_side_is_named_and_not_timed shows that what is wrong is not timed")
+@pytest.mark.slow("judges a network of all layers; test_wrong_side_is_named_and_not_timed shows that what is wrong is not timed")
 def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = scratch.MaxPool2d.backward
     monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
@@ -208,7 +208,7 @@ def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {row["layer"] for row in facts["layers"]} == {"conv", "flatten", "linear"}
 
 
-@pytest.mark.whole("judges a network; test_wrong_side_is_named_and_not_timed shows that what is wrong has no figure")
+@pytest.mark.slow("judges a network; test_wrong_side_is_named_and_not_timed shows that what is wrong has no figure")
 def test_checked_step_that_is_wrong_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     right = scratch.MaxPool2d.backward
     monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))

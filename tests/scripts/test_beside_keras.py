@@ -124,7 +124,7 @@ PLANTED = {
 }
 
 
-@pytest.mark.whole("each trains in Keras; one fault shows that faults are seen", everyday=["wrong-scaling"])
+@pytest.mark.slow("each trains in Keras; one fault shows that faults are seen", default=["wrong-scaling"])
 @pytest.mark.parametrize(("plant", "finding"), PLANTED.values(), ids=PLANTED)
 def test_planted(plant: Any, finding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first finding names the fault: a function that differs before it is trained, or learning that did."""
@@ -158,7 +158,7 @@ def test_shares_add_up_to_one_false_alarm_in_a_million() -> None:
     assert shares.precision.false_alarms + 8 * shares.accuracy == Precision(np.dtype(np.float32), 1).false_alarms
 
 
-@pytest.mark.whole("another network of Keras is compiled; test_findings shows what is said of another function")
+@pytest.mark.slow("another network of Keras is compiled; test_findings shows what is said of another function")
 def test_less_precision_is_another_function() -> None:
     """Weights that were rounded to the 8 bits of bfloat16 on their way are seen in the probabilities."""
     cnn, digits = KerasCnn(seed=1, lr=0.005), digits_of(1, 50)
@@ -183,13 +183,13 @@ def test_where_the_loss_of_keras_clips_nothing_is_learned(from_logits: bool) -> 
     assert all(np.array_equal(before[name], after[name]) for name in before) is not from_logits
 
 
-@pytest.mark.whole("trains in Keras; what is clipped is shown by test_where_the_loss_of_keras_clips_nothing_is_learned")
+@pytest.mark.slow("trains in Keras; what is clipped is shown by test_where_the_loss_of_keras_clips_nothing_is_learned")
 def test_from_logits_agrees_and_clips_nothing(tmp_path: Path) -> None:
     (one,) = facts_of(tmp_path, "--from-logits", "--dtype", "float64")["seeds"][0]["compared"]
     assert (one["label_clipped"], one["sure_clipped"]) == (0, 0)
 
 
-@pytest.mark.whole("trains in Keras; what is said of trainings that diverge is shown by test_findings")
+@pytest.mark.slow("trains in Keras; what is said of trainings that diverge is shown by test_findings")
 def test_both_diverge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With logits nothing holds the weights back; of nothing finite nothing is said but that."""
     facts_of(tmp_path, "--from-logits", "--dtype", "float32", "--lr", "1e20", status=2)

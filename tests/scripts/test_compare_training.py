@@ -320,7 +320,7 @@ def test_environment(runs: Callable[..., Run], case: Case) -> None:
     assert environment["data_sha256"] == mnist_files.load(mnist_files.SHIPPED).sha256
 
 
-@pytest.mark.whole("each draws a page; test_article_page_shows_place_and_cause draws one")
+@pytest.mark.slow("each draws a page; test_article_page_shows_place_and_cause draws one")
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if case.drawn])
 def test_page_shows_the_verdict_and_needs_nothing_else(tmp_path: Path, case: Case) -> None:
     done = run(case.arguments, tmp_path, drawn=True)
@@ -468,7 +468,7 @@ def test_interrupted_while_training(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert f"interrupted after step {steps} of 3" in done.report["headline"]
 
 
-@pytest.mark.whole("draws a page; test_interrupted_while_training shows the report, and test_report.py an interruption in it")
+@pytest.mark.slow("draws a page; test_interrupted_while_training shows the report, and test_report.py an interruption in it")
 def test_interrupted_while_testing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: TorchTraining, x: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -480,7 +480,7 @@ def test_interrupted_while_testing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.page.headline == done.report["headline"]
 
 
-@pytest.mark.whole("each trains until it diverges; one precision shows it", everyday=["float32-1e30"])
+@pytest.mark.slow("each trains until it diverges; one precision shows it", default=["float32-1e30"])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the numbers run away, and NumPy says so
 @pytest.mark.parametrize(("dtype", "rate"), [("float64", "1e300"), ("float32", "1e30")])
 def test_training_that_diverges(tmp_path: Path, dtype: str, rate: str) -> None:
@@ -506,7 +506,7 @@ def process(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(line, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603
 
 
-@pytest.mark.whole("a process trains until it is interrupted; test_interrupted_while_training interrupts in this one")
+@pytest.mark.slow("a process trains until it is interrupted; test_interrupted_while_training interrupts in this one")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a single process")
 @pytest.mark.usefixtures("interruptible")
 def test_interrupted_half_way(tmp_path: Path) -> None:
@@ -526,7 +526,7 @@ def test_interrupted_half_way(tmp_path: Path) -> None:
     assert errors == ""
 
 
-@pytest.mark.whole("starts a process; its status is what main returns, which the tests above look at")
+@pytest.mark.slow("starts a process; its status is what main returns, which the tests above look at")
 def test_exit_status_of_the_process(tmp_path: Path) -> None:
     with process("--subject", "article", "--steps", "1", folder=tmp_path) as started:
         text, errors = started.communicate(timeout=60)

@@ -22,7 +22,7 @@ from tests.support import layer_runs, optimizer_runs
 from tests.support.findings import Declared, Finding
 
 COLUMNS = [("torch", "float64"), ("jax", "float64")]
-TABLES = (layer_runs.twin_of, optimizer_runs.twin_of, optimizer_runs.judgements_of)
+TABLES = (layer_runs.twin_of, optimizer_runs.twin_of)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["command"] in html.read_text(encoding="utf-8")
 
 
-@pytest.mark.whole("each process imports three frameworks and compiles its rows; what one process finds is shown by the tests above")
+@pytest.mark.slow("each process imports three frameworks and compiles its rows; what one process finds is shown by the tests above")
 def test_processes_find_what_one_does() -> None:
     """Every row's findings come back, in order."""
     assert coverage.measured("relu*", jobs=2) == coverage.measured("relu*")

@@ -231,7 +231,7 @@ PARTS: dict[str, Callable[[], Declaration]] = {
 }
 
 
-@pytest.mark.whole("each checks two pairs as a whole; one part shows how parts are taken away", everyday=["without derived batch sizes"])
+@pytest.mark.slow("each checks two pairs as a whole; one part shows how parts are taken away", default=["without derived batch sizes"])
 @pytest.mark.parametrize("part", PARTS)
 def test_part_inside_checks_is_taken_away(part: str) -> None:
     """What it alone reveals is seen with it and not without it."""

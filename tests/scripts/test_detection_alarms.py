@@ -72,7 +72,7 @@ def elsewhere() -> Iterator[alarms.Worker]:
     worker.close()
 
 
-@pytest.mark.whole("the process imports PyTorch anew; what it returns is what run_here does, which the tests below call")
+@pytest.mark.slow("the process imports PyTorch anew; what it returns is what run_here does, which the tests below call")
 def test_result_is_the_same_in_another_process(elsewhere: alarms.Worker) -> None:
     chunks = [Chunk("max pool 3, stride 1", alarms.DEFAULT, dtype, 7, 9) for dtype in ("float64", "float32")]
     here = [alarms.run_here(chunk) for chunk in chunks]

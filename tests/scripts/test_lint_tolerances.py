@@ -55,7 +55,7 @@ def test_finding_is_printed_with_its_place(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'inner' / 'module.py'}:2: rtol is a number; ")
 
 
-@pytest.mark.whole("reads every file of the project, which the environment lint does")
+@pytest.mark.slow("reads every file of the project, which the environment lint does")
 def test_project_has_none(capsys: pytest.CaptureFixture[str]) -> None:
     status = main([])
     assert (status, capsys.readouterr().out) == (0, "")

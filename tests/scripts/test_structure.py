@@ -44,7 +44,7 @@ def test_modules_without_a_circle_may_make_one_of_their_packages() -> None:
     assert circles(packages(graph)) == [["a", "b"]]
 
 
-PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PAGE, CONTRIBUTING = ((ROOT / name).read_text(encoding="utf-8") for name in ("ARCHITECTURE.md", "CONTRIBUTING.md"))
 LINTED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 
 
@@ -55,6 +55,8 @@ def test_page_has_the_floors_that_are_linted() -> None:
     assert len(contract["layers"]) == MOST_FLOORS
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/.-]+/[\w.-]*)`", PAGE))))
-def test_what_the_page_names_is_there(path: str) -> None:
-    assert (ROOT / path).exists() or (ROOT / "crosscheck" / path).exists()
+@pytest.mark.parametrize("page", [PAGE, CONTRIBUTING], ids=["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_paths_that_a_page_names_exist(page: str) -> None:
+    paths = sorted(set(re.findall(r"`([\w/.-]+/[\w.-]*)`", page)))
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists() and not (ROOT / "crosscheck" / path).exists()] == []

@@ -87,7 +87,7 @@ train.main({list(arguments)!r})
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.mark.whole("each starts processes; the rows show a kill before a checkpoint and after one", everyday=["6-before", "12-after"])
+@pytest.mark.slow("each starts processes; the rows show a kill before a checkpoint and after one", default=["6-before", "12-after"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("writes", [1, 6, 12])

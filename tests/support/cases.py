@@ -201,7 +201,7 @@ CASES: dict[str, Case] = {
 }
 
 ELSEWHERE = {
-    "Sequential": "no layer of its own: judged layer by layer in lock-step, tests/reference/test_networks.py",
-    "Residual": "no layer of its own: its layers and the sums between them are judged in lock-step, tests/reference/test_networks.py",
+    "Sequential": "no layer of its own: judged layer by layer in lock-step, tests/reference/test_pytorch_lockstep.py",
+    "Residual": "no layer of its own: its layers and the sums between them are judged in lock-step, tests/reference/test_pytorch_lockstep.py",
 }
 """Layers that have no row, and where they are judged."""

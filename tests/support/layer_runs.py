@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,14 @@ RUNS = [
     for case in CASES
     for batch, family, dtype, seed in itertools.product(one.batches(case), FAMILIES, DTYPES, one.seeds)
 ]
+
+
+def batches_together() -> list[list[Run]]:
+    """Return all runs, those in one list that differ in nothing but the batch size."""
+    groups = dict[Run, list[Run]]()
+    for run in RUNS:
+        groups.setdefault(replace(run, batch=0), []).append(run)
+    return list(groups.values())
 
 
 def made(case: str) -> Any:

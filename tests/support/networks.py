@@ -110,12 +110,6 @@ def comparison_of(network: str, dtype: str) -> TrainingComparison:
     return trained(twins, Plan(np.dtype(dtype), row.batch_size, row.steps, 1, PERTURBED, 0))
 
 
-@functools.cache
-def quantities_of(network: str) -> tuple[tuple[str, str], ...]:
-    """Return (layer, quantity) for everything that a step of a network of the table makes, wires included."""
-    return quantities_in(NETWORKS[network])
-
-
 def quantities_in(row: Network) -> tuple[tuple[str, str], ...]:
     """Return (layer, quantity) for everything that a step of a network makes, wires included."""
     model = row.make(np.random.default_rng(0), np.float64)

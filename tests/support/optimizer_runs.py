@@ -23,14 +23,14 @@ from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, mult
 from crosscheck.pairs.optimizer_pair import GRADIENTS
 from reference.copying import settings_of
 from reference.framework import PARAM, OptimizerTwin
-from tests.support.findings import Declared, Finding
+from tests.support.findings import Declared, Finding, failure_message
 from tests.support.optimizer_cases import OPTIMIZERS
 
 DTYPES = ("float64", "float32")
 STEPS = 5
 SHAPES = {"weight": (3, 4), "bias": (4,)}
 
-COUNTER = "a count of steps, no array of the parameter's shape; tests/scratch/test_optimizers.py holds it to the rule"
+COUNTER = "a count of steps, no array of the parameter's shape; tests/scratch/test_optimizer.py holds it to the rule"
 """Why ``step`` is not compared with a framework's."""
 
 
@@ -137,12 +137,6 @@ def expected_by(run: Run, precision: Precision) -> Expected:
     return expected
 
 
-@functools.cache
-def judgements_of(run: Run) -> Mapping[str, tuple[Judgement, ...]]:
-    """Return what was judged of a row, once for all its quantities."""
-    return judged(run)
-
-
 def judged(run: Run) -> dict[str, tuple[Judgement, ...]]:
     """Return the judgement on each quantity after every step, the parameters one after another."""
     precision, (start, grads) = Precision(np.dtype(run.dtype), elements()), given(run)
@@ -170,23 +164,30 @@ def declared(run: Run, quantity: str) -> Declared | None:
     return Declared("*", Verdict.MISMATCH if (run.gradients, run.dtype) == SHOWN else Verdict.SKIPPED, reason)
 
 
-def finding(run: Run, quantity: str) -> Finding:
-    """Return what was found of a quantity of a row, of all steps the worst."""
-    subject, identity = OPTIMIZERS[run.case].kind.__name__, f"{run}-{quantity}"
+def findings_of(run: Run) -> list[Finding]:
+    """Return what is found of each quantity of a run, of all steps the worst."""
+    subject, quantities, hole = OPTIMIZERS[run.case].kind.__name__, quantities_of(run.case), ""
+    known, judgements = dict[str, Declared | None](), dict[str, Judgement]()
     try:
-        known = declared(run, quantity)
+        known = {quantity: declared(run, quantity) for quantity in quantities}
     except TypeError as error:
-        return Finding(subject, quantity, run.reference, run.dtype, identity, None, hole=str(error))
-    if known is not None and known.verdict is Verdict.SKIPPED:
-        judgement = Judgement(Place(0, run.case, quantity), Kind.UPDATE, Verdict.SKIPPED, reason=known.reason)
+        hole = str(error)
     else:
-        judgement = max(judgements_of(run)[quantity], key=_rank)
-    return Finding(subject, quantity, run.reference, run.dtype, identity, judgement, known)
+        judgements = {quantity: max(found, key=_rank) for quantity, found in judged(run).items()}
+    for quantity, one in known.items():
+        if one is not None and one.verdict is Verdict.SKIPPED:
+            judgements[quantity] = Judgement(Place(0, run.case, quantity), Kind.UPDATE, Verdict.SKIPPED, reason=one.reason)
+    return [Finding(subject, q, run.reference, run.dtype, str(run), judgements.get(q), known.get(q), hole) for q in quantities]
 
 
 def findings(case: str) -> Iterator[Finding]:
     """Yield everything that is found of a row."""
-    yield from (finding(run, quantity) for run in RUNS if run.case == case for quantity in quantities_of(case))
+    yield from (found for run in RUNS if run.case == case for found in findings_of(run))
+
+
+def failure(run: Run, command: str) -> str:
+    """Return the message of a test in which some quantity of a run is wrong, each with its likely cause; empty where all are right."""
+    return failure_message(findings_of(run), lambda quantity: divergence(run, quantity), command)
 
 
 def _rank(judgement: Judgement) -> tuple[int, float]:
@@ -195,7 +196,7 @@ def _rank(judgement: Judgement) -> tuple[int, float]:
 
 def divergence(run: Run, quantity: str) -> Divergence:
     """Return the first mismatch of a quantity, or its worst step, with its cause where it has a name."""
-    judgements = judgements_of(run)[quantity]
+    judgements = judged(run)[quantity]
     first = next((judgement for judgement in judgements if judgement.verdict is Verdict.MISMATCH), max(judgements, key=_rank))
     precision, (start, grads) = Precision(np.dtype(run.dtype), elements()), given(run)
     params = [step.params for step in followed(run.case, start, grads)]

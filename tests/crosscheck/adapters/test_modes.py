@@ -152,7 +152,7 @@ FOUND: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.whole("each is checked as a whole; the rows show what is found and what is declared", everyday=["recognised", "declared"])
+@pytest.mark.slow("each is checked as a whole; the rows show what is found and what is declared", default=["recognised", "declared"])
 @pytest.mark.parametrize("name", FOUND)
 def test_statistics_are_found_and_both_modes_judged(name: str) -> None:
     make, settings = FOUND[name]
@@ -308,7 +308,7 @@ pair = Pair(Fault(4), nn.BatchNorm1d(4), shapes=[(6, 4)], name="fault")
 """
 
 
-@pytest.mark.whole("the fault is made small for long; test_reproduction shows scripts, and the tests above both modes")
+@pytest.mark.slow("the fault is made small for long; test_reproduction shows scripts, and the tests above both modes")
 def test_a_fault_in_evaluation_is_reproduced_by_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the statistics that it starts from, and in that mode."""
     from crosscheck.pairs.load import find  # noqa: PLC0415 - what the script itself does

@@ -49,7 +49,7 @@ def values(subject: Any, **options: Any) -> CheckResult:
     return check(Pair(subject, nn.Linear(5, 3), [(4, 5)], **options), only=lambda name: name == "values-float64-normal").results[0]
 
 
-@pytest.mark.whole("each is checked as a whole; the rows show fewer samples and others", everyday=["odd", "zero-for-one"])
+@pytest.mark.slow("each is checked as a whole; the rows show fewer samples and others", default=["odd", "zero-for-one"])
 @pytest.mark.parametrize(
     ("factors", "shape", "quantity"),
     [

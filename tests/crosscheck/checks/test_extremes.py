@@ -105,7 +105,7 @@ def test_cross_entropy_whose_maximum_is_added_to_the_logarithm(seed: int, dtype:
     assert found.verdict is Verdict.MATCH
 
 
-@pytest.mark.whole("difference quotients of every logit; test_differences shows that constants are found")
+@pytest.mark.slow("difference quotients of every logit; test_differences shows that constants are found")
 def test_constant_in_the_logarithm_is_found() -> None:
     pair = Pair(LossFunction(lambda x, labels: loss_by_parts(x, labels, 1e-8)), nn.CrossEntropyLoss(), shapes=[(3, 4)], labels=True)
     assert check(pair, only=lambda check: check == "values-float64-normal").verdict is Verdict.MISMATCH
@@ -133,7 +133,7 @@ def test_gelu_without_a_reference_where_it_saturates() -> None:
     assert check(pair, only=lambda check: check == "differences-float64-large").verdict is Verdict.MATCH
 
 
-@pytest.mark.whole("each is searched for; the rows show sums over a row, and what is chosen by element", everyday=["softmax-jacobian", "elu"])
+@pytest.mark.slow("each is searched for; the rows show sums over a row, and what is chosen by element", default=["softmax-jacobian", "elu"])
 @pytest.mark.parametrize("name", UNREFERENCED)
 def test_relative_fault_without_a_reference_is_found(name: str) -> None:
     forward, backward = UNREFERENCED[name]
@@ -141,7 +141,7 @@ def test_relative_fault_without_a_reference_is_found(name: str) -> None:
     assert check(pair, only=lambda check: check == "differences-float64-normal").verdict is Verdict.MISMATCH
 
 
-@pytest.mark.whole("searches all that is small; the row shows the other answer", everyday=["normal-0: it was never computed"])
+@pytest.mark.slow("searches all that is small; the row shows the other answer", default=["normal-0: it was never computed"])
 @pytest.mark.parametrize(("family", "words"), [("tiny", "0 on these inputs: what is small is cut off"), ("normal", "0: it was never computed")])
 def test_zeros_are_put_down_to_a_threshold_where_it_could_be_one(family: str, words: str) -> None:
     """A gradient that is 0 where all of it is small need not be one that was never computed."""

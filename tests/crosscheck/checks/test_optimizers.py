@@ -110,9 +110,9 @@ RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
 }
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each takes hundreds of perturbed runs; the rows show two adapters, the faults below the third, and test_updates every rule",
-    everyday=["sgd, function", "momentum, updater"],
+    default=["sgd, function", "momentum, updater"],
 )
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_optimizer_agrees(name: str) -> None:
@@ -169,9 +169,9 @@ def normal(pair: OptimizerPair | Pair, dtype: str = "float64") -> PairResult:
     return check(pair, only=lambda name: name == f"updates-{dtype}-normal")
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "Adam's take hundreds of perturbed runs; test_planted_updates finds them by theory",
-    everyday=[
+    default=[
         "sign",
         "times batch",
         "relative",
@@ -307,7 +307,7 @@ def test_references_that_disagree_leave_it_undecided() -> None:
     assert "convention" not in result.results[0].reason
 
 
-@pytest.mark.whole("the rows show one setting that differs, and one left out", everyday=["nesterov", "dampening"])
+@pytest.mark.slow("the rows show one setting that differs, and one left out", default=["nesterov", "dampening"])
 @pytest.mark.parametrize(
     ("references", "convention"),
     [

@@ -19,7 +19,7 @@ def test_there_are_enough() -> None:
     assert len(SINGLE) >= 20
 
 
-@pytest.mark.whole("takes seconds for each fault; those of every day are of each kind", everyday=FEW)
+@pytest.mark.slow("takes seconds for each fault; the default ones are of each kind", default=FEW)
 @pytest.mark.parametrize("name", SINGLE)
 def test_fault_is_seen_in_single_precision_alone(name: str) -> None:
     with warnings.catch_warnings(action="ignore"):

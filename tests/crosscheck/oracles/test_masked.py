@@ -73,7 +73,7 @@ def one_too_many(scores: Array, past: Array) -> Array:
 MASKS = {by_infinity: Verdict.MATCH, by_product: Verdict.MISMATCH, one_too_many: Verdict.MISMATCH}
 
 
-@pytest.mark.whole("JAX compiles for seconds", everyday=["by_infinity-in_torch", "by_product-in_torch", "by_infinity-fused"])
+@pytest.mark.slow("JAX compiles for seconds", default=["by_infinity-in_torch", "by_product-in_torch", "by_infinity-fused"])
 @pytest.mark.parametrize("reference", [in_torch, in_jax, fused])
 @pytest.mark.parametrize("masked", MASKS)
 def test_masked_scores_are_judged(masked: Any, reference: Any) -> None:

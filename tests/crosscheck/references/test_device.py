@@ -250,7 +250,7 @@ print(torch.backends.flags_frozen(), check(pair, Settings(shrink=False), lambda 
 """
 
 
-@pytest.mark.whole("takes long to import; test_settings_that_may_not_be_assigned_to shows the same")
+@pytest.mark.slow("takes long to import; test_settings_that_may_not_be_assigned_to shows the same")
 def test_pair_in_a_test_suite_of_extensions() -> None:
     """What such suites import forbids to assign to settings."""
     done = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, check=False)  # noqa: S603

@@ -159,7 +159,7 @@ def page(differing: TrainingComparison) -> str:
     return render(collect(differing, run_facts()))
 
 
-@pytest.mark.whole("draws a page that is wrong on purpose; test_pair_report.py shows the same on a smaller one")
+@pytest.mark.slow("draws a page that is wrong on purpose; test_pair_report.py shows the same on a smaller one")
 def test_page_without_escaping_would_be_caught(differing: TrainingComparison, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parser above sees a tag that is one."""
     careless = environment().overlay(autoescape=False)

@@ -53,7 +53,7 @@ def test_reader_that_has_gone_costs_neither_report_nor_verdict(folder: Path) -> 
     assert (folder / "r.html").is_file()
 
 
-@pytest.mark.whole("starts a process; test_reader_that_has_gone_costs_neither_report_nor_verdict shows an output that cannot be written")
+@pytest.mark.slow("starts a process; test_reader_that_has_gone_costs_neither_report_nor_verdict shows an output that cannot be written")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_full_disk_behind_standard_output(folder: Path) -> None:
     with Path("/dev/full").open("wb") as full, started(stdout=full) as process:
@@ -61,7 +61,7 @@ def test_full_disk_behind_standard_output(folder: Path) -> None:
         assert process.returncode == 1
 
 
-@pytest.mark.whole("each starts a process; one way to close shows it", everyday=["sys.stdout.close()"])
+@pytest.mark.slow("each starts a process; one way to close shows it", default=["sys.stdout.close()"])
 @pytest.mark.parametrize("before", ["os.close(1)", "sys.stdout.close()", "sys.__stdout__.close()"])
 def test_output_that_the_file_closes(folder: Path, before: str) -> None:
     declare(folder, before)

@@ -32,7 +32,7 @@ def test_white_space_does_not_matter(pattern: str) -> None:
     assert selected([plain.pair(name="two   words")], [pattern], [])
 
 
-@pytest.mark.whole("starts processes of its own; one of them meets the names as two do", everyday=["0"])
+@pytest.mark.slow("starts processes of its own; one of them meets the names as two do", default=["0"])
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_tests_of_a_nasty_pair(workers: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wrong layer raises with such a message, too: ids, reports and terminal hold none of it."""

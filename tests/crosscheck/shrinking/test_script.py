@@ -73,9 +73,9 @@ def run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(path)], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each fault is made small and its script run twice; the rows show each convention and each kind of layer",
-    everyday=["linear-row", "linear-writes", "relu-leaks", "loss-epsilon", "conv-functions-bias"],
+    default=["linear-row", "linear-writes", "relu-leaks", "loss-epsilon", "conv-functions-bias"],
 )
 @pytest.mark.parametrize("fault", LINES)
 def test_script_tells_the_fault_from_its_repair(fault: str, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_script_tells_the_fault_from_its_repair(fault: str, tmp_path: Path) -> N
     assert status(path) == 0
 
 
-@pytest.mark.whole("starts two processes; one is started by test_saved_script_finds_its_file_from_anywhere")
+@pytest.mark.slow("starts two processes; one is started by test_saved_script_finds_its_file_from_anywhere")
 def test_script_runs_on_its_own_from_anywhere(tmp_path: Path) -> None:
     file, elsewhere = tmp_path / "layers.py", tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -241,7 +241,7 @@ def test_call_that_cannot_be_judged_ends_with_2(change: dict[str, Any], words: s
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.whole("starts processes of its own; a script beside its file is the usual one", everyday=["beside-the-file"])
+@pytest.mark.slow("starts processes of its own; a script beside its file is the usual one", default=["beside-the-file"])
 @pytest.mark.parametrize("folder", ["cases", ""], ids=["beside-a-report", "beside-the-file"])
 def test_saved_script_finds_its_file_from_anywhere(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is named as it was seen from the working directory, which may be another one later."""

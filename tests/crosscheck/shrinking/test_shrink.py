@@ -71,14 +71,14 @@ def test_large_logits_are_kept(tmp_path: Path) -> None:
     assert np.abs(small_of(caught(LINES["loss-no-shift"], tmp_path / "layers.py")).call.x).max() > 700
 
 
-@pytest.mark.whole("searches for long; test_ties_are_kept and test_zeros_at_kinks_are_kept show that what matters is kept")
+@pytest.mark.slow("searches for long; test_ties_are_kept and test_zeros_at_kinks_are_kept show that what matters is kept")
 def test_order_in_memory_is_kept(tmp_path: Path) -> None:
     x = small_of(caught(LINES["linear-fortran"], tmp_path / "layers.py")).call.x
     assert x.flags.f_contiguous
     assert not x.flags.c_contiguous
 
 
-@pytest.mark.whole("each fault is searched for long; one shows what becomes of numbers", everyday=["linear-row"])
+@pytest.mark.slow("each fault is searched for long; one shows what becomes of numbers", default=["linear-row"])
 @pytest.mark.parametrize("fault", ["conv-sign", "conv-1e-9", "linear-row"])
 def test_most_numbers_become_plain(fault: str, tmp_path: Path) -> None:
     call = small_of(caught(LINES[fault], tmp_path / "layers.py")).call
@@ -92,7 +92,7 @@ class WrongWhereLarge(Right):
         return super().forward(x) * (2 if x.size == 120 else 1)
 
 
-@pytest.mark.whole("searches for long what is not there; test_length_that_is_stored_stays keeps a size, too")
+@pytest.mark.slow("searches for long what is not there; test_length_that_is_stored_stays keeps a size, too")
 def test_fault_that_needs_its_size_keeps_it() -> None:
     assert small_of(found(WrongWhereLarge())).call.x.shape == (3, 2, 4, 5)
 
@@ -316,7 +316,7 @@ def test_contract_has_no_numbers_to_make_small() -> None:
     assert result.reproduction is None
 
 
-@pytest.mark.whole("each fault is made small twice; test_pairs.py shows that seeds decide")
+@pytest.mark.slow("each fault is made small twice; test_pairs.py shows that seeds decide")
 @pytest.mark.parametrize("fault", ["conv-overwritten", "pool-ties", "loss-sum"])
 def test_same_seed_same_script(fault: str, tmp_path: Path) -> None:
     first, second = (caught(LINES[fault], tmp_path / "layers.py").reproduction for _ in range(2))

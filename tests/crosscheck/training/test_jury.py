@@ -74,7 +74,7 @@ def test_fault_that_no_link_shows_stays_a_mismatch() -> None:
     assert comparison.verdict is Verdict.MISMATCH
 
 
-@pytest.mark.whole("Keras compiles a training with momentum; test_optimizers follows Keras' momentum beside scratch's")
+@pytest.mark.slow("Keras compiles a training with momentum; test_optimizers follows Keras' momentum beside scratch's")
 def test_momentum_in_another_form_is_no_difference() -> None:
     """Keras keeps momentum as a velocity; that it is converted is not held against it."""
     model = tutorial(np.random.default_rng(0), np.float64)

@@ -16,14 +16,13 @@ from crosscheck.core.judge import Kind, Verdict
 from crosscheck.oracles.optimizers import SgdSettings
 from crosscheck.training.listened import TrainingComparison
 from scratch.layer import Array
-from tests.support import right
 from tests.support.networks import digits, every_layer
 
 STEPS = 4
 SETTINGS = SgdSettings(0.01, momentum=0.9)
 
 
-class ConvSign(right.Conv2d):
+class ConvSign(scratch.Conv2d):
     """The gradient of the weight has the wrong sign."""
 
     def backward(self, grad_output: Array) -> Array:
@@ -32,14 +31,14 @@ class ConvSign(right.Conv2d):
         return grad_input
 
 
-class ReluPassesAll(right.ReLU):
+class ReluPassesAll(scratch.ReLU):
     """The gradient passes where the input was negative."""
 
     def backward(self, grad_output: Array) -> Array:
         return grad_output
 
 
-class ReluNan(right.ReLU):
+class ReluNan(scratch.ReLU):
     """One element comes out as NaN."""
 
     def forward(self, x: Array) -> Array:
@@ -48,14 +47,14 @@ class ReluNan(right.ReLU):
         return output
 
 
-class LinearNoBias(right.Linear):
+class LinearNoBias(scratch.Linear):
     """The bias is not added."""
 
     def forward(self, x: Array) -> Array:
         return super().forward(x) - self.params["bias"]
 
 
-class LossLabelOffByOne(right.SoftmaxCrossEntropy):
+class LossLabelOffByOne(scratch.SoftmaxCrossEntropy):
     """Each label counts as the next one."""
 
     def forward(self, logits: Array, labels: scratch.loss.Labels) -> Array:
@@ -101,7 +100,7 @@ class LayerLeftOut(scratch.Sequential):
         return grad_output
 
 
-class StaleGradient(right.SGD):
+class StaleGradient(scratch.SGD):
     """Each step uses the gradients of the step before."""
 
     _last: Mapping[str, Array] | None = None
@@ -112,7 +111,7 @@ class StaleGradient(right.SGD):
         self._last = grads
 
 
-class Forgetful(right.SGD):
+class Forgetful(scratch.SGD):
     """The momentum buffers are lost before each step."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
@@ -120,7 +119,7 @@ class Forgetful(right.SGD):
         super().step(grads)
 
 
-class TimesBatch(right.SGD):
+class TimesBatch(scratch.SGD):
     """The learning rate is multiplied by the batch size."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
@@ -128,7 +127,7 @@ class TimesBatch(right.SGD):
         super().step(grads)
 
 
-class Drifting(right.SGD):
+class Drifting(scratch.SGD):
     """One weight moves by itself, a little."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
@@ -180,14 +179,8 @@ FAULTS = {
 def twins_of(frozen: tuple[str, ...] = ()) -> Twins:
     """Return the network under test, right in all its parts and not yet faulty."""
     model = every_layer(np.random.default_rng(0), np.float64)
-    for layer in model.layers.values():
-        right.made_right(layer)
     model.freeze(*frozen)
-    twins = layered(model, scratch.SGD(model.trainable_params, SETTINGS.lr, SETTINGS.momentum, weight_decay=SETTINGS.weight_decay))
-    subject = twins.subject
-    assert isinstance(subject, ScratchNetwork)
-    parts = ScratchNetwork(model, right.made_right(subject.loss), right.made_right(subject.optimizer), subject.layouts)
-    return Twins(parts, twins.architecture, twins.make)
+    return layered(model, scratch.SGD(model.trainable_params, SETTINGS.lr, SETTINGS.momentum, weight_decay=SETTINGS.weight_decay))
 
 
 def trained(twins: Twins, plan: Plan, between: Callable[[int], None] = lambda step: None) -> TrainingComparison:
@@ -205,9 +198,9 @@ def plan(steps: int = STEPS, check_every: int = 1, perturbed: int = 0) -> Plan:
     return Plan(np.dtype(np.float64), 3, steps, check_every, perturbed, 0)
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each is trained; the rows show a fault in a layer, a wire, the loss, the optimizer and the images",
-    everyday=["conv-sign", "relu-nan", "backward-wire", "loss-label", "times-batch", "other-pixels", "layer-left-out"],
+    default=["conv-sign", "relu-nan", "backward-wire", "loss-label", "times-batch", "other-pixels", "layer-left-out"],
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_where_it_is(fault: str) -> None:

@@ -153,9 +153,9 @@ def trained(
     return comparison
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each is trained; the rows show a fault of the graph, of a statistic, of a mask and of a state",
-    everyday=["shortcut-forgotten", "biased-running-variance", "not-scaled", "second-moment"],
+    default=["shortcut-forgotten", "biased-running-variance", "not-scaled", "second-moment"],
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_where_it_is(fault: str) -> None:
@@ -211,7 +211,7 @@ def test_mask_that_is_drawn() -> None:
     assert masked(scratch.Dropout, 20).verdict is Verdict.MATCH
 
 
-@pytest.mark.whole("each is trained; the parameter that is forgotten shows the harder one", everyday=["linear-step 2, linear.weight.exp_avg.before"])
+@pytest.mark.slow("each is trained; the parameter that is forgotten shows the harder one", default=["linear-step 2, linear.weight.exp_avg.before"])
 @pytest.mark.parametrize(("layer", "place"), [("", "step 2, conv.weight.exp_avg.before"), ("linear", "step 2, linear.weight.exp_avg.before")])
 def test_state_that_is_gone(layer: str, place: str) -> None:
     """An optimizer that is made anew in each step, or forgets one parameter, starts from less than the step before left."""

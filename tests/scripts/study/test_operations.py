@@ -150,7 +150,7 @@ OTHER_BITS: dict[str, tuple[str, Callable[[], Operation]]] = {
 }
 
 
-@pytest.mark.whole("each tries an operation in six families; two rows show how", everyday=["sums", "products"])
+@pytest.mark.slow("each tries an operation in six families; two rows show how", default=["sums", "products"])
 @pytest.mark.parametrize("name", OTHER_BITS)
 def test_ways_are_other_ones(name: str) -> None:
     """They round elsewhere, and are right."""
@@ -333,7 +333,7 @@ def test_subjects_that_read_memory_keep_their_layout() -> None:
     assert not {AXES, MEMORY} & set(subjects(one))
 
 
-@pytest.mark.whole("it takes twenty seconds; the other tests show each part of it on operations that are not of the database")
+@pytest.mark.slow("it takes twenty seconds; the other tests show each part of it on operations that are not of the database")
 def test_quick_run(tmp_path: Path) -> None:
     machine = tmp_path / "operations.json"
     assert detection.main(["--operations", "--quick", "--json", str(machine)]) == 0

@@ -84,7 +84,7 @@ compare_training.main({[*arguments, *ALWAYS]!r})
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-@pytest.mark.whole("each starts a process; test_interrupted shows every moment, and test_train kills")
+@pytest.mark.slow("each starts a process; test_interrupted shows every moment, and test_train kills")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
     ("name", "write", "moment"),
@@ -116,9 +116,9 @@ def interrupted(folder: Path, name: str, steps: int) -> int:
         return compared(folder, [*RUNS[name], "--checkpoint", "run.safetensors"])
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each trains twice; the rows show three runs, and the first, the last and a moment between",
-    everyday=["momentum-1", "float32-every-third-13", "warmup-cosine-14"],
+    default=["momentum-1", "float32-every-third-13", "warmup-cosine-14"],
 )
 @pytest.mark.parametrize("steps", [1, 7, STEPS - 1, STEPS])
 @pytest.mark.parametrize("name", list(RUNS))
@@ -219,7 +219,7 @@ FORGOTTEN: dict[Spoil, str] = {
 """Each with a run that it makes a difference to."""
 
 
-@pytest.mark.whole("each piece is left out of a run of its own; one shows that what is left out shows", everyday=["noise_generator"])
+@pytest.mark.slow("each piece is left out of a run of its own; one shows that what is left out shows", default=["noise_generator"])
 @pytest.mark.parametrize(("name", "spoil"), [pytest.param(name, spoil, id=spoil.__name__) for spoil, name in FORGOTTEN.items()])
 def test_what_is_left_out_shows(undisturbed: Callable[[str], Path], tmp_path: Path, name: str, spoil: Spoil) -> None:
     """Each piece of the state is needed: without it the end is another one, and the tests above would fail."""

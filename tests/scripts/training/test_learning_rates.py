@@ -89,7 +89,7 @@ def compared_with(
     return comparison
 
 
-@pytest.mark.whole("each framework compiles a training; that each follows is shown by test_rate_that_changes_leads_where_it_does_in_pytorch")
+@pytest.mark.slow("each framework compiles a training; that each follows is shown by test_rate_that_changes_leads_where_it_does_in_pytorch")
 @pytest.mark.parametrize(
     ("optimizer", "references", "schedule", "dtype"),
     [
@@ -115,7 +115,7 @@ def one_step_late(subject: ScratchNetwork, factor: float) -> None:
     subject.optimizer.lr, subject.late = getattr(subject, "late", subject.optimizer.lr), 0.1 * factor  # type: ignore[attr-defined]
 
 
-@pytest.mark.whole("JAX and Keras compile a training; the rows show it beside PyTorch", everyday=["never", "one-step-late"])
+@pytest.mark.slow("JAX and Keras compile a training; the rows show it beside PyTorch", default=["never", "one-step-late"])
 @pytest.mark.parametrize(
     ("follow", "framework", "quantity"),
     [
@@ -134,7 +134,7 @@ def test_subject_that_does_not_follow(follow: Follow, framework: str, quantity: 
     assert comparison.first.judgement.kind is Kind.UPDATE
 
 
-@pytest.mark.whole("a training is compiled for every rate; PyTorch shows it", everyday=["TorchTraining"])
+@pytest.mark.slow("a training is compiled for every rate; PyTorch shows it", default=["TorchTraining"])
 @pytest.mark.parametrize("kind", [TorchTraining, JaxTraining])
 def test_reference_that_does_not_follow(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     """It ends its steps elsewhere than the oracles do, and trains alone along another path than the subject."""

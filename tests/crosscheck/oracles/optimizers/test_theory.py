@@ -222,8 +222,8 @@ def as_function(settings: Settings) -> UpdateFunction:
     return UpdateFunction(step)
 
 
-@pytest.mark.whole(
-    "each takes hundreds of perturbed runs; every form is judged by its theory in test_torch_keeps_to_the_rule", everyday=["sgd", "sgd-nesterov"]
+@pytest.mark.slow(
+    "each takes hundreds of perturbed runs; every form is judged by its theory in test_torch_keeps_to_the_rule", default=["sgd", "sgd-nesterov"]
 )
 @pytest.mark.parametrize("form", FORMS)
 def test_rule_agrees_with_torch_where_its_rounding_is_measured(form: str) -> None:

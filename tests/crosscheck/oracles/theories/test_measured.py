@@ -186,9 +186,9 @@ OUT_OF_RANGE = {name: 3 if name.startswith("elu") else 2 for name in RIGHT}
 """Families on which exponentials or squares may leave the range; elu's exponential does so already on wide inputs, in a branch not taken."""
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "the rounding of each is measured again for every family; the rows show formulas whose rounding is known, and a measured one",
-    everyday=[
+    default=[
         "tanh, cosh-float32",
         "batch norm, step by step-float64",
         "batch norm, compact-float32",

@@ -65,7 +65,7 @@ VARIANCES = {"two passes": (two_passes, Verdict.MATCH), "one pass": (one_pass, V
 REFERENCES = {"PyTorch": lambda: in_torch, "JAX": lambda: in_jax, "Keras": in_keras}
 
 
-@pytest.mark.whole("JAX compiles for seconds, and looks for causes", everyday=["two passes-PyTorch", "one pass-PyTorch"])
+@pytest.mark.slow("JAX compiles for seconds, and looks for causes", default=["two passes-PyTorch", "one pass-PyTorch"])
 @pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("name", VARIANCES)
 def test_normalisation_by_its_closed_form(name: str, reference: str) -> None:

@@ -27,7 +27,7 @@ RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
 }
 
 
-@pytest.mark.whole("each rule is compiled; one shows it, and test_optimizers.py all of them", everyday=["sgd"])
+@pytest.mark.slow("each rule is compiled; one shows it, and test_optimizers.py all of them", default=["sgd"])
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_optimizer_agrees(name: str) -> None:
     result = check(RIGHT[name](), only=lambda check: check.startswith("updates-"))

@@ -107,8 +107,8 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 }
 
 
-@pytest.mark.whole(
-    "each is compiled for every check; the rows show a function without parameters, and one beside PyTorch", everyday=["tanh", "beside PyTorch"]
+@pytest.mark.slow(
+    "each is compiled for every check; the rows show a function without parameters, and one beside PyTorch", default=["tanh", "beside PyTorch"]
 )
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str) -> None:
@@ -118,7 +118,7 @@ def test_right_formula_agrees_on_every_family(name: str) -> None:
     assert sum(found.verdict is Verdict.MATCH for found in result.results) >= 2 * (len(FAMILIES) - 2)
 
 
-@pytest.mark.whole("compiled with every fault model; test_layers.py plants faults beside JAX as well")
+@pytest.mark.slow("compiled with every fault model; tests/scratch/test_layer.py plants faults beside JAX as well")
 @pytest.mark.parametrize(
     ("fault", "dtype", "quantity"),
     [
@@ -171,8 +171,8 @@ SAME: Mapping[str, tuple[Any, Any, tuple[int, ...], dict[str, tuple[int, ...]]]]
 }
 
 
-@pytest.mark.whole(
-    "each is compiled in two ways; the rows show a smooth function, a branch and a choice", everyday=["elu", "softmax", "overlapping pools"]
+@pytest.mark.slow(
+    "each is compiled in two ways; the rows show a smooth function, a branch and a choice", default=["elu", "softmax", "overlapping pools"]
 )
 @pytest.mark.parametrize("name", SAME)
 def test_rounding_is_measured_as_in_pytorch(name: str) -> None:
@@ -207,7 +207,7 @@ EXACT: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.whole("each is compiled; the rows show a choice, a move and a power of two", everyday=["mask", "doubling", "pooling"])
+@pytest.mark.slow("each is compiled; the rows show a choice, a move and a power of two", default=["mask", "doubling", "pooling"])
 @pytest.mark.parametrize("name", EXACT)
 def test_what_rounds_nothing_is_exact(name: str) -> None:
     rng = np.random.default_rng(1)
@@ -322,7 +322,7 @@ print(json.dumps([str(result.verdict), [name for name in known if name in before
 """
 
 
-@pytest.mark.whole("a process imports JAX anew; test_imports shows what the core imports")
+@pytest.mark.slow("a process imports JAX anew; test_imports shows what the core imports")
 def test_reference_brings_its_own_framework_alone() -> None:
     result = subprocess.run([sys.executable, "-c", IN_A_FRESH_INTERPRETER], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own interpreter
     assert result.returncode == 0, result.stderr

@@ -70,9 +70,7 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 }
 
 
-@pytest.mark.whole(
-    "each is compiled for every check; the rows show a layer and a function", everyday=["function", "dense", "dense that is not built"]
-)
+@pytest.mark.slow("each is compiled for every check; the rows show a layer and a function", default=["function", "dense", "dense that is not built"])
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str) -> None:
     result = check(RIGHT[name](), only=lambda check: check.startswith("values-"))
@@ -81,7 +79,7 @@ def test_right_formula_agrees_on_every_family(name: str) -> None:
     assert sum(found.verdict is Verdict.MATCH for found in result.results) >= 2 * (len(FAMILIES) - 2)
 
 
-@pytest.mark.whole("compiled in each precision; one shows it", everyday=["float64"])
+@pytest.mark.slow("compiled in each precision; one shows it", default=["float64"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_fault_is_found(dtype: str) -> None:
     pair = dense_pair(built(keras.layers.Dense(3), None, 4), Functions(measured.linear, doubled_bias))
@@ -236,7 +234,7 @@ print(json.dumps([keras.backend.backend(), [name for name in known if name in sy
 """
 
 
-@pytest.mark.whole("a process imports Keras anew; test_other_backend_is_refused shows that it is looked at")
+@pytest.mark.slow("a process imports Keras anew; test_other_backend_is_refused shows that it is looked at")
 def test_keras_finds_its_backend() -> None:
     result = subprocess.run([sys.executable, "-c", IN_A_FRESH_INTERPRETER], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own interpreter
     assert result.returncode == 0, result.stderr

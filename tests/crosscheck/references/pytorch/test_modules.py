@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ from torch import nn
 from crosscheck import Pair
 from crosscheck.checks import Settings
 from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Call
 from crosscheck.run.check import PairResult, check_pair
 from tests.support.right_ways.modules.kernels import Kernel, own_pair, pair_of
 from tests.support.right_ways.modules.row import Row
 from tests.support.right_ways.modules.table import IN_EVALUATION, LEFT_OUT, REFUSED, ROWS
 from tests.support.right_ways.modules.tasks import channels_last, task
 from tests.support.right_ways.modules.written import WRITTEN
-from tests.support.right_ways.task import LayerTask, Trial
+from tests.support.right_ways.task import LayerTask, Results, Trial
 from tests.textbook.curves import CELU, Hardsigmoid
 
 EXPORTED = [name for name in dir(nn) if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Module)]
@@ -36,9 +38,8 @@ def wrong(result: PairResult) -> list[str]:
     return [*([result.error] if result.error else []), *(f"{one.check}: {one.counted} {one.reason}" for one in found), *result.unjudged]
 
 
-@pytest.mark.parametrize("name", EXPORTED)
-def test_module_has_a_row_or_a_reason(name: str) -> None:
-    assert (name in {row.of for row in ROWS.values()}) != (name in LEFT_OUT)
+def test_every_module_has_a_row_or_a_reason() -> None:
+    assert [name for name in EXPORTED if (name in {row.of for row in ROWS.values()}) == (name in LEFT_OUT)] == []
 
 
 def test_table_names_modules_that_are_there() -> None:
@@ -47,45 +48,67 @@ def test_table_names_modules_that_are_there() -> None:
     assert len({ROWS[name].of for name in WRITTEN}) >= 30
 
 
-@pytest.mark.parametrize("name", IN_EVALUATION)
-def test_module_in_evaluation_alone(name: str) -> None:
-    assert [row.make().training for row in ROWS.values() if row.of == name] == [False]
+def test_modules_in_evaluation_alone() -> None:
+    assert [row.name for row in ROWS.values() if row.of in IN_EVALUATION and row.make().training] == []
 
 
-@pytest.mark.parametrize("name", [name for name in LEFT_OUT if name.startswith("Lazy")])
-def test_lazy_module_becomes_one_with_a_row(name: str) -> None:
-    assert any(row.of == getattr(nn, name).cls_to_become.__name__ for row in ROWS.values())
+def test_lazy_modules_become_some_with_rows() -> None:
+    become = {name: getattr(nn, name).cls_to_become.__name__ for name in LEFT_OUT if name.startswith("Lazy")}
+    assert set(become.values()) - {row.of for row in ROWS.values()} == set()
 
 
 JUDGED = [name for name in ROWS if name not in REFUSED]
 FAR = ("wide", "offset")
 
 
-@pytest.mark.each_choice("name", "inputs", "dtype")
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def wrong_ways(own: LayerTask, inputs: str) -> list[str]:
+    """Return what is wrong in any way to compute a module, in either precision."""
+    found = []
+    for dtype in ("float64", "float32"):
+        with warnings.catch_warnings(action="ignore"):
+            judged = [(way, one) for way in own.ways for one in own.judged(way, Trial(inputs, dtype, 3))]
+        wrong = [(way, one) for way, one in judged if one.verdict is Verdict.MISMATCH]
+        found += [f"{way}, {dtype}, {one.place.quantity}: {one.fraction:.3g} of the tolerance {one.reason}" for way, one in wrong]
+        # Exponentials of large numbers leave the range of both precisions: there may be nothing to judge.
+        if inputs not in FAR and all(one.verdict is not Verdict.MATCH for _, one in judged):
+            found.append(f"{dtype}: nothing matches")
+    return found
+
+
+@pytest.mark.each_choice("name", "inputs")
 @pytest.mark.parametrize("inputs", ["normal", "digits", "wide", "offset"])
 @pytest.mark.parametrize("name", JUDGED)
-def test_every_way_is_right(name: str, inputs: str, dtype: str) -> None:
-    """The module's own kernels in several ways, and its version in NumPy where there is one."""
+def test_every_way_is_right(name: str, inputs: str) -> None:
+    """The module's own kernels in several ways, and its version in NumPy where there is one, in both precisions."""
     with warnings.catch_warnings(action="ignore"):
-        own: LayerTask = task(ROWS[name])
-        judged = [judgement for way in own.ways for judgement in own.judged(way, Trial(inputs, dtype, 3))]
-    assert [f"{one.place.quantity} {one.fraction}: {one.reason}" for one in judged if one.verdict is Verdict.MISMATCH] == []
-    # Exponentials of large numbers leave the range of both precisions: there may be nothing to judge.
-    assert inputs in FAR or any(one.verdict is Verdict.MATCH for one in judged)
+        own = task(ROWS[name])
+    assert wrong_ways(own, inputs) == []
+
+
+def test_every_wrong_quantity_is_named() -> None:
+    right = task(ROWS["LayerNorm"])
+    way = right.written[right.ways[0]]
+
+    def spoiled(call: Call) -> Results:
+        results = way(call)
+        return results | {name: 2 * results[name] for name in ("output", "bias.grad")}
+
+    task_of_two = replace(right, written={"right": way, "spoiled": spoiled})
+    found = [place.partition(":")[0] for place in wrong_ways(task_of_two, "normal")]
+    assert found == [f"spoiled, {dtype}, {quantity}" for dtype in ("float64", "float32") for quantity in ("output", "bias.grad")]
 
 
 FEW = ("LayerNorm", "Conv1d", "GLU", "AvgPool1d")
 
 
-@pytest.mark.whole("a pair goes through every check; test_every_way_is_right shows each module on one family of inputs", everyday=FEW)
+@pytest.mark.slow("a pair goes through every check; test_every_way_is_right shows each module on one family of inputs", default=FEW)
 @pytest.mark.parametrize("name", JUDGED)
 def test_own_kernels_match(name: str) -> None:
     result = checked(own_pair(ROWS[name]))
     assert (wrong(result), result.verdict) == ([], Verdict.MATCH)
 
 
-@pytest.mark.whole("as test_own_kernels_match", everyday=("LayerNorm", "PReLU", "HuberLoss"))
+@pytest.mark.slow("as test_own_kernels_match", default=("LayerNorm", "PReLU", "HuberLoss"))
 @pytest.mark.parametrize("name", WRITTEN)
 def test_version_in_numpy_matches(name: str) -> None:
     row = ROWS[name]

@@ -68,7 +68,7 @@ ASKED = ("contract-many_samples_work", "contract-minus_infinity_is_no_nan")
 ASKED_NOTHING = "there is no reference that can be asked about other inputs than it was"
 
 
-@pytest.mark.whole("each is recorded and checked twice; the rows show a match, a mismatch and an error", everyday=["right-0", "wrong-3", "raises-0"])
+@pytest.mark.slow("each is recorded and checked twice; the rows show a match, a mismatch and an error", default=["right-0", "wrong-3", "raises-0"])
 @pytest.mark.parametrize("seed", ["0", "3"])
 @pytest.mark.parametrize("name", PAIRS)
 def test_recorded_reference_gives_the_same_verdicts(folder: Path, name: str, seed: str) -> None:

@@ -129,9 +129,9 @@ FAULTS: dict[str, tuple[str, Callable[..., Any], str, str]] = {
 }
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "the rows left out are as the others, smaller or in larger layers",
-    everyday=["transposed-weight", "dtype", "nan", "none", "raises"],
+    default=["transposed-weight", "dtype", "nan", "none", "raises"],
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found(fault: str) -> None:
@@ -142,7 +142,7 @@ def test_fault_is_found(fault: str) -> None:
     assert (result.given.quantity, cause(result)) == (quantity, expected)
 
 
-@pytest.mark.whole("each scale is searched anew; one shows it", everyday=["kinks"])
+@pytest.mark.slow("each scale is searched anew; one shows it", default=["kinks"])
 @pytest.mark.parametrize("family", ["normal", "kinks", "wide", "large", "tiny", "huge"])
 def test_factor_is_found_on_every_scale(family: str) -> None:
     """The bound follows from the numbers: it is as narrow for small ones as for large ones."""
@@ -259,7 +259,7 @@ def test_complex_step_is_refused(name: str) -> None:
     assert "the complex step is of no use: " in result.notes[-1]
 
 
-@pytest.mark.whole("each is checked as a whole; the rows show a function, a kink and a choice", everyday=["tanh", "relu", "pool-first"])
+@pytest.mark.slow("each is checked as a whole; the rows show a function, a kink and a choice", default=["tanh", "relu", "pool-first"])
 @pytest.mark.parametrize("name", ["linear", "tanh", "sigmoid", "relu", "pool-first", "deep", "cross-entropy"])
 def test_complex_step_is_used(name: str) -> None:
     assert found(pair_of(name)).notes[-1].endswith("judged by the complex step")
@@ -286,9 +286,9 @@ def test_smallest_factor(precise: bool, factor: float) -> None:
     assert found(layer.pair()).verdict == "mismatch"
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each is checked as a whole; the rows show a verdict each, and the closest kinks",
-    everyday=["0.0001-1-match", "1e-09-1-undecided", "0.0001-1.00000001-mismatch"],
+    default=["0.0001-1-match", "1e-09-1-undecided", "0.0001-1.00000001-mismatch"],
 )
 @pytest.mark.parametrize(
     ("distance", "factor", "verdict"),
@@ -308,7 +308,7 @@ def test_kink_close_by(distance: float, factor: float, verdict: str) -> None:
     assert verdicts(found(near.pair()))["grad_input"] == verdict
 
 
-@pytest.mark.whole("looks for a fault twice; test_reproduction.py and test_pairs.py show that seeds decide")
+@pytest.mark.slow("looks for a fault twice; test_reproduction.py and test_pairs.py show that seeds decide")
 def test_same_seed_same_result() -> None:
     first, second = (found(pair_of("linear-large"), seed=3) for _ in range(2))
     assert (first.judgements, first.notes) == (second.judgements, second.notes)

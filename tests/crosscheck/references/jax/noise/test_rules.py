@@ -100,7 +100,7 @@ def judged(name: str, family: str, fault: float = 0.0) -> list[Judgement]:
     return [judge(Place(0, "operation", name), Kind.ISOLATED, found[name], context.expected[name], context.bounds[name], SINGLE) for name in found]
 
 
-@pytest.mark.whole("each is compiled; one row shows how it goes", everyday=["fft-normal", "solve-normal", "singular values-offset"])
+@pytest.mark.slow("each is compiled; one row shows how it goes", default=["fft-normal", "solve-normal", "singular values-offset"])
 @pytest.mark.parametrize(("name", "family"), ROWS, ids=["-".join(row) for row in ROWS])
 def test_right_way_agrees(name: str, family: str) -> None:
     judgements = judged(name, family)
@@ -109,7 +109,7 @@ def test_right_way_agrees(name: str, family: str) -> None:
     ] == []
 
 
-@pytest.mark.whole("each is compiled; one row shows how it goes", everyday=["cholesky"])
+@pytest.mark.slow("each is compiled; one row shows how it goes", default=["cholesky"])
 @pytest.mark.parametrize("name", list(CASES))
 def test_relative_fault_is_seen(name: str) -> None:
     assert {judgement.verdict for judgement in judged(name, "normal", FAULT)} == {Verdict.MISMATCH}

@@ -51,9 +51,9 @@ def judged(reference: Any, way: Any, shape: tuple[int, ...], family: str, fault:
 ROWS = [(name, way, family) for name, case in CASES.items() for way in (OWN, *case.ways) for family in case.families]
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "every rule on every family; the rows show each kind of rule",
-    everyday=[
+    default=[
         "fft-by a matrix-normal",
         "interpolate linear-written out-offset",
         "interpolate bicubic-own kernel-normal",
@@ -78,7 +78,7 @@ def test_right_way_agrees(name: str, way: str, family: str) -> None:
     ] == []
 
 
-@pytest.mark.whole("every rule; the rows show a transform, an interpolation, an equation", everyday=["fft", "interpolate bicubic", "solve"])
+@pytest.mark.slow("every rule; the rows show a transform, an interpolation, an equation", default=["fft", "interpolate bicubic", "solve"])
 @pytest.mark.parametrize("name", [name for name in CASES if name != "running maximum"])
 def test_relative_fault_is_seen(name: str) -> None:
     case = CASES[name]
@@ -136,7 +136,7 @@ def database() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.whole("carries out PyTorch's whole test database; test_operation_is_in_a_table names what was found there")
+@pytest.mark.slow("carries out PyTorch's whole test database; test_operation_is_in_a_table names what was found there")
 @pytest.mark.parametrize("finding", ["unknown", "other", "raised"])
 def test_no_operation_of_the_database_is_left_out(database: dict[str, Any], finding: str) -> None:
     """No operation is perturbed as if nobody had heard of it, taken apart into something else, or not carried out at all."""

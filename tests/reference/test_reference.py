@@ -127,9 +127,9 @@ def apart(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     return [name for name, value in expected.items() if np.abs(found[name] - value).max() > rounding * max(np.abs(value).max(), 1.0)]
 
 
-@pytest.mark.whole(
+@pytest.mark.slow(
     "each is compiled; the rows show each framework, and a graph with masks and running statistics",
-    everyday=["jax-plain", "keras-plain", "jax-residual"],
+    default=["jax-plain", "keras-plain", "jax-residual"],
 )
 @pytest.mark.parametrize(("framework", "case"), [(framework, case) for case, row in CASES.items() for framework in row.frameworks])
 def test_training_goes_where_pytorch_goes(framework: str, case: str) -> None:
@@ -138,7 +138,7 @@ def test_training_goes_where_pytorch_goes(framework: str, case: str) -> None:
     assert apart(found, expected) == []
 
 
-@pytest.mark.whole("the rule of each optimizer is compiled; one shows it in JAX, whose rules Keras' follow", everyday=["jax-momentum"])
+@pytest.mark.slow("the rule of each optimizer is compiled; one shows it in JAX, whose rules Keras' follow", default=["jax-momentum"])
 @pytest.mark.parametrize(("framework", "case"), [("jax", "momentum"), ("jax", "adamw"), ("keras", "momentum"), ("keras", "adadelta")])
 def test_rate_that_changes_leads_where_it_does_in_pytorch(framework: str, case: str) -> None:
     """Momentum included: what was gathered at one rate is applied at the next one."""
@@ -166,7 +166,7 @@ def test_pytorch_takes_a_state_without_its_count_of_steps(settings: Settings) ->
     assert [name for name in once.params if not np.array_equal(once.params[name], again.params[name])] == []
 
 
-@pytest.mark.whole("a graph with all links is compiled; the chain shows its links", everyday=["plain"])
+@pytest.mark.slow("a graph with all links is compiled; the chain shows its links", default=["plain"])
 @pytest.mark.parametrize("case", ["plain", "residual", "frozen"])
 def test_trace_is_that_of_pytorch(case: str) -> None:
     """The same quantities in the same order and layout."""
@@ -179,7 +179,7 @@ def test_trace_is_that_of_pytorch(case: str) -> None:
     assert apart(flat, right) == []
 
 
-@pytest.mark.whole("Keras compiles a prediction; its functions are those of JAX", everyday=["jax"])
+@pytest.mark.slow("Keras compiles a prediction; its functions are those of JAX", default=["jax"])
 @pytest.mark.parametrize("framework", ["jax", "keras"])
 def test_prediction_is_that_of_pytorch(framework: str) -> None:
     x = batch(9)[0]
