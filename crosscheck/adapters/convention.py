@@ -102,8 +102,6 @@ class Convention(Protocol):
         ----------
         size : array
             The absolute gradient, added up over the samples.
-        param : array
-            The parameter.
         """
         return None
 

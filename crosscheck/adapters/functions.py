@@ -113,10 +113,8 @@ class _FunctionsInstance(Instance):
         """Call the forward function and store the cache or the arguments."""
         convention = self._convention
         if constants:
-            raise SubjectError(
-                f"{convention.title} is declared as Functions, which passes it no {', '.join(constants)}; a loss is declared as "
-                f"subject=LossFunction({convention.title})"
-            )
+            missing, title = ", ".join(constants), convention.title
+            raise SubjectError(f"{title} is declared as Functions, which passes it no {missing}; a loss is declared as subject=LossFunction({title})")
         signature, _ = convention.signatures
         bound = inspect.BoundArguments(signature, {next(iter(signature.parameters)): x, **self._params, **self._extra})
         result = convention.forward(*bound.args, **bound.kwargs)
