@@ -1,12 +1,12 @@
-r"""How large a rounding error may be: the one place from which every tolerance comes.
+r"""How large a rounding error may be: all tolerances come from this module.
 
 A sum of n terms, computed in a precision of unit roundoff u, differs from the exact sum by at most
 
 .. math:: \min(n, \lambda\sqrt{n}) \; u \; T, \qquad T = \sum |\text{terms}|, \qquad \lambda = \sqrt{2 \ln(2N / \delta)}.
 
-The first arm is a theorem for any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter 3); the second is
-probabilistic (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019) and holds for all N elements of a run but with probability delta.
-Nothing else is chosen by anybody.
+The first bound, n u T, is a theorem for any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter 3). The second
+is probabilistic (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019) and fails for any of the N elements of a run with probability at most delta.
+Nothing else is set by hand.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ import numpy.typing as npt
 Array = npt.NDArray[np.floating[Any]]
 
 ELEMENTARY = 8
-"""Error of an elementary function (exp, log) in roundings: 4 units in the last place, the most that NumPy documents for its vectorised float32
-functions (3.83 for log), each of up to two roundings."""
+"""The error of an elementary function (exp, log) in roundings. NumPy documents up to 4 units in the last place for its vectorised float32 functions
+(3.83 for log), and one unit is up to two roundings."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What limits the rounding error of one quantity, element by element.
+    """The bound of the rounding error of one quantity, element by element.
 
     Attributes
     ----------
     abs_sum : array or float
-        T, the sum of the absolute values of the terms, in the unit of the quantity.
+        T, the sum of the absolute values of the terms, in the quantity's unit.
     n_roundings : array or float
-        n, the number of roundings that touch each element; 0 where the result must be exact.
+        n, the number of roundings in each element; 0 where the result must be exact.
     """
 
     abs_sum: Array | float
@@ -49,7 +49,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Precision:
-    """The precision that a subject computes in, and how sure its judge must be.
+    """The precision that a subject computes in, and the accepted probability of a false alarm.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Precision:
     elements : int
         N, the number of elements that the whole run compares.
     false_alarms : float
-        delta, the probability accepted of one false alarm in the whole run.
+        delta, the accepted probability of any false alarm in the whole run.
     """
 
     dtype: np.dtype[Any]
@@ -77,12 +77,12 @@ class Precision:
 
     @cached_property
     def underflow(self) -> float:
-        """The smallest subnormal number in multiples of the unit roundoff, as errors are: what a product may lose whose right result is subnormal."""
+        """The smallest subnormal number in multiples of the unit roundoff: the most that a product may lose if its exact value is subnormal."""
         return self.smallest / self.unit
 
     @cached_property
     def smallest_normal(self) -> float:
-        """The smallest number with all its digits; below it, results may also be flushed to zero."""
+        """The smallest number with full precision; results below it may also be flushed to zero."""
         return float(np.finfo(self.dtype).smallest_normal)
 
     @cached_property
@@ -92,18 +92,18 @@ class Precision:
 
     @cached_property
     def sides(self) -> int:
-        """How many sides round: the subject alone beside a float64 oracle, or both where the subject is as precise as its oracle."""
+        """How many sides round: 1 (the subject) if the oracle is more precise, 2 if the subject computes in float64, too."""
         return 2 if self.unit <= float(np.finfo(np.float64).eps) / 2 else 1
 
     def grow(self, roundings: Array | float) -> Array:
-        """Return min(n, lambda * sqrt(n)): how many units of T the errors of n roundings may add up to."""
+        """Return min(n, lambda * sqrt(n)): the most that the errors of n roundings add up to, in units of u T."""
         return np.asarray(np.minimum(roundings, self.confidence * np.sqrt(roundings)))
 
     def error(self, bound: Bound) -> Array:
-        """Return the largest error that rounding explains, divided by the unit roundoff: ``grow(n) * T``, and what underflow takes.
+        """Return the largest error that rounding explains, divided by the unit roundoff: ``grow(n) * T`` plus the loss by underflow.
 
-        Products that underflow lose up to the smallest subnormal number each, whatever T is. It is part of the error, and not of the last comparison
-        alone, because what a layer loses reaches all that come after it.
+        Each product that underflows loses up to the smallest subnormal number, independent of T. This loss is part of the error and not only of the
+        last comparison, because it reaches all later layers.
         """
         return self._error(bound, 1.0)
 
@@ -112,7 +112,7 @@ class Precision:
         return self._error(bound, self.sides * self.unit)
 
     def _error(self, bound: Bound, scale: float) -> Array:
-        """Return so many times the error; the factors first, which are often single numbers."""
+        """Return ``scale`` times the error; the scalar factors are multiplied first, which is faster."""
         return np.asarray(scale * self.grow(bound.n_roundings) * bound.abs_sum + scale * self.underflow * bound.n_roundings)
 
 

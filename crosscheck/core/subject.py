@@ -1,4 +1,4 @@
-"""What the harness asks of the code under test: each layer as a function, and a whole training step that leaves a trace.
+"""The interface of the code under test: each layer as a function, and a whole training step that returns a trace.
 
 Adapters in :mod:`crosscheck.adapters` provide both for the usual conventions of hand-written code. All arrays are in the reference's layout.
 """
@@ -15,35 +15,35 @@ from crosscheck.core.trace import Trace
 
 
 class SubjectLayer(Protocol):
-    """One layer of the subject as a pure function; calling it leaves the subject in training untouched."""
+    """One layer of the subject as a pure function; calling it does not change the subject that is being trained."""
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """Quantities that this layer does not show, each with the reason."""
+        """Quantities that cannot be read from this layer, each with the reason."""
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Where the code stands that computes each quantity: ``file:line, function``."""
+        """The code that computes each quantity: ``file:line, function``."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the quantities that the layer computes for a call in the subject's precision."""
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return the error made in reading a quantity that the layer does not store, or None where it is read as it is."""
+        """Return the error of a quantity that is computed from others, such as a gradient from an update; None if it is read directly."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training step shows from outside.
+    """What a training step returns.
 
     Attributes
     ----------
     loss : float
         Before the update.
     output : array of shape (batch, classes)
-        The network's last one.
+        The network's last output.
     constants : mapping of str to mapping
-        By layer, what was drawn in the step and another side needs to do the same: the masks of dropouts.
+        Dropout masks that were drawn in the step, by layer; another side needs them to do the same step.
     """
 
     loss: float
@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Subject(Protocol):
-    """A network under test with its way of training."""
+    """A network under test with its own training code."""
 
     @property
     def layers(self) -> Mapping[str, SubjectLayer]:
@@ -64,13 +64,13 @@ class Subject(Protocol):
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """Copies of what the layers keep from step to step, named ``layer.buffer`` as in the reference."""
+        """Copies of the layers' running statistics, named ``layer.buffer`` as in the reference."""
 
     def step(self, x: Array, labels: Labels) -> Outcome:
         """Do one training step."""
 
     def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
-        """Do one training step and return what happened in it."""
+        """Do one training step and return its trace."""
 
     def predict(self, x: Array) -> Array:
         """Return the network's last output for a batch, logits or probabilities."""

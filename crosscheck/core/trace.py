@@ -1,12 +1,12 @@
-"""What one side did: named arrays in execution order.
+"""Traces: what one side did in a training step, as named arrays in execution order.
 
-A place is (step, layer, quantity). Quantities of one step, in the order in which a training step makes them:
+A place is (step, layer, quantity). The quantities of one step, in the order in which a training step computes them:
 
 =====================  ==============================================================================================
-``weight.before``      each parameter as the step found it, ``weight.momentum.before``, the optimizer's state of it, and
-                       ``running_mean.before``, what a layer keeps from step to step
-``input``, ``output``  of each layer, first to last; the loss is a layer too, its input the logits, its output the loss; after the
-                       output ``running_mean``, what a layer keeps now
+``weight.before``      each parameter before the step, ``weight.momentum.before`` (the optimizer's state for it) and
+                       ``running_mean.before`` (a layer's running statistics)
+``input``, ``output``  of each layer, first to last; the loss is a layer too, with the logits as its input and the loss as its
+                       output; after the output ``running_mean``, the new running statistics
 ``grad_output``        the cotangent that a layer received, last layer to first
 ``grad_input``         the gradient that it returned
 ``weight.grad``        the gradient of each parameter
@@ -61,22 +61,22 @@ class Trace(dict[tuple[str, str], Array]):
         Raises
         ------
         ValueError
-            If the quantity was recorded before: a trace never loses what a side did.
+            If the quantity was recorded before, because a trace must not lose anything.
         """
         self.take(layer, quantity, np.array(value))
 
     def take(self, layer: str, quantity: str, value: npt.NDArray[Any]) -> None:
-        """Append a quantity as :meth:`record` does, but the array itself, which nobody else may write to."""
+        """Append a quantity without copying it, for arrays that will not change."""
         if (layer, quantity) in self:
-            raise ValueError(f"{Place(self.step, layer, quantity)} is recorded already; a layer that runs twice in a step needs two names")
+            raise ValueError(f"{Place(self.step, layer, quantity)} is recorded already; use two names for a layer that runs twice in a step")
         self[layer, quantity] = value
 
     def leave_out(self, layer: str, quantity: str, reason: str) -> None:
-        """Say why a quantity that others have is missing here, so that no comparison passes over it in silence."""
+        """Note why a quantity is missing, so that no comparison skips it silently."""
         self.absent[layer, quantity] = reason
 
     def left(self) -> Trace:
-        """Return what the step left behind, from which the next one must start: everything but what passed through and what was there before."""
+        """Return the state after the step, from which the next step must start: parameters, optimizer state, running statistics."""
         passing = {"input", "output", "grad_output", "grad_input"}
         result = Trace(self.step)
         for (layer, quantity), value in self.items():
@@ -85,11 +85,11 @@ class Trace(dict[tuple[str, str], Array]):
         return result
 
     def before(self, layer: str, names: Iterable[str]) -> dict[str, Array]:
-        """Return parameters or buffers of a layer as the step found them, by name."""
+        """Return parameters or buffers of a layer before the step, by name."""
         return {name: self[layer, f"{name}.before"] for name in names}
 
     def state(self, layer: str, parameter: str, before: bool = False) -> dict[str, Array]:
-        """Return what the optimizer keeps of a parameter after the step, or as the step found it, by the state's name."""
+        """Return the optimizer's state for a parameter after the step, or before it, by the state's name."""
         start, ending = f"{parameter}.", ".before" if before else ""
         found = {
             quantity.removeprefix(start).removesuffix(ending): value
@@ -99,5 +99,5 @@ class Trace(dict[tuple[str, str], Array]):
         return {name: value for name, value in found.items() if name not in ("grad", "before") and "." not in name}
 
     def constants(self, layer: str) -> dict[str, npt.NDArray[Any]]:
-        """Return what the layer got besides its input, and nothing is differentiated by: the mask of a dropout."""
+        """Return the layer's inputs without a gradient: the mask of a dropout."""
         return {"mask": self[layer, "mask"]} if (layer, "mask") in self else {}

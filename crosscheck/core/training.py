@@ -1,4 +1,4 @@
-"""What something in progress remembers, as plain data: restored in another process, it goes on as if nothing had happened."""
+"""Training as the harness sees it: its state before a step, and snapshots to continue exactly in another process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Snapshot(NamedTuple):
     arrays : mapping of str to array
         Copies.
     facts : dict
-        The rest, as JSON can say it.
+        Everything else, as data that JSON can hold.
     """
 
     arrays: Mapping[str, AnyArray]
@@ -32,13 +32,13 @@ class Snapshot(NamedTuple):
 
 
 def merge(parts: Mapping[str, Snapshot]) -> Snapshot:
-    """Return several snapshots, whose names hold no slash, as one."""
+    """Return several snapshots as one; their names must not contain a slash."""
     arrays = {f"{name}/{own}": value for name, part in parts.items() for own, value in part.arrays.items()}
     return Snapshot(arrays, {name: part.facts for name, part in parts.items()})
 
 
 def split(snapshot: Snapshot) -> dict[str, Snapshot]:
-    """Return the snapshots that :func:`merge` has made one of."""
+    """Return the snapshots that :func:`merge` combined."""
     arrays: dict[str, dict[str, AnyArray]] = {name: {} for name in snapshot.facts}
     for key, value in snapshot.arrays.items():
         name, _, own = key.partition("/")
@@ -48,20 +48,20 @@ def split(snapshot: Snapshot) -> dict[str, Snapshot]:
 
 @dataclass(frozen=True)
 class TrainState:
-    """What a training step starts from.
+    """The state before a training step.
 
     Attributes
     ----------
     params : mapping of str to array
         Named ``layer.parameter``.
     state : mapping of str to mapping
-        The optimizer's: for each parameter, by the state's name; empty before the first step.
+        The optimizer's state for each parameter, by the state's name; empty before the first step.
     buffers : mapping of str to array
-        What the layers keep from step to step, named ``layer.buffer``.
+        Running statistics of the layers, named ``layer.buffer``.
     state_errors : mapping of str to mapping
-        How large the error of each state may be, in multiples of the unit roundoff; none where it was read off the subject.
+        The largest error of each state, in multiples of the unit roundoff; empty if the state is the subject's own.
     constants : mapping of str to mapping
-        By layer, what nothing is differentiated by, such as the mask of a dropout.
+        Inputs without a gradient by layer, such as the mask of a dropout.
     """
 
     params: Arrays
@@ -80,29 +80,29 @@ class Training(Protocol):
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """What the layers keep from step to step, named ``layer.buffer``."""
+        """The running statistics of the layers, named ``layer.buffer``."""
 
     @property
     def state(self) -> dict[str, dict[str, Array]]:
-        """What the optimizer keeps of each parameter, by the state's name."""
+        """The optimizer's state for each parameter, by the state's name."""
 
     def load(self, start: TrainState) -> None:
-        """Take over parameters, buffers and the optimizer's state; state that is not given is forgotten."""
+        """Set parameters, buffers and the optimizer's state; state that is not given is cleared."""
 
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
     ) -> Outcome:
-        """Do one training step, with the masks that another side drew, at so many times the learning rate of the settings."""
+        """Do one training step, with another side's dropout masks (``constants``), at ``lr_factor`` times the learning rate of the settings."""
 
     def predict(self, x: Array) -> Array:
         """Return the network's last output, in evaluation mode."""
 
     def snapshot(self) -> Snapshot:
-        """Return all that it takes to go on bit for bit: parameters, buffers, the optimizer's state, the generators of noise and masks."""
+        """Return all that is needed to continue with the same bits: parameters, buffers, optimizer state, generators of noise and masks."""
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot of a training that was made in the same way."""
+        """Restore a snapshot of a training with the same settings."""
 
 
 MakeTraining = Callable[[npt.DTypeLike, Mapping[tuple[str, str], float] | None, int], Training]
-"""Make a reference in a precision, with the relative size of the noise in each (layer, quantity) if any, and the seed of that noise."""
+"""Creates a reference. Arguments: its precision, the relative size of the noise in each (layer, quantity) or None, and the seed of the noise."""

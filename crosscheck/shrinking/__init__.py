@@ -1,1 +1,1 @@
-"""A failing call made small, and written as a script that runs on its own."""
+"""Small cases: a failing call is made smaller and written as a script that runs on its own."""

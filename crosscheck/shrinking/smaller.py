@@ -1,6 +1,6 @@
-"""Calls made smaller and plainer: windows of the arrays, and numbers replaced by plainer ones.
+"""Smaller and plainer calls: parts of the arrays are cut out, and numbers are replaced by plainer ones.
 
-A window keeps what a fault may need, such as ties, signed zeros or logits of 1000; a new input of a smaller size might not have it.
+A part of the original input keeps what a fault may need, such as ties, signed zeros or logits of 1000; a new, smaller input might not have it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from crosscheck.core.operation import Arrays, Call, Shape
 from crosscheck.core.precision import Array
 
 Axis = tuple[str | None, int]
-"""An axis of a parameter, by its name, or of the input, None."""
+"""The name of a parameter, or None for the input, and the number of an axis."""
 
 
 @dataclass(frozen=True)
 class Linked:
-    """Axes of one length, which are cut together: the features of an input are the columns of its weight."""
+    """Axes that must have equal length and so are cut together, such as an input's features and its weight's columns."""
 
     axes: tuple[Axis, ...]
     length: int
 
 
 def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
-    """Return the axes that are longer than 1, those of equal length together; ``fixed`` says which lengths of parameters are not cut."""
+    """Return the axes longer than 1, axes of equal length together; ``fixed`` says which lengths of parameters must not be cut."""
     lengths: dict[int, list[Axis]] = {}
     for name, value in [(None, call.x), *call.params.items(), *call.buffers.items()]:
         for axis, length in enumerate(value.shape):
@@ -39,12 +39,12 @@ def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
 
 
 def input_axes(call: Call) -> list[Linked]:
-    """Return the input's axes that are longer than 1, each by itself."""
+    """Return the input's axes longer than 1, each alone."""
     return [Linked(((None, axis),), length) for axis, length in enumerate(call.x.shape) if length > 1]
 
 
 def window(call: Call, cuts: Mapping[Axis, slice], output_shape: Callable[[Call], Shape]) -> Call:
-    """Return a call on a part of each array; labels outside the part become the nearest inside, and the cotangent is cut to fit the output."""
+    """Return a call on a part of each array; labels are clipped to the classes that are left, and the upstream gradient is cut to fit the output."""
     x = call.x[tuple(cuts.get((None, axis), slice(None)) for axis in range(call.x.ndim))]
 
     def cut(arrays: Arrays) -> dict[str, Array]:
@@ -58,13 +58,13 @@ def window(call: Call, cuts: Mapping[Axis, slice], output_shape: Callable[[Call]
     smaller = Call(x, cut(call.params), None, constants, cut(call.buffers))
     if call.grad_output is None:
         return smaller
-    # On an axis that input and output share, such as the batch, the same part of the cotangent is kept.
+    # On an axis that input and output share, such as the batch, the same part of the upstream gradient is kept.
     beside = [cuts.get((None, axis), slice(None)) for axis in range(x.ndim)]
     return replace(smaller, grad_output=_cut(call.grad_output, output_shape(smaller), list(zip(beside, call.x.shape, x.shape, strict=True))))
 
 
 def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, int]]) -> Array:
-    """Return the part of a cotangent that fits an output, or its numbers repeated where a smaller kernel makes the output larger."""
+    """Return the part of an upstream gradient that fits an output; if a smaller kernel makes the output larger, repeat its numbers."""
     if len(shape) != grad_output.ndim or any(new > old for new, old in zip(shape, grad_output.shape, strict=True)):
         return arranged(np.resize(grad_output, shape), memory_of(grad_output))
     cuts = [slice(size) for size in shape]
@@ -75,19 +75,19 @@ def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, in
 
 
 def copied(call: Call, memory: Sequence[str]) -> Call:
-    """Return a call with arrays of its own; the two names say how input and cotangent lie in memory."""
+    """Return a copy of a call; ``memory`` names the orders in memory of the input and of the upstream gradient."""
     grad_output = None if call.grad_output is None else arranged(call.grad_output, memory[1])
     params, buffers = ({name: np.array(value, order="C") for name, value in arrays.items()} for arrays in (call.params, call.buffers))
     return Call(arranged(call.x, memory[0]), params, grad_output, {name: value.copy() for name, value in call.constants.items()}, buffers)
 
 
 def numbers_of(call: Call) -> Array:
-    """Return all numbers of a call as one row: input, parameters, cotangent; running statistics stay as they are."""
+    """Return the numbers of a call that may be replaced, as one row: input, parameters, upstream gradient, but not running statistics."""
     return np.concatenate([np.ravel(array) for array in _arrays(call)])
 
 
 def with_numbers(call: Call, numbers: Array) -> Call:
-    """Return a call of the same shapes with other numbers, in the order of :func:`numbers_of`."""
+    """Return a call with the same shapes and other numbers, in the order of :func:`numbers_of`."""
     parts = iter([numbers[indices].reshape(array.shape) for indices, array in zip(whole_arrays(call), _arrays(call), strict=True)])
     x, params = next(parts), {name: next(parts) for name in call.params}
     return replace(call, x=x, params=params, grad_output=None if call.grad_output is None else next(parts))
@@ -108,18 +108,18 @@ PLAINER: tuple[Callable[[Array], Array], ...] = (
     lambda numbers: -np.ones_like(numbers),
     _quarters,
 )
-"""What numbers are replaced by, the plainest first."""
+"""Functions that replace numbers by plainer ones, the plainest first."""
 
 
 def ranked(x: Array) -> Array:
-    """Return whole numbers with the order and signs of the input's; equal numbers stay equal, and zeros stay zero."""
+    """Return whole numbers with the same order and signs as the input; equal numbers stay equal, and zeros stay zero."""
     above = np.searchsorted(np.unique(x[x > 0]), x) + 1
     below = np.searchsorted(np.unique(-x[x < 0]), -x) + 1
     return np.asarray(np.where(x > 0, above, np.where(x < 0, -below, x)), dtype=x.dtype)
 
 
 def complexity(call: Call) -> tuple[int, int, int]:
-    """Return how much there is to read: the number of elements, how far from plain they are altogether, and the sum of the labels."""
+    """Return how much a call makes people read: the number of elements, a sum that is larger for less plain numbers, and the sum of the labels."""
     numbers = numbers_of(call)
     plain = np.full(numbers.shape, 4)
     plain[(_quarters(numbers) == numbers) | ((numbers == np.rint(numbers)) & (np.abs(numbers) < 1000))] = 3
@@ -129,12 +129,12 @@ def complexity(call: Call) -> tuple[int, int, int]:
 
 
 def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray[Any]]:
-    """Return the indices of the chosen numbers, each by itself, or a few neighbours together where there are very many."""
+    """Return groups of the indices of chosen numbers: one number each, or several neighbours if there are more than ``most``."""
     indices = np.flatnonzero(chosen)
     return np.array_split(indices, min(len(indices), most)) if len(indices) else []
 
 
 def whole_arrays(call: Call) -> list[npt.NDArray[Any]]:
-    """Return the indices of the numbers of each array."""
+    """Return the indices of each array's numbers in :func:`numbers_of`."""
     ends = np.cumsum([array.size for array in _arrays(call)])
     return np.split(np.arange(ends[-1]), ends[:-1])

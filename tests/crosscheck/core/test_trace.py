@@ -34,7 +34,7 @@ def test_taken_over() -> None:
 def test_recorded_twice() -> None:
     trace = Trace(7)
     trace.take("conv", "output", np.ones(1))
-    with pytest.raises(ValueError, match=r"step 7, conv\.output is recorded already; a layer that runs twice in a step needs two names"):
+    with pytest.raises(ValueError, match=r"step 7, conv\.output is recorded already; use two names for a layer that runs twice in a step"):
         trace.record("conv", "output", np.zeros(1))
     assert trace["conv", "output"].tolist() == [1]
 
