@@ -1,9 +1,9 @@
-"""crosscheck: says whether a hand-written neural network is right, where it is not, by how much, and most likely why.
+"""crosscheck says whether a hand-written neural network is right, and if not, where, by how much, and most likely why.
 
-Whoever has code to check begins with a pair: :class:`Pair` for a layer or a loss, with the adapters :class:`Dicts`, :class:`Attributes`,
+Start with a pair of your code and its reference: :class:`Pair` for a layer or a loss, with the adapters :class:`Dicts`, :class:`Attributes` and
 :class:`Updating` for objects, :class:`Functions` and :class:`LossFunction` for functions; :class:`OptimizerPair` with :class:`Holding`,
-:class:`Updater`, :class:`UpdateFunction`; :class:`ModelPair` with :class:`Network` or :class:`WholeStep`. :func:`check` returns the verdict,
-:func:`parametrize_with_checks` makes tests. A small case that was saved as a script calls :func:`load` and :func:`reproduce`.
+:class:`Updater` or :class:`UpdateFunction`; :class:`ModelPair` with :class:`Network` or :class:`WholeStep`. :func:`check` returns the verdict, and
+:func:`parametrize_with_checks` makes pytest tests. Saved scripts of small cases call :func:`load` and :func:`reproduce`.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ _HOMES = {
     "recorded": "references.recorded.oracle",
     "reproduce": "shrinking.script",
 }
-"""Where each public name is defined. It is imported on first use, so that a test run that checks no pair pays for nothing."""
+"""The module of each public name. It is imported on first use, so that test runs without pairs are not slowed down."""
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 - a list of strings, made of the one above
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - a list of strings, made from the dict above
 
 
 def __getattr__(name: str) -> Any:
@@ -86,7 +86,7 @@ def __dir__() -> list[str]:
 
 
 class _Moved(ModuleType):
-    """A module under the name that it had when a script was saved."""
+    """A module under its old name, which saved scripts import."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -71,7 +71,7 @@ def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: flo
     unit = precision.unit * size
     x = failure.call.x * (_factor(failure, exceeding, _SEEN * unit) if made_small else 1.0)
     for move in _MOVES:
-        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), precision, "layer", only=[quantity], testimony={})
+        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), precision, "layer", only=[quantity], witness={})
         errors.append(checked.found[quantity] - checked.expected[quantity])
         if not (np.abs(errors[-1]) <= precision.tolerance(checked.bounds[quantity]) + precision.tolerance(Bound(size, _ROUNDINGS))).all():
             return False

@@ -37,12 +37,12 @@ def examined(failure: Failure, isolated: Judgement | None = None) -> Divergence:
 def divergence_facts(divergence: Divergence, reproduce: str) -> Facts:
     """Return a divergence as plain data; ``reproduce`` is the command that reruns just this comparison."""
     cause = divergence.cause
-    evidence = None if cause is None else {"units_before": number(cause.units_before), "units_after": number(cause.units_after)}
+    evidence = None if cause is None else {"error_units_before": number(cause.units_before), "error_units_after": number(cause.units_after)}
     return judgement_facts(divergence.judgement) | {
         "cause": "unknown" if cause is None else cause.name,
         "cause_in_words": "no known mistake explains it" if cause is None else str(cause),
         "cause_evidence": evidence,
         "source": divergence.source,
-        "isolated": None if divergence.isolated is None else judgement_facts(divergence.isolated),
+        "tested_alone": None if divergence.isolated is None else judgement_facts(divergence.isolated),
         "reproduce": reproduce,
     }

@@ -1,7 +1,7 @@
-"""What is checked about a pair: a list of small checks with telling names, each of which ends in a verdict with its evidence.
+"""The checks of a pair: a list of small functions with telling names. Each returns a verdict and the evidence for it.
 
-A check is a function of a prepared pair; it knows nothing of reports, test frameworks or other checks. A new check is one function and its line
-in the list below.
+A check gets a prepared pair and does not depend on reports, test frameworks or other checks. To add a check, write one function and add one line to
+the lists below.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
 
 
 def checks_of(pair: Declaration) -> list[Check]:
-    """Return every check of a pair, including those that will not apply; the list depends on the declaration alone."""
+    """Return all checks of a pair, including those that will not apply; the list depends on the declaration only."""
     for kind, checks in _CHECKS.items():
         if isinstance(pair, kind):
             return checks(pair)
-    raise TypeError(f"{type(pair).__name__} is no known kind of pair")
+    raise TypeError(f"a {type(pair).__name__} is not a Pair, OptimizerPair or ModelPair")
 
 
 def _of_layer(pair: Pair) -> list[Check]:
-    """Return float64 first (is the mathematics right?), float32 after (the numerics), evaluation where it is another mode, the contracts."""
+    """Return the checks of values in float64 (is the mathematics right?) and float32 (the numerics), those of evaluation mode, and the contracts."""
     training, contracts = None, [*CONTRACTS]
     if pair.reference is None:
         values = [difference_check(family) for family in FAMILIES]
@@ -53,13 +53,13 @@ def _of_layer(pair: Pair) -> list[Check]:
 
 
 def _of_model(pair: ModelPair) -> list[Check]:
-    """Return the steps and the free run, float64 first, then the contracts."""
+    """Return the checks of single steps and of the free run, float64 first, then the contracts."""
     runs = [check(dtype) for dtype in DTYPES for check in (lockstep_check, freerun_check)]
     return [*runs, *(model_contract_check(name) for name in MODEL_CONTRACTS)]
 
 
 def _of_optimizer(pair: OptimizerPair) -> list[Check]:
-    """Return the steps in float64, then in float32, then the contracts."""
+    """Return the checks of steps in float64, then in float32, then the contracts."""
     values = [update_check(dtype, family) for dtype, family in itertools.product(DTYPES, GRADIENTS)]
     return [*values, *(update_contract_check(name) for name in UPDATE_CONTRACTS)]
 

@@ -1,4 +1,4 @@
-"""A subject on the bench: instances of it called directly, as its own program does, with arrays in its own layout."""
+"""A test bench for contracts: instances of the subject, called directly with arrays in the subject's own layout."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ Results = dict[str, Array]
 
 
 class DoesNotApplyError(Exception):
-    """A contract says nothing about this subject; the message says why."""
+    """A contract does not apply to this subject; the message says why."""
 
 
 @dataclass
 class Bench:
-    """A subject on the bench: instances of it, and calls in its own layout.
+    """Instances of a subject, and calls to try contracts on.
 
     Attributes
     ----------
     call : Call
         In the reference's layout.
     other : Call
-        Other numbers, with the same parameters and shapes.
+        Another input and upstream gradient, with the same parameters and shapes.
     smaller : Call or None
-        Other numbers for fewer samples, where the subject takes fewer.
+        ``other`` with fewer samples; None if the subject does not take fewer.
     elsewhere : Call or None
-        An input of another size than the number of samples only, such as another image size, where such a shape is declared.
+        A call with another size than the number of samples, such as another image size; None if no such shape is declared.
     retrained : Call or None
-        The call with other parameters; None where there are none.
+        ``call`` with other parameters; None if there are none.
     rearranges : bool
         Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
     modes : bool
         Whether the operation itself differs between training and evaluation.
     fixed_batch : bool
-        Whether the subject is declared to take no other batch sizes.
+        Whether the subject is declared to take only the declared batch sizes.
     deterministic : bool
         Whether the subject is declared to give the same bits each time.
     dropped : float, optional
-        The probability with which a dropout drops. Its forward passes are made to draw the same numbers each time.
+        The probability with which a dropout drops. The random generators are reset before each of its forward passes.
     elements : int
         How many numbers all checks of the pair compare.
     reference : Oracle, optional
-        The arbiter, where it answers for any input.
+        The first reference that answers for any input.
     drawn : callable, optional
-        Makes a call of an input's shape with the same parameters; there where the reference is.
+        Returns a call for an input shape, with the same parameters.
     """
 
     layer: AdaptedLayer
@@ -80,7 +80,7 @@ class Bench:
     _rewinds: dict[int, Callable[[], None]] = field(default_factory=dict)
     _forwards: int = 0
     _contexts: dict[int, LayerContext] = field(default_factory=dict)
-    """By the ``id`` of a call, which a context keeps alive; the contracts share them."""
+    """By the ``id`` of a call, which the context keeps alive; all contracts share them."""
 
     def instance(self) -> Instance:
         """Return a fresh instance with the call's parameters."""
@@ -94,21 +94,21 @@ class Bench:
 
     def given(self, call: Call) -> Results:
         """Return copies of a call's arrays in the subject's layout: the subject may write to them."""
-        own = {"input": self.layer.own_input(call), "cotangent": self.layer.own_grad_output(call)}
+        own = {"input": self.layer.own_input(call), "upstream gradient": self.layer.own_grad_output(call)}
         return {name: np.array(value, order="C") for name, value in (own | self.layer.own_constants(call)).items()}
 
     def forward(self, instance: Instance, given: Results) -> Results:
         """Run the forward pass."""
         if self.dropped is not None:
             if self._forwards and not self._repeats:
-                raise DoesNotApplyError("the subject draws other random numbers each time, from a generator that is not to be seen")
+                raise DoesNotApplyError("your code draws other random numbers each time, from a generator that the harness cannot find")
             self._rewinds[id(instance)]()
         self._forwards += 1
         return self.drawing(instance, given)
 
     @cached_property
     def _repeats(self) -> bool:
-        """Whether random numbers can be repeated."""
+        """Whether resetting the generators repeats the random numbers."""
         outputs = []
         for _ in range(2):
             instance = self.instance()
@@ -117,16 +117,16 @@ class Bench:
         return not differing(*outputs)
 
     def drawing(self, instance: Instance, given: Results) -> Results:
-        """Run the forward pass with the random numbers that come next."""
+        """Run the forward pass without resetting the random generators."""
         constants: dict[str, Any] = {name: value if value.ndim else int(value) for name, value in given.items() if name == "labels"}
         with contained("forward"):
             output = instance.forward(given["input"], constants)
         return {"output": as_array(output, "output", self.call.x.dtype)}
 
     def backward(self, instance: Any, given: Results, accumulate: bool = False) -> Results:
-        """Run the backward pass, on top of the gradients that are there if wanted, and return the gradients as they are, not copied."""
+        """Run the backward pass and return the gradients without copying; with ``accumulate``, stored gradients are not cleared before."""
         with contained("backward"):
-            grads = (instance.accumulate if accumulate else instance.backward)(given["cotangent"])
+            grads = (instance.accumulate if accumulate else instance.backward)(given["upstream gradient"])
         return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
 
     def both(self, instance: Instance, given: Results) -> Results:
@@ -138,13 +138,13 @@ class Bench:
         return copies(self.both(self.instance(), self.given(call)))
 
     def changed(self, call: Call, one: Results, other: Results) -> str:
-        """Return the names of the results that differ between two runs of a call: in any bit, or by more than rounding if declared so."""
+        """Return the names of results that differ between two runs of a call: in any bit, or beyond rounding if not declared deterministic."""
         return differing(one, other) if self.deterministic else self.beyond_rounding(call, one, other)
 
     def beyond_rounding(self, call: Call, one: Results, other: Results) -> str:
-        """Return the names of the results that cannot be right in both runs of a call: they differ by more than the tolerances of both."""
+        """Return the names of results that differ between two runs of a call by more than the sum of both tolerances."""
         if self.reference is None:
-            raise DoesNotApplyError("the subject is not repeatable, and there is no reference that says how far rounding leads")
+            raise DoesNotApplyError("your code is not deterministic, and no reference says how far rounding leads")
         precision, layer = Precision(call.x.dtype, self.elements), self.layer
         if id(call) not in self._contexts:
             self._contexts[id(call)] = context_of(self.reference, call, precision)
@@ -162,7 +162,7 @@ class Bench:
         return ", ".join(name for name in one if not explained(name))
 
     def reads_exactly(self, quantity: str) -> bool:
-        """Return whether a gradient is read as the subject computed it, not from an update."""
+        """Return whether a gradient is read directly, and not computed from an update."""
         one = np.ones(1)
         return not quantity.endswith(".grad") or self.layer.convention.reading(one, one) is None
 
@@ -170,15 +170,15 @@ class Bench:
     def fewer(self) -> Call:
         """The smaller call; a contract that needs one does not apply where there is none."""
         if self.fixed_batch:
-            raise DoesNotApplyError("the subject is declared to take the declared batch sizes alone")
+            raise DoesNotApplyError("your code is declared to take only the declared batch sizes")
         if self.smaller is None:
             one = self.layer.convention.one_sample
-            raise DoesNotApplyError("the subject takes one sample at a time" if one else "no shape with more than one sample was given")
+            raise DoesNotApplyError("your code takes one sample at a time" if one else "no shape with more than one sample was given")
         return self.smaller
 
     @property
     def others(self) -> list[Call]:
-        """Calls that may come after the first: of the same shape, which a stale cache would fit, and of other sizes."""
+        """Calls to make after ``call``: one of the same shape, which a stale cache would fit, and those of other sizes."""
         return [self.other, *(call for call in (self.elsewhere, self.smaller) if call is not None)]
 
     def keeps(self, what: str, reason: str) -> None:
@@ -188,7 +188,7 @@ class Bench:
 
 
 def copies(results: Results) -> Results:
-    """Return copies."""
+    """Return copies of all arrays."""
     return {name: np.array(value) for name, value in results.items()}
 
 
@@ -198,7 +198,7 @@ def differing(one: Results, other: Results) -> str:
 
 
 def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
-    """Return the subject with calls of the shape with the most samples, which are drawn once for all contracts."""
+    """Return a bench for a pair; its calls are drawn once for all contracts."""
     if (dtype, seed) not in prepared.benches:
         prepared.benches[dtype, seed] = _drawn(prepared, dtype, seed)
     bench: Bench = prepared.benches[dtype, seed]
@@ -214,7 +214,7 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
 
     output = prepared.forward(call)
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
-    # With other numbers, what is left over from one call is wrong in the next.
+    # With other numbers, whatever is left over from one call is wrong in the next.
     second = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape)
     other = replace(second, params=call.params)
     size = next((size for size in prepared.shapes if size[1:] != shape[1:]), None)
@@ -238,14 +238,14 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
         retrained=replace(call, params=second.params) if second.params else None,
         dropped=prepared.dropped,
         elements=prepared.elements,
-        # A recording, for which the number of elements is settled, has no answer for new inputs.
+        # A recorded reference, whose number of elements is known, does not answer for new inputs.
         reference=next((reference.oracle for reference in prepared.references if reference.elements is None), None),
         drawn=drawn,
     )
 
 
 def _first(call: Call, samples: int) -> Call:
-    """Return a call with the first samples only, as arrays of their own."""
+    """Return a call with copies of the first samples only."""
     grad_output = call.grad_output
     if grad_output is not None and grad_output.ndim and len(grad_output) == len(call.x):
         grad_output = np.array(grad_output[:samples])
@@ -254,12 +254,12 @@ def _first(call: Call, samples: int) -> Call:
 
 
 def rewinding(instance: Any) -> Callable[[], None]:
-    """Return a function that resets the random generators of an instance: those it holds as attributes, and the global ones of NumPy and Python."""
+    """Return a function that resets an instance's random generators: those in its attributes, and the global ones of NumPy and Python."""
     held = getattr(getattr(instance, "layer", instance), "__dict__", {})
     own = [_rewinding(value) for value in held.values() if isinstance(value, np.random.Generator | np.random.RandomState | random.Random)]
 
     def rewind() -> None:
-        np.random.seed(0)  # noqa: NPY002 - the one that a layer may draw from
+        np.random.seed(0)  # noqa: NPY002 - a layer may draw from the global generator
         random.seed(0)
         for back in own:
             back()
@@ -268,7 +268,7 @@ def rewinding(instance: Any) -> Callable[[], None]:
 
 
 def _rewinding(generator: np.random.Generator | np.random.RandomState | random.Random) -> Callable[[], None]:
-    """Return a function that brings a generator back to its present state."""
+    """Return a function that sets a generator back to its present state."""
     if isinstance(generator, np.random.Generator):
         bits, state = generator.bit_generator, generator.bit_generator.state
         return lambda: setattr(bits, "state", state)

@@ -1,4 +1,4 @@
-"""A check and what it found."""
+"""A check and its result."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Settings:
     Attributes
     ----------
     seed : int
-        Of every random number.
+        The seed of all random numbers.
     timeout : float
-        Seconds after which a check of a subject that does not end is given up; 0 for no limit.
+        The most seconds that a check may take; 0 for no limit.
     shrink : bool
-        Whether a mismatch is reduced to a small case.
+        Whether to look for a small case of a mismatch.
     dtypes : tuple of str
-        The precisions to check; both if left empty.
+        The precisions to check; all if empty.
     strict : bool
         Whether a warning counts as a mismatch.
     """
@@ -43,7 +43,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class FailingCall:
-    """A call, in the subject's precision, on which one quantity is wrong; ``evaluation`` where it was computed in evaluation mode."""
+    """A call, in the subject's precision, on which one quantity is wrong; ``evaluation`` says whether it ran in evaluation mode."""
 
     call: Call
     quantity: str
@@ -53,7 +53,7 @@ class FailingCall:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A small case of a fault: a Python program that shows it, and how many elements its input has."""
+    """A small case: a Python program that shows a fault, and the number of elements of its input."""
 
     script: str
     elements: int
@@ -68,21 +68,21 @@ class CheckResult:
     reason : str
         Why it was skipped or could not be decided, or what the subject did wrong.
     judgements : list of (str, Judgement)
-        Each with the shape that it was made on.
+        Each with the input's shape, or in words the step.
     divergence : Divergence or None
-        The first mismatch, examined.
+        The first mismatch with its cause.
     unexamined : list of Failure
-        Other wrong quantities, whose causes were not looked for yet.
+        Other wrong quantities, before :meth:`examine` looks for their causes.
     others : list of Divergence
-        Those of them that were examined.
+        Other wrong quantities with their causes.
     given : FailingCall or None
-        The call that the first mismatch was found on.
+        The call on which the first mismatch was found.
     notes : list of str
-        What else is worth knowing, such as elements at a kink.
+        Further remarks, such as how many elements are at a kink.
     expected : str
-        Why this check is known to fail; empty where it is not.
+        Why this check is known to fail; empty if it is not.
     reproduction : Reproduction or None
-        The small case of a mismatch of numbers, if one was looked for.
+        The small case of a mismatch, if one was looked for.
     warning : bool
         Whether a mismatch is only a warning: see :attr:`Check.warns`.
     """
@@ -102,14 +102,14 @@ class CheckResult:
     warning: bool = False
 
     def add(self, shape: str, judgement: Judgement, failure: Failure | None = None, given: FailingCall | None = None, source: str = "") -> None:
-        """Add a judgement; the first mismatch is examined, later ones are kept for :meth:`examine`.
+        """Add a judgement. The cause of the first mismatch is looked for at once, those of later ones by :meth:`examine`.
 
         Parameters
         ----------
         failure : Failure or None
-            Of a mismatch, where there is enough for a diagnosis.
+            What a diagnosis of a mismatch needs, if there is enough.
         given : FailingCall or None
-            The call that it was found on.
+            The call on which the mismatch was found.
         source : str
             File and line of the code that computes the quantity.
         """
@@ -122,7 +122,7 @@ class CheckResult:
             self.unexamined.append(failure)
 
     def examine(self, known: set[str]) -> None:
-        """Look for the causes of the other wrong quantities, unless they are known already, and add these quantities to the known ones."""
+        """Look for the causes of the other wrong quantities that are not in ``known``, and add all wrong quantities to ``known``."""
         known |= set() if self.divergence is None else {self.divergence.judgement.place.quantity}
         for failure in self.unexamined:
             if failure.quantity not in known:
@@ -131,21 +131,21 @@ class CheckResult:
         self.unexamined.clear()
 
     def conclude(self) -> CheckResult:
-        """Take the verdict from the judgements, and a reason from them where there is none yet; return the result itself."""
+        """Set the verdict, and the reason if there is none yet, from the judgements; return the result itself."""
         self.verdict = combine_verdicts([judgement.verdict for _, judgement in self.judgements])
         self.reason = self.reason or next((j.reason for _, j in self.judgements if j.verdict is self.verdict and j.reason), "")
         return self
 
     @property
     def counted(self) -> Verdict:
-        """The verdict as it counts for the pair: neither an expected difference nor a warning turns a match into a mismatch."""
+        """The verdict as it counts for the pair: an expected difference counts as skipped, a warning as a match."""
         if self.warning:
             return Verdict.MATCH
         return Verdict.SKIPPED if self.expected and self.verdict is Verdict.MISMATCH else self.verdict
 
 
 def combine_verdicts(verdicts: list[Verdict]) -> Verdict:
-    """Return the verdict on several: the worst; where nothing was compared it is ``skipped``, never ``match``."""
+    """Return the worst of several verdicts; if nothing was compared, ``skipped`` and never ``match``."""
     for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH):
         if verdict in verdicts:
             return verdict
@@ -153,19 +153,19 @@ def combine_verdicts(verdicts: list[Verdict]) -> Verdict:
 
 
 NOT_TRIED = "could not be tried: "
-"""Prefix of the reason where the subject failed before a contract could be tried."""
+"""Prefix of the reason if the subject failed before a contract could be tried."""
 
 OUT_OF_RANGE = "does not apply: "
-"""Prefix of skip reasons where the operation itself overflows on the harness's own inputs."""
+"""Prefix of skip reasons; with it, a value check says that the operation itself overflows on the harness's own inputs."""
 
 
 def never_judged(quantities: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Return the quantities that every check skipped because the operation overflowed.
+    """Return the quantities that all checks skipped because the operation overflowed.
 
     Parameters
     ----------
     quantities : sequence of (str, str, str)
-        Precision and name, such as ``"float64 bias.grad"``; the verdict; the reason.
+        Precision and name, such as ``"float64 bias.grad"``, then the verdict and the reason.
     """
     judged = {name for name, verdict, reason in quantities if verdict != Verdict.SKIPPED or not reason.startswith(OUT_OF_RANGE)}
     return [name for name in dict.fromkeys(name for name, _, _ in quantities) if name not in judged]
@@ -174,8 +174,8 @@ def never_judged(quantities: Sequence[tuple[str, str, str]]) -> list[str]:
 def overall(checks: Sequence[tuple[str, Verdict]], unjudged: Sequence[str] = ()) -> Verdict:
     """Return the verdict on a pair from the names and verdicts of its checks.
 
-    A match needs at least one value that was compared and found right: contracts say nothing about values, unless only contracts were asked for.
-    Nor does a pair match where :func:`never_judged` names a quantity.
+    A match needs at least one check of values that matches, unless only contracts were run. A pair with quantities that :func:`never_judged` names
+    (``unjudged``) is undecided instead of a match.
     """
     verdict = combine_verdicts([own for _, own in checks])
     values = [own for name, own in checks if not name.startswith(CONTRACT)]
@@ -186,20 +186,20 @@ def overall(checks: Sequence[tuple[str, Verdict]], unjudged: Sequence[str] = ())
 
 @dataclass(frozen=True)
 class Check:
-    """One claim about a pair.
+    """One check of a pair.
 
     Attributes
     ----------
     name : str
-        Stable, as it stands in ids: ``values-float64-digits``.
+        Its id, which stays the same: ``values-float64-digits``.
     about : str
-        The claim in words.
+        What is compared, or for a contract what goes wrong if it is broken.
     run : callable
         Gets a prepared pair.
     dtype : str
-        Its precision; empty where it is about all of them.
+        Its precision; empty if it covers all of them.
     warns : bool
-        Whether right code of a common idiom fails it: a mismatch is then only a warning, unless :attr:`Settings.strict` is set.
+        Whether right code in a common idiom fails it: a mismatch is then only a warning, unless :attr:`Settings.strict` is set.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Contracts that need a reference: a batch of very many numbers, and an input in which some numbers are minus infinity.
+"""Contracts that need a reference: a batch of very many numbers, and an input with numbers that are minus infinity.
 
-Both occur outside of tests: hundreds of whole images, and scores that are masked before a softmax.
+Both occur in practice: hundreds of whole images, and scores that are masked before a softmax.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from crosscheck.core.precision import Array, Precision
 from crosscheck.core.subject import SubjectLayer
 
 _MANY = 2**16
-"""More numbers than sixteen bits count."""
+"""The count of numbers above which a 16-bit index overflows."""
 
 _PATIENCE = 2.0
-"""Seconds that a subject may take for so many numbers, estimated from a few; a slower one is not tried."""
+"""Seconds that the subject may take for so many numbers, estimated from a small batch; a slower subject is not tried."""
 
 _TRIES = 5
-"""How often a subject is timed at most."""
+"""The most times that a subject is timed."""
 
 _EVERY = 7
-"""One number of so many is minus infinity, so that a small window or row rarely holds nothing else."""
+"""Every seventh number is minus infinity, so that a small window or row rarely holds nothing else."""
 
 
 def many_samples_work(bench: Bench) -> str:
-    """More numbers in a batch than sixteen bits count are computed as a few are."""
+    """Batches with more numbers than 16 bits can count give wrong results, although small ones are right."""
     if bench.fixed_batch or bench.layer.convention.one_sample:
-        raise DoesNotApplyError("the subject does not take a batch of any size")
+        raise DoesNotApplyError("your code does not take batches of any size")
     oracle, few = _reference(bench), bench.call
     samples = math.ceil((_MANY + 1) * len(few.x) / few.x.size)
     if samples <= len(few.x):
         raise DoesNotApplyError(f"the declared shapes have more than {_MANY:,} numbers already")
     if not _quick(bench, samples / len(few.x)):
-        raise DoesNotApplyError(f"the subject is too slow for {samples:,} samples: at its speed on {len(few.x)} they take over {_PATIENCE:g} s")
+        raise DoesNotApplyError(f"your code is too slow for {samples:,} samples: at its speed on {len(few.x)} samples they take over {_PATIENCE:g} s")
     assert bench.drawn is not None
     larger = bench.drawn((samples, *few.x.shape[1:]))
     already = _far_off(bench, few, oracle)
     if already == set(quantities(few)):
-        raise DoesNotApplyError("a few samples are computed wrong already")
+        raise DoesNotApplyError("a small batch is computed wrong already")
     if not _far_off(bench, larger, oracle) - already:
         return ""
     already |= {judgement.place.quantity for judgement in _judged(bench, few, oracle) if judgement.verdict is Verdict.MISMATCH}
@@ -58,14 +58,14 @@ def many_samples_work(bench: Bench) -> str:
     first = next(judgement for judgement in judgements if judgement.verdict is verdict)
     if verdict is not Verdict.MISMATCH:
         raise DoesNotApplyError(first.reason)
-    at = "" if first.worst is None else f" at {list(first.worst.index)}: {first.worst.subject:.9g}, the reference has {first.worst.oracle:.9g}"
+    at = "" if first.worst is None else f" at {list(first.worst.index)} is {first.worst.subject:.9g}, expected {first.worst.oracle:.9g}"
     return f"wrong with {samples:,} samples, {larger.x.size:,} numbers: {first.place.quantity}{at or f': {first.reason}'}"
 
 
 def _far_off(bench: Bench, call: Call, oracle: Oracle) -> set[str]:
     """Return the quantities that are not right to half of their digits, relative to the largest number of each sample.
 
-    A fault that comes with many samples is larger than that. Theory costs many times as much, and is used only where this finds something.
+    Faults that only many samples show are larger than that. Error bounds cost many times as much and are computed only if this finds something.
     """
     layer, call = _asked(bench, call)
     half = math.sqrt(float(np.finfo(call.x.dtype).eps) / 2)
@@ -74,7 +74,7 @@ def _far_off(bench: Bench, call: Call, oracle: Oracle) -> set[str]:
 
 
 def _near(found: Array, expected: Array, share: float, batch: int) -> bool:
-    """Return whether every element is right to a share of the largest number of its sample."""
+    """Return whether every error is at most a share of the largest number in its sample."""
     if found.shape != expected.shape:
         return False
     within = tuple(range(1, expected.ndim)) if expected.shape[:1] == (batch,) else None
@@ -82,15 +82,15 @@ def _near(found: Array, expected: Array, share: float, batch: int) -> bool:
     return bool((np.abs(found - expected) <= share * largest).all())
 
 
-def minus_infinity_is_no_nan(bench: Bench) -> str:
-    """Where the input is minus infinity and the reference gives numbers, so does the subject."""
+def handles_minus_infinity(bench: Bench) -> str:
+    """Minus infinity in the input gives NaN or infinity where the reference gives finite numbers."""
     oracle, call = _reference(bench), bench.call
     x = call.x.copy()
     x.reshape(-1)[_EVERY // 2 :: _EVERY] = -np.inf
     labels = call.constants.get("labels")
     if labels is not None and labels.dtype.kind in "iu":
         own = np.arange(len(x)), labels
-        x[own] = call.x[own]  # the loss of a class that cannot be is infinite
+        x[own] = call.x[own]  # the loss of an impossible class is infinite
     layer, given = _asked(bench, replace(call, x=x))
     with np.errstate(all="ignore"):
         expected = oracle.vjp(given.astype(np.float64))
@@ -102,8 +102,8 @@ def minus_infinity_is_no_nan(bench: Bench) -> str:
             continue
         if (lost := np.isfinite(expected[quantity]) & ~np.isfinite(found)).any():
             index = np.unravel_index(int(lost.argmax()), lost.shape)
-            what = f"{float(found[index]):g}, the reference has {float(expected[quantity][index]):.9g}"
-            return f"not finite beside minus infinity: {quantity} at {[int(i) for i in index]}: {what}"
+            what = f"is {float(found[index]):g}, expected {float(expected[quantity][index]):.9g}"
+            return f"with some inputs of minus infinity, {quantity} at {[int(i) for i in index]} {what}"
     return ""
 
 
@@ -115,18 +115,18 @@ def _judged(bench: Bench, call: Call, oracle: Oracle) -> list[Judgement]:
 
 
 def _asked(bench: Bench, call: Call) -> tuple[SubjectLayer, Call]:
-    """Return the subject and a copy of the call; for a dropout a run of it, and the call with the mask that was drawn."""
+    """Return the subject and a copy of the call; for a dropout, a finished run of it and the call with the mask that it drew."""
     return (bench.layer, call.copied()) if bench.dropped is None else drawn(bench.layer, call)
 
 
 def _reference(bench: Bench) -> Oracle:
     if bench.reference is None:
-        raise DoesNotApplyError("there is no reference that can be asked about other inputs than it was")
+        raise DoesNotApplyError("there is no reference that answers for new inputs")
     return bench.reference
 
 
 def _quick(bench: Bench, times: float) -> bool:
-    """Return whether the subject is fast enough for so many times its call; one of several tries is enough, as the machine may be busy."""
+    """Return whether the subject is fast enough for a call so many times as large; the best of several tries counts, as the machine may be busy."""
     for _ in range(_TRIES):
         instance, given = bench.instance(), bench.given(bench.call)
         start = time.perf_counter()

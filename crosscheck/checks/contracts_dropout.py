@@ -1,6 +1,6 @@
-"""The masks that a dropout draws: new ones for each forward pass and each sample, which keep elements with the declared probability.
+"""The contract of dropout: a new mask for each forward pass and each sample, which keeps elements with the declared probability.
 
-A layer can compute correctly with its mask although the mask was never drawn, or is always the same.
+A layer can compute correctly with its mask although the mask is always the same.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from crosscheck.core.trace import Place
 from crosscheck.training.mask_counts import DropoutRateTest, all_alike
 
 _ENOUGH = 20_000
-"""Elements that are drawn: of so many, chance keeps within 3 % of the number expected."""
+"""How many mask elements are drawn: the number kept is then within 3 % of the expected one by chance."""
 
 _MOST = 200
-"""Forward passes that are run at most."""
+"""The most forward passes that are run."""
 
 
-def masks_are_drawn(bench: Bench) -> str:
-    """Draw a mask of its own for each sample and each forward pass, which keeps elements with the probability that is declared."""
+def draws_new_masks(bench: Bench) -> str:
+    """Dropout does not draw a new mask for each sample and each forward pass, or keeps another share of the elements than declared."""
     assert bench.dropped is not None
     precision, masks = Precision(bench.call.x.dtype, bench.elements), _drawn(bench)
     if all_alike(np.stack(masks)[None], bench.dropped, precision):
@@ -34,7 +34,7 @@ def masks_are_drawn(bench: Bench) -> str:
 
 
 def _drawn(bench: Bench) -> list[Mask]:
-    """Return the masks of forward passes of one instance, until there are enough elements."""
+    """Return the masks of as many forward passes of one instance as give enough elements."""
     instance, layer, masks = bench.instance(), bench.layer, list[Mask]()
     while len(masks) < 2 or (len(masks) < _MOST and sum(mask.size for mask in masks) < _ENOUGH):
         found = bench.drawing(instance, bench.given(bench.call))

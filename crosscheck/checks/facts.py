@@ -1,6 +1,6 @@
-"""The facts of checked pairs as plain data, ready for JSON: terminal text, HTML page, test messages and files are all made from them.
+"""The facts of checked pairs as plain data for JSON: terminal text, HTML page, test messages and files are all made from them.
 
-A check's facts are made in the process that runs it, and put together in the one that writes the report.
+Facts of a check are made in the process that runs the check, and collected in the process that writes the report.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.prepare import prepare
 from crosscheck.report.words import counted, first_mismatch, warnings, widened
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass
@@ -35,7 +35,7 @@ class PairRun:
     command : str
         The command line that repeats the run.
     asked : int
-        How many checks were to be run.
+        How many checks were selected.
     deselected : int
         How many other checks the pairs have.
     """
@@ -58,14 +58,14 @@ def cleaned(facts: Any) -> Any:
 
 
 def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: float) -> Facts:
-    """Return what a check found as data; ``reproduce`` is the command that repeats just this check."""
+    """Return a check's findings as plain data; ``reproduce`` is the command that reruns just this check."""
     small = result.reproduction
     return {
         "check": check.name,
         "about": check.about,
         "dtype": check.dtype,
         "verdict": result.verdict.value,
-        "counted": result.counted.value,
+        "counts_as": result.counted.value,
         "reason": result.reason,
         "expected_difference": result.expected,
         "warning": result.warning,
@@ -74,13 +74,13 @@ def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: floa
         "first_divergence": None if result.divergence is None else divergence_facts(result.divergence, reproduce),
         "other_divergences": [divergence_facts(divergence, reproduce) for divergence in result.others],
         "reproduce": reproduce,
-        "reproduction": None if small is None else {"input_elements": small.elements, "script": small.script, "file": ""},
+        "small_case": None if small is None else {"input_elements": small.elements, "script": small.script, "file": ""},
         "seconds": round(seconds, 3),
     }
 
 
 def pair_facts(pair: Declaration, error: str = "") -> Facts:
-    """Return the facts of a pair without those of its checks; ``error`` says why it cannot be checked, and is empty where it can."""
+    """Return the facts of a pair without those of its checks; ``error`` says why it cannot be checked, and is empty if it can."""
     return blank(pair.title) | {
         "kind": type(pair).__name__,
         "file": "" if pair.origin is None else shown(pair.origin),
@@ -93,7 +93,7 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
 
 
 def blank(name: str) -> Facts:
-    """Return the facts of a pair of which only the name is known."""
+    """Return the facts of a pair when only its name is known."""
     return {
         "name": name,
         "kind": "Pair",
@@ -108,7 +108,7 @@ def blank(name: str) -> Facts:
 
 
 def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
-    """Return the facts of a whole run from those of its pairs, which hold those of their checks in ``"checks"``."""
+    """Return the facts of a whole run from those of its pairs; each pair holds the facts of its checks in ``"checks"``."""
     judged = [pair | {"verdict": pair_verdict(pair).value, "never_judged": unjudged(pair)} for pair in map(cleaned, pairs)]
     done = sum(len(pair["checks"]) for pair in judged)
     verdict = run_verdict([Verdict(pair["verdict"]) for pair in judged], complete=done >= run.asked and not run.interrupted)
@@ -121,7 +121,7 @@ def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
         "headline": headline(judged, verdict, run, done),
         "warnings": sum(len(warnings(pair)) for pair in judged),
         "pairs": judged,
-        "checks_asked": run.asked,
+        "checks_requested": run.asked,
         "checks_done": done,
         "checks_deselected": run.deselected,
         "seed": run.seed,
@@ -133,18 +133,18 @@ def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
 
 
 def small_cases(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield the names of the pairs whose first mismatch has a small case, each with the script that shows it."""
+    """Yield (pair name, script) for each pair whose first mismatch has a small case."""
     for pair in facts["pairs"]:
         first = first_mismatch(pair)
-        if first and first["reproduction"]:
-            yield pair["name"], first["reproduction"]["script"]
+        if first and first["small_case"]:
+            yield pair["name"], first["small_case"]["script"]
 
 
 def pair_verdict(pair: Facts) -> Verdict:
     """Return the verdict on a pair from the facts of its checks."""
     if pair["error"]:
         return Verdict.UNDECIDED
-    return overall([(check["check"], Verdict(check["counted"])) for check in pair["checks"]], unjudged(pair))
+    return overall([(check["check"], Verdict(check["counts_as"])) for check in pair["checks"]], unjudged(pair))
 
 
 def unjudged(pair: Facts) -> list[str]:
@@ -154,7 +154,7 @@ def unjudged(pair: Facts) -> list[str]:
 
 
 def run_verdict(pairs: Sequence[Verdict], complete: bool) -> Verdict:
-    """Return the verdict on a run: ``match`` only if every pair is one and nothing was left out."""
+    """Return the verdict on a run: ``match`` only if every pair matches and no selected check was left out."""
     if Verdict.MISMATCH in pairs:
         return Verdict.MISMATCH
     if not pairs or all(verdict is Verdict.SKIPPED for verdict in pairs):
@@ -163,7 +163,7 @@ def run_verdict(pairs: Sequence[Verdict], complete: bool) -> Verdict:
 
 
 def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) -> str:
-    """Return the report's first line: the verdict, what it rests on, and what was not run or not judged."""
+    """Return the report's first line: the verdict, what it is based on, and what was not run or not judged."""
     checks = [check for pair in pairs for check in pair["checks"]]
     compared = sum(quantity["verdict"] in ("match", "mismatch") for check in checks for quantity in check["quantities"])
     basis = [counted(done, "check"), f"{counted(compared, 'quantity', 'quantities')} compared", *_passed_over(checks, run)]
@@ -176,7 +176,7 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
     expected = any(check["expected_difference"] for check in checks)
     these = pairs[0]["name"] if len(pairs) == 1 else f"all {len(pairs):,} pairs"
     what = {
-        Verdict.MATCH: f"MATCH: rounding explains every difference of {these}{' but those expected' if expected else ''}",
+        Verdict.MATCH: f"MATCH: rounding explains every difference of {these}{' except the declared ones' if expected else ''}",
         Verdict.MISMATCH: f"MISMATCH: {undone}{several} {'differs' if len(which) == 1 else 'differ'}: {_names(which)}",
         Verdict.UNDECIDED: f"UNDECIDED: {undone}no mismatch, but not everything could be judged",
         Verdict.SKIPPED: f"NOT CHECKED: {undone}nothing was compared",
@@ -194,7 +194,7 @@ def _passed_over(checks: Sequence[Facts], run: PairRun) -> Iterator[str]:
     for count, one, several in (
         (skipped, "does not apply", "do not apply"),
         (expected, "is expected to differ", "are expected to differ"),
-        (run.deselected, "was not asked for", "were not asked for"),
+        (run.deselected, "was not selected", "were not selected"),
     ):
         if count:
             yield f"{counted(count, 'check')} {one if count == 1 else several}"

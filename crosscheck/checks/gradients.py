@@ -1,4 +1,4 @@
-"""Gradients without a reference: the subject's backward pass against slopes of its own output.
+"""Checks without a reference: the gradients of the subject's backward pass are compared with slopes of its own output.
 
 The output itself cannot be judged in this way, and every result says so.
 """
@@ -16,25 +16,26 @@ from crosscheck.checks.values import shown
 from crosscheck.core.check_layer import NOT_COMPUTED, Failure, quantities
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.inputs import FAMILIES
-from crosscheck.core.judge import Judgement, Kind, Verdict, Worst, judge
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 from crosscheck.core.trace import Place
 from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.slopes.oracle import Compared, Elements, QuotientOracle, Quotients, elements_of, lines
 from crosscheck.references.slopes.probe import point_of, variable
+from crosscheck.report.words import told_apart
 
 _CALLS = 4
-"""How often a fault model may measure slopes again, each time with one run of the subject per element."""
+"""How many times a fault model may measure slopes again; each time runs the subject once per element."""
 
-NO_REFERENCE = "no reference: only the gradients are checked against the output"
+NO_REFERENCE = "no reference: only the gradients are compared with slopes of the output"
 DTYPE = "float64"
 
 
 def difference_check(family: str) -> Check:
     """Return the check of gradients against difference quotients on a family of inputs."""
     name = f"differences-{DTYPE}-{family}"
-    about = f"gradients against difference quotients of the output on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
+    about = f"gradients beside difference quotients of the output on {family} inputs, which reveal: {FAMILIES[family].reveals}"
 
     def run(prepared: Prepared, settings: Settings) -> CheckResult:
         if DTYPE not in prepared.pair.dtypes:
@@ -53,7 +54,7 @@ def difference_check(family: str) -> Check:
 
 
 def _judge(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed: int) -> None:
-    """Judge every quantity of one call, in float64, and add what was found to a result; the seed chooses elements and directions."""
+    """Judge every quantity of one call in float64 and add the judgements to a result; the seed selects elements and directions."""
 
     def add(judgement: Judgement, failure: Failure | None = None) -> None:
         quantity = judgement.place.quantity
@@ -63,7 +64,7 @@ def _judge(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed
     try:
         point = point_of(prepared.layer, call, prepared.precision(DTYPE))
     except SubjectError as error:
-        # What a subject that fails in either pass did not compute is wrong; what it computed is not judged.
+        # If a pass fails, quantities that were not computed are wrong, and the others are not judged.
         for name in (output, *gradients):
             left = NO_REFERENCE if name == output else f"not everything was computed: {error.reason}"
             verdict, reason = (Verdict.SKIPPED, left) if name in error.found else (Verdict.MISMATCH, error.reason)
@@ -88,7 +89,7 @@ def _judge(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed
             judgement, failure, note = _judged(prepared, quotients, name)
             result.notes.append(f"{shape} {name}: {note}")
             add(judgement, failure)
-    how = "the complex step" if not quotients.refused else f"difference quotients alone, since the complex step is of no use: {quotients.refused}"
+    how = "the complex step" if not quotients.refused else f"difference quotients only, because the complex step cannot be used: {quotients.refused}"
     result.notes.append(f"{shape}: judged by {how}")
 
 
@@ -97,18 +98,18 @@ def _plain(prepared: Prepared, quantity: str, verdict: Verdict, reason: str) -> 
 
 
 def _useless(output: Array, again: Any) -> str:
-    """Return why an output says nothing about slopes; empty where it does."""
+    """Return why slopes of an output cannot be measured; empty if they can."""
     if output.dtype != np.float64:
         return f"the output is {output.dtype}, expected {DTYPE}: difference quotients need its digits"
     if not np.isfinite(output).all():
-        return "the output is not finite here, and without a reference nobody can say whether it should be"
+        return "the output is not finite here, and without a reference it is not known whether it should be"
     if again is None or not np.array_equal(output.ravel(), again):
-        return "the same call twice gives another output, whose difference quotients mean nothing"
+        return "the same call gives another output the second time, so that difference quotients mean nothing"
     return ""
 
 
 def _malformed(prepared: Prepared, call: Call, quantity: str, found: Array) -> Judgement | None:
-    """Return the mismatch of a gradient whose shape or dtype is not that of its array; None where both fit."""
+    """Return a mismatch if a gradient's shape or dtype differs from that of its array; None if both fit."""
     place, expected = Place(0, prepared.pair.title, quantity), np.zeros(variable(call, quantity).shape)
     if found.shape == expected.shape and found.dtype == expected.dtype:
         return None
@@ -116,7 +117,7 @@ def _malformed(prepared: Prepared, call: Call, quantity: str, found: Array) -> J
 
 
 def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Judgement, Failure | None, str]:
-    """Judge one gradient along all lines that were measured; return what a diagnosis needs, and a note of how much was looked at, as well."""
+    """Judge one gradient along all measured lines; return the judgement, what a diagnosis needs, and a note on how much was compared."""
     precision, place = quotients.point.precision, Place(0, prepared.pair.title, quantity)
     compared = quotients.compared(quantity)
     single = [c for c in compared if c.line.index is not None]
@@ -138,18 +139,19 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Ju
             return by_element, failure, note
         judgement = judgement if doubt else by_element
     if astray:
-        reason = f"along a direction through all elements the output's slope is {astray.expected:.17g}, the gradient makes it {astray.found:.17g}"
+        found, expected = told_apart(astray.found, astray.expected)
+        reason = f"along a direction through all elements the output's slope is {expected}; by the gradient it would be {found}"
         if any(c.kink for c in single):
             reason += (
-                "; each element at a kink is within its interval, all together are not: "
-                "where a maximum ties, its gradient is given out more than once, or not in full"
+                "; each element at a kink is possible by itself, all together are not: "
+                "the gradient of equal maxima is passed on more than once, or not completely"
             )
         judgement = Judgement(place, Kind.ISOLATED, Verdict.MISMATCH, len(decided), fraction=astray.excess, reason=reason)
     return judgement, None, note
 
 
 def _located(judgement: Judgement, elements: Elements, decided: list[Compared]) -> Judgement:
-    """Return a mismatch with the index of its worst element in the whole array, and with another reason where that is at a kink."""
+    """Return a mismatch with its worst element's index in the whole array, and with a reason if that element is at a kink."""
     worst = judgement.worst
     if worst is None:
         return judgement
@@ -157,16 +159,15 @@ def _located(judgement: Judgement, elements: Elements, decided: list[Compared]) 
     index = tuple(int(i) for i in np.unravel_index(elements.indices[number], elements.shape))
     reason = judgement.reason
     if decided[number].kink:
-        reason = (
-            f"at a kink, {list(index)}, the gradient is {worst.subject:.17g} and lies outside of the slopes from both sides, next {worst.oracle:.17g}"
-        )
-    return replace(judgement, worst=Worst(index, worst.subject, worst.oracle), reason=reason)
+        found, expected = told_apart(worst.subject, worst.oracle)
+        reason = f"at a kink, {list(index)}, the gradient {found} is not between the slopes of the two sides; the nearer one is {expected}"
+    return replace(judgement, worst=replace(worst, index=index), reason=reason)
 
 
 def _note(single: list[Compared], compared: list[Compared], shape: tuple[int, ...]) -> str:
-    """Return in words how much of a gradient was looked at, and which elements could not be decided."""
+    """Return in words how much of a gradient was compared, and which elements could not be decided."""
     size, directions = int(np.prod(shape)), len(compared) - len(single)
-    words = f"{len(single):,} of {size:,} elements one by one" + (f" and {directions} directions through all" if directions else "")
+    words = f"{len(single):,} of {size:,} elements one by one" + (f" and {directions} directions through all of them" if directions else "")
 
     def first(some: list[Compared]) -> str:
         return str([int(i) for i in np.unravel_index(some[0].line.index or 0, shape)])

@@ -1,6 +1,6 @@
-"""Models: every training step against the reference's from the same weights, and a free run of both from one start.
+"""Checks of models: each training step compared with the oracle's step from the same weights, and a free run beside the reference.
 
-Both checks look at the same run, which is made once for each precision and seed.
+Both checks use the same run, which is made once for each precision and seed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.values import shown
 from crosscheck.core.guard import SubjectError
-from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, number
+from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, number, significant
 from crosscheck.core.trace import Place
 from crosscheck.pairs.model_pair import Batch, ModelPair
 from crosscheck.pairs.prepare_model import PreparedModel
@@ -26,11 +26,11 @@ from crosscheck.training.opaque import StepComparison
 from crosscheck.training.record import Key, Series
 
 LOOKS = 4
-"""How often a free run is looked at, the last time at its end."""
+"""How many times a free run is compared, the last time at its end."""
 FOLLOWING = 5
 """How many consequences of a fault are listed one by one."""
 PERTURBED = 8
-"""References with perturbed rounding in a free run."""
+"""The number of references with perturbed rounding in a free run."""
 
 
 @dataclass
@@ -40,9 +40,9 @@ class ModelRun:
     Attributes
     ----------
     failed : str
-        How the subject failed, if that ended the run.
+        The error of the subject that ended the run, if any.
     ended : bool
-        Whether the run ended by itself; otherwise it was stopped.
+        Whether the run ended by itself; False if it was stopped.
     """
 
     comparison: Comparison
@@ -52,13 +52,13 @@ class ModelRun:
 
 def lockstep_check(dtype: str) -> Check:
     """Return the check of each training step in a precision."""
-    about = f"{dtype} training steps, each from the weights that the step before left: all that is seen of it, and the step as a whole"
+    about = f"{dtype} training steps: everything that is observed in each step, and the step as a whole"
     return _check(f"lockstep-{dtype}", about, dtype, _lockstep)
 
 
 def freerun_check(dtype: str) -> Check:
     """Return the check of a free run in a precision."""
-    about = f"{dtype} training on its own from one start, as close to the reference as {PERTURBED} references with perturbed rounding are"
+    about = f"{dtype} training on its own stays as close to the reference as {PERTURBED} references with perturbed rounding do"
     return _check(f"freerun-{dtype}", about, dtype, _freerun)
 
 
@@ -67,7 +67,7 @@ def _check(name: str, about: str, dtype: str, judged: Callable[[str, ModelRun, M
         if dtype not in prepared.pair.dtypes:
             return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
         if dtype not in prepared.dtypes:
-            reason = f"subject() takes no argument and makes no {dtype} network; let it take the precision, subject({dtype!r})"
+            reason = f"subject() takes no argument and does not make a {dtype} network; let it take the precision, subject({dtype!r})"
             return CheckResult(name, Verdict.SKIPPED, reason)
         return judged(name, run_of(prepared, dtype, settings.seed), prepared.pair)
 
@@ -96,17 +96,17 @@ def _freerun(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
     looks = comparison.free.history if comparison.free else []
     if result.verdict is Verdict.MISMATCH:
         left = next(look for look in looks if look.verdict is Verdict.MISMATCH)
-        result.reason = f"the free run left its yardstick by step {left.step}: {distance_in_words(left)}"
+        result.reason = f"training on its own, your code moved away from the reference by step {left.step}: {distance_in_words(left)}"
         layer, _, parameter = left.parameter.rpartition(".")
         place = Place(left.step, layer, parameter)
         result.divergence = Divergence(Judgement(place, Kind.WHOLE, Verdict.MISMATCH, reason=result.reason))
     elif run.failed or not run.ended:
-        how = f"the subject failed: {run.failed}" if run.failed else "it did not end"
-        result.verdict, result.reason = Verdict.UNDECIDED, f"the run came to step {comparison.steps} of {pair.steps}, where {how}"
+        how = f"failed: {run.failed}" if run.failed else "did not end"
+        result.verdict, result.reason = Verdict.UNDECIDED, f"step {comparison.steps} of {pair.steps} {how}"
     elif result.verdict is Verdict.UNDECIDED:
         result.reason = "the weights are not finite"
     elif result.verdict is Verdict.SKIPPED:
-        result.reason = "no step could be compared, so that there is no yardstick"
+        result.reason = "no step could be compared, so it is not known how far rounding leads"
     last = [look for look in looks if look.step == looks[-1].step]
     if last:
         result.notes.append(f"after {last[0].step} steps the weights differ by at most {max(look.largest for look in last):.2g}")
@@ -116,11 +116,12 @@ def _freerun(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
 
 def distance_in_words(look: DistanceSample) -> str:
     """Return how far a parameter is from the reference's, and how far rounding leads."""
-    return f"{look.parameter} is {look.distance:.2g} from the reference's, as a norm; rounding explains {look.allowed:.2g}"
+    distance, allowed = significant(look.distance), significant(look.allowed)
+    return f"{look.parameter} differs from the reference's by {distance} as a norm; rounding explains at most {allowed}"
 
 
 def _telling(key: Key, series: Series) -> list[Judgement]:
-    """Return the first mismatch of a series, or else its worst judgement, and one judgement for all that were undecided and for all skipped."""
+    """Return a series' first mismatch, or else its worst judgement, plus one judgement for all undecided steps and one for all skipped."""
     kind, layer, quantity = key
     judged = series.first or series.worst
     others = [verdict for verdict in (Verdict.UNDECIDED, Verdict.SKIPPED) if series.counts[verdict]]
@@ -133,22 +134,21 @@ def notes(comparison: Comparison) -> list[str]:
     following = list(comparison.consequences.values())
     words = [consequence_in_words(judgement_facts(c.judgement) | {"relative_error": number(c.relative)}) for c in following[:FOLLOWING]]
     if len(following) > FOLLOWING:
-        words.append(f"{len(following) - FOLLOWING} more quantities are off because of what came before them")
-    words += [
-        decision_in_words({"layer": d.layer, "differing": d.differing, "largest_margin": number(d.margin)}) for d in comparison.decisions.values()
-    ]
+        words.append(f"{len(following) - FOLLOWING} more quantities are off although their layers are right: they received wrong values")
+    decisions = [{"layer": d.layer, "different_choices": d.differing, "largest_margin": number(d.margin)} for d in comparison.decisions.values()]
+    words += [decision_in_words(decision) for decision in decisions]
     if isinstance(comparison, StepComparison):
         first = comparison.first.judgement.place if comparison.first else None
         others = [f"{layer}.{q}" for (_, layer, q), s in comparison.record.series.items() if s.first and s.first.place != first]
         if others:
-            words.append(f"off, too: {', '.join(others)}; in a training step seen from outside a fault is not to be told from what follows from it")
+            words.append(f"also off: {', '.join(others)}; when layers are not observed, a fault cannot be told from its consequences")
         if comparison.ambiguous:
-            words.append(f"rounding may turn {comparison.ambiguous:,} decisions at kinks in a step; they were tried the other way")
+            words.append(f"rounding may flip {comparison.ambiguous:,} decisions at kinks in a step; both sides were tried")
     return words
 
 
 def run_of(prepared: PreparedModel, dtype: str, seed: int) -> ModelRun:
-    """Return the run of a precision and a seed, made on first use. A run that was stopped is kept: it would not end the next time either."""
+    """Return the run of a precision and a seed, made on first use. A run that was stopped is kept, because it would not end next time either."""
     if (dtype, seed) not in prepared.runs:
         batches = prepared.batches(dtype, seed, prepared.pair.steps)
         prepared.runs[dtype, seed] = ModelRun(comparison_of(prepared, dtype, seed, PERTURBED))
@@ -158,7 +158,7 @@ def run_of(prepared: PreparedModel, dtype: str, seed: int) -> ModelRun:
 
 
 def comparison_of(prepared: PreparedModel, dtype: str, seed: int, perturbed: int) -> Comparison:
-    """Return a comparison that is ready for its first step; raise :class:`SubjectError` if no network can be made."""
+    """Return a comparison before its first step; raise :class:`SubjectError` if no network can be made."""
     network, reference, precision = prepared.fresh(dtype, seed), prepared.reference, prepared.precision(dtype)
     if isinstance(network, TracedNetwork):
         return TrainingComparison(reference.architecture, network, reference.make, precision, LOOKS, perturbed, seed)

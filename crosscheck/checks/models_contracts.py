@@ -1,4 +1,4 @@
-"""What a network must not do while it trains, whatever its numbers are: each contract a small function that says what was broken, or nothing."""
+"""Contracts of networks that train: each is a function that returns what is wrong, or an empty text; reports print its docstring."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck.pairs.prepare_model import PreparedModel, Trained
 
 @dataclass(frozen=True)
 class ModelBench:
-    """Fresh networks from a subject's factory, and batches for them."""
+    """Fresh networks from the pair's factory, and batches for them."""
 
     prepared: PreparedModel
     dtype: str
@@ -36,35 +36,35 @@ class ModelBench:
 
 
 def batch_is_left_alone(bench: ModelBench) -> str:
-    """No training step writes to the batch or the labels that it was given."""
+    """Training changes the batch or the labels."""
     ((x, labels),) = bench.batches(1)
     network = bench.network()
     own, own_labels = network.train.batch(x), network.train.labels(labels)
     network.train(own, own_labels)
     given = {"the batch": network.train.batch(x), "the labels": np.asarray(network.train.labels(labels))}
     changed = differing(given, {"the batch": own, "the labels": np.asarray(own_labels)})
-    return f"written to: {changed}" if changed else ""
+    return f"changed in place: {changed}" if changed else ""
 
 
 def same_start_same_result(bench: ModelBench) -> str:
-    """Two networks with the same parameters and the same batches come to the same bits."""
+    """Two networks with the same parameters and the same batches give different results."""
     batches, ends = bench.batches(2), []
     for _ in range(2):
         network = bench.network()
         losses = {f"the loss of step {step}": network.train(*_own(network, batch)) for step, batch in enumerate(batches, start=1)}
         ends.append(losses | network.params)
     changed = differing(*ends)
-    return f"another result the second time: {changed}" if changed else ""
+    return f"different the second time: {changed}" if changed else ""
 
 
 def smaller_batch_works(bench: ModelBench) -> str:
-    """After a larger batch a smaller one, as at the end of an epoch, is trained on as rightly."""
+    """Training is wrong on a smaller batch after a larger one, as at the end of an epoch."""
     if (size := bench.prepared.pair.shape[0]) == 1:
         raise DoesNotApplyError("the batch is a single sample")
     (full, (x, labels)), comparison = bench.batches(2), comparison_of(bench.prepared, bench.dtype, bench.seed, 0)
     comparison.step(*full)
     if comparison.first is not None:
-        raise DoesNotApplyError("the full batch is not trained on rightly either")
+        raise DoesNotApplyError("training on the full batch is wrong already")
     try:
         comparison.step(x[:-1], labels[:-1])
     except SubjectError as error:
@@ -73,8 +73,8 @@ def smaller_batch_works(bench: ModelBench) -> str:
     return f"a batch of {size - 1} after one of {size}: {first.judgement.place.layer}.{first.judgement.place.quantity} is wrong" if first else ""
 
 
-def predicting_leaves_parameters(bench: ModelBench) -> str:
-    """Predicting does not change the parameters."""
+def predicting_does_not_change_parameters(bench: ModelBench) -> str:
+    """Predicting changes the parameters."""
     ((x, _),), network = bench.batches(1), bench.network()
     if not isinstance(network, TracedNetwork) and not network.predicts:
         raise DoesNotApplyError("there is no function that predicts")
@@ -85,7 +85,7 @@ def predicting_leaves_parameters(bench: ModelBench) -> str:
 
 
 def networks_share_nothing(bench: ModelBench) -> str:
-    """Training one network leaves another from the same factory as it is."""
+    """Training one network changes another one from the same factory."""
     batches, one, other = bench.batches(2), bench.network(), bench.network()
     before = one.params
     for batch in batches:
@@ -95,13 +95,13 @@ def networks_share_nothing(bench: ModelBench) -> str:
 
 
 def _own(network: Trained, batch: Batch) -> tuple[Array, object]:
-    """Return a batch as the subject takes it."""
+    """Return a batch in the subject's layout."""
     return network.train.batch(batch[0]), network.train.labels(batch[1])
 
 
 MODEL_CONTRACTS: dict[str, Callable[[ModelBench], str]] = {
     contract.__name__: contract
-    for contract in (batch_is_left_alone, same_start_same_result, smaller_batch_works, predicting_leaves_parameters, networks_share_nothing)
+    for contract in (batch_is_left_alone, same_start_same_result, smaller_batch_works, predicting_does_not_change_parameters, networks_share_nothing)
 }
 
 

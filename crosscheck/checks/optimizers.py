@@ -1,4 +1,4 @@
-"""Updates: parameters and state of an optimizer after each of several steps, and what an optimizer must not do."""
+"""Checks of optimizers: parameters and state after each of several steps, and contracts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Gradients = Sequence[Mapping[str, Array]]
 
 def update_check(dtype: str, family: str) -> Check:
     """Return the check of a precision on one kind of gradients."""
-    about = f"{dtype} parameters and state after each step on {family} gradients, which bring to light: {REVEALS[family]}"
+    about = f"{dtype} parameters and state after each step on {family} gradients, which reveal: {REVEALS[family]}"
     return Check(f"updates-{dtype}-{family}", about, lambda prepared, settings: _run(prepared, settings, dtype, family), dtype)
 
 
@@ -50,7 +50,7 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
 
     @cache
     def question(other: int) -> str:
-        """Return the convention in which another reference differs; it is looked for once at most."""
+        """Return the convention in which another reference differs, found at most once."""
         return _question(prepared, start, grads, expected, others[other])
 
     params_are_off = False
@@ -65,7 +65,7 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
     first = next((judgement for _, judgement in result.judgements if judgement.verdict is Verdict.MISMATCH), None)
     if first is not None:
         params = [step.params for step in found]
-        # Where only a state is wrong, the parameters say nothing about the cause.
+        # If only a state is wrong, the parameters say nothing about the cause.
         cause = (
             (explained(prepared.references[0].oracle, start, grads, params, precision, first) if params_are_off else None)
             or _velocity(prepared, found, expected, precision, first)
@@ -77,14 +77,14 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
 
 
 def _in_own_form(prepared: PreparedOptimizers, expected: Expected) -> Expected:
-    """Return what is expected, converted for the states that are declared to be velocities."""
+    """Return the expected values; states that are declared to be velocities are converted."""
     for name in prepared.pair.velocity:
         expected = negative_multiple(expected, prepared.pair.state[name], float(prepared.references[0].oracle.settings["lr"]))
     return expected
 
 
 def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients) -> tuple[list[Step], str]:
-    """Return parameters and state of the subject after each step, and why a step failed; empty if none did."""
+    """Return the subject's parameters and state after each step, and why a step failed, empty if none did."""
     steps: list[Step] = []
     try:
         with contained("making the optimizer"):
@@ -104,7 +104,7 @@ def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: G
 def _arrays(given: Mapping[str, object], start: Mapping[str, Array], suffix: str) -> dict[str, Array]:
     """Return copies of one array for each parameter."""
     if missing := [name for name in start if name not in given]:
-        raise SubjectError(f"{missing[0]}{suffix} is not there")
+        raise SubjectError(f"{missing[0]}{suffix} is missing")
     return {name: np.array(as_array(given[name], f"{name}{suffix}", value.dtype)) for name, value in start.items()}
 
 
@@ -113,7 +113,7 @@ def _judged(place: Place, found: Array, expected: Expected, number: int, where: 
 
 
 def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients, expected: Expected, other: Expected) -> str:
-    """Return the words that name the convention on which two references differ; "" where it has no name."""
+    """Return the name of the convention on which two references differ, in words; empty if it has none."""
     double = prepared.precision("float64")
     for number, step in enumerate(other.steps):
         for param, value in step.params.items():
@@ -128,7 +128,7 @@ def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: G
 def _agreed(
     judgement: Judgement, expected: Expected, others: Sequence[Expected], number: int, where: tuple[str, str], question: Callable[[int], str]
 ) -> Judgement:
-    """Return ``undecided`` where the references do not agree."""
+    """Return the judgement, or ``undecided`` where the references disagree."""
     double = Precision(np.dtype(np.float64), max(judgement.elements, 1))
     for index, other in enumerate(others):
         between = _judged(judgement.place, other.value(number, *where), expected, number, where, double)
@@ -140,16 +140,16 @@ def _agreed(
 
 
 def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Expected, precision: Precision, first: Judgement) -> Cause | None:
-    """Return the other form of the momentum as the cause, where a state is -lr times the reference's after every step."""
+    """Return the other form of momentum as the cause, if a state is -lr times the reference's after every step."""
     param, _, state = first.place.quantity.rpartition(".")
     if state not in prepared.pair.state or not param:
         return None
     theirs, rate = prepared.pair.state[state], float(prepared.references[0].oracle.settings["lr"])
     if state in prepared.pair.velocity:
-        mine, words = expected, f"{state} is kept as the gradients' sum, as the reference does, and is declared to be a velocity; take velocity out"
+        mine, words = expected, f"{state} is a sum of gradients, as in the reference, but is declared to be a velocity; remove velocity from the pair"
     else:
         mine = negative_multiple(expected, theirs, rate)
-        words = f"{state} is kept as a velocity, -{rate:g} times the reference's {theirs}: right in that form; declare velocity=({state!r},)"
+        words = f"{state} is a velocity, -{rate:g} times the reference's {theirs}, which is right, too; declare velocity=({state!r},)"
     judgements = [_judged(first.place, step.state[state][param], mine, number, (theirs, param), precision) for number, step in enumerate(found)]
     if any(judgement.verdict is not Verdict.MATCH for judgement in judgements):
         return None
@@ -159,7 +159,7 @@ def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Exp
 
 @dataclass(frozen=True)
 class Bench:
-    """A subject on the bench, with parameters to start from and the gradients of a few steps."""
+    """An optimizer to try contracts on, with initial parameters and the gradients of a few steps."""
 
     prepared: PreparedOptimizers
     start: dict[str, Array]
@@ -183,19 +183,19 @@ class Bench:
 
 
 def gradients_are_left_alone(bench: Bench) -> str:
-    """The gradients are left as they are, in every step."""
+    """A step changes the gradients that it was given."""
     stepper = bench.stepper(copies(bench.start))
     for number, grads in enumerate(bench.grads, start=1):
         given = copies(dict(grads))
         with contained(f"step {number}"):
             stepper.step(given)
         if changed := differing(dict(grads), given):
-            return f"written to in step {number}: the gradients of {changed}"
+            return f"changed in place in step {number}: the gradients of {changed}"
     return ""
 
 
-def state_is_its_own(bench: Bench) -> str:
-    """What is kept from step to step is no view of the gradients, whose arrays the caller's next backward pass may write to."""
+def state_is_not_a_view(bench: Bench) -> str:
+    """The optimizer's state shares memory with the gradients, which the next backward pass may overwrite."""
     alone, stepper, given = bench.alone(), bench.stepper(copies(bench.start)), copies(dict(bench.grads[0]))
     for number, expected in enumerate(alone):
         for name, value in bench.grads[number].items():
@@ -203,52 +203,52 @@ def state_is_its_own(bench: Bench) -> str:
         with contained(f"step {number + 1}"):
             stepper.step(given)
         if changed := differing(expected, _arrays(stepper.params(), bench.start, "")):
-            return f"with gradients in the arrays of the step before, step {number + 1} differs in: {changed}; a gradient was kept and not copied"
+            return f"wrong in step {number + 1} if its gradients overwrite those of the step before: {changed}; a gradient was kept without a copy"
     return ""
 
 
 def params_are_updated_in_place(bench: Bench) -> str:
-    """The new values are written into the arrays that the caller handed over."""
+    """The new values are not written into the caller's arrays, so that layers which hold these arrays are not trained."""
     if not bench.prepared.convention.in_place:
         raise DoesNotApplyError("new parameters are returned")
     params = copies(bench.start)
     arrays = dict(params)
     after = bench.step(bench.stepper(params), 0)
     changed = differing(after, arrays)
-    return f"the caller's arrays do not hold the new values of: {changed}; layers that refer to them are not trained" if changed else ""
+    return f"the caller's arrays do not hold the new values of: {changed}" if changed else ""
 
 
 def instances_share_no_state(bench: Bench) -> str:
-    """An optimizer leaves another one, made alike, undisturbed."""
+    """Two optimizers made in the same way share their state."""
     alone = bench.alone()
     first, second = bench.stepper(copies(bench.start)), bench.stepper(copies(bench.start))
     for number, expected in enumerate(alone):
         bench.step(first, number)
         if changed := differing(expected, bench.step(second, number)):
-            return f"beside another optimizer, step {number + 1} differs in: {changed}; they share their state"
+            return f"beside another optimizer, step {number + 1} differs in: {changed}"
     return ""
 
 
 def same_start_same_result(bench: Bench) -> str:
-    """The same steps from the same start give the same bits."""
+    """The same steps from the same start give different results."""
     for number, (once, twice) in enumerate(zip(bench.alone(), bench.alone(), strict=True)):
         if changed := differing(once, twice):
-            return f"another result the second time, at step {number + 1}: {changed}"
+            return f"different the second time, at step {number + 1}: {changed}"
     return ""
 
 
 def dtype_is_kept(bench: Bench) -> str:
-    """The parameters keep their precision."""
+    """A step changes the precision of the parameters."""
     dtypes = {name: value.dtype for name, value in bench.alone()[-1].items()}
     wrong = [f"{name} is {dtype}" for name, dtype in dtypes.items() if dtype != bench.start[name].dtype]
-    return f"{', '.join(wrong)} for {next(iter(bench.start.values())).dtype}" if wrong else ""
+    return f"{', '.join(wrong)} after a step from {next(iter(bench.start.values())).dtype}" if wrong else ""
 
 
 CONTRACTS: dict[str, Callable[[Bench], str]] = {
     contract.__name__: contract
     for contract in (
         gradients_are_left_alone,
-        state_is_its_own,
+        state_is_not_a_view,
         params_are_updated_in_place,
         instances_share_no_state,
         same_start_same_result,

@@ -1,4 +1,4 @@
-"""Values: outputs and gradients of a layer alone, on inputs and cotangents of one family in one precision."""
+"""Checks of values: outputs and gradients of a layer tested alone, on the inputs of one family in one precision."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from crosscheck.core.trace import Place
 from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.resolve import Reference
 
-NO_WITNESS = "no witness was heard, theory alone has judged: "
-"""How a note begins that says why."""
+NO_WITNESS = "the reference's own rounding errors were not used: "
+"""Prefix of the note that says why there was no witness."""
 
 
 def value_name(dtype: str, family: str) -> str:
@@ -30,13 +30,13 @@ def value_name(dtype: str, family: str) -> str:
 
 def value_check(dtype: str, family: str) -> Check:
     """Return the check of a precision on a family of inputs."""
-    about = f"{dtype} output and gradients on {family} inputs, which bring to light: {FAMILIES[family].reveals}"
+    about = f"{dtype} output and gradients on {family} inputs, which reveal: {FAMILIES[family].reveals}"
     return _check(value_name(dtype, family), about, dtype, family)
 
 
 def evaluation_check(dtype: str, family: str) -> Check:
     """Return the check of a precision on a family of inputs in evaluation mode."""
-    about = f"{dtype} output and gradients in evaluation mode on {family} inputs, by running statistics that are given and have to stay as they are"
+    about = f"{dtype} output and gradients in evaluation mode on {family} inputs, with given running statistics that must not change"
     return _check(f"evaluation-{dtype}-{family}", about, dtype, family, evaluation=True)
 
 
@@ -61,17 +61,17 @@ def _check(name: str, about: str, dtype: str, family: str, evaluation: bool = Fa
 
 
 def shown(shape: tuple[int, ...]) -> str:
-    """Return a shape as a word: ``3x1x28x28``."""
+    """Return a shape as text: ``3x1x28x28``."""
     return "x".join(map(str, shape))
 
 
 def undecided(title: str, reason: str) -> Judgement:
-    """Return the judgement on a call of which nothing can be judged."""
+    """Return an undecided judgement for a call that cannot be judged."""
     return Judgement(Place(0, title, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)
 
 
 def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> None:
-    """Judge every quantity of one call and add the judgements to a result; on calls after the first that fails no cause is looked for."""
+    """Judge every quantity of one call and add the judgements to a result; causes are looked for only on the first call that fails."""
     check, judgements = judged(prepared, call, dtype)
     if check.no_witness and not any(note.startswith(NO_WITNESS) for note in result.notes):
         result.notes.append(f"{NO_WITNESS}{check.no_witness}")
@@ -85,18 +85,18 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
         result.add(shape, judgement, check.failure(judgement), given, prepared.layer.sources.get(quantity, ""))
 
 
-def judged(prepared: Prepared, call: Call, dtype: str, testimony: Arrays | None = None) -> tuple[LayerCheck, list[Judgement]]:
-    """Return the judgements on one call, with all references and declared conventions taken into account; no cause is looked for.
+def judged(prepared: Prepared, call: Call, dtype: str, witness: Arrays | None = None) -> tuple[LayerCheck, list[Judgement]]:
+    """Return the judgements on one call, taking all references and declared conventions into account, but without causes.
 
     Parameters
     ----------
-    testimony : mapping of str to array, optional
-        The witness's errors, where another machine's are to be used.
+    witness : mapping of str to array, optional
+        The witness's errors by quantity, if they were measured before, for example on another machine.
     """
     precision = prepared.precision(dtype)
     arbiter, *others = prepared.references
     layer, call = (prepared.layer, call) if prepared.dropped is None else drawn(prepared.layer, call.astype(dtype))
-    check = check_layer(layer, arbiter.oracle, call, precision, prepared.pair.title, testimony=testimony)
+    check = check_layer(layer, arbiter.oracle, call, precision, prepared.pair.title, witness=witness)
     judgements = []
     for found in check.judgements:
         judgement = _out_of_range(found, check)
@@ -106,30 +106,30 @@ def judged(prepared: Prepared, call: Call, dtype: str, testimony: Arrays | None 
 
 
 def _as_given(check: LayerCheck, dtype: str) -> Call:
-    """Return the call as the subject got it, made from the oracle's copy, as the subject may have written to its own."""
+    """Return the call as the subject received it, made from the oracle's copy, because the subject may have changed its own."""
     call, given = check.wide.astype(dtype), check.call
     grad_output = None if call.grad_output is None or given.grad_output is None else arranged(call.grad_output, memory_of(given.grad_output))
-    # The mask is left out: when the call is repeated, the subject draws one.
+    # Without the mask: when the call is repeated, the subject draws a new one.
     constants = {name: value for name, value in call.constants.items() if name != "mask"}
     return replace(call, x=arranged(call.x, memory_of(given.x)), grad_output=grad_output, constants=constants)
 
 
 def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
-    """Return a skip where the operation itself overflows on inputs that the harness chose.
+    """Return a skipped judgement where the operation itself overflows on inputs that the harness chose.
 
-    A subject that is not finite where the oracle is stays undecided: it may or may not have had to overflow. A gradient that was read off an
-    update is skipped: the step that the harness took may have overflowed.
+    A subject that is not finite where the oracle is finite stays undecided, because its formula may have to overflow. A gradient that was computed
+    from an update is skipped, because the harness's own step may have overflowed.
     """
     quantity, found = judgement.place.quantity, check.found.get(judgement.place.quantity)
     read = found is not None and check.subject.reading(quantity, check.call, found) is not None
-    beyond = judgement.heard is not None or judgement.reason in (NO_ORACLE, UNLIMITED) or (read and judgement.exceeding)
+    beyond = judgement.witness_effect is not None or judgement.reason in (NO_ORACLE, UNLIMITED) or (read and judgement.exceeding)
     if judgement.verdict is Verdict.UNDECIDED and beyond:
         return replace(judgement, verdict=Verdict.SKIPPED, reason=f"{OUT_OF_RANGE}{judgement.reason}")
     return judgement
 
 
 def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, others: list[Reference], precision: Precision) -> Judgement:
-    """Return ``undecided``, with the values of all sides, where the references do not agree on a quantity."""
+    """Return the judgement, or ``undecided`` with the values of all sides where the references disagree on the quantity."""
     quantity = judgement.place.quantity
     if quantity not in check.expected:
         return judgement
@@ -149,33 +149,33 @@ def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, o
             value = "nothing" if mine is None or mine.shape != theirs.shape else repr(float(mine[index]))
             reason = (
                 f"the references disagree at {list(index)}: {arbiter.name} {between.worst.oracle!r}, {other.name} {between.worst.subject!r}; "
-                f"the subject has {value}{_question(judgement, theirs, check, double)}"
+                f"your code has {value}{_question(judgement, theirs, check, double)}"
             )
         return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)
     return judgement
 
 
 def _question(judgement: Judgement, theirs: Array, check: LayerCheck, precision: Precision) -> str:
-    """Return the words that name the convention on which two references differ; "" where it has no name."""
+    """Return the name of the convention on which two references differ, in words; empty if it has none."""
     return next((named(f"tie rule: {rule}") for rule in OTHER_RULES if _follows(rule, judgement, theirs, check, precision)), "")
 
 
 def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, precision: Precision) -> bool:
-    """Return whether an array is the input's gradient of max pooling by a tie rule that is not the arbiter's."""
-    cotangent = check.wide.grad_output
-    if judgement.place.quantity != "grad_input" or cotangent is None or not chooses(check.oracle, check.wide.x):
+    """Return whether an array is the input gradient of max pooling by a tie rule."""
+    grad_output = check.wide.grad_output
+    if judgement.place.quantity != "grad_input" or grad_output is None or not chooses(check.oracle, check.wide.x):
         return False
-    expected, bound = pooled_gradient(check.wide.x, cotangent, check.oracle.settings, rule)
+    expected, bound = pooled_gradient(check.wide.x, grad_output, check.oracle.settings, rule)
     return judge(judgement.place, judgement.kind, found, expected, bound, precision).verdict is Verdict.MATCH
 
 
 def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, precision: Precision) -> Judgement:
-    """Return ``undecided`` where a convention that was declared to differ explains a mismatch in full."""
+    """Return the judgement, or ``undecided`` where the declared tie rule explains a mismatch completely."""
     rule, found = prepared.pair.ties, check.found.get(judgement.place.quantity)
     if rule == "first" or judgement.verdict is not Verdict.MISMATCH or found is None or not _follows(rule, judgement, found, check, precision):
         return judgement
     reason = (
-        f"declared to differ: where a maximum ties, {rule}; the reference gives the gradient to the first; by the declared rule it is right"
+        f"declared to differ: ties={rule!r}, while the reference gives the gradient to the first maximum; by the declared rule it is right"
         f"{named(f'tie rule: {rule}')}"
     )
     return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, judgement.elements, reason=reason)

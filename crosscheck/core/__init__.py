@@ -1,3 +1,3 @@
-"""The nouns and the one verb: a call, an operation, a bound, a verdict, a trace, and how one layer is checked on one call."""
+"""The basic concepts (a call, an operation, a bound, a verdict, a trace) and the check of one layer on one call."""
 
 __version__ = "0.1.0"

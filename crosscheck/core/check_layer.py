@@ -1,4 +1,4 @@
-"""One layer checked on one call: every quantity that it computes beside the oracle's, and what a diagnosis of a mismatch needs."""
+"""Check one layer on one call: compare every quantity with the oracle's, and keep what a diagnosis of a mismatch needs."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from crosscheck.core.subject import SubjectLayer
 from crosscheck.core.trace import Place
 from crosscheck.core.witness import Evidence, witness_errors
 
-NOT_COMPUTED = "the subject did not compute it"
+NOT_COMPUTED = "your code did not compute it"
 
 
 def forward_quantities(call: Call) -> list[str]:
-    """Return the names of what a layer computes on the way forward, in execution order."""
+    """Return the names of the quantities of the forward pass, in execution order."""
     return ["output", *call.buffers]
 
 
 def backward_quantities(call: Call) -> list[str]:
-    """Return the names of what a layer computes on the way back, in execution order."""
+    """Return the names of the quantities of the backward pass, in execution order."""
     return [] if call.grad_output is None else ["grad_input", *(f"{name}.grad" for name in call.params)]
 
 
 def quantities(call: Call) -> list[str]:
-    """Return the names of everything that a layer computes for a call, in execution order."""
+    """Return the names of all quantities that a layer computes for a call, in execution order."""
     return [*forward_quantities(call), *backward_quantities(call)]
 
 
 def with_reading(bound: Bound, reading: Bound | None, precision: Precision) -> Bound:
-    """Return a bound to which the error of reading the quantity is added."""
+    """Return the sum of a bound and the bound of the error of reading the quantity, if any."""
     if reading is None:
         return bound
     return Bound(precision.error(bound) + precision.error(reading), 1.0)
@@ -48,19 +48,17 @@ class LayerContext:
     Attributes
     ----------
     call : Call
-        As the layer got it.
+        The call in the layer's precision.
     wide : Call
-        The same numbers as the oracle got them, in float64.
+        The same numbers in float64, for the oracle.
     expected, bounds : mapping
-        By quantity; empty where the oracle could not be asked.
+        By quantity; empty if the oracle gives no values for the call.
     undecided : str
-        Why a quantity is not among those expected.
+        Why a quantity is missing in ``expected``.
     oracle : Oracle or None
-        The one that gave the values and can give its witness; None where a witness is of no use.
-    precision : Precision or None
-        The layer's.
+        The oracle that computed the expected values; it also runs the witness. None if there are no expected values.
     given : mapping of str to array, optional
-        The witness's errors by quantity, where another machine's are to be used.
+        The witness's errors by quantity, if they were measured before.
     """
 
     call: Call
@@ -73,47 +71,45 @@ class LayerContext:
     given: Arrays | None = None
 
     @property
-    def testimony(self) -> Arrays:
-        """The errors of the witness by quantity; asked for only where theory alone does not say ``match``."""
-        return self._heard[0]
+    def witness(self) -> Arrays:
+        """The errors of the witness by quantity; computed only if theory alone does not give ``match``."""
+        return self._witness_or_why_not[0]
 
     @property
     def no_witness(self) -> str:
-        """Why the witness could not be heard, where it was wanted."""
-        return self._heard[1]
+        """Why the witness, or a part of it, could not be computed; empty if it could."""
+        return self._witness_or_why_not[1]
 
     @cached_property
-    def _heard(self) -> tuple[Arrays, str]:
+    def _witness_or_why_not(self) -> tuple[Arrays, str]:
         if self.given is not None or self.oracle is None or self.precision is None:
             return self.given or {}, ""
         try:
             errors = witness_errors(self.oracle, self.call, self.expected, self.precision)
             missing = ", ".join(name for name in self.expected if name not in errors)
-            return errors, f"the reference computes {missing} in another precision than that of its input" if missing else ""
+            return errors, f"the reference computes {missing} in another precision than its input has" if missing else ""
         except RefusedError as error:
             return {}, str(error)
 
     @property
     def judged_whole(self) -> bool:
-        """Whether every quantity of the layer could be worked out."""
+        """Whether the expected value of every quantity is known."""
         return all(quantity in self.expected for quantity in quantities(self.call))
 
 
-def context_of(oracle: Oracle, call: Call, precision: Precision, testimony: Arrays | None = None) -> LayerContext:
-    """Ask the oracle what a layer should make of a call; its output can be judged even where its cotangent cannot be used.
+def context_of(oracle: Oracle, call: Call, precision: Precision, witness: Arrays | None = None) -> LayerContext:
+    """Return what a layer should compute for a call; if its upstream gradient is not finite, only the quantities of the forward pass.
 
     Parameters
     ----------
     call : Call
         In the layer's precision.
-    precision : Precision
-        The layer's.
-    testimony : mapping of str to array, optional
-        The witness's errors by quantity, where it is not to be asked again; an empty one leaves theory alone.
+    witness : mapping of str to array, optional
+        The witness's errors by quantity, if they were measured before; an empty mapping means that theory alone judges.
     """
     forward = replace(call, grad_output=None)
     if not forward.finite():
-        return LayerContext(call, call, undecided="what it was given is not finite")
+        return LayerContext(call, call, undecided="what it received is not finite")
     usable = call.grad_output is None or bool(np.isfinite(call.grad_output).all())
     wide = (call if usable else forward).astype(np.float64)
     try:
@@ -121,29 +117,29 @@ def context_of(oracle: Oracle, call: Call, precision: Precision, testimony: Arra
         bounds = oracle.rounding.bounds(oracle, wide, expected, precision)
     except RefusedError as error:
         return LayerContext(call, wide, undecided=str(error))
-    return LayerContext(call, wide, expected, bounds, "its cotangent is not finite", oracle, precision, testimony)
+    return LayerContext(call, wide, expected, bounds, "its upstream gradient is not finite", oracle, precision, witness)
 
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """The judgements on one layer for one call, and what they were made from.
+    """The judgements on one layer for one call, and the data behind them.
 
     Attributes
     ----------
     call : Call
         In the subject's precision.
     wide : Call
-        The same numbers as the oracle got them, in float64.
+        The same numbers in float64, for the oracle.
     found, expected, bounds : mapping
-        By quantity; empty where the call itself was not finite or the oracle refused it.
+        By quantity; empty if the call itself was not finite or the oracle refused it.
     judgements : list of Judgement
-        One for each quantity, in execution order; skipped ones with the reason.
+        One for each quantity, in execution order.
     judged_by : mapping of str to Bound
-        What each quantity was judged by in the end: with the error of reading it, and as far as the witness widened it.
-    testimony : mapping of str to array
-        The witness's errors by quantity; empty where it was not heard.
+        The bound by which each quantity was judged, including the error of reading it and what the witness added.
+    witness : mapping of str to array
+        The witness's errors by quantity; empty if it was not needed.
     no_witness : str
-        Why it could not be heard, where it was wanted.
+        Why the witness could not be computed although it was needed.
     """
 
     subject: SubjectLayer
@@ -156,11 +152,11 @@ class LayerCheck:
     bounds: Mapping[str, Bound]
     judgements: list[Judgement]
     judged_by: Mapping[str, Bound] = field(default_factory=dict)
-    testimony: Arrays = field(default_factory=dict)
+    witness: Arrays = field(default_factory=dict)
     no_witness: str = ""
 
     def failure(self, judgement: Judgement) -> Failure | None:
-        """Return what a diagnosis of one of the judgements needs; None where the subject computed nothing to diagnose."""
+        """Return what a diagnosis of a judgement needs; None if the subject did not compute the quantity."""
         quantity = judgement.place.quantity
         found = self.found.get(quantity)
         if found is None:
@@ -176,7 +172,7 @@ def check_layer(
     layer: str,
     step: int = 0,
     only: Iterable[str] | None = None,
-    testimony: Arrays | None = None,
+    witness: Arrays | None = None,
 ) -> LayerCheck:
     """Judge every quantity of one layer for one call.
 
@@ -185,26 +181,24 @@ def check_layer(
     subject : SubjectLayer
         Gets the call in the subject's precision.
     oracle : Oracle
-        Gets the very same numbers in float64.
+        Gets the same numbers in float64.
     call : Call
-        Converted to the subject's precision.
-    precision : Precision
-        The subject's.
+        Converted to the subject's precision first.
     layer : str
-        The layer's name, for the places.
+        The layer's name in reports.
     step : int
         The training step, or 0.
     only : iterable of str, optional
-        The quantities to judge; all of them if left out.
-    testimony : mapping of str to array, optional
-        The witness's errors by quantity, where it is not to be asked; an empty one leaves theory alone.
+        The quantities to judge; all if left out.
+    witness : mapping of str to array, optional
+        The witness's errors by quantity, if they were measured before; an empty mapping means that theory alone judges.
     """
     call = call.astype(precision.dtype)
     places = {quantity: Place(step, layer, quantity) for quantity in (quantities(call) if only is None else only)}
 
-    # A copy, made before the subject sees the arrays: it may write to them, and then they are put back as they were.
+    # The subject may change the arrays; they are then restored from this copy.
     kept = call.copied()
-    context = context_of(oracle, kept, precision, testimony)
+    context = context_of(oracle, kept, precision, witness)
     if not context.expected:
         judgements = [Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=context.undecided) for place in places.values()]
         return LayerCheck(subject, oracle, precision, call, context.wide, {}, {}, {}, judgements)
@@ -217,13 +211,13 @@ def check_layer(
     judged = {name: judge_one(place, Kind.ISOLATED, name, found.get(name), context, subject, precision) for name, place in places.items()}
     judgements = [replace(j, reason=reason) if j.reason == NOT_COMPUTED else j for j, _ in judged.values()]
     by = {name: bound for name, (_, bound) in judged.items() if bound is not None}
-    wanted = any(judgement.exceeding or judgement.heard for judgement in judgements)
-    heard, missing = (context.testimony, context.no_witness) if wanted else ({}, "")
-    return LayerCheck(subject, oracle, precision, call, context.wide, found, context.expected, context.bounds, judgements, by, heard, missing)
+    wanted = any(judgement.exceeding or judgement.witness_effect for judgement in judgements)
+    used, missing = (context.witness, context.no_witness) if wanted else ({}, "")
+    return LayerCheck(subject, oracle, precision, call, context.wide, found, context.expected, context.bounds, judgements, by, used, missing)
 
 
 def _put_back(call: Call, kept: Call) -> None:
-    """Undo what a subject wrote to the arrays that it was given; their order in memory stays as it was."""
+    """Undo a subject's changes to the arrays of a call; their order in memory stays the same."""
     constants = [(call.constants[name], value) for name, value in kept.constants.items()]
     for given, before in [(call.x, kept.x), (call.grad_output, kept.grad_output), *constants]:
         if given is not None and before is not None and not np.array_equal(given, before, equal_nan=given.dtype.kind == "f"):
@@ -233,10 +227,10 @@ def _put_back(call: Call, kept: Call) -> None:
 def judge_one(
     place: Place, kind: Kind, quantity: str, found: Array | None, context: LayerContext, subject: SubjectLayer, precision: Precision
 ) -> tuple[Judgement, Bound | None]:
-    """Judge one quantity of a layer, and return the bound that it was judged by as well, if there is one.
+    """Judge one quantity of a layer; return the judgement and the bound that was used, if any.
 
-    A quantity of which nothing is known is undecided; one that is missing is skipped if the subject says why, and wrong if not. Theory judges first;
-    the witness is heard where theory alone does not find every element right.
+    A quantity without an expected value is undecided. One that the subject does not have is skipped if the subject says why, and otherwise wrong.
+    Theory judges first; the witness is used only if theory alone does not find every element right.
     """
     if quantity not in context.expected:
         return Judgement(place, kind, Verdict.UNDECIDED, reason=context.undecided), None
@@ -248,7 +242,7 @@ def judge_one(
     judgement = judge(place, kind, found, expected, bound, precision)
     if judgement.verdict is Verdict.MATCH and judgement.elements == found.size:
         return judgement, bound
-    errors = context.testimony.get(quantity)
+    errors = context.witness.get(quantity)
     if errors is None or errors.shape != expected.shape:
         return judgement, bound
     return Evidence(found, expected, bound, errors, context.call, precision).reconsider(judgement)
@@ -256,21 +250,7 @@ def judge_one(
 
 @dataclass(frozen=True)
 class Failure:
-    """A mismatch with everything that it was judged from.
-
-    Attributes
-    ----------
-    found : array
-        The subject's quantity.
-    expected : array
-        The oracle's.
-    call : Call
-        What the layer was given, in float64.
-    subject : SubjectLayer
-        The layer itself, for experiments.
-    precision : Precision
-        The subject's.
-    """
+    """A mismatch with the data that it was judged from (the call in float64) and the layer itself, which a diagnosis may call again."""
 
     judgement: Judgement
     found: Array

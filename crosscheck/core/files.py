@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic writing of files: a file is complete or not there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 class NotWritableError(ValueError):
-    """A file cannot be written where it was asked for; the message says why, and what to do."""
+    """A file cannot be written; the message says why, and what to do."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give the path of a temporary neighbour to write to, which takes the file's place once the block has ended well and vanishes otherwise."""
+    """Yield the path of a temporary file in the same folder; after the block it replaces the file, or after an error it is deleted."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
@@ -29,24 +29,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
-    """Make sure before the work begins that a file can be written.
+    """Raise before the work begins if a file cannot be written.
 
     Parameters
     ----------
     suffixes : sequence of str
-        How its name may end.
+        The allowed endings of its name.
 
     Raises
     ------
     NotWritableError
-        If the name ends otherwise, or the folder is not there or cannot be written to.
+        If the name has another ending, or the folder does not exist or cannot be written to.
     """
     if path.suffix not in suffixes:
         raise NotWritableError(f"{path}: the name has to end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise NotWritableError(f"{path}: is a folder, expected the name of a file")
     if not path.parent.is_dir():
-        raise NotWritableError(f"{path}: there is no folder {path.parent}; make it, or name another one")
+        raise NotWritableError(f"{path}: there is no folder {path.parent}; create it, or name another one")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -56,6 +56,6 @@ def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as reports show it: relative to the working directory where it lies below it."""
+    """Return a path as reports show it: relative to the working directory if it is inside it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

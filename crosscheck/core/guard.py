@@ -1,7 +1,6 @@
-"""Code from outside, called so that nothing it does ends the run: what it raises, returns or never finishes becomes a reason.
+"""Guarded calls of the subject: nothing that it does ends the run.
 
-The subject may do anything: raise, call ``exit``, return None, loop for ever. Each of these is a fact about the subject and ends as a verdict with
-the reason; the other checks go on.
+The subject may raise, call ``exit``, return None or loop for ever. Each of these becomes a verdict with a reason, and the other checks go on.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from crosscheck.core.precision import Array
 
 _OWN = Path(__file__).parent.parent
 _AGAIN = 0.1
-"""Seconds until the signal is sent again."""
+"""Seconds between repetitions of the signal."""
 
 
 class SubjectError(Exception):
-    """The subject did not do what was asked of it.
+    """The subject failed, or returned something unusable.
 
     Parameters
     ----------
@@ -56,49 +55,49 @@ _silent: ContextVar[bool] = ContextVar("silent", default=False)
 """Whether floating-point warnings are silenced already."""
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
-"""When the subject has to have ended, by the monotonic clock."""
+"""The time limit of the subject as a time of the monotonic clock."""
 
 
 class TimeLimitError(BaseException):
-    """The subject was stopped; no ``Exception``, so that the subject's own handlers do not catch it."""
+    """The subject was stopped. Not an ``Exception``, so that the subject's own handlers do not catch it."""
 
 
 class Printed(io.StringIO):
-    """What the subject wrote to standard output and error; closing it does nothing, for the subject may close what it thinks is the terminal."""
+    """What the subject wrote to standard output and error. Closing it does nothing, because the subject may close ``sys.stdout``."""
 
     def close(self) -> None:
         """Do nothing."""
 
     @property
     def note(self) -> str:
-        """What was written in one line, its first words only; empty where nothing was."""
-        return self.note_of("the subject")
+        """One line about what the subject printed; empty if it printed nothing."""
+        return self.note_of("your code")
 
     def note_of(self, who: str) -> str:
-        """Return the note with the name of who has written."""
+        """Return the note with the name of the code that printed."""
         lines = [line for line in self.getvalue().splitlines() if line.strip()]
         count = f"{len(lines):,} lines, the first" if len(lines) > 1 else "a line"
         return f"{who} printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
 
 
 def _refused_exit(status: int) -> NoReturn:
-    """Stand in for ``os._exit``, which would end the run with a status of the subject's and no word said."""
+    """Replace ``os._exit``, which would end the run with the subject's status and without a message."""
     raise SystemExit(status)
 
 
 @contextmanager
 def own_surroundings(seed: int) -> Iterator[Printed]:
-    """Give the subject an output, random numbers and floating-point settings of its own, and put back what it finds.
+    """Isolate the subject's output, global random generators and floating-point settings, and restore everything after the block.
 
-    What it prints is caught, so that it cannot mix with a report; text that compiled code writes past ``sys.stdout`` is not. The global random
-    generators start from the seed, so that a subject that uses them does the same in every run. Nor can it leave
-    the program or the working directory.
+    Printed text is collected, so that it does not mix with a report, except for text that compiled code writes past ``sys.stdout``. The global random
+    generators start from the seed, so that a subject that uses them does the same in every run. The subject cannot end the program, and the working
+    directory is restored.
     """
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is what the subject may use
     printed, here, leave = Printed(), Path.cwd(), os._exit
     os._exit = _refused_exit
     try:
-        # NumPy's own defaults, whatever the subject's module has set when it was imported.
+        # NumPy's defaults, even if the subject's module changed them when it was imported.
         with redirect_stdout(printed), redirect_stderr(printed), np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
@@ -112,9 +111,9 @@ def own_surroundings(seed: int) -> Iterator[Printed]:
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """Silence the warnings of this block, those of floating-point operations as well.
+    """Silence all warnings in this block, including those of floating-point operations.
 
-    Around several blocks in which the subject is called, so that each of them need not do it: they take most of their time for it.
+    Use it around several :class:`contained` blocks, which then do not silence warnings themselves; that takes most of their time.
     """
     before = _silent.set(True)
     try:
@@ -125,16 +124,16 @@ def silenced() -> Iterator[None]:
         _silent.reset(before)
 
 
-class contained:  # noqa: N801 - it reads as what it is
-    """Turn whatever the subject raises in this block into a :class:`SubjectError`; its floating-point warnings are silenced.
+class contained:  # noqa: N801 - used like a function
+    """Turn everything that the subject raises in this block into a :class:`SubjectError`; its warnings are silenced.
 
     Parameters
     ----------
     what : str
-        What was called, such as ``"forward"``.
+        The name of what is called, such as ``"forward"``.
     """
 
-    # No generator: a layer is called in five such blocks, and difference quotients call small ones some ten thousand times.
+    # A class is faster than a generator; each call of a layer uses five of these blocks, and difference quotients need some ten thousand calls.
     def __init__(self, what: str) -> None:
         self._what = what
 
@@ -151,27 +150,27 @@ class contained:  # noqa: N801 - it reads as what it is
         if self._silenced is not None:
             self._silenced.__exit__(None, None, None)
         if error is not None and not isinstance(error, SubjectError | TimeLimitError | KeyboardInterrupt):
-            # Whatever else it is, it is the subject's: sys.exit and a test framework's skip, too.
+            # Everything else comes from the subject, including sys.exit and a test framework's skip.
             raise SubjectError(f"{self._what} raised {said(error)}{where(error)}") from error
 
 
 def said(error: BaseException) -> str:
-    """Return an exception in one line: its class and, as far as it can be had, its message."""
+    """Return an exception in one line: its class and, if it can be read, its message."""
     try:
         text = " ".join(str(error).split())
     except Exception:
-        text = "its message cannot be had"
+        text = "its message cannot be read"
     return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)[:500]
 
 
 def printable(text: str) -> str:
-    """Return a text without anything that no terminal or file should be given: lone surrogates and control characters are shown as escapes."""
+    """Return a text that every terminal and file can hold: lone surrogates and control characters become escapes."""
     shown = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
     return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def where(error: BaseException) -> str:
-    """Return the innermost line of the subject's own code that an error passed through, as `` (file:line, function)``; empty where there is none."""
+    """Return the innermost line of the subject's code in an error's traceback, as `` (file:line, function)``; empty if there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [f for f in frames if not Path(f.filename).is_relative_to(_OWN) and "site-packages" not in f.filename and not f.filename.startswith("<")]
     if not theirs:
@@ -182,12 +181,12 @@ def where(error: BaseException) -> str:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Stop the block with a :class:`TimeLimitError` when it runs longer; 0 means no limit.
+    """Stop the block with a :class:`TimeLimitError` if it takes longer; 0 means no limit.
 
-    A timer signal does it, which also ends a sleep; it is sent again and again, for code that swallows it once. It strikes the subject alone: a
-    framework that is stopped while it imports a part of itself is broken ever after. Only when twice the time and ten seconds are over is whatever
-    runs stopped. It works in the main thread of systems with such signals; elsewhere there is no limit. An alarm that somebody else had set is set
-    again for the time that is left of it.
+    A timer signal stops the block, even in a sleep. The signal is repeated, because code may catch it once. Usually it stops only the subject's code,
+    because a framework that is stopped while it imports a part of itself stays broken; after twice the time plus ten seconds it stops everything. It
+    works in the main thread of systems with such signals; elsewhere there is no limit. An earlier alarm is set again afterwards, for the rest of its
+    time.
     """
     if not seconds or not can_limit():
         yield
@@ -200,7 +199,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         collecting = phase == "start"
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # Raised in code that the garbage collector calls it would be swallowed, and said so on stderr; the next signal comes soon.
+        # An exception in code that the garbage collector calls would be printed and lost; the next signal comes soon.
         callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
         if collecting or (frame is not None and frame.f_code in callbacks):
             return
@@ -215,18 +214,18 @@ def time_limit(seconds: float) -> Iterator[None]:
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # It may have struck just before the block in which the subject runs was entered, which then was not left.
+        # If the signal came just when a contained block was entered, the block was not left.
         _running.set(running)
         gc.callbacks.remove(collects)
         signal.signal(signal.SIGALRM, before)
         _deadline.reset(deadline)
         if left:
-            soon = 1e-3  # an alarm that is due already must not be set to 0, which means none
+            soon = 1e-3  # an alarm that is due must not be set to 0, which means no alarm
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), soon), interval)
 
 
 def can_limit() -> bool:
-    """Return whether a time limit can be kept here."""
+    """Return whether a time limit works here."""
     return hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
 
 
@@ -236,19 +235,19 @@ def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
     Parameters
     ----------
     value : object
-        An array, or for a loss a number; a plain Python number is taken to be in the precision asked for.
+        An array, or for a loss a number; a plain Python number gets the expected precision.
     what : str
-        Its name.
+        The value's name.
     dtype : numpy.dtype
-        The precision asked for.
+        The expected precision.
 
     Raises
     ------
     SubjectError
-        If it is neither.
+        If it is neither an array of real numbers nor a number.
     """
     if np.ma.is_masked(value):
-        raise SubjectError(f"{what} is a masked array with elements left out, expected all of them")
+        raise SubjectError(f"{what} is a masked array with masked elements, expected an array with all elements")
     if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
         if array.dtype.kind not in "fiu" and not array.dtype.kind == dtype.kind == "c":
@@ -263,7 +262,7 @@ def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
 
 
 def source(function: Callable[..., Any]) -> str:
-    """Return ``file:line, name`` of a function's definition, the file relative to the working directory where it lies below it."""
+    """Return ``file:line, name`` of a function's definition; the file is relative to the working directory if it is inside it."""
     function = inspect.unwrap(function)
     try:
         path, (_, line) = Path(inspect.getfile(function)), inspect.getsourcelines(function)

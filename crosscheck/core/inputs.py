@@ -1,7 +1,8 @@
-"""Inputs that leave no hiding place: each family brings to light what another one hides.
+"""Families of inputs: each reveals mistakes that others hide.
 
-Dense normal values never tie, so a wrong tie rule passes on them; digits on a constant background hide a dropped last row; neither has a zero at a
-kink. A layer is right when it is right on all of them. The cotangent is random in every family: one of all ones hides half of the usual mistakes.
+Normal numbers never tie, so a wrong tie rule passes on them. Digits on a constant background hide a dropped last row. Neither family has a zero at a
+kink. A layer is right if it is right on all families. The cotangent is random in every family, because one of all ones hides half of the usual
+mistakes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def _fortran(array: Array) -> Array:
 
 
 def _strided(array: Array) -> Array:
-    """Return a view of every other element of a larger array, backwards along the last axis."""
+    """Return a copy as a view into a larger array, with a stride of -2 elements along the last axis."""
     if not array.ndim:
         return array
     larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
@@ -39,18 +40,18 @@ def _strided(array: Array) -> Array:
 
 
 _BATCH = 8
-"""Of how many numbers a running statistic is the mean or the variance."""
+"""The number of random numbers whose mean or variance is a running statistic."""
 
 _ARRANGEMENTS = {"C": _contiguous, "F": _fortran, "strided": _strided}
 
 
 def arranged(array: Array, memory: str) -> Array:
-    """Return a copy of an array that lies in memory as its name says: ``"C"``, ``"F"`` or ``"strided"``."""
+    """Return a copy of an array with an order in memory: ``"C"``, ``"F"`` or ``"strided"``."""
     return _ARRANGEMENTS[memory](array)
 
 
 def memory_of(array: Array) -> str:
-    """Return the name of how an array lies in memory."""
+    """Return the name of an array's order in memory."""
     if array.flags.c_contiguous:
         return "C"
     return "F" if array.flags.f_contiguous else "strided"
@@ -68,17 +69,17 @@ class Family:
     Attributes
     ----------
     name : str
-        As it stands in the ids of tests.
+        The name in test ids.
     reveals : str
-        The mistakes that it is there for.
+        The mistakes that it reveals.
     draw : callable
-        Makes the numbers of the input from a generator and a shape.
+        Draws the input, given a generator and a shape.
     cotangent : callable
-        The same for the cotangent.
+        Draws the cotangent in the same way.
     arrange : callable
-        Lays an array out in memory; every layout holds the same numbers.
+        Returns a copy of an array in another order in memory.
     parameters : callable
-        Makes the numbers of a parameter.
+        Draws a parameter.
     """
 
     name: str
@@ -93,17 +94,17 @@ class Family:
         return self.arrange(self.draw(rng, shape).astype(dtype))
 
     def grad_output(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
-        """Return a random cotangent that suits the inputs of this family."""
+        """Return a random cotangent of this family."""
         return self.arrange(self.cotangent(rng, shape).astype(dtype))
 
     def statistic(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike, name: str) -> Array:
-        """Return a running statistic such as batches of this family have: a variance where its name ends so, else a mean."""
+        """Return a running statistic of batches of this family: a variance if its name ends in ``var``, otherwise a mean."""
         batch = self.draw(rng, (_BATCH, *shape))
         return np.asarray(batch.var(axis=0) if name.endswith("var") else batch.mean(axis=0), dtype)
 
 
 def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return strokes of a pen on a constant background of -0.5: along the last two axes, or the last one where there are at most two."""
+    """Return pen strokes on a constant background of -0.5, along the last two axes, or the last one of two or fewer axes."""
     height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1])
     images = np.full(shape, -0.5).reshape(-1, height, width)
     pens = rng.integers((height, width), size=(len(images), 2))
@@ -114,12 +115,12 @@ def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
 
 
 def few_values(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return numbers from a set of five."""
+    """Return numbers drawn from a set of five values."""
     return rng.choice([-1.0, -0.5, 0.0, 0.5, 1.0], shape)
 
 
 def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return zeros of either sign, normal numbers, and numbers hardly different from zero."""
+    """Return zeros of both signs, normal numbers, and numbers very close to zero."""
     hardly = float(np.finfo(np.float32).tiny)
     kind = rng.integers(0, 4, shape)
     sign = rng.choice([-1.0, 1.0], shape)
@@ -127,23 +128,23 @@ def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
 
 
 def some_zeros(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return normal numbers, about a quarter of them replaced by zeros: parameters that were pruned, or start at zero as scales and biases do."""
+    """Return normal numbers of which about a quarter is replaced by zeros, like pruned parameters, or biases that start at zero."""
     numbers = rng.standard_normal(shape)
     return np.where(rng.integers(0, 4, shape) == 0, 0.0, numbers)
 
 
 def wide(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return numbers of very different size."""
+    """Return numbers of very different sizes."""
     return rng.standard_normal(shape) * np.exp2(rng.integers(-20, 21, shape))
 
 
 def large(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return numbers of the order of 1000, whose exponentials overflow."""
+    """Return numbers of about 1000; their exponentials overflow."""
     return 1000 * rng.standard_normal(shape)
 
 
 def offset(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return numbers that differ by about 1 and have 1024 in common."""
+    """Return 1024 plus normal numbers."""
     return 1024 + rng.standard_normal(shape)
 
 
@@ -158,26 +159,26 @@ FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         Family("normal", "formulas, signs, transposed axes", normal, normal),
-        Family("digits", "a wrong tie rule, padding that wins", digits, normal),
+        Family("digits", "a wrong tie rule, padding that is taken for the maximum", digits, normal),
         Family("ties", "a wrong tie rule", few_values, normal),
         Family("kinks", "a wrong derivative at zero, a division by a parameter", kinks, normal, parameters=some_zeros),
         Family("wide", "sums in lower precision, cancellation", wide, wide),
         Family("large", "exponentials that overflow", large, normal),
         Family("tiny", "an epsilon that was added, an absolute threshold", _scaled(-62), _scaled(-62)),
         Family("huge", "squares and sums that overflow", _scaled(50), _scaled(50)),
-        Family("offset", "a variance by the difference of two large numbers", offset, normal),
-        Family("fortran", "reshape that trusts the memory's order", normal, normal, _fortran),
-        Family("strided", "views taken for contiguous arrays", normal, normal, _strided),
+        Family("offset", "a variance computed as the difference of two large numbers", offset, normal),
+        Family("fortran", "a reshape that depends on the order in memory", normal, normal, _fortran),
+        Family("strided", "views treated as contiguous arrays", normal, normal, _strided),
     )
 }
 
 
 EVALUATED = ("normal", "digits", "wide")
-"""The families on which a layer is judged in evaluation mode as well, where it is another one than in training."""
+"""The families for checks of evaluation mode."""
 
 
 def labels(rng: np.random.Generator, batch: int, classes: int) -> npt.NDArray[Any]:
-    """Return random labels, among them the first and the last class where the batch has room for both."""
+    """Return random labels that include the last class and, if there are several samples, the first."""
     result = rng.integers(0, classes, batch)
     result[-1] = classes - 1
     if batch > 1:

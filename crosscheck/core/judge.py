@@ -1,13 +1,14 @@
 """From two arrays and a bound to a verdict.
 
-The error unit of an element is u * T; its error in these units, eta, is free of scale and sees through cancellation. As a fraction of the
-tolerance an error below 1 is explained by rounding, and one above 1 is not.
+The error of an element in units of u * T is free of scale and is not inflated by cancellation. As a fraction of the tolerance, an error of at
+most 1 is explained by rounding, and a larger one is not.
 """
 
 from __future__ import annotations
 
 import enum
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,45 +31,54 @@ class Verdict(enum.StrEnum):
 class Kind(enum.StrEnum):
     """Which claim a judgement is about."""
 
-    LAYER = "layer"  # a layer, on the values that it got in the subject's own step
-    WIRE = "wire"  # what one layer put out is what the next one received
+    LAYER = "in training"  # a layer, on the values that it received in the subject's own training step
+    WIRE = "handed over"  # a layer receives exactly what the layer beside it computed
     UPDATE = "update"  # a parameter or the optimizer's state after the step
-    ISOLATED = "isolated"  # a layer, on values chosen by the harness or taken from the reference
-    WHOLE = "whole step"  # the end of a whole step against the oracle's
+    ISOLATED = "tested alone"  # a layer, on values chosen by the harness or taken from the reference
+    WHOLE = "whole step"  # the result of a whole step, compared with the oracle's
 
 
 @dataclass(frozen=True)
 class Worst:
-    """The element that exceeds its tolerance most: its index and both sides' values."""
+    """The element whose error is the largest fraction of its tolerance.
+
+    Attributes
+    ----------
+    subject, oracle : float
+        The values on both sides.
+    tolerance : float or None
+        The largest difference that rounding explains there; None where the quantity was not judged element by element.
+    """
 
     index: tuple[int, ...]
     subject: float
     oracle: float
+    tolerance: float | None = None
 
 
 class Effect(enum.StrEnum):
-    """What it changed to hear the witness, the reference in the subject's own precision."""
+    """How the witness, the reference in the subject's own precision, changed a judgement."""
 
-    WIDENED = "widened"  # the tolerance
-    COARSE = "coarse"  # half of the digits were asked for, where theory asks for nothing
+    WIDENED = "widened"  # the tolerance is larger than theory's
+    COARSE = "coarse"  # theory sets no limit, so only half of the digits had to be right
     UNRELIABLE = "unreliable"  # nothing can be judged in this precision
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the witness had to say where theory alone did not say ``match``.
+class WitnessEffect:
+    """How the witness changed a judgement that was not ``match`` by theory alone.
 
     Attributes
     ----------
     fraction : float
         The subject's largest error as a fraction of what theory alone allows.
-    own : float
-        The same of the witness.
+    witness_fraction : float
+        The witness's largest error, as the same fraction.
     """
 
     effect: Effect
     fraction: float
-    own: float
+    witness_fraction: float
 
 
 @dataclass(frozen=True)
@@ -78,19 +88,19 @@ class Judgement:
     Attributes
     ----------
     elements : int
-        How many numbers were compared; those whose error is not limited are left out.
+        How many numbers were compared; elements without a limit to their error are left out.
     exceeding : int
         How many of them exceed their tolerance.
     units : float
         The error of the worst element in error units, u * T.
     fraction : float
-        The largest error as a fraction of its tolerance; infinite where nothing is tolerated.
+        The largest error as a fraction of its tolerance; infinite where the tolerance is zero.
     worst : Worst or None
         The element with the largest fraction, if any number differs.
     reason : str
-        In words, where the verdict is not one of numbers: shapes that differ, a NaN, a quantity left out.
-    heard : Heard or None
-        What the witness changed, if it was heard and changed anything.
+        In words, where more than numbers decided: shapes that differ, a NaN, a quantity that is missing.
+    witness_effect : WitnessEffect or None
+        What the witness changed, if anything.
     """
 
     place: Place
@@ -102,19 +112,19 @@ class Judgement:
     fraction: float = 0.0
     worst: Worst | None = None
     reason: str = ""
-    heard: Heard | None = None
+    witness_effect: WitnessEffect | None = None
 
     @property
     def widened(self) -> bool:
-        """Whether the tolerance is not theory's alone."""
-        return self.heard is not None and self.heard.effect is Effect.WIDENED
+        """Whether the witness widened the tolerance."""
+        return self.witness_effect is not None and self.witness_effect.effect is Effect.WIDENED
 
 
-UNLIMITED = "no limit to its error: rounding alone decides what it is here, or numbers on the way may exceed the range"
-"""Why a quantity with an unlimited error is undecided."""
+UNLIMITED = "no limit to its error: rounding alone determines the result here, or an intermediate result may overflow"
+"""Why a quantity without a limit to its error is undecided."""
 
-NO_ORACLE = "the oracle itself is not finite here"
-"""Why a quantity is undecided about which the oracle says nothing."""
+NO_ORACLE = "the expected value itself is not finite here"
+"""Why a quantity is undecided where the oracle is not finite."""
 
 
 def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound, precision: Precision) -> Judgement:
@@ -122,47 +132,43 @@ def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound,
 
     Parameters
     ----------
-    place, kind
-        Copied into the judgement.
     subject, oracle : array
         Of the same shape; the oracle's in float64.
     bound : Bound
-        Of the operation that made the quantity.
-    precision : Precision
-        The subject's.
+        Of the operation that computed the quantity.
 
     Returns
     -------
     Judgement
         ``mismatch`` where rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
-        ``undecided`` where the oracle itself is not finite, the intermediate sums may have exceeded the subject's range, or no error is limited.
+        ``undecided`` where the oracle itself is not finite, the intermediate sums may have overflowed, or no element has a limit to its error.
     """
     if subject.shape != oracle.shape or subject.dtype != precision.dtype:
         return _of_another_kind(place, kind, subject, oracle, precision)
-    with np.errstate(invalid="ignore", over="ignore"):  # an infinity less another one
+    with np.errstate(invalid="ignore", over="ignore"):  # infinity - infinity
         error = np.asarray(subject - oracle)  # in float64, as the oracle's numbers are
     np.abs(error, out=error)
     largest = error.max(initial=0.0)
-    # One number that is not finite, on either side, makes its error so; which is looked at only where there is one.
+    # A number that is not finite, on either side, makes the largest error not finite.
     if not math.isfinite(largest):
         wide = subject.astype(np.float64, copy=False)
         if (plain := _not_numbers(place, kind, wide, oracle, bound.abs_sum, precision)) is not None:
             return plain
-    # Where any error would be allowed, not even the same number is right.
+    # Where every error is unlimited, even equal numbers are no evidence.
     if not largest and (not subject.size or np.isfinite(bound.abs_sum).any()):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     return _by_size(place, kind, subject, oracle, error, bound, precision)
 
 
 def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed: float, precision: Precision) -> Judgement:
-    """Compare one quantity with the oracle's as a whole: the norm of the difference with the largest that rounding explains.
+    """Compare one quantity with the oracle's as a whole: the norm of their difference must not exceed what rounding explains.
 
     Parameters
     ----------
     place, kind, subject, oracle, precision
         As for :func:`judge`.
     allowed : float
-        In multiples of the unit roundoff.
+        The largest norm of the difference, in multiples of the unit roundoff.
     """
     if subject.shape != oracle.shape or subject.dtype != precision.dtype:
         return _of_another_kind(place, kind, subject, oracle, precision)
@@ -175,12 +181,13 @@ def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed:
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     if not math.isfinite(allowed):
         return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=UNLIMITED)
-    fraction = float(fractions_of(np.asarray(norm), np.asarray(precision.sides * precision.unit * allowed)))
+    tolerance = precision.sides * precision.unit * allowed
+    fraction = float(fractions_of(np.asarray(norm), np.asarray(tolerance)))
     units = norm / (precision.unit * size) if size else math.inf
-    worst = _worst(wide, oracle, np.unravel_index(int(error.argmax()), error.shape))
+    worst = _worst(wide, oracle, np.unravel_index(int(error.argmax()), error.shape), None)
     if fraction <= 1:
         return Judgement(place, kind, Verdict.MATCH, error.size, 0, units, fraction, worst)
-    reason = f"the norm of the difference is {norm:.3g}, that of the whole {size:.3g}"
+    reason = f"off by {significant(norm)} as a norm (expected values: {significant(size)}); rounding explains at most {significant(tolerance)}"
     return Judgement(place, kind, Verdict.MISMATCH, error.size, int(np.count_nonzero(error)), units, fraction, worst, reason)
 
 
@@ -192,7 +199,7 @@ def _of_another_kind(place: Place, kind: Kind, subject: Array, oracle: Array, pr
 
 
 def _not_numbers(place: Place, kind: Kind, wide: Array, oracle: Array, terms: Array | float, precision: Precision) -> Judgement | None:
-    """Return the verdict where one side holds a NaN or an infinity; None where neither does."""
+    """Return the verdict where either side holds a NaN or an infinity; None where both are finite."""
     if not np.isfinite(oracle).all():
         return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=NO_ORACLE)
     if not np.isfinite(wide).all():
@@ -210,54 +217,58 @@ def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Arr
         return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=UNLIMITED)
     fractions = fractions_of(error, tolerance)
     index = np.unravel_index(int(fractions.argmax()), error.shape)
-    # An error that exceeds its tolerance is a fraction of at least 1 of it, however the quotient is rounded.
+    # An error above its tolerance is a fraction of at least 1, however the quotient is rounded.
     exceeding = 0 if fractions[index] < 1 else int(np.count_nonzero(error > tolerance))
     if exceeding and math.isinf(fractions[index]):
-        # Of several infinite fractions the largest error is the most telling.
+        # Where several fractions are infinite, report the one with the largest error.
         index = np.unravel_index(int(np.where(np.isinf(fractions), error, 0.0).argmax()), error.shape)
     verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
     units = _units(error, bound, index, precision)
-    return Judgement(place, kind, verdict, decided, exceeding, units, float(fractions[index]), _worst(subject, oracle, index))
+    worst = _worst(subject, oracle, index, float(np.broadcast_to(tolerance, error.shape)[index]))
+    return Judgement(place, kind, verdict, decided, exceeding, units, float(fractions[index]), worst)
 
 
 def fractions_of(error: Array, tolerance: Array) -> Array:
-    """Return errors as fractions of their tolerances: 0 where there is no error, infinite where there is one and nothing is tolerated."""
+    """Return errors as fractions of their tolerances: 0 where the error is 0, infinite where only the tolerance is 0."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         fractions = np.asarray(error / tolerance)
-    # A NaN is 0 of 0; where there is one, it is the largest number as well.
+    # A NaN is 0 / 0; max() returns NaN if there is one.
     return np.where(np.isnan(fractions), 0.0, fractions) if math.isnan(fractions.max(initial=0.0)) else fractions
 
 
 def _units(error: Array, bound: Bound, index: tuple[Any, ...], precision: Precision) -> float:
-    """Return one element's error in error units; where its own unit is zero, in those of the largest T of the array; infinite where all are."""
+    """Return one element's error in error units u * T; where its T is zero, the largest T of the array is used; infinite where all are zero."""
     terms = np.asarray(bound.abs_sum)
     own = terms if terms.shape == error.shape else np.broadcast_to(terms, error.shape)
     unit = precision.unit * float(own[index]) or precision.unit * float(terms.max())
     return float(error[index]) / unit if unit else float("inf")
 
 
-def _worst(subject: Array, oracle: Array, index: tuple[Any, ...]) -> Worst:
-    return Worst(tuple(int(i) for i in index), float(subject[index]), float(oracle[index]))
+def _worst(subject: Array, oracle: Array, index: tuple[Any, ...], tolerance: float | None) -> Worst:
+    return Worst(tuple(int(i) for i in index), float(subject[index]), float(oracle[index]), tolerance)
 
 
 def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array, precision: Precision) -> Judgement:
-    """Return the verdict on a subject with NaN or infinity where the oracle is finite: wrong, unless its sums may have left the range."""
+    """Return the verdict where the subject is NaN or infinite and the oracle finite: a mismatch, unless the subject's sums may have overflowed."""
     finite: npt.NDArray[np.bool_] = np.isfinite(subject)
     first = np.unravel_index(int(np.argmin(finite)), subject.shape)
     exceeding = int(np.count_nonzero(~finite))
     largest = float(np.finfo(precision.dtype).max)
     if bool((terms[~finite] > largest).all()):
-        reason = f"not finite in {exceeding} elements, whose sums of absolute terms exceed {largest:.3g}, the largest {precision.dtype}"
-        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, exceeding, worst=_worst(subject, oracle, first), reason=reason)
-    reason = f"{'NaN' if np.isnan(subject[first]) else 'infinite'} where the oracle is finite, in {exceeding} of {subject.size} elements"
-    infinite = float("inf")
-    return Judgement(place, kind, Verdict.MISMATCH, subject.size, exceeding, infinite, infinite, _worst(subject, oracle, first), reason)
+        reason = (
+            f"{exceeding:,} elements are not finite; there the sum of the terms' absolute values exceeds {significant(largest)}, "
+            f"the largest {precision.dtype} number, so that right code may overflow, too"
+        )
+        return Judgement(place, kind, Verdict.UNDECIDED, subject.size, exceeding, worst=_worst(subject, oracle, first, None), reason=reason)
+    found = "NaN" if np.isnan(subject[first]) else "infinite"
+    reason = f"{found} where a finite number is expected; {exceeding:,} of {subject.size:,} elements are not finite"
+    return Judgement(place, kind, Verdict.MISMATCH, subject.size, exceeding, math.inf, math.inf, _worst(subject, oracle, first, None), reason)
 
 
 def equal(place: Place, kind: Kind, subject: Array, other: Array, precision: Precision) -> Judgement:
-    """Compare two arrays of the subject that must hold the same numbers, bit for bit; NaN equals NaN."""
+    """Compare two arrays of the subject that must hold the same numbers; NaN equals NaN."""
     alike = subject.shape == other.shape and subject.dtype == other.dtype
-    # Where no NaN is, which is nearly always, the first comparison is enough.
+    # Without a NaN, the usual case, the first comparison is enough.
     if alike and ((subject == other).all() or np.array_equal(subject, other, equal_nan=True)):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     wide = other.astype(np.float64)
@@ -267,12 +278,13 @@ def equal(place: Place, kind: Kind, subject: Array, other: Array, precision: Pre
         return judge(place, kind, subject, wide, Bound.exact(wide), precision)
     differing = (subject != other) & ~(np.isnan(subject) & np.isnan(other))
     first, exceeding = np.unravel_index(int(differing.argmax()), wide.shape), int(np.count_nonzero(differing))
-    worst, infinite = _worst(subject.astype(np.float64), wide, first), float("inf")
-    return Judgement(place, kind, Verdict.MISMATCH, subject.size, exceeding, infinite, infinite, worst, "not the same numbers")
+    worst = _worst(subject.astype(np.float64), wide, first, None)
+    reason = f"{exceeding:,} of {subject.size:,} elements are not the same number"
+    return Judgement(place, kind, Verdict.MISMATCH, subject.size, exceeding, math.inf, math.inf, worst, reason)
 
 
 EXIT_STATUS = {Verdict.MATCH: 0, Verdict.MISMATCH: 1, Verdict.UNDECIDED: 2, Verdict.SKIPPED: 2}
-"""What a command ends with."""
+"""The exit status of a command with this verdict."""
 
 
 Facts = dict[str, Any]
@@ -280,13 +292,18 @@ Facts = dict[str, Any]
 
 
 def number(value: float) -> float | None:
-    """Return a number that JSON knows; None for infinity and NaN."""
+    """Return a number that JSON can hold; None for infinity and NaN."""
     return float(value) if math.isfinite(value) else None
+
+
+def significant(value: float, digits: int = 2) -> str:
+    """Return a number as people write it: ``0.0028``, ``1.1e-9``."""
+    return re.sub(r"e([+-])0*", lambda exponent: "e-" if exponent[1] == "-" else "e", f"{value:.{digits}g}")
 
 
 def judgement_facts(judgement: Judgement) -> Facts:
     """Return a judgement as data."""
-    worst, heard = judgement.worst, judgement.heard
+    witness = judgement.witness_effect
     return {
         "step": judgement.place.step,
         "layer": judgement.place.layer,
@@ -296,14 +313,28 @@ def judgement_facts(judgement: Judgement) -> Facts:
         "error_units": number(judgement.units),
         "fraction_of_tolerance": number(judgement.fraction),
         "elements": judgement.elements,
-        "exceeding": judgement.exceeding,
-        "worst_element": None if worst is None else {"index": list(worst.index), "subject": number(worst.subject), "oracle": number(worst.oracle)},
+        "wrong_elements": judgement.exceeding,
+        "worst_element": None if judgement.worst is None else _worst_facts(judgement.worst),
         "reason": judgement.reason,
-        "witness": None
-        if heard is None
-        else {"effect": heard.effect.value, "fraction_by_theory": number(heard.fraction), "own_fraction_by_theory": number(heard.own)},
+        "same_precision_reference": None
+        if witness is None
+        else {
+            "effect": witness.effect.value,
+            "subject_fraction_of_theory": number(witness.fraction),
+            "reference_fraction_of_theory": number(witness.witness_fraction),
+        },
+    }
+
+
+def _worst_facts(worst: Worst) -> Facts:
+    return {
+        "index": list(worst.index),
+        "found": number(worst.subject),
+        "expected": number(worst.oracle),
+        "error": number(abs(worst.subject - worst.oracle)),
+        "tolerance": None if worst.tolerance is None else number(worst.tolerance),
     }
 
 
 CONTRACT = "contract-"
-"""How the names of checks begin that compare no value with anything."""
+"""Prefix of the names of checks that do not compare values."""

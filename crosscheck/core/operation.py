@@ -1,6 +1,6 @@
-"""A layer is a function: everything under test is turned into one pure function of arrays.
+"""A layer as a pure function of arrays: the form in which everything under test is called.
 
-The subject's layers, the reference's and the oracle's all have the method :meth:`Operation.vjp`; the comparison never learns who computed.
+The subject's, the reference's and the oracle's layers all have the method :meth:`Operation.vjp`, so that the comparison treats them alike.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Constants = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Call:
-    """What an operation was given.
+    """The arguments of an operation.
 
     Attributes
     ----------
@@ -29,13 +29,12 @@ class Call:
     params : mapping of str to array
         The parameters by name.
     grad_output : array, optional
-        The cotangent; without it only the output is asked for.
+        The cotangent; without it, only the forward pass is computed.
     constants : mapping of str to array
-        Inputs that nothing is differentiated by: the labels of a loss (``"labels"``), the elements that a dropout keeps (``"mask"``, true where they
-        are kept), and, to impose the decisions of another run at kinks, ``"decisions"`` (which input element each output element was taken from, or
-        the sign of each element).
+        Inputs without a gradient: the labels of a loss (``"labels"``), a dropout's mask (``"mask"``, true = kept), and ``"decisions"``, which imposes
+        another run's decisions at kinks (the input element that each output element was taken from, or the sign of each element).
     buffers : mapping of str to array
-        State that the operation starts from and replaces, such as the running statistics of a normalisation; nothing is differentiated by it.
+        State before the call that the operation replaces, such as the running statistics of a normalisation; it has no gradient.
     """
 
     x: Array
@@ -45,7 +44,7 @@ class Call:
     buffers: Arrays = field(default_factory=dict)
 
     def astype(self, dtype: npt.DTypeLike) -> Call:
-        """Return the same call with every float array in another precision; arrays that have it already are kept as they lie in memory."""
+        """Return the same call with every float array in another precision; arrays that have it already are not copied."""
         return Call(
             self.x.astype(dtype, copy=False),
             {name: value.astype(dtype, copy=False) for name, value in self.params.items()},
@@ -55,7 +54,7 @@ class Call:
         )
 
     def copied(self) -> Call:
-        """Return the same call with copies of all arrays, each of which lies in memory as its original does."""
+        """Return the same call with copies of all arrays, each with the same order in memory as its original."""
         arrays = [{name: value.copy(order="K") for name, value in own.items()} for own in (self.params, self.buffers)]
         constants = {name: value.copy(order="K") for name, value in self.constants.items()}
         return Call(self.x.copy(order="K"), arrays[0], None if self.grad_output is None else self.grad_output.copy(order="K"), constants, arrays[1])
@@ -67,34 +66,34 @@ class Call:
         return Call(np.abs(self.x), params, grad_output, self.constants, buffers)
 
     def ones(self) -> Call:
-        """Return a call of the same shapes in which every number is 1."""
+        """Return a call with the same shapes in which every number is 1."""
         grad_output = None if self.grad_output is None else np.ones_like(self.grad_output)
         params, buffers = ({name: np.ones_like(value) for name, value in arrays.items()} for arrays in (self.params, self.buffers))
         return Call(np.ones_like(self.x), params, grad_output, self.constants, buffers)
 
     def decided(self, decisions: npt.NDArray[Any] | None) -> Call:
-        """Return the same call with the decisions at kinks taken elsewhere."""
+        """Return the same call with imposed decisions at kinks; the call itself if there are none."""
         return self if decisions is None else replace(self, constants={**self.constants, "decisions": decisions})
 
     def finite(self) -> bool:
-        """Return whether every number given is finite."""
+        """Return whether all numbers of the call are finite."""
         arrays = [self.x, *self.params.values(), *self.buffers.values(), *([] if self.grad_output is None else [self.grad_output])]
         return all(bool(np.isfinite(array).all()) for array in arrays)
 
     def shapes(self) -> tuple[Any, ...]:
-        """Return the shapes of everything given, as a key."""
+        """Return the shapes of input, parameters and upstream gradient, as a key."""
         return (self.x.shape, tuple((k, v.shape) for k, v in self.params.items()), None if self.grad_output is None else self.grad_output.shape)
 
 
 class RefusedError(ValueError):
-    """An operation cannot be applied to the arrays that it was given; the message says why."""
+    """An operation cannot be applied to its arguments; the message says why."""
 
 
 class Operation(Protocol):
-    """One layer, of whatever side, as a pure function."""
+    """One layer of any side as a pure function."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return ``output``, each buffer's new value and, where a cotangent is given, ``grad_input`` and ``NAME.grad`` for each parameter.
+        """Return ``output``, each buffer's new value and, if the call has a cotangent, ``grad_input`` and ``NAME.grad`` for each parameter.
 
         Raises
         ------
@@ -104,32 +103,32 @@ class Operation(Protocol):
 
 
 class Oracle(Operation, Protocol):
-    """An operation that also knows how its own rounding errors are bounded and where its kinks are."""
+    """An operation that also knows the bounds of its rounding errors and its kinks."""
 
     @property
     def rounding(self) -> Rounding:
-        """How rounding errors arise in this operation and pass through it."""
+        """The error theory: how rounding errors arise in this operation and how it passes errors on."""
 
     @property
     def settings(self) -> Mapping[str, tuple[int, ...]]:
-        """Whole-number settings that fault models may need, such as ``kernel``, ``stride`` and ``padding``."""
+        """Integer settings for fault models, such as ``kernel``, ``stride`` and ``padding``."""
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return what the operation decides at its kinks for an input, or None where it has none."""
+        """Return what the operation decides at its kinks for an input, or None if it has no kinks."""
 
 
 @dataclass(frozen=True)
 class InTraining:
-    """A reference in training that is another operation in evaluation.
+    """A reference that computes differently in training and in evaluation.
 
     Attributes
     ----------
-    evaluation : Oracle
-        The same in evaluation.
+    oracle, evaluation : Oracle
+        The operation in training and in evaluation.
     buffers : mapping of str to tuple of int
-        The shapes of the running statistics that training replaces and evaluation reads, by name.
+        The shapes of the running statistics by name; training replaces them and evaluation reads them.
     dropped : float, optional
-        The probability with which a dropout drops; it gets the subject's mask.
+        The probability with which a dropout drops elements; the oracle uses the subject's mask.
     """
 
     oracle: Oracle
@@ -142,12 +141,12 @@ class Rounding(Protocol):
     """The error theory of one kind of operation."""
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return a bound for each quantity of ``result`` that a right implementation keeps on exactly the inputs of ``call``."""
+        """Return for each quantity of ``result`` a bound that the error of every right implementation keeps, given exactly the inputs of ``call``."""
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return how far each quantity moves, to first order, when the input and the cotangent are off by up to these errors.
+        """Return, to first order, how far each quantity is off if the input and the cotangent are off by up to these errors.
 
-        Errors are in multiples of the unit roundoff, on both sides, so that none of them drowns in the rounding of the computation itself.
+        Arguments and results are in multiples of the unit roundoff, so that they are not lost in the rounding of this computation itself.
         """
 
 
@@ -155,7 +154,7 @@ DTYPES = ("float64", "float32")
 
 
 class PairError(ValueError):
-    """A pair that cannot be checked as it was declared; the message names the pair, what was found, what was expected and what to do."""
+    """A pair cannot be checked as declared; the message names the pair, what was found, what was expected and what to do."""
 
 
 Labels = npt.NDArray[np.integer[Any]]

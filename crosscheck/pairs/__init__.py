@@ -1,1 +1,1 @@
-"""What a user declares, found in a file and made ready: a layer, an optimizer or a model, and what to compare it with."""
+"""Pairs: what a user declares (a layer, an optimizer or a model, and its reference), loaded from a file and prepared for the checks."""

@@ -1,4 +1,4 @@
-"""What all pairs have in common, as they are declared and once they are prepared: names, precisions, expected differences, random numbers."""
+"""What all pairs share: names, precisions, expected differences and random numbers; before and after preparation."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _OWN = Path(__file__).parent.parent
 
 
 class Declaration:
-    """A subject beside its reference, of any kind.
+    """A declared pair of subject and reference, of any kind.
 
     Attributes
     ----------
     dtypes : sequence of str
         The precisions that the subject computes in.
     expected : mapping of str to str
-        Checks that are known to fail, by patterns of their names, each with the reason.
+        Reasons why checks are known to fail, by patterns of the checks' names.
     origin : Path or None
-        The file that declares the pair, where there is one.
+        The file that declares the pair, if any.
     """
 
     subject: Any
@@ -40,7 +40,7 @@ class Declaration:
     origin: Path | None = None
 
     def validate(self) -> None:
-        """Check what the declaration alone can say, and note the file that it is in.
+        """Validate what needs no preparation, and note the file that declares the pair.
 
         Raises
         ------
@@ -49,10 +49,10 @@ class Declaration:
         """
         object.__setattr__(self, "origin", _declaring_file())
         if not self.dtypes or [dtype for dtype in self.dtypes if dtype not in DTYPES]:
-            raise self.error(f"dtypes is {self.dtypes!r}, expected some of {', '.join(DTYPES)}")
+            raise self.error(f"dtypes is {self.dtypes!r}, expected at least one of {', '.join(DTYPES)} and nothing else")
         for pattern, reason in self.expected.items():
             if not str(reason).strip():
-                raise self.error(f"expected[{pattern!r}] gives no reason")
+                raise self.error(f"expected[{pattern!r}] has no reason; say why the difference is right")
 
     def error(self, text: object) -> PairError:
         """Return an error that names this pair."""
@@ -60,34 +60,34 @@ class Declaration:
 
     @property
     def precisions_in_words(self) -> str:
-        """Why a check of another precision has nothing to compare."""
-        return f"the subject is declared to compute in {', '.join(self.dtypes)}"
+        """Why a check of another precision does not apply."""
+        return f"your code is declared to compute in {', '.join(self.dtypes)}"
 
     @cached_property
     def title(self) -> str:
-        """The name, or the subject's, in one line that every terminal, file and test id can hold."""
+        """The pair's name, or the subject's if it has none, as one line that every terminal, file and test id can hold."""
         own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
         return printable(self.name or str(own)).replace("\n", "\\n").replace("\t", "\\t")
 
     def reason_expected(self, check: str) -> str:
-        """Return why a check is known to fail; empty where it is not."""
+        """Return why a check is known to fail; empty if it is not."""
         return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern.partition(":")[0])), "")
 
     def expects(self, check: str, quantity: str) -> bool:
-        """Return whether a quantity of a check is known to differ: one that is named, or any where none is."""
+        """Return whether a quantity of a check is known to differ; a pattern that names no quantity holds for all of them."""
         named = [pattern.partition(":")[2] for pattern in self.expected if fnmatch.fnmatchcase(check, pattern.partition(":")[0])]
         return any(not name or name == quantity for name in named)
 
 
 class Ready:
-    """A fully resolved pair, of any kind.
+    """A prepared pair, of any kind.
 
     Attributes
     ----------
     elements : int
-        How many numbers all checks of the pair compare at most: N, on which each tolerance depends.
+        N, the most numbers that all checks of the pair compare; each tolerance depends on it.
     inferred : list of str
-        In words, what was not declared and had exactly one way.
+        In words, what was not declared and could be inferred in exactly one way.
     """
 
     pair: Declaration
@@ -97,20 +97,20 @@ class Ready:
 
     @property
     def reference_names(self) -> list[str]:
-        """What reports call the references."""
+        """The references' names in reports."""
         return [reference.name for reference in self.references]
 
     def precision(self, dtype: str) -> Precision:
-        """Return how the subject computes in a dtype."""
+        """Return the precision of a dtype for all numbers of this pair."""
         return Precision(np.dtype(dtype), self.elements)
 
     def rng(self, seed: int, what: str) -> np.random.Generator:
-        """Return a generator that depends on nothing but the pair's name, the seed and what it is for."""
+        """Return a generator that depends only on the pair's name, the seed and ``what`` it is for."""
         return np.random.default_rng([seed, zlib.crc32(f"{self.pair.title} {what}".encode())])
 
 
 def _declaring_file() -> Path | None:
-    """Return the file of the innermost code that is neither the harness's own nor generated."""
+    """Return the file of the innermost frame that is neither the harness's own code nor generated code."""
     for frame, _ in traceback.walk_stack(None):
         path = Path(frame.f_code.co_filename)
         if path.is_file() and not path.is_relative_to(_OWN):

@@ -1,4 +1,4 @@
-"""Pairs from a file: the file is executed as a module of its own, and every pair at its top level is found."""
+"""Pairs from a file: the file is executed as a module, and every pair at its top level is found."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from crosscheck.pairs.declaration import Declaration
 
 
 class LoadingError(ValueError):
-    """No pairs can be taken from a file; the message names the file, what was found and what to do."""
+    """A file gives no pairs; the message names the file, what was found and what to do."""
 
 
 def declared(path: str | Path, notice: Callable[[str], None] | None = None) -> list[Declaration]:
-    """Return the pairs that a file declares, each once, in the order in which they stand there.
+    """Return the pairs that a file declares, each once, in their order in the file.
 
-    A pair is a value at the top level of the module, an element of a list, tuple or dict there, or of the list ``crosscheck_pairs`` that a function
-    there carries. From then on its ``origin`` is this file, also where another module made it.
+    A pair is a value at the top level of the module, an element of a list, tuple or dict there, or of a function's list ``crosscheck_pairs``. The
+    pair's ``origin`` becomes this file, even if another module created the pair.
 
     Parameters
     ----------
     path : str or Path
-        Of a Python file. Its folder is where it imports from first, as for a script.
+        A Python file. As for a script, its folder is searched first by its imports.
     notice : callable, optional
-        Gets in one line what the file printed while it was executed, which does not appear elsewhere.
+        Gets one line about what the file printed while it was executed; this output is not shown otherwise.
 
     Raises
     ------
     LoadingError
-        If there is no such file, it cannot be executed, or it declares no pairs or two of one title.
+        If there is no such file, it cannot be executed, or it declares no pairs or two pairs with the same title.
     """
     path = Path(path)
     module, printed = _executed(path)
@@ -48,7 +48,7 @@ def declared(path: str | Path, notice: Callable[[str], None] | None = None) -> l
     pairs = list(found.values())
     if not pairs:
         raise LoadingError(
-            f"{path}: declares no pair; looked for a Pair, an OptimizerPair or a ModelPair at the top level of the file, in lists, "
+            f"{path}: declares no pair; expected a Pair, an OptimizerPair or a ModelPair at the top level of the file, in lists, "
             "tuples and dicts there, and on functions: write PAIR = crosscheck.Pair(subject, reference, shapes=[...])"
         )
     for title, count in Counter(pair.title for pair in pairs).items():
@@ -60,18 +60,18 @@ def declared(path: str | Path, notice: Callable[[str], None] | None = None) -> l
 
 
 def find(path: str | Path, title: str) -> Declaration:
-    """Return the pair of a title from a file.
+    """Return the pair with a title from a file.
 
     Raises
     ------
     LoadingError
-        If there is none, or see :func:`declared`.
+        If there is no such pair, and as for :func:`declared`.
     """
     pairs = declared(path)
     for pair in pairs:
         if pair.title == title:
             return pair
-    raise LoadingError(f"{path}: no pair is called {title!r}; there are: {', '.join(repr(pair.title) for pair in pairs)}")
+    raise LoadingError(f"{path}: no pair is called {title!r}; the pairs are: {', '.join(repr(pair.title) for pair in pairs)}")
 
 
 def _pairs(value: Any) -> list[Declaration]:
@@ -83,29 +83,29 @@ def _pairs(value: Any) -> list[Declaration]:
 
 
 class _Uncached(SourceFileLoader):
-    """Executes a file as it is now: the bytecode of a version of the same size, saved in the same second, would be used instead of it."""
+    """Executes a file as it is now. Cached bytecode of an older version would be used if it has the same size and was saved in the same second."""
 
     def path_stats(self, path: str) -> NoReturn:
-        """Say nothing about the file's age, so that no bytecode is read or written."""
+        """Raise, so that no bytecode is read or written."""
         raise OSError
 
 
 def _executed(path: Path) -> tuple[ModuleType, Printed]:
-    """Return the module that a file is, and what it printed."""
+    """Execute a file and return its module and what it printed."""
     if path.is_dir():
         raise LoadingError(f"{path}: is a folder, expected a Python file that declares pairs")
     if path.suffix != ".py":
-        raise LoadingError(f"{path}: is no Python file; pairs are declared in a file that ends in .py")
+        raise LoadingError(f"{path}: is not a Python file; declare pairs in a file whose name ends in .py")
     if not path.is_file():
         raise LoadingError(f"{path}: no such file")
     path = path.resolve()
-    # Two files of one name in two folders are two modules.
+    # Files with the same name in two folders are two modules.
     name = f"crosscheck_pairs_{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path, loader=_Uncached(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickle look a class's module up by its name.
+    # Dataclasses and pickle look up a class's module by name.
     sys.modules[name] = module
     printed = Printed()
     try:
@@ -126,19 +126,19 @@ def _why(error: BaseException, path: Path) -> str:
         return f"{type(error).__name__} in {inside}: {error.msg}"
     hint = ""
     if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
-        hint = "; Keras is to compute with JAX here: set the environment variable KERAS_BACKEND=jax before it is imported"
+        hint = "; Keras has to use JAX here: set the environment variable KERAS_BACKEND=jax before Keras is imported"
     elif isinstance(error, ModuleNotFoundError):
-        hint = f"; install {error.name}, or where it is a reference's framework put crosscheck.recorded(FILE) in its place"
+        hint = f"; install {error.name}, or if only the reference needs it, replace the reference by crosscheck.recorded(FILE)"
     return f"importing it raised {said(error)}{where(error)}{hint}"
 
 
 @contextmanager
 def _folder_first(folder: Path) -> Iterator[None]:
-    """Import from a folder first; modules of the same names that another folder's file brought in are imported anew."""
+    """Import from a folder first; modules of the same names that were imported from other folders are imported again."""
     there = {path.name for path in folder.iterdir()}
     for name, module in sys.modules.copy().items():
         top = name.partition(".")[0]
-        # There are thousands of modules: files are looked up only where the folder has something of that name.
+        # There are thousands of modules, so files are looked up only if the folder contains that name.
         if not there.isdisjoint((top, f"{top}.py")) and _from_elsewhere(top, module, folder):
             del sys.modules[name]
     importlib.invalidate_caches()
@@ -151,7 +151,7 @@ def _folder_first(folder: Path) -> Iterator[None]:
 
 
 def _from_elsewhere(top: str, module: Any, folder: Path) -> bool:
-    """Return whether a module is the user's, not installed, and the folder has another one of its name."""
+    """Return whether a module is the user's own (not installed) and the folder has another module with its name."""
     file = getattr(module, "__file__", None)
     if not file or top in ("__main__", "crosscheck") or not any(path.is_file() for path in (folder / f"{top}.py", folder / top / "__init__.py")):
         return False

@@ -1,4 +1,4 @@
-"""A pair of whole models: a network with its own way of training, beside a reference that trains alike."""
+"""A pair of models: a network with its own training code, and a reference that trains with the same settings."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ Batch = tuple[Array, Labels]
 
 @dataclass(frozen=True, eq=False)
 class ModelPair(Declaration):
-    """A network that trains by its own code, beside a chain of layers of a framework that trains with the same settings.
+    """A network with its own training code, beside a sequence of a framework's layers that trains with the same settings.
 
     Parameters
     ----------
     subject : callable
-        Returns a fresh network each time: a :class:`~crosscheck.adapters.network.Network`, whose layers are observed, or a
-        :class:`~crosscheck.adapters.train_step_opaque.WholeStep`, which shows only its loss and its parameters. It gets the name of the precision,
-        ``"float64"`` or ``"float32"``, if it has a first argument without a default value, or one that is called ``dtype``.
+        Returns a new network at each call: a :class:`~crosscheck.adapters.network.Network`, whose layers are observed, or a
+        :class:`~crosscheck.adapters.train_step_opaque.WholeStep`, which shows only its loss and its parameters. If its first argument has no default
+        value or is called ``dtype``, it gets the name of the precision, ``"float64"`` or ``"float32"``.
     reference : torch.nn.Sequential
-        The names of its layers are those in reports.
+        Reports use the names of its layers.
     loss : torch.nn.Module
-        Takes the last output and the labels; whether it is the mean or the sum over the batch is its own.
+        Takes the last output and the labels; it may be the mean or the sum over the batch.
     lr, momentum, dampening, nesterov, weight_decay
-        Of stochastic gradient descent, with PyTorch's meaning.
+        Settings of stochastic gradient descent, with the same meaning as in PyTorch.
     shape : tuple of int
-        Of a batch, in the reference's layout, the batch axis included; one sample, ``(1, ...)``, for a subject that takes one at a time.
+        Shape of a batch in the reference's layout, including the batch axis; ``(1, ...)`` for a subject that takes one sample at a time.
     steps : int
         How many training steps are compared.
     input : str
-        einops pattern from the subject's layout of a batch to the reference's; empty where they are the same, and for a network whose training
-        step hands the batch to its first layer as it is, whose pattern is then known.
+        einops pattern from the subject's layout of a batch to the reference's; empty if both are the same, or if the training step passes the batch
+        unchanged to its first layer, whose pattern is then used.
     sizes : mapping of str to int
-        Of axes inside parentheses.
+        Sizes of axes inside parentheses in the patterns.
     batches : callable, optional
-        Gets a ``numpy.random.Generator`` and returns ``x, labels`` of the next batch, ``x`` in the reference's layout; random normal numbers and
-        random labels if left out.
+        Gets a ``numpy.random.Generator`` and returns ``x, labels`` of the next batch, with ``x`` in the reference's layout. Without it, batches are
+        random normal numbers with random labels.
     frozen : sequence of str
         Layers whose parameters do not train.
     name, dtypes, expected, framework
@@ -81,7 +81,7 @@ class ModelPair(Declaration):
             raise self.error(f"shape is {self.shape!r}, expected the shape of a batch, such as (8, 1, 28, 28)")
         numbers = [self.lr, self.momentum, self.dampening, self.weight_decay]
         if not max(np.abs(numbers)) <= np.finfo(np.float32).max or min(self.lr, self.momentum, self.weight_decay) < 0:
-            raise self.error(f"{self.settings}: expected numbers that single precision knows, none of lr, momentum and weight_decay negative")
+            raise self.error(f"{self.settings}: expected numbers that float32 can hold, and lr, momentum and weight_decay not negative")
         if self.nesterov and (not self.momentum or self.dampening):
             raise self.error("nesterov needs momentum above 0 and no dampening")
         if self.steps < 1:

@@ -1,4 +1,4 @@
-"""A pair of optimizers: a subject that updates parameters, beside the reference that it has to follow step by step."""
+"""A pair of optimizers: a subject that updates parameters, and the reference that it must agree with after every step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosscheck.pairs.declaration import Declaration
 _SHAPES: Mapping[str, Shape] = {"weight": (3, 4), "bias": (4,)}
 
 GRADIENTS: Mapping[str, Draw] = {name: FAMILIES[name].draw for name in ("normal", "wide", "kinks", "tiny", "huge")}
-"""How each kind of gradients is drawn: like the family of inputs of the same name."""
+"""How to draw each kind of gradients: like the input family of the same name."""
 
 REVEALS = {
     "normal": "signs, factors, the order of momentum and decay",
@@ -32,19 +32,19 @@ class OptimizerPair(Declaration):
     Parameters
     ----------
     subject : Holding, Updater or UpdateFunction
-        From :mod:`crosscheck.adapters.optimizers`: the optimizer and how it is called.
+        The optimizer and how to call it, see :mod:`crosscheck.adapters.optimizers`.
     reference : callable
-        Gets a list of the framework's tensors and makes its optimizer: ``lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)``; a list of
-        several, which have to agree.
+        Gets a list of the framework's tensors and returns an optimizer: ``lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)``. A list of
+        several references is possible; they have to agree.
     shapes : mapping of str to tuple of int
-        Of the parameters to update.
+        Shapes of the parameters to update.
     steps : int
         How many steps are compared.
     state : mapping of str to str
-        ``{"m": "exp_avg"}``: the subject's m is the reference's exp_avg, to be compared after every step.
+        ``{"m": "exp_avg"}``: the subject's m corresponds to the reference's exp_avg and is compared after every step.
     velocity : sequence of str
-        Those of the states that hold a step and no gradient: with momentum as ``v = mu * v - lr * g; w += v``, the subject's v is -lr times the
-        reference's buffer. Parameters are the same in both forms as long as the learning rate is.
+        States that hold steps instead of gradients: with momentum as ``v = mu * v - lr * g; w += v``, the subject's v is -lr times the reference's
+        buffer. As long as the learning rate stays the same, both forms give the same parameters.
     name, dtypes, expected, framework
         As in :class:`~crosscheck.pairs.pair.Pair`.
     """
@@ -64,14 +64,16 @@ class OptimizerPair(Declaration):
         self.validate()
         if not callable(getattr(self.subject, "stepper", None)):
             raise self.error(
-                f"a {type(self.subject).__name__} is no optimizer that the harness can call; say how it is called:\n"
+                f"{type(self.subject).__name__} is not an optimizer that crosscheck can call; say how to call it:\n"
                 "    subject=Holding(lambda params: MyOptimizer(params, lr=0.1))\n"
                 "    subject=Updater(MyOptimizer(lr=0.1))\n"
                 "    subject=UpdateFunction(my_update, {'learning_rate': 0.1})"
             )
         if self.steps < 1:
-            raise self.error(f"steps is {self.steps}, expected at least 1; with 2 or more the state shows")
+            raise self.error(f"steps is {self.steps}, expected at least 1; the state takes effect from the second step on")
         if not self.shapes or any(size < 1 for shape in self.shapes.values() for size in shape):
             raise self.error(f"shapes is {self.shapes!r}, expected a shape for each parameter, such as {_SHAPES}")
         if unknown := [name for name in self.velocity if name not in self.state]:
-            raise self.error(f"velocity names {unknown[0]!r}, which is no state; those declared are: {', '.join(self.state) or 'none'}")
+            raise self.error(
+                f"velocity names {unknown[0]!r}, which is not a declared state; the declared ones are: {', '.join(self.state) or 'none'}"
+            )

@@ -1,4 +1,4 @@
-"""A pair: a subject, its reference, and what has to be said about how one corresponds to the other."""
+"""A pair of layers: a subject, its reference, and how one corresponds to the other."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ class Pair(Declaration):
     Parameters
     ----------
     subject : object
-        A layer with a ``forward`` and a ``backward`` method, or an adapter of :mod:`crosscheck.adapters` that says how it is called.
+        A layer with a ``forward`` and a ``backward`` method, or an adapter of :mod:`crosscheck.adapters` that says how to call the code.
     reference : object
-        A ``torch.nn.Module``, a function of tensors, anything with a method ``vjp(call)``; a list of several, which have to agree; or None where
-        there is none: the gradients are then compared with difference quotients of the subject's own output.
+        A ``torch.nn.Module``, a function of tensors or anything with a method ``vjp(call)``; or a list of several, which have to agree; or None: the
+        gradients are then compared with difference quotients of the subject's own output.
     shapes : sequence of tuple of int, or callable
-        Of the input, in the reference's layout, the batch axis included. A callable gets a ``numpy.random.Generator`` and returns one shape.
+        Shapes of the input in the reference's layout, including the batch axis. A callable gets a ``numpy.random.Generator`` and returns one shape.
     params : mapping of str to str
-        ``{"W": "weight: i o -> o i"}``: the subject's W is the reference's weight, its axes the other way round; without a pattern they are
-        ordered alike. What is not declared is inferred where there is exactly one way.
+        ``{"W": "weight: i o -> o i"}``: the subject's W is the reference's weight transposed. Without a pattern the axes have the same order.
+        Parameters that are not declared are matched if there is exactly one way.
     input, output : str
-        einops patterns from the subject's layout to the reference's; empty where they are the same.
+        einops patterns from the subject's layout to the reference's; empty if both are the same.
     sizes : mapping of str to int
-        Of axes inside parentheses.
+        Sizes of axes inside parentheses in the patterns.
     param_shapes : mapping of str to tuple of int
-        By the reference's names; needed where neither side has parameters of its own.
+        Shapes by the reference's names; needed if neither side holds its parameters.
     name : str
-        In reports and ids; the subject's if left out.
+        The name in reports and ids; the subject's name if left out.
     dtypes : sequence of str
         The precisions that the subject computes in.
     ties : {"first", "last", "all", "split"}
-        Which elements get the gradient where a maximum ties, if the subject does not follow the reference.
+        Which of several equal maxima get the gradient, if the subject does not follow the reference.
     reduction : {"mean", "sum"}
-        For a loss that takes one sample at a time: how the harness puts the losses of a batch together.
+        How the harness combines the losses of a batch, for a loss that takes one sample at a time.
     labels : bool, optional
-        Whether the second input is labels; found out from the reference.
+        Whether the second input is labels; taken from the reference if left out.
     framework : str
-        What the reference computes with, where that cannot be recognised.
+        The reference's framework, if it is not recognised.
     fixed_batch : bool
-        Whether the subject was written only for the declared sizes of a batch; it is then tried on no other one.
+        Whether the subject works only with the declared batch sizes; no other batch sizes are then tried.
     deterministic : bool
-        Whether the subject gives the same bits each time. Say False for right code that does not, such as one that adds up in any order (atomics):
-        where contracts compare two runs of it, they then do so by tolerance.
+        Whether the subject gives the same bits each time. Say False for right code that does not, such as sums in varying order (atomics); contracts
+        then compare two runs by tolerance.
     expected : mapping of str to str
-        Checks that are known to fail, by patterns of their names (``"values-*-digits"``), each with the reason; after a colon one quantity may
-        be named (``"values-*-ties:grad_input"``), and any other one still counts. One that passes is a mismatch, and so is one in which the
-        subject raises or returns nothing, NaN, another shape or another precision.
+        Reasons why checks are known to fail, by patterns of the checks' names (``"values-*-digits"``). A pattern may name one quantity after a colon
+        (``"values-*-ties:grad_input"``); other quantities of the check then still count. A check that matches although it is expected to fail is a
+        mismatch. So is one in which the subject raises or returns nothing, NaN, another shape or another precision.
     buffers : mapping of str to str
-        Running statistics, as ``params``: ``{"mu": "running_mean"}``, the subject's attribute first. One of the same name and shape need not be
-        declared; what the subject does not show is skipped, with the reason.
+        Running statistics, declared as in ``params``: ``{"mu": "running_mean"}`` for the subject's attribute mu. Those with the same name and shape
+        on both sides need not be declared. Those that the subject does not show are skipped with a reason.
     mask : str
-        The attribute in which a dropout leaves the mask that it drew, not zero where an element was kept; seen in its output if left out.
+        The attribute where a dropout stores the mask that it drew (nonzero = kept); taken from the dropout's output if left out.
     """
 
     subject: Any

@@ -1,4 +1,4 @@
-"""From what a user declares to what can be checked: everything that follows from the declaration is worked out once."""
+"""Preparing a pair: everything that follows from its declaration is worked out once, before the checks."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def prepare(pair: ModelPair) -> PreparedModel: ...
 @overload
 def prepare(pair: Declaration) -> Ready: ...
 def prepare(pair: Declaration) -> Any:
-    """Return a pair made ready; the second time it is the same object.
+    """Return the prepared pair; further calls with the same pair return the same object.
 
     Raises
     ------
     PairError
-        If anything does not fit or can be understood in several ways.
+        If the declaration does not fit or is ambiguous.
     SubjectError
-        If the subject cannot be made or copied.
+        If the subject cannot be created or copied.
     """
     known = vars(pair)
     if _READY not in known:
@@ -47,7 +47,7 @@ def prepare(pair: Declaration) -> Any:
 
 
 _READY = "_ready"
-"""The attribute in which a pair keeps what was worked out about it."""
+"""The attribute of a pair that holds its prepared form."""
 
 _PREPARE: dict[type[Declaration], Callable[[Any], Ready]] = {
     Pair: prepare_layer,

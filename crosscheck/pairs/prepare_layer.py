@@ -1,4 +1,4 @@
-"""A pair of layers made ready: convention, references, layouts and shapes found out, and the inputs that its checks give it."""
+"""A prepared pair of layers: its convention, references, layouts and shapes, and the inputs of its checks."""
 
 from __future__ import annotations
 
@@ -24,31 +24,30 @@ from crosscheck.pairs.pair import Pair
 from crosscheck.references.resolve import Reference, resolved
 
 _DRAWN = 4
-"""How many shapes are taken from a generator of them."""
+"""How many shapes are drawn if ``shapes`` is a function."""
 
 _BUDGET = 2**14
-"""Cases that are derived from a declared one have as many samples as it, as long as the input has no more numbers than this: most of what a check
-costs is then spent on the declared shapes."""
+"""The most input numbers of shapes that are derived from declared ones; larger ones get fewer samples. So most time goes to the declared shapes."""
 
 
 @dataclass(frozen=True)
 class Prepared(Ready):
-    """A fully resolved pair of layers.
+    """A prepared pair of layers.
 
     Attributes
     ----------
     references : list of Reference
-        The first one is the arbiter; empty where there is none.
+        The first one supplies the expected values; may be empty.
     param_shapes, buffers : mapping of str to tuple of int
         The shapes of the parameters and of the running statistics, by the reference's names.
     derived : list of tuple of int
-        Shapes with other batch sizes than the declared ones, on which a subject has to be right as well.
+        Further shapes with other batch sizes, on which the subject has to be right, too.
     no_evaluation : str
-        Why the subject cannot be judged in evaluation mode; empty where it can.
+        Why the subject cannot be judged in evaluation mode; empty if it can.
     evaluates : bool
-        Whether both sides are in evaluation mode, as :attr:`evaluating` puts them.
+        Whether both sides are in evaluation mode, see :attr:`evaluating`.
     benches : dict
-        What contracts are tried on, by precision and seed, once it was drawn.
+        The benches of contracts that were made so far, by precision and seed.
     """
 
     pair: Pair
@@ -66,18 +65,18 @@ class Prepared(Ready):
     benches: dict[tuple[str, int], Any] = field(default_factory=dict, compare=False, repr=False)
 
     def shapes_for(self, family: Family) -> list[Shape]:
-        """Return the shapes that values are judged on: the declared ones, and on normal inputs those derived from them."""
+        """Return the shapes for checks of values: the declared ones, and for normal inputs the derived ones as well."""
         return [*self.shapes, *(self.derived if family.name == "normal" else ())]
 
     @property
     def bench_shape(self) -> Shape:
-        """The shape that contracts are tried on: the declared one with the most samples, or some of them where the subject takes fewer."""
+        """The shape for contracts: the declared one with the most samples, or with fewer of them if the subject takes other batch sizes."""
         largest = max(self.shapes, key=lambda size: size[0])
         return _affordable(largest) if self.derived else largest
 
     @property
     def dropped(self) -> float | None:
-        """The probability with which the reference drops, where it is a dropout in training; the mask is the subject's."""
+        """The probability with which the reference drops elements, if it is a dropout in training; the subject draws the mask."""
         training = self.references[0].training if self.references else None
         return None if training is None else training.dropped
 
@@ -89,35 +88,35 @@ class Prepared(Ready):
 
     @property
     def stateless(self) -> Prepared:
-        """The same pair without its running statistics: a recorded file holds one mode only."""
+        """The same pair without running statistics, for trace files, which hold one mode only."""
         return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
 
     def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
-        """Return input, parameters, labels and cotangent, which depend on nothing but the pair's name and the first four arguments.
+        """Return input, parameters, labels and upstream gradient; they depend only on the pair's name and the first four arguments.
 
         Parameters
         ----------
         shape : tuple of int
-            Of the input.
+            The shape of the input.
         output : tuple of int, optional
-            The shape of the output, where it is known already; computed by the reference if left out.
+            The shape of the output; the reference computes it if left out.
         """
-        # Independent streams, so that changing the input leaves the parameters as they are.
-        for_input, for_params, for_cotangent, for_labels, for_buffers = self.rng(seed, f"{family.name} {shape}").spawn(5)
+        # Independent streams, so that another input does not change the parameters.
+        for_input, for_params, for_grad_output, for_labels, for_buffers = self.rng(seed, f"{family.name} {shape}").spawn(5)
         x = family.input(for_input, shape, dtype)
         params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
         constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
         buffers = {name: family.statistic(for_buffers, size, dtype, name) for name, size in self.buffers.items()}
         call = Call(x, params, None, constants, buffers)
         output = self.output_shape(call) if output is None else output
-        return replace(call, grad_output=family.grad_output(for_cotangent, output, dtype))
+        return replace(call, grad_output=family.grad_output(for_grad_output, output, dtype))
 
     def output_shape(self, call: Call) -> Shape:
-        """Return the shape of the output: the reference's, or where there is none the subject's own."""
+        """Return the shape of the output, by the reference or, if there is none, by the subject."""
         return self.forward(call).shape
 
     def forward(self, call: Call) -> Array:
-        """Return an output for a call: the reference's, of a dropout that keeps everything, or where there is none the subject's own."""
+        """Return the output for a call, by the reference (a dropout keeps everything) or, if there is none, by the subject."""
         if not self.references:
             return self.layer.vjp(replace(call, grad_output=None))["output"]
         whole = {} if self.dropped is None else {"mask": np.ones(call.x.shape, bool)}
@@ -125,23 +124,23 @@ class Prepared(Ready):
 
 
 def prepare_layer(pair: Pair) -> Prepared:
-    """Return a pair made ready.
+    """Return a prepared pair.
 
     Raises
     ------
     PairError, ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError
-        If anything does not fit or can be understood in several ways.
+        If the declaration does not fit or is ambiguous.
     """
     given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
     references = [resolved(reference, pair.framework) for reference in given]
     training = references[0].training if references else None
     statistics = dict(training.buffers) if training else {}
     convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0, [*pair.buffers, *statistics])
-    probe = convention.instance()  # one error now, not one in every check, if it cannot be copied
+    probe = convention.instance()  # if it cannot be copied, one error here and not one in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
     _expect_same_parameters(pair, references)
-    # Without a reference each parameter is itself.
+    # Without a reference, each parameter corresponds to itself.
     names = pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
     params, inferred = mapped(own, expected, names, pair.sizes)
     kept = {} if convention.one_sample else {name: shape for name, shape in possible_buffers(probe).items() if name not in own}
@@ -149,7 +148,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     layout = LayerLayout(Layout(pair.input, pair.sizes), Layout(pair.output, pair.sizes), params, buffers)
     mask = pair.mask or str(getattr(convention, "mask", ""))
     if pair.mask and (training is None or training.dropped is None):
-        raise pair.error(f"mask is {pair.mask!r}, but the reference is no dropout that draws one, such as torch.nn.Dropout(0.5) in training")
+        raise pair.error(f"mask is {pair.mask!r}, but the reference is not a dropout in training that draws one, such as torch.nn.Dropout(0.5)")
     mask = mask if training and training.dropped else ""
     layer = AdaptedLayer(convention, layout, pair.reduction, None if training is None else True, mask, absent)
     shapes = _shapes(pair)
@@ -169,27 +168,27 @@ def prepare_layer(pair: Pair) -> Prepared:
     draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1, buffers=statistics, no_evaluation=why_not)
     draft = replace(draft, derived=_derived(draft))
     if (tried := draft.bench_shape) not in shapes:
-        inferred.append(f"contracts are tried on {tried[0]} samples, and so are batches that were not declared: {_BUDGET:,} numbers, or two samples")
+        inferred.append(f"contracts and batch sizes that were not declared use {tried[0]} samples: at most {_BUDGET:,} input numbers, or two samples")
     settled = references[0].elements if references else None
     return replace(draft, elements=settled or _elements(draft))
 
 
 def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Mapping[str, str]) -> str:
-    """Return why a subject cannot be judged in evaluation mode; empty where it can."""
+    """Return why a subject cannot be judged in evaluation mode; empty if it can."""
     if not references or any(reference.training is None for reference in references):
-        return "does not apply: a reference is not known in evaluation mode"
+        return "does not apply: for one of the references, evaluation mode is not known"
     if absent:
-        return f"the running statistics that it starts from cannot be set; {next(iter(absent.values()))}"
+        return f"its running statistics cannot be set; {next(iter(absent.values()))}"
     with contained("changing the mode"):
         if probe.switch(False):
             return ""
-    return "the subject has no evaluation mode that is known: train() and eval(), an attribute training, or forward(x, training=True)"
+    return "your code has no evaluation mode that crosscheck knows: train() and eval(), an attribute training, or forward(x, training=True)"
 
 
 def _derived(prepared: Prepared) -> list[Shape]:
-    """Return the shapes of a batch of one sample and of one with a sample less, where the references accept them.
+    """Return shapes with one sample and with one sample less than declared, if the references accept them.
 
-    Code that is right only on the declared batches may contain their sizes.
+    They find code that contains the declared batch size.
     """
     pair, first = prepared.pair, next((shape for shape in prepared.shapes if shape[0] > 2), None)
     if pair.fixed_batch or prepared.layer.convention.one_sample or first is None:
@@ -199,15 +198,15 @@ def _derived(prepared: Prepared) -> list[Shape]:
 
 
 def _affordable(shape: Shape) -> Shape:
-    """Return a shape with as many samples of it as the budget allows, at least two."""
+    """Return a shape with at most as many samples as the budget allows, but at least two."""
     samples = max(2, _BUDGET // max(1, math.prod(shape[1:])))
     return (samples, *shape[1:]) if samples < shape[0] else shape
 
 
 def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
-    """Return whether a reference accepts an input with another batch size, and its output has another batch size as well.
+    """Return whether a reference accepts an input with another batch size and its output's batch size changes in proportion.
 
-    A recorded reference knows only the inputs that it was recorded with; it refuses others later.
+    A recorded reference answers only for the recorded inputs and refuses others later.
     """
     if reference.elements is not None:
         return True
@@ -222,7 +221,7 @@ def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: 
 
 
 def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None:
-    """Raise where several references have different parameters: one set of values goes to all of them."""
+    """Raise if references have different parameters, because all of them get the same values."""
     for other in references[1:]:
         one, two = references[0].shapes, other.shapes
         if one is not None and two is not None and dict(one) != dict(two):
@@ -237,7 +236,7 @@ def _shown(shapes: Mapping[str, Shape]) -> str:
 
 
 def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
-    """Return the subject's own parameters as those to compare with, where there is no reference."""
+    """Return the shapes of the subject's own parameters as the expected ones, for a pair without a reference."""
     shapes = {name: pair.param_shapes.get(name, shape) for name, shape in own.items()}
     if missing := [name for name, shape in shapes.items() if shape is None]:
         raise pair.error(f"the shape of {missing[0]!r} is not known; say param_shapes={{{missing[0]!r}: (...)}}")
@@ -245,7 +244,7 @@ def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
 
 
 def _param_shape(pair: Pair, parameter: Parameter, name: str, own: Shape | None, expected: Mapping[str, Shape] | None) -> Shape:
-    """Return a parameter's shape in the reference's layout, and make sure that the subject's fits it."""
+    """Return a parameter's shape in the reference's layout; raise if the subject's does not fit it."""
     found = None if own is None else parameter.layout.to_reference(np.zeros(own)).shape
     wanted = pair.param_shapes.get(parameter.name) or (expected or {}).get(parameter.name) or found
     if wanted is None:
@@ -257,7 +256,7 @@ def _param_shape(pair: Pair, parameter: Parameter, name: str, own: Shape | None,
 
 
 def _expect_fit(pair: Pair, layout: Layout, shape: Shape, what: str) -> None:
-    """Raise if a pattern cannot turn an array of the reference into one of the subject."""
+    """Raise if a pattern cannot convert an array from the reference's layout to the subject's."""
     try:
         layout.to_subject(np.zeros(shape))
     except LayoutError as error:
@@ -286,7 +285,7 @@ def _shapes(pair: Pair) -> list[Shape]:
 
 
 def _elements(prepared: Prepared) -> int:
-    """Return how many numbers the checks of a pair compare at most, and make sure that the patterns fit every input and output."""
+    """Return the most numbers that the checks of a pair compare; raise if the patterns do not fit all inputs and outputs."""
     total, pair, layer = 0, prepared.pair, prepared.layer
     sizes = sum(int(np.prod(size)) for size in [*prepared.param_shapes.values(), *prepared.buffers.values()])
     evaluated = 0 if prepared.no_evaluation else len(EVALUATED)

@@ -1,4 +1,4 @@
-"""A pair of models made ready: reference, layouts and sizes found out, and the parameters and batches that it starts from."""
+"""A prepared pair of models: its reference, layouts and sizes, and its initial parameters and batches."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Trained = TracedNetwork | SteppedNetwork
 
 @dataclass(frozen=True)
 class PreparedModel(Ready):
-    """A fully resolved pair of models.
+    """A prepared pair of models.
 
     Attributes
     ----------
     layouts : object
         How the subject's layers or parameters correspond to the reference's.
     dtypes : sequence of str
-        The precisions that the subject can be made in; only one where the factory takes no argument.
+        The precisions in which the subject can be created; only one if the factory takes no argument.
     runs : dict
-        The comparisons that were made, by precision and seed: several checks look at one and the same.
+        The runs that were made so far, by precision and seed; several checks use the same run.
     """
 
     pair: ModelPair
@@ -51,30 +51,30 @@ class PreparedModel(Ready):
 
     @property
     def reference_names(self) -> list[str]:
-        """What reports call the reference."""
+        """The reference's name in reports."""
         return [self.reference.name]
 
     def start(self, dtype: str, seed: int) -> dict[str, Array]:
-        """Return random parameters to start from, named ``layer.parameter``.
+        """Return random initial parameters, named ``layer.parameter``.
 
-        Their size lets a signal keep its own from layer to layer. Biases are not zero, as they usually are: zeros would hide what is wrong with them.
+        They are scaled so that signals keep their size from layer to layer. Biases are not zero as usual, because zeros would hide faults.
         """
         rng = self.rng(seed, "parameters")
         shapes = {f"{layer}.{name}": shape for layer, params in self.reference.shapes.items() for name, shape in params.items()}
         return {name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(dtype) for name, shape in shapes.items()}
 
     def fresh(self, dtype: str, seed: int) -> Trained:
-        """Return a new network of the subject with the parameters to start from.
+        """Return a new network of the subject with the initial parameters.
 
         Raises
         ------
         SubjectError
-            If the factory raises, or the network is not of this precision, or does not take the parameters.
+            If the factory raises, or the network has another precision or does not keep the parameters.
         """
         try:
             network = _bound(self.pair, _made(self.pair, dtype), self.layouts)
         except ConventionError as error:
-            raise SubjectError(f"another network from the same factory is not like the first: {error}") from error
+            raise SubjectError(f"a second network from the same factory differs from the first: {error}") from error
         start = self.start(dtype, seed)
         for name, value in network.params.items():
             if value.dtype != start[name].dtype or value.shape != start[name].shape:
@@ -82,13 +82,11 @@ class PreparedModel(Ready):
         network.load(start)
         for name, value in network.params.items():
             if not np.array_equal(value, start[name]):
-                raise SubjectError(
-                    f"what is written into the array of {name} does not stay there; params must return the arrays themselves, not copies"
-                )
+                raise SubjectError(f"values written into the array of {name} are lost; params must return the arrays themselves, not copies")
         return network
 
     def batches(self, dtype: str, seed: int, count: int) -> list[Batch]:
-        """Return the batches of a run, which depend on nothing but the pair's name and the seed.
+        """Return the batches of a run; they depend only on the pair's name and the seed.
 
         Raises
         ------
@@ -100,7 +98,7 @@ class PreparedModel(Ready):
 
 
 def _takes_dtype(pair: ModelPair) -> bool:
-    """Return whether the factory's first argument is the precision: a required one, or one that is called ``dtype``."""
+    """Return whether the factory's first argument is the precision: it is required or called ``dtype``."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         first = next(iter(inspect.signature(pair.subject).parameters.values()), None)
@@ -122,30 +120,30 @@ def _bound(pair: ModelPair, declared: Declared, layouts: Any) -> Trained:
 
 
 def prepare_model(pair: ModelPair) -> PreparedModel:
-    """Return a pair made ready.
+    """Return a prepared pair.
 
     Raises
     ------
     PairError, ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError
-        If anything does not fit or can be understood in several ways.
+        If the declaration does not fit or is ambiguous.
     SubjectError
-        If no network can be made.
+        If no network can be created.
     """
     reference = resolved_training(pair.reference, pair.loss, pair.settings, frozenset(pair.frozen), pair.framework)
     for layer, kept in reference.architecture.buffers.items():
         raise pair.error(
-            f"the reference's layer {layer} keeps {', '.join(kept)} from step to step, which a ModelPair does not give to the subject; check that "
-            f"layer by itself, Pair(layer, reference, shapes), running statistics and evaluation included, and leave it out of the two networks"
+            f"the reference's layer {layer} has running statistics ({', '.join(kept)}), which a ModelPair cannot compare; check that layer alone "
+            f"with Pair(layer, reference, shapes), which includes evaluation mode, and leave it out of both networks"
         )
     declared = _made(pair, pair.dtypes[0])
     layouts, inferred = declared.layouts(reference.shapes)
     network = _bound(pair, declared, layouts)
     if network.one_sample and pair.shape[0] != 1:
         raise pair.error(
-            f"the subject takes one sample at a time, the shape {pair.shape} is a batch of {pair.shape[0]}; say shape={(1, *pair.shape[1:])}"
+            f"your code takes one sample at a time, but the shape {pair.shape} is a batch of {pair.shape[0]}; say shape={(1, *pair.shape[1:])}"
         )
     if pair.momentum and isinstance(declared, Network) and declared.state is None:
-        raise pair.error(f"momentum is {pair.momentum}, and the network does not say where its momentum buffers are; say Network(..., state=...)")
+        raise pair.error(f"momentum is {pair.momentum}, but the network does not say where its momentum buffers are; say Network(..., state=...)")
     params = {f"{layer}.{name}": np.zeros(shape) for layer, own in reference.shapes.items() for name, shape in own.items()}
     x, some = _batch(pair, np.random.default_rng(0), "float64")
     output = x

@@ -1,4 +1,4 @@
-"""A pair of optimizers made ready: its references found out, and the parameters and gradients that its checks give it."""
+"""A prepared pair of optimizers: its references, and the initial parameters and gradients of its checks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from crosscheck.references.resolve import OptimizerReference, resolved_optimizer
 
 @dataclass(frozen=True)
 class PreparedOptimizers(Ready):
-    """A fully resolved pair of optimizers.
+    """A prepared pair of optimizers.
 
     Attributes
     ----------
     references : list of OptimizerReference
-        The first one is the arbiter.
+        The first one supplies the expected values.
     """
 
     pair: OptimizerPair
@@ -42,12 +42,12 @@ class PreparedOptimizers(Ready):
 
 
 def prepare_optimizer(pair: OptimizerPair) -> PreparedOptimizers:
-    """Return a pair made ready.
+    """Return a prepared pair.
 
     Raises
     ------
     PairError, UnknownReferenceError, RefusedError, ConventionError
-        If the reference makes no optimizer, or keeps no state of a name that was declared.
+        If the reference does not make an optimizer, or has no state with a declared name.
     """
     given = pair.reference if isinstance(pair.reference, list | tuple) else [pair.reference]
     references = [resolved_optimizer(reference, pair.framework) for reference in given]
@@ -58,7 +58,7 @@ def prepare_optimizer(pair: OptimizerPair) -> PreparedOptimizers:
     for mine, theirs in pair.state.items():
         for state in kept:
             if theirs not in state:
-                raise pair.error(f"state[{mine!r}] is {theirs!r}, but the reference keeps: {', '.join(state) or 'nothing'}")
+                raise pair.error(f"state[{mine!r}] is {theirs!r}, but the reference's states are: {', '.join(state) or 'nothing'}")
     sizes = sum(int(np.prod(shape)) for shape in pair.shapes.values())
     elements = sizes * (1 + len(pair.state)) * pair.steps * len(GRADIENTS) * len(DTYPES)
     return PreparedOptimizers(pair, pair.subject, references, elements)

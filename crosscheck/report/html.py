@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML file: verdict first, then where, then why; every text in it escaped."""
+"""A report as one self-contained HTML file: the verdict first, then where, then why. Every text is escaped."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from crosscheck.core.judge import CONTRACT, Facts
+from crosscheck.core.judge import CONTRACT, Facts, Kind
 from crosscheck.report import plots
 from crosscheck.report.matrix import matrix
 from crosscheck.report.words import (
+    KINDS,
     consequence_in_words,
     decision_in_words,
     first_mismatch,
@@ -27,7 +28,7 @@ from crosscheck.report.words import (
 
 
 def render(facts: Facts) -> str:
-    """Return the page of a report, with the template of its kind."""
+    """Return the page of a report, made from the template of its kind."""
     template, shown = _PAGES[facts["kind"]]
     return environment().get_template(template).render(facts=facts, **shown(facts))
 
@@ -36,12 +37,12 @@ def _training(facts: Facts) -> dict[str, Any]:
     """Return what the page of a training comparison shows."""
     pictures: dict[str, Any] = {"losses": Markup(plots.losses(facts)), "errors": Markup(plots.errors(facts))}  # noqa: S704 - drawn here, from numbers
     pictures["filters"] = {name: Markup(plots.filters(facts, name)) for name in facts["weights"]}  # noqa: S704
-    pictures["free_run"] = Markup(plots.free_run(facts)) if facts["free_run"]["looks"] else None  # noqa: S704
+    pictures["free_run"] = Markup(plots.free_run(facts)) if facts["free_run"]["measurements"] else None  # noqa: S704
     pictures["digits"] = [Markup(plots.digit(image["pixels"])) for image in facts["test"]["differing_images"]]  # noqa: S704
     return {
         "pictures": pictures,
         "table": _table(facts),
-        "beside": any(quantity["reference_fraction"] for quantity in facts["quantities"]),
+        "beside": any(quantity["reference_fraction_of_tolerance"] for quantity in facts["quantities"]),
         "divergence": dict(rows(facts["first_divergence"])) if facts["first_divergence"] else {},
         "ways": ways_in_words(facts),
         "decisions": [decision_in_words(decision) for decision in facts["decisions"]],
@@ -51,7 +52,7 @@ def _training(facts: Facts) -> dict[str, Any]:
 
 def _table(facts: Facts) -> list[dict[str, Any]]:
     """Return a row for each quantity, with a cell for each way of comparing."""
-    columns = {"layer": "step", "update": "step", "isolated": "isolated", "whole step": "whole"}
+    columns = {Kind.LAYER: "step", Kind.UPDATE: "step", Kind.ISOLATED: "alone", Kind.WHOLE: "whole"}
     rows: dict[str, dict[str, Any]] = {}
     for quantity in facts["quantities"]:
         if quantity["kind"] in columns:
@@ -62,17 +63,18 @@ def _table(facts: Facts) -> list[dict[str, Any]]:
 
 @cache
 def environment() -> jinja2.Environment:
-    """Return what all pages are made with: autoescaping, and an error where a template names something that is not there."""
+    """Return the environment of all templates: text is escaped, and an undefined name is an error."""
     result = jinja2.Environment(
         loader=jinja2.PackageLoader("crosscheck.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     result.filters["short"] = short
+    result.filters["kind_in_words"] = KINDS.__getitem__
     result.filters["thousands"] = lambda value: f"{value:,}"
     return result
 
 
 def short(value: float | None) -> str:
-    """Return a number with three digits or as many as tell it from 1; JSON could not hold infinity."""
+    """Return a number with three digits, or with enough to tell it from 1; None is infinity."""
     return "∞" if value is None else "0" if value == 0 else fraction_in_words(value, 3)
 
 
@@ -97,7 +99,7 @@ def _described(pair: Facts) -> dict[str, Any]:
     remarks += [("note", f"{check['check']}: {note}") for check in pair["checks"] if check is not first for note in check["notes"]]
     return {
         "first": [] if first is None else list(mismatch_rows(pair, first)),
-        "script": first["reproduction"]["script"] if first and first["reproduction"] else "",
+        "script": first["small_case"]["script"] if first and first["small_case"] else "",
         "matrix": matrix(pair),
         "contracts": contracts,
         "contracts_hold": all(check["verdict"] in ("match", "skipped") for check in contracts),
@@ -106,4 +108,4 @@ def _described(pair: Facts) -> dict[str, Any]:
 
 
 _PAGES: dict[str, tuple[str, Callable[[Facts], dict[str, Any]]]] = {"pairs": ("pairs.html", _pairs), "training": ("training.html", _training)}
-"""By the kind of report: the template, and what it is given besides the facts."""
+"""By the kind of report: the template, and the function that returns its variables other than the facts."""

@@ -1,7 +1,7 @@
-"""The coverage matrix of a pair: what was compared of each quantity in each check, so that a gap is seen.
+"""The coverage matrix of a pair: the result for each quantity in each check, so that gaps are visible.
 
-A row is a quantity, a column a check of values; checks of one kind and precision form a block. Contracts have no quantities. A cell holds the worst
-that was found, over all shapes.
+Rows are quantities and columns are checks of values; checks of the same kind and precision form a block. Contracts have no quantities. A cell holds
+the worst result over all shapes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Cell:
     Attributes
     ----------
     verdict : str
-        The worst of all shapes; ``"empty"`` where the check has nothing on this quantity.
+        The worst verdict of all shapes; ``"empty"`` if the check has no such quantity.
     text : str
         The largest error as a fraction of its tolerance, or a word.
     reason : str
-        Why it was not compared, or what is wrong.
+        Why the quantity was not compared, or what is wrong with it.
     """
 
     verdict: str = "empty"
@@ -37,14 +37,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Block:
-    """The checks of one kind in one precision: rows of cells under columns.
+    """The checks of one kind and precision: columns, and rows of cells.
 
     Attributes
     ----------
     name : str
-        What the checks have in common: ``values-float64``.
+        The common part of the checks' names: ``values-float64``.
     columns : list of str
-        What tells them apart.
+        The rest of each check's name.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Block:
 
 
 def matrix(pair: Facts) -> list[Block]:
-    """Return the blocks of a pair."""
+    """Return the blocks of a pair's matrix."""
     values = [check for check in pair["checks"] if not check["check"].startswith(CONTRACT)]
     return [_block(pair, name, list(checks)) for name, checks in groupby(values, key=_kind)]
 
@@ -65,7 +65,7 @@ def _block(pair: Facts, kind: str, checks: Sequence[Facts]) -> Block:
 
 
 def _kind(check: Facts) -> str:
-    """Return the part of a check's name that it shares with others of its kind and precision: ``values-float64``."""
+    """Return the beginning of a check's name up to its precision: ``values-float64``."""
     before, _, _ = check["check"].partition(check["dtype"])
     return f"{before}{check['dtype']}" if check["dtype"] else str(check["check"])
 

@@ -1,4 +1,4 @@
-"""The pictures of the report, each as a piece of SVG; drawn from the facts alone."""
+"""The pictures of the report as SVG, drawn from the facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from crosscheck.core.judge import Facts
+from crosscheck.core.judge import Facts, Kind
 
 SUBJECT, REFERENCE, LIMIT = "#1f6fb2", "#d9822b", "#b3261e"
 STYLE: dict[str, Any] = {
@@ -27,20 +27,20 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 NAMED, PANELS = 8, 6
-"""Layers that a picture names, and parameters that it has a panel for: those closest to what is tolerated."""
+"""The most layers that a picture names, and the most parameters with a panel: those with the largest errors beside their tolerances."""
 SMALLEST = 1e-6
-"""Fractions below this, zero among them, are drawn here: a logarithmic axis has no zero."""
+"""Smaller fractions, including zero, are drawn at this value, because a logarithmic axis has no zero."""
 
 
 def drawn(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    """Return a picture as a piece of SVG.
+    """Return a picture as an SVG element.
 
     Parameters
     ----------
     draw : callable
         Draws on an empty figure.
     width, height : float
-        In inches.
+        The size in inches.
     """
     with mpl.rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -60,7 +60,7 @@ def losses(facts: Facts) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for side, colour, style, width in (("reference", REFERENCE, "-", 3.5), ("subject", SUBJECT, "-", 1.2)):
-            dot = "o" if len(curves["steps"]) == 1 else None  # one step makes no line
+            dot = "o" if len(curves["steps"]) == 1 else None  # a line needs two steps
             axes.plot(
                 curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, marker=dot, markersize=3 * width, label=names[side]
             )
@@ -72,13 +72,13 @@ def losses(facts: Facts) -> str:
 
 
 def errors(facts: Facts) -> str:
-    """Return, for each layer, its largest error over the steps as a fraction of the tolerance, with the line that rounding does not cross."""
+    """Return a plot of each layer's largest error as a fraction of the tolerance over the steps, with a line at the tolerance."""
     layers: dict[str, dict[int, float]] = {}
     for quantity in facts["quantities"]:
-        if quantity["kind"] in ("layer", "update", "isolated"):
+        if quantity["kind"] in (Kind.LAYER, Kind.UPDATE, Kind.ISOLATED):
             curve = layers.setdefault(quantity["layer"], {})
-            for step, fraction in zip(quantity["steps"], quantity["fractions"], strict=True):
-                # None stands for infinity: something that must be equal is not.
+            for step, fraction in zip(quantity["steps"], quantity["fractions_of_tolerance"], strict=True):
+                # None is infinity: the values differ although they must be equal.
                 curve[step] = max(curve.get(step, 0.0), np.inf if fraction is None else fraction)
     finite = [value for curve in layers.values() for value in curve.values() if np.isfinite(value)]
     top = max([10.0, *(3 * value for value in finite)])
@@ -87,14 +87,14 @@ def errors(facts: Facts) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        # Those without a name of their own first, so that they lie below the others.
+        # Layers that are not named are drawn first, below the others.
         for layer, curve in sorted(layers.items(), key=lambda item: item[0] in named):
             steps = sorted(curve)
             values = np.clip([curve[step] for step in steps], SMALLEST, top)
             colour, label = colours.get(layer, "lightgrey"), layer if layer in named else None
             axes.plot(steps, values, color=colour, linewidth=1, marker="." if len(steps) < 30 else None, label=label)
         axes.axhline(1, color=LIMIT, linewidth=1.5)
-        axes.text(0.995, 1.15, "tolerance: beyond this line rounding explains nothing", color=LIMIT, ha="right", transform=axes.get_yaxis_transform())
+        axes.text(0.995, 1.15, "tolerance: rounding explains what is below this line", color=LIMIT, ha="right", transform=axes.get_yaxis_transform())
         axes.set(xlabel="step", ylabel="error / tolerance", yscale="log", ylim=(SMALLEST / 2, top * 2))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if layers:
@@ -104,9 +104,9 @@ def errors(facts: Facts) -> str:
 
 
 def free_run(facts: Facts) -> str:
-    """Return the distance of the free runs for each parameter, with the spread of the perturbed references and the distance allowed."""
+    """Return plots of each parameter's distance in the free run, with the spread of the perturbed references and the allowed distance."""
     parameters: dict[str, list[Facts]] = {}
-    for look in facts["free_run"]["looks"]:
+    for look in facts["free_run"]["measurements"]:
         parameters.setdefault(look["parameter"], []).append(look)
     closest = sorted(parameters, key=lambda name: -max(_share(look) for look in parameters[name]))[:PANELS]
     parameters = {name: looks for name, looks in parameters.items() if name in closest}
@@ -115,10 +115,10 @@ def free_run(facts: Facts) -> str:
         panels = np.atleast_1d(figure.subplots(1, max(len(parameters), 1), sharey=True))
         for axes, (name, looks) in zip(panels, parameters.items(), strict=False):
             steps = [look["step"] for look in looks]
-            dot = "." if len(looks) == 1 else None  # one look makes no line
+            dot = "." if len(looks) == 1 else None  # a line needs two steps
             axes.plot(steps, _positive([look["allowed"] for look in looks]), color=LIMIT, marker=dot, linewidth=1.5, label="allowed")
             axes.plot(steps, _positive([look["spread"] for look in looks]), "--", color="grey", marker=dot, label="spread of perturbed references")
-            axes.plot(steps, _positive([look["distance"] for look in looks]), color=SUBJECT, marker=".", label="subject to reference")
+            axes.plot(steps, _positive([look["distance"] for look in looks]), color=SUBJECT, marker=".", label="your code to the reference")
             axes.set(title=name, xlabel="step", yscale="log")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
         panels[0].set_ylabel("norm of the difference")
@@ -128,13 +128,13 @@ def free_run(facts: Facts) -> str:
 
 
 def _share(look: Facts) -> float:
-    """Return a distance as a part of what is allowed."""
+    """Return a distance as a fraction of the allowed distance."""
     distance, allowed = look["distance"], look["allowed"]
     return np.inf if distance is None or not allowed else float(distance / allowed)
 
 
 def filters(facts: Facts, name: str) -> str:
-    """Return a parameter's filters of both sides, and their difference on its own scale."""
+    """Return pictures of a parameter's filters on both sides, and of their difference on its own scale."""
     sides = facts["weights"][name]
     subject, reference = (np.asarray(sides[side]) for side in ("subject", "reference"))
     subject, reference = (array.reshape(-1, *array.shape[2:]) for array in (subject, reference))
@@ -158,7 +158,7 @@ def filters(facts: Facts, name: str) -> str:
 
 
 def digit(pixels: Any) -> str:
-    """Return one image of a digit."""
+    """Return the picture of a digit."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""A report as a text for the terminal: verdict, place, size, cause, worst element, and how to repeat just this."""
+"""A report as text for the terminal: verdict, place, error, cause, worst element, and the command that repeats just this check."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from crosscheck.core.judge import CONTRACT, Facts
+from crosscheck.core.judge import CONTRACT, Facts, Kind, significant
 from crosscheck.report.words import (
+    KINDS,
     check_rows,
     consequence_in_words,
+    counted,
     decision_in_words,
     first_mismatch,
     folded,
@@ -35,7 +37,7 @@ def show(facts: Facts, console: Console) -> None:
     """Print the report."""
     console.print(Text(facts["headline"], style=f"bold {COLOURS[facts['verdict']]}"), soft_wrap=True)
     for part in _PARTS[facts["kind"]](facts):
-        # A line that is copied must not be broken: the terminal itself wraps it.
+        # Texts may be copied, so the terminal wraps them, without line breaks.
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
@@ -51,9 +53,10 @@ def _training(facts: Facts) -> Iterator[RenderableType]:
 
 
 def jury(facts: Facts) -> Table:
-    """Return a table of the references' opinions: each row a side, each column whose oracles judged it."""
+    """Return a table of the references' opinions: a row for each side, a column for each reference that judged it."""
     names = [reference["name"] for reference in facts["references"]]
-    table = Table(title="who agrees with whom: the largest error, judged by each reference's oracles", title_justify="left", header_style="bold")
+    title = "who agrees with whom: the largest error as a fraction of the tolerance, by each reference"
+    table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("side")
     for name in names:
         table.add_column(f"by {name}", justify="right")
@@ -65,7 +68,7 @@ def jury(facts: Facts) -> Table:
         difference = (
             Text("-", style="dim")
             if apart is None
-            else Text(f"{apart['max_weight_difference']:.2g}", style="" if apart["verdict"] == "skipped" else COLOURS[apart["verdict"]])
+            else Text(significant(apart["max_weight_difference"]), style="" if apart["verdict"] == "skipped" else COLOURS[apart["verdict"]])
         )
         table.add_row(side, *(_opinion(opinions[side, name]) for name in names), difference)
     return table
@@ -89,7 +92,7 @@ def _divergence(facts: Facts) -> Iterator[RenderableType]:
 
 
 def grid(rows: Iterable[tuple[str, str]]) -> Table:
-    """Return headings and texts in two columns; a heading that stands above already is not repeated."""
+    """Return headings and texts in two columns; a heading is not repeated in the next row."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -104,11 +107,11 @@ def _table(facts: Facts) -> Table:
     """Return a table of layers and quantities: the largest error as a fraction of its tolerance, for each way of comparing."""
     table = Table(title="largest error, as a fraction of the tolerance: below 1, rounding explains it", title_justify="left", header_style="bold")
     table.add_column("quantity", no_wrap=True)
-    kinds = {"in its step": ("layer", "update"), "isolated": ("isolated",), "whole step": ("whole step",)}
+    kinds = {"in training": (Kind.LAYER, Kind.UPDATE), "tested alone": (Kind.ISOLATED,), "whole step": (Kind.WHOLE,)}
     for name in kinds:
         table.add_column(name, justify="right")
-    # A reference that is the oracle itself is nowhere off.
-    beside = any(quantity["reference_fraction"] for quantity in facts["quantities"])
+    # A reference that is the oracle itself has no error to show.
+    beside = any(quantity["reference_fraction_of_tolerance"] for quantity in facts["quantities"])
     if beside:
         table.add_column("reference's whole step", justify="right")
     by_key = {(q["kind"], q["layer"], q["quantity"]): q for q in facts["quantities"]}
@@ -118,23 +121,23 @@ def _table(facts: Facts) -> Table:
             found = [by_key[kind, layer, quantity] for kind in group if (kind, layer, quantity) in by_key]
             cells.append(_cell(found[0]) if found else Text("-", style="dim"))
         if beside:
-            own = by_key.get(("whole step", layer, quantity), {}).get("reference_fraction")
+            own = by_key.get((Kind.WHOLE, layer, quantity), {}).get("reference_fraction_of_tolerance")
             cells.append(Text("-", style="dim") if own is None else Text(fraction_in_words(own)))
         table.add_row(f"{layer}.{quantity}", *cells)
     return table
 
 
 ROWS = 40
-"""Quantities that a table in a terminal has at most; a deep network has hundreds."""
+"""The most quantities that a table in the terminal shows; a deep network has hundreds."""
 
 
 def _names(facts: Facts) -> list[tuple[str, str]]:
     """Return (layer, quantity) of everything that was compared, in execution order."""
-    return list(dict.fromkeys((q["layer"], q["quantity"]) for q in facts["quantities"] if q["kind"] != "wire"))
+    return list(dict.fromkeys((q["layer"], q["quantity"]) for q in facts["quantities"] if q["kind"] != Kind.WIRE))
 
 
 def _shown(facts: Facts) -> list[tuple[str, str]]:
-    """Return those that a table shows: all of them, or those closest to their tolerance or beyond it."""
+    """Return the (layer, quantity) that a table shows: all, or those with the largest fractions of their tolerance."""
     names = _names(facts)
     if len(names) <= ROWS:
         return names
@@ -162,34 +165,34 @@ def _cell(quantity: Facts) -> Text:
 
 def _notes(facts: Facts) -> Iterator[RenderableType]:
     if (hidden := len(_names(facts)) - len(_shown(facts))) > 0:
-        yield Text(f"{hidden:,} more quantities, all of them further from their tolerance, are in the report")
+        yield Text(f"{hidden:,} more quantities, with smaller errors beside their tolerances, are in the report")
     if ways := ways_in_words(facts):
         yield Text(ways)
-    wires = [q for q in facts["quantities"] if q["kind"] == "wire"]
-    broken = [f"{q['layer']}.{q['quantity']}" for q in wires if "mismatch" in q["verdicts"]]
-    checked = sum(sum(q["verdicts"].values()) for q in wires)
-    yield Text(f"wires: {checked:,} checked, " + (f"broken: {', '.join(broken)}" if broken else "each carries exactly what was put out"))
+    handed_over = [q for q in facts["quantities"] if q["kind"] == Kind.WIRE]
+    changed = [f"{q['layer']}.{q['quantity']}" for q in handed_over if "mismatch" in q["verdicts"]]
+    checked = counted(sum(sum(q["verdicts"].values()) for q in handed_over), "array")
+    yield Text(
+        f"between layers: {checked} compared, " + (f"changed on the way: {', '.join(changed)}" if changed else "each received as it was computed")
+    )
     for quantity in facts["quantities"]:
         for verdict in ("skipped", "undecided"):
             if verdict in quantity["verdicts"]:
-                name = f"{quantity['layer']}.{quantity['quantity']} ({quantity['kind']})"
+                name = f"{quantity['layer']}.{quantity['quantity']} ({KINDS[quantity['kind']]})"
                 yield Text(f"{verdict}: {name}, {quantity['verdicts'][verdict]:,} times: {quantity['reason']}", style="yellow")
     for decision in facts["decisions"]:
-        yield Text(decision_in_words(decision), style="" if decision["admissible"] else "yellow")
+        yield Text(decision_in_words(decision), style="" if decision["explained_by_rounding"] else "yellow")
     free = facts["free_run"]
     if free["max_weight_difference"] is not None:
-        last = max((look["step"] for look in free["looks"]), default=0)
-        ratios = [
-            look["distance"] / look["spread"] for look in free["looks"] if look["step"] == last and look["spread"] and look["distance"] is not None
-        ]
-        text = f"free run: after {facts['steps_done']:,} steps the weights differ by at most {free['max_weight_difference']:.2g}"
+        last = max((look["step"] for look in free["measurements"]), default=0)
+        looks = [look for look in free["measurements"] if look["step"] == last and look["spread"] and look["distance"] is not None]
+        ratios = [look["distance"] / look["spread"] for look in looks]
+        text = f"free run: after {facts['steps_done']:,} steps the weights differ by at most {significant(free['max_weight_difference'])}"
         if ratios:
-            text += (
-                f"; as a norm {min(ratios):.2g} to {max(ratios):.2g} times the spread of {free['perturbed_runs']} references with perturbed rounding"
-            )
-        if free["left_at"] is not None:
-            text += f"; left the yardstick by step {free['left_at']:,}"
-        yield Text(text, style="red" if free["left_at"] is not None else "")
+            least, most = (significant(ratio) for ratio in (min(ratios), max(ratios)))
+            text += f"; as a norm {least} to {most} times the spread of {free['perturbed_runs']} references with perturbed rounding"
+        if free["diverged_at_step"] is not None:
+            text += f"; further apart than rounding explains by step {free['diverged_at_step']:,}"
+        yield Text(text, style="red" if free["diverged_at_step"] is not None else "")
 
 
 def _pairs(facts: Facts) -> Iterator[RenderableType]:
@@ -205,7 +208,7 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
     if (first := first_mismatch(pair)) is not None:
         rows += mismatch_rows(pair, first)
     rows += (("warning", text) for text in folded((check["check"], check["reason"]) for check in warnings(pair)))
-    passed_over = [check for check in pair["checks"] if check["counted"] not in ("match", "mismatch") and not _is_moot(check)]
+    passed_over = [check for check in pair["checks"] if check["counts_as"] not in ("match", "mismatch") and not _is_moot(check)]
     rows += _passed_over(passed_over)
     if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:
         rows.append(("not applicable", f"{len(moot)} {'contract' if len(moot) == 1 else 'contracts'}: {', '.join(moot)}"))
@@ -218,16 +221,16 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
 
 
 _TO_COPY = ("reproduce", "small case")
-"""What is there to be copied as it stands: lines of their own."""
+"""Headings of texts to copy: each is printed on one line of its own."""
 
 
 def _is_moot(check: Facts) -> bool:
-    """Return whether a check is a contract that says nothing about this subject."""
+    """Return whether a check is a contract that does not apply to this subject."""
     return bool(check["check"].startswith(CONTRACT) and check["verdict"] == "skipped")
 
 
 def _passed_over(checks: Sequence[Facts]) -> Iterator[tuple[str, str]]:
-    """Yield why checks did not match, short: those of one reason together, and how to repeat the first of them."""
+    """Yield why checks were neither right nor wrong, those with the same reason together, and how to repeat the first of them."""
     expected = [(check["check"], check["expected_difference"]) for check in checks if check["expected_difference"]]
     skipped = [(check["check"], check["reason"]) for check in checks if check["verdict"] == "skipped" and not check["expected_difference"]]
     undecided = [check for check in checks if check["verdict"] != "skipped" and not check["expected_difference"]]
@@ -240,7 +243,7 @@ def _passed_over(checks: Sequence[Facts]) -> Iterator[tuple[str, str]]:
 
 
 def largest_fraction(pair: Facts) -> str:
-    """Return the largest error of those that rounding explains, in words; empty where nothing was compared or everything is equal."""
+    """Return the largest error that rounding explains, in words; empty where nothing was compared or everything is equal."""
     matching = [q for check in pair["checks"] for q in check["quantities"] if q["verdict"] == "match" and q["fraction_of_tolerance"]]
     if not matching:
         return ""
@@ -249,4 +252,4 @@ def largest_fraction(pair: Facts) -> str:
 
 
 _PARTS: dict[str, Callable[[Facts], Iterator[RenderableType]]] = {"pairs": _pairs, "training": _training}
-"""What follows the headline, by the kind of report."""
+"""By the kind of report: what is printed after the headline."""

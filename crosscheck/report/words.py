@@ -1,4 +1,4 @@
-"""Facts in words: what each form of the report, and a failing test's message, say about them."""
+"""The facts of a report in words, shared by the terminal, the HTML page and the messages of failing tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from crosscheck.core.judge import CONTRACT, Effect, Facts, Verdict
+from crosscheck.core.judge import CONTRACT, Effect, Facts, Kind, Verdict, significant
+
+KINDS = {
+    Kind.LAYER: "on the values it received in training",
+    Kind.WIRE: "handed over between two layers",
+    Kind.UPDATE: "after the update",
+    Kind.ISOLATED: "tested alone",
+    Kind.WHOLE: "at the end of a whole step",
+}
+"""What a judgement was about, in words."""
 
 
 def counted(count: int, one: str, several: str = "") -> str:
@@ -15,40 +24,61 @@ def counted(count: int, one: str, several: str = "") -> str:
 
 
 def rows(first: Facts) -> Iterator[tuple[str, str]]:
-    """Yield what is known about a divergence, each with its heading."""
+    """Yield what is known about a divergence as (heading, text)."""
     step = f"step {first['step']}, " if first["step"] else ""
-    yield "where", f"{step}{first['layer']}.{first['quantity']} ({first['kind']})"
+    yield "where", f"{step}{first['layer']}.{first['quantity']} ({KINDS[first['kind']]})"
     if first["source"]:
         yield "computed in", first["source"]
-    if first["worst_element"] and first["error_units"] is not None:
-        yield "size", size_in_words(first)
+    worst = first["worst_element"]
+    if worst and worst["tolerance"] is not None:
+        yield "error", error_in_words(first)
     if first["reason"]:
         yield "found", first["reason"]
-    if first.get("witness") and first["witness"]["effect"] == "widened":
+    if (reference := first.get("same_precision_reference")) and reference["effect"] == Effect.WIDENED:
         yield "tolerance", f"widened: {witness_in_words(first)}"
     yield "likely cause", first["cause_in_words"]
-    if worst := first["worst_element"]:
-        yield "worst element", f"{worst['index']}: subject {_value(worst['subject'])}, oracle {_value(worst['oracle'])}"
-    if first["isolated"]:
-        yield "isolated", f"given the reference's own values: {first['isolated']['verdict']}"
+    if worst:
+        found, expected = told_apart(worst["found"], worst["expected"])
+        yield "worst element", f"{worst['index']}: your code {found}, expected {expected}"
+    if first["tested_alone"]:
+        yield "tested alone", f"on the reference's own values: {first['tested_alone']['verdict']}"
 
 
-def size_in_words(judgement: Facts) -> str:
-    """Return how large an error is, in error units and beside its tolerance."""
-    fraction = judgement["fraction_of_tolerance"]
-    beyond = "none is tolerated" if fraction is None else f"{fraction_in_words(fraction, 3)} times the tolerance"
-    return f"{judgement['error_units']:.3g} error units, {beyond}; {judgement['exceeding']:,} of {judgement['elements']:,} elements"
+def error_in_words(judgement: Facts) -> str:
+    """Return how large the worst element's error is, beside its tolerance, and how many elements are wrong."""
+    error, tolerance = judgement["worst_element"]["error"], judgement["worst_element"]["tolerance"]
+    off, most = (significant(value, _digits(error, tolerance)) for value in (error, tolerance))
+    explained = f"rounding explains at most {most}" if tolerance else "nothing is rounded here, so it must be equal"
+    return f"off by {off}; {explained}; {judgement['wrong_elements']:,} of {counted(judgement['elements'], 'element')} wrong"
+
+
+def told_apart(found: float | None, expected: float | None) -> tuple[str, str]:
+    """Return two values with six digits, or with two digits more than the two need to look different; None is a value that is not finite."""
+    if found is None or expected is None:
+        return _value(found), _value(expected)
+    digits = _digits(found, expected)
+    digits = 6 if digits <= 4 else digits + 2
+    return _value(found, digits), _value(expected, digits)
+
+
+def _digits(one: float, other: float) -> int:
+    """Return with how many significant digits two numbers look different: at least 2, and 17 if they are equal."""
+    return next((digits for digits in range(2, 17) if f"{one:.{digits}g}" != f"{other:.{digits}g}"), 17)
+
+
+def _value(value: float | None, digits: int = 6) -> str:
+    return "not finite" if value is None else repr(value) if digits >= 17 else significant(value, digits)
 
 
 def witness_in_words(judgement: Facts) -> str:
-    """Return why a tolerance was widened: where both sides stand beside what theory alone allows."""
-    fractions = [judgement["witness"][side] for side in ("own_fraction_by_theory", "fraction_by_theory")]
-    own, found = ("infinitely" if fraction is None else f"{fraction_in_words(fraction, 3)} times" for fraction in fractions)
-    return f"the reference itself, in the subject's precision, is off by {own} what theory allows, the subject by {found}"
+    """Return why a tolerance was widened: both sides' errors as multiples of what theory alone allows."""
+    fractions = [judgement["same_precision_reference"][f"{side}_fraction_of_theory"] for side in ("reference", "subject")]
+    own, found = ("infinitely many" if fraction is None else fraction_in_words(fraction, 3) for fraction in fractions)
+    return f"computing in the same precision, the reference itself is off by {own} times what theory allows; your code by {found} times"
 
 
 def fraction_in_words(fraction: float, digits: int = 2) -> str:
-    """Return a fraction of a tolerance, with as many digits as it takes to tell on which side of 1 it lies."""
+    """Return a fraction of a tolerance, with enough digits to show whether it is below or above 1."""
     text = f"{fraction:.{digits}g}"
     while float(text) == 1 and fraction != 1:
         digits += 1
@@ -59,46 +89,46 @@ def fraction_in_words(fraction: float, digits: int = 2) -> str:
 def consequence_in_words(consequence: Facts) -> str:
     """Return a consequence of a divergence: what is off, and by how much."""
     relative = consequence["relative_error"]
-    off = f"off by {relative:.3g} of its size" if relative is not None else "off"
-    return f"{consequence['layer']}.{consequence['quantity']} is {off} at step {consequence['step']}; right on the values that it got"
+    off = f"off by {significant(relative, 3)} of its size" if relative is not None else "off"
+    name = f"{consequence['layer']}.{consequence['quantity']}"
+    return f"{name} is {off} at step {consequence['step']}; its layer is right on the values it received"
 
 
 def ways_in_words(facts: Facts) -> str:
-    """Return in how many of the checked steps layers were judged isolated, and the whole step; nothing where it was all of them."""
-    steps = {
-        kind: max((sum(q["verdicts"].values()) for q in facts["quantities"] if q["kind"] == kind), default=0) for kind in ("isolated", "whole step")
-    }
-    if min(steps.values()) == facts["steps_checked"]:
+    """Return in how many checked steps layers were tested alone and whole steps compared; empty if that was done in every step."""
+    alone, whole = (
+        max((sum(q["verdicts"].values()) for q in facts["quantities"] if q["kind"] == kind), default=0) for kind in (Kind.ISOLATED, Kind.WHOLE)
+    )
+    if min(alone, whole) == facts["steps_checked"]:
         return ""
-    counts = " and ".join(f"{kind} in {count:,}" for kind, count in steps.items())
-    return f"{counts} of {counted(facts['steps_checked'], 'checked step')}: while each layer is right in its step they say nothing new"
+    steps = counted(facts["steps_checked"], "checked step")
+    return (
+        f"of {steps}, layers were tested alone in {alone:,} and the whole step was compared in {whole:,}: "
+        "this adds nothing while each layer is right on the values it receives in training"
+    )
 
 
 def decision_in_words(decision: Facts) -> str:
-    """Return how a layer's choices at kinks differ from the oracle's, and whether rounding explains it; None is a margin without limit."""
+    """Return how a layer's choices at kinks differ from the expected ones, and whether rounding explains it; None is an unlimited margin."""
     margin = decision["largest_margin"]
-    text = f"decisions: {decision['layer']} chose differently from the oracle {decision['differing']:,} times"
+    text = f"{decision['layer']} chose another side of a kink or another maximum than expected {decision['different_choices']:,} times"
     if margin is None:
-        return f"{text}, where the oracle sees no tie at all"
+        return f"{text}, where there is no tie"
     if not margin:
-        return f"{text}, each between numbers that are equal for the oracle"
-    return f"{text}, at most {fraction_in_words(margin)} of what rounding explains apart"
-
-
-def _value(value: float | None) -> str:
-    return "not finite" if value is None else repr(value)
+        return f"{text}, always between values that should be equal"
+    return f"{text}; the values are apart by at most {fraction_in_words(margin)} of what rounding explains"
 
 
 WIDTH = 120
 
 
 def divergence_message(divergence: Facts) -> str:
-    """Return all that is known about a divergence as one text for a test's failure, read from the top down."""
+    """Return all that is known about a divergence as one text for a failing test, the most important first."""
     return laid_out(divergence["verdict"].upper(), [*rows(divergence), ("reproduce", divergence["reproduce"])])
 
 
 def laid_out(title: str, facts: Iterable[tuple[str, str]]) -> str:
-    """Return a title and what is known about it, each under its heading; a text of several lines keeps them."""
+    """Return a title and below it each text beside its heading; line breaks in a text are kept."""
     lines = [title]
     for heading, text in facts:
         begin = f"  {heading:<14}"
@@ -108,25 +138,25 @@ def laid_out(title: str, facts: Iterable[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-NO_REFERENCE = "no reference: gradients are judged by the output, the output by nothing"
+NO_REFERENCE = "no reference: the gradients are compared with slopes of the output, and the output with nothing"
 
 
 def check_rows(check: Facts) -> Iterator[tuple[str, str]]:
-    """Yield what is known about a check that did not match, each with its heading."""
+    """Yield what is known about a check that did not match as (heading, text)."""
     first = check["first_divergence"]
     if first:
         yield from rows(first)
     if check["reason"] and not (first and first["reason"]):
         yield "found", check["reason"]
     if check["check"].startswith(CONTRACT):
-        yield "the contract", check["about"]
+        yield "looks for", check["about"]
     if check["expected_difference"]:
         yield "expected", check["expected_difference"]
     yield from (("note", note) for note in check["notes"])
 
 
 def mismatch_rows(pair: Facts, check: Facts) -> Iterator[tuple[str, str]]:
-    """Yield what is known about a pair's first mismatch, where else it shows, and how to repeat it."""
+    """Yield what is known about a pair's first mismatch, what else is wrong, and how to repeat the check."""
     yield "first in", check["check"]
     yield from check_rows(check)
     yield from (("also wrong", text) for text in also_wrong(pair, check))
@@ -134,16 +164,16 @@ def mismatch_rows(pair: Facts, check: Facts) -> Iterator[tuple[str, str]]:
 
 
 def reproduce_rows(check: Facts) -> Iterator[tuple[str, str]]:
-    """Yield how to repeat a check, and the small case where there is one."""
+    """Yield how to repeat a check, and how to run its small case if there is one."""
     yield "reproduce", check["reproduce"]
-    if check["reproduction"] and check["reproduction"]["file"]:
-        elements = counted(check["reproduction"]["input_elements"], "input element")
-        yield "small case", f"python {shlex.quote(check['reproduction']['file'])}  ({elements})"
+    if check["small_case"] and check["small_case"]["file"]:
+        elements = counted(check["small_case"]["input_elements"], "input element")
+        yield "small case", f"python {shlex.quote(check['small_case']['file'])}  ({elements})"
 
 
 def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
-    """Yield the other mismatches of a pair: by quantity where numbers differ, one by one where they do not."""
-    wrong = [check for check in pair["checks"] if check["counted"] == "mismatch"]
+    """Yield a pair's other mismatches: numerical ones grouped by quantity, others (such as contracts) grouped by reason."""
+    wrong = [check for check in pair["checks"] if check["counts_as"] == "mismatch"]
     known = quantity_name(pair, first["first_divergence"]) if first["first_divergence"] else ""
     where: dict[str, list[str]] = {}
     for check in wrong:
@@ -158,7 +188,7 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
 
 
 def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
-    """Yield each quantity whose cause is known, with the cause in words; where several checks show one, the first of them last."""
+    """Yield each quantity with a known cause, and the cause in words. A quantity may come several times; its first check comes last."""
     for check in reversed(list(checks)):
         for found in [check["first_divergence"], *check.get("other_divergences", ())]:
             if found and found["cause"] != "unknown":
@@ -166,20 +196,21 @@ def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
 
 
 def witness_rows(pair: Facts) -> Iterator[tuple[str, str]]:
-    """Yield which tolerances are not theory's alone, and what was looked at coarsely because theory sets no limit to it."""
-    named = [(check, quantity) for check in pair["checks"] for quantity in check["quantities"] if quantity.get("witness")]
+    """Yield which tolerances the reference's own rounding errors widened, and which quantities only had to be right to half of their digits."""
+    named = [(check, quantity) for check in pair["checks"] for quantity in check["quantities"] if quantity.get("same_precision_reference")]
     more = [(check, quantity) for check, quantity in named if widened([quantity])]
     if more:
-        check, worst = max(more, key=lambda one: one[1]["witness"]["fraction_by_theory"])
+        check, worst = max(more, key=lambda one: one[1]["same_precision_reference"]["subject_fraction_of_theory"])
         where = f"{quantity_name(pair, worst)} in {check['check']}, {worst['shape']}"
         yield "widened", f"{counted(len(more), 'tolerance')}, the most for {where}: {witness_in_words(worst)}"
-    coarse = [quantity for _, quantity in named if quantity["witness"]["effect"] == Effect.COARSE and quantity["verdict"] == "skipped"]
+    coarse = [q for _, q in named if q["same_precision_reference"]["effect"] == Effect.COARSE and q["verdict"] == "skipped"]
     if coarse:
-        yield "coarse", f"{counted(len(coarse), 'quantity', 'quantities')} beyond the range of theory: finite and right to half of the digits"
+        names = counted(len(coarse), "quantity", "quantities")
+        yield "coarse", f"{names} without a limit to the rounding error: checked to be finite and right to half of the digits"
 
 
 def folded(checks: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield names with what is said of them, those of which the same is said together: how many there are, and the first three."""
+    """Yield lines of a name and its text; names with the same text share a line, which gives their number and the first three."""
     said: dict[str, list[str]] = {}
     for name, text in checks:
         said.setdefault(text, []).append(name)
@@ -192,12 +223,12 @@ def _first_three(names: Sequence[str]) -> str:
 
 
 def quantity_name(pair: Facts, quantity: Facts) -> str:
-    """Return a quantity's name, with its layer's where it is not the pair itself."""
+    """Return a quantity's name, with the layer's name before it unless the pair is that layer."""
     return str(quantity["quantity"]) if quantity["layer"] == pair["name"] else f"{quantity['layer']}.{quantity['quantity']}"
 
 
 def pair_line(pair: Facts) -> str:
-    """Return what a pair's verdict rests on, in one line."""
+    """Return what a pair's verdict is based on, in one line."""
     if pair["error"]:
         return str(pair["error"])
     quantities = [quantity for check in pair["checks"] for quantity in check["quantities"]]
@@ -205,7 +236,7 @@ def pair_line(pair: Facts) -> str:
     parts = [counted(len(pair["checks"]), "check"), f"{counted(len(compared), 'quantity', 'quantities')} compared"]
     parts.append("beside " + " and ".join(pair["references"]) if pair["references"] else NO_REFERENCE)
     if not pair["deterministic"]:
-        parts.append("declared as not repeatable")
+        parts.append("declared as not deterministic")
     if more := widened(quantities):
         parts.append(f"{counted(len(more), 'tolerance')} widened")
     if pair.get("never_judged"):
@@ -216,7 +247,7 @@ def pair_line(pair: Facts) -> str:
 
 
 def summary_line(pair: Facts) -> str:
-    """Return what a pair's verdict says in one line: where and why it differs, or what it rests on."""
+    """Return a pair's verdict in one line: where and why it differs, or what the verdict is based on."""
     first = first_mismatch(pair)
     if first is None:
         return pair_line(pair)
@@ -225,23 +256,24 @@ def summary_line(pair: Facts) -> str:
 
 
 def message(check: Facts, name: str) -> str:
-    """Return all that is known about a failed check as one text, read from the top down."""
+    """Return all that is known about a failed check as one text, the most important first."""
     found = [*check_rows(check), *reproduce_rows(check)]
-    if check["reproduction"]:
-        found.append(("small case", f"{counted(check['reproduction']['input_elements'], 'input element')}; --crosscheck-report saves it as a script"))
+    if check["small_case"]:
+        found.append(("small case", f"{counted(check['small_case']['input_elements'], 'input element')}; --crosscheck-report saves it as a script"))
     return laid_out(f"{check['verdict'].upper()}: {name}", found)
 
 
 def first_mismatch(pair: Facts) -> Facts | None:
-    """Return the first check that is a mismatch and was not expected to be one."""
-    return next((check for check in pair["checks"] if check["counted"] == Verdict.MISMATCH), None)
+    """Return the first mismatch that was not expected."""
+    return next((check for check in pair["checks"] if check["counts_as"] == Verdict.MISMATCH), None)
 
 
 def warnings(pair: Facts) -> list[Facts]:
-    """Return the checks of a pair that are warnings."""
+    """Return the checks of a pair whose mismatch is only a warning."""
     return [check for check in pair["checks"] if check["warning"]]
 
 
 def widened(quantities: Iterable[Facts]) -> list[Facts]:
-    """Return the quantities that match by a tolerance that the witness widened."""
-    return [q for q in quantities if q["verdict"] == Verdict.MATCH and q.get("witness") and q["witness"]["effect"] == Effect.WIDENED]
+    """Return the quantities that match only because the reference's own rounding error widened their tolerance."""
+    matching = [(q, q.get("same_precision_reference")) for q in quantities if q["verdict"] == Verdict.MATCH]
+    return [q for q, reference in matching if reference and reference["effect"] == Effect.WIDENED]

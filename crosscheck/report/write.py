@@ -1,4 +1,4 @@
-"""Writing reports: whole or not at all."""
+"""Write reports atomically: a file is complete or not there."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from crosscheck.report.html import render
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is never there half."""
+    """Write a file atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, facts: Facts) -> None:
-    """Write the facts as JSON, without NaN or infinity, which JSON does not know."""
+    """Write the facts as JSON; they must not contain NaN or infinity, which JSON cannot hold."""
     write_text(path, json.dumps(facts, indent=1, allow_nan=False) + "\n")
 
 
@@ -28,19 +28,19 @@ SUFFIXES = (".json", ".html")
 
 
 _SCRIPT = re.compile(r"\d{2,}-[A-Za-z0-9_-]+-[A-Za-z0-9_-]+\.py")
-"""What the script of a small case is called."""
+"""The names of scripts of small cases."""
 
 _IMPORTS = re.compile(rb"^from crosscheck(\.reproduction)? import .*\breproduce$", re.MULTILINE)
-"""What it imports; those of version 0.1 named the module."""
+"""The import in such a script; version 0.1 imported from ``crosscheck.reproduction``."""
 
 
 def expected_reports(html: Path | None, json: Path | None) -> list[Path]:
-    """Return the reports that are asked for by their form, once they are known to be writable.
+    """Return the paths of the requested reports, after making sure that they can be written.
 
     Raises
     ------
     NotWritableError
-        If one of them is not, or has the name of the other form.
+        If one of them cannot be written or does not end in ``.html`` or ``.json``, as its option demands.
     """
     for path, suffix in ((html, ".html"), (json, ".json")):
         if path is not None:
@@ -51,33 +51,35 @@ def expected_reports(html: Path | None, json: Path | None) -> list[Path]:
 
 
 def expect_reports_writable(paths: Sequence[Path]) -> None:
-    """Make sure before the work begins that reports, and the small cases beside them, can be written.
+    """Raise before the work begins if reports, or the small cases beside them, cannot be written.
 
     Raises
     ------
     NotWritableError
-        If one of them cannot, or two are one file.
+        If one of them cannot be written, or two of them are the same file.
     """
     for path in paths:
         expect_writable(path, SUFFIXES)
     if len({path.resolve() for path in paths}) < len(paths):
-        raise NotWritableError(f"{paths[-1]}: is asked for twice; name two files")
+        raise NotWritableError(f"{paths[-1]}: is named twice; name two different files")
     if paths and (folder := _folder(paths)).exists() and not folder.is_dir():
-        raise NotWritableError(f"{folder}: is a file, where the small cases of {paths[0]} go into a folder; move it, or name another report")
+        raise NotWritableError(
+            f"{folder}: is a file, but the small cases of {paths[0]} need a folder with this name; move it, or name another report"
+        )
 
 
 def _folder(paths: Sequence[Path]) -> Path:
-    """Return where the small cases go."""
+    """Return the folder for small cases."""
     return paths[0].with_name(f"{paths[0].stem}-small-cases")
 
 
 def write(facts: Facts, paths: Sequence[Path]) -> None:
-    """Write a report in every form that was asked for, and beside the first one the small cases, whose files are noted in the facts.
+    """Write the reports, and beside the first one the scripts of small cases; the facts note the scripts' files.
 
     Raises
     ------
     NotWritableError
-        If a report cannot be written; those that can be are. A small case that cannot is a note of its check.
+        If a report cannot be written; the others are still written. A small case that cannot be written becomes a note of its check.
     """
     if paths:
         _remove_small_cases(_folder(paths))
@@ -96,7 +98,7 @@ def write(facts: Facts, paths: Sequence[Path]) -> None:
 
 
 def _remove_small_cases(folder: Path) -> None:
-    """Remove the scripts of an earlier run, which may show what is no longer so; whatever else lies there is somebody's own."""
+    """Remove the scripts of an earlier run, which may be out of date, and no other files."""
     for path in folder.glob("*.py"):
         with suppress(OSError):
             if _SCRIPT.fullmatch(path.name) and _IMPORTS.search(path.read_bytes()):
@@ -106,17 +108,17 @@ def _remove_small_cases(folder: Path) -> None:
 def _write_small_cases(facts: Facts, folder: Path) -> None:
     for number, pair in enumerate(facts["pairs"], start=1):
         for check in pair["checks"]:
-            if check["reproduction"]:
+            if check["small_case"]:
                 path = folder / f"{number:02}-{_safe(pair['name'])}-{_safe(check['check'])}.py"
                 try:
                     folder.mkdir(exist_ok=True)
-                    write_text(path, check["reproduction"]["script"])
+                    write_text(path, check["small_case"]["script"])
                 except OSError as error:
                     check["notes"].append(f"the small case could not be saved as {shown(path)} ({error.strerror or error})")
                 else:
-                    check["reproduction"]["file"] = shown(path.resolve())
+                    check["small_case"]["file"] = shown(path.resolve())
 
 
 def _safe(name: str) -> str:
-    """Return a name without anything that means something in a path."""
+    """Return a name that is safe in a path."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:60] or "unnamed"

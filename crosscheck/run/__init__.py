@@ -1,1 +1,1 @@
-"""Who runs checks: the command line, pytest, a program, a trace file."""
+"""Running checks: from the command line, pytest or a program, and from recorded traces."""

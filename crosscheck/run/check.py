@@ -1,4 +1,4 @@
-"""Pairs checked: every check run, guarded and timed, and its verdict compared with what was expected."""
+"""Run the checks of a pair: guarded, with a time limit, and compared with the declared expected differences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PairResult:
     error : str
         Why the pair could not be checked at all.
     inferred : list of str
-        What was not declared, and could be understood in one way only.
+        In words, what was not declared and could be inferred in exactly one way.
     """
 
     pair: Declaration
@@ -40,7 +40,7 @@ class PairResult:
 
     @property
     def verdict(self) -> Verdict:
-        """``mismatch`` if any check is a mismatch, ``undecided`` if any could not be decided, ``skipped`` if nothing was compared."""
+        """``mismatch`` if any check is one, else ``undecided`` if any could not be decided, ``skipped`` if nothing was compared, or ``match``."""
         if self.error:
             return Verdict.UNDECIDED
         return overall([(result.check, result.counted) for result in self.results], self.unjudged)
@@ -58,13 +58,13 @@ class PairResult:
 
 
 def run_check(pair: Declaration, check: Check, settings: Settings, known: set[str] | None = None) -> CheckResult:
-    """Run one check of a pair; whatever the subject does ends as a verdict. A mismatch of numbers gets a small case if the settings ask for it.
+    """Run one check of a pair. An error of the subject becomes a verdict. With ``settings.shrink``, a numerical mismatch gets a small case.
 
     Parameters
     ----------
     known : set of str, optional
-        The quantities whose causes were looked for in earlier checks. The causes of other wrong quantities are looked for, too, and these quantities
-        are added. Without it, only the cause of the first mismatch is looked for.
+        Quantities whose causes were looked for in earlier checks. Causes of all other wrong quantities are looked for, and the quantities are added.
+        Without it, only the cause of the first mismatch is looked for.
     """
     expected, raised = pair.reason_expected(check.name), ""
     try:
@@ -73,7 +73,7 @@ def run_check(pair: Declaration, check: Check, settings: Settings, known: set[st
             if known is not None:
                 result.examine(known)
     except TimeLimitError:
-        result = CheckResult(check.name, Verdict.UNDECIDED, f"did not end within {settings.timeout:g} s; a longer limit is set with --timeout")
+        result = CheckResult(check.name, Verdict.UNDECIDED, f"did not end within {settings.timeout:g} s; set a longer limit with --timeout")
     except SubjectError as error:
         raised = error.reason
         result = CheckResult(check.name, Verdict.MISMATCH, raised)
@@ -85,10 +85,10 @@ def run_check(pair: Declaration, check: Check, settings: Settings, known: set[st
     if printed.note:
         result.notes.append(printed.note)
     if expected and result.verdict is Verdict.MATCH:
-        reason = f"expected to differ ({expected}) and agrees: take it out of the expected differences"
+        reason = f"declared to differ ({expected}), but it agrees: remove it from the expected differences"
         return replace(result, verdict=Verdict.MISMATCH, reason=reason)
     if expected and (other := raised or _unexpected(pair, result)):
-        result.reason = f"expected to differ ({expected}), but not in this way: {other}"
+        result.reason = f"declared to differ ({expected}), but not in this way: {other}"
     else:
         result.expected = expected
     result.warning = check.warns and not settings.strict and not expected and result.verdict is Verdict.MISMATCH
@@ -98,7 +98,7 @@ def run_check(pair: Declaration, check: Check, settings: Settings, known: set[st
 
 
 def _unexpected(pair: Declaration, result: CheckResult) -> str:
-    """Return what is wrong in a check beyond the difference that was expected: another quantity, or no numbers at all."""
+    """Return what is wrong in a check beyond the declared difference: another quantity, or something other than finite numbers."""
     if result.reason.startswith(NOT_TRIED):
         return result.reason
     for shape, judgement in result.judgements:
@@ -115,9 +115,9 @@ def _unexpected(pair: Declaration, result: CheckResult) -> str:
 def run_checks(
     pair: Declaration, checks: Iterable[Check], settings: Settings, before: Callable[[Check], None] = lambda check: None
 ) -> Iterator[tuple[Check, CheckResult, float]]:
-    """Run checks of a pair one after another and yield each with what it found and the seconds that it took; ``before`` is called before each.
+    """Run checks of a pair and yield each with its result and the seconds that it took; ``before`` is called before each check.
 
-    Only the first mismatch of each quantity in each precision gets a small case: the others nearly always show the same fault.
+    Only the first mismatch of each quantity in each precision gets a small case, because the others nearly always show the same fault.
     """
     shrunk: set[tuple[str, str]] = set()
     known: set[str] = set()
@@ -137,7 +137,7 @@ def run_checks(
 
 
 def _reproduction(pair: Declaration, result: CheckResult, settings: Settings) -> Reproduction | None:
-    """Return the small case of a mismatch; None where it was expected, or where no numbers computed from a call differ."""
+    """Return the small case of a mismatch; None if the mismatch was expected or was not found in the numbers of one call."""
     if result.counted is not Verdict.MISMATCH or result.given is None or result.divergence is None:
         return None
     if not isinstance(pair, Pair) or not prepare(pair).references:
@@ -154,9 +154,9 @@ def check_pair(
     Parameters
     ----------
     only : callable, optional
-        Gets a check's name and says whether to run it.
+        Gets a check's name and returns whether to run it.
     progress : callable, optional
-        Gets the name of each check before it is run.
+        Gets the name of each check before it runs.
     """
     settings = settings or Settings()
     result = PairResult(pair, error=why_not(pair, settings))
@@ -170,30 +170,30 @@ def check_pair(
 
 
 def why_not(pair: Declaration, settings: Settings) -> str:
-    """Return why a pair cannot be checked at all; empty where it can."""
+    """Return why a pair cannot be checked at all; empty if it can."""
     try:
         names = [check.name for check in checks_of(pair)]
         for pattern in pair.expected:
             if not any(fnmatchcase(name, pattern.partition(":")[0]) for name in names):
-                raise pair.error(f"expected names {pattern!r}, which is no check; there are {names[0]}, ... {names[-1]}")
+                raise pair.error(f"expected names {pattern!r}, which is not a check; the checks are {names[0]}, ..., {names[-1]}")
         with own_surroundings(settings.seed), time_limit(settings.timeout):
             known = _quantities(pair)
         for pattern in pair.expected:
             if known and (quantity := pattern.partition(":")[2]) and quantity not in known:
-                raise pair.error(f"expected names {pattern!r}, but there is no quantity {quantity!r}; there are {', '.join(known)}")
+                raise pair.error(f"expected names {pattern!r}, but there is no quantity {quantity!r}; the quantities are {', '.join(known)}")
     except PairError as error:
         return str(error)
     except SubjectError as error:
         return f"{pair.title}: {error.reason}"
     except TimeLimitError:
-        return f"{pair.title}: making it ready did not end within {settings.timeout:g} s"
+        return f"{pair.title}: preparing the pair did not end within {settings.timeout:g} s; set a longer limit with --timeout"
     except Exception as error:
-        return f"{pair.title}: cannot be made ready: {said(error)}{where(error)}"
+        return f"{pair.title}: cannot be prepared: {said(error)}{where(error)}"
     return ""
 
 
 def _quantities(pair: Declaration) -> list[str]:
-    """Make a pair ready, and return the names of a layer's quantities; none for other kinds of pairs."""
+    """Prepare a pair, and return the names of a layer's quantities; an empty list for other kinds of pairs."""
     if not isinstance(pair, Pair):
         _ = prepare(pair)
         return []

@@ -1,6 +1,6 @@
-"""The command: ``crosscheck check FILE``, ``crosscheck trace FILE``, ``crosscheck compare A B``.
+"""The command line: ``crosscheck check FILE``, ``crosscheck trace FILE``, ``crosscheck compare A B``.
 
-This module reads the command line; the module of a command is imported once its options are known to be right.
+A command's own module is imported only when its options are valid.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from crosscheck.core import __version__
 COULD_NOT_BE_CHECKED = 2
 
 LONGEST = 1_000_000
-"""The longest time limit in seconds: a timer that is set for much longer overflows."""
+"""The longest time limit in seconds; a timer overflows at much larger values."""
 
 _CHECK_EPILOG = """\
-A file declares what is to be checked, in a few lines:
+The file says what to check, in a few lines:
 
     from torch import nn
     from crosscheck import Pair
@@ -30,24 +30,27 @@ A file declares what is to be checked, in a few lines:
 
     PAIRS = [Pair(Linear(12, 7), nn.Linear(12, 7), shapes=[(3, 12), (1, 12)])]
 
-Every pair at the top level of the file is checked, alone or in lists. No tolerance is to be chosen: whatever rounding can explain is right.
+A Pair holds your code, the layer of a framework that it should agree with, and
+the input shapes to try. Every pair at the top level of the file is checked, also
+those in lists. You set no tolerance: a difference is wrong if rounding errors
+cannot explain it.
 
 Exit status: 0 everything agrees, 1 something differs, 2 something could not be checked.
 """
 
 
 class UsageError(Exception):
-    """The command line asks for something impossible; the message says why, and what to do."""
+    """The command line cannot be followed; the message says why, and what to do."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the parser of the command line."""
     result = argparse.ArgumentParser(
         prog="crosscheck",
-        description="Says whether a hand-written neural network is right: every output, gradient and updated weight beside a reference framework's, "
-        "with tolerances that follow from the theory of rounding errors.",
-        epilog="Begin with 'crosscheck check FILE.py'; 'crosscheck check --help' shows what such a file looks like. "
-        "Exit status: 0 agrees, 1 differs, 2 could not be checked.",
+        description="Check whether hand-written neural-network code is right. Every output, gradient and updated weight is compared with those of "
+        "PyTorch, JAX or Keras. Only differences that rounding errors cannot explain count as wrong.",
+        epilog="Start with 'crosscheck check FILE.py'; 'crosscheck check --help' shows what such a file looks like. "
+        "Exit status: 0 everything agrees, 1 something differs, 2 something could not be checked.",
     )
     result.add_argument("--version", action="store_true", help="print the version and exit")
     commands = result.add_subparsers(title="commands", metavar="COMMAND", dest="command")
@@ -60,15 +63,15 @@ def parser() -> argparse.ArgumentParser:
 def _add_check(commands: Any) -> None:
     check = commands.add_parser(
         "check",
-        help="check the pairs that a file declares",
-        description="Check the pairs of subject and reference that Python files declare.",
+        help="compare your code with a reference",
+        description="Compare your code with the references that a Python file pairs it with.",
         epilog=_CHECK_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("files", nargs="+", type=Path, metavar="FILE.py", help="a file that declares pairs; it is executed")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE.py", help="a Python file that declares pairs; it is executed")
     _add_selection(check)
-    check.add_argument("--list", action="store_true", help="list the checks that would be run, and run none")
-    check.add_argument("--no-shrink", action="store_true", help="do not look for a small case that shows the same fault")
+    check.add_argument("--list", action="store_true", help="list the names of the selected checks and run none of them")
+    check.add_argument("--no-shrink", action="store_true", help="do not look for a smaller input that shows the same fault")
     _add_strict(check)
     _add_reports(check)
 
@@ -76,14 +79,14 @@ def _add_check(commands: Any) -> None:
 def _add_trace(commands: Any) -> None:
     trace = commands.add_parser(
         "trace",
-        help="record what one side of the pairs computes",
-        description="Record what one side of the pairs in a file computes, on the inputs that 'crosscheck check' would give it, "
-        "as a safetensors file. A reference's trace holds the tolerances, too: with crosscheck.recorded(FILE) in its place, "
-        "or with 'crosscheck compare', a subject is judged where the reference's framework is not installed.",
+        help="record your code's results, or the reference's, in a file",
+        description="Record the results of your code, or of the reference, in a safetensors file, on the same inputs that 'crosscheck check' uses. "
+        "The reference's file also holds the tolerances. With it, your code can be checked where the reference's framework is not installed: "
+        "use crosscheck.recorded(FILE) as the reference of a pair, or record your code as well and run 'crosscheck compare'.",
         epilog="Exit status: 0 everything was recorded, 2 something could not be recorded.",
     )
-    trace.add_argument("files", nargs=1, type=Path, metavar="FILE.py", help="a file that declares pairs; it is executed")
-    trace.add_argument("--side", choices=("subject", "reference"), required=True, help="which side to record")
+    trace.add_argument("files", nargs=1, type=Path, metavar="FILE.py", help="a Python file that declares pairs; it is executed")
+    trace.add_argument("--side", choices=("subject", "reference"), required=True, help="record your code (subject) or the reference")
     trace.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help="the file to write")
     _add_selection(trace)
 
@@ -91,13 +94,15 @@ def _add_trace(commands: Any) -> None:
 def _add_compare(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
-        help="judge one recorded trace by another",
-        description="Judge what a subject's trace recorded by a reference's trace of the same pairs. "
-        "No framework is needed, and none of the subject's code.",
+        help="compare two recorded files",
+        description="Compare the recorded results of your code with those of the reference, from two files of 'crosscheck trace' for the same pairs. "
+        "This needs neither a framework nor your code.",
         epilog="Exit status: 0 everything agrees, 1 something differs, 2 something could not be compared.",
     )
-    compare.add_argument("subject", type=Path, metavar="SUBJECT.safetensors", help="from 'crosscheck trace --side subject'")
-    compare.add_argument("reference", type=Path, metavar="REFERENCE.safetensors", help="from 'crosscheck trace --side reference'")
+    compare.add_argument("subject", type=Path, metavar="SUBJECT.safetensors", help="your code's results, from 'crosscheck trace --side subject'")
+    compare.add_argument(
+        "reference", type=Path, metavar="REFERENCE.safetensors", help="the reference's results, from 'crosscheck trace --side reference'"
+    )
     _add_strict(compare)
     _add_reports(compare)
 
@@ -108,25 +113,27 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="only pairs or checks whose name matches, such as 'linear', 'values-float64-*' or 'linear/contract-*'; may be given several times",
+        help="run only pairs or checks with a matching name, such as 'linear', 'values-float64-*' or 'linear/contract-*'; may be given several times",
     )
-    command.add_argument("--dtype", choices=("float64", "float32"), action="append", default=[], help="only this precision; both if left out")
-    command.add_argument("--seed", type=whole, default=0, help="of inputs, weights and cotangents (default 0); the same seed gives the same result")
+    command.add_argument("--dtype", choices=("float64", "float32"), action="append", default=[], help="run only this precision (default: both)")
     command.add_argument(
-        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit"
+        "--seed", type=whole, default=0, help="seed of random inputs, weights and upstream gradients (default 0); the same seed repeats the same run"
+    )
+    command.add_argument(
+        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="stop a check that takes longer than this (default 60); 0 means no limit"
     )
 
 
 def _add_strict(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--strict", action="store_true", help="let warnings count as mismatches; without it, a contract that right code breaks as well only warns"
+        "--strict", action="store_true", help="count warnings as mismatches (warnings are findings that right code in a common idiom has, too)"
     )
 
 
 def _add_reports(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the facts as JSON, too")
+    command.add_argument("--json", type=Path, metavar="FILE", help="also write the results as JSON")
     command.add_argument(
-        "--html", type=Path, metavar="FILE", help="write the report as one HTML file, too; small cases are saved beside it as scripts"
+        "--html", type=Path, metavar="FILE", help="also write the report as one HTML page; scripts that show each fault are saved beside it"
     )
 
 
@@ -163,27 +170,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         say(str(error))
     except KeyboardInterrupt:
-        say("interrupted before there was anything to report")
-    except Exception as error:  # noqa: BLE001 - 1, which Python would end with, means that something differs
+        say("interrupted before there were results")
+    except Exception as error:  # noqa: BLE001 - Python would exit with 1, which means that something differs
         say(_unforeseen(error))
     return COULD_NOT_BE_CHECKED
 
 
 def say(text: str) -> None:
-    """Write one line where errors are written."""
-    from crosscheck.core.guard import printable  # noqa: PLC0415 - asking for help waits for no NumPy
+    """Write one line to standard error."""
+    from crosscheck.core.guard import printable  # noqa: PLC0415 - --help does not import NumPy
 
-    # A stream that was closed has no reader, and the exit status says enough.
+    # If standard error is closed, the exit status is enough.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"crosscheck: {printable(' '.join(text.split()))}\n")
 
 
 def _unforeseen(error: Exception) -> str:
-    """Return in words which unforeseen error occurred, and where."""
+    """Return an unforeseen error and its place in words."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     said = "".join(traceback.format_exception_only(error))
-    return f"could not go on: {said} ({last.filename}:{last.lineno}, {last.name})"
+    return f"stopped by an unforeseen error: {said} ({last.filename}:{last.lineno}, {last.name})"
 
 
 _COMMANDS = {"check": ("cli_check", "run"), "trace": ("cli_traces", "trace"), "compare": ("cli_traces", "compare")}
-"""By the command's name: the module, which is imported on use, and the function."""
+"""Module and function of each command; the module is imported on use."""

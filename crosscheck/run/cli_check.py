@@ -1,4 +1,4 @@
-"""``crosscheck check``: the pairs of a file, checked one after another."""
+"""``crosscheck check``: check the pairs of files one after another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from crosscheck.run.select import Selection, full_name, selected
 
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Check, report; return the exit status."""
+    """Check the pairs, report, and return the exit status."""
     console = terminal()
     try:
         reports = expected_reports(options.html, options.json)
@@ -55,12 +55,12 @@ def _declared(files: Sequence[Path], console: Console) -> list[Declaration]:
         console.print(note, markup=False, soft_wrap=True)
     titles = [pair.title for pair in pairs]
     if twice := [title for title in titles if titles.count(title) > 1]:
-        raise LoadingError(f"two of the files declare a pair called {twice[0]!r}; check them one by one, or give one of them another name")
+        raise LoadingError(f"two of the files declare a pair called {twice[0]!r}; check the files one by one, or give one of the pairs another name")
     return pairs
 
 
 def _checked(selections: Sequence[Selection], settings: Settings, outcome: PairRun, command: str, console: Console) -> list[Facts]:
-    """Run every check and return the facts of the pairs; an interruption ends the run and is noted."""
+    """Run every check and return the facts of the pairs; an interruption ends the run and is recorded in ``outcome``."""
     pairs: list[Facts] = []
     columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True) as progress:
@@ -83,6 +83,6 @@ def _checked(selections: Sequence[Selection], settings: Settings, outcome: PairR
 
 
 def _without_selection(options: argparse.Namespace) -> str:
-    """Return the command line up to what selects the checks: for repeating a single one."""
+    """Return the command line without the selection of checks, for commands that repeat a single check."""
     seed = [] if not options.seed else ["--seed", str(options.seed)]
     return shlex.join(["crosscheck", "check", *map(str, options.files), *seed, *(["--strict"] if options.strict else [])])

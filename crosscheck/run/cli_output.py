@@ -1,4 +1,4 @@
-"""What the commands print. Where standard output can no longer be written to, the verdict is not lost: the exit status tells it."""
+"""The output of the commands. If standard output cannot be written any more, the exit status still gives the verdict."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from crosscheck.report.write import write
 from crosscheck.run.cli import COULD_NOT_BE_CHECKED, say
 
 _NARROWEST = 20
-"""Columns that a report needs at least."""
+"""The fewest columns that a report needs."""
 
 
 class Forgiving:
-    """A text stream that falls silent once it cannot be written to: its reader has gone, its disk is full, or it was closed."""
+    """A text stream that ignores all output after an error: the reader has gone, the disk is full, or the stream was closed."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._silent = stream, stream is None
@@ -44,12 +44,12 @@ class Forgiving:
         return int(self._stream.fileno())
 
     def write(self, text: str) -> int:
-        """Write; what the encoding does not know is shown as an escape."""
+        """Write; characters that the encoding does not have become escapes."""
         self._attempt(lambda: self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding)))
         return len(text)
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Write what is buffered."""
         self._attempt(getattr(self._stream, "flush", None))
 
     def _attempt(self, action: Any) -> None:
@@ -62,7 +62,7 @@ class Forgiving:
             self._drain()
 
     def _drain(self) -> None:
-        """Discard what is still buffered: when it exits, the interpreter would fail to write it, and change the exit status."""
+        """Discard what is still buffered; otherwise the interpreter fails to write it at exit and changes the exit status."""
         try:
             descriptor, nowhere = self._stream.fileno(), os.open(os.devnull, os.O_WRONLY)
         except (OSError, ValueError):
@@ -73,15 +73,15 @@ class Forgiving:
 
 
 def terminal() -> Console:
-    """Return standard output for reports."""
-    stream: Any = Forgiving(sys.stdout)  # as much of a stream as a console asks for
+    """Return a console that prints reports to standard output."""
+    stream: Any = Forgiving(sys.stdout)  # all of a stream that a console uses
     console = Console(highlight=False, file=stream)
     console.width = max(console.width, _NARROWEST)
     return console
 
 
 def deliver(facts: Facts, reports: list[Path], console: Console) -> int:
-    """Write the reports, show what they say, and return the exit status; an interruption does not change what was found."""
+    """Write the reports, print the report, and return the exit status; an interruption does not change it."""
     refused = ""
     try:
         try:
@@ -90,13 +90,13 @@ def deliver(facts: Facts, reports: list[Path], console: Console) -> int:
             refused = str(error)
         show(facts, console)
         for name, script in () if reports else small_cases(facts):
-            saved = "saved beside a report where --html or --json names one"
+            saved = "--html or --json saves it beside the report"
             console.print(f"\n{name}: a small case that shows it, as a script ({saved})\n", markup=False, soft_wrap=True)
             console.print(Syntax(script, "python", theme="ansi_light", background_color="default").highlight(script), soft_wrap=True)
         if reports and not refused:
             console.print(f"\nreport: {' and '.join(map(str, reports))}", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
-        say(f"interrupted while this was being reported: {facts['headline']}")
+        say(f"interrupted while reporting: {facts['headline']}")
     if refused:
         say(refused)
     return COULD_NOT_BE_CHECKED if refused else int(facts["exit_status"])

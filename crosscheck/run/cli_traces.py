@@ -1,4 +1,4 @@
-"""``crosscheck trace``, which records what one side of pairs computes, and ``crosscheck compare``, which judges one recorded trace by another."""
+"""``crosscheck trace`` records what one side of pairs computes; ``crosscheck compare`` judges a subject's trace by a reference's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from crosscheck.run.select import selected
 
 
 def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Judge, report; return the exit status."""
+    """Compare two traces, report, and return the exit status."""
     started = time.monotonic()
     command = shlex.join(["crosscheck", *arguments])
     try:
@@ -38,7 +38,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def trace(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Record, write; return the exit status."""
+    """Record one side, write the file, and return the exit status."""
     console, notes = terminal(), list[str]()
     try:
         expect_writable(options.out, (".safetensors",))

@@ -1,4 +1,4 @@
-"""A subject's trace judged by a reference's: the same judgements as beside the reference itself, made from two files."""
+"""Judge a subject's trace by a reference's trace: the same judgements as with the reference itself, made from two files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from crosscheck.references.recorded.oracle import Recorded, given
 from crosscheck.references.recorded.read import read
 from crosscheck.references.resolve import resolved
 
-_NOT_ASKED = "the subject was not asked when it was recorded"
+_NOT_ASKED = "this was not recorded of your code"
 
 
 @dataclass
 class RecordedLayer:
-    """A recorded subject that answers in place of the subject itself."""
+    """A layer that returns the recorded results of a subject."""
 
     trace: TraceFile
     at: int
@@ -40,7 +40,7 @@ class RecordedLayer:
         return self.trace.recordings[self.at]
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return what was recorded for a call; raise a recorded failure again, as :class:`SubjectError`."""
+        """Return what was recorded for a call; raise :class:`SubjectError` again where the subject failed."""
         place = self._places.get(digest(call))
         if place is None:
             raise SubjectError(_NOT_ASKED)
@@ -51,10 +51,10 @@ class RecordedLayer:
         return found
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return the error made in reading a gradient, as it was recorded."""
+        """Return the recorded error of reading a gradient."""
         if (place := self._places.get(digest(call))) is None:
             return None
-        terms, roundings = (self.trace.role(self.at, place, role) for role in ("reading_terms", "reading_roundings"))
+        terms, roundings = (self.trace.role(self.at, place, role) for role in ("reading_abs_sum", "reading_n_roundings"))
         return Bound(terms[quantity], roundings[quantity]) if quantity in terms else None
 
 
@@ -71,13 +71,13 @@ def compared(subject_path: Path, reference_path: Path, reproduce: str, strict: b
     Raises
     ------
     TraceFileError
-        If a file cannot be read, is of the other side, or the two were recorded with different seeds.
+        If a file cannot be read or is of the other side, or if the two were recorded with different seeds.
     """
     subject, reference = read(subject_path), read(reference_path)
     for trace, path, side in ((subject, subject_path, "subject"), (reference, reference_path, "reference")):
         if trace.side != side:
             raise TraceFileError(
-                f"{path}: a {trace.side}'s trace, expected a {side}'s; the subject's comes first: crosscheck compare SUBJECT REFERENCE"
+                f"{path}: a {trace.side}'s trace, expected a {side}'s; name the subject's file first: crosscheck compare SUBJECT REFERENCE"
             )
     if subject.seed != reference.seed:
         raise TraceFileError(
@@ -98,12 +98,12 @@ def _pair(name: str, subject: TraceFile, reference: TraceFile, reproduce: str, s
     oracle = Recorded(reference, beside)
     checks = [check_facts(check, result, reproduce, 0.0) for check, result in _results(subject, at, oracle, reference.recordings[beside].cases)]
     dtypes = list(dict.fromkeys(case.dtype for case in recording.cases))
-    contracts = [one | {"counted": one["verdict"], "warning": False} if strict and one["warning"] else one for one in recording.contracts]
+    contracts = [one | {"counts_as": one["verdict"], "warning": False} if strict and one["warning"] else one for one in recording.contracts]
     return facts | {"references": [oracle.name], "dtypes": dtypes, "deterministic": recording.deterministic, "checks": [*checks, *contracts]}
 
 
 def _results(subject: TraceFile, at: int, oracle: Recorded, theirs: list[Case]) -> Iterator[tuple[Check, CheckResult]]:
-    """Yield each check of values with what was found."""
+    """Yield each check of values with its result."""
     recording, layer = subject.recordings[at], RecordedLayer(subject, at)
     pair = Pair(layer, oracle, name=recording.name)
     prepared = Prepared(pair, layer, [resolved(oracle)], [], {}, oracle.labels, [], oracle.elements)  # type: ignore[arg-type]

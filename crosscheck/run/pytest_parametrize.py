@@ -1,4 +1,4 @@
-"""Pairs as tests: one test for each check of each pair, collected under the same name by every worker."""
+"""Pairs as tests: one test for each check of each pair, with the same name in every worker."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 class PairCheck(PositionedCheck):
-    """A check as a test gets it: called with the pair, it passes, fails or skips."""
+    """The argument ``check`` of a test: calling it with the pair passes, fails or skips the test."""
 
     def __call__(self, pair: Declaration) -> None:
-        """Run the check; a mismatch, and what could not be decided, fails the test that calls this."""
+        """Run the check; the test fails if it is a mismatch or undecided."""
         run = running()
         item = run.item
         assert item is not None
@@ -43,7 +43,7 @@ class PairCheck(PositionedCheck):
         end(outcome, printable(item.name))
 
     def outcome(self, pair: Declaration, settings: Settings, reproduce: str) -> Outcome:
-        """Run the check and return the facts; ``reproduce`` is the command that repeats it."""
+        """Run the check and return its facts; ``reproduce`` is the command that repeats it."""
         if error := why_not(pair, settings):
             return Outcome(cleaned(pair_facts(pair, error)), None)
         started = time.monotonic()
@@ -52,7 +52,7 @@ class PairCheck(PositionedCheck):
 
 
 def properties(outcome: Outcome) -> list[tuple[str, object]]:
-    """Return the facts of a test that a JUnit file should hold."""
+    """Return the properties of a test in a JUnit file."""
     found = outcome.check
     if found is None:
         return [("crosscheck_verdict", "undecided"), ("crosscheck_reason", outcome.pair["error"])]
@@ -70,11 +70,11 @@ def end(outcome: Outcome, name: str) -> None:
     found = outcome.check
     if found is None:
         pytest.fail(outcome.pair["error"], pytrace=False)
-    if found["verdict"] == "mismatch" and found["counted"] == "skipped":
+    if found["verdict"] == "mismatch" and found["counts_as"] == "skipped":
         pytest.xfail(found["expected_difference"])
     if found["verdict"] == "skipped":
         pytest.skip(found["reason"])
-    if found["counted"] != "match":
+    if found["counts_as"] != "match":
         pytest.fail(message(found, name), pytrace=False)
 
 
@@ -90,13 +90,13 @@ def parametrize_with_checks(pairs: Iterable[Declaration]) -> Callable[[Test], Te
     Raises
     ------
     TypeError
-        If one of them is no pair.
+        If one of them is not a pair.
     ValueError
-        If there is none, or two have the same name.
+        If there are no pairs, or two have the same name.
     """
     declared = list(pairs)
     if not declared:
-        raise ValueError("parametrize_with_checks got no pair; expected a list of pairs, such as [Pair(...)]")
+        raise ValueError("parametrize_with_checks got no pairs; expected a list of pairs, such as [Pair(...)]")
     for pair in declared:
         if not isinstance(pair, Declaration):
             raise TypeError(f"parametrize_with_checks got a {type(pair).__name__}, expected pairs, such as [Pair(...)]")
@@ -105,7 +105,7 @@ def parametrize_with_checks(pairs: Iterable[Declaration]) -> Callable[[Test], Te
         raise ValueError(f"two pairs are called {twice[0]!r}; give one of them another name with name='...'")
 
     def decorate(test: Test) -> Test:
-        vars(test)["crosscheck_pairs"] = declared  # where the script of a small case finds them
+        vars(test)["crosscheck_pairs"] = declared  # the script of a small case loads the pairs from here
         cases = [
             pytest.param(pair, PairCheck(check, (at, place)), id=f"{pair.title}-{check.name}")
             for at, pair in enumerate(declared)

@@ -1,7 +1,7 @@
-"""The pytest plugin: options, the verdict in the terminal summary, one report of all workers.
+"""The pytest plugin: options, the verdict in the terminal summary, and one report for all workers.
 
-What a check found travels with its test's report, also from another process, and the process that started the run puts all of it together. The rest
-of the harness is imported only when a test or an option needs it, so that test runs that check no pair are not slowed down.
+A check's facts are attached to its test's report, also in worker processes, and the main process collects them. The rest of the harness is imported
+only when a test or an option needs it, so that other test runs are not slowed down.
 """
 
 from __future__ import annotations
@@ -22,26 +22,30 @@ if TYPE_CHECKING:
     from crosscheck.core.judge import Facts
 
 _DTYPES = ("float64", "float32")
-_NOT_CALLED = "the test did not call check(pair), so nothing was checked"
+_NOT_CALLED = "nothing was checked: the test has to call check(pair)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
-    group = parser.getgroup("crosscheck", "neural networks beside a reference")
+    group = parser.getgroup("crosscheck", "check neural-network code beside a reference")
     group.addoption(
-        "--crosscheck-report", action="append", default=[], metavar="FILE", help="write the verdicts to FILE.html or FILE.json; may be given twice"
+        "--crosscheck-report", action="append", default=[], metavar="FILE", help="write the report to FILE.html or FILE.json; may be given twice"
     )
-    group.addoption("--crosscheck-seed", type=whole, default=0, metavar="N", help="seed of inputs, weights and cotangents (default 0)")
-    group.addoption("--crosscheck-dtype", action="append", default=[], choices=_DTYPES, help="only this precision; both if left out")
+    group.addoption("--crosscheck-seed", type=whole, default=0, metavar="N", help="seed of random inputs, weights and upstream gradients (default 0)")
+    group.addoption("--crosscheck-dtype", action="append", default=[], choices=_DTYPES, help="run only this precision (default: both)")
     group.addoption(
-        "--crosscheck-timeout", type=seconds, default=60.0, metavar="SECONDS", help="give a check up after so long (default 60); 0 for no limit"
+        "--crosscheck-timeout",
+        type=seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="stop a check that takes longer than this (default 60); 0 means no limit",
     )
-    group.addoption("--crosscheck-strict", action="store_true", help="let warnings count as mismatches")
-    group.addoption("--crosscheck-no-shrink", action="store_true", help="do not look for small cases that show the same fault")
+    group.addoption("--crosscheck-strict", action="store_true", help="count warnings as mismatches")
+    group.addoption("--crosscheck-no-shrink", action="store_true", help="do not look for smaller inputs that show the same fault")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make sure that the reports can be written before anything is run."""
+    """Make sure that the reports can be written before any test runs."""
     paths = [Path(name) for name in config.getoption("crosscheck_report")]
     if paths:
         from crosscheck.core.files import NotWritableError
@@ -63,7 +67,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a test found: the facts of its pair, and those of its check, None where the pair could not be checked at all."""
+    """What a test found: the facts of its pair and of its check; ``check`` is None if the pair could not be checked at all."""
 
     pair: Facts
     check: Facts | None
@@ -71,7 +75,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PositionedCheck:
-    """A check with the positions of its pair in the list that is tested, and of the check among the pair's checks."""
+    """A check with the position of its pair in the tested list, and its own position among the pair's checks."""
 
     check: Check
     position: tuple[int, int]
@@ -79,20 +83,20 @@ class PositionedCheck:
 
 @dataclass
 class Run:
-    """One run of tests, in the process that was started or in one of its workers.
+    """One test run, in the main process or in a worker.
 
     Attributes
     ----------
     paths : list of Path
-        Of the reports.
+        The reports to write.
     found : list of dict
         What the tests found, each with its place: file, test function, pair, check.
     asked, deselected : int
-        How many checks were to be run, and how many were left out.
+        How many checks were selected, and how many were left out.
     item : pytest.Item or None
         The test that is running now.
     facts : dict or None
-        Of the whole run, once it has ended.
+        The facts of the whole run after its end.
     refused : str
         Why a report could not be written.
     """
@@ -118,7 +122,7 @@ class Run:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out the checks of precisions that were not selected."""
+        """Deselect the checks of precisions that were not selected."""
         asked = config.getoption("crosscheck_dtype")
         if not asked:
             return
@@ -146,7 +150,7 @@ class Run:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put what the check found into the test's report; a test that called no check has not passed."""
+        """Attach the check's facts to the test's report; a test that did not call its check fails."""
         report = yield
         check = _check_of(item)
         if check is None or report.when != "call":
@@ -159,18 +163,18 @@ class Run:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in what a check found, here or in a worker."""
+        """Collect a check's facts, from this process or a worker."""
         if (found := getattr(report, "crosscheck", None)) is not None:
             self.found.append(found)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take over a worker's counts: every worker collects the same."""
+        """Take a worker's counts; all workers collect the same tests."""
         self.asked, self.deselected = getattr(node, "workeroutput", {}).get("crosscheck", (self.asked, self.deselected))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Put the report together and write it; a run that could not check everything has not passed."""
+        """Make and write the report; the run fails if something could not be checked."""
         if hasattr(self.config, "workeroutput"):
             self.config.workeroutput["crosscheck"] = (self.asked, self.deselected)
             return
@@ -193,7 +197,7 @@ class Run:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say the verdict."""
+        """Print the verdict."""
         if self.facts is None:
             return
         from crosscheck.checks.facts import small_cases
@@ -217,14 +221,14 @@ class Run:
 
 
 _RUNS: list[Run] = []
-"""The runs in this process, the innermost last: the test of a plugin may start a run."""
+"""The runs in this process, the innermost last; a test may start another run."""
 
 OUTCOME: pytest.StashKey[Outcome] = pytest.StashKey()
-"""Key of what a test's check found."""
+"""The key of the outcome in a test's stash."""
 
 
 def _check_of(item: pytest.Item) -> PositionedCheck | None:
-    """Return the check that a test is made of; None for every other test."""
+    """Return the check of a test; None if the test has none."""
     check = getattr(getattr(item, "callspec", None), "params", {}).get("check")
     return check if isinstance(check, PositionedCheck) else None
 
@@ -232,12 +236,12 @@ def _check_of(item: pytest.Item) -> PositionedCheck | None:
 def running() -> Run:
     """Return the run whose test is running now."""
     if not _RUNS or _RUNS[-1].item is None:
-        raise RuntimeError("a check runs inside a test of its own, with the plugin crosscheck loaded; elsewhere call crosscheck.check(pair)")
+        raise RuntimeError("check(pair) works only inside its own test, with the pytest plugin crosscheck; elsewhere call crosscheck.check(pair)")
     return _RUNS[-1]
 
 
 def _by_pair(found: Sequence[Facts]) -> tuple[list[Facts], int]:
-    """Return the facts of the pairs in the order of their declaration, and how many checks were not run because their pair is not ready."""
+    """Return the facts of the pairs in the order of declaration, and how many checks did not run because their pair could not be prepared."""
     pairs: dict[tuple[Any, ...], Facts] = {}
     for one in sorted(found, key=lambda one: one["place"]):
         pair = pairs.setdefault(tuple(one["place"][:3]), one["pair"] | {"checks": []})
@@ -246,7 +250,7 @@ def _by_pair(found: Sequence[Facts]) -> tuple[list[Facts], int]:
 
 
 def _command(config: pytest.Config) -> str:
-    """Return the command line without the number of workers, on which no verdict depends."""
+    """Return the command line without the number of workers, which does not affect verdicts."""
     kept: list[str] = []
     arguments = iter(map(str, config.invocation_params.args))
     for argument in arguments:

@@ -1,4 +1,4 @@
-"""Recording one side of pairs, on the inputs that a check would give it."""
+"""Record one side of pairs, on the same inputs that the checks use."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from crosscheck.run.select import Selection
 Progress = Callable[[str], None]
 
 Put = Callable[[str, str, Array], None]
-"""Adds an array of a role and a quantity to the case that is recorded."""
+"""Adds an array, by its role and quantity, to the recorded case."""
 
 
 def record(selections: Sequence[Selection], side: Side, settings: Settings, progress: Progress) -> TraceFile:
-    """Return what one side computes; ``progress`` gets the name of each case before it is computed."""
+    """Return a trace of what one side computes; ``progress`` gets the name of each case before it runs."""
     trace = TraceFile(side, settings.seed)
     for selection in selections:
         reason = why_not(selection.pair, settings) or _not_recordable(selection.pair, side)
@@ -44,13 +44,13 @@ def record(selections: Sequence[Selection], side: Side, settings: Settings, prog
 
 def _not_recordable(pair: Declaration, side: Side) -> str:
     if not isinstance(pair, Pair):
-        return f"{pair.title}: a {type(pair).__name__} cannot be recorded, only layers and losses can; check it where its reference is installed"
+        return f"{pair.title}: a {type(pair).__name__} cannot be recorded, only layers and losses; check it where its reference is installed"
     if side == "reference" and len(prepare(pair).references) != 1:
-        return f"{pair.title}: has {len(prepare(pair).references)} references, and a trace holds one; declare the pair with the one to record"
+        return f"{pair.title}: has {len(prepare(pair).references)} references, but a trace holds only one; declare the pair with the one to record"
     if side == "subject" and not prepare(pair).references:
-        return f"{pair.title}: has no reference that its trace could be compared with; 'crosscheck check' needs none"
+        return f"{pair.title}: has no reference to compare a trace with; run 'crosscheck check', which needs none"
     if prepare(pair).dropped is not None:
-        return f"{pair.title}: draws its mask itself, which no trace can know: check it where its reference is installed"
+        return f"{pair.title}: draws a random mask, which a trace of the reference cannot contain; check it where its reference is installed"
     return ""
 
 
@@ -84,7 +84,7 @@ def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, pro
 
 
 def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, str, Shape, Call | str]]:
-    """Yield check, precision, shape and call of each case of the value checks, or instead of the call why the reference refuses it."""
+    """Yield check, precision, shape and call of each case of the value checks; where the reference refuses it, the reason instead of the call."""
     for dtype, family in itertools.product(prepared.pair.dtypes, FAMILIES):
         if (name := value_name(dtype, family)) not in names:
             continue
@@ -97,20 +97,20 @@ def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iter
 
 
 def _record_reference(case: Case, put: Put, prepared: Prepared, call: Call) -> None:
-    """Add what the oracle computes in float64, the bounds for the subject's precision, and the errors of the witness in that precision."""
+    """Add the oracle's results in float64, and the bounds and the witness's errors in the subject's precision."""
     context = context_of(prepared.references[0].oracle, call, prepared.precision(case.dtype))
     case.reason = "" if context.expected else context.undecided
     for quantity, value in context.expected.items():
         put("expected", quantity, value)
-        put("terms", quantity, np.asarray(context.bounds[quantity].abs_sum, np.float64))
-        put("roundings", quantity, np.asarray(context.bounds[quantity].n_roundings, np.float64))
-    # These errors depend on this machine's kernels; on another machine they may differ.
-    for quantity, errors in context.testimony.items():
+        put("abs_sum", quantity, np.asarray(context.bounds[quantity].abs_sum, np.float64))
+        put("n_roundings", quantity, np.asarray(context.bounds[quantity].n_roundings, np.float64))
+    # These errors depend on this machine's kernels and may differ on another machine.
+    for quantity, errors in context.witness.items():
         put("witness", quantity, errors.astype(np.float64, copy=False))
 
 
 def _record_subject(case: Case, put: Put, prepared: Prepared, call: Call, settings: Settings) -> None:
-    """Add what the subject computes before it ends or fails."""
+    """Add what the subject computes, as far as it gets."""
     layer = prepared.layer
     try:
         with time_limit(settings.timeout):
@@ -126,5 +126,5 @@ def _record_subject(case: Case, put: Put, prepared: Prepared, call: Call, settin
             continue
         put("found", quantity, value)
         if (reading := layer.reading(quantity, call, value)) is not None:
-            put("reading_terms", quantity, np.asarray(reading.abs_sum, np.float64))
-            put("reading_roundings", quantity, np.asarray(reading.n_roundings, np.float64))
+            put("reading_abs_sum", quantity, np.asarray(reading.abs_sum, np.float64))
+            put("reading_n_roundings", quantity, np.asarray(reading.n_roundings, np.float64))

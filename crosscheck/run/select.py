@@ -1,9 +1,10 @@
-"""Which checks of which pairs to run, by patterns of names and by precision."""
+"""Select the checks to run by patterns of names and by precision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from crosscheck.checks import Check, checks_of
@@ -26,21 +27,21 @@ def full_name(pair: Declaration, check: Check) -> str:
 
 
 def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequence[str]) -> list[Selection]:
-    """Return the checks that match any of the patterns and have one of the precisions; an empty sequence stands for all.
+    """Return the checks that match any of the patterns and have one of the precisions; an empty sequence means all.
 
     Parameters
     ----------
     patterns : sequence of str
-        Of a pair's name, of a check's name, or of both with a slash between them.
+        Patterns of pair names, of check names, or of both with a slash between them.
 
     Raises
     ------
     UsageError
-        If a pattern matches nothing, or nothing at all is left.
+        If a pattern matches nothing, or no check is left.
     """
     for pattern in patterns:
         if not any(_matches(pair, check, pattern) for pair in pairs for check in checks_of(pair)):
-            raise UsageError(f"{pattern!r} matches no pair and no check; {_what_there_is(pairs)}")
+            raise UsageError(f"{pattern!r} matches no pair and no check;{_nearest(pairs, pattern)} {_what_there_is(pairs)}")
     selections = []
     for pair in pairs:
         every = checks_of(pair)
@@ -49,17 +50,24 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
         if chosen:
             selections.append(Selection(pair, chosen, len(every) - len(chosen)))
     if not selections:
-        raise UsageError(f"no check is left to be run; {_what_there_is(pairs)}")
+        raise UsageError(f"no check is left to run; {_what_there_is(pairs)}")
     return selections
 
 
 def _matches(pair: Declaration, check: Check, pattern: str) -> bool:
-    # A pair's own name may hold the characters of patterns, and a line that was copied from a terminal other white space.
+    # A pair's name may contain characters of patterns, and a line copied from a terminal may contain other white space.
     pattern, *names = (" ".join(text.split()) for text in (pattern, pair.title, check.name, full_name(pair, check)))
     return any(name == pattern or fnmatchcase(name, pattern) for name in names)
+
+
+def _nearest(pairs: Sequence[Declaration], pattern: str) -> str:
+    """Return the suggestion of the most similar name; empty if none is similar."""
+    names = [name for pair in pairs for name in (pair.title, *(check.name for check in checks_of(pair)))]
+    near = get_close_matches(pattern.rpartition("/")[2], names, 1, 0.5)
+    return f" did you mean {near[0]!r}?" if near else ""
 
 
 def _what_there_is(pairs: Sequence[Declaration]) -> str:
     titles = ", ".join(pair.title for pair in pairs[:10]) + (", ..." if len(pairs) > 10 else "")
     names = [check.name for check in checks_of(pairs[0])]
-    return f"the pairs are {titles}; checks are called {names[0]}, ..., {names[-1]} (--list shows all)"
+    return f"the pairs are {titles}; the checks are {names[0]}, ..., {names[-1]} (--list shows all)"

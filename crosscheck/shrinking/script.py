@@ -1,4 +1,4 @@
-"""A fault as a script: a small call that shows it, with its numbers written out, for running again while the mistake is looked for."""
+"""Scripts of small cases: a small call that shows a fault, with its numbers written out, to run again while you look for the mistake."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from crosscheck.report.words import laid_out, rows
 from crosscheck.shrinking.shrink import SECONDS, Small, shrink
 
 STILL_THERE, GONE, NOT_CHECKED = 1, 0, 2
-"""Exit statuses of a script."""
+"""The exit statuses of a script."""
 
 _WIDTH = 120
 
 _FEW = 4
-"""Up to so many zeros or ones are written out one by one."""
+"""The most zeros or ones that are written out one by one."""
 
 
 @dataclass(frozen=True)
 class SmallCase(Reproduction):
-    """A script and the small call that it was written from."""
+    """A script and the small call in it."""
 
     small: Small
 
 
 def reproduction(prepared: Prepared, given: FailingCall, divergence: Divergence, settings: Settings) -> SmallCase:
-    """Return the smallest case found of a fault, as a script."""
+    """Return the smallest case of a fault that was found, as a script."""
     seconds = min(SECONDS, settings.timeout or SECONDS)
     small = shrink(prepared, given, divergence, settings.seed, seconds)
-    witness = judged(prepared, small.call.copied(), given.dtype)[0].testimony.get(given.quantity)
+    witness = judged(prepared, small.call.copied(), given.dtype)[0].witness.get(given.quantity)
     return SmallCase(script(prepared.pair, small, given.evaluation, witness), small.call.x.size, small)
 
 
 def script(pair: Declaration, small: Small, evaluation: bool = False, witness: Array | None = None) -> str:
-    """Return a Python program that judges one call and ends with 1 where the fault is there, 0 where it is gone, 2 where it cannot be judged."""
+    """Return a Python program that judges one call and exits with 1 if the fault is there, 0 if it is gone, 2 if it cannot be judged."""
     call = small.call
     arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
     for argument, arrays in (("params", call.params), ("buffers", call.buffers)):
@@ -69,7 +69,7 @@ def script(pair: Declaration, small: Small, evaluation: bool = False, witness: A
     strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
     imports = ["from crosscheck.core.inputs import arranged"] if strided else []
     imports += [f"from crosscheck import {'load, ' if pair.origin else ''}reproduce"]
-    missing = ["# The pair was made where there is no file: put it in here, crosscheck.Pair(...) as it was.", "pair = None"]
+    missing = ["# The pair was not declared in a file: insert it here, as crosscheck.Pair(...).", "pair = None"]
     source = [f"pair = load({shown(pair.origin)!r}, {pair.title!r})"] if pair.origin else missing
     lines = ['"""' + _docstring(pair, small), '"""', "", "import numpy as np", "", *imports, "", *source, "", "reproduce(", "    pair,"]
     return "\n".join([*lines, *arguments, ")", ""])
@@ -78,10 +78,10 @@ def script(pair: Declaration, small: Small, evaluation: bool = False, witness: A
 def _docstring(pair: Declaration, small: Small) -> str:
     """Return the fault in words, escaped for a docstring."""
     heading = f"{pair.title}: {small.quantity} differs from the reference{'; this is the smallest case found' if small.shrunk else ''}."
-    facts = [*rows(divergence_facts(small.divergence, "")), ("made smaller", "; ".join(small.shrunk) or "nothing could be")]
+    facts = [*rows(divergence_facts(small.divergence, "")), ("made smaller", "; ".join(small.shrunk) or "not possible")]
     if small.divergence.cause is not None and small.shrunk:
-        facts.append(("", "the likely cause was found on the case before it was made smaller"))
-    facts.append(("ends with", "1 while the fault is there, 0 once it is gone, 2 if it could not be checked"))
+        facts.append(("", "the likely cause was found on the original case, before it was made smaller"))
+    facts.append(("exit status", "1 while the fault is there, 0 when it is gone, 2 if it could not be checked"))
     lines = [*textwrap.wrap(heading, _WIDTH), ""]
     for name, text in facts:
         lines += textwrap.wrap(text, _WIDTH, initial_indent=f"{name:<14}", subsequent_indent=" " * 14, break_long_words=False)
@@ -91,7 +91,7 @@ def _docstring(pair: Declaration, small: Small) -> str:
 
 
 def _assigned(before: str, array: npt.NDArray[Any]) -> str:
-    """Return an array as Python code with exactly its numbers, and with its order in memory where that is not C order."""
+    """Return Python code for an array with exactly its numbers and, unless it is C order, its order in memory."""
     memory = memory_of(array)
     before += "arranged(" if memory == "strided" else ""
     settings = f"dtype=np.{array.dtype.name}" + (", order='F'" if memory == "F" else "")
@@ -100,9 +100,9 @@ def _assigned(before: str, array: npt.NDArray[Any]) -> str:
 
 
 def _numbers(array: npt.NDArray[Any], column: int) -> str:
-    """Return the call that makes an array without its last arguments; ``column`` is where it begins in its line."""
+    """Return the beginning of a call that makes an array, without its last arguments; ``column`` is where it starts in its line."""
     for make, same in (("np.zeros", np.zeros_like(array)), ("np.ones", np.ones_like(array))):
-        # Bit for bit, because a zero may have a sign.
+        # Compare bits, because a zero may have a sign.
         if array.ndim and array.size > _FEW and array.tobytes() == same.tobytes():
             return f"{make}({array.shape}"
     formatter: Any = {"float_kind": lambda value: _number(value, array.dtype), "int_kind": str}
@@ -111,7 +111,7 @@ def _numbers(array: npt.NDArray[Any], column: int) -> str:
 
 
 def _number(value: Any, dtype: np.dtype[Any]) -> str:
-    """Return the shortest code of exactly this number."""
+    """Return the shortest code for exactly this number."""
     if not np.isfinite(value):
         return "np.nan" if np.isnan(value) else "np.inf" if value > 0 else "-np.inf"
     short = str(value)
@@ -125,8 +125,8 @@ def load(path: str, title: str) -> Declaration:
     Parameters
     ----------
     path : str
-        Relative to the working directory, or else to the folder of the script or to the one above: a script is saved in a folder beside a report,
-        and may be run from anywhere.
+        Relative to the working directory, to the script's folder or to the folder above it: scripts are saved in a folder beside a report and may be
+        run from anywhere.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def reproduce(
     evaluation: bool = False,
     witness: Array | None = None,
 ) -> NoReturn:
-    """Judge one quantity of one call, say what was found, and end the program.
+    """Judge one quantity of one call, print the result, and exit.
 
     Parameters
     ----------
@@ -164,21 +164,21 @@ def reproduce(
     params : mapping of str to array
         By the reference's names and in its layout.
     grad_output : array
-        The cotangent.
+        The upstream gradient.
     labels : array, optional
-        Of a loss.
+        The labels of a loss.
     buffers : mapping of str to array
-        The running statistics that the call starts from, by the reference's names.
+        The running statistics before the call, by the reference's names.
     evaluation : bool
-        Whether it is judged in evaluation mode.
+        Whether to judge in evaluation mode.
     witness : array, optional
-        The errors of the reference in the subject's own precision where the fault was found, in unit roundoffs; they depend on the machine. They are
-        measured again if left out.
+        The errors of the reference when it computes in the subject's precision, in unit roundoffs, as measured where the fault was found. They
+        depend on the machine; without them, they are measured again.
 
     Raises
     ------
     SystemExit
-        With 1 where the fault is there, 0 where it is gone, 2 where it could not be checked.
+        With 1 if the fault is there, 0 if it is gone, 2 if it could not be checked.
     """
     constants = {} if labels is None else {"labels": labels}
     call = Call(x, dict(params or {}), grad_output, constants, dict(buffers or {}))
@@ -197,18 +197,18 @@ def reproduce(
 
 
 def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
-    """Return a pair made ready, after making sure that the call fits it."""
+    """Return the prepared pair; raise :class:`PairError` if the call does not fit it."""
     if not isinstance(pair, Pair):
-        raise PairError(f"the pair is {pair!r}, expected a crosscheck.Pair: put it into the script")
+        raise PairError(f"the pair is {pair!r}, expected a crosscheck.Pair; insert the pair into the script")
     prepared = prepare(pair)
     if not prepared.references:
         raise pair.error("has no reference to compare with")
     for what, names, own in (("parameters", call.params, prepared.param_shapes), ("running statistics", call.buffers, prepared.buffers)):
         if sorted(names) != sorted(own):
             given, expected = (", ".join(sorted(each)) or "none" for each in (names, own))
-            raise pair.error(f"has the {what} {expected}; the script gives {given}: it was made for another version of the pair")
+            raise pair.error(f"has the {what} {expected}, but the script gives {given}; it was made for another version of the pair")
     if prepared.labels != ("labels" in call.constants):
-        raise pair.error("takes labels; the script gives none" if prepared.labels else "takes no labels; the script gives some")
+        raise pair.error("takes labels, but the script has none" if prepared.labels else "takes no labels, but the script has some")
     if call.x.dtype.name not in DTYPES:
         raise pair.error(f"x is {call.x.dtype}, expected {' or '.join(DTYPES)}")
     if evaluation and prepared.no_evaluation:
@@ -218,23 +218,23 @@ def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
 
 def _judged(prepared: Prepared, call: Call, quantity: str, witness: Array | None) -> tuple[int, str]:
     """Return the exit status of a script, and its message."""
-    testimony = None if witness is None else {quantity: witness}
-    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name, testimony)[1]}
+    recorded = None if witness is None else {quantity: witness}
+    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name, recorded)[1]}
     if quantity not in found:
-        raise prepared.pair.error(f"has no quantity {quantity!r}; there are {', '.join(found)}")
+        raise prepared.pair.error(f"has no quantity {quantity!r}; its quantities are {', '.join(found)}")
     judgement = found[quantity]
     if judgement.verdict is Verdict.MATCH:
         return GONE, f"match: {prepared.pair.title}.{quantity} agrees with the reference"
     if judgement.verdict is Verdict.MISMATCH:
         divergence = Divergence(judgement, None, prepared.layer.sources.get(quantity, ""))
-        # Without the row for the cause: a handful of numbers does not tell one.
+        # Without the likely cause, which cannot be found from so few numbers.
         known = [(name, text) for name, text in rows(divergence_facts(divergence, "")) if name != "likely cause"]
         return STILL_THERE, laid_out(judgement.verdict.upper(), known)
     return NOT_CHECKED, f"{judgement.verdict}: {prepared.pair.title}.{quantity}: {judgement.reason}"
 
 
 def _end(status: int, text: str) -> NoReturn:
-    """End the program with a status and a message, which goes to standard error where nothing was checked."""
+    """Exit with a status and a message; the message goes to standard error if nothing was checked."""
     stream = sys.stderr if status == NOT_CHECKED else sys.stdout
     stream.write(text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8") + "\n")
     stream.flush()

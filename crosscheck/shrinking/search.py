@@ -1,4 +1,4 @@
-"""Smaller calls tried one after the other: what counts as the same fault, which call is the smallest so far, and when the search ends."""
+"""The search for a smaller call: what counts as the same fault, which call is the smallest so far, and when the search ends."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.shrinking.smaller import complexity, copied, numbers_of
 
 EVALUATIONS = 1000
-"""How often the subject is called at most."""
+"""The most calls of the subject."""
 
 DRAWN = 60_000
-"""How many bits are drawn at most: about two seconds. For a fast subject these two limits end the search, so that it depends on no clock."""
+"""The most booleans that are drawn, about two seconds. For a fast subject these two limits end the search, so that no clock is involved."""
 
 Bits = tuple[bool, ...]
 
 
 class Enough(BaseException):
-    """The search has used up its time or its calls; no ``Exception``, because Hypothesis takes those for findings."""
+    """The search has used up its time or its calls. Not an ``Exception``, because Hypothesis treats those as findings."""
 
 
 class Search:
-    """Calls tried one after the other; ``best`` is the smallest so far that shows the fault, ``evaluations`` how often the subject was called."""
+    """A search in progress; ``best`` is the smallest call so far that shows the fault, ``evaluations`` the number of calls of the subject."""
 
     def __init__(self, prepared: Prepared, given: FailingCall, fault: Judgement, seed: int, seconds: float) -> None:
         self.prepared = prepared
@@ -53,12 +53,12 @@ class Search:
         self._known: dict[Any, bool] = {}
 
     def starts(self) -> bool:
-        """Return whether the fault is there when the call is repeated; from then on arrays lie in C order, unless the fault needs another."""
+        """Return whether repeating the call shows the fault; afterwards all arrays have C order, unless the fault needs another order."""
         original = self._given.call
         as_found = _memory(original)
         began = time.monotonic()
         judgements = self._judgements(copied(original, as_found))
-        # A smaller call that takes so much longer than this one will not end.
+        # A smaller call that takes ten times as long is taken to be an endless loop.
         self._slowest = 1.0 + 10 * (time.monotonic() - began)
         self._wrong = {quantity for quantity, judgement in judgements.items() if judgement.verdict is Verdict.MISMATCH}
         if self._given.quantity not in self._wrong:
@@ -70,14 +70,14 @@ class Search:
         return False
 
     def fixed(self, length: int) -> bool:
-        """Return whether parameters' axes of a length are not cut: the subject stores the length, or the fault is not about numbers."""
+        """Return whether axes of parameters with this length must not be cut: the subject stores the length, or the fault is not numerical."""
         return self._manner != "" or length in self._stored
 
     def run(self, bits: int, make: Callable[[Bits], Call], examples: int) -> bool:
-        """Search among the calls that bits stand for, and return whether one of them shows the fault and is smaller than the smallest so far."""
+        """Search the calls that ``make`` returns for tuples of booleans; return whether a smaller one that shows the fault was found."""
         if not bits:
             return False
-        from hypothesis import HealthCheck, Phase, Verbosity, find, settings  # noqa: PLC0415 - right code does not need it
+        from hypothesis import HealthCheck, Phase, Verbosity, find, settings  # noqa: PLC0415 - needed for wrong code only
         from hypothesis import strategies as st  # noqa: PLC0415
         from hypothesis.errors import HypothesisException  # noqa: PLC0415
 
@@ -91,17 +91,17 @@ class Search:
             suppress_health_check=list(HealthCheck),
             verbosity=Verbosity.quiet,
         )
-        # Bits alone: for numbers Hypothesis would search the source code of everything that is imported, and write what it finds to a folder.
+        # Only booleans: for numbers, Hypothesis would search the source of all imported modules and write constants from it to a folder.
         drawn = st.tuples(*[st.booleans()] * bits)
         start = self.best
 
-        # The smallest call is kept along the way; Hypothesis' own exception means that it found nothing.
+        # try_one keeps the smallest call; Hypothesis' own exception means that it found nothing.
         with contextlib.suppress(HypothesisException):
             find(drawn, lambda chosen: self.smaller(start, make, chosen), settings=options, random=Random(self._seed))  # noqa: S311 - no secrets
         return self.best is not start
 
     def smaller(self, start: Call, make: Callable[[Bits], Call], chosen: Bits) -> bool:
-        """Return whether the call that bits stand for is smaller than another one and shows the fault."""
+        """Return whether the call for a tuple of booleans is smaller than ``start`` and shows the fault."""
         self._drawn += len(chosen)
         if self._drawn > DRAWN or time.monotonic() > self._ends:
             raise Enough
@@ -113,7 +113,7 @@ class Search:
         return complexity(call) < complexity(start) and self.try_one(call)
 
     def try_one(self, call: Call) -> bool:
-        """Return whether a call shows the fault, and keep it if it is the smallest."""
+        """Return whether a call shows the fault; keep it if it is the smallest so far."""
         call = copied(call, self._memory)
         key = (
             call.shapes(),
@@ -128,10 +128,10 @@ class Search:
         return self._known[key]
 
     def _allowed(self, call: Call) -> bool:
-        """Return whether a fault on a call can be the same one.
+        """Return whether a fault on this call can be the same fault.
 
-        Calls with ties or zeros are left out where the operation has kinks and the fault was found away from them. Where the fault needs an order in
-        memory other than C order, so are arrays too small to have one.
+        If the operation has kinks and the fault was found away from them, calls with ties or zeros are excluded. If the fault needs an order in
+        memory other than C order, arrays that are too small for another order are excluded.
         """
         return not (self._kinks and not _untied(call.x)) and _memory(call) == self._memory
 
@@ -143,13 +143,13 @@ class Search:
         return all(quantity in self._wrong for quantity, each in found.items() if each.verdict is Verdict.MISMATCH)
 
     def _judgements(self, call: Call, counted: bool = True) -> Mapping[str, Judgement]:
-        """Return the judgements on a call by quantity; none where it cannot be judged."""
+        """Return the judgements on a call by quantity; empty if it cannot be judged."""
         if counted and (self.evaluations >= EVALUATIONS or time.monotonic() > self._ends):
             raise Enough
         self.evaluations += counted
         left = max(0.01, self._ends - time.monotonic())
         try:
-            # What the subject prints was shown when the fault was found.
+            # The subject's output was noted when the fault was found.
             with contained("the layer"), time_limit(min(left, self._slowest)), contextlib.redirect_stdout(io.StringIO()):
                 judgements = judged(self.prepared, call, self._given.dtype)[1]
         except (SubjectError, TimeLimitError):
@@ -157,22 +157,22 @@ class Search:
         return {judgement.place.quantity: judgement for judgement in judgements}
 
     def repeated(self) -> Judgement | None:
-        """Return the judgement on the smallest call, judged once more; None if it is no mismatch this time."""
+        """Judge the smallest call once more; return the judgement, or None if it is not a mismatch this time."""
         self._ends = time.monotonic() + self._slowest
         judgement = self._judgements(copied(self.best, self._memory), counted=False).get(self._given.quantity)
         return judgement if judgement is not None and judgement.verdict is Verdict.MISMATCH else None
 
 
 def _manner(judgement: Judgement) -> str:
-    """Return in what manner a quantity is wrong: an exception's kind and line, or the reason without its numbers; empty where numbers differ."""
+    """Return how a quantity is wrong: an exception's class and line, or the reason without its numbers; empty if only numbers differ."""
     if raised := re.match(r"(.*? raised \w+)", judgement.reason):
         line = re.search(r"\([^()]*:\d+, [^()]*\)$", judgement.reason)
         return raised[1] + (line[0] if line else "")
-    return re.sub(r"[\d(),. ]+", " ", judgement.reason)
+    return re.sub(r"[\d(),. ]+(e-?\d+)?", " ", judgement.reason)
 
 
 def _memory(call: Call) -> tuple[str, str]:
-    """Return how input and cotangent lie in memory."""
+    """Return the orders in memory of the input and of the upstream gradient."""
     return memory_of(call.x), "C" if call.grad_output is None else memory_of(call.grad_output)
 
 
@@ -181,7 +181,7 @@ def _untied(x: Array) -> bool:
 
 
 def _stored_lengths(prepared: Prepared) -> set[int]:
-    """Return the integer attributes of the subject, such as a kernel's size; parameters' axes of these lengths are not cut."""
+    """Return the integers in the subject's attributes, such as a kernel size; axes of parameters with these lengths are not cut."""
     convention = prepared.layer.convention
     held = [*getattr(getattr(convention, "layer", None), "__dict__", {}).values(), *getattr(convention, "extra", ())]
     held += [size for layout in (prepared.layer.layout.input, prepared.layer.layout.output) for size in layout.sizes.values()]

@@ -1,7 +1,7 @@
-"""A failing call made small: fewer samples, channels and pixels, and then numbers towards 0 and 1, as long as the fault stays.
+"""Shrink a failing call: use fewer samples, channels and pixels, then replace values by 0 or 1, as long as the fault persists.
 
-Hypothesis does the search. It draws bits alone: where to cut each axis, which numbers stay. A smaller call counts only if the same quantity is wrong
-in the same manner and nothing is wrong that was right before. If there is none, the first call found is the result.
+Hypothesis does the search. It draws only booleans, which decide where each axis is cut and which values are kept. A smaller call counts only if the
+same quantity is wrong in the same way and nothing is wrong that was right before. If there is no smaller call, the original one is the result.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from crosscheck.shrinking.smaller import (
 )
 
 SECONDS = 20.0
-"""After which the search ends for a slow subject."""
+"""The most seconds that the search takes for a slow subject."""
 
 _ROUNDS = 8
-"""How often the sizes are searched at most; each search starts from where the one before ended."""
+"""The most searches for smaller sizes; each starts from the result of the one before."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Small:
     Attributes
     ----------
     divergence : Divergence
-        The judgement on this call, with cause and source from the original call, which has more numbers to tell causes apart by.
+        The judgement on this call, with cause and source from the original call, whose numbers tell causes apart better.
     shrunk : tuple of str
-        In words, what became smaller; empty where nothing could.
+        In words, what became smaller; empty if nothing did.
     evaluations : int
-        How often the subject was called.
+        The number of calls of the subject.
     """
 
     call: Call
@@ -62,29 +62,29 @@ class Small:
 
 
 def shrink(prepared: Prepared, given: FailingCall, divergence: Divergence, seed: int = 0, seconds: float = SECONDS) -> Small:
-    """Return the smallest call found that shows the fault of a given one, which is left as it is, or the given one where there is no smaller.
+    """Return the smallest call found that shows the same fault as a given one; the given call itself if there is none. It is not changed.
 
-    The search ends after so many seconds with what it has found by then.
+    The search ends after ``seconds`` at the latest.
     """
     search = Search(prepared, given, divergence.judgement, seed, seconds)
     with contextlib.suppress(Enough):
         _search_all(search)
     judgement = search.repeated()
     if judgement is None:
-        # A subject that gives another answer each time: only the original call is known to show the fault.
+        # The subject is not deterministic: only the original call is known to show the fault.
         return Small(given.call, given.quantity, divergence, (), search.evaluations)
     shrunk = _in_words(given.call, search.best)
     return Small(search.best, given.quantity, replace(divergence, judgement=judgement), shrunk, search.evaluations)
 
 
 def _search_all(search: Search) -> None:
-    """Try everything, the steps that shrink most first."""
+    """Try all ways to shrink, those that shrink most first."""
     if not search.starts():
         return
     _all_sizes(search)
     search.try_one(replace(search.best, x=ranked(search.best.x)))
     for plainer in PLAINER:
-        # Twice, because at first there may be so many numbers that neighbours are replaced together.
+        # Twice, because the first time there may be so many numbers that neighbours are replaced together.
         for few in (True, False, False):
             _numbers(search, plainer, few)
     _labels(search)
@@ -92,7 +92,7 @@ def _search_all(search: Search) -> None:
 
 
 def _all_sizes(search: Search) -> None:
-    """Cut the axes until nothing more can be cut: axes of equal length together, all axes of the input at once, and each of them by itself."""
+    """Cut axes until nothing more can be cut: axes of equal length together, then all axes of the input at once, then each alone."""
     for _ in range(_ROUNDS):
         before = search.best
         _sizes(search, linked_axes(search.best, search.fixed))
@@ -104,7 +104,7 @@ def _all_sizes(search: Search) -> None:
 
 
 def _sizes(search: Search, linked: Sequence[Linked]) -> None:
-    """Cut the axes: the bits say how much of each stays, and where it begins."""
+    """Cut axes: the booleans say how much of each is kept and where it begins."""
     if not linked:
         return
     start = search.best
@@ -116,7 +116,7 @@ def _sizes(search: Search, linked: Sequence[Linked]) -> None:
         for each, (whole, less_one, first) in zip(linked, zip(numbers, numbers, numbers, strict=True), strict=True):
             size = less_one % each.length + 1
             begin = first % (each.length - size + 1)
-            # Some axes cannot get shorter: half of the draws leave each one as it is.
+            # Some axes cannot get shorter, so half of the draws keep an axis whole.
             cuts |= {} if whole else dict.fromkeys(each.axes, slice(begin, begin + size))
         return window(start, cuts, search.prepared.output_shape)
 
@@ -124,13 +124,13 @@ def _sizes(search: Search, linked: Sequence[Linked]) -> None:
 
 
 def _in_binary(bits: Bits, widths: Sequence[int]) -> list[int]:
-    """Return the numbers that bits spell, the most significant one first."""
+    """Return the binary numbers in a row of booleans, the most significant bit of each first."""
     ends = np.cumsum(widths)
     return [int("".join("01"[bit] for bit in bits[end - width : end]), 2) for width, end in zip(widths, ends, strict=True)]
 
 
 def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> None:
-    """Replace numbers by plainer ones: those of whole arrays together if ``few``, otherwise each by itself."""
+    """Replace numbers by plainer ones: all of an array together if ``few``, otherwise each alone."""
     start = search.best
     old = numbers_of(start)
     new = plainer(old)
@@ -146,7 +146,7 @@ def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> No
                 numbers[group] = new[group]
         return with_numbers(start, numbers)
 
-    # A number stays where any of its bits is set. With one bit half of the numbers stay; a fault that needs more of them gets more bits.
+    # A number is kept if any of its booleans is true. One boolean keeps half of the numbers; a fault that needs more numbers gets more booleans.
     for draws in (1,) if few else (1, 4):
         if search.run(draws * len(groups), lambda bits, draws=draws: replaced(bits, draws), examples=25):  # type: ignore[misc]
             return
@@ -166,7 +166,7 @@ def _labels(search: Search) -> None:
 
 
 def _in_words(before: Call, after: Call) -> tuple[str, ...]:
-    """Return what became smaller."""
+    """Return in words what became smaller."""
     arrays = [("input", before.x, after.x), *((name, before.params[name], value) for name, value in after.params.items())]
     sizes = [f"{name} {shown(old.shape)} to {shown(new.shape)}" for name, old, new in arrays if old.shape != new.shape]
     numbers = numbers_of(after)

@@ -18,7 +18,7 @@ from crosscheck.training.jury import Jury
 from crosscheck.training.listened import LINKS, TrainingComparison
 from crosscheck.training.record import Means, Series
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 POINTS = 400
 """Most points of a curve in the report; of a longer curve, the largest value of each group of neighbours is kept."""
 
@@ -100,7 +100,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
         "subject": run.subject,
         "reference": run.reference,
         "settings": run.settings,
-        "steps_asked": run.steps_asked,
+        "steps_requested": run.steps_asked,
         "steps_done": comparison.steps,
         "steps_checked": comparison.steps_checked,
         "quantities_compared": record.compared,
@@ -110,7 +110,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
         "worst": None if (worst := record.worst(*LINKS, Kind.ISOLATED)) is None else judgement_facts(worst),
         "quantities": [_series(key, series, comparison) for key, series in record.series.items()],
         "decisions": [
-            {"layer": d.layer, "differing": d.differing, "largest_margin": number(d.margin), "admissible": d.admissible}
+            {"layer": d.layer, "different_choices": d.differing, "largest_margin": number(d.margin), "explained_by_rounding": d.admissible}
             for d in comparison.decisions.values()
         ],
         "free_run": _free_run(comparison),
@@ -222,10 +222,10 @@ def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComp
         "elements": series.elements,
         "widened": series.widened,
         "worst": None if worst is None else judgement_facts(worst),
-        "reference_fraction": None if beside is None else number(beside),
+        "reference_fraction_of_tolerance": None if beside is None else number(beside),
         "reason": series.reason,
         "steps": steps,
-        "fractions": [number(fraction) for fraction in fractions],
+        "fractions_of_tolerance": [number(fraction) for fraction in fractions],
     }
 
 
@@ -256,16 +256,16 @@ def _free_run(comparison: TrainingComparison) -> Facts:
     return {
         "verdict": comparison.free_verdict.value,
         "max_weight_difference": number(largest),
-        "left_at": comparison.left_at,
+        "diverged_at_step": comparison.left_at,
         "perturbed_runs": comparison.perturbed,
-        "looks": [
+        "measurements": [
             {
                 "step": look.step,
                 "parameter": look.parameter,
                 "distance": number(look.distance),
                 "spread": number(look.spread),
                 "allowed": number(look.allowed),
-                "largest": number(look.largest),
+                "largest_difference": number(look.largest),
             }
             for look in history
         ],

@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from crosscheck.core.files import atomic_write, expect_writable
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY = "crosscheck.checkpoint"
 """Under which the JSON text stands beside the arrays."""
 

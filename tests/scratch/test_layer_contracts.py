@@ -25,13 +25,13 @@ from tests.support.layer_runs import DTYPES, Run, call_of, made, subject_of, twi
 BATCH, SMALLER = 3, 2
 STATELESS = [case for case in CASES if not isinstance(made(case), BatchNorm | scratch.Dropout)]
 NOT_ASKED = {
-    "another_size_works": "no two shapes were given that differ in more than the number of samples",
-    "declared_gradients_add_up": "gradients are not declared to accumulate",
-    "modes_differ_only_where_they_should": "the subject has no modes",
-    "backward_keeps_its_mode": "the subject has no modes",
-    "minus_infinity_is_no_nan": "the operation itself is not finite where its input is minus infinity",
-    "output_is_its_own": "the operation only rearranges its input: a view of it is usual",
-    "grad_input_is_its_own": "the operation only rearranges its input: a view of the cotangent is usual",
+    "another_size_works": "the declared shapes differ in nothing but the number of samples",
+    "gradients_accumulate_as_declared": "gradients are not declared to accumulate",
+    "same_output_in_both_modes": "your code has no training and evaluation mode",
+    "backward_uses_the_mode_of_forward": "your code has no training and evaluation mode",
+    "handles_minus_infinity": "the operation itself is not finite where its input is minus infinity",
+    "output_is_not_a_view": "the operation only rearranges its input: a view of it is usual",
+    "grad_input_is_not_a_view": "the operation only rearranges its input: a view of the upstream gradient is usual",
 }
 """Contracts that say nothing about some layers, and why; any other reason fails."""
 

@@ -273,8 +273,8 @@ def test_status_report_and_text_agree(runs: Callable[..., Run], case: Case) -> N
 @tiny
 def test_report_counts(runs: Callable[..., Run], case: Case) -> None:
     report = runs(*case.arguments).report
-    assert report["schema_version"] == 1
-    assert report["steps_done"] == report["steps_asked"] == 3
+    assert report["schema_version"] == 2
+    assert report["steps_done"] == report["steps_requested"] == 3
     assert report["steps_checked"] == case.checked
     assert report["quantities_compared"] > 0
     assert not report["interrupted"]
@@ -284,7 +284,7 @@ def test_report_counts(runs: Callable[..., Run], case: Case) -> None:
 @tiny
 def test_divergence_goes_with_the_verdict(runs: Callable[..., Run], case: Case) -> None:
     report = runs(*case.arguments).report
-    diverged = report["first_divergence"] is not None or report["free_run"]["left_at"] is not None
+    diverged = report["first_divergence"] is not None or report["free_run"]["diverged_at_step"] is not None
     assert diverged == (report["verdict"] == "mismatch")
 
 

@@ -127,7 +127,7 @@ def test_warning_is_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("KEPT: 0 of 1 fault detected and 1 warning, 1 at the right place; ")
     facts = json.loads(machine.read_text(encoding="utf-8"))
     assert (facts["detected"], facts["warned"], facts["localised"], facts["missed"]) == (0, 1, 1, [])
-    assert (facts["catalogue"][0]["seen_by"], facts["catalogue"][0]["warned_by"]) == ([], ["contract-minus_infinity_is_no_nan"])
+    assert (facts["catalogue"][0]["seen_by"], facts["catalogue"][0]["warned_by"]) == ([], ["contract-handles_minus_infinity"])
     assert "crosscheck detects 0, warns of 1 and shows 1 at the place" in paragraph(facts)
 
 

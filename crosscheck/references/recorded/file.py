@@ -17,7 +17,7 @@ from crosscheck.core import __version__
 from crosscheck.core.files import atomic_write
 from crosscheck.core.operation import Call
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEY = "crosscheck"
 """The key of the description in the file's metadata."""
 

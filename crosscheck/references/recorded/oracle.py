@@ -99,7 +99,7 @@ class Recorded:
         place = next((place for place in places if self._recording.cases[place].dtype == precision.dtype), None)
         return {} if place is None else self._trace.role(self._at, place, role)
 
-    def testimony(self, call: Call, precision: Precision) -> Arrays:
+    def witness(self, call: Call, precision: Precision) -> Arrays:
         """Return the errors of the witness, the reference in the subject's precision, when it was recorded; empty if there was no witness."""
         return self.role(call, precision, "witness")
 
@@ -116,7 +116,7 @@ class RecordedRounding:
 
     def bounds(self, oracle: Any, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the bounds that were recorded for a call in the subject's precision."""
-        terms, roundings = (self.recorded.role(call, precision, role) for role in ("terms", "roundings"))
+        terms, roundings = (self.recorded.role(call, precision, role) for role in ("abs_sum", "n_roundings"))
         if not terms:
             raise RefusedError("no tolerance was recorded for this input; record the reference again")
         return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}

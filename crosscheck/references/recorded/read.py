@@ -14,10 +14,10 @@ from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import DTYPES
 from crosscheck.references.recorded.file import KEY, SCHEMA_VERSION, STORABLE, AnyArray, Case, Recording, TraceFile, TraceFileError, key
 
-_TOGETHER = (("expected", "terms", "roundings"), ("reading_terms", "reading_roundings"))
+_TOGETHER = (("expected", "abs_sum", "n_roundings"), ("reading_abs_sum", "reading_n_roundings"))
 """Groups of roles: a quantity has all roles of a group, or none of them."""
 
-_BOUNDS = {"terms": "expected", "roundings": "expected", "reading_terms": "found", "reading_roundings": "found"}
+_BOUNDS = {"abs_sum": "expected", "n_roundings": "expected", "reading_abs_sum": "found", "reading_n_roundings": "found"}
 """The roles of tolerances, each with the role of the array that the tolerance is for."""
 
 _CONTRACT: dict[str, type | tuple[type, ...]] = {
@@ -25,7 +25,7 @@ _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "about": str,
     "dtype": str,
     "verdict": str,
-    "counted": str,
+    "counts_as": str,
     "reason": str,
     "expected_difference": str,
     "warning": bool,
@@ -33,7 +33,7 @@ _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "quantities": list,
     "first_divergence": (dict, type(None)),
     "reproduce": str,
-    "reproduction": (dict, type(None)),
+    "small_case": (dict, type(None)),
     "seconds": (int, float),
 }
 """The entries of a check's result as plain data, and their types."""
@@ -132,7 +132,7 @@ def _expect_contract(contract: Any, name: str) -> None:
     for entry, kind in _CONTRACT.items():
         _expect(entry in contract, name, sorted(contract), f"an entry {entry!r}")
         _expect(isinstance(contract[entry], kind), f"{name}.{entry}", contract[entry], f"a value of type {kind}")
-    for entry in ("verdict", "counted"):
+    for entry in ("verdict", "counts_as"):
         _expect(contract[entry] in set(Verdict), f"{name}.{entry}", contract[entry], f"one of {', '.join(Verdict)}")
 
 

@@ -126,10 +126,10 @@ def planted(fault: RelativeFault, trial: Trial) -> Facts:
     }
 
 
-def _verdict(fault: RelativeFault, trial: Trial, testimony: Arrays | None = None) -> Verdict:
+def _verdict(fault: RelativeFault, trial: Trial, witness: Arrays | None = None) -> Verdict:
     ground = fault.ground
     subject = Subject(lambda call: {**ground.found, fault.quantity: fault.spoiled})
-    check = check_layer(subject, ground.oracle, ground.call, trial.precision, trial.name, only=[fault.quantity], testimony=testimony)
+    check = check_layer(subject, ground.oracle, ground.call, trial.precision, trial.name, only=[fault.quantity], witness=witness)
     return check.judgements[0].verdict
 
 

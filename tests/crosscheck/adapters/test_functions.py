@@ -87,7 +87,7 @@ def test_functions(case: str) -> None:
     assert result.verdict is Verdict.MATCH, (result.error, result.first)
 
 
-CALLED_AGAIN = ("same_call_same_answer", "smaller_batch_works", "larger_batch_works", "parameters_may_change")
+CALLED_AGAIN = ("same_call_same_answer", "smaller_batch_works", "larger_batch_works", "uses_updated_parameters")
 """Contracts in which an instance is called more than once, and both times with all that it takes."""
 
 

@@ -213,7 +213,7 @@ ERRORS: dict[str, tuple[Callable[[], Pair], str]] = {
         lambda: Pair(BatchNorm(4), NORMALISED.eval(), shapes=ROWS, buffers={"running_mean": "running_mean"}),
         "expected a statistic of the reference: none",
     ),
-    "no dropout": (lambda: Pair(BatchNorm(4), nn.BatchNorm1d(4), shapes=ROWS, mask="mask"), "the reference is no dropout that draws one"),
+    "no dropout": (lambda: Pair(BatchNorm(4), nn.BatchNorm1d(4), shapes=ROWS, mask="mask"), "is not a dropout in training that draws one"),
     "inside a chain": (lambda: Pair(Dropout(0.5), nn.Sequential(nn.Dropout(0.5)), shapes=ROWS), "draws its own mask in training"),
     "another state": (
         lambda: Pair(BatchNorm(4), [nn.BatchNorm1d(4), nn.BatchNorm1d(4, track_running_stats=False)], shapes=ROWS),
@@ -242,7 +242,7 @@ def test_a_network_with_running_statistics_is_refused_in_words() -> None:
     pair = attributes_pair()
     chain = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3))
     object.__setattr__(pair, "reference", chain)
-    with pytest.raises(PairError, match="keeps running_mean, running_var from step to step, which a ModelPair does not give"):
+    with pytest.raises(PairError, match=r"has running statistics \(running_mean, running_var\), which a ModelPair cannot compare"):
         _ = prepare(pair)
 
 
@@ -260,7 +260,7 @@ def test_dropout_is_judged_by_its_mask(make: Callable[[], Any], settings: dict[s
     result = dropped(make(), **settings)
     assert result.verdict is Verdict.MATCH, result.first
     assert judged(result) == {(kind, quantity) for kind in ("values", "evaluation") for quantity in ("output", "grad_input")}
-    assert {one.verdict for one in result.results if one.check == "contract-masks_are_drawn"} == {Verdict.MATCH}
+    assert {one.verdict for one in result.results if one.check == "contract-draws_new_masks"} == {Verdict.MATCH}
 
 
 def test_a_mask_that_is_not_left_is_a_mismatch() -> None:
@@ -273,7 +273,7 @@ def test_contracts_need_random_numbers_that_can_be_repeated() -> None:
     result = dropped(HiddenGenerator(0.3))
     reasons = {one.check: one.reason for one in result.results}
     assert result.verdict is Verdict.MATCH, result.first
-    assert reasons["contract-same_call_same_answer"].endswith("from a generator that is not to be seen")
+    assert reasons["contract-same_call_same_answer"].endswith("from a generator that the harness cannot find")
 
 
 def test_a_layer_of_functions_has_no_evaluation_mode() -> None:
@@ -291,7 +291,7 @@ def test_a_layer_of_functions_has_no_evaluation_mode() -> None:
 def test_a_dropout_is_not_recorded() -> None:
     pair = Pair(Dropout(0.3), nn.Dropout(0.3), shapes=IMAGES)
     trace = record([Selection(pair, checks_of(pair), 0)], "reference", Settings(), lambda name: None)
-    assert trace.recordings[0].error.endswith("draws its mask itself, which no trace can know: check it where its reference is installed")
+    assert trace.recordings[0].error.endswith("which a trace of the reference cannot contain; check it where its reference is installed")
 
 
 PLANTED = """
@@ -346,7 +346,7 @@ ARGUMENTS: dict[str, Callable[..., Array]] = {
 
 def mode_of_backward(subject: Any) -> tuple[Verdict, bool]:
     """Return what the contract finds, and whether that is a warning."""
-    result = check(plain.pair(subject), only=lambda name: name == "contract-backward_keeps_its_mode").results[0]
+    result = check(plain.pair(subject), only=lambda name: name == "contract-backward_uses_the_mode_of_forward").results[0]
     return result.verdict, result.warning
 
 

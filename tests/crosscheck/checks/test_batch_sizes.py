@@ -74,7 +74,7 @@ def test_subject_of_one_batch_size() -> None:
     result = check(pair, only=lambda name: name.endswith("-normal") or name.startswith("contract-"))
     assert result.verdict is Verdict.MATCH
     reasons = {r.check: r.reason for r in result.results}
-    assert reasons["contract-smaller_batch_works"] == "does not apply: the subject is declared to take the declared batch sizes alone"
+    assert reasons["contract-smaller_batch_works"] == "does not apply: your code is declared to take only the declared batch sizes"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_subject_that_fails_in_its_third_step(fault: str, shown: str) -> None:
     assert {judgement.verdict for _, judgement in result.judgements} == {Verdict.MATCH}
     free = result_of(pair, "freerun-float64")
     assert free.verdict is Verdict.UNDECIDED
-    assert "came to step 3 of 6" in free.reason
+    assert "step 3 of 6 failed: " in free.reason
 
 
 @pytest.mark.parametrize("pair", [attributes_pair, whole_pair], ids=["attributes", "whole-step"])
@@ -171,7 +171,7 @@ def test_nan(shown: str, dtype: str) -> None:
     assert result.verdict is Verdict.MISMATCH
     assert result.divergence is not None
     assert result.divergence.judgement.place.step == 2
-    assert "NaN where the oracle is finite" in result.divergence.judgement.reason
+    assert "NaN where a finite number is expected" in result.divergence.judgement.reason
     assert Verdict.UNDECIDED in {judgement.verdict for _, judgement in result.judgements}
 
 
@@ -256,7 +256,7 @@ def test_factory_without_a_precision() -> None:
 
     result = check_pair(model_pair(make, mlp(), (4, 5)), SETTINGS, lambda name: name.startswith("lockstep"))
     assert [r.verdict for r in result.results] == [Verdict.MATCH, Verdict.SKIPPED]
-    assert "subject() takes no argument and makes no float32 network" in result.results[1].reason
+    assert "subject() takes no argument and does not make a float32 network" in result.results[1].reason
 
 
 def test_factory_with_settings_of_its_own() -> None:
@@ -281,7 +281,7 @@ def test_factory_that_makes_another_network() -> None:
 
     result = result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float64")
     assert result.verdict is Verdict.MISMATCH
-    assert "another network from the same factory is not like the first" in result.reason
+    assert "a second network from the same factory differs from the first" in result.reason
 
 
 def test_parameters_that_are_copies() -> None:
@@ -313,7 +313,7 @@ DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
     "no-sequential": (lambda: whole_pair(reference=nn.Linear(5, 3)), "the reference is a Linear, expected a torch.nn.Sequential"),
     "no-loss": (lambda: whole_pair(loss=nn.MSELoss()), "the loss is a MSELoss"),
     "classes": (lambda: whole_pair(classes=7), "into (4, 3), expected (batch, classes), (4, 7)"),
-    "learning-rate": (lambda: whole_pair(lr=float("nan")), "expected numbers that single precision knows"),
+    "learning-rate": (lambda: whole_pair(lr=float("nan")), "expected numbers that float32 can hold"),
     "frozen": (lambda: whole_pair(frozen=("third",)), "frozen has the layer 'third'"),
     "momentum-without-state": (listed(ordered, momentum=0.9), "does not say where its momentum buffers are"),
     "too-few-layers": (

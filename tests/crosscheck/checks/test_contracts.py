@@ -58,28 +58,28 @@ DTYPES = ("float64", "float32")
 HOSTS = {fault.host.name: fault.host for fault in FAULTS.values()}
 
 OFFENDERS = [
-    (WritesToInput, "inputs_are_left_alone", "written to: input"),
-    (WritesToCotangent, "inputs_are_left_alone", "written to: cotangent"),
-    (ReturnsInput, "output_is_its_own", "the output is a view of the input"),
-    (WritesToCotangent, "grad_input_is_its_own", "the input's gradient is a view of the cotangent"),
-    (WritesToWeight, "params_are_left_alone", "written to: weight"),
-    (Widens, "dtype_is_kept", "grad_input is float64 for float32"),
-    (Narrows, "dtype_is_kept", "grad_input is float32 for float64"),
+    (WritesToInput, "inputs_are_left_alone", "changed in place: input"),
+    (WritesToCotangent, "inputs_are_left_alone", "changed in place: upstream gradient"),
+    (ReturnsInput, "output_is_not_a_view", "the output is a view of the input"),
+    (WritesToCotangent, "grad_input_is_not_a_view", "the input's gradient is a view of the upstream gradient"),
+    (WritesToWeight, "params_are_left_alone", "changed in place: weight"),
+    (Widens, "dtype_is_kept", "grad_input is float64 for float32 input"),
+    (Narrows, "dtype_is_kept", "grad_input is float32 for float64 input"),
     (Accumulates, "backward_twice_does_not_accumulate", "a second backward pass changes: weight.grad"),
-    (Accumulates, "same_call_same_answer", "another answer the second time: weight.grad"),
-    (Counts, "same_call_same_answer", "another answer the second time: output"),
-    (DropsOut, "same_call_same_answer", "another answer the second time: output"),
+    (Accumulates, "same_call_same_answer", "different the second time: weight.grad"),
+    (Counts, "same_call_same_answer", "different the second time: output"),
+    (DropsOut, "same_call_same_answer", "different the second time: output"),
     (LeavesTheRest, "smaller_batch_works", "a smaller batch after a larger one changes: weight.grad"),
-    (KeepsTheFirst, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
-    (KeepsTheShape, "backward_uses_the_last_forward", "after two forward passes these are not the second one's: weight.grad"),
-    (ReusesTheShapesBuffer, "results_are_kept", "changed by a later call: output"),
-    (SharesItsCache, "instances_share_nothing", "changed by another layer of the same kind: weight.grad"),
-    (ReusesItsBuffer, "results_are_kept", "changed by a later call: output"),
-    (ClearsGradients, "forward_leaves_gradients", "a forward pass changes: weight.grad"),
-    (Clips, "backward_is_linear", "not doubled by a doubled cotangent: grad_input"),
-    (HasMethods, "modes_differ_only_where_they_should", "training and evaluation mode give different outputs"),
-    (HasAttribute, "modes_differ_only_where_they_should", "training and evaluation mode give different outputs"),
-    (HasArgument, "modes_differ_only_where_they_should", "training and evaluation mode give different outputs"),
+    (KeepsTheFirst, "backward_uses_the_last_forward", "not the gradients of the second forward pass: weight.grad"),
+    (KeepsTheShape, "backward_uses_the_last_forward", "not the gradients of the second forward pass: weight.grad"),
+    (ReusesTheShapesBuffer, "results_stay_unchanged", "changed by a later call: output"),
+    (SharesItsCache, "instances_share_nothing", "changed by another layer of the same class: weight.grad"),
+    (ReusesItsBuffer, "results_stay_unchanged", "changed by a later call: output"),
+    (ClearsGradients, "forward_does_not_change_gradients", "a forward pass changes: weight.grad"),
+    (Clips, "backward_is_linear", "not doubled by a doubled upstream gradient: grad_input"),
+    (HasMethods, "same_output_in_both_modes", "training and evaluation mode give different outputs"),
+    (HasAttribute, "same_output_in_both_modes", "training and evaluation mode give different outputs"),
+    (HasArgument, "same_output_in_both_modes", "training and evaluation mode give different outputs"),
 ]
 
 
@@ -101,7 +101,7 @@ def found(contract: str, subject: Any, **options: Any) -> CheckResult:
 def test_offender_is_caught(offender: type[Scale], contract: str, broken: str, dtype: str) -> None:
     """In the precision in which it offends, the check is a mismatch that says what was broken."""
     result = found(contract, Dicts(offender()), dtypes=(dtype,))
-    if broken.endswith(("for float32", "for float64")) and not broken.endswith(dtype):
+    if broken.endswith(("for float32 input", "for float64 input")) and not broken.endswith(f"{dtype} input"):
         assert result.verdict is Verdict.MATCH
         return
     assert result.verdict is Verdict.MISMATCH
@@ -154,10 +154,10 @@ def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return x + weight
 
 
-ADDING = "declared_gradients_add_up"
+ADDING = "gradients_accumulate_as_declared"
 ANOTHER_SIZE = "another_size_works"
-INFINITY = "minus_infinity_is_no_nan"
-NOT_ADDED = "float64: declared to accumulate, but not left as they are by a backward pass that adds zero: "
+INFINITY = "handles_minus_infinity"
+NOT_ADDED = "float64: changed by a backward pass with an upstream gradient of zeros: "
 
 
 @pytest.mark.parametrize("offender", [Overwrites, AddsTwice])
@@ -194,10 +194,10 @@ def test_weight_that_is_looked_at_once() -> None:
                 self.kept = self.params["weight"].copy()
             return np.asarray(super().forward(x) / self.params["weight"] * self.kept)
 
-    result = found("parameters_may_change", LooksOnce(), dtypes=("float64",))
+    result = found("uses_updated_parameters", LooksOnce(), dtypes=("float64",))
     assert (result.verdict, result.reason) == (
         Verdict.MISMATCH,
-        "float64: not computed with the parameters that are there after an update: output",
+        "float64: not computed with the updated parameters: output",
     )
 
 
@@ -212,7 +212,7 @@ def test_functions_that_share_their_memory() -> None:
 
     subject = Functions(forward, lambda d, c: (d * c[1], (d * c[0]).sum(axis=0)))
     result = found("instances_share_nothing", subject, params={"weight": "weight"}, dtypes=("float64",))
-    assert (result.verdict, result.reason) == (Verdict.MISMATCH, "float64: changed by another layer of the same kind: weight.grad")
+    assert (result.verdict, result.reason) == (Verdict.MISMATCH, "float64: changed by another layer of the same class: weight.grad")
 
 
 def test_cotangent_handed_on() -> None:
@@ -233,7 +233,7 @@ def test_cotangent_handed_on() -> None:
     result = check(pair, only=lambda name: name == "values-float64-normal" or name.startswith("contract-"))
     assert result.verdict is Verdict.MATCH
     reasons = {r.check: r.reason for r in result.results}
-    assert reasons["contract-grad_input_is_its_own"].endswith("is the cotangent, number for number: a view of it is usual")
+    assert reasons["contract-grad_input_is_not_a_view"].endswith("equals the upstream gradient: a view of it is usual")
 
 
 def test_every_contract_has_an_offender() -> None:
@@ -295,7 +295,7 @@ class DoublesAll(Doubles):
 def test_what_is_wrong_anyway_is_no_matter_of_many_samples() -> None:
     assert found("many_samples_work", Doubles()).verdict is Verdict.MATCH
     result = found("many_samples_work", DoublesAll())
-    assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: a few samples are computed wrong already")
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: a small batch is computed wrong already")
 
 
 class Slow(Scale):
@@ -308,13 +308,13 @@ class Slow(Scale):
 
 
 SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
-    ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "the subject takes one sample at a time"),
-    (ANOTHER_SIZE, Scale, "no two shapes were given that differ in more than the number of samples"),
+    ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "your code takes one sample at a time"),
+    (ANOTHER_SIZE, Scale, "the declared shapes differ in nothing but the number of samples"),
     (ADDING, Scale, "gradients are not declared to accumulate"),
-    ("modes_differ_only_where_they_should", Scale, "the subject has no modes"),
-    ("backward_keeps_its_mode", Scale, "the subject has no modes"),
-    ("many_samples_work", lambda: Dicts(Scale(), one_sample=True), "the subject does not take a batch of any size"),
-    ("many_samples_work", Slow, "the subject is too slow for 21,846 samples: at its speed on 5 they take over 2 s"),
+    ("same_output_in_both_modes", Scale, "your code has no training and evaluation mode"),
+    ("backward_uses_the_mode_of_forward", Scale, "your code has no training and evaluation mode"),
+    ("many_samples_work", lambda: Dicts(Scale(), one_sample=True), "your code does not take batches of any size"),
+    ("many_samples_work", Slow, "your code is too slow for 21,846 samples: at its speed on 5 samples they take over 2 s"),
     (INFINITY, Scale, "the operation itself is not finite where its input is minus infinity"),
     ("backward_twice_does_not_accumulate", lambda: Dicts(Accumulates(), accumulates=True), "gradients are declared to accumulate"),
 ]
@@ -332,10 +332,10 @@ def test_single_sample_has_no_smaller_batch() -> None:
 
 
 FUNCTION_REASONS = {
-    "params_are_left_alone": "the parameters are arguments, or backward updates them by its convention",
+    "params_are_left_alone": "the parameters are arguments, or backward is meant to update them",
     "backward_twice_does_not_accumulate": "gradients are returned, not stored",
     "backward_uses_the_last_forward": "backward gets what it needs as arguments",
-    "forward_leaves_gradients": "gradients are not stored in the layer",
+    "forward_does_not_change_gradients": "gradients are not stored in the layer",
 }
 
 
@@ -384,7 +384,7 @@ def test_operation_that_rearranges() -> None:
     result = check(Pair(Flatten(), nn.Flatten(), [(2, 3, 4)]))
     assert result.verdict is Verdict.MATCH
     reasons = {r.check: r.reason for r in result.results}
-    assert reasons["contract-output_is_its_own"] == "does not apply: the operation only rearranges its input: a view of it is usual"
+    assert reasons["contract-output_is_not_a_view"] == "does not apply: the operation only rearranges its input: a view of it is usual"
 
 
 class TestModes:
@@ -392,7 +392,7 @@ class TestModes:
 
     def test_reference_with_modes(self) -> None:
         """Where the operation itself knows modes, the subject may."""
-        result = found("modes_differ_only_where_they_should", HasAttribute(), reference=ScaleReference(modes=True))
+        result = found("same_output_in_both_modes", HasAttribute(), reference=ScaleReference(modes=True))
         assert result.reason == "does not apply: the reference's own output depends on the mode"
 
     def test_training_method_of_a_network(self) -> None:
@@ -405,7 +405,7 @@ class TestModes:
             def eval(self) -> None:
                 raise AssertionError
 
-        assert found("modes_differ_only_where_they_should", Trains()).verdict is Verdict.SKIPPED
+        assert found("same_output_in_both_modes", Trains()).verdict is Verdict.SKIPPED
 
     def test_switch_that_raises(self) -> None:
         class Raises(Scale):
@@ -415,7 +415,7 @@ class TestModes:
             def eval(self) -> None:
                 """Stop training."""
 
-        result = found("modes_differ_only_where_they_should", Raises())
+        result = found("same_output_in_both_modes", Raises())
         assert result.verdict is Verdict.MISMATCH
         assert result.reason.startswith("could not be tried: changing the mode raised OSError: no")
 
@@ -469,7 +469,7 @@ def test_reading_of_a_stored_gradient_is_exact() -> None:
     assert isinstance(Updating(Updates(), "weight").reading(one, one), Bound)
 
 
-@pytest.mark.parametrize(("offender", "contract"), [(KeepsTheFirst, "backward_uses_the_last_forward"), (ReusesItsBuffer, "results_are_kept")])
+@pytest.mark.parametrize(("offender", "contract"), [(KeepsTheFirst, "backward_uses_the_last_forward"), (ReusesItsBuffer, "results_stay_unchanged")])
 def test_single_sample_has_another_one(offender: type[Scale], contract: str) -> None:
     """Where there can be no smaller batch, another input of the same shape shows what is left over."""
     assert found(contract, offender(), shapes=[(1, 3)]).verdict is Verdict.MISMATCH

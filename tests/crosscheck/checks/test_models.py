@@ -204,7 +204,7 @@ def test_stale_gradient_of_a_whole_step(dtype: str) -> None:
 def test_consequences_are_told_from_the_fault() -> None:
     """A wrong gradient of a ReLU makes the gradients before it wrong, which the layer before it cannot help."""
     result = result_of(dicts_pair(of_class("relu", ReluOfGradient)), "lockstep-float64")
-    followed = [note.split(" is off")[0] for note in result.notes if "right on the values that it got" in note]
+    followed = [note.split(" is off")[0] for note in result.notes if "its layer is right on the values it received" in note]
     assert followed == ["conv.grad_input", "conv.weight.grad", "conv.bias.grad", "conv.weight", "conv.bias"]
 
 
@@ -230,7 +230,7 @@ def test_free_run_leaves_its_yardstick(dtype: str) -> None:
     """A gradient that is off by a thousandth drives the weights apart."""
     result = result_of(whole_pair(stepping(lambda _, grads: {"W2": grads["W2"] * grads["W2"].dtype.type(1.001)})), f"freerun-{dtype}")
     assert result.verdict is Verdict.MISMATCH
-    assert "left its yardstick by step" in result.reason
+    assert "moved away from the reference by step" in result.reason
 
 
 def near_kinks(units: int, margin: float, samples: int = 4) -> ModelPair:
@@ -266,8 +266,8 @@ def test_decisions_that_rounding_may_turn(units: int) -> None:
     """A subject that decides otherwise where the margin is within rounding is right, and it is said what was tried."""
     result = result_of(near_kinks(units, 1e-14), "lockstep-float64")
     assert result.verdict is Verdict.MATCH, result.divergence
-    assert [note for note in result.notes if note.startswith("decisions: relu chose differently from the oracle")]
-    assert f"rounding may turn {4 * units} decisions at kinks in a step; they were tried the other way" in result.notes
+    assert [note for note in result.notes if note.startswith("relu chose another side of a kink")]
+    assert f"rounding may flip {4 * units} decisions at kinks in a step; both sides were tried" in result.notes
 
 
 def test_more_decisions_than_can_be_told_apart() -> None:

@@ -66,10 +66,10 @@ def shares(network: PlainMLP) -> None:
 
 
 CONTRACTS = {
-    "batch_is_left_alone": (writes_to_batch, "float64: written to: the labels"),
-    "same_start_same_result": (random_each_time, "float64: another result the second time"),
+    "batch_is_left_alone": (writes_to_batch, "float64: changed in place: the labels"),
+    "same_start_same_result": (random_each_time, "float64: different the second time"),
     "smaller_batch_works": (first_batch_size, "float64: a batch of 3 after one of 4: second.weight is wrong"),
-    "predicting_leaves_parameters": (predicts_in_place, "float64: changed by predicting: second.bias"),
+    "predicting_does_not_change_parameters": (predicts_in_place, "float64: changed by predicting: second.bias"),
     "networks_share_nothing": (shares, "float64: changed by training another network: second.weight"),
 }
 
@@ -87,6 +87,6 @@ def test_contract_without_a_prediction() -> None:
         network = PlainMLP(dtype, LR)
         return WholeStep(network.train, network.params)
 
-    result = result_of(model_pair(make, mlp(), (4, 5)), "contract-predicting_leaves_parameters")
+    result = result_of(model_pair(make, mlp(), (4, 5)), "contract-predicting_does_not_change_parameters")
     assert result.verdict is Verdict.SKIPPED
     assert "there is no function that predicts" in result.reason

@@ -71,7 +71,7 @@ def test_not_declared_it_is_a_mismatch_with_a_hint() -> None:
     found = wrong(AnyOrder, deterministic=True)
     assert not any(name.startswith("values-") for name in found)
     assert found["contract-same_call_same_answer"].endswith(
-        "weight.grad; rounding explains the difference: if the subject adds up in any order on purpose, declare deterministic=False"
+        "weight.grad; rounding explains the difference: if the order of your sums may vary, declare deterministic=False"
     )
 
 
@@ -85,7 +85,7 @@ def test_no_hint_where_rounding_is_not_all() -> None:
             self.grads["weight"] = self.grads["weight"] + before
             return grad_input
 
-    assert wrong(PilesUp, deterministic=True)["contract-same_call_same_answer"] == "float64: another answer the second time: weight.grad"
+    assert wrong(PilesUp, deterministic=True)["contract-same_call_same_answer"] == "float64: different the second time: weight.grad"
     assert "contract-same_call_same_answer" in wrong(PilesUp, deterministic=False)
 
 
@@ -104,4 +104,4 @@ def test_state_of_the_call_before_is_seen_in_any_order() -> None:
 @pytest.mark.parametrize(("deterministic", "said"), [(True, False), (False, True)])
 def test_report_says_what_was_declared(deterministic: bool, said: bool) -> None:
     line = pair_line(pair_facts(pair(AnyOrder, deterministic)))
-    assert ("declared as not repeatable" in line) is said
+    assert ("declared as not deterministic" in line) is said

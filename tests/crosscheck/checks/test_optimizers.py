@@ -278,7 +278,7 @@ def forever(w: Array, dw: Array, config: dict[str, Any]) -> Any:
         (lambda w, dw, config: (w, None), "returned (w, NoneType), expected (w, config) with config a dict"),
         (lambda w, dw, config: (None, config), "weight is None"),
         (lambda w, dw, config: ((w - 0.1 * dw)[0], config), "the shape is (4,), expected (3, 4)"),
-        (lambda w, dw, config: (w * np.nan, config), "NaN where the oracle is finite"),
+        (lambda w, dw, config: (w * np.nan, config), "NaN where a finite number is expected"),
     ],
     ids=["raises", "none", "no configuration", "no parameter", "wrong shape", "not a number"],
 )
@@ -328,11 +328,11 @@ def test_convention_that_references_answer_differently_is_named(references: list
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: OptimizerPair(Optimizer(), SGD), "say how it is called"),
+        (lambda: OptimizerPair(Optimizer(), SGD), "say how to call it"),
         (lambda: OptimizerPair(holding(), SGD, steps=0), "steps is 0"),
-        (lambda: OptimizerPair(holding(), SGD, velocity=("v",)), "velocity names 'v', which is no state"),
+        (lambda: OptimizerPair(holding(), SGD, velocity=("v",)), "velocity names 'v', which is not a declared state"),
         (lambda: OptimizerPair(holding(), SGD, shapes={}), "expected a shape for each parameter"),
-        (lambda: prepare(OptimizerPair(holding(), SGD, state={"m": "momentum_buffer"})), "but the reference keeps: nothing"),
+        (lambda: prepare(OptimizerPair(holding(), SGD, state={"m": "momentum_buffer"})), "but the reference's states are: nothing"),
         (lambda: prepare(OptimizerPair(holding(), None)), "the reference has the type NoneType"),
         (lambda: prepare(OptimizerPair(holding(), lambda params: torch.nn.ReLU())), "made a ReLU, expected a torch.optim.Optimizer"),
         (lambda: prepare(OptimizerPair(holding(), torch.optim.LBFGS)), "LBFGS cannot do a step with gradients alone"),

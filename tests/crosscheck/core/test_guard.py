@@ -129,8 +129,8 @@ RETURNED: list[tuple[Behaviour, str]] = [
     (lambda value: value.astype(np.float32), "the dtype is float32, expected float64"),
     (lambda value: value.astype(np.int64), "the dtype is int64, expected float64"),
     (lambda value: value.astype(complex), "{} is an array of dtype complex128, expected float64"),
-    (lambda value: value * np.nan, "NaN where the oracle is finite, in "),
-    (lambda value: value * np.inf, "infinite where the oracle is finite, in "),
+    (lambda value: value * np.nan, "NaN where a finite number is expected; "),
+    (lambda value: value * np.inf, "infinite where a finite number is expected; "),
 ]
 RETURNED_IDS = [
     *("none", "list", "tuple", "objects", "strings", "booleans", "str", "bool"),
@@ -179,7 +179,7 @@ def test_never_ends(behaviour: Behaviour, where: str) -> None:
     result = found(where, behaviour, timeout=SHORT)
     assert time.monotonic() - started < 10
     assert result.verdict is Verdict.UNDECIDED
-    assert result.reason == "did not end within 0.2 s; a longer limit is set with --timeout"
+    assert result.reason == "did not end within 0.2 s; set a longer limit with --timeout"
 
 
 def test_never_ends_while_it_is_copied() -> None:
@@ -190,7 +190,7 @@ def test_never_ends_while_it_is_copied() -> None:
 
     result = check(pair("", forever, subject=Slow("", forever)), Settings(timeout=SHORT))
     assert result.verdict is Verdict.UNDECIDED
-    assert result.error == "linear: making it ready did not end within 0.2 s"
+    assert result.error == "linear: preparing the pair did not end within 0.2 s; set a longer limit with --timeout"
 
 
 class Failing(Misbehaving):
@@ -265,12 +265,12 @@ class TestSurroundings:
         result = everything(lambda: print("shape", (3, 3)))  # noqa: T201
         assert capsys.readouterr() == ("", "")
         assert result.verdict is Verdict.MATCH
-        assert result.results[0].notes == ["the subject printed a line: 'shape (3, 3)'"]
+        assert result.results[0].notes == ["your code printed a line: 'shape (3, 3)'"]
 
     def test_much_output(self, capsys: pytest.CaptureFixture[str]) -> None:
         result = everything(lambda: sys.stderr.write("a\n\nb\n" * 500))
         assert capsys.readouterr() == ("", "")
-        assert result.results[0].notes == ["the subject printed 1,000 lines, the first: 'a'"]
+        assert result.results[0].notes == ["your code printed 1,000 lines, the first: 'a'"]
 
     def test_closed_output(self) -> None:
         before = sys.stdout

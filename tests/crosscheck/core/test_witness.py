@@ -91,7 +91,9 @@ CASES = {
     "at most 64 times theory": Case(off(63.0), errors(90.0), Verdict.MATCH, Effect.WIDENED),
     "beyond 64 times theory": Case(off(65.0), errors(90.0), Verdict.MISMATCH, None),
     "what is exact stays exact": Case(off(1.5), errors(0.8), Verdict.MISMATCH, None, terms=0.0),
-    "no limit, and wrong": Case(half_wrong, errors(0.4), Verdict.MISMATCH, Effect.COARSE, terms=math.inf, reason="not even half of the digits"),
+    "no limit, and wrong": Case(
+        half_wrong, errors(0.4), Verdict.MISMATCH, Effect.COARSE, terms=math.inf, reason="fewer than half of the digits are right"
+    ),
     "no limit, and right": Case(nearly_right, errors(0.4), Verdict.UNDECIDED, Effect.COARSE, terms=math.inf, reason=COARSE),
     "no limit, and not finite": Case(nan_inside, errors(0.4), Verdict.MISMATCH, Effect.COARSE, terms=math.inf, reason="not finite"),
     "out of range, and wrong": Case(half_wrong, errors(0.4), Verdict.UNDECIDED, None, terms=math.inf, call=HUGE, reason=UNLIMITED),
@@ -139,7 +141,7 @@ def test_what_hearing_the_witness_changes(name: str) -> None:
     assert alone is not Verdict.MATCH
     judgement, bound = evidence.reconsider(judge(Place(0, "layer", "output"), Kind.ISOLATED, evidence.found, RIGHT, evidence.bound, SINGLE))
     assert judgement.verdict is case.verdict
-    assert (judgement.heard.effect if judgement.heard else None) is case.effect
+    assert (judgement.witness_effect.effect if judgement.witness_effect else None) is case.effect
     assert case.reason in judgement.reason
     assert (bound is not evidence.bound) == (case.effect is Effect.WIDENED)
 
@@ -162,7 +164,7 @@ def test_beside_float64_there_is_no_coarse_look() -> None:
     """Float32 may be right by luck where rounding alone decides: columns of equal numbers have no variance but in some orders of summation."""
     evidence, _ = heard(Case(half_wrong, errors(0.4), Verdict.UNDECIDED, None, terms=math.inf), DOUBLE)
     judgement, _ = evidence.reconsider(judge(Place(0, "layer", "output"), Kind.ISOLATED, evidence.found, RIGHT, evidence.bound, DOUBLE))
-    assert (judgement.verdict, judgement.reason, judgement.heard) == (Verdict.UNDECIDED, UNLIMITED, None)
+    assert (judgement.verdict, judgement.reason, judgement.witness_effect) == (Verdict.UNDECIDED, UNLIMITED, None)
 
 
 BLURRED = 2.0**28
@@ -199,8 +201,8 @@ def test_the_witness_of_float64_is_float32_in_its_own_roundoffs(precision: Preci
         return x * (1 + 2.0**-21) if x.dtype == torch.float32 else x
 
     reference, call = oracle(biased), Call(RIGHT, {}, np.ones_like(RIGHT)).astype(precision.dtype)
-    testimony = witness_errors(reference, call, reference.vjp(call.astype(np.float64)), precision)
-    assert {name: bool((value >= 7 * np.abs(RIGHT if name == "output" else 1)).all()) for name, value in testimony.items()} == {
+    witness = witness_errors(reference, call, reference.vjp(call.astype(np.float64)), precision)
+    assert {name: bool((value >= 7 * np.abs(RIGHT if name == "output" else 1)).all()) for name, value in witness.items()} == {
         "output": True,
         "grad_input": True,
     }
@@ -251,8 +253,8 @@ class Spoiled:
         return None
 
 
-@pytest.mark.parametrize(("testimony", "verdict"), [({"output": errors(0.8)}, Verdict.MATCH), ({}, Verdict.MISMATCH), (None, Verdict.MISMATCH)])
-def test_another_machines_witness_is_heard_in_its_place(testimony: Mapping[str, Array] | None, verdict: Verdict) -> None:
+@pytest.mark.parametrize(("witness", "verdict"), [({"output": errors(0.8)}, Verdict.MATCH), ({}, Verdict.MISMATCH), (None, Verdict.MISMATCH)])
+def test_another_machines_witness_is_heard_in_its_place(witness: Mapping[str, Array] | None, verdict: Verdict) -> None:
     class Bounded:
         """An oracle of the identity that limits its error as these tests do."""
 
@@ -274,7 +276,7 @@ def test_another_machines_witness_is_heard_in_its_place(testimony: Mapping[str, 
         def decisions(self, x: Array) -> None:
             return None
 
-    check = check_layer(Spoiled(), Bounded(), Call(RIGHT).astype(np.float32), SINGLE, "layer", testimony=testimony)
+    check = check_layer(Spoiled(), Bounded(), Call(RIGHT).astype(np.float32), SINGLE, "layer", witness=witness)
     assert [judgement.verdict for judgement in check.judgements] == [verdict]
 
 

@@ -75,7 +75,7 @@ def test_origin_is_the_file(tmp_path: Path) -> None:
 def test_pair_by_its_title(tmp_path: Path) -> None:
     path = written(tmp_path, HEADER + "PAIRS = [pair('a'), pair('b')]")
     assert find(path, "b").title == "b"
-    with pytest.raises(LoadingError, match=r"no pair is called 'c'; there are: 'a', 'b'"):
+    with pytest.raises(LoadingError, match=r"no pair is called 'c'; the pairs are: 'a', 'b'"):
         find(path, "c")
 
 
@@ -110,7 +110,7 @@ def refused(path: Path) -> str:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("A = 3\n", "declares no pair; looked for a Pair, an OptimizerPair or a ModelPair"),
+        ("A = 3\n", "declares no pair; expected a Pair, an OptimizerPair or a ModelPair"),
         (HEADER + "PAIRS = [pair('a'), pair('a')]", "2 pairs are called 'a'"),
         ("x = 1\ny = (\n", "SyntaxError in line 2"),
         ("  x = 1\n", "IndentationError in line 1"),
@@ -147,7 +147,7 @@ def test_folder(tmp_path: Path) -> None:
 
 
 def test_no_python_file(tmp_path: Path) -> None:
-    assert "is no Python file" in refused(written(tmp_path, "", "pairs.txt"))
+    assert "is not a Python file" in refused(written(tmp_path, "", "pairs.txt"))
 
 
 def test_failed_module_is_forgotten(tmp_path: Path) -> None:

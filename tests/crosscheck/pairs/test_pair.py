@@ -91,7 +91,7 @@ def error_of(pair: Pair) -> str:
         ({"reference": 3}, "the reference has the type int", "expected a framework's module or function"),
         ({"reference": [nn.Linear(5, 3), nn.Linear(5, 3, bias=False)]}, "the references have different parameters", "weight (3, 5)"),
         ({"labels": True, "shapes": [(2, 5, 5)], "reference": nn.Linear(5, 3)}, "takes inputs of shape (batch, classes)", "found (2, 5, 5)"),
-        ({"expected": {"values-float46-*": "a slip"}}, "expected names 'values-float46-*', which is no check", "values-float64-normal"),
+        ({"expected": {"values-float46-*": "a slip"}}, "expected names 'values-float46-*', which is not a check", "values-float64-normal"),
     ],
 )
 def test_pair_that_cannot_be_checked(options: dict[str, Any], found: str, what_to_do: str) -> None:
@@ -105,11 +105,11 @@ def test_pair_that_cannot_be_checked(options: dict[str, Any], found: str, what_t
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"dtypes": ("float16",)}, r"dtypes is \('float16',\), expected some of float64, float32"),
-        ({"dtypes": ()}, r"dtypes is \(\), expected some of float64, float32"),
+        ({"dtypes": ("float16",)}, r"dtypes is \('float16',\), expected at least one of float64, float32 and nothing else"),
+        ({"dtypes": ()}, r"dtypes is \(\), expected at least one of float64, float32 and nothing else"),
         ({"ties": "second"}, "ties is 'second', expected 'first', 'last', 'all' or 'split'"),
         ({"reduction": "median"}, "reduction is 'median', expected 'mean' or 'sum'"),
-        ({"expected": {"values-*": " "}}, r"expected\['values-\*'\] gives no reason"),
+        ({"expected": {"values-*": " "}}, r"expected\['values-\*'\] has no reason; say why the difference is right"),
     ],
 )
 def test_declaration_that_is_wrong_by_itself(options: dict[str, Any], text: str) -> None:
@@ -142,7 +142,7 @@ def test_only_one_precision() -> None:
     result = check(linear(dtypes=("float32",)))
     assert result.verdict is Verdict.MATCH
     skipped = {r.check: r.reason for r in result.results if r.check.startswith("values-float64")}
-    assert set(skipped.values()) == {"the subject is declared to compute in float32"}
+    assert set(skipped.values()) == {"your code is declared to compute in float32"}
 
 
 def test_subject_and_reference_are_left_alone() -> None:
@@ -186,7 +186,7 @@ class TestExpected:
         result = check(linear(expected={"values-float64-ties": "was wrong once"}))
         assert result.verdict is Verdict.MISMATCH
         assert result.first is not None
-        assert result.first.reason == "expected to differ (was wrong once) and agrees: take it out of the expected differences"
+        assert result.first.reason == "declared to differ (was wrong once), but it agrees: remove it from the expected differences"
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
@@ -195,7 +195,7 @@ def test_not_the_difference_that_was_expected(factor: float) -> None:
     pair = linear_with({"output": factor}, expected={"values-*": "doubled on purpose"}, dtypes=("float64",))
     result = check(pair, Settings(shrink=False), only=lambda name: name == "values-float64-normal").results[0]
     assert (result.counted, result.expected) == (Verdict.MISMATCH, "")
-    assert result.reason.startswith("expected to differ (doubled on purpose), but not in this way: output on 3x5: ")
+    assert result.reason.startswith("declared to differ (doubled on purpose), but not in this way: output on 3x5: ")
 
 
 @pytest.mark.parametrize(("quantity", "counted"), [("output", Verdict.SKIPPED), ("grad_input", Verdict.MISMATCH)])
@@ -208,7 +208,7 @@ def test_expected_quantity(quantity: str, counted: Verdict) -> None:
 
 def test_expected_quantity_that_is_none() -> None:
     error = error_of(linear(expected={"values-*:grad_inptu": "a slip"}))
-    assert "there is no quantity 'grad_inptu'; there are output, grad_input, weight.grad, bias.grad" in error
+    assert "there is no quantity 'grad_inptu'; the quantities are output, grad_input, weight.grad, bias.grad" in error
 
 
 def test_function_of_other_argument_names() -> None:
@@ -261,7 +261,7 @@ class TestTies:
         assert verdicts["values-float64-normal"] is Verdict.MATCH
         assert verdicts["values-float32-ties"] is Verdict.UNDECIDED
         reason = next(r.reason for r in result.results if r.check == "values-float64-ties")
-        assert f"declared to differ: where a maximum ties, {rule}" in reason
+        assert f"declared to differ: ties={rule!r}, while" in reason
         assert reason.endswith("; convention: max-pool-ties")
 
     def test_not_declared(self, rule: str) -> None:
@@ -326,7 +326,7 @@ class TestReferences:
         assert first.reason.startswith("the references disagree at [")
         assert "PyTorch" in first.reason
         assert "doubled" in first.reason
-        assert "the subject has" in first.reason
+        assert "your code has" in first.reason
 
     def test_that_answer_a_convention_differently(self) -> None:
         """Where they split a tie and where they do not: it is called by its name; where nothing ties they agree."""

@@ -50,7 +50,7 @@ def made(**changes: Any) -> Facts:
         "about": "",
         "dtype": "float64",
         "verdict": "match",
-        "counted": "match",
+        "counts_as": "match",
         "reason": "",
         "expected_difference": "",
         "warning": False,
@@ -58,7 +58,7 @@ def made(**changes: Any) -> Facts:
         "quantities": [],
         "first_divergence": None,
         "reproduce": "again",
-        "reproduction": None,
+        "small_case": None,
         "seconds": 0.0,
     }
     return pair_facts(plain.pair()) | {"checks": [check | changes]}
@@ -88,7 +88,7 @@ def printed(facts: Facts) -> str:
     ids=lambda value: "+".join(f"{name[0]}:{verdict}" for name, verdict in value) if isinstance(value, list) else str(value),
 )
 def test_verdict_on_a_pair(checks: list[tuple[str, Verdict]], verdict: Verdict) -> None:
-    facts = {"error": "", "checks": [{"check": name, "counted": own.value, "dtype": "", "quantities": []} for name, own in checks]}
+    facts = {"error": "", "checks": [{"check": name, "counts_as": own.value, "dtype": "", "quantities": []} for name, own in checks]}
     assert pair_verdict(facts) is verdict
     assert pair_verdict(facts | {"error": "not ready"}) is UNDECIDED
 
@@ -120,20 +120,20 @@ def test_facts_are_json(tmp_path: Path) -> None:
 def test_numbers_that_json_does_not_know_become_null(tmp_path: Path) -> None:
     """An infinite fraction and a NaN of the subject are told apart from a number, and the file stays JSON."""
     worst = Worst((0,), math.nan, 1.0)
-    wrong = Judgement(Place(0, "Scale", "output"), Kind.ISOLATED, MISMATCH, 3, 1, math.inf, math.inf, worst, "NaN where the oracle is finite")
+    wrong = Judgement(Place(0, "Scale", "output"), Kind.ISOLATED, MISMATCH, 3, 1, math.inf, math.inf, worst, "NaN where a finite number is expected")
     pair = plain.pair()
     check = checks_of(pair)[0]
     facts = pair_facts(pair) | {"checks": [check_facts(check, CheckResult(check.name, MISMATCH, judgements=[("4x3", wrong)]), "again", 0.0)]}
     write(report(facts), [tmp_path / "r.json"])
     quantity = strict((tmp_path / "r.json").read_text())["pairs"][0]["checks"][0]["quantities"][0]
     assert quantity["fraction_of_tolerance"] is None
-    assert quantity["worst_element"] == {"index": [0], "subject": None, "oracle": 1.0}
+    assert quantity["worst_element"] == {"index": [0], "found": None, "expected": 1.0, "error": None, "tolerance": None}
     assert matrix(facts)[0].rows[0][1][0].text == "∞"
 
 
 def hostile() -> Facts:
     """Return facts in which every text is an attack."""
-    facts = report(checked(plain.pair(plain.Negated)), made(verdict="undecided", counted="undecided"))
+    facts = report(checked(plain.pair(plain.Negated)), made(verdict="undecided", counts_as="undecided"))
     facts["headline"] = facts["command"] = HOSTILE
     facts["environment"] = {HOSTILE: HOSTILE}
     for pair in facts["pairs"]:
@@ -141,7 +141,7 @@ def hostile() -> Facts:
         for check in pair["checks"]:
             check["reason"] = check["about"] = check["reproduce"] = check["expected_difference"] = HOSTILE
             check["notes"] = [HOSTILE]
-            check["reproduction"] = {"input_elements": 1, "script": HOSTILE, "file": HOSTILE}
+            check["small_case"] = {"input_elements": 1, "script": HOSTILE, "file": HOSTILE}
             for quantity in check["quantities"]:
                 quantity["layer"] = quantity["quantity"] = quantity["reason"] = HOSTILE
             if check["first_divergence"]:
@@ -165,7 +165,7 @@ def test_page_without_escaping_would_be_caught(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_markup_of_the_terminal_is_not_obeyed() -> None:
-    facts = report(made(verdict="undecided", counted="undecided", reason="[bold]x[/bold] [/nothing]"))
+    facts = report(made(verdict="undecided", counts_as="undecided", reason="[bold]x[/bold] [/nothing]"))
     assert "[bold]x[/bold] [/nothing]" in printed(facts)
 
 
@@ -193,18 +193,18 @@ BAD_NAMES = {
 @pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
 def test_small_case_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     """Whatever a pair is called, its script lies beside the report."""
-    facts = report(made(reproduction={"input_elements": 1, "script": "print()\n", "file": ""}) | {"name": name})
+    facts = report(made(small_case={"input_elements": 1, "script": "print()\n", "file": ""}) | {"name": name})
     (tmp_path / "deep").mkdir()
     write(facts, [tmp_path / "deep" / "r.json"])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(path.parent.name for path in written) == ["deep", "r-small-cases"]
-    script = Path(facts["pairs"][0]["checks"][0]["reproduction"]["file"])
+    script = Path(facts["pairs"][0]["checks"][0]["small_case"]["file"])
     assert script.read_text() == "print()\n"
 
 
 def test_two_names_are_two_files(tmp_path: Path) -> None:
     case = {"input_elements": 1, "script": "print()\n"}
-    pairs = [made(reproduction=case | {"file": ""}) | {"name": name} for name in ("a/b", "a-b")]
+    pairs = [made(small_case=case | {"file": ""}) | {"name": name} for name in ("a/b", "a-b")]
     write(report(*pairs), [tmp_path / "r.json"])
     assert len(list((tmp_path / "r-small-cases").iterdir())) == 2
 
@@ -223,7 +223,7 @@ def test_matrix_shows_what_was_not_compared() -> None:
     single = matrix(checked(plain.pair(dtypes=("float64",))))[1]
     cells = [cell for _, row in single.rows for cell in row]
     assert {cell.verdict for cell in cells} == {"skipped"}
-    assert {cell.reason for cell in cells} == {"the subject is declared to compute in float64"}
+    assert {cell.reason for cell in cells} == {"your code is declared to compute in float64"}
 
 
 def test_check_that_matched_without_a_quantity_is_an_empty_cell() -> None:
@@ -236,15 +236,15 @@ def test_message_reads_from_the_top_down() -> None:
     lines = message(check_facts(check, run_check(pair, check, NO_SHRINKING), "do it again", 0.0), "the test").split("\n")
     assert lines[0] == "MISMATCH: the test"
     headings = [line[2:16].strip() for line in lines[1:] if line[2:16].strip()]
-    assert headings == ["where", "computed in", "size", "likely cause", "worst element", "reproduce"]
+    assert headings == ["where", "computed in", "error", "likely cause", "worst element", "reproduce"]
 
 
 def test_contract_is_told_in_its_own_words() -> None:
     pair = plain.pair(plain.WritesToInput)
     check = next(check for check in checks_of(pair) if check.name == "contract-inputs_are_left_alone")
     text = message(check_facts(check, run_check(pair, check, NO_SHRINKING), "again", 0.0), "the test")
-    assert "written to: input" in text
-    assert "Neither the input, nor the cotangent, nor labels are written to." in text
+    assert "changed in place: input" in text
+    assert "looks for     Forward or backward changes the input, the upstream gradient or the labels." in text
 
 
 def test_other_mismatches_are_told_once_for_each_quantity() -> None:
@@ -288,14 +288,14 @@ def narrow(facts: Facts) -> list[str]:
 def test_what_is_to_be_copied_is_not_broken() -> None:
     line = f"crosscheck check {'long' * 20}/mine.py --only 'a  pair/values-float64-normal'"
     case = {"input_elements": 1, "script": "", "file": f"{'long ' * 20}.py"}
-    lines = narrow(report(made(verdict="mismatch", counted="mismatch", reproduce=line, reproduction=case)))
+    lines = narrow(report(made(verdict="mismatch", counts_as="mismatch", reproduce=line, small_case=case)))
     assert any(shown.endswith(f" {line}") for shown in lines)
     assert any(shown.endswith(f" python '{case['file']}'  (1 input element)") for shown in lines)
 
 
 def alike(verdict: str, *, reproduce: str = "again", **changes: Any) -> Facts:
     """Return a pair with five checks of one verdict."""
-    pair = made(verdict=verdict, counted=verdict, **changes)
+    pair = made(verdict=verdict, counts_as=verdict, **changes)
     return pair | {"checks": [pair["checks"][0] | {"check": f"contract-{name}", "reproduce": f"{reproduce} {name}"} for name in "abcde"]}
 
 
@@ -314,7 +314,7 @@ def test_contracts_broken_for_one_reason_are_one_row() -> None:
 
 def test_message_names_the_small_case_and_does_not_print_it() -> None:
     case = {"input_elements": 4, "script": "print('the script')\n", "file": ""}
-    text = message(made(verdict="mismatch", reproduction=case)["checks"][0], "the test")
+    text = message(made(verdict="mismatch", small_case=case)["checks"][0], "the test")
     assert "small case    4 input elements; --crosscheck-report saves it as a script" in text
     assert "the script'" not in text
 
@@ -329,4 +329,4 @@ def test_facts_hold_nothing_that_a_terminal_obeys() -> None:
 def test_headline_says_that_differences_were_expected() -> None:
     """Rounding does not explain them."""
     pair = plain.pair(plain.WritesToInput, expected={"contract-inputs*": "saves memory"})
-    assert " but those expected; " in report(checked(pair, ""), made())["headline"]
+    assert " except the declared ones; " in report(checked(pair, ""), made())["headline"]

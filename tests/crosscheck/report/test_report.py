@@ -113,13 +113,13 @@ def test_table_of_many_quantities(differing: TrainingComparison) -> None:
     whole = printed(facts)
     others = [dict(q, layer=f"{q['layer']}{n}") for n in range(30) for q in facts["quantities"] if "mismatch" not in q["verdicts"]]
     shown = printed(facts | {"quantities": others + facts["quantities"]})
-    wrong = {f"{q['layer']}.{q['quantity']}" for q in facts["quantities"] if "mismatch" in q["verdicts"] and q["kind"] != "wire"}
+    wrong = {f"{q['layer']}.{q['quantity']}" for q in facts["quantities"] if "mismatch" in q["verdicts"] and q["kind"] != Kind.WIRE}
     assert wrong
     assert [name for name in wrong if f"│ {name} " not in shown] == []
     rows = [line for line in shown.splitlines() if line.startswith("│")]
-    names = {(q["layer"], q["quantity"]) for q in others + facts["quantities"] if q["kind"] != "wire"}
+    names = {(q["layer"], q["quantity"]) for q in others + facts["quantities"] if q["kind"] != Kind.WIRE}
     assert len(rows) == 40
-    assert f"{len(names) - 40:,} more quantities, all of them further from their tolerance, are in the report" in shown
+    assert f"{len(names) - 40:,} more quantities, with smaller errors beside their tolerances, are in the report" in shown
     assert "more quantities" not in whole
 
 
@@ -144,7 +144,7 @@ def test_texts_are_escaped(differing: TrainingComparison) -> None:
             quantity["worst"]["reason"] = HOSTILE
     for consequence in facts["consequences"]:
         consequence["layer"] = HOSTILE
-    for look in facts["free_run"]["looks"]:
+    for look in facts["free_run"]["measurements"]:
         look["parameter"] = HOSTILE
     facts["weights"] = {HOSTILE: next(iter(facts["weights"].values()))}
     page = Tags(render(facts))
@@ -195,7 +195,7 @@ def test_the_three_forms_say_the_same(differing: TrainingComparison, page: str) 
 def test_divergence_reads_from_the_top_down(differing: TrainingComparison) -> None:
     """Where, how much, why, which element; each once."""
     headings = [heading for heading, _ in rows(collect(differing, run_facts())["first_divergence"])]
-    assert headings == ["where", "computed in", "size", "likely cause", "worst element", "isolated"]
+    assert headings == ["where", "computed in", "error", "likely cause", "worst element", "tested alone"]
 
 
 def test_message_of_a_test(differing: TrainingComparison) -> None:
@@ -303,11 +303,11 @@ def test_number_that_json_does_not_know(value: float) -> None:
 
 @pytest.mark.parametrize(
     ("margin", "end"),
-    [(0.0, "each between numbers that are equal for the oracle"), (0.3, "at most 0.3 of what rounding explains apart"), (None, "no tie at all")],
+    [(0.0, "always between values that should be equal"), (0.3, "by at most 0.3 of what rounding explains"), (None, "where there is no tie")],
 )
 def test_decisions(margin: float | None, end: str) -> None:
-    text = decision_in_words({"layer": "pool", "differing": 1234, "largest_margin": margin})
-    assert text.startswith("decisions: pool chose differently from the oracle 1,234 times, ")
+    text = decision_in_words({"layer": "pool", "different_choices": 1234, "largest_margin": margin})
+    assert text.startswith("pool chose another side of a kink or another maximum than expected 1,234 times")
     assert text.endswith(end)
 
 

@@ -46,7 +46,7 @@ def test_right_layer_agrees(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert f"MATCH: rounding explains every difference of Scale; {CHECKS} checks, 138 quantities compared, 5 checks do not apply" in out
 
 
-WARNED = "contract-backward_keeps_its_mode: float64: changed by a switch to evaluation between forward and backward: grad_input"
+WARNED = "contract-backward_uses_the_mode_of_forward: float64: changed by switching to evaluation mode between forward and backward: grad_input"
 
 
 def test_warning_leaves_verdict_and_status(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,9 +58,9 @@ def test_warning_leaves_verdict_and_status(folder: Path, capsys: pytest.CaptureF
     assert headline.endswith(" do not apply, 1 warning")
     assert any(line.split() == ["warning", *WARNED.split()] for line in lines)
     (warning,) = [check for check in facts(folder)["pairs"][0]["checks"] if check["warning"]]
-    assert (warning["verdict"], warning["counted"], facts(folder)["warnings"]) == ("mismatch", "match", 1)
+    assert (warning["verdict"], warning["counts_as"], facts(folder)["warnings"]) == ("mismatch", "match", 1)
     page = (folder / "r.html").read_text()
-    assert '<td>backward keeps its mode</td><td class="undecided">warning</td>' in page
+    assert '<td>backward uses the mode of forward</td><td class="undecided">warning</td>' in page
     assert f"<dt>warning</dt><dd>{WARNED}</dd>" in page
 
 
@@ -69,12 +69,12 @@ def test_strict_lets_a_warning_count(folder: Path, capsys: pytest.CaptureFixture
     assert main(["check", "pairs.py", "--strict"]) == 1
     out = capsys.readouterr().out
     assert "MISMATCH: 1 of 1 pair differs: ReadsItsMode" in out
-    assert "crosscheck check pairs.py --strict --only ReadsItsMode/contract-backward_keeps_its_mode" in out
+    assert "crosscheck check pairs.py --strict --only ReadsItsMode/contract-backward_uses_the_mode_of_forward" in out
     assert "warning" not in out
 
 
 def test_expected_difference_is_no_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(folder, "PAIR = pair(ReadsItsMode, expected={'contract-backward_keeps_its_mode': 'of no use'})")
+    declare(folder, "PAIR = pair(ReadsItsMode, expected={'contract-backward_uses_the_mode_of_forward': 'of no use'})")
     assert main(["check", "pairs.py", "--only", "contract-*"]) == 0
     out = capsys.readouterr().out
     assert "1 check is expected to differ" in out
@@ -82,7 +82,9 @@ def test_expected_difference_is_no_warning(folder: Path, capsys: pytest.CaptureF
 
 
 def test_difference_that_is_no_longer_there_is_no_warning(folder: Path) -> None:
-    declare(folder, "class Kept(Scale):\n    training = True\nPAIR = pair(Kept, expected={'contract-backward_keeps_its_mode': 'of no use'})")
+    declare(
+        folder, "class Kept(Scale):\n    training = True\nPAIR = pair(Kept, expected={'contract-backward_uses_the_mode_of_forward': 'of no use'})"
+    )
     assert main(["check", "pairs.py", "--only", "contract-*"]) == 1
 
 
@@ -91,7 +93,7 @@ def test_wrong_layer_differs_with_place_cause_and_script(folder: Path, capsys: p
     assert main(["check", "pairs.py"]) == 1
     out = capsys.readouterr().out
     assert "MISMATCH: 1 of 2 pairs differs: Negated" in out
-    assert "Negated.weight.grad (isolated)" in out
+    assert "Negated.weight.grad (tested alone)" in out
     assert "Negated.backward" in out
     assert "has the wrong sign" in out
     assert "crosscheck check pairs.py --only Negated/values-float64-normal" in out
@@ -114,7 +116,7 @@ def test_how_to_reproduce_does_reproduce(folder: Path, capsys: pytest.CaptureFix
 def test_reports_are_written_with_small_cases_beside_them(folder: Path) -> None:
     declare(folder, "PAIR = pair(Negated)")
     assert main(["check", "pairs.py", "--json", "r.json", "--html", "r.html"]) == 1
-    small = facts(folder)["pairs"][0]["checks"][0]["reproduction"]
+    small = facts(folder)["pairs"][0]["checks"][0]["small_case"]
     assert (folder / small["file"]).read_text() == small["script"]
     assert (folder / "r.html").read_text().startswith("<!doctype html>")
     assert subprocess.run([sys.executable, small["file"]], cwd=folder, check=False, capture_output=True).returncode == 1  # noqa: S603 - written here
@@ -134,7 +136,7 @@ def test_only(folder: Path, patterns: list[str], checks: int) -> None:
     declare(folder, "PAIRS = [pair(), pair(name='other')]")
     assert main(["check", "pairs.py", "--json", "r.json", *(word for pattern in patterns for word in ("--only", pattern))]) == 0
     found = facts(folder)
-    assert found["checks_done"] == found["checks_asked"] == checks
+    assert found["checks_done"] == found["checks_requested"] == checks
     assert found["checks_deselected"] == len(found["pairs"]) * CHECKS - checks
 
 
@@ -190,14 +192,14 @@ PAIR = pair(Interrupts)
         (["check", "empty.py"], "empty.py: declares no pair"),
         (
             ["check", "pairs.py", "--only", "nothing*"],
-            "'nothing*' matches no pair and no check; the pairs are Scale; checks are called",
+            "'nothing*' matches no pair and no check; the pairs are Scale; the checks are",
         ),
-        (["check", "pairs.py", "--only", "values-float32-*", "--dtype", "float64"], "no check is left to be run"),
+        (["check", "pairs.py", "--only", "values-float32-*", "--dtype", "float64"], "no check is left to run"),
         (["check", "pairs.py", "--json", "r.txt"], "r.txt: the name has to end in .json"),
         (["check", "pairs.py", "--html", "nowhere/r.html"], "nowhere/r.html: there is no folder nowhere"),
         (["check", "pairs.py", "--html", "."], ".: the name has to end in .html"),
         (["check", "pairs.py", "--html", "r.json"], "r.json: the name has to end in .html"),
-        (["check", "pairs.py", "--json", "blocked.json"], "blocked-small-cases: is a file, where the small cases of blocked.json go into a folder"),
+        (["check", "pairs.py", "--json", "blocked.json"], "blocked-small-cases: is a file, but the small cases of blocked.json need a folder"),
         (["check", "pairs.py", "twin.py"], "two of the files declare a pair called 'Scale'"),
         (["check", "broken.py"], "importing it raised ZeroDivisionError: division by zero (broken.py:2"),
     ],
@@ -271,7 +273,21 @@ def test_what_nobody_foresaw_is_one_line_and_no_difference(folder: Path, capsys:
     declare(folder, "PAIR = pair()")
     assert main(["check", "pairs.py"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("crosscheck: could not go on: RuntimeError: two lines")
+    assert err.startswith("crosscheck: stopped by an unforeseen error: RuntimeError: two lines")
     assert "test_cli.py:" in err
     assert err.count("\n") == 1
     assert "\x1b" not in err
+
+
+@pytest.mark.parametrize(
+    ("asked", "nearest"),
+    [
+        ("contract-minus_infinity_is_no_nan", "contract-handles_minus_infinity"),
+        ("Scale/values-float64-norml", "values-float64-normal"),
+        ("Scala", "Scale"),
+    ],
+)
+def test_name_that_is_not_there_gets_the_nearest(folder: Path, capsys: pytest.CaptureFixture[str], asked: str, nearest: str) -> None:
+    declare(folder, "PAIR = pair()")
+    assert main(["check", "pairs.py", "--only", asked]) == 2
+    assert f"{asked!r} matches no pair and no check; did you mean {nearest!r}? the pairs are Scale" in capsys.readouterr().err

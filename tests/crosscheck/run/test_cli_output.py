@@ -135,7 +135,7 @@ def test_trace_that_cannot_be_finished_is_one_line(folder: Path, capsys: pytest.
 
 def test_two_reports_in_one_file_are_refused(folder: Path) -> None:
     (folder / "link.html").symlink_to(folder / "a.json")
-    with pytest.raises(NotWritableError, match=r"link\.html: is asked for twice"):
+    with pytest.raises(NotWritableError, match=r"link\.html: is named twice"):
         pair_files.expect_reports_writable([Path("a.json"), Path("link.html")])
 
 
@@ -146,7 +146,7 @@ def test_interrupted_report_keeps_the_verdict(folder: Path, step: str, capsys: p
 
     monkeypatch.setattr(step, interrupted)
     assert main(["check", "pairs.py", "--no-shrink"]) == 1
-    assert capsys.readouterr().err.startswith("crosscheck: interrupted while this was being reported: MISMATCH: 1 of 1 pair differs")
+    assert capsys.readouterr().err.startswith("crosscheck: interrupted while reporting: MISMATCH: 1 of 1 pair differs")
 
 
 def test_interrupted_recording_leaves_no_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

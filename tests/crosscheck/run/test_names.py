@@ -67,4 +67,4 @@ def test_command_on_a_nasty_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not {"\x1b", "\x00", "\ud800"} & set(capsys.readouterr().out)
     pair = json.loads(Path("r.json").read_text())["pairs"][0]
     assert pair["name"] == SHOWN
-    assert Path(pair["checks"][0]["reproduction"]["file"]).is_file()
+    assert Path(pair["checks"][0]["small_case"]["file"]).is_file()

@@ -95,9 +95,9 @@ def test_broken_contract_that_only_warns(suite: Any, pytester: pytest.Pytester, 
     assert result.ret == len(options)
     assert outcomes(result).get("failed", 0) == len(options)
     assert facts(pytester)["warnings"] == 1 - len(options)
-    warning = "*contract-backward_keeps_its_mode: float64: changed by a switch to evaluation between forward and backward: grad_input"
+    warning = "*contract-backward_uses_the_mode_of_forward: float64: changed by switching to evaluation mode between forward and backward: grad_input"
     if options:
-        result.stdout.fnmatch_lines(["*reproduce*--crosscheck-strict"])
+        result.stdout.fnmatch_lines(["*reproduce*pytest *", "*--crosscheck-strict"])
     else:
         result.stdout.fnmatch_lines(["MATCH: *, 1 warning", "MATCH *; 1 warning", f"WARNING   ReadsItsMode  {warning}"])
 
@@ -129,7 +129,7 @@ def test_dtype_leaves_the_other_out(suite: Any, pytester: pytest.Pytester) -> No
     result = suite("pair()", "--crosscheck-dtype", "float64", "--crosscheck-report", "r.json")
     assert outcomes(result) == {"passed": VALUES // 2 + CONTRACTS - MOOT, "skipped": MOOT, "deselected": VALUES // 2}
     assert facts(pytester)["checks_deselected"] == VALUES // 2
-    assert facts(pytester)["headline"].endswith(f"{VALUES // 2} checks were not asked for")
+    assert facts(pytester)["headline"].endswith(f"{VALUES // 2} checks were not selected")
 
 
 def test_seed_changes_the_numbers_and_nothing_else_does(suite: Any, pytester: pytest.Pytester) -> None:
@@ -172,13 +172,13 @@ def test_expected_difference_is_an_expected_failure(suite: Any, pytester: pytest
 def test_expected_difference_that_agrees_fails(suite: Any) -> None:
     result = suite("pair(expected={'contract-inputs_are_left_alone': 'saves memory'})", "-k", "contract")
     assert outcomes(result) == {"passed": CONTRACTS - MOOT - 1, "skipped": MOOT, "failed": 1, "deselected": VALUES}
-    result.stdout.fnmatch_lines(["*expected to differ (saves memory) and agrees*"])
+    result.stdout.fnmatch_lines(["*declared to differ (saves memory), but it agrees*"])
 
 
 def test_test_that_calls_no_check_fails(suite: Any) -> None:
     result = suite("pair()", body="pass")
     assert outcomes(result) == {"failed": VALUES + CONTRACTS}
-    result.stdout.fnmatch_lines(["*the test did not call check(pair)*"])
+    result.stdout.fnmatch_lines(["*the test has to call check(pair)*"])
 
 
 def test_nothing_compared_is_no_success(suite: Any) -> None:
@@ -220,7 +220,7 @@ def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> Non
         ("report.txt", "report.txt: the name has to end in .json or .html"),
         ("missing/r.json", "missing/r.json: there is no folder missing"),
         ("blocked.json", "blocked-small-cases: is a file"),
-        ("./twice.json", "twice.json: is asked for twice; name two files"),
+        ("./twice.json", "twice.json: is named twice; name two different files"),
     ],
 )
 def test_report_that_cannot_be_written_ends_the_run_at_once(suite: Any, pytester: pytest.Pytester, path: str, error: str) -> None:

@@ -136,9 +136,9 @@ def test_pair_without_a_file_is_to_be_put_in(tmp_path: Path, capsys: pytest.Capt
     pair, found = of_relu("relu")
     object.__setattr__(pair, "origin", None)
     text = script(pair, found.small)
-    assert "put it in here" in text
+    assert "insert it here" in text
     assert status(write(replace(found, script=text), tmp_path, "relu")) == 2
-    assert "put it into the script" in capsys.readouterr().err
+    assert "insert the pair into the script" in capsys.readouterr().err
 
 
 BAD_NAMES = {
@@ -226,7 +226,7 @@ def test_right_layer_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     ("change", "words"),
     [
         ({"quantity": "scale.grad"}, "no quantity 'scale.grad'"),
-        ({"params": {"weight": np.ones((2, 3))}}, "the parameters bias, weight; the script gives weight"),
+        ({"params": {"weight": np.ones((2, 3))}}, "the parameters bias, weight, but the script gives weight"),
         ({"labels": np.zeros(1, dtype=int)}, "takes no labels"),
         ({"x": np.ones((1, 3), dtype=np.int64)}, "x is int64"),
         ({"x": np.ones((1, 4))}, "refuses an input of shape (1, 4)"),
@@ -257,7 +257,7 @@ def test_script_of_what_could_not_be_made_smaller_does_not_claim_it() -> None:
     text = script(pair, replace(found.small, shrunk=()))
     assert "smallest" not in text
     assert "before it was made smaller" not in text
-    assert "nothing could be" in text
+    assert "not possible" in text
 
 
 class Rougher(Rough):

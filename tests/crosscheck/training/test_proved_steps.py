@@ -97,10 +97,15 @@ def test_steps_with_a_missing_link() -> None:
 @pytest.mark.parametrize(
     ("isolated", "ends", "words"),
     [
-        (1, 4, "isolated in 1 and whole step in 4 of 10 checked steps: while each layer is right in its step they say nothing new"),
+        (
+            1,
+            4,
+            "of 10 checked steps, layers were tested alone in 1 and the whole step was compared in 4: "
+            "this adds nothing while each layer is right on the values it receives in training",
+        ),
         (10, 10, ""),
     ],
 )
 def test_in_words(isolated: int, ends: int, words: str) -> None:
-    quantities = [{"kind": "isolated", "verdicts": {"match": isolated}}, {"kind": "whole step", "verdicts": {"match": ends - 1, "mismatch": 1}}]
+    quantities = [{"kind": Kind.ISOLATED, "verdicts": {"match": isolated}}, {"kind": Kind.WHOLE, "verdicts": {"match": ends - 1, "mismatch": 1}}]
     assert ways_in_words({"steps_checked": STEPS, "quantities": quantities}) == words

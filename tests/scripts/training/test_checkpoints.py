@@ -118,7 +118,7 @@ def described(description: str) -> Callable[[Path], None]:
         pytest.param(plain_arrays, "a safetensors file, but no checkpoint of a run", id="weights"),
         pytest.param(described("no JSON"), "the description inside cannot be read", id="no-json"),
         pytest.param(described("[]"), "the description inside cannot be read", id="a-list"),
-        pytest.param(described(json.dumps({"version": 2, "options": {}, "facts": {}})), "of version 2, expected 1", id="version"),
+        pytest.param(described(json.dumps({"version": 1, "options": {}, "facts": {}})), "of version 1, expected 2", id="version"),
     ],
 )
 def test_spoilt_file(path: Path, spoil: Callable[[Path], None], complaint: str) -> None:

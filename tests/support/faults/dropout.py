@@ -96,7 +96,7 @@ class ScaledInEvaluation(Dropout):
         return np.asarray(x * x.dtype.type(1 - self.p))
 
 
-@planted(DROPOUT, at="contract-masks_are_drawn", hidden="by the mask that was drawn every number is right; at p = 0.5 the mask is, too")
+@planted(DROPOUT, at="contract-draws_new_masks", hidden="by the mask that was drawn every number is right; at p = 0.5 the mask is, too")
 class KeepAndDropExchanged(Dropout):
     """Elements are kept with the probability of being dropped."""
 
@@ -105,7 +105,7 @@ class KeepAndDropExchanged(Dropout):
         return self.p
 
 
-@planted(DROPOUT, at="contract-masks_are_drawn", hidden="by the mask that was drawn every number is right, and the share that is kept as well")
+@planted(DROPOUT, at="contract-draws_new_masks", hidden="by the mask that was drawn every number is right, and the share that is kept as well")
 class OneMaskForTheBatch(Dropout):
     """All samples of a batch are masked alike."""
 
@@ -114,7 +114,7 @@ class OneMaskForTheBatch(Dropout):
         return np.broadcast_to(super().drawn(shape[1:]), shape)
 
 
-@planted(DROPOUT, at="contract-masks_are_drawn", hidden="by the mask that was drawn every number is right, and the share that is kept as well")
+@planted(DROPOUT, at="contract-draws_new_masks", hidden="by the mask that was drawn every number is right, and the share that is kept as well")
 class SeedFixedInForward(Dropout):
     """A generator is made anew with the same seed in each forward pass: the same units are dropped for ever."""
 

@@ -137,7 +137,7 @@ class InputKeptInTheClass(Linear):
         return grad_output.T @ self.kept["x"]
 
 
-@planted(LINEAR, at="contract-results_are_kept", hidden="an output that is used before the next call is right")
+@planted(LINEAR, at="contract-results_stay_unchanged", hidden="an output that is used before the next call is right")
 class OutputBufferReused(Linear):
     """All calls write their output into one buffer, which the caller of an earlier one still holds."""
 
@@ -158,7 +158,7 @@ class OutputBufferReused(Linear):
 
 @planted(
     LINEAR,
-    at="contract-forward_leaves_gradients",
+    at="contract-forward_does_not_change_gradients",
     hidden="a step that follows the backward pass at once uses them; one that comes after an evaluation has none",
 )
 class ForwardClearsGradients(Linear):
@@ -213,7 +213,7 @@ class WritesToItsCotangent(ReLU):
         return grad_output
 
 
-@planted(SUBSAMPLING, at="contract-output_is_its_own", hidden="its numbers are right until the next layer works in place, as many a ReLU does")
+@planted(SUBSAMPLING, at="contract-output_is_not_a_view", hidden="its numbers are right until the next layer works in place, as many a ReLU does")
 class SubsampledAsAView(MaxPool2d):
     """Windows of a single pixel are picked by slicing: the output is a view, and who writes to it writes to the input."""
 
@@ -223,7 +223,7 @@ class SubsampledAsAView(MaxPool2d):
         return x[:, :, :: self.stride, :: self.stride]
 
 
-@planted(FRAME, at="contract-grad_input_is_its_own", hidden="its numbers are right until somebody adds to it in place")
+@planted(FRAME, at="contract-grad_input_is_not_a_view", hidden="its numbers are right until somebody adds to it in place")
 class CroppedAsAView(ZeroPad2d):
     """The input's gradient is a view of the cotangent, which may be another layer's."""
 

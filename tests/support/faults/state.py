@@ -81,7 +81,7 @@ class InputsInAQueue(Conv2d):
         return super().backward(grad_output)
 
 
-@planted(LAYER, at="contract-results_are_kept", hidden="each output is right until the next call")
+@planted(LAYER, at="contract-results_stay_unchanged", hidden="each output is right until the next call")
 class OutputReused(Conv2d):
     """One array for each shape is returned again and again."""
 
@@ -95,7 +95,7 @@ class OutputReused(Conv2d):
         return memory
 
 
-@planted(LAYER, at="contract-results_are_kept", hidden="each gradient is right until the next call")
+@planted(LAYER, at="contract-results_stay_unchanged", hidden="each gradient is right until the next call")
 class GradientReused(Conv2d):
     """The input's gradient is a piece of the layer's own memory."""
 
@@ -121,7 +121,7 @@ class GradientsAdded(Conv2d):
         return grad_input
 
 
-@planted(LAYER, at="contract-forward_leaves_gradients", hidden="who updates right after the backward pass sees nothing")
+@planted(LAYER, at="contract-forward_does_not_change_gradients", hidden="who updates right after the backward pass sees nothing")
 class GradientsCleared(Conv2d):
     """The forward pass clears the gradients."""
 
@@ -211,7 +211,7 @@ class PrecisionOfTheDefault(Conv2d):
         return super().bias_gradient(grad_output).astype(np.float64)
 
 
-@planted(LAYER, at="contract-modes_differ_only_where_they_should", hidden="training is right, and what is tested is training")
+@planted(LAYER, at="contract-same_output_in_both_modes", hidden="training is right, and what is tested is training")
 class OtherOutputInEvaluation(Conv2d):
     """Evaluation leaves out the bias."""
 

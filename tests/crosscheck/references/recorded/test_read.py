@@ -65,7 +65,7 @@ ENTRIES: dict[str, tuple[str, Change, str]] = {
     "contract-entry": ("subject", lambda one: one["contracts"][0].pop("notes"), "recordings[0].contracts[0]"),
     "contract-kind": ("subject", lambda one: one["contracts"][0].update(reason=None), "recordings[0].contracts[0].reason is None"),
     "contract-warning": ("subject", lambda one: one["contracts"][0].update(warning="no"), "recordings[0].contracts[0].warning is no"),
-    "contract-verdict": ("subject", lambda one: one["contracts"][0].update(counted="right"), "recordings[0].contracts[0].counted is right"),
+    "contract-verdict": ("subject", lambda one: one["contracts"][0].update(counts_as="right"), "recordings[0].contracts[0].counts_as is right"),
 }
 
 
@@ -80,19 +80,19 @@ def test_entry_is_refused_by_name(folder: Path, entry: str) -> None:
 
 
 ARRAYS: dict[str, tuple[str, dict[str, Any], str]] = {
-    "without-terms": ("reference", {"0__0__terms__output": None}, "output is without terms"),
-    "without-roundings": ("reference", {"0__1__roundings__weight.grad": None}, "weight.grad is without roundings"),
+    "without-sum": ("reference", {"0__0__abs_sum__output": None}, "output is without abs_sum"),
+    "without-roundings": ("reference", {"0__1__n_roundings__weight.grad": None}, "weight.grad is without n_roundings"),
     "without-expected": ("reference", {"0__0__expected__output": None}, "output is without expected"),
-    "float32": ("reference", {"0__0__terms__output": np.ones((4, 3), np.float32)}, "0/0/terms/output is float32, expected float64"),
-    "negative": ("reference", {"0__0__terms__output": -np.ones((4, 3))}, "0/0/terms/output is negative or NaN"),
-    "nan": ("reference", {"0__0__roundings__output": np.full((4, 3), np.nan)}, "0/0/roundings/output is negative or NaN"),
-    "shape": ("reference", {"0__0__terms__output": np.ones((2, 5))}, "0/0/terms/output is of shape (2, 5), expected one that fits (4, 3)"),
-    "larger": ("reference", {"0__0__terms__output": np.ones((2, 4, 3))}, "0/0/terms/output is of shape (2, 4, 3)"),
+    "float32": ("reference", {"0__0__abs_sum__output": np.ones((4, 3), np.float32)}, "0/0/abs_sum/output is float32, expected float64"),
+    "negative": ("reference", {"0__0__abs_sum__output": -np.ones((4, 3))}, "0/0/abs_sum/output is negative or NaN"),
+    "nan": ("reference", {"0__0__n_roundings__output": np.full((4, 3), np.nan)}, "0/0/n_roundings/output is negative or NaN"),
+    "shape": ("reference", {"0__0__abs_sum__output": np.ones((2, 5))}, "0/0/abs_sum/output is of shape (2, 5), expected one that fits (4, 3)"),
+    "larger": ("reference", {"0__0__abs_sum__output": np.ones((2, 4, 3))}, "0/0/abs_sum/output is of shape (2, 4, 3)"),
     "witness-float32": ("reference", {"0__0__witness__output": np.ones((4, 3), np.float32)}, "0/0/witness/output is float32, expected float64"),
     "witness-shape": ("reference", {"0__0__witness__output": np.ones((1, 3))}, "0/0/witness/output is of shape (1, 3), expected the shape of"),
     "witness-negative": ("reference", {"0__0__witness__output": -np.ones((4, 3))}, "0/0/witness/output is negative"),
     "truth": ("subject", {"0__0__found__output": np.ones((4, 3), bool)}, "0/0/found/output is bool"),
-    "half-a-reading": ("subject", {"0__0__reading_terms__output": np.ones((4, 3))}, "output is without reading_roundings"),
+    "half-a-reading": ("subject", {"0__0__reading_abs_sum__output": np.ones((4, 3))}, "output is without reading_n_roundings"),
 }
 
 
@@ -109,7 +109,7 @@ def test_array_is_refused_by_name(folder: Path, array: str) -> None:
 
 def test_quantity_of_unlimited_tolerance_was_never_judged(folder: Path) -> None:
     """Where any error would be allowed, not even the same number is a match."""
-    infinite = {f"0__{case}__terms__output": np.full(shape, np.inf) for case, shape in enumerate([(4, 3), (1, 3), (3, 3)])}
+    infinite = {f"0__{case}__abs_sum__output": np.full(shape, np.inf) for case, shape in enumerate([(4, 3), (1, 3), (3, 3)])}
     with_arrays(folder / "reference.safetensors", **infinite)
     assert main(["compare", "subject.safetensors", "reference.safetensors", "--json", "r.json"]) == 2
     pair = json.loads((folder / "r.json").read_text())["pairs"][0]

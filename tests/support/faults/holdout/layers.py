@@ -23,7 +23,7 @@ class WeightGradientMean(Linear):
         return super().weight_gradient(grad_output) / len(grad_output)
 
 
-@planted(LINEAR, at="contract-results_are_kept", hidden="each output is right at the time")
+@planted(LINEAR, at="contract-results_stay_unchanged", hidden="each output is right at the time")
 class OutputBufferReused(Linear):
     """The output is written into one buffer, so that the next pass overwrites what the last one returned."""
 
@@ -95,7 +95,7 @@ class CotangentMasked(ReLU):
         return grad_output
 
 
-@planted(RELU, at="contract-minus_infinity_is_no_nan", hidden="finite numbers are right")
+@planted(RELU, at="contract-handles_minus_infinity", hidden="finite numbers are right")
 class ProductWithMask(ReLU):
     """x * (x > 0), which is not a number at minus infinity."""
 

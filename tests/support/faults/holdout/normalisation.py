@@ -53,7 +53,7 @@ class VarianceByDifference(BatchNorm):
         return np.asarray(np.square(x).mean(axis=self.axes(), keepdims=True) - np.square(mean))
 
 
-@planted(ROWS, at="contract-backward_keeps_its_mode", hidden="right unless the mode changes between forward and backward")
+@planted(ROWS, at="contract-backward_uses_the_mode_of_forward", hidden="right unless the mode changes between forward and backward")
 class ModeOfTheBackwardPass(BatchNorm):
     """The backward pass looks at the mode that holds when it runs, not at that of its forward pass."""
 
@@ -61,7 +61,7 @@ class ModeOfTheBackwardPass(BatchNorm):
         return self.training
 
 
-@planted(DROPOUT, at="contract-masks_are_drawn", hidden="the share that is kept is right")
+@planted(DROPOUT, at="contract-draws_new_masks", hidden="the share that is kept is right")
 class OneMaskForAllSamples(Dropout):
     """One mask is drawn and broadcast over the batch."""
 
@@ -69,7 +69,7 @@ class OneMaskForAllSamples(Dropout):
         return np.broadcast_to(super().drawn((1, *shape[1:])), shape)
 
 
-@planted(DROPOUT, at="contract-masks_are_drawn", hidden="each pass by itself is right")
+@planted(DROPOUT, at="contract-draws_new_masks", hidden="each pass by itself is right")
 class SeededEachTime(Dropout):
     """The generator is seeded in every forward pass, so that the mask never changes."""
 
@@ -78,7 +78,7 @@ class SeededEachTime(Dropout):
         return super().drawn(shape)
 
 
-@planted(DROPOUT, at="contract-masks_are_drawn", hidden="0.758 is kept, where 0.7 should be")
+@planted(DROPOUT, at="contract-draws_new_masks", hidden="0.758 is kept, where 0.7 should be")
 class NormalNumbers(Dropout):
     """randn for rand."""
 

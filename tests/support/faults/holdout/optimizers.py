@@ -41,7 +41,7 @@ class ShrunkAfterwards(AdamW):
         self.shrink(name)
 
 
-@planted(MOMENTUM, at="contract-state_is_its_own", hidden="right if the gradients are new arrays in every step")
+@planted(MOMENTUM, at="contract-state_is_not_a_view", hidden="right if the gradients are new arrays in every step")
 class BufferIsTheGradient(SGD):
     """The first buffer is the gradient's own array and is updated in place afterwards."""
 

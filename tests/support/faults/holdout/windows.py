@@ -107,7 +107,7 @@ class GradientBufferSingle(Conv2d):
         return self.cropped(grad).astype(self._x.dtype)
 
 
-@planted(MATRIX, at="contract-parameters_may_change", hidden="right until the weights change")
+@planted(MATRIX, at="contract-uses_updated_parameters", hidden="right until the weights change")
 class FiltersCached(MatrixConv2d):
     """The matrix of filters is made at the first call and kept, whatever happens to the weight (a copy)."""
 

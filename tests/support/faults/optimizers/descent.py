@@ -232,7 +232,7 @@ class LooksAhead(SGD):
         return grad + self.settings["momentum"] * super().direction(name, grad)
 
 
-@planted(MOMENTUM, at="contract-state_is_its_own", hidden="whoever hands over new arrays each step sees nothing; layers write into the same ones")
+@planted(MOMENTUM, at="contract-state_is_not_a_view", hidden="whoever hands over new arrays each step sees nothing; layers write into the same ones")
 class FirstBufferIsTheGradient(SGD):
     """The first buffer is the gradient's own array, which the next backward pass overwrites."""
 

@@ -146,7 +146,7 @@ class SizeOfTheFirstBatch(Trained):
         self.loss = _FixedBatch()
 
 
-@planted(WHOLE, at="contract-predicting_leaves_parameters", hidden="a test that does not predict between steps passes")
+@planted(WHOLE, at="contract-predicting_does_not_change_parameters", hidden="a test that does not predict between steps passes")
 class PredictionRounds(Trained):
     """Predicting outside of a training step leaves the parameters rounded, to save memory."""
 
