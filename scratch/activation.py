@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scratch.keeping import kept
-from scratch.lanes import elementwise
+from scratch.fast.masking import masked
+from scratch.fast.memory import empty
+from scratch.fast.parallel import elementwise
 from scratch.layer import Array, Layer
-from scratch.memory import empty
 
 
 class ReLU(Layer):
@@ -29,7 +29,7 @@ class ReLU(Layer):
         """Return ``grad_output`` where the input was positive and 0 elsewhere."""
         self.check_grad_output(grad_output, None if self._positive is None else self._positive.shape)
         assert self._positive is not None
-        return kept(grad_output, self._positive)
+        return masked(grad_output, self._positive)
 
 
 def _rectify(x: Array, output: Array, positive: npt.NDArray[np.bool_]) -> None:

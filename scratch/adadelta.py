@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from scratch.lanes import elementwise
+from scratch.fast.parallel import elementwise
 from scratch.layer import Array
 from scratch.optimizer import Optimizer
 

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from scratch.columns import Columns
+from scratch.fast.col2im import add_back, phases
+from scratch.fast.im2col import Columns
+from scratch.fast.memory import clear, empty
+from scratch.fast.parallel import in_parallel, multiplied, multiply
 from scratch.initialisers import Initialiser, normal_over_fan_in
-from scratch.lanes import multiplied, multiply, side_by_side
 from scratch.layer import Array, Layer
-from scratch.memory import clear, empty
-from scratch.spreading import add_back, phases
 from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, whole
 
 
@@ -141,11 +141,11 @@ class Conv2d(Layer):
         grad_padded: Array = empty(self._padded_shape, grad_output.dtype)
         grad_images = grad_padded.reshape(batch, self.groups, weight.shape[1], *self._padded_shape[2:])
 
-        def on_part(lane: int, part: slice) -> None:
+        def on_part(thread: int, part: slice) -> None:
             clear(grad_images[part])
             add_back(grad_images[part], own[part], self._window, seen)
 
-        side_by_side(on_part, self._columns.parts)
+        in_parallel(on_part, self._columns.parts)
         return cropped(grad_padded, self._sides)
 
     def backward_params(self, grad_output: Array) -> None:

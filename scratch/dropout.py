@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scratch.keeping import kept
+from scratch.fast.masking import masked
+from scratch.fast.memory import empty
 from scratch.layer import Array, Layer
-from scratch.memory import empty
 
 Mask = npt.NDArray[np.bool_]
 
@@ -62,7 +62,7 @@ class Dropout(Layer):
             self.mask = None
             return x.copy()
         self.mask = self.rng.random(out=empty(x.shape, np.dtype(np.float64))) >= self.p if mask is None else mask.copy()
-        return kept(x, self.mask, 1 - self.p)
+        return masked(x, self.mask, 1 - self.p)
 
     def _check_mask(self, mask: Mask, x: Array) -> None:
         if not self.training:
@@ -73,4 +73,4 @@ class Dropout(Layer):
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: y is linear in x, with derivative m / (1 - p); in evaluation, 1."""
         self.check_grad_output(grad_output, self._shape)
-        return grad_output.copy() if self.mask is None else kept(grad_output, self.mask, 1 - self.p)
+        return grad_output.copy() if self.mask is None else masked(grad_output, self.mask, 1 - self.p)

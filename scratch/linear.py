@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scratch.fast.memory import copied
+from scratch.fast.parallel import product
 from scratch.initialisers import Initialiser, normal_over_fan_in
-from scratch.lanes import product
 from scratch.layer import Array, Layer
-from scratch.memory import copied
 
 
 class Linear(Layer):

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from scratch.keeping import kept
-from scratch.lanes import parts, side_by_side
+from scratch.fast.masking import masked
+from scratch.fast.memory import clear, empty
+from scratch.fast.parallel import in_parallel, parts
 from scratch.layer import Array, Layer
-from scratch.memory import clear, empty
 from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
@@ -66,7 +66,7 @@ class MaxPool2d(Layer):
         # Gathering copies: without padding the images are read as they are.
         around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
         output = empty(self._output_shape, x.dtype)
-        self._losers = side_by_side(lambda lane, part: self._compete(around[part], output[part]), self._parts)
+        self._losers = in_parallel(lambda thread, part: self._compete(around[part], output[part]), self._parts)
         return output
 
     def _compete(self, images: Array, output: Array) -> npt.NDArray[np.bool_]:
@@ -103,13 +103,13 @@ class MaxPool2d(Layer):
         grad_padded = empty(self._padded_shape, grad_output.dtype)
         give = self._give_one if self.ties in ("first", "last") else self._give_all
 
-        def share_out(lane: int, own: tuple[npt.NDArray[np.bool_], slice]) -> None:
+        def share_out(thread: int, own: tuple[npt.NDArray[np.bool_], slice]) -> None:
             losers, part = own
             images = grad_padded[part]
             clear(images)
             give(losers, grad_output[part], images)
 
-        side_by_side(share_out, list(zip(self._losers, self._parts, strict=True)))
+        in_parallel(share_out, list(zip(self._losers, self._parts, strict=True)))
         return cropped(grad_padded, self._sides)
 
     def _give_one(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
@@ -132,4 +132,4 @@ class MaxPool2d(Layer):
         winners = ~losers
         share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
         for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), winners, strict=True):
-            np.add(grad_pixel, kept(share, wins), out=grad_pixel)
+            np.add(grad_pixel, masked(share, wins), out=grad_pixel)

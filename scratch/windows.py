@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scratch.fast.memory import copied, empty
 from scratch.layer import Array
-from scratch.memory import copied, empty
 
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]

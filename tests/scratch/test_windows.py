@@ -14,7 +14,8 @@ from torch import nn
 import scratch
 from crosscheck.core.inputs import arranged
 from crosscheck.references.pytorch.modules import SameConv2d
-from scratch import columns, pooling
+from scratch import pooling
+from scratch.fast import im2col
 from scratch.windows import Window
 
 
@@ -94,11 +95,11 @@ def test_parts_of_a_batch_change_no_output(options: dict[str, Any], kept: bool, 
 
     grad_output = rng.standard_normal(layer().forward(x).shape).astype(np.float32)
     whole = results(layer(), x, grad_output)
-    monkeypatch.setattr(columns, "PART", 1)
+    monkeypatch.setattr(im2col, "PART", 1)
     parts = results(layer(), x, grad_output)
     assert parts[:2] == whole[:2]
     if not kept:
-        monkeypatch.setattr(columns, "KEPT", 0)
+        monkeypatch.setattr(im2col, "KEPT", 0)
         assert results(layer(), x, grad_output) == parts
 
 
