@@ -1,1 +1,23 @@
-"""Fast kernels for the layers of :mod:`scratch`: the same mathematics, with an eye to threads, memory and caches."""
+"""The layers of :mod:`scratch` that are slow there, each as a subclass with faster kernels: the same mathematics, with an eye to threads and memory.
+
+A class has the name, the arguments, the parameters and the errors of the plain one, which it may take the place of. What it computes differs by
+rounding alone.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from scratch.fast.convolution import Conv2d
+from scratch.fast.pooling import MaxPool2d
+
+__all__ = ["Conv2d", "MaxPool2d", "fast_version"]
+
+Kind = TypeVar("Kind", bound=type)
+
+_VERSIONS: dict[type, type] = {kind.__mro__[1]: kind for kind in (Conv2d, MaxPool2d)}
+
+
+def fast_version(kind: Kind) -> Kind:
+    """Return the fast subclass of a plain layer or optimizer, or the class itself where it has none."""
+    return _VERSIONS.get(kind, kind)  # type: ignore[return-value]

@@ -15,8 +15,9 @@ import numpy as np
 
 from scratch.fast.memory import empty
 from scratch.fast.parallel import multiplied
+from scratch.fast.windows import steps
 from scratch.layer import Array
-from scratch.windows import Window, steps
+from scratch.windows import Window
 
 
 @dataclass(frozen=True)

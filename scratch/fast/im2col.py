@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from scratch.fast.parallel import Result, in_parallel, parts, thread_count
+from scratch.fast.windows import PART, over
 from scratch.layer import Array
-from scratch.windows import PART, Window
+from scratch.windows import Window
 
 KEPT = 2**20
 """How many numbers the columns of a batch have at most if they are kept for the way back, 4 MiB in float32: of more each part is gathered anew."""
@@ -60,7 +61,7 @@ class Columns:
         self._keeps = len(self.parts) == 1 or len(images) * math.prod(shape) <= KEPT
         room = (1, len(images)) if self._keeps else (thread_count(), self.parts[0].stop)
         self._memory = np.ones((*room, *shape), images.dtype)
-        windows = self._window.over(images, output_size)
+        windows = over(self._window, images, output_size)
         windows = windows.reshape(len(images), self._groups, images.shape[1] // self._groups, *windows.shape[2:])
         self._shape, self._strides = windows.shape[1:], windows.strides
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import scratch
+from scratch import fast
 from scratch.fast import im2col, parallel
 from scratch.layer import Array, Layer
 
@@ -35,14 +36,14 @@ def threads(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> 
 
 
 LAYERS: dict[str, Callable[[], Layer | scratch.Sequential]] = {
-    "convolution": lambda: scratch.Conv2d(3, 2, 3, padding=1, rng=np.random.default_rng(0), dtype=np.float32),
-    "convolution of groups": lambda: scratch.Conv2d(3, 6, 2, groups=3, bias=False, rng=np.random.default_rng(0), dtype=np.float32),
-    "convolution in tiles": lambda: scratch.Conv2d(3, 40, 5, padding=2, rng=np.random.default_rng(0), dtype=np.float32),
+    "convolution": lambda: fast.Conv2d(3, 2, 3, padding=1, rng=np.random.default_rng(0), dtype=np.float32),
+    "convolution of groups": lambda: fast.Conv2d(3, 6, 2, groups=3, bias=False, rng=np.random.default_rng(0), dtype=np.float32),
+    "convolution in tiles": lambda: fast.Conv2d(3, 40, 5, padding=2, rng=np.random.default_rng(0), dtype=np.float32),
     "linear": lambda: scratch.Sequential(flatten=scratch.Flatten(), linear=scratch.Linear(1200, 70, rng=np.random.default_rng(0), dtype=np.float32)),
     "rectifier": scratch.ReLU,
     "dropout": lambda: scratch.Dropout(0.5, rng=np.random.default_rng(0)),
-    "pool": lambda: scratch.MaxPool2d(2),
-    "overlapping pool": lambda: scratch.MaxPool2d(3, 2, 1, ties="split"),
+    "pool": lambda: fast.MaxPool2d(2),
+    "overlapping pool": lambda: fast.MaxPool2d(3, 2, 1, ties="split"),
 }
 
 
