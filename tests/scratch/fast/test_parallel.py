@@ -39,9 +39,9 @@ LAYERS: dict[str, Callable[[], Layer | scratch.Sequential]] = {
     "convolution": lambda: fast.Conv2d(3, 2, 3, padding=1, rng=np.random.default_rng(0), dtype=np.float32),
     "convolution of groups": lambda: fast.Conv2d(3, 6, 2, groups=3, bias=False, rng=np.random.default_rng(0), dtype=np.float32),
     "convolution in tiles": lambda: fast.Conv2d(3, 40, 5, padding=2, rng=np.random.default_rng(0), dtype=np.float32),
-    "linear": lambda: scratch.Sequential(flatten=scratch.Flatten(), linear=scratch.Linear(1200, 70, rng=np.random.default_rng(0), dtype=np.float32)),
-    "rectifier": scratch.ReLU,
-    "dropout": lambda: scratch.Dropout(0.5, rng=np.random.default_rng(0)),
+    "linear": lambda: scratch.Sequential(flatten=scratch.Flatten(), linear=fast.Linear(1200, 70, rng=np.random.default_rng(0), dtype=np.float32)),
+    "rectifier": fast.ReLU,
+    "dropout": lambda: fast.Dropout(0.5, rng=np.random.default_rng(0)),
     "pool": lambda: fast.MaxPool2d(2),
     "overlapping pool": lambda: fast.MaxPool2d(3, 2, 1, ties="split"),
 }
