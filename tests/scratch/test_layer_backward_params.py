@@ -10,7 +10,7 @@ import pytest
 import scratch
 from scratch.fast.masking import masked
 from scratch.layer import Array
-from scratch.networks import NETWORKS
+from scratch.networks import NETWORKS, Kernels
 from tests.support.cases import CASES
 from tests.support.layer_runs import DTYPES, made
 
@@ -30,10 +30,12 @@ def differing(network: scratch.Sequential, x: Array) -> list[str]:
     return [name for name in whole if name not in alone or not np.array_equal(whole[name], alone[name])] or ([] if whole else ["nothing"])
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if getattr(made(case), "params", None)])
-def test_layer(case: str) -> None:
+@pytest.mark.parametrize(
+    ("case", "kernels"), [(case, kernels) for case in CASES if getattr(made(case), "params", None) for kernels in CASES[case].kernels]
+)
+def test_layer(case: str, kernels: Kernels) -> None:
     x = np.random.default_rng(0).standard_normal((3, *CASES[case].sample))
-    assert differing(scratch.Sequential(layer=made(case)), x) == []
+    assert differing(scratch.Sequential(layer=made(case, kernels)), x) == []
 
 
 @pytest.mark.parametrize("name", NETWORKS)
