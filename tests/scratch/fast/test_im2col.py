@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_windows import LAYERS, results
 
 from scratch import fast
 from scratch.fast import im2col, pooling
 from scratch.fast.windows import over
 from scratch.pooling import TIE_RULES
 from scratch.windows import Window
+from tests.scratch.test_windows import LAYERS, results
 
 
 def test_window_beyond_its_image_is_no_view() -> None:
