@@ -48,7 +48,7 @@ class SoftmaxCrossEntropy:
         sums = exponentials.sum(axis=1, keepdims=True)
         self._probabilities = exponentials / sums
         losses = np.log(sums[:, 0]) - shifted[self._onehot]
-        return np.asarray(losses.mean())
+        return np.asarray(losses.sum() / len(losses))
 
     def backward(self) -> Array:
         """Return the gradient of the loss for the logits, ``(p - onehot(labels)) / batch``, of shape (batch, classes).

@@ -1,4 +1,4 @@
-"""Measure the layers of scratch and whole training steps: fast kernels, plain ones and, with --beside, those of another checkout.
+"""Measure the layers of scratch and whole training steps: plain kernels over fast ones or, with --beside, fast ones over those of another checkout.
 
 Each side has a process of its own. They take turns; a ratio is the median of those of all rounds, with an interval that holds the true median with
 a probability of 95 %. Times are those that the processor spent, in all threads, which other programs disturb less than those by the clock: of a
@@ -131,18 +131,18 @@ def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
 
 def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of a layer or a step."""
-    sides = {"fast": ("fast", ROOT), "plain": ("plain", ROOT)} | ({"beside": ("fast", options.beside.resolve())} if options.beside else {})
+    kernels, other = ("fast", options.beside.resolve()) if options.beside else ("plain", ROOT)
+    sides = {"this": (kernels, ROOT), "other": ("fast", other)}
     with contextlib.ExitStack() as processes:
-        once = {side: processes.enter_context(asked(name, kernels, checkout, options)) for side, (kernels, checkout) in sides.items()}
+        once = {side: processes.enter_context(asked(name, *own, options)) for side, own in sides.items()}
         rounds = []
         for number in range(options.rounds):
             order = list(once) if number % 2 else list(reversed(once))
             rounds.append({side: once[side]() for side in order})
     return {
         "name": name,
-        "milliseconds": 1e3 * statistics.median(found["fast"] for found in rounds),
-        "plain_over_fast": statistics.median(found["plain"] / found["fast"] for found in rounds),
-        "fast_over_beside": interval([found["fast"] / found["beside"] for found in rounds]) if options.beside else None,
+        "milliseconds": [1e3 * statistics.median(found[side] for found in rounds) for side in sides],
+        "ratio": interval([found["this"] / found["other"] for found in rounds]),
     }
 
 
@@ -169,20 +169,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in [name for name in (*LAYERS, *STEPS) if options.only in name]:
             status.update(name)
             rows.append(measured(name, options))
-    console.print(table(rows))
+    console.print(table(rows, ("here", "beside") if options.beside else ("plain", "fast")))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def table(rows: Sequence[dict[str, Any]]) -> Table:
+def table(rows: Sequence[dict[str, Any]], sides: tuple[str, str]) -> Table:
     """Return the rows for the terminal."""
-    result = Table(title="forward and backward of a layer, or a training step; beside: the other checkout", title_justify="left")
-    for heading in ("", "milliseconds", "plain / fast", "fast / beside"):
+    result = Table(title="forward and backward of a layer, or a training step, in milliseconds", title_justify="left")
+    for heading in ("", *sides, f"{sides[0]} / {sides[1]}"):
         result.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows:
-        beside = "-" if row["fast_over_beside"] is None else "{:.3f} ({:.3f} to {:.3f})".format(*row["fast_over_beside"])
-        result.add_row(row["name"], f"{row['milliseconds']:.3f}", f"{row['plain_over_fast']:.1f}", beside)
+        result.add_row(row["name"], *(f"{value:.3f}" for value in row["milliseconds"]), "{:.3f} ({:.3f} to {:.3f})".format(*row["ratio"]))
     return result
 
 

@@ -68,7 +68,8 @@ class Conv2d(plain.Conv2d):
 
     def _rows_of_taps(self) -> Array:
         """Return weights and bias as matrices, ``(groups, filters of a group, taps + 1)``: the bias is one more tap, which always sees a 1."""
-        taps = self._filters().reshape(self.groups, -1, self.params["weight"][0].size)
+        weight = self.params["weight"]
+        taps = weight.reshape(self.groups, len(weight) // self.groups, -1)
         return np.concatenate([taps, self.params["bias"].reshape(self.groups, -1, 1)], axis=2) if "bias" in self.params else taps
 
     def _by_group(self, output: Array) -> Array:

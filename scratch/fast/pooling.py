@@ -39,7 +39,7 @@ class MaxPool2d(plain.MaxPool2d):
     def _fit(self, input_shape: tuple[int, ...]) -> None:
         super()._fit(input_shape)
         batch, size = input_shape[0], self._output_shape[2:]
-        self._padded_shape = padded_shape(input_shape, self._sides)
+        self._padded_shape, self._overlap = padded_shape(input_shape, self._sides), overlap(self._window)
         self._parts = parts(batch, math.prod(self._padded_shape[1:]), PART)
         starts, behind = places(self._window, (self._parts[0].stop, *self._padded_shape[1:]), size)
         order = np.arange(len(behind)) if self.ties == "first" else np.arange(len(behind))[::-1]
@@ -72,7 +72,7 @@ class MaxPool2d(plain.MaxPool2d):
         for pixel, step in self._steps:
             behind = (behind + step) * losers[pixel]
         row, winners = grad_padded.reshape(-1), self._starts[: len(grad_output)] + behind
-        if overlap(self._window):
+        if self._overlap:
             np.add.at(row, winners, grad_output)
         else:
             row[winners] = grad_output
