@@ -50,11 +50,12 @@ class AvgPool2d(Layer):
         """
         self.check_input(x, "batch channels height width")
         self._sides, _ = self._window.fitted((x.shape[2], x.shape[3]))
-        windows = self._window.over(padded(x, self._sides))  # [b, c, i, j, u, v] is pixel (stride i + u, stride j + v)
+        images = padded(x, self._sides)
+        windows = self._window.over(images)  # [b, c, i, j, u, v] is pixel (stride i + u, stride j + v)
         counted = padded(np.ones(x.shape[2:], x.dtype), self._sides, float(self.count_padding))
         self._counts = self._window.over(counted).sum(axis=(2, 3))
         output: Array = sum(windows[..., u, v] for u, v in np.ndindex(self.kernel_size)) / self._counts
-        self._input_shape, self._output_shape = x.shape, output.shape
+        self._padded_shape, self._output_shape = images.shape, output.shape
         return output
 
     def backward(self, grad_output: Array) -> Array:
@@ -70,7 +71,7 @@ class AvgPool2d(Layer):
         """
         self.check_grad_output(grad_output, self._output_shape)
         share = grad_output / self._counts
-        grad_images = padded(np.zeros(self._input_shape, grad_output.dtype), self._sides)
+        grad_images = np.zeros(self._padded_shape, grad_output.dtype)
         windows = self._window.over(grad_images)
         for u, v in np.ndindex(self.kernel_size):  # windows overlap: one pixel of each at a time
             windows[..., u, v] += share

@@ -57,10 +57,11 @@ class MaxPool2d(Layer):
         """
         self.check_input(x, "batch channels height width")
         self._fit(x.shape)
-        windows = self._window.over(padded(x, self._sides, -np.inf))  # [b, c, i, j, u, v] is pixel (stride i + u, stride j + v)
+        images = padded(x, self._sides, -np.inf)
+        windows = self._window.over(images)  # [b, c, i, j, u, v] is pixel (stride i + u, stride j + v)
         pixels = np.array([windows[..., u, v] for u, v in np.ndindex(self.kernel_size)])
         output: Array = pixels.max(axis=0)
-        self._winners = self._chosen(pixels == output)
+        self._winners, self._padded_shape = self._chosen(pixels == output), images.shape
         return output
 
     def _fit(self, input_shape: tuple[int, ...]) -> None:
@@ -90,9 +91,8 @@ class MaxPool2d(Layer):
         array of shape (batch, channels, height, width)
         """
         self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
-        assert self._input_shape is not None
         share = grad_output / self._winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
-        grad_images = padded(np.zeros(self._input_shape, grad_output.dtype), self._sides)
+        grad_images = np.zeros(self._padded_shape, grad_output.dtype)
         windows = self._window.over(grad_images)
         for (u, v), wins in zip(np.ndindex(self.kernel_size), self._winners, strict=True):  # windows overlap: one pixel of each at a time
             windows[..., u, v] += np.where(wins, share, 0)
