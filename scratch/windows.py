@@ -13,6 +13,7 @@ from scratch.layer import Array
 
 Sides = tuple[Pair, Pair]
 """What is added to an image: ((top, bottom), (left, right))."""
+NOTHING: Sides = ((0, 0), (0, 0))
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Window:
 
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
     """Return a copy of images, (..., height, width), with this value around them."""
+    if sides == NOTHING:
+        return x.copy()
     (top, bottom), (left, right) = sides
     height, width = x.shape[-2:]
     result = np.full((*x.shape[:-2], top + height + bottom, left + width + right), value, x.dtype)

@@ -11,9 +11,9 @@ import scratch.pooling as plain
 from scratch.fast.masking import masked
 from scratch.fast.memory import clear, empty
 from scratch.fast.parallel import in_parallel, parts
-from scratch.fast.windows import NOTHING, PART, gathered, overlap, padded, padded_shape, pixels, places
+from scratch.fast.windows import PART, gathered, overlap, padded, padded_shape, pixels, places
 from scratch.layer import Array
-from scratch.windows import cropped
+from scratch.windows import NOTHING, cropped
 
 
 class MaxPool2d(plain.MaxPool2d):

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from scratch.fast.memory import copied, empty
 from scratch.layer import Array
-from scratch.windows import Sides, Window
+from scratch.windows import NOTHING, Sides, Window
 
-NOTHING: Sides = ((0, 0), (0, 0))
 PART = 2**19
 """How many numbers of a batch are worked on at a time, so that they stay in the processor's cache: 2 MiB in float32."""
 
