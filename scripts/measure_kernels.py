@@ -71,9 +71,9 @@ def step_run(name: str, kernels: str) -> Callable[[], object]:
     from scratch.networks import NETWORKS  # noqa: PLC0415
 
     recipe: Any = NETWORKS[name]
-    asked = (kernels,) if hasattr(importlib.import_module("scratch.networks"), "KERNELS") else ()
-    model, loss = recipe.make(np.random.default_rng(0), np.float32, *asked), scratch.SoftmaxCrossEntropy()
-    optimizer = recipe.trained_by(model.trainable_params, *asked)
+    chosen = (kernels,) if hasattr(importlib.import_module("scratch.networks"), "KERNELS") else ()
+    model, loss = recipe.make(np.random.default_rng(0), np.float32, *chosen), scratch.SoftmaxCrossEntropy()
+    optimizer = recipe.trained_by(model.trainable_params, *chosen)
     rng = np.random.default_rng(1)
     x, labels = rng.standard_normal((STEPS[name], 1, 28, 28)).astype(np.float32), rng.integers(0, 10, STEPS[name])
 
@@ -102,7 +102,7 @@ def answer(name: str, kernels: str, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def asked(name: str, kernels: str, checkout: Path, options: argparse.Namespace) -> Iterator[Callable[[], float]]:
+def timer(name: str, kernels: str, checkout: Path, options: argparse.Namespace) -> Iterator[Callable[[], float]]:
     """Give a function that lets a process of its own time a layer or a step of a checkout."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": str(options.threads)}
     command = [sys.executable, __file__, "--one", name, kernels, "--seconds", str(options.seconds)]
@@ -134,11 +134,11 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     kernels, other = ("fast", options.beside.resolve()) if options.beside else ("plain", ROOT)
     sides = {"this": (kernels, ROOT), "other": ("fast", other)}
     with contextlib.ExitStack() as processes:
-        once = {side: processes.enter_context(asked(name, *own, options)) for side, own in sides.items()}
+        timers = {side: processes.enter_context(timer(name, *own, options)) for side, own in sides.items()}
         rounds = []
         for number in range(options.rounds):
-            order = list(once) if number % 2 else list(reversed(once))
-            rounds.append({side: once[side]() for side in order})
+            order = list(timers) if number % 2 else list(reversed(timers))
+            rounds.append({side: timers[side]() for side in order})
     return {
         "name": name,
         "milliseconds": [1e3 * statistics.median(found[side] for found in rounds) for side in sides],
