@@ -6,7 +6,10 @@ training leaves in it besides is in ``buffers``; whether it trains or predicts, 
 
 ``Sequential`` and ``Residual`` make networks of layers; a loss starts the backward pass, and an optimizer ends the step.
 Beside them: :mod:`scratch.initialisers`, :mod:`scratch.schedule`, :mod:`scratch.augmentation`, and whole networks by name in :mod:`scratch.networks`.
-:mod:`scratch.article` holds a second, independent implementation: one image at a time, in explicit loops.
+
+The code here is written to be read: each layer is one file, with the derivation of its gradient in the docstring of ``backward``. Where that is slow,
+:mod:`scratch.fast` has a subclass of the same name with faster kernels. :mod:`scratch.article` holds a second, independent implementation: one image
+at a time, in explicit loops.
 """
 
 from scratch.activation import LeakyReLU, ReLU, Sigmoid, Tanh

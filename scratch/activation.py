@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scratch.keeping import kept
-from scratch.lanes import elementwise
 from scratch.layer import Array, Layer
-from scratch.memory import empty
 
 
 class ReLU(Layer):
@@ -21,21 +18,15 @@ class ReLU(Layer):
     def forward(self, x: Array) -> Array:
         """Return ``max(x, 0)``, in the shape of ``x``."""
         self.check_floats(x)
-        output, self._positive = empty(x.shape, x.dtype), empty(x.shape, np.dtype(np.bool_))
-        elementwise(_rectify, np.asarray(x, order="C"), output, self._positive)
+        output: Array = np.maximum(x, 0)
+        self._positive = output != 0  # of NaN, too: what is not a number must not become one
         return output
 
     def backward(self, grad_output: Array) -> Array:
         """Return ``grad_output`` where the input was positive and 0 elsewhere."""
         self.check_grad_output(grad_output, None if self._positive is None else self._positive.shape)
         assert self._positive is not None
-        return kept(grad_output, self._positive)
-
-
-def _rectify(x: Array, output: Array, positive: npt.NDArray[np.bool_]) -> None:
-    """Write the positive numbers to ``output``, and where they are; NaN, too: what is not a number must not become one."""
-    np.maximum(x, 0, out=output)
-    np.not_equal(output, 0, out=positive)
+        return np.where(self._positive, grad_output, 0)
 
 
 class LeakyReLU(Layer):

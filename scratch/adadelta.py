@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from scratch.lanes import elementwise
 from scratch.layer import Array
 from scratch.optimizer import Optimizer
 
@@ -51,10 +50,10 @@ class Adadelta(Optimizer):
         """Move one parameter by ``lr * delta``."""
         if self.weight_decay:
             grad = grad + self.weight_decay * param
-        square_avg, acc_delta = self.kept("square_avg", name, param), self.kept("acc_delta", name, param)
-        elementwise(self._move, param, grad, square_avg, acc_delta)
+        self._move(param, grad, self.kept("square_avg", name, param), self.kept("acc_delta", name, param))
 
     def _move(self, param: Array, grad: Array, square_avg: Array, acc_delta: Array) -> None:
+        """Change parameter and averages in place."""
         square_avg *= self.rho
         square_avg += (1 - self.rho) * grad**2
         delta = np.sqrt(acc_delta + self.eps) / np.sqrt(square_avg + self.eps) * grad

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from scratch.arguments import Pair
 from scratch.layer import Array, Layer
-from scratch.windows import Pair, Sides, Window, cropped, padded, pooling_window
+from scratch.windows import Window, cropped, padded, pooling_window
 
 
 class AvgPool2d(Layer):
@@ -33,9 +34,6 @@ class AvgPool2d(Layer):
         self._window: Window = pooling_window(kernel_size, stride, padding)
         self.kernel_size, self.stride, self.padding = self._window.kernel, self._window.stride, self._window.padding
         self.count_padding = count_padding
-        self._sides: Sides = ((0, 0), (0, 0))
-        self._padded_shape: tuple[int, ...] = ()
-        self._counts: Array | None = None
         self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
@@ -51,13 +49,13 @@ class AvgPool2d(Layer):
             With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
-        size = (x.shape[2], x.shape[3])
-        self._sides, output_size = self._window.fitted(size)
-        around = padded(x, self._sides)
-        counted = padded(np.ones((1, 1, *size), x.dtype), self._sides, float(self.count_padding))
-        self._counts = sum(self._window.pixels(counted, output_size), np.zeros((), x.dtype))
-        output: Array = sum(self._window.pixels(around, output_size), np.zeros((), x.dtype)) / self._counts
-        self._padded_shape, self._output_shape = around.shape, output.shape
+        self._sides, _ = self._window.fitted((x.shape[2], x.shape[3]))
+        images = padded(x, self._sides)
+        windows = self._window.over(images)  # [b, c, i, j, u, v] is pixel (stride i + u, stride j + v)
+        counted = padded(np.ones(x.shape[2:], x.dtype), self._sides, float(self.count_padding))
+        self._counts = self._window.over(counted).sum(axis=(2, 3))
+        output: Array = sum(windows[..., u, v] for u, v in np.ndindex(self.kernel_size)) / self._counts
+        self._padded_shape, self._output_shape = images.shape, output.shape
         return output
 
     def backward(self, grad_output: Array) -> Array:
@@ -72,11 +70,12 @@ class AvgPool2d(Layer):
         array of shape (batch, channels, height, width)
         """
         self.check_grad_output(grad_output, self._output_shape)
-        assert self._counts is not None
-        share = (grad_output / self._counts)[:, :, None, None]
-        grad_padded = np.zeros(self._padded_shape, grad_output.dtype)
-        self._window.add(grad_padded, np.broadcast_to(share, (*grad_output.shape[:2], *self.kernel_size, *grad_output.shape[2:])))
-        return cropped(grad_padded, self._sides)
+        share = grad_output / self._counts
+        grad_images = np.zeros(self._padded_shape, grad_output.dtype)
+        windows = self._window.over(grad_images)
+        for u, v in np.ndindex(self.kernel_size):  # windows overlap: one pixel of each at a time
+            windows[..., u, v] += share
+        return cropped(grad_images, self._sides)
 
 
 class GlobalAveragePool2d(Layer):

@@ -1,24 +1,16 @@
-"""Two-dimensional convolution (cross-correlation, as everywhere in deep learning) as matrix products.
-
-Each window of the padded image becomes a column of ``channels * kernel_height * kernel_width`` numbers, its taps; the filters, flattened to rows,
-multiply all columns at once. The backward pass is two products with the roles exchanged.
-"""
+"""Two-dimensional convolution (cross-correlation, as everywhere in deep learning): every filter is laid on every window of an image."""
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from scratch.columns import Columns
-from scratch.initialisers import Initialiser, normal_over_fan_in
-from scratch.lanes import multiplied, multiply, side_by_side
+from scratch.arguments import Pair, pair, whole
+from scratch.initialisers import Initialiser, drawn, normal_over_fan_in
 from scratch.layer import Array, Layer
-from scratch.memory import clear, empty
-from scratch.spreading import add_back, phases
-from scratch.windows import Pair, Window, cropped, padded, padded_shape, pair, whole
+from scratch.windows import Window, cropped, padded
 
 
 class Conv2d(Layer):
@@ -79,106 +71,60 @@ class Conv2d(Layer):
             raise ValueError(f"groups={groups}: expected a divisor of in_channels={in_channels} and of out_channels={out_channels}")
         shape = (channels_out, channels_in // self.groups, *self.kernel_size)
         taps = self.kernel_size[0] * self.kernel_size[1]
-        fan_in, fan_out = shape[1] * taps, channels_out // self.groups * taps
-        self.params["weight"] = _checked(init(shape, fan_in, fan_out, rng, dtype), shape, dtype)
+        self.params["weight"] = drawn(init, shape, shape[1] * taps, channels_out // self.groups * taps, rng, dtype)
         if bias:
             self.params["bias"] = np.zeros(channels_out, dtype)
         self._window = Window(self.kernel_size, self.stride, self.padding, self.dilation)
-        self._columns = Columns(self._window, self.groups, ones=bias)
         self._input_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
-        """Return the convolution of ``x``.
+        """Return the convolution of images: (batch, in_channels, height, width) to (batch, out_channels, output_height, output_width).
 
-        Parameters
-        ----------
-        x : array of shape (batch, in_channels, height, width)
-
-        Returns
-        -------
-        array of shape (batch, out_channels, output_height, output_width)
-            With ``output = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1`` for height and width.
+        Height and width are ``(size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1``.
         """
         self.check_input(x, "batch channels height width")
-        if x.shape != self._input_shape:
-            self._fit(x.shape)
-        self._columns.turn_to(padded(x, self._sides), self._output_shape[2:])  # a copy: x may change afterwards
-        output, filters = empty(self._output_shape, x.dtype), self._filters()
-        self._columns.each(lambda columns, rows: multiply(filters, columns, rows), self._by_group(output))
-        return output
+        self._fit(x.shape)
+        self._images = self._grouped(padded(x, self._sides))  # a copy: x may change afterwards
+        windows = self._window.over(self._images)  # [b, g, c, i, j, u, v] is pixel (s i + d u, s j + d v) of channel c in group g
+        output: Array = np.einsum("bgcijuv,gocuv->bgoij", windows, self._filters(), optimize=True).reshape(self._output_shape)
+        return output + self.params["bias"][:, None, None] if "bias" in self.params else output
 
     def _fit(self, input_shape: tuple[int, ...]) -> None:
-        """Work out what depends on the shape of the input alone, which is nearly always that of the input before."""
+        """Work out what depends on the shape of the input alone; raise a ValueError where the filters do not fit it."""
         weight, (batch, channels, height, width) = self.params["weight"], input_shape
         if channels != weight.shape[1] * self.groups:
-            of_groups = "" if self.groups == 1 else f" in each of {self.groups} groups"
-            found = f"the input has {channels} channels (shape {input_shape})"
-            raise ValueError(f"Conv2d: {found}, the filters have {weight.shape[1]}{of_groups} (shape {weight.shape})")
+            expected = f"{weight.shape[1]} in each of {self.groups} groups" if self.groups > 1 else f"{weight.shape[1]}"
+            raise ValueError(f"Conv2d: the input has {channels} channels (shape {input_shape}), the filters have {expected} (shape {weight.shape})")
         self._sides, size = self._window.fitted((height, width))
-        self._padded_shape = padded_shape(input_shape, self._sides)
         self._input_shape, self._output_shape = input_shape, (batch, len(weight), *size)
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient; leave those of weight and bias in ``grads``.
 
-        With g for grad_output, and x and w as above: dL/dw[o,c,u,v] = sum over b,i,j of g[b,o,i,j] x[b,c_o+c,si+du-p,sj+dv-p], which is g times the
-        transposed columns; dL/dbias[o] = sum over b,i,j of g[b,o,i,j], which is g times their row of ones; and dL/dx is the transposed filters times
-        g, the gradient of each column, every number of it added to the pixel that it was taken from.
-
-        Parameters
-        ----------
-        grad_output : array of shape (batch, out_channels, output_height, output_width)
-
-        Returns
-        -------
-        array of shape (batch, in_channels, height, width)
+        With g for grad_output, and x and w as above: y is a sum of products w x, and the derivative of a product by one factor is the other one.
+        So dL/dw[o,c,u,v] is the sum over b, i, j of g[b,o,i,j] x[b,c_o+c,si+du-p,sj+dv-p], and dL/dbias[o] that of g[b,o,i,j]. Window (i, j) gives
+        its pixel (u, v) the sum over o of g[b,o,i,j] w[o,c,u,v], and dL/dx adds up what all windows give a pixel. What the padding gets is cut off.
         """
-        grad_output = np.ascontiguousarray(grad_output)
         self.backward_params(grad_output)
-        weight, batch = self.params["weight"], len(grad_output)
-        seen = phases(self._window, weight.reshape(self.groups, -1, *weight.shape[1:]))
-        own = grad_output.reshape(batch, self.groups, len(weight) // self.groups, *grad_output.shape[2:])
-        grad_padded: Array = empty(self._padded_shape, grad_output.dtype)
-        grad_images = grad_padded.reshape(batch, self.groups, weight.shape[1], *self._padded_shape[2:])
-
-        def on_part(lane: int, part: slice) -> None:
-            clear(grad_images[part])
-            add_back(grad_images[part], own[part], self._window, seen)
-
-        side_by_side(on_part, self._columns.parts)
-        return cropped(grad_padded, self._sides)
+        grad_windows = np.einsum("bgoij,gocuv->bgcijuv", self._grouped(grad_output), self._filters(), optimize=True)
+        grad_images = np.zeros_like(self._images)
+        seen = self._window.over(grad_images)
+        for u, v in np.ndindex(self.kernel_size):  # windows overlap: one pixel of each at a time
+            seen[..., u, v] += grad_windows[..., u, v]
+        return cropped(grad_images, self._sides).reshape(self._input_shape)
 
     def backward_params(self, grad_output: Array) -> None:
         """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
         self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
-        rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
-        # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
-        products = self._columns.each(lambda columns, own: multiplied(columns, own.transpose(0, 1, 3, 2)), rows)
-        grad = reduce(np.add, [product[0] if len(product) == 1 else product.sum(axis=0) for product in products])
-        weight = self.params["weight"]
-        self.grads["weight"] = grad[:, : weight[0].size].transpose(0, 2, 1).reshape(weight.shape)
+        grads, weight = self._grouped(grad_output), self.params["weight"]
+        self.grads["weight"] = np.einsum("bgoij,bgcijuv->gocuv", grads, self._window.over(self._images), optimize=True).reshape(weight.shape)
         if "bias" in self.params:
-            self.grads["bias"] = grad[:, -1].ravel()
-
-    def _taps(self) -> Array:
-        """Return the weights as matrices, ``(groups, filters of a group, taps)``."""
-        weight = self.params["weight"]
-        return weight.reshape(self.groups, len(weight) // self.groups, -1)
+            self.grads["bias"] = grads.sum(axis=(0, 3, 4)).ravel()
 
     def _filters(self) -> Array:
-        """Return weights and bias as matrices, ``(groups, filters of a group, taps + 1)``: the bias is one more tap, which always sees a 1."""
-        if "bias" not in self.params:
-            return self._taps()
-        return np.concatenate([self._taps(), self.params["bias"].reshape(self.groups, -1, 1)], axis=2)
+        """Return the weight as (groups, filters of a group, channels of a group, kernel_height, kernel_width)."""
+        return self.params["weight"].reshape(self.groups, -1, *self.params["weight"].shape[1:])
 
-    def _by_group(self, output: Array) -> Array:
-        """Return an output, or its gradient, as matrices, ``(batch, groups, filters of a group, positions)``."""
-        batch, channels, height, width = output.shape
-        return output.reshape(batch, self.groups, channels // self.groups, height * width)
-
-
-def _checked(weight: Array, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    weight = np.asarray(weight)
-    if weight.shape != shape or weight.dtype != dtype:
-        raise ValueError(f"init returned {weight.dtype} of shape {weight.shape}, expected {np.dtype(dtype).name} of shape {shape}")
-    return weight
+    def _grouped(self, x: Array) -> Array:
+        """Return images as (batch, groups, channels of a group, height, width), in C order, so that sums are always taken in the same order."""
+        return np.ascontiguousarray(x).reshape(len(x), self.groups, x.shape[1] // self.groups, *x.shape[2:])

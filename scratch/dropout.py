@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scratch.keeping import kept
 from scratch.layer import Array, Layer
-from scratch.memory import empty
 
 Mask = npt.NDArray[np.bool_]
 
@@ -24,7 +22,7 @@ class Dropout(Layer):
     p : float
         Probability of being dropped, from 0 up to but not including 1.
     rng : numpy.random.Generator
-        Source of the masks. The layer keeps it; one that nobody else draws from makes its masks independent of the rest of the program.
+        Source of the masks. The layer keeps it; one that nothing else draws from makes its masks independent of the rest of the program.
 
     Attributes
     ----------
@@ -61,8 +59,16 @@ class Dropout(Layer):
         if not self.training:
             self.mask = None
             return x.copy()
-        self.mask = self.rng.random(out=empty(x.shape, np.dtype(np.float64))) >= self.p if mask is None else mask.copy()
-        return kept(x, self.mask, 1 - self.p)
+        self.mask = self._drawn(x.shape) if mask is None else mask.copy()
+        return self._kept(x, self.mask)
+
+    def _drawn(self, shape: tuple[int, ...]) -> Mask:
+        """Return a mask, true with probability 1 - p."""
+        return self.rng.random(shape) >= self.p
+
+    def _kept(self, x: Array, mask: Mask) -> Array:
+        """Return ``mask * x / (1 - p)``, 0 where the mask is false, whatever stands there."""
+        return np.where(mask, x / (1 - self.p), 0)
 
     def _check_mask(self, mask: Mask, x: Array) -> None:
         if not self.training:
@@ -73,4 +79,4 @@ class Dropout(Layer):
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: y is linear in x, with derivative m / (1 - p); in evaluation, 1."""
         self.check_grad_output(grad_output, self._shape)
-        return grad_output.copy() if self.mask is None else kept(grad_output, self.mask, 1 - self.p)
+        return grad_output.copy() if self.mask is None else self._kept(grad_output, self.mask)

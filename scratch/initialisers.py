@@ -51,3 +51,11 @@ def he_uniform(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random
 def he_normal(shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
     """Return normal numbers of variance 2 / fan_in."""
     return (rng.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(dtype)
+
+
+def drawn(init: Initialiser, shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Array:
+    """Return the weights that an initialiser draws, or raise a ValueError where they are not of this shape and dtype."""
+    weight = np.asarray(init(shape, fan_in, fan_out, rng, dtype))
+    if weight.shape != shape or weight.dtype != dtype:
+        raise ValueError(f"init returned {weight.dtype} of shape {weight.shape}, expected {np.dtype(dtype).name} of shape {shape}")
+    return weight

@@ -47,7 +47,7 @@ class Layer:
     def backward_params(self, grad_output: Array) -> None:
         """Leave the gradients of the parameters in ``grads``, as :meth:`backward` does.
 
-        Nobody needs the gradient for the images that a network is given. A layer that can leave it out defines this method anew.
+        The first layer of a network needs no gradient for its input, the images. A layer that saves work by leaving it out overrides this method.
         """
         self.backward(grad_output)
 

@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scratch.initialisers import Initialiser, normal_over_fan_in
-from scratch.lanes import product
 from scratch.layer import Array, Layer
-from scratch.memory import copied
 
 
 class Linear(Layer):
@@ -39,11 +37,10 @@ class Linear(Layer):
         init: Initialiser = normal_over_fan_in,
     ) -> None:
         super().__init__()
-        # In memory each output's weights lie side by side, as BLAS reads them fastest in both directions.
-        self.params["weight"] = np.asarray(init((in_features, out_features), in_features, out_features, rng, dtype), order="F")
+        self.params["weight"] = init((in_features, out_features), in_features, out_features, rng, dtype)
         if bias:
             self.params["bias"] = np.zeros(out_features, dtype)
-        self._input: Array | None = None
+        self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return ``x @ weight + bias``.
@@ -56,20 +53,25 @@ class Linear(Layer):
         -------
         array of shape (batch, out_features)
         """
+        self._check_features(x)
+        self._input = x.copy()  # x may change afterwards
+        output: Array = x @ self.params["weight"]
+        self._output_shape = output.shape
+        return output + self.params["bias"] if "bias" in self.params else output
+
+    def _check_features(self, x: Array) -> None:
         self.check_input(x, "batch features")
         weight = self.params["weight"]
         if x.shape[1] != len(weight):
             raise ValueError(
                 f"Linear: the input has {x.shape[1]} features (shape {x.shape}), the weight has {len(weight)} rows (shape {weight.shape})"
             )
-        self._input = copied(x)
-        output = product(x, weight)
-        if "bias" in self.params:
-            output += self.params["bias"]
-        return output
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient, ``grad_output @ weight.T``; leave x.T @ grad_output (weight) and the sum over the batch (bias) in ``grads``.
+        """Return the input's gradient; leave those of weight and bias in ``grads``.
+
+        With g for grad_output and y[b,o] = sum over i of x[b,i] w[i,o], plus beta[o]: dL/dx[b,i] is the sum over o of g[b,o] w[i,o], dL/dw[i,o] the
+        sum over b of x[b,i] g[b,o], and dL/dbeta[o] the sum over b of g[b,o].
 
         Parameters
         ----------
@@ -80,14 +82,12 @@ class Linear(Layer):
         array of shape (batch, in_features)
         """
         self.backward_params(grad_output)
-        return product(grad_output, self.params["weight"].T)
+        grad_input: Array = grad_output @ self.params["weight"].T
+        return grad_input
 
     def backward_params(self, grad_output: Array) -> None:
         """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
-        x = self._input
-        self.check_grad_output(grad_output, None if x is None else (len(x), self.params["weight"].shape[1]))
-        assert x is not None
-        # Transposed twice, so that it lies in memory as the weight does.
-        self.grads["weight"] = product(grad_output.T, x).T
+        self.check_grad_output(grad_output, self._output_shape)
+        self.grads["weight"] = self._input.T @ grad_output
         if "bias" in self.params:
-            self.grads["bias"] = np.add.reduce(grad_output, axis=0)
+            self.grads["bias"] = grad_output.sum(axis=0)

@@ -1,11 +1,10 @@
 """Losses: one number that says how far the output of a network is from what it should be, and its gradient.
 
-A loss has ``forward(output, expected)`` and ``backward()``, which starts the backward pass and needs no gradient from anybody: dL/dL is 1.
+A loss has ``forward(output, expected)`` and ``backward()``, which starts the backward pass and needs no gradient: dL/dL is 1.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,20 +43,22 @@ class SoftmaxCrossEntropy:
             In the dtype of the logits.
         """
         self._onehot = _onehot("SoftmaxCrossEntropy", "logits", logits, labels)
-        shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+        shifted = logits - logits.max(axis=1, keepdims=True)
         exponentials = np.exp(shifted)
-        sums = np.add.reduce(exponentials, axis=1, keepdims=True)
+        sums = exponentials.sum(axis=1, keepdims=True)
         self._probabilities = exponentials / sums
         losses = np.log(sums[:, 0]) - shifted[self._onehot]
-        return np.asarray(np.add.reduce(losses) / len(losses), logits.dtype)
+        return np.asarray(losses.sum() / len(losses))
 
     def backward(self) -> Array:
-        """Return the gradient of the loss for the logits, ``(p - onehot(labels)) / batch``, of shape (batch, classes)."""
+        """Return the gradient of the loss for the logits, ``(p - onehot(labels)) / batch``, of shape (batch, classes).
+
+        A row's loss is ln(sum over k of exp(x[k])) - x[y]. Its derivative by x[j] is exp(x[j]) / (sum over k of exp(x[k])), which is p[j], less 1 for
+        the label's j.
+        """
         if self._probabilities is None or self._onehot is None:
             raise RuntimeError("SoftmaxCrossEntropy: backward was called before forward; there is no loss to differentiate")
-        grad: Array = self._probabilities - self._onehot
-        grad /= len(grad)
-        return grad
+        return (self._probabilities - self._onehot) / len(self._onehot)
 
 
 class NLLLoss:
@@ -68,19 +69,7 @@ class NLLLoss:
         self._onehot: OneHot | None = None
 
     def forward(self, log_probabilities: Array, labels: Labels) -> Array:
-        """Return the loss.
-
-        Parameters
-        ----------
-        log_probabilities : array of shape (batch, classes)
-        labels : integer array of shape (batch,)
-            Each from 0 to ``classes - 1``.
-
-        Returns
-        -------
-        array of shape ()
-            In the dtype of the log-probabilities.
-        """
+        """Return the loss, of shape (); shapes and labels are those of :class:`SoftmaxCrossEntropy`."""
         self._onehot, self._dtype = _onehot("NLLLoss", "log-probabilities", log_probabilities, labels), log_probabilities.dtype
         return np.asarray(-log_probabilities[self._onehot].mean())
 
@@ -134,14 +123,7 @@ def _onehot(loss: str, name: str, scores: Array, labels: Labels) -> OneHot:
     if labels.shape != scores.shape[:1] or labels.dtype.kind not in "iu":
         raise ValueError(f"{loss}: the labels are {labels.dtype} of shape {labels.shape}, expected integers of shape {scores.shape[:1]}")
     classes = scores.shape[1]
-    onehot: OneHot = labels[:, None] == _numbers(classes)
+    onehot: OneHot = labels[:, None] == np.arange(classes)
     if np.count_nonzero(onehot) != len(labels):  # a label that is no class leaves its row empty
         raise ValueError(f"{loss}: the labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
     return onehot
-
-
-@cache
-def _numbers(classes: int) -> Labels:
-    numbers = np.arange(classes)
-    numbers.flags.writeable = False  # every loss gets this one
-    return numbers

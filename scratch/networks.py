@@ -1,6 +1,7 @@
 """Networks by name, built with fresh weights, and how each is usually trained.
 
-All take digits, ``(batch, 1, 28, 28)``, and return the logits of 10 classes.
+All take digits, ``(batch, 1, 28, 28)``, and return the logits of 10 classes. Each is built of the layers of :mod:`scratch.fast`, or of the plain ones
+of :mod:`scratch`: the same seed gives the same weights and masks in both.
 """
 
 from __future__ import annotations
@@ -8,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from scratch.activation import ReLU, Tanh
+import scratch
+from scratch import fast
+from scratch.activation import Tanh
 from scratch.adadelta import Adadelta
 from scratch.adam import Adam
 from scratch.average import AvgPool2d, GlobalAveragePool2d
 from scratch.composite import Part
-from scratch.convolution import Conv2d
-from scratch.dropout import Dropout
 from scratch.initialisers import glorot_uniform, he_normal
-from scratch.layer import Array
-from scratch.linear import Linear
+from scratch.layer import Array, Layer
 from scratch.normalisation import BatchNorm2d
 from scratch.optimizer import Optimizer
-from scratch.pooling import MaxPool2d
 from scratch.residual import Residual
 from scratch.sequential import Sequential
 from scratch.sgd import SGD
@@ -32,41 +33,54 @@ from scratch.shape import Flatten
 
 CLASSES = 10
 
+Kernels = Literal["plain", "fast"]
+KERNELS: Mapping[str, ModuleType] = {"plain": scratch, "fast": fast}
+"""The packages that layers are taken from where both have them."""
 
-def tutorial(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+
+def package(kernels: Kernels) -> ModuleType:
+    """Return the package of these kernels, or raise a ValueError where there is none."""
+    if kernels not in KERNELS:
+        raise ValueError(f"kernels={kernels!r}: expected one of {', '.join(KERNELS)}")
+    return KERNELS[kernels]
+
+
+def tutorial(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
     """Return the tutorial's network for MNIST: 8 filters of 3x3 without bias, max pooling 2x2, one linear layer to the logits of 10 classes.
 
     The input is a batch of shape (batch, 1, 28, 28), scaled to ``pixel / 255 - 0.5``.
     """
+    nn = package(kernels)
     return Sequential(
-        conv=Conv2d(1, 8, 3, bias=False, rng=rng, dtype=dtype),
-        pool=MaxPool2d(2),
+        conv=nn.Conv2d(1, 8, 3, bias=False, rng=rng, dtype=dtype),
+        pool=nn.MaxPool2d(2),
         flatten=Flatten(),
-        linear=Linear(8 * 13 * 13, CLASSES, rng=rng, dtype=dtype),
+        linear=nn.Linear(8 * 13 * 13, CLASSES, rng=rng, dtype=dtype),
     )
 
 
-def keras_mnist_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+def keras_mnist_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
     """Return the network of Keras' MNIST example, which reaches 99.25 % in 12 epochs by its authors' account: two convolutions, two dropouts."""
+    nn = package(kernels)
     weights, masks = rng.spawn(2)
-    conv = partial(Conv2d, rng=weights, dtype=dtype, init=glorot_uniform)
-    dense = partial(Linear, rng=weights, dtype=dtype, init=glorot_uniform)
+    conv = partial(nn.Conv2d, rng=weights, dtype=dtype, init=glorot_uniform)
+    dense = partial(nn.Linear, rng=weights, dtype=dtype, init=glorot_uniform)
     return Sequential(
         conv1=conv(1, 32, 3),
-        relu1=ReLU(),
+        relu1=nn.ReLU(),
         conv2=conv(32, 64, 3),
-        relu2=ReLU(),
-        pool=MaxPool2d(2),
-        dropout1=Dropout(0.25, rng=masks.spawn(1)[0]),
+        relu2=nn.ReLU(),
+        pool=nn.MaxPool2d(2),
+        dropout1=nn.Dropout(0.25, rng=masks.spawn(1)[0]),
         flatten=Flatten(),
         dense1=dense(64 * 12 * 12, 128),
-        relu3=ReLU(),
-        dropout2=Dropout(0.5, rng=masks.spawn(1)[0]),
+        relu3=nn.ReLU(),
+        dropout2=nn.Dropout(0.5, rng=masks.spawn(1)[0]),
         dense2=dense(128, 10),
     )
 
 
-def lenet5(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+def lenet5(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
     """Return LeNet-5 in the form that is common today: plain averages, every map connected to every map before, logits instead of distances.
 
     61,706 parameters. The 28x28 pixels are padded to the paper's 32x32 in the first layer.
@@ -75,42 +89,44 @@ def lenet5(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Seque
     ----------
     LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, Proceedings of the IEEE 86(11), 1998.
     """
+    nn = package(kernels)
     return Sequential(
-        conv1=Conv2d(1, 6, 5, padding=2, rng=rng, dtype=dtype, init=glorot_uniform),
+        conv1=nn.Conv2d(1, 6, 5, padding=2, rng=rng, dtype=dtype, init=glorot_uniform),
         tanh1=Tanh(),
         pool1=AvgPool2d(2),
-        conv2=Conv2d(6, 16, 5, rng=rng, dtype=dtype, init=glorot_uniform),
+        conv2=nn.Conv2d(6, 16, 5, rng=rng, dtype=dtype, init=glorot_uniform),
         tanh2=Tanh(),
         pool2=AvgPool2d(2),
         flatten=Flatten(),
-        dense1=Linear(16 * 5 * 5, 120, rng=rng, dtype=dtype, init=glorot_uniform),
+        dense1=nn.Linear(16 * 5 * 5, 120, rng=rng, dtype=dtype, init=glorot_uniform),
         tanh3=Tanh(),
-        dense2=Linear(120, 84, rng=rng, dtype=dtype, init=glorot_uniform),
+        dense2=nn.Linear(120, 84, rng=rng, dtype=dtype, init=glorot_uniform),
         tanh4=Tanh(),
-        dense3=Linear(84, CLASSES, rng=rng, dtype=dtype, init=glorot_uniform),
+        dense3=nn.Linear(84, CLASSES, rng=rng, dtype=dtype, init=glorot_uniform),
     )
 
 
-def batchnorm_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+def batchnorm_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
     """Return two convolutions, each followed by batch normalisation, ReLU and a pool, and one linear layer; He's normal weights.
 
     A bias before a normalisation would be taken off with the mean: the convolutions have none.
     """
+    nn = package(kernels)
     return Sequential(
-        conv1=Conv2d(1, 16, 3, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal),
+        conv1=nn.Conv2d(1, 16, 3, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal),
         norm1=BatchNorm2d(16, dtype=dtype),
-        relu1=ReLU(),
-        pool1=MaxPool2d(2),
-        conv2=Conv2d(16, 32, 3, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal),
+        relu1=nn.ReLU(),
+        pool1=nn.MaxPool2d(2),
+        conv2=nn.Conv2d(16, 32, 3, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal),
         norm2=BatchNorm2d(32, dtype=dtype),
-        relu2=ReLU(),
-        pool2=MaxPool2d(2),
+        relu2=nn.ReLU(),
+        pool2=nn.MaxPool2d(2),
         flatten=Flatten(),
-        linear=Linear(32 * 7 * 7, CLASSES, rng=rng, dtype=dtype, init=he_normal),
+        linear=nn.Linear(32 * 7 * 7, CLASSES, rng=rng, dtype=dtype, init=he_normal),
     )
 
 
-def resnet_50_layers(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> Sequential:
+def resnet_50_layers(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
     """Return the residual network of 6 n + 2 layers for small images, n = 8: 50 layers of weights, not counting the two projections.
 
     Three stages of 8 basic blocks with 16, 32 and 64 channels; the second and third halve the image in their first block. He's normal weights, no
@@ -120,44 +136,53 @@ def resnet_50_layers(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64
     ----------
     He, Zhang, Ren, Sun: Deep residual learning for image recognition, CVPR 2016, section 4.2.
     """
+    nn = package(kernels)
     return Sequential(
-        conv=_conv(1, 16, 1, rng, dtype),
+        conv=_conv(1, 16, 1, rng, dtype, nn),
         norm=BatchNorm2d(16, dtype=dtype),
-        relu=ReLU(),
-        stage1=_stage(16, 16, 8, rng, dtype),
-        stage2=_stage(16, 32, 8, rng, dtype),
-        stage3=_stage(32, 64, 8, rng, dtype),
+        relu=nn.ReLU(),
+        stage1=_stage(16, 16, 8, rng, dtype, nn),
+        stage2=_stage(16, 32, 8, rng, dtype, nn),
+        stage3=_stage(32, 64, 8, rng, dtype, nn),
         pool=GlobalAveragePool2d(),
-        linear=Linear(64, CLASSES, rng=rng, dtype=dtype, init=he_normal),
+        linear=nn.Linear(64, CLASSES, rng=rng, dtype=dtype, init=he_normal),
     )
 
 
-def _stage(channels_in: int, channels_out: int, blocks: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Sequential:
+def _stage(channels_in: int, channels_out: int, blocks: int, rng: np.random.Generator, dtype: npt.DTypeLike, nn: ModuleType) -> Sequential:
     """Return basic blocks, each followed by a ReLU; where the number of channels changes, the first block halves the image."""
     parts: dict[str, Part] = {}
     for number in range(1, blocks + 1):
-        parts[f"block{number}"] = _basic_block(channels_in if number == 1 else channels_out, channels_out, rng, dtype)
-        parts[f"relu{number}"] = ReLU()
+        parts[f"block{number}"] = _basic_block(channels_in if number == 1 else channels_out, channels_out, rng, dtype, nn)
+        parts[f"relu{number}"] = nn.ReLU()
     return Sequential(**parts)
 
 
-def _basic_block(channels_in: int, channels_out: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Residual:
+def _basic_block(channels_in: int, channels_out: int, rng: np.random.Generator, dtype: npt.DTypeLike, nn: ModuleType) -> Residual:
     """Return two normalised convolutions, and past them the identity or, where the shape changes, a 1x1 convolution of the same stride."""
     stride = 1 if channels_in == channels_out else 2
     body = Sequential(
-        conv1=_conv(channels_in, channels_out, stride, rng, dtype),
+        conv1=_conv(channels_in, channels_out, stride, rng, dtype, nn),
         norm1=BatchNorm2d(channels_out, dtype=dtype),
-        relu1=ReLU(),
-        conv2=_conv(channels_out, channels_out, 1, rng, dtype),
+        relu1=nn.ReLU(),
+        conv2=_conv(channels_out, channels_out, 1, rng, dtype, nn),
         norm2=BatchNorm2d(channels_out, dtype=dtype),
     )
     if stride == 1:
         return Residual(body)
-    return Residual(body, Conv2d(channels_in, channels_out, 1, stride, bias=False, rng=rng, dtype=dtype, init=he_normal))
+    return Residual(body, nn.Conv2d(channels_in, channels_out, 1, stride, bias=False, rng=rng, dtype=dtype, init=he_normal))
 
 
-def _conv(channels_in: int, channels_out: int, stride: int, rng: np.random.Generator, dtype: npt.DTypeLike) -> Conv2d:
-    return Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal)
+def _conv(channels_in: int, channels_out: int, stride: int, rng: np.random.Generator, dtype: npt.DTypeLike, nn: ModuleType) -> Layer:
+    layer: Layer = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False, rng=rng, dtype=dtype, init=he_normal)
+    return layer
+
+
+class Make(Protocol):
+    """What builds a network with fresh weights."""
+
+    def __call__(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
+        """Return the network."""
 
 
 @dataclass(frozen=True)
@@ -166,17 +191,16 @@ class Recipe:
 
     Attributes
     ----------
-    make : callable
-        Gets a generator for the initial weights and a dtype.
-    optimizer : callable
-        The class: gets the parameters to train and the settings.
+    make : Make
+    optimizer : type
+        The plain class.
     settings : mapping of str to float
         ``lr`` among them.
     batch_size, epochs : int
     """
 
-    make: Callable[[np.random.Generator, npt.DTypeLike], Sequential]
-    optimizer: Callable[..., Optimizer]
+    make: Make
+    optimizer: type[Optimizer]
     settings: Mapping[str, float]
     batch_size: int
     epochs: int
@@ -186,9 +210,10 @@ class Recipe:
         """The usual learning rate."""
         return self.settings["lr"]
 
-    def trained_by(self, params: Mapping[str, Array], **other: float) -> Optimizer:
+    def trained_by(self, params: Mapping[str, Array], kernels: Kernels = "fast", **other: float) -> Optimizer:
         """Return the usual optimizer of these parameters, with its usual settings but for those that are given."""
-        return self.optimizer(params, **{**self.settings, **other})
+        kind: Callable[..., Optimizer] = getattr(package(kernels), self.optimizer.__name__, self.optimizer)
+        return kind(params, **{**self.settings, **other})
 
 
 NETWORKS: Mapping[str, Recipe] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from scratch.arguments import Pair, whole
 from scratch.layer import Array, Layer
-from scratch.windows import Pair, Sides, cropped, padded, whole
+from scratch.windows import Sides, cropped, padded
 
 
 class ZeroPad2d(Layer):

@@ -5,17 +5,14 @@ Ties are no rare accident: on MNIST, whose background is constant, most 2x2 wind
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from scratch.keeping import kept
-from scratch.lanes import parts, side_by_side
+from scratch.arguments import Pair
 from scratch.layer import Array, Layer
-from scratch.memory import clear, empty
-from scratch.windows import NOTHING, PART, Pair, Window, cropped, padded, padded_shape, pooling_window
+from scratch.windows import Window, cropped, padded, pooling_window
 
 TieRule = Literal["first", "last", "all", "split"]
 TIE_RULES: tuple[TieRule, ...] = ("first", "last", "all", "split")
@@ -44,9 +41,7 @@ class MaxPool2d(Layer):
         if ties not in TIE_RULES:
             raise ValueError(f"ties={ties!r}: expected one of {', '.join(TIE_RULES)}")
         self.ties: TieRule = ties
-        self._overlaps = self._window.overlaps
         self._input_shape: tuple[int, ...] | None = None
-        self._losers: list[npt.NDArray[np.bool_]] = []
 
     def forward(self, x: Array) -> Array:
         """Return the maximum of each window.
@@ -61,35 +56,31 @@ class MaxPool2d(Layer):
             With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
         """
         self.check_input(x, "batch channels height width")
-        if x.shape != self._input_shape:
-            self._fit(x.shape)
-        # Gathering copies: without padding the images are read as they are.
-        around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
-        output = empty(self._output_shape, x.dtype)
-        self._losers = side_by_side(lambda lane, part: self._compete(around[part], output[part]), self._parts)
+        self._fit(x.shape)
+        images = padded(x, self._sides, -np.inf)
+        windows = self._window.over(images)  # [b, c, i, j, u, v] is pixel (stride i + u, stride j + v)
+        pixels = np.array([windows[..., u, v] for u, v in np.ndindex(self.kernel_size)])
+        output: Array = pixels.max(axis=0)
+        self._winners, self._padded_shape = self._chosen(pixels == output), images.shape
         return output
 
-    def _compete(self, images: Array, output: Array) -> npt.NDArray[np.bool_]:
-        """Write the maximum of each window to ``output`` and return which of its pixels are smaller, ``(pixels of a window, *output.shape)``."""
-        pixels = self._window.gathered(images, output.shape[2:])
-        losers: npt.NDArray[np.bool_] = pixels != np.maximum.reduce(pixels, out=output)
-        return losers
-
     def _fit(self, input_shape: tuple[int, ...]) -> None:
-        """Work out what depends on nothing but the shape of the input, which is nearly always that of the input before."""
+        """Work out what depends on the shape of the input alone."""
         batch, channels, height, width = input_shape
         self._sides, size = self._window.fitted((height, width))
-        self._padded_shape = padded_shape(input_shape, self._sides)
-        self._parts = parts(batch, math.prod(self._padded_shape[1:]), PART)
-        starts, pixels = self._window.places((self._parts[0].stop, *self._padded_shape[1:]), size)
-        order = np.arange(len(pixels)) if self.ties == "first" else np.arange(len(pixels))[::-1]
-        self._starts = starts + pixels[order[0]]
-        steps = np.diff(pixels[order]).astype(np.min_scalar_type(-pixels.max() - 1))  # in as few bytes as the sum of all of them takes
-        self._steps = list(zip(order[:-1].tolist(), steps, strict=True))[::-1]
         self._input_shape, self._output_shape = input_shape, (batch, channels, *size)
 
+    def _chosen(self, maximal: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which of the pixels that equal their window's maximum get its gradient; the first axis is that of the pixels of a window."""
+        if self.ties in ("all", "split"):
+            return maximal
+        ordered = maximal if self.ties == "first" else maximal[::-1]
+        ordered[-1] |= ~ordered.any(axis=0)  # a maximum that is NaN equals no pixel: its gradient goes to the end of the window
+        ordered &= ordered.cumsum(axis=0) == 1
+        return maximal
+
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient: every window's gradient goes to its winner, and adds up where windows overlap.
+        """Return the input's gradient: the maximum is its winner, so that gets the window's gradient, and adds up where windows overlap.
 
         Parameters
         ----------
@@ -100,36 +91,9 @@ class MaxPool2d(Layer):
         array of shape (batch, channels, height, width)
         """
         self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
-        grad_padded = empty(self._padded_shape, grad_output.dtype)
-        give = self._give_one if self.ties in ("first", "last") else self._give_all
-
-        def share_out(lane: int, own: tuple[npt.NDArray[np.bool_], slice]) -> None:
-            losers, part = own
-            images = grad_padded[part]
-            clear(images)
-            give(losers, grad_output[part], images)
-
-        side_by_side(share_out, list(zip(self._losers, self._parts, strict=True)))
-        return cropped(grad_padded, self._sides)
-
-    def _give_one(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
-        """Give each window's gradient to its only winner.
-
-        The first winner lies ``l0 * (d1 + l1 * (d2 + l2 * ...))`` behind the window's first pixel: l is 1 for a loser and 0 for a winner, and d how
-        far each pixel lies behind the one before it. The last winner is the first one from the other end.
-        """
-        losers, behind = losers.view(np.int8), 0
-        for pixel, step in self._steps:
-            behind = (behind + step) * losers[pixel]
-        pixels, places = grad_padded.reshape(-1), self._starts[: len(grad_output)] + behind
-        if self._overlaps:
-            np.add.at(pixels, places, grad_output)
-        else:
-            pixels[places] = grad_output
-
-    def _give_all(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
-        """Give each window's gradient to all of its winners, whole or in equal parts."""
-        winners = ~losers
-        share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
-        for grad_pixel, wins in zip(self._window.pixels(grad_padded, grad_output.shape[2:]), winners, strict=True):
-            np.add(grad_pixel, kept(share, wins), out=grad_pixel)
+        share = grad_output / self._winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
+        grad_images = np.zeros(self._padded_shape, grad_output.dtype)
+        windows = self._window.over(grad_images)
+        for (u, v), wins in zip(np.ndindex(self.kernel_size), self._winners, strict=True):  # windows overlap: one pixel of each at a time
+            windows[..., u, v] += np.where(wins, share, 0)
+        return cropped(grad_images, self._sides)

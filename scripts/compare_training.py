@@ -25,6 +25,7 @@ from training.command_options import (
     add_augment,
     add_checkpoint,
     add_images,
+    add_kernels,
     add_schedule,
     at_least,
     data_folder,
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "--subject", choices=("scratch", "article"), default="scratch", help="scratch: layers over batches; article: the tutorial's own loops"
     )
     what.add_argument("--network", choices=sorted(NETWORKS), default="tutorial", help="which network, with the training that is usual for it")
+    add_kernels(what)
     what.add_argument(
         "--reference",
         type=_references,
@@ -228,6 +230,7 @@ def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
         tuple(options.freeze),
         options.device,
         options.tf32,
+        options.kernels,
     )
     try:
         return chosen(choice, rng)
@@ -245,8 +248,8 @@ def announce(options: argparse.Namespace, steps: int, reference: str, console: C
 
 
 def identity(facts: RunFacts, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what makes the run what it is: wherever its files lie, and whatever its length was called."""
-    left_out = {"out", "data_dir", "download", "epochs", "steps"}
+    """Return what makes the run what it is: wherever its files lie, whatever its length was called, and whichever kernels compute it."""
+    left_out = {"out", "data_dir", "download", "epochs", "steps", "kernels"}
     settings = {name: value for name, value in facts.settings.items() if name not in left_out}
     return {**settings, "steps": facts.steps_asked, "data_sha256": facts.environment["data_sha256"], **facts.environment["versions"]}
 

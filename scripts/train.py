@@ -27,6 +27,7 @@ from training.command_options import (
     add_augment,
     add_checkpoint,
     add_images,
+    add_kernels,
     add_schedule,
     at_least,
     data_folder,
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         "'train.py --download --epochs 100 --checkpoint run.safetensors --resume' may be killed and started again as often as it takes.",
     )
     result.add_argument("--network", choices=sorted(NETWORKS), default="tutorial", help="which network, with the optimizer that is usual for it")
+    add_kernels(result)
     run = result.add_argument_group("the training run")
     run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
     run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step; the last batch of an epoch may be smaller; as is usual")
@@ -106,10 +108,10 @@ def train(options: argparse.Namespace, console: Console) -> int:
     _expect_writable(options)
     expect_representable(options.lr, options.dtype)
     weights_rng, order_rng = generators(options.seed)
-    model = recipe.make(weights_rng, options.dtype)
+    model = recipe.make(weights_rng, options.dtype, options.kernels)
     if options.weights is not None:
         load_weights(model, options.weights)
-    training = Training(model, recipe.trained_by(model.trainable_params, lr=options.lr))
+    training = Training(model, recipe.trained_by(model.trainable_params, options.kernels, lr=options.lr))
     per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
     schedule = Schedule(np.dtype(options.dtype), options.batch_size, options.epochs * per_epoch)
     identity = _identity(options, digits)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from crosscheck.run.cli import UsageError
-from scratch.networks import Recipe
+from scratch.networks import KERNELS, Recipe
 from training.checkpoints import Interval, expect_fresh
 from training.learning_rates import SCHEDULES
 
@@ -106,6 +106,17 @@ def add_folder(parser: argparse._ActionsContainer) -> None:
     """Add the options that say where the images are."""
     parser.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 that ship if left out")
     parser.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
+
+
+def add_kernels(parser: argparse._ActionsContainer) -> None:
+    """Add the option that chooses among two versions of the layers."""
+    parser.add_argument(
+        "--kernels",
+        choices=tuple(KERNELS),
+        default="fast",
+        help="plain: the layers of scratch/, written to be read; fast: those of scratch/fast/. What they compute differs by rounding alone; "
+        "a checkpoint of one can be resumed with the other",
+    )
 
 
 def add_schedule(parser: argparse._ArgumentGroup) -> None:

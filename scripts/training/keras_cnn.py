@@ -21,6 +21,7 @@ from crosscheck.oracles.theories import Softmax
 from crosscheck.references.keras.oracle import NAME
 from reference.copying import to_scratch
 from reference.keras import twin
+from scratch import fast
 from scratch.networks import CLASSES
 
 import keras  # isort: skip
@@ -94,10 +95,10 @@ def network(dtype: npt.DTypeLike) -> scratch.Sequential:
     """Return the same architecture in scratch, which returns logits: the tutorial's network by hand, and a bias in its convolution."""
     rng = np.random.default_rng(0)  # its draws are overwritten
     return scratch.Sequential(
-        conv=scratch.Conv2d(1, FILTERS, 3, rng=rng, dtype=dtype),
-        pool=scratch.MaxPool2d(2),
+        conv=fast.Conv2d(1, FILTERS, 3, rng=rng, dtype=dtype),
+        pool=fast.MaxPool2d(2),
         flatten=scratch.Flatten(),
-        linear=scratch.Linear(FILTERS * SIDE * SIDE, CLASSES, rng=rng, dtype=dtype),
+        linear=fast.Linear(FILTERS * SIDE * SIDE, CLASSES, rng=rng, dtype=dtype),
     )
 
 

@@ -24,7 +24,7 @@ from crosscheck.references.networks import NetworkReference
 from crosscheck.training.jury import Juror
 from reference.copying import layouts_of, settings_of, sources_of
 from scratch.article import ArticleCNN
-from scratch.networks import NETWORKS
+from scratch.networks import NETWORKS, Kernels
 from scratch.optimizer import Optimizer
 from training.scratch_state import evaluation, restore, snapshot
 
@@ -199,6 +199,8 @@ class Choice:
         Where the references compute.
     tf32 : bool
         Whether those in float32 may multiply in TF32 on a GPU.
+    kernels : {"plain", "fast"}
+        Of the layers of scratch.
     """
 
     subject: str
@@ -211,6 +213,7 @@ class Choice:
     freeze: tuple[str, ...] = ()
     device: str = "cpu"
     tf32: bool = False
+    kernels: Kernels = "fast"
 
 
 def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
@@ -228,10 +231,10 @@ def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
 
 def _chosen_network(choice: Choice, rng: np.random.Generator) -> Twins:
     recipe = NETWORKS[choice.network]
-    model = recipe.make(rng, choice.dtype)
+    model = recipe.make(rng, choice.dtype, choice.kernels)
     _check_freeze(choice.freeze, [name for name, part in model.parts.items() if part.params])
     model.freeze(*choice.freeze)
-    optimizer = recipe.trained_by(model.trainable_params, lr=choice.lr)
+    optimizer = recipe.trained_by(model.trainable_params, choice.kernels, lr=choice.lr)
     if choice.momentum is not None:
         if not isinstance(optimizer, scratch.SGD):
             kind = type(optimizer).__name__
@@ -245,6 +248,8 @@ def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
         raise SettingsError(
             f"--network {choice.network}: the article's code is that of the tutorial's network; leave it out or use --subject scratch"
         )
+    if choice.kernels != "fast":
+        raise SettingsError(f"--kernels {choice.kernels}: the article's code has loops of its own; leave it out or use --subject scratch")
     if choice.batch_size != 1:
         raise SettingsError(f"--batch-size {choice.batch_size}: the article's code trains on one image at a time; use 1, or --subject scratch")
     if choice.momentum:

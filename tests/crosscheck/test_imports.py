@@ -51,9 +51,15 @@ def test_bridge_needs_its_framework() -> None:
     assert "ImportError: torch is not installed" in result.stderr
 
 
-@pytest.mark.parametrize("module", ["scratch", "scratch.article", "scratch.networks"])
+@pytest.mark.parametrize("module", ["scratch", "scratch.article", "scratch.fast", "scratch.networks"])
 def test_scratch_stands_on_numpy_alone(module: str) -> None:
     result = imported(module)
     assert result.returncode == 0, result.stderr
     packages = {name for name in json.loads(result.stdout) if name not in sys.stdlib_module_names}
     assert packages == {"numpy", "scratch"}
+
+
+def test_plain_layers_need_no_fast_ones() -> None:
+    code = "import sys, scratch; print([name for name in sys.modules if name.startswith('scratch.fast')])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+    assert result.stdout == "[]\n"

@@ -16,7 +16,7 @@ PRODUCT: list[Row] = list(itertools.product("abcde", range(4), (True, False), ("
 TABLES: dict[str, list[Row]] = {
     "product": PRODUCT,
     "product with gaps": [row for number, row in enumerate(PRODUCT) if number % 7],
-    "layers": [(run.case, run.batch, run.family, run.dtype, run.reference) for run in RUNS],
+    "layers": [(run.case, run.batch, run.family, run.dtype, run.reference, run.kernels) for run in RUNS],
     "optimizers": [(run.case, run.gradients, run.dtype, run.reference) for run in optimizer_runs.RUNS],
 }
 

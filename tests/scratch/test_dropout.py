@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 import scratch
+from scratch import fast
 from scratch.layer import Array
 
 X = np.arange(1.0, 7.0).reshape(2, 3)
 MASK = np.array([[True, False, True], [False, False, True]])
 
 
-def dropout(p: float = 0.5, seed: int = 0) -> scratch.Dropout:
-    """Return a layer with a generator of its own."""
-    return scratch.Dropout(p, rng=np.random.default_rng(seed))
+Make = Callable[..., scratch.Dropout]
 
 
-def test_evaluation_is_the_identity_both_ways() -> None:
+@pytest.fixture(params=[scratch.Dropout, fast.Dropout], ids=["plain", "fast"])
+def dropout(request: pytest.FixtureRequest) -> Make:
+    """Return what makes a layer with a generator of its own."""
+    return lambda p=0.5, seed=0: request.param(p, rng=np.random.default_rng(seed))
+
+
+def test_evaluation_is_the_identity_both_ways(dropout: Make) -> None:
     layer = dropout()
     layer.training = False
     assert np.array_equal(layer.forward(X), X)
@@ -25,13 +32,13 @@ def test_evaluation_is_the_identity_both_ways() -> None:
     assert layer.mask is None
 
 
-def test_given_mask_leaves_the_generator() -> None:
+def test_given_mask_leaves_the_generator(dropout: Make) -> None:
     layer, other = dropout(), dropout()
     layer.forward(X, MASK)
     assert np.array_equal(layer.forward(X), other.forward(X))
 
 
-def test_drawn_masks_differ_and_repeat_with_the_seed() -> None:
+def test_drawn_masks_differ_and_repeat_with_the_seed(dropout: Make) -> None:
     wide = np.ones((100, 100))
     layer, same = dropout(), dropout()
     first, second = layer.forward(wide), layer.forward(wide)
@@ -40,7 +47,7 @@ def test_drawn_masks_differ_and_repeat_with_the_seed() -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.9])
-def test_share_that_is_dropped(p: float) -> None:
+def test_share_that_is_dropped(dropout: Make, p: float) -> None:
     """Hoeffding: of n draws, the share is further than this from p once in a million."""
     layer = dropout(p)
     layer.forward(np.ones(100_000))
@@ -49,7 +56,7 @@ def test_share_that_is_dropped(p: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_mask_does_not_depend_on_the_precision(dtype: type) -> None:
+def test_mask_does_not_depend_on_the_precision(dropout: Make, dtype: type) -> None:
     layer, expected = dropout(), dropout()
     output: Array = layer.forward(X.astype(dtype))
     expected.forward(X)
@@ -59,5 +66,5 @@ def test_mask_does_not_depend_on_the_precision(dtype: type) -> None:
     assert np.array_equal(layer.mask, expected.mask)
 
 
-def test_infinity_that_is_dropped_is_0() -> None:
+def test_infinity_that_is_dropped_is_0(dropout: Make) -> None:
     assert dropout().forward(np.array([np.inf, 1.0]), np.array([False, True])).tolist() == [0, 2]

@@ -1,4 +1,4 @@
-"""Every layer of scratch beside PyTorch, JAX and Keras: each output, gradient and running statistic, on every input family."""
+"""Every layer of scratch, plain and fast, beside PyTorch, JAX and Keras: each output, gradient and running statistic, on every input family."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.layer_runs import REFERENCES, Run, batches_together, failure,
 TESTS = [pytest.param(runs, id=str(runs[-1]), marks=pytest.mark.xdist_group(f"{runs[-1].case}-{runs[-1].reference}")) for runs in batches_together()]
 
 
-@pytest.mark.pairwise("runs.0.case", "runs.0.family", "runs.0.dtype", "runs.0.reference")
+@pytest.mark.pairwise("runs.0.case", "runs.0.family", "runs.0.dtype", "runs.0.reference", "runs.0.kernels")
 @pytest.mark.parametrize("runs", TESTS)
 def test_layer(runs: list[Run], request: pytest.FixtureRequest) -> None:
     """Every quantity is within the tolerance that rounding explains, or what its row declares it to be, whatever the batch size."""

@@ -1,4 +1,4 @@
-"""The gradients of the parameters are the same bits, whether the input's is worked out besides or not; and what a mask keeps is the same bits."""
+"""The gradients of the parameters are the same bits, whether the input's is worked out besides or not."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import scratch
-from scratch.keeping import kept
 from scratch.layer import Array
-from scratch.networks import NETWORKS
+from scratch.networks import NETWORKS, Kernels
 from tests.support.cases import CASES
-from tests.support.layer_runs import DTYPES, made
+from tests.support.layer_runs import made
 
 
 def gradients(network: scratch.Sequential, cotangent: Array, method: str) -> dict[str, Array]:
@@ -30,10 +29,12 @@ def differing(network: scratch.Sequential, x: Array) -> list[str]:
     return [name for name in whole if name not in alone or not np.array_equal(whole[name], alone[name])] or ([] if whole else ["nothing"])
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if getattr(made(case), "params", None)])
-def test_layer(case: str) -> None:
+@pytest.mark.parametrize(
+    ("case", "kernels"), [(case, kernels) for case in CASES if getattr(made(case), "params", None) for kernels in CASES[case].kernels]
+)
+def test_layer(case: str, kernels: Kernels) -> None:
     x = np.random.default_rng(0).standard_normal((3, *CASES[case].sample))
-    assert differing(scratch.Sequential(layer=made(case)), x) == []
+    assert differing(scratch.Sequential(layer=made(case, kernels)), x) == []
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -62,13 +63,3 @@ def test_gradient_that_is_forgotten() -> None:
     layer: Any = network.layers["layer"]
     layer.backward = lambda grad: scratch.Linear.backward_params(layer, grad)
     assert differing(network, np.random.default_rng(0).standard_normal((2, 4))) == ["layer.bias"]
-
-
-@pytest.mark.parametrize("dtype", [*DTYPES, "float16"])
-def test_what_a_mask_keeps(dtype: str) -> None:
-    """Bit for bit, NaN and infinities, too; and of what it does not keep not even they are left."""
-    x = np.array([1.5, -0.0, np.inf, np.nan, -np.inf, np.finfo(dtype).smallest_subnormal], dtype)
-    none, all_of_it = np.zeros(x.shape, bool), np.ones(x.shape, bool)
-    assert kept(x, none).tobytes() == np.zeros_like(x).tobytes()
-    assert kept(x, all_of_it).tobytes() == x.tobytes()
-    assert kept(x[::-1], np.arange(6) == 1)[1] == -np.inf

@@ -1,4 +1,4 @@
-"""Every scratch layer without running statistics or masks keeps every contract, in both precisions.
+"""Every scratch layer, plain and fast, without running statistics or masks keeps every contract, in both precisions.
 
 Batch normalisation has its contracts in test_normalisation.py; what a dropout must not do is in test_dropout.py.
 """
@@ -18,12 +18,13 @@ from crosscheck.adapters.objects import Dicts
 from crosscheck.checks.bench import Bench, DoesNotApplyError
 from crosscheck.checks.contracts import CONTRACTS
 from crosscheck.core.operation import Call
+from scratch.networks import Kernels
 from scratch.normalisation import BatchNorm
 from tests.support.cases import CASES
 from tests.support.layer_runs import DTYPES, Run, call_of, made, subject_of, twin_of
 
 BATCH, SMALLER = 3, 2
-STATELESS = [case for case in CASES if not isinstance(made(case), BatchNorm | scratch.Dropout)]
+STATELESS = [(case, kernels) for case, row in CASES.items() if not isinstance(made(case), BatchNorm | scratch.Dropout) for kernels in row.kernels]
 NOT_ASKED = {
     "another_size_works": "the declared shapes differ in nothing but the number of samples",
     "gradients_accumulate_as_declared": "gradients are not declared to accumulate",
@@ -43,11 +44,11 @@ def calls_of(case: str, dtype: str) -> tuple[Call, Call, Call]:
     return call, other, smaller
 
 
-def bench_of(case: str, dtype: str) -> Bench:
+def bench_of(case: str, dtype: str, kernels: Kernels) -> Bench:
     """Return a layer that was never used, with weights from the table."""
     call, other, smaller = calls_of(case, dtype)
     return Bench(
-        subject_of(case),
+        subject_of(case, kernels=kernels),
         call,
         replace(other, params=call.params),
         smaller,
@@ -63,23 +64,23 @@ def has_params(case: str) -> bool:
     return bool(calls_of(case, "float64")[0].params)
 
 
-def broken_by(case: str, dtype: str) -> dict[str, str]:
+def broken_by(case: str, dtype: str, kernels: Kernels) -> dict[str, str]:
     """Return what is said about the contracts that a layer does not keep, but for reasons why one does not apply that are known."""
     found = {}
     allowed = {""} if has_params(case) else {"", "there are no parameters"}
     for name, contract in CONTRACTS.items():
         try:
-            found[name] = contract(bench_of(case, dtype))
+            found[name] = contract(bench_of(case, dtype, kernels))
         except DoesNotApplyError as error:
             found[name] = str(error)
     return {name: reason for name, reason in found.items() if reason not in allowed | {NOT_ASKED.get(name, "")}}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", STATELESS)
-def test_contracts(case: str, dtype: str) -> None:
+@pytest.mark.parametrize(("case", "kernels"), STATELESS)
+def test_contracts(case: str, kernels: Kernels, dtype: str) -> None:
     """A contract that does not apply says so for a reason that is known."""
-    assert broken_by(case, dtype) == {}
+    assert broken_by(case, dtype, kernels) == {}
 
 
 def test_every_broken_contract_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,14 +94,14 @@ def test_every_broken_contract_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         return output
 
     monkeypatch.setattr(scratch.Linear, "forward", forward)
-    assert list(broken_by("linear", "float64")) == ["inputs_are_left_alone", "random_generators_are_not_seeded"]
+    assert list(broken_by("linear", "float64", "plain")) == ["inputs_are_left_alone", "random_generators_are_not_seeded"]
 
 
-@pytest.mark.parametrize("case", STATELESS)
-def test_the_harness_works_on_a_copy(case: str) -> None:
+@pytest.mark.parametrize(("case", "kernels"), STATELESS)
+def test_the_harness_works_on_a_copy(case: str, kernels: Kernels) -> None:
     """Asking a layer about values leaves the layer that trains as it was."""
     call, smaller = (call_of(Run(case, batch, "normal", "float64", 0)) for batch in (BATCH, SMALLER))
-    layer = made(case)
+    layer = made(case, kernels)
     subject = AdaptedLayer(Dicts(layer), twin_of(case)[1])
     before = {name: np.array(value) for name, value in getattr(layer, "params", {}).items()}
     subject.vjp(call)

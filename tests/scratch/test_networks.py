@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from digits.files import SHIPPED, load
 
 import scratch
+import scratch.fast
 from scratch.layer import Layer
-from scratch.networks import NETWORKS
+from scratch.networks import KERNELS, NETWORKS, Kernels
 
 SIZES = {
     "tutorial": (3, 13_602),
@@ -20,9 +23,9 @@ SIZES = {
 """Arrays and numbers of the parameters."""
 
 
-def made(name: str, dtype: str = "float32", seed: int = 0) -> scratch.Sequential:
+def made(name: str, dtype: str = "float32", seed: int = 0, kernels: Kernels = "fast") -> scratch.Sequential:
     """Return a network with fresh weights."""
-    return NETWORKS[name].make(np.random.default_rng(seed), np.dtype(dtype))
+    return NETWORKS[name].make(np.random.default_rng(seed), np.dtype(dtype), kernels)
 
 
 named = pytest.mark.parametrize("name", NETWORKS)
@@ -49,6 +52,33 @@ def test_same_seed_same_network(name: str) -> None:
     x = np.random.default_rng(1).standard_normal((2, 1, 28, 28)).astype(np.float32)
     assert np.array_equal(made(name).forward(x), made(name).forward(x))
     assert not np.array_equal(made(name).forward(x), made(name, seed=1).forward(x))
+
+
+@named
+def test_kernels_change_neither_weights_nor_masks(name: str) -> None:
+    plain, fast = made(name, kernels="plain"), made(name, kernels="fast")
+    assert [type(layer).__name__ for layer in plain.layers.values()] == [type(layer).__name__ for layer in fast.layers.values()]
+    assert not any(type(layer).__module__.startswith("scratch.fast") for layer in plain.layers.values())
+    assert {type(layer).__name__ for layer in fast.layers.values() if type(layer).__module__.startswith("scratch.fast")} == {
+        type(layer).__name__ for layer in plain.layers.values() if type(layer).__name__ in KERNELS["fast"].__all__
+    }
+    x = np.random.default_rng(1).standard_normal((2, 1, 28, 28)).astype(np.float32)
+    plain.forward(x)
+    fast.forward(x)
+    assert [name for name, value in plain.params.items() if not np.array_equal(value, fast.params[name])] == []
+    masks = [[layer.mask for layer in model.layers.values() if isinstance(layer, scratch.Dropout)] for model in (plain, fast)]
+    assert all(np.array_equal(one, other) for one, other in zip(*masks, strict=True))
+
+
+def test_optimizer_has_the_kernels_of_its_network() -> None:
+    kinds = {kernels: type(NETWORKS["keras-mnist-cnn"].trained_by({}, kernels)) for kernels in get_args(Kernels)}
+    assert kinds == {"plain": scratch.Adadelta, "fast": scratch.fast.Adadelta}
+    assert type(NETWORKS["tutorial"].trained_by({}, "fast")) is scratch.SGD
+
+
+def test_unknown_kernels() -> None:
+    with pytest.raises(ValueError, match="kernels='quick': expected one of plain, fast"):
+        made("tutorial", kernels="quick")  # type: ignore[arg-type]
 
 
 @pytest.mark.slow("a hundred steps of 50 layers; the smaller networks learn in the same way", default=["tutorial", "lenet5", "batchnorm-cnn"])

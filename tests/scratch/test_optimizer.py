@@ -25,6 +25,7 @@ from crosscheck.references.pytorch.training import optimizer as torch_optimizer
 from crosscheck.report.words import divergence_message
 from reference.copying import settings_of
 from reference.framework import PARAM
+from scratch import fast
 from tests.support.optimizer_cases import OPTIMIZERS
 from tests.support.optimizer_runs import DTYPES, REFERENCES, RUNS, SHAPES, Run, failure, made, quantities_of, twin_of
 
@@ -90,7 +91,8 @@ def test_contracts(case: str) -> None:
 
 
 def test_every_optimizer_has_a_row() -> None:
-    kinds = {getattr(scratch, name) for name in scratch.__all__ if issubclass(getattr(scratch, name), scratch.Optimizer)}
+    exported = [getattr(package, name) for package in (scratch, fast) for name in package.__all__]
+    kinds = {kind for kind in exported if issubclass(kind, scratch.Optimizer)}
     assert kinds - {scratch.Optimizer} == {row.kind for row in OPTIMIZERS.values()}
 
 

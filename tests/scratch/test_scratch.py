@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import scratch
+from scratch import fast
 
 rng = np.random.default_rng
 
@@ -206,12 +207,28 @@ MISUSES = [
 ]
 
 
+OF_FAST_LAYERS = ("conv", "pool", "relu", "linear", "dropout", "adadelta")
+"""What the names of their misuses begin with."""
+
+
 @pytest.mark.parametrize("misuse", [pytest.param(misuse, id=misuse.name) for misuse in MISUSES])
 def test_misuse(misuse: Misuse) -> None:
     with pytest.raises(misuse.error) as caught:
         misuse.action()
     message = str(caught.value)
     assert [piece for piece in misuse.pieces if piece not in message] == []
+
+
+@pytest.mark.parametrize("misuse", [pytest.param(misuse, id=misuse.name) for misuse in MISUSES if misuse.name.partition("-")[0] in OF_FAST_LAYERS])
+def test_misuse_of_fast_layers(misuse: Misuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fast layers refuse what plain ones do, in the same words."""
+    with pytest.raises(misuse.error) as plain:
+        misuse.action()
+    for name in fast.__all__:
+        monkeypatch.setattr(scratch, name, getattr(fast, name))
+    with pytest.raises(misuse.error) as caught:
+        misuse.action()
+    assert str(caught.value) == str(plain.value)
 
 
 def test_refused_step_changes_nothing() -> None:

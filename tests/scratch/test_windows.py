@@ -1,4 +1,4 @@
-"""Windows: how many zeros "same" adds and where, a view that stays within its image; results that depend on nothing but the numbers given."""
+"""Windows: how many zeros "same" adds and where; results that depend on nothing but the numbers given, from plain and from fast kernels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 import scratch
 from crosscheck.core.inputs import arranged
 from crosscheck.references.pytorch.modules import SameConv2d
-from scratch import columns, pooling
+from scratch import fast
 from scratch.windows import Window
 
 
@@ -34,8 +34,7 @@ from scratch.windows import Window
 def test_same_padding(size: int, kernel: int, stride: int, dilation: int, before_and_after: tuple[int, int]) -> None:
     """As TensorFlow documents it: https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2."""
     window = Window((kernel, 1), (stride, 1), "same", (dilation, 1))
-    assert window.sides((size, 1)) == (before_and_after, (0, 0))
-    assert window.output_size((size, 1)) == (-(-size // stride), 1)
+    assert window.fitted((size, 1)) == ((before_and_after, (0, 0)), (-(-size // stride), 1))
 
 
 @pytest.mark.parametrize("kernel", [(3, 3), (4, 2), (1, 6)], ids=str)
@@ -52,17 +51,15 @@ def test_same_is_what_pytorch_calls_same(kernel: tuple[int, int]) -> None:
             assert torch.equal(ours(x), own(x))
 
 
-def test_window_beyond_its_image_is_no_view() -> None:
-    with pytest.raises(ValueError, match="incompatible"):
-        Window((3, 3), (1, 1)).over(np.zeros((1, 1, 4, 4)), (3, 2))
-
-
 LAYERS: dict[str, Any] = {
     "plain": {},
     "strided": {"stride": 2, "padding": 1},
     "grouped": {"groups": 2},
     "depthwise": {"groups": 4, "padding": "same"},
 }
+
+
+KERNELS: dict[str, Any] = {"plain": scratch, "fast": fast}
 
 
 def results(layer: scratch.Conv2d, x: Any, grad_output: Any) -> list[bytes]:
@@ -72,52 +69,27 @@ def results(layer: scratch.Conv2d, x: Any, grad_output: Any) -> list[bytes]:
     return [np.ascontiguousarray(array).tobytes() for array in (output, grad_input, *layer.grads.values())]
 
 
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("memory", ["F", "strided"])
 @pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
-def test_same_bits_however_the_numbers_lie_in_memory(options: dict[str, Any], memory: str) -> None:
+def test_same_bits_however_the_numbers_lie_in_memory(options: dict[str, Any], memory: str, kernels: str) -> None:
     rng = np.random.default_rng(0)
-    layer = scratch.Conv2d(4, 4, 3, rng=rng, dtype=np.float32, **options)
+    layer = KERNELS[kernels].Conv2d(4, 4, 3, rng=rng, dtype=np.float32, **options)
     x = rng.standard_normal((5, 4, 9, 8)).astype(np.float32)
     grad_output = rng.standard_normal(layer.forward(x).shape).astype(np.float32)
     assert results(layer, arranged(x, memory), arranged(grad_output, memory)) == results(layer, x, grad_output)
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["kept", "gathered-anew"])
-@pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
-def test_parts_of_a_batch_change_no_output(options: dict[str, Any], kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the batch is worked through whole or image by image, outputs and input gradients have the same bits."""
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((5, 4, 9, 8)).astype(np.float32)
-
-    def layer() -> scratch.Conv2d:
-        return scratch.Conv2d(4, 4, 3, rng=np.random.default_rng(0), dtype=np.float32, **options)
-
-    grad_output = rng.standard_normal(layer().forward(x).shape).astype(np.float32)
-    whole = results(layer(), x, grad_output)
-    monkeypatch.setattr(columns, "PART", 1)
-    parts = results(layer(), x, grad_output)
-    assert parts[:2] == whole[:2]
-    if not kept:
-        monkeypatch.setattr(columns, "KEPT", 0)
-        assert results(layer(), x, grad_output) == parts
-
-
-@pytest.mark.parametrize("ties", pooling.TIE_RULES)
-@pytest.mark.parametrize("options", [{}, {"stride": 1, "padding": 1}], ids=["apart", "overlapping"])
-def test_parts_of_a_batch_change_no_pooling(options: dict[str, Any], ties: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 3, (5, 2, 7, 6)).astype(np.float32)
-    whole = scratch.MaxPool2d(2, ties=ties, **options)
-    output = whole.forward(x)
-    grad_output = rng.standard_normal(output.shape).astype(np.float32)
-    monkeypatch.setattr(pooling, "PART", 2 * x[0].size)
-    parts = scratch.MaxPool2d(2, ties=ties, **options)
-    assert np.array_equal(parts.forward(x), output)
-    assert np.array_equal(parts.backward(grad_output), whole.backward(grad_output))
+MADE: dict[str, Any] = {
+    "plain-conv": lambda: scratch.Conv2d(2, 3, 3, rng=np.random.default_rng(0)),
+    "fast-conv": lambda: fast.Conv2d(2, 3, 3, rng=np.random.default_rng(0)),
+    "plain-pool": lambda: scratch.MaxPool2d(2),
+    "fast-pool": lambda: fast.MaxPool2d(2),
+}
 
 
 @pytest.mark.parametrize("between", ["before forward", "before backward"])
-@pytest.mark.parametrize("kind", [lambda: scratch.Conv2d(2, 3, 3, rng=np.random.default_rng(0)), lambda: scratch.MaxPool2d(2)], ids=["conv", "pool"])
+@pytest.mark.parametrize("kind", MADE.values(), ids=MADE)
 def test_copied_layer_goes_on_alone(kind: Any, between: str) -> None:
     """A copy has memory of its own, and all of it: what it computes is what the original would have computed."""
     rng, layer = np.random.default_rng(0), kind()
@@ -135,7 +107,7 @@ def test_copied_layer_goes_on_alone(kind: Any, between: str) -> None:
     assert all(np.array_equal(other.grads[name], expected.grads[name]) for name in expected.grads)
 
 
-@pytest.mark.parametrize("kind", [lambda: scratch.Conv2d(2, 3, 3, rng=np.random.default_rng(0)), lambda: scratch.MaxPool2d(2)], ids=["conv", "pool"])
+@pytest.mark.parametrize("kind", MADE.values(), ids=MADE)
 def test_batch_without_images(kind: Any) -> None:
     layer, x = kind(), np.zeros((0, 2, 6, 6))
     output = layer.forward(x)

@@ -35,7 +35,7 @@ from study.generated_text import PageError, between
 import scratch
 from crosscheck.core.judge import Facts
 from scratch.layer import Array
-from scratch.networks import NETWORKS
+from scratch.networks import NETWORKS, Kernels, package
 from tests.support import ROOT
 
 PAGE, MEASURED = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.json"
@@ -44,19 +44,20 @@ SMALL = [{"network": "tutorial", "batch": 1}]
 WITH_DROPOUTS = Workload("with-dropouts", 2)
 
 
-def with_dropouts(rng: np.random.Generator, dtype: npt.DTypeLike) -> scratch.Sequential:
+def with_dropouts(rng: np.random.Generator, dtype: npt.DTypeLike = np.float32, kernels: Kernels = "fast") -> scratch.Sequential:
     """Return a network with all that Keras' MNIST example has, in small."""
-    conv = scratch.Conv2d(1, 3, 3, rng=rng, dtype=dtype)
-    dense1, dense2 = (scratch.Linear(*sizes, rng=rng, dtype=dtype) for sizes in ((3 * 13 * 13, 12), (12, 10)))
-    drop1, drop2 = (scratch.Dropout(p, rng=own) for p, own in zip((0.25, 0.5), rng.spawn(2), strict=True))
+    nn = package(kernels)
+    conv = nn.Conv2d(1, 3, 3, rng=rng, dtype=dtype)
+    dense1, dense2 = (nn.Linear(*sizes, rng=rng, dtype=dtype) for sizes in ((3 * 13 * 13, 12), (12, 10)))
+    drop1, drop2 = (nn.Dropout(p, rng=own) for p, own in zip((0.25, 0.5), rng.spawn(2), strict=True))
     return scratch.Sequential(
         conv=conv,
-        relu=scratch.ReLU(),
-        pool=scratch.MaxPool2d(2),
+        relu=nn.ReLU(),
+        pool=nn.MaxPool2d(2),
         drop1=drop1,
         flatten=scratch.Flatten(),
         dense1=dense1,
-        relu2=scratch.ReLU(),
+        relu2=nn.ReLU(),
         drop2=drop2,
         dense2=dense2,
     )

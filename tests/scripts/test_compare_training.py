@@ -183,6 +183,7 @@ def test_wrong_option(capsys: pytest.CaptureFixture[str], tmp_path: Path, option
         pytest.param("--device cuda:99", ("--device: PyTorch cannot compute in float64 on device 'cuda:99'", "cpu"), id="no-such-device"),
         pytest.param("--tf32 --dtype float32", ("--tf32: only float32 on cuda", "not float32 on cpu"), id="tf32-on-cpu"),
         pytest.param("--tf32 --device cuda", ("--tf32: only float32 on cuda", "not float64 on cuda"), id="tf32-in-float64"),
+        pytest.param("--subject article --kernels plain", ("--kernels plain", "loops of its own", "--subject scratch"), id="article-with-kernels"),
         pytest.param("--subject article --momentum 0.9", ("--momentum", "leave it at 0", "--subject scratch"), id="article-with-momentum"),
     ],
 )

@@ -58,7 +58,7 @@ def test_fault_shows_in_its_cells(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     found = coverage.measured("tanh")
     assert of(found) == lines("match", ("output",)) | lines("mismatch", ("grad_input",))
     assert found.status == 1
-    assert found.faults[0].startswith("Tanh grad_input, torch float64: tanh-n1-normal-float64-seed0-torch: ")
+    assert found.faults[0].startswith("Tanh grad_input, torch float64: tanh-plain-n1-normal-float64-seed0-torch: ")
 
 
 right = scratch.Tanh.backward

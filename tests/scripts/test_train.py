@@ -117,6 +117,15 @@ def test_may_go_on_for_more_epochs(undisturbed: Path, tmp_path: Path) -> None:
     assert results(tmp_path) == results(undisturbed)
 
 
+@pytest.mark.usefixtures("stopped")
+def test_may_go_on_with_the_other_kernels(undisturbed: Path, tmp_path: Path) -> None:
+    """The bits of the weights are others: plain layers have computed them."""
+    assert train.main([*SMALL, *CHECKPOINT, *files(tmp_path), "--kernels", "plain"]) == 0
+    (weights, facts), (others, expected) = results(tmp_path), results(undisturbed)
+    assert weights != others
+    assert [epoch["test_accuracy"] for epoch in facts["epochs"]] == [epoch["test_accuracy"] for epoch in expected["epochs"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

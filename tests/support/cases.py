@@ -1,13 +1,15 @@
 """The table of layers under test: a row is a layer, the shape of one sample, and nothing else.
 
-Every row is judged beside every reference, on all input families, batch sizes, precisions and seeds. A new layer is a new row.
+Every row is judged beside every reference, on all input families, batch sizes, precisions and seeds, with plain kernels and, where the layer has
+them, with fast ones. A new layer is a new row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ import scratch
 from crosscheck.core.inputs import FAMILIES, Family, labels
 from crosscheck.core.judge import Verdict
 from scratch.layer import Array
+from scratch.networks import Kernels, package
 from tests.support.findings import Declared
 
 CLASSES = 10
@@ -43,14 +46,21 @@ def kept(p: float) -> Callable[[np.random.Generator, Family, Array], Constants]:
     return lambda rng, family, x: {"mask": rng.random(x.shape) >= p}
 
 
+class Make(Protocol):
+    """What makes a layer."""
+
+    def __call__(self, rng: np.random.Generator, kernels: Kernels = "plain") -> Any:
+        """Return a layer with these kernels, its weights drawn from a generator."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A layer and the shape of one sample.
 
     Attributes
     ----------
-    make : callable
-        Gets a generator for the initial weights; the test gives the layer weights of its own.
+    make : Make
+        The test gives the layer weights of its own.
     sample : tuple of int
         Shape of the input without the batch axis.
     constants : callable
@@ -60,38 +70,42 @@ class Case:
     batches : tuple of int
     """
 
-    make: Callable[[np.random.Generator], Any]
+    make: Make
     sample: tuple[int, ...]
     constants: Callable[[np.random.Generator, Family, Array], Constants] = nothing
     declared: tuple[Declared, ...] = ()
     batches: tuple[int, ...] = (1, 3)
 
-
-def conv(*sizes: Any, **options: Any) -> Callable[[np.random.Generator], scratch.Conv2d]:
-    """Return a maker of a convolution."""
-    return lambda rng: scratch.Conv2d(*sizes, rng=rng, **options)
-
-
-def linear(*sizes: Any, **options: Any) -> Callable[[np.random.Generator], scratch.Linear]:
-    """Return a maker of a linear layer."""
-    return lambda rng: scratch.Linear(*sizes, rng=rng, **options)
+    @property
+    def kernels(self) -> tuple[Kernels, ...]:
+        """The versions that there are of the layer."""
+        plain, fast = (type(self.make(np.random.default_rng(0), kernels)) for kernels in ("plain", "fast"))
+        return ("plain",) if plain is fast else ("plain", "fast")
 
 
-def plain(kind: type, *sizes: Any, **options: Any) -> Callable[[np.random.Generator], Any]:
-    """Return a maker of a layer without random weights."""
-    return lambda rng: kind(*sizes, **options)
+def version(kind: type, kernels: Kernels) -> Any:
+    """Return the version of a layer that has these kernels: the plain one where there is no other."""
+    return getattr(package(kernels), kind.__name__, kind)
 
 
-def dropout(p: float) -> Callable[[np.random.Generator], scratch.Dropout]:
-    """Return a maker of a dropout."""
-    return lambda rng: scratch.Dropout(p, rng=rng)
+def seeded(kind: type, *sizes: Any, **options: Any) -> Make:
+    """Return a maker of a layer that draws random numbers."""
+    return lambda rng, kernels="plain": version(kind, kernels)(*sizes, rng=rng, **options)
 
 
-def evaluating(make: Callable[[np.random.Generator], Any]) -> Callable[[np.random.Generator], Any]:
+def unseeded(kind: type, *sizes: Any, **options: Any) -> Make:
+    """Return a maker of a layer that draws none."""
+    return lambda rng, kernels="plain": version(kind, kernels)(*sizes, **options)
+
+
+conv, linear, dropout = (partial(seeded, kind) for kind in (scratch.Conv2d, scratch.Linear, scratch.Dropout))
+
+
+def evaluating(make: Make) -> Make:
     """Return a maker of the same layer in evaluation."""
 
-    def made(rng: np.random.Generator) -> Any:
-        layer = make(rng)
+    def made(rng: np.random.Generator, kernels: Kernels = "plain") -> Any:
+        layer = make(rng, kernels)
         layer.training = False
         return layer
 
@@ -148,56 +162,56 @@ CASES: dict[str, Case] = {
     "conv2d-same-s2": Case(conv(2, 3, 3, stride=2, padding="same"), (2, 8, 7)),  # an odd number of rows of zeros, an even one of columns
     "conv2d-same-s2-even": Case(conv(2, 3, (4, 2), stride=2, padding="same", dilation=(1, 2)), (2, 7, 8)),
     "conv2d-same-s3k1": Case(conv(2, 3, (1, 2), stride=3, padding="same"), (2, 7, 6)),  # pixels in no window, and nothing to add
-    "maxpool2d-2": Case(plain(scratch.MaxPool2d, 2), (3, 8, 6)),
-    "maxpool2d-2-odd": Case(plain(scratch.MaxPool2d, 2), (2, 7, 5)),  # the last row and column fill no window
-    "maxpool2d-3s1": Case(plain(scratch.MaxPool2d, 3, 1), (2, 6, 7)),  # windows overlap
-    "maxpool2d-3s2p1": Case(plain(scratch.MaxPool2d, 3, 2, 1), (2, 7, 8)),
-    "maxpool2d-2x3s3s2": Case(plain(scratch.MaxPool2d, (2, 3), (3, 2)), (2, 9, 8)),
-    "maxpool2d-1": Case(plain(scratch.MaxPool2d, 1), (2, 3, 4)),
-    "maxpool2d-2-last": Case(plain(scratch.MaxPool2d, 2, ties="last"), (3, 8, 6), declared=ties("last")),
-    "maxpool2d-2-all": Case(plain(scratch.MaxPool2d, 2, ties="all"), (3, 8, 6), declared=ties("all")),
-    "maxpool2d-2-split": Case(plain(scratch.MaxPool2d, 2, ties="split"), (3, 8, 6), declared=ties("split")),
-    "avgpool2d-2": Case(plain(scratch.AvgPool2d, 2), (3, 8, 6)),
-    "avgpool2d-2-odd": Case(plain(scratch.AvgPool2d, 2), (2, 7, 5)),
-    "avgpool2d-3s1": Case(plain(scratch.AvgPool2d, 3, 1), (2, 6, 7)),
-    "avgpool2d-3s2p1": Case(plain(scratch.AvgPool2d, 3, 2, 1), (2, 7, 8)),
-    "avgpool2d-3s2p1-own": Case(plain(scratch.AvgPool2d, 3, 2, 1, count_padding=False), (2, 7, 8)),
-    "avgpool2d-4x3s1s2p2p1-own": Case(plain(scratch.AvgPool2d, (4, 3), (1, 2), (2, 1), count_padding=False), (2, 5, 6)),
-    "avgpool2d-1s2": Case(plain(scratch.AvgPool2d, 1, 2), (2, 5, 4)),  # pixels in no window
-    "globalaveragepool2d": Case(plain(scratch.GlobalAveragePool2d), (3, 7, 5)),
-    "globalaveragepool2d-1": Case(plain(scratch.GlobalAveragePool2d), (4, 1, 1)),
-    "zeropad2d-1": Case(plain(scratch.ZeroPad2d, 1), (2, 4, 5)),
-    "zeropad2d-p2p0": Case(plain(scratch.ZeroPad2d, (2, 0)), (2, 4, 5)),
-    "zeropad2d-0123": Case(plain(scratch.ZeroPad2d, (0, 1, 2, 3)), (2, 3, 4)),
-    "relu-2d": Case(plain(scratch.ReLU), (7,)),
-    "relu-4d": Case(plain(scratch.ReLU), (2, 4, 5)),
-    "leakyrelu": Case(plain(scratch.LeakyReLU, 0.1), (2, 4, 5)),
-    "sigmoid": Case(plain(scratch.Sigmoid), (2, 4, 5)),
-    "tanh": Case(plain(scratch.Tanh), (2, 4, 5)),
-    "gelu": Case(plain(scratch.GELU), (2, 4, 5)),
-    "gelu-tanh": Case(plain(scratch.GELU, "tanh"), (2, 4, 5)),
-    "logsoftmax": Case(plain(scratch.LogSoftmax), (CLASSES,)),
-    "batchnorm1d": Case(plain(scratch.BatchNorm1d, 4), (4,), declared=UNBIASED, batches=(3, 8)),
-    "batchnorm1d-biased": Case(plain(scratch.BatchNorm1d, 4, running_variance="biased"), (4,), declared=BIASED, batches=(3, 8)),
-    "batchnorm1d-evaluation": Case(evaluating(plain(scratch.BatchNorm1d, 4)), (4,), declared=READ),
-    "batchnorm2d": Case(plain(scratch.BatchNorm2d, 3), (3, 4, 5), declared=UNBIASED),
-    "batchnorm2d-biased": Case(plain(scratch.BatchNorm2d, 3, running_variance="biased"), (3, 4, 5), declared=BIASED),
-    "batchnorm2d-m0.3e0.01": Case(plain(scratch.BatchNorm2d, 3, momentum=0.3, eps=0.01), (3, 4, 5), declared=UNBIASED),
-    "batchnorm2d-noaffine": Case(plain(scratch.BatchNorm2d, 2, affine=False), (2, 3, 4), declared=UNBIASED),
-    "batchnorm2d-evaluation": Case(evaluating(plain(scratch.BatchNorm2d, 3)), (3, 4, 5), declared=READ),
-    "batchnorm2d-noaffine-evaluation": Case(evaluating(plain(scratch.BatchNorm2d, 3, eps=0.01, affine=False)), (3, 4, 5), declared=READ),
+    "maxpool2d-2": Case(unseeded(scratch.MaxPool2d, 2), (3, 8, 6)),
+    "maxpool2d-2-odd": Case(unseeded(scratch.MaxPool2d, 2), (2, 7, 5)),  # the last row and column fill no window
+    "maxpool2d-3s1": Case(unseeded(scratch.MaxPool2d, 3, 1), (2, 6, 7)),  # windows overlap
+    "maxpool2d-3s2p1": Case(unseeded(scratch.MaxPool2d, 3, 2, 1), (2, 7, 8)),
+    "maxpool2d-2x3s3s2": Case(unseeded(scratch.MaxPool2d, (2, 3), (3, 2)), (2, 9, 8)),
+    "maxpool2d-1": Case(unseeded(scratch.MaxPool2d, 1), (2, 3, 4)),
+    "maxpool2d-2-last": Case(unseeded(scratch.MaxPool2d, 2, ties="last"), (3, 8, 6), declared=ties("last")),
+    "maxpool2d-2-all": Case(unseeded(scratch.MaxPool2d, 2, ties="all"), (3, 8, 6), declared=ties("all")),
+    "maxpool2d-2-split": Case(unseeded(scratch.MaxPool2d, 2, ties="split"), (3, 8, 6), declared=ties("split")),
+    "avgpool2d-2": Case(unseeded(scratch.AvgPool2d, 2), (3, 8, 6)),
+    "avgpool2d-2-odd": Case(unseeded(scratch.AvgPool2d, 2), (2, 7, 5)),
+    "avgpool2d-3s1": Case(unseeded(scratch.AvgPool2d, 3, 1), (2, 6, 7)),
+    "avgpool2d-3s2p1": Case(unseeded(scratch.AvgPool2d, 3, 2, 1), (2, 7, 8)),
+    "avgpool2d-3s2p1-own": Case(unseeded(scratch.AvgPool2d, 3, 2, 1, count_padding=False), (2, 7, 8)),
+    "avgpool2d-4x3s1s2p2p1-own": Case(unseeded(scratch.AvgPool2d, (4, 3), (1, 2), (2, 1), count_padding=False), (2, 5, 6)),
+    "avgpool2d-1s2": Case(unseeded(scratch.AvgPool2d, 1, 2), (2, 5, 4)),  # pixels in no window
+    "globalaveragepool2d": Case(unseeded(scratch.GlobalAveragePool2d), (3, 7, 5)),
+    "globalaveragepool2d-1": Case(unseeded(scratch.GlobalAveragePool2d), (4, 1, 1)),
+    "zeropad2d-1": Case(unseeded(scratch.ZeroPad2d, 1), (2, 4, 5)),
+    "zeropad2d-p2p0": Case(unseeded(scratch.ZeroPad2d, (2, 0)), (2, 4, 5)),
+    "zeropad2d-0123": Case(unseeded(scratch.ZeroPad2d, (0, 1, 2, 3)), (2, 3, 4)),
+    "relu-2d": Case(unseeded(scratch.ReLU), (7,)),
+    "relu-4d": Case(unseeded(scratch.ReLU), (2, 4, 5)),
+    "leakyrelu": Case(unseeded(scratch.LeakyReLU, 0.1), (2, 4, 5)),
+    "sigmoid": Case(unseeded(scratch.Sigmoid), (2, 4, 5)),
+    "tanh": Case(unseeded(scratch.Tanh), (2, 4, 5)),
+    "gelu": Case(unseeded(scratch.GELU), (2, 4, 5)),
+    "gelu-tanh": Case(unseeded(scratch.GELU, "tanh"), (2, 4, 5)),
+    "logsoftmax": Case(unseeded(scratch.LogSoftmax), (CLASSES,)),
+    "batchnorm1d": Case(unseeded(scratch.BatchNorm1d, 4), (4,), declared=UNBIASED, batches=(3, 8)),
+    "batchnorm1d-biased": Case(unseeded(scratch.BatchNorm1d, 4, running_variance="biased"), (4,), declared=BIASED, batches=(3, 8)),
+    "batchnorm1d-evaluation": Case(evaluating(unseeded(scratch.BatchNorm1d, 4)), (4,), declared=READ),
+    "batchnorm2d": Case(unseeded(scratch.BatchNorm2d, 3), (3, 4, 5), declared=UNBIASED),
+    "batchnorm2d-biased": Case(unseeded(scratch.BatchNorm2d, 3, running_variance="biased"), (3, 4, 5), declared=BIASED),
+    "batchnorm2d-m0.3e0.01": Case(unseeded(scratch.BatchNorm2d, 3, momentum=0.3, eps=0.01), (3, 4, 5), declared=UNBIASED),
+    "batchnorm2d-noaffine": Case(unseeded(scratch.BatchNorm2d, 2, affine=False), (2, 3, 4), declared=UNBIASED),
+    "batchnorm2d-evaluation": Case(evaluating(unseeded(scratch.BatchNorm2d, 3)), (3, 4, 5), declared=READ),
+    "batchnorm2d-noaffine-evaluation": Case(evaluating(unseeded(scratch.BatchNorm2d, 3, eps=0.01, affine=False)), (3, 4, 5), declared=READ),
     "dropout-0.5": Case(dropout(0.5), (2, 4, 5), kept(0.5)),
     "dropout-0.2": Case(dropout(0.2), (7,), kept(0.2)),
     "dropout-evaluation": Case(evaluating(dropout(0.5)), (2, 4, 5)),
-    "flatten": Case(plain(scratch.Flatten), (3, 4, 5)),
+    "flatten": Case(unseeded(scratch.Flatten), (3, 4, 5)),
     "linear": Case(linear(12, 7), (12,)),
     "linear-square": Case(linear(6, 6), (6,)),
     "linear-nobias": Case(linear(5, 9, bias=False), (5,)),
     "linear-one": Case(linear(40, 1), (40,)),
-    "softmaxcrossentropy": Case(plain(scratch.SoftmaxCrossEntropy), (CLASSES,), classes),
-    "nllloss": Case(plain(scratch.NLLLoss), (CLASSES,), classes),
-    "mseloss": Case(plain(scratch.MSELoss), (2, 4, 5), targets),
-    "softmaxcrossentropy-2": Case(plain(scratch.SoftmaxCrossEntropy), (2,), classes),
+    "softmaxcrossentropy": Case(unseeded(scratch.SoftmaxCrossEntropy), (CLASSES,), classes),
+    "nllloss": Case(unseeded(scratch.NLLLoss), (CLASSES,), classes),
+    "mseloss": Case(unseeded(scratch.MSELoss), (2, 4, 5), targets),
+    "softmaxcrossentropy-2": Case(unseeded(scratch.SoftmaxCrossEntropy), (2,), classes),
 }
 
 ELSEWHERE = {

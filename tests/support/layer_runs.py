@@ -28,6 +28,7 @@ from crosscheck.core.precision import Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.references.pytorch.oracle import oracle
 from reference.copying import layout_of
+from scratch.networks import Kernels
 from tests.support.cases import CASES
 from tests.support.findings import Declared, Finding, declared_for, failure_message
 
@@ -80,16 +81,17 @@ class Run:
     dtype: str
     seed: int
     reference: str = "torch"
+    kernels: Kernels = "plain"
 
     def __str__(self) -> str:
-        return f"{self.case}-n{self.batch}-{self.family}-{self.dtype}-seed{self.seed}-{self.reference}"
+        return f"{self.case}-{self.kernels}-n{self.batch}-{self.family}-{self.dtype}-seed{self.seed}-{self.reference}"
 
 
 RUNS = [
-    Run(case, batch, family, dtype, seed, name)
+    Run(case, batch, family, dtype, seed, name, kernels)
     for name, one in REFERENCES.items()
-    for case in CASES
-    for batch, family, dtype, seed in itertools.product(one.batches(case), FAMILIES, DTYPES, one.seeds)
+    for case, row in CASES.items()
+    for batch, family, dtype, seed, kernels in itertools.product(one.batches(case), FAMILIES, DTYPES, one.seeds, row.kernels)
 ]
 
 
@@ -101,9 +103,9 @@ def batches_together() -> list[list[Run]]:
     return list(groups.values())
 
 
-def made(case: str) -> Any:
+def made(case: str, kernels: Kernels = "plain") -> Any:
     """Return the scratch layer of a row."""
-    return CASES[case].make(np.random.default_rng(0))
+    return CASES[case].make(np.random.default_rng(0), kernels)
 
 
 @functools.cache
@@ -119,9 +121,9 @@ def twin_of(case: str, name: str = "torch") -> Twin:
     return REFERENCES[name].twin(layer), layout_of(layer)
 
 
-def subject_of(case: str, name: str = "torch") -> AdaptedLayer:
+def subject_of(case: str, name: str = "torch", kernels: Kernels = "plain") -> AdaptedLayer:
     """Return the scratch layer of a row as a function in a reference's layout."""
-    return AdaptedLayer(Dicts(made(case)), twin_of(case, name)[1])
+    return AdaptedLayer(Dicts(made(case, kernels)), twin_of(case, name)[1])
 
 
 def call_of(run: Run) -> Call:
@@ -170,8 +172,7 @@ def named(run: Run) -> dict[str, str]:
 @functools.cache
 def elements() -> int:
     """Return how many numbers the whole table compares: N, of which each tolerance depends."""
-    inputs = len(FAMILIES) * len(DTYPES)
-    return inputs * sum(len(one.seeds) * numbers(case, batch) for one in REFERENCES.values() for case in CASES for batch in one.batches(case))
+    return sum(numbers(run.case, run.batch) for run in RUNS)
 
 
 @functools.cache
@@ -195,7 +196,7 @@ def check(subject: SubjectLayer, run: Run) -> LayerCheck:
 
 def scratch_check(run: Run) -> LayerCheck:
     """Judge the scratch layer of a row."""
-    return check(subject_of(run.case, run.reference), run)
+    return check(subject_of(run.case, run.reference, run.kernels), run)
 
 
 def declared(run: Run, quantity: str) -> Declared | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import scratch
 from crosscheck.pairs.optimizer_pair import GRADIENTS
+from scratch import fast
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ OPTIMIZERS: dict[str, OptimizerCase] = {
     "sgd-nesterov-decay": OptimizerCase(scratch.SGD, {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.02}),
     "adadelta": OptimizerCase(scratch.Adadelta, {"rho": 0.95, "eps": 1e-7}),
     "adadelta-decay": OptimizerCase(scratch.Adadelta, {"lr": 0.3, "weight_decay": 0.01}),
+    "adadelta-fast": OptimizerCase(fast.Adadelta, {"rho": 0.95, "eps": 1e-7, "weight_decay": 0.01}),
     "rmsprop-momentum-decay": OptimizerCase(scratch.RMSprop, {"alpha": 0.9, "momentum": 0.9, "weight_decay": 0.01}),
     "rmsprop-centered": OptimizerCase(scratch.RMSprop, {"centered": True, "eps": 1e-3}),
     "rmsprop-no-eps": OptimizerCase(scratch.RMSprop, {"alpha": 0.9, "momentum": 0.7, "eps": 0.0}, WITHOUT_ZEROS),

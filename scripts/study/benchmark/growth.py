@@ -13,6 +13,7 @@ import numpy as np
 
 import scratch
 from crosscheck.core.judge import Facts
+from scratch import fast
 from scratch.composite import Part
 from scratch.networks import CLASSES
 from study.benchmark.comparison import beside_torch, comparison, complaint, endless, repeated
@@ -42,12 +43,12 @@ class Size:
         """Return the network with fresh weights."""
         rng, parts, channels = np.random.default_rng(0), dict[str, Part](), 1
         for number in range(1, self.depth + 1):
-            parts[f"conv{number}"] = scratch.Conv2d(channels, self.channels, 3, padding=1, rng=rng, dtype=DTYPE)
-            parts[f"relu{number}"] = scratch.ReLU()
+            parts[f"conv{number}"] = fast.Conv2d(channels, self.channels, 3, padding=1, rng=rng, dtype=DTYPE)
+            parts[f"relu{number}"] = fast.ReLU()
             channels = self.channels
         features = channels * (self.side // 2) ** 2
-        linear = scratch.Linear(features, CLASSES, rng=rng, dtype=DTYPE)
-        return scratch.Sequential(**parts, pool=scratch.MaxPool2d(2), flatten=scratch.Flatten(), linear=linear)
+        linear = fast.Linear(features, CLASSES, rng=rng, dtype=DTYPE)
+        return scratch.Sequential(**parts, pool=fast.MaxPool2d(2), flatten=scratch.Flatten(), linear=linear)
 
 
 GROWTHS: dict[str, Callable[[Size, int], Size]] = {

@@ -132,6 +132,12 @@ def test_interrupted(undisturbed: Callable[[str], Path], tmp_path: Path, capsys:
     assert results(tmp_path) == results(undisturbed(name))
 
 
+def test_goes_on_with_the_other_kernels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    interrupted(tmp_path, "momentum", 7)
+    assert compared(tmp_path, [*RUNS["momentum"], *KEPT, "--kernels", "plain"]) == 0
+    assert "going on after step 7 of run.safetensors" in capsys.readouterr().out
+
+
 def test_keeping_makes_no_difference_to_the_report(undisturbed: Callable[[str], Path], tmp_path: Path) -> None:
     """Not even to the command that it says repeats the run: that one starts afresh."""
     compared(tmp_path, RUNS["momentum"])

@@ -1,7 +1,7 @@
-"""Memory for large arrays, used again as soon as nobody holds them any more.
+"""Memory for large arrays, used again once nothing references them.
 
 A large array that NumPy allocates is often made of pages that the system has to clear first, and that go back to it when the array is gone: a step
-that needs as much memory as the one before would pay for it anew. What is handed out here is like fresh memory to whoever asks: nobody else sees it.
+that needs as much memory as the one before would pay for it anew. A block is reused only when nothing references it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy.typing as npt
 LARGE = 2**20
 """From how many bytes on: smaller arrays get theirs from memory that the process has, and that is more likely to be in the cache."""
 KEPT = 2**28
-"""How many bytes are kept for another time at most: some 256 MiB, what a step of a network of convolutions takes."""
+"""How many bytes are kept at most: 256 MiB, what a step of a network of convolutions takes."""
 
 _COUNTED = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
-"""Whether an object knows how many hold it; where it does not, memory is always fresh."""
+"""Whether objects count their references; where they do not, memory is always fresh."""
 
 Block = npt.NDArray[np.uint8]
 
@@ -33,7 +33,7 @@ class Blocks:
     def __init__(self) -> None:
         self._blocks: list[Block] = []
         self.unlock()
-        self._nobody = sys.getrefcount(np.empty(0, np.uint8)) + 1  # the list holds a block as well
+        self._unused = sys.getrefcount(np.empty(0, np.uint8)) + 1  # the list references a block as well
 
     def unlock(self) -> None:
         """Take a new lock: in a forked process, the thread that may have held the old one is not there to give it back."""
@@ -56,14 +56,14 @@ class Blocks:
         return copy
 
     def _block(self, size: int) -> Block:
-        """Return a block that nobody holds: an array that is made of one holds it, as does every view of that array."""
+        """Return a block that nothing references: an array that is made of one does, and so does every view of that array."""
         for place in reversed(range(len(self._blocks))):  # what was used last is still in the cache
-            if self._blocks[place].nbytes == size and sys.getrefcount(self._blocks[place]) == self._nobody:
+            if self._blocks[place].nbytes == size and sys.getrefcount(self._blocks[place]) == self._unused:
                 self._blocks.append(self._blocks.pop(place))
                 return self._blocks[-1]
         self._blocks.append(np.empty(size, np.uint8))
         while sum(block.nbytes for block in self._blocks) > KEPT:
-            self._blocks.pop(0)  # whoever holds it may go on
+            self._blocks.pop(0)  # arrays that are made of it keep it
         return self._blocks[-1]
 
 

@@ -1,4 +1,4 @@
-"""Memory that is used again: never while somebody can still see it."""
+"""Memory that is used again: never while anything references it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scratch.memory import KEPT, LARGE, Blocks, clear
+from scratch.fast.memory import KEPT, LARGE, Blocks, clear
 
 SHAPE = (LARGE // 4, 2)
 

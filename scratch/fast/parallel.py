@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from scratch.fast.memory import empty
 from scratch.layer import Array
-from scratch.memory import empty
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 BLAS_ALONE = 2**19
-"""From how many multiplications on a matrix product is divided by OpenBLAS itself; two who divide are in each other's way, and threads that BLAS has
-woken up go on looking for work for milliseconds."""
+"""From how many multiplications on OpenBLAS itself divides a matrix product; its threads and ours are in each other's way, and once it has woken them
+they look for work for milliseconds."""
 
 TILE = 2**18
 """How many multiplications a tile of a larger product takes at most: its factors then stay in the first and second cache."""
@@ -38,31 +38,31 @@ WORTH_SHARING = 2**22
 
 
 @cache
-def lanes() -> int:
+def thread_count() -> int:
     """Return how many threads work at a time: one for each core that this process may use, or as many as ``OMP_NUM_THREADS`` says, as for BLAS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(asked))) if asked.isdigit() else cores
 
 
-def side_by_side(work: Callable[[int, Part], Result], parts: Sequence[Part]) -> list[Result]:
+def in_parallel(work: Callable[[int, Part], Result], parts: Sequence[Part]) -> list[Result]:
     """Do some work on each part and return what came of each, in the order of the parts.
 
     Parameters
     ----------
     work : callable
-        Gets the number of a lane and a part. Within a lane one part is done after another: what belongs to a lane needs no lock.
+        Gets the number of a thread and a part. Within a thread one part is done after another: what belongs to a thread needs no lock.
     parts : sequence
     """
     if len(parts) == 1:
         return [work(0, parts[0])]
-    count = min(lanes(), len(parts))
+    count = min(thread_count(), len(parts))
 
-    def drive(lane: int) -> list[Result]:
-        return [work(lane, part) for part in parts[lane::count]]
+    def drive(thread: int) -> list[Result]:
+        return [work(thread, part) for part in parts[thread::count]]
 
     # In the caller's context, so that numpy.errstate holds there as well.
-    others = [_threads().submit(copy_context().run, drive, lane) for lane in range(1, count)]
+    others = [_threads().submit(copy_context().run, drive, thread) for thread in range(1, count)]
     driven = [drive(0), *(other.result() for other in others)]
     return [driven[number % count][number // count] for number in range(len(parts))]
 
@@ -75,7 +75,7 @@ def elementwise(work: Callable[..., object], *arrays: npt.NDArray[Any]) -> None:
         work(*arrays)
         return
     rows = [array.reshape(-1) for array in arrays]
-    side_by_side(lambda lane, own: work(*(row[own] for row in rows)), parts(rows[0].size, 1, PIECE))
+    in_parallel(lambda thread, own: work(*(row[own] for row in rows)), parts(rows[0].size, 1, PIECE))
 
 
 def product(a: Array, b: Array) -> Array:
@@ -88,12 +88,12 @@ def product(a: Array, b: Array) -> Array:
     if _long(inner, columns) and inner > max(rows, columns):
         # Copies: rows that lie a power of two apart in memory push each other out of the cache.
         shares = parts(inner, rows * columns, WORTH_SHARING)
-        return reduce(np.add, side_by_side(lambda lane, own: multiplied(a[:, own].copy("K"), b[own].copy("K")), shares))
+        return reduce(np.add, in_parallel(lambda thread, own: multiplied(a[:, own].copy("K"), b[own].copy("K")), shares))
     output: Array = empty((rows, columns), a.dtype)
     if rows > columns:
-        side_by_side(lambda lane, own: multiply(a[own], b, output[own]), parts(rows, inner * columns, WORTH_SHARING))
+        in_parallel(lambda thread, own: multiply(a[own], b, output[own]), parts(rows, inner * columns, WORTH_SHARING))
     else:
-        side_by_side(lambda lane, own: multiply(a, b[:, own], output[:, own]), parts(columns, inner * rows, WORTH_SHARING))
+        in_parallel(lambda thread, own: multiply(a, b[:, own], output[:, own]), parts(columns, inner * rows, WORTH_SHARING))
     return output
 
 
@@ -155,7 +155,7 @@ def parts(batch: int, size: int, most: int) -> list[slice]:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(lanes() - 1, thread_name_prefix="scratch")
+    return ThreadPoolExecutor(thread_count() - 1, thread_name_prefix="scratch")
 
 
 if hasattr(os, "register_at_fork"):

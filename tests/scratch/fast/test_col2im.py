@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from scratch.spreading import add_back, phases
+from scratch.fast.col2im import add_back, phases
 from scratch.windows import Window
 
 WINDOWS = [

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scratch.lanes import Result, lanes, parts, side_by_side
+from scratch.fast.parallel import Result, in_parallel, parts, thread_count
+from scratch.fast.windows import PART, over
 from scratch.layer import Array
-from scratch.windows import PART, Window
+from scratch.windows import Window
 
 KEPT = 2**20
 """How many numbers the columns of a batch have at most if they are kept for the way back, 4 MiB in float32: of more each part is gathered anew."""
@@ -53,14 +54,14 @@ class Columns:
         self._images, self._gathered = images, False
 
     def _make_room(self, images: Array, output_size: tuple[int, ...]) -> None:
-        """Divide a batch into parts, and allocate memory for all of them, or for one in each lane if that would be too much."""
+        """Divide a batch into parts, and allocate memory for all of them, or for one in each thread if that would be too much."""
         taps = images.shape[1] // self._groups * math.prod(self._window.kernel)
         shape = (self._groups, taps + self._ones, math.prod(output_size))
         self.parts = parts(len(images), math.prod(shape), PART)
         self._keeps = len(self.parts) == 1 or len(images) * math.prod(shape) <= KEPT
-        room = (1, len(images)) if self._keeps else (lanes(), self.parts[0].stop)
+        room = (1, len(images)) if self._keeps else (thread_count(), self.parts[0].stop)
         self._memory = np.ones((*room, *shape), images.dtype)
-        windows = self._window.over(images, output_size)
+        windows = over(self._window, images, output_size)
         windows = windows.reshape(len(images), self._groups, images.shape[1] // self._groups, *windows.shape[2:])
         self._shape, self._strides = windows.shape[1:], windows.strides
 
@@ -75,14 +76,14 @@ class Columns:
             As long as the batch.
         """
 
-        def on_part(lane: int, part: slice) -> Result:
+        def on_part(thread: int, part: slice) -> Result:
             images = self._images[part]
-            columns = self._memory[0, part] if self._keeps else self._memory[lane, : len(images)]
+            columns = self._memory[0, part] if self._keeps else self._memory[thread, : len(images)]
             return self._worked(work, images, columns, array[part])
 
         # A single part passes as it is, without slices.
         alone = len(self.parts) == 1
-        results = [self._worked(work, self._images, self._memory[0], array)] if alone else side_by_side(on_part, self.parts)
+        results = [self._worked(work, self._images, self._memory[0], array)] if alone else in_parallel(on_part, self.parts)
         self._gathered = self._keeps
         return results
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scratch.lanes import elementwise
+from scratch.fast.memory import empty
+from scratch.fast.parallel import elementwise
 from scratch.layer import Array
-from scratch.memory import empty
 
 
-def kept(x: Array, mask: npt.NDArray[np.bool_], divisor: float = 1.0) -> Array:
+def masked(x: Array, mask: npt.NDArray[np.bool_], divisor: float = 1.0) -> Array:
     """Return the numbers of ``x``, divided, where a mask of its shape is true, and 0 elsewhere, whatever stands there.
 
     The bits of the numbers, read as integers, are multiplied by 1 or 0. To multiply the numbers themselves would turn an infinity that is not kept

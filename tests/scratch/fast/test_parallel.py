@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import scratch
-from scratch import columns, lanes
+from scratch import fast
+from scratch.fast import im2col, parallel
 from scratch.layer import Array, Layer
 
 BATCHES = (60, 150, 600)
@@ -25,24 +26,24 @@ BATCHES = (60, 150, 600)
 def threads(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[int]:
     """Let so many threads work at a time."""
     count: int = request.param
-    for module in (lanes, columns):
-        monkeypatch.setattr(module, "lanes", lambda: count)
-    lanes._threads.cache_clear()
+    for module in (parallel, im2col):
+        monkeypatch.setattr(module, "thread_count", lambda: count)
+    parallel._threads.cache_clear()
     yield count
     if count > 1:
-        lanes._threads().shutdown()
-    lanes._threads.cache_clear()
+        parallel._threads().shutdown()
+    parallel._threads.cache_clear()
 
 
 LAYERS: dict[str, Callable[[], Layer | scratch.Sequential]] = {
-    "convolution": lambda: scratch.Conv2d(3, 2, 3, padding=1, rng=np.random.default_rng(0), dtype=np.float32),
-    "convolution of groups": lambda: scratch.Conv2d(3, 6, 2, groups=3, bias=False, rng=np.random.default_rng(0), dtype=np.float32),
-    "convolution in tiles": lambda: scratch.Conv2d(3, 40, 5, padding=2, rng=np.random.default_rng(0), dtype=np.float32),
-    "linear": lambda: scratch.Sequential(flatten=scratch.Flatten(), linear=scratch.Linear(1200, 70, rng=np.random.default_rng(0), dtype=np.float32)),
-    "rectifier": scratch.ReLU,
-    "dropout": lambda: scratch.Dropout(0.5, rng=np.random.default_rng(0)),
-    "pool": lambda: scratch.MaxPool2d(2),
-    "overlapping pool": lambda: scratch.MaxPool2d(3, 2, 1, ties="split"),
+    "convolution": lambda: fast.Conv2d(3, 2, 3, padding=1, rng=np.random.default_rng(0), dtype=np.float32),
+    "convolution of groups": lambda: fast.Conv2d(3, 6, 2, groups=3, bias=False, rng=np.random.default_rng(0), dtype=np.float32),
+    "convolution in tiles": lambda: fast.Conv2d(3, 40, 5, padding=2, rng=np.random.default_rng(0), dtype=np.float32),
+    "linear": lambda: scratch.Sequential(flatten=scratch.Flatten(), linear=fast.Linear(1200, 70, rng=np.random.default_rng(0), dtype=np.float32)),
+    "rectifier": fast.ReLU,
+    "dropout": lambda: fast.Dropout(0.5, rng=np.random.default_rng(0)),
+    "pool": lambda: fast.MaxPool2d(2),
+    "overlapping pool": lambda: fast.MaxPool2d(3, 2, 1, ties="split"),
 }
 
 
@@ -64,8 +65,8 @@ def results(layer: Layer | scratch.Sequential, batch: int) -> list[Array]:
 def test_threads_change_no_bit(name: str, batch: int, threads: int) -> None:
     found = results(LAYERS[name](), batch)
     with pytest.MonkeyPatch.context() as alone:
-        for module in (lanes, columns):
-            alone.setattr(module, "lanes", lambda: 1)
+        for module in (parallel, im2col):
+            alone.setattr(module, "thread_count", lambda: 1)
         expected = results(LAYERS[name](), batch)
     assert [np.array_equal(mine, other) for mine, other in zip(found, expected, strict=True)] == [True] * len(found)
 
@@ -85,12 +86,12 @@ def test_batches_are_divided_in_every_way() -> None:
 def test_parts_are_shared_out_and_come_back_in_order(threads: int) -> None:
     met = threading.Barrier(threads, timeout=10)  # nobody passes alone
 
-    def work(lane: int, part: int) -> tuple[int, int]:
+    def work(thread: int, part: int) -> tuple[int, int]:
         if part < threads:
             met.wait()
-        return lane, part
+        return thread, part
 
-    assert lanes.side_by_side(work, range(7)) == [(part % threads, part) for part in range(7)]
+    assert parallel.in_parallel(work, range(7)) == [(part % threads, part) for part in range(7)]
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)
@@ -98,19 +99,19 @@ def test_settings_of_the_caller_hold_in_each_thread(threads: int) -> None:
     """An overflow that the caller has silenced stays silent, and one that is an error is one."""
     largest = np.full(10, np.finfo(np.float32).max)
     with np.errstate(over="ignore"):
-        assert np.isinf(lanes.side_by_side(lambda lane, part: largest * np.float32(2), range(2))).all()
+        assert np.isinf(parallel.in_parallel(lambda thread, part: largest * np.float32(2), range(2))).all()
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
-        lanes.side_by_side(lambda lane, part: largest * np.float32(1 + lane), range(2))
+        parallel.in_parallel(lambda thread, part: largest * np.float32(1 + thread), range(2))
 
 
 FORKING = """
 import multiprocessing
-from scratch import lanes
+from scratch.fast import parallel
 
-lanes.lanes = lambda: 2
+parallel.thread_count = lambda: 2
 
 def doubled(_):
-    return lanes.side_by_side(lambda lane, part: 2 * part, range(3))
+    return parallel.in_parallel(lambda thread, part: 2 * part, range(3))
 
 doubled(0)  # the parent's thread is there
 with multiprocessing.get_context("fork").Pool(1) as pool:
@@ -129,7 +130,7 @@ def test_forked_process_has_threads_of_its_own() -> None:
 def test_as_many_threads_as_blas_is_given(asked: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
-    assert lanes.lanes.__wrapped__() == expected
+    assert parallel.thread_count.__wrapped__() == expected
 
 
 SIZES = [
@@ -152,20 +153,20 @@ def test_product_in_tiles(rows: int, inner: int, columns: int, threads: int, mon
         return product
 
     monkeypatch.setattr(np, "matmul", counted)
-    assert np.array_equal(lanes.product(a, b), a.dot(b))
-    assert bool(sizes) == (rows * inner * columns >= lanes.BLAS_ALONE)
-    assert all(size < lanes.BLAS_ALONE for size in sizes)
+    assert np.array_equal(parallel.product(a, b), a.dot(b))
+    assert bool(sizes) == (rows * inner * columns >= parallel.BLAS_ALONE)
+    assert all(size < parallel.BLAS_ALONE for size in sizes)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("size", [3, 700])
 def test_elementwise_reaches_each_element_once(size: int, order: Any) -> None:
     numbers, output = np.arange(size * size).reshape(size, size).copy(order), np.zeros((size, size), np.int64, order)
-    lanes.elementwise(lambda x, y: np.add(x, y + 1, out=y), numbers, output)
+    parallel.elementwise(lambda x, y: np.add(x, y + 1, out=y), numbers, output)
     assert np.array_equal(output, np.arange(1, size * size + 1).reshape(size, size))
 
 
 def test_elementwise_of_arrays_that_lie_differently_in_memory() -> None:
     numbers, output = np.arange(700 * 700).reshape(700, 700), np.zeros((700, 700), np.int64, "F")
-    lanes.elementwise(lambda x, y: np.add(x, 1, out=y), numbers, output)
+    parallel.elementwise(lambda x, y: np.add(x, 1, out=y), numbers, output)
     assert np.array_equal(output, numbers + 1)

@@ -13,10 +13,11 @@ from functools import cache
 
 import numpy as np
 
-from scratch.lanes import multiplied
+from scratch.fast.memory import empty
+from scratch.fast.parallel import multiplied
+from scratch.fast.windows import steps
 from scratch.layer import Array
-from scratch.memory import empty
-from scratch.windows import Window, steps
+from scratch.windows import Window
 
 
 @dataclass(frozen=True)
