@@ -1,4 +1,4 @@
-"""Covering arrays: nothing is left uncovered, nothing could be spared, and what is uncovered is seen."""
+"""Covering arrays: every combination occurs, no row is redundant, and a combination that is missing is noticed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_pair_of_any_rows_meets(rows: list[tuple[int, int, int]]) -> None:
 
 @pytest.mark.parametrize("number", range(len(covering(PRODUCT))))
 def test_row_left_out_is_seen(number: int) -> None:
-    """No row can be spared: without it a pair of its own is uncovered."""
+    """No row is redundant: without it a pair that only this row has is missing."""
     chosen = covering(PRODUCT)
     left_out = chosen.pop(number)
     missing = uncovered(PRODUCT, chosen)
@@ -46,7 +46,7 @@ def test_row_left_out_is_seen(number: int) -> None:
 
 
 def test_as_few_rows_as_the_two_largest_factors_ask_for() -> None:
-    """The least that is possible is the product of the two; a greedy choice comes close to it."""
+    """The product of the two largest factors is the smallest possible number; the greedy choice is close to it."""
     assert 5 * 4 <= len(covering(PRODUCT)) <= 2 * 5 * 4
 
 

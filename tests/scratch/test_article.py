@@ -20,7 +20,10 @@ from tests.support.networks import trained
 pytestmark = pytest.mark.xdist_group("article")  # one process with --dist loadgroup, which trains once
 
 STEPS = 12
-DTYPES = ("float64", pytest.param("float32", marks=pytest.mark.slow("trained anew; test_lockstep shows networks in both precisions")))
+DTYPES = (
+    "float64",
+    pytest.param("float32", marks=pytest.mark.slow("trains once more; test_pytorch_lockstep.py has both precisions")),
+)
 RIGHT = {
     "conv.output", "conv.weight.grad", "conv.weight", "pool.output", "loss.output", "loss.grad_input",
     "softmax.output", "softmax.grad_input", "softmax.weight.grad", "softmax.bias.grad", "softmax.weight", "softmax.bias",
@@ -28,7 +31,7 @@ RIGHT = {
 
 
 def reading_after(scale: float) -> Bound:
-    """Return the error of reading the filters' gradient, after the layer was asked about a cotangent of this scale."""
+    """Return the error of reading the filters' gradient after a call of the layer with a cotangent of this scale."""
     twins = chosen(Choice("article", "tutorial", ["torch"], np.float64, 0.005, None, 1), np.random.default_rng(0))
     rng = np.random.default_rng(1)
     call = Call(rng.standard_normal((1, 1, 6, 5)), {"weight": rng.standard_normal((8, 1, 3, 3))}, rng.standard_normal((1, 8, 4, 3)))
@@ -39,8 +42,8 @@ def reading_after(scale: float) -> Bound:
     return found
 
 
-def test_tolerance_depends_on_nothing_that_was_asked_before() -> None:
-    """A gradient of the training step is judged by its own size, not by that of the call which the layer was asked about last."""
+def test_tolerance_does_not_depend_on_earlier_calls() -> None:
+    """A gradient of the training step is judged by its own size, not by that of the last call of the layer."""
     small, large = reading_after(1.0), reading_after(1e6)
     assert np.array_equal(small.abs_sum, large.abs_sum)
 

@@ -15,7 +15,7 @@ IMAGES = IMAGE[None, None]
 
 
 class Drawn:
-    """A generator that draws what it was told: shares of the largest shifts, angle and change of size."""
+    """A generator that draws these shares of the largest shifts, angle and change of size."""
 
     def __init__(self, down: float = 0, right: float = 0, angle: float = 0, size: float = 0) -> None:
         self.values = np.array([down, right, angle, size])
@@ -55,7 +55,7 @@ def test_far_out_is_background() -> None:
 
 
 def test_rotation_is_counterclockwise() -> None:
-    """The cosine of a right angle is no zero in floating point, and the numbers are whole up to that."""
+    """In floating point the cosine of a right angle is not exactly 0, so the numbers are whole up to rounding."""
     assert np.array_equal(np.rint(one(Drawn(angle=1), rotate=90)), np.rot90(IMAGE))
 
 

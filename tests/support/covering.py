@@ -1,8 +1,8 @@
-"""Covering arrays: of a product of factors so few rows that every two values of two factors still meet in one of them.
+"""Covering arrays: few rows of a product of factors in which every pair of values of two factors still occurs.
 
-What is wrong nearly always shows at one value of a factor, or where two values meet (Kuhn, Wallace and Gallo, "Software fault interactions and
-implications for software testing", IEEE Transactions on Software Engineering 30, 2004). A product grows with the number of values to the power of the
-number of factors, its covering array of strength two with their square, and one of strength one, in which each value occurs, not at all.
+A fault nearly always shows at one value of a factor, or at a pair of values (Kuhn, Wallace and Gallo, "Software fault interactions and
+implications for software testing", IEEE Transactions on Software Engineering 30, 2004). With k factors of n values a product has n**k rows, a
+covering array of strength two about n**2, and one of strength one, in which each value occurs, n.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ Row = tuple[Hashable, ...]
 """A value of each factor."""
 
 Meeting = tuple[tuple[int, Hashable], ...]
-"""Values of so many factors as the strength says, each with the number of its factor."""
+"""A combination of values, one for each of `strength` factors, each with the number of its factor."""
 
 PAIRS = 2
-"""The strength at which every two values of two factors meet."""
+"""The strength at which every pair of values of two factors occurs."""
 
 
 def meetings(row: Row, strength: int = PAIRS) -> list[Meeting]:
-    """Return the values that meet in a row."""
+    """Return the combinations of values in a row."""
     return list(itertools.combinations(enumerate(row), strength))
 
 
 def uncovered(rows: Iterable[Row], chosen: Iterable[Row], strength: int = PAIRS) -> set[Meeting]:
-    """Return what meets in some row and in none of the chosen ones."""
+    """Return the combinations that occur in some row and in no chosen one."""
     return {one for row in rows for one in meetings(row, strength)} - {one for row in chosen for one in meetings(row, strength)}
 
 
 def covering(rows: Sequence[Row], strength: int = PAIRS) -> list[Row]:
-    """Choose rows in which all values meet that meet in any row, so many at a time as the strength says; no row can be spared.
+    """Choose rows in which every combination of values that occurs in any row occurs; no chosen row is redundant.
 
-    The row that brings the most that is new is chosen, among several the first, until none brings any (Cohen, Dalal, Fredman and Patton, "The AETG
-    system", IEEE Transactions on Software Engineering 23, 1997). Which rows are chosen depends on the rows and their order and on nothing else.
+    The row with the most new combinations is chosen, the first of several, until no row has any (Cohen, Dalal, Fredman and Patton, "The AETG system",
+    IEEE Transactions on Software Engineering 23, 1997). The choice depends on the rows and their order alone.
 
     Parameters
     ----------
     rows : sequence of tuple
-        A product, or that part of it that makes sense.
+        A product, or a part of it.
     strength : int
         2 for every pair of values, 1 for every value.
 
@@ -53,13 +53,13 @@ def covering(rows: Sequence[Row], strength: int = PAIRS) -> list[Row]:
     Raises
     ------
     ValueError
-        If there are not more factors than the strength says, so that there is nothing to choose.
+        If there are not more factors than the strength: then every row has to be chosen.
     """
     if any(len(row) <= strength for row in rows):
         raise ValueError(f"a covering array of strength {strength} takes {strength + 1} factors or more")
     covered: Counter[Meeting] = Counter()
     chosen: set[int] = set()
-    # What a row brings only ever becomes less: an old figure is an upper limit, and only the row on top need be looked at anew.
+    # The number of new combinations of a row only falls: an old number is an upper limit, and only the row on top of the heap is counted again.
     brings = [(-len(meetings(row, strength)), number) for number, row in enumerate(rows)]
     heapq.heapify(brings)
     while brings:

@@ -1,4 +1,4 @@
-"""What a table of cases says of one quantity beside one reference, and what was found: the tests and the coverage matrix read the same."""
+"""What a table of cases expects of one quantity beside one reference, and what was found: for the tests and the coverage matrix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "keras": "Keras"}
 
 @dataclass(frozen=True)
 class Declared:
-    """A verdict other than ``match`` that is meant to be, with the reason; it is an error if something else is found.
+    """An expected verdict other than ``match``, with its reason; any other verdict is an error.
 
     Attributes
     ----------

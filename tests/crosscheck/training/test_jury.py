@@ -1,4 +1,4 @@
-"""A jury of three frameworks: whoever breaks a convention is named, and where the frameworks part nobody is called wrong."""
+"""Three frameworks as a jury: the side that breaks a convention is named, and where the frameworks disagree no side is called wrong."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_all_agree() -> None:
 
 
 def test_fault_that_no_link_shows_stays_a_mismatch() -> None:
-    """What changes between steps no other reference can see: its silence is no dissent."""
+    """No other reference can see what changes between steps: that it says nothing does not mean that it disagrees."""
     twins = twins_of()
     plan = Plan(np.dtype(np.float64), 4, STEPS, 1, 0, 0)
     comparison = compared(twins, plan, digits())
@@ -76,7 +76,7 @@ def test_fault_that_no_link_shows_stays_a_mismatch() -> None:
 
 @pytest.mark.slow("Keras compiles a training with momentum; test_optimizers follows Keras' momentum beside scratch's")
 def test_momentum_in_another_form_is_no_difference() -> None:
-    """Keras keeps momentum as a velocity; that it is converted is not held against it."""
+    """Keras keeps momentum as a velocity; its conversion does not count as a difference."""
     model = tutorial(np.random.default_rng(0), np.float64)
     comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01, momentum=0.9), ("torch", "keras")))
     assert comparison.jury is not None
@@ -85,7 +85,7 @@ def test_momentum_in_another_form_is_no_difference() -> None:
 
 
 def test_every_quantity_is_judged_by_everyone() -> None:
-    """Nobody's trace is shorter than the others'."""
+    """The traces of all references have the same length."""
     comparison = right()
     assert comparison.jury is not None
     assert len({(tally.steps, tally.compared) for tally in comparison.jury.tallies.values()}) == 1
