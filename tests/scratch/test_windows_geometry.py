@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scratch
+from scratch import fast
 from scratch.layer import Array
 from scratch.pooling import TIE_RULES
 
@@ -88,14 +89,15 @@ def wrong_in_convolution(layer: scratch.Conv2d, size: tuple[int, ...], options: 
     return [name for name, is_right in right.items() if not is_right]
 
 
-def convolution(options: Options) -> scratch.Conv2d:
-    return scratch.Conv2d(4, 6, **options, groups=2, rng=np.random.default_rng(0))
+def convolution(options: Options, kind: type[scratch.Conv2d] = scratch.Conv2d) -> scratch.Conv2d:
+    return kind(4, 6, **options, groups=2, rng=np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("kind", [scratch.Conv2d, fast.Conv2d], ids=["plain", "fast"])
 @given(geometries())
-def test_convolution(geometry: tuple[Options, tuple[int, ...]]) -> None:
+def test_convolution(kind: type[scratch.Conv2d], geometry: tuple[Options, tuple[int, ...]]) -> None:
     options, size = geometry
-    assert wrong_in_convolution(convolution(options), size, options) == []
+    assert wrong_in_convolution(convolution(options, kind), size, options) == []
 
 
 RIGHT = {"kernel_size": (2, 3), "stride": (1, 2), "padding": (1, 0), "dilation": (2, 1)}
@@ -137,6 +139,7 @@ POOLS: list[tuple[type[Any], Callable[..., tuple[float, Array]], Options]] = [
     *((scratch.MaxPool2d, shares_of_maximum, {"ties": ties}) for ties in TIE_RULES),
     *((scratch.AvgPool2d, shares_of_mean, {"count_padding": counted}) for counted in (True, False)),
 ]
+FAST_POOLS = [(fast.MaxPool2d, shares, own) for kind, shares, own in POOLS if kind is scratch.MaxPool2d]
 
 
 def is_pooled(layer: Any, shares: Callable[..., tuple[float, Array]], own: Options, size: tuple[int, ...], options: Options) -> bool:
@@ -151,7 +154,7 @@ def is_pooled(layer: Any, shares: Callable[..., tuple[float, Array]], own: Optio
     return np.array_equal(layer.forward(x), output) and np.array_equal(layer.backward(grad_output), grad_input)
 
 
-@pytest.mark.parametrize(("kind", "shares", "own"), POOLS)
+@pytest.mark.parametrize(("kind", "shares", "own"), [*POOLS, *FAST_POOLS])
 @given(geometries(pooling=True))
 def test_pooling(kind: type[Any], shares: Callable[..., tuple[float, Array]], own: Options, geometry: tuple[Options, tuple[int, ...]]) -> None:
     options, size = geometry
