@@ -66,7 +66,7 @@ def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         return -grad_input
 
     monkeypatch.setattr(scratch.Linear, "backward", backward)
-    model = tutorial(np.random.default_rng(0), np.float64)
+    model = tutorial(np.random.default_rng(0), np.float64, "plain")
     comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.005)), Plan(np.dtype(np.float64), 1, 2, 1, 0, 0))
     assert list(wrong(comparison, "tutorial", 2, "pytest this")) == ["linear.grad_input", "linear.weight.grad"]
 

@@ -140,6 +140,7 @@ POOLS: list[tuple[type[Any], Callable[..., tuple[float, Array]], Options]] = [
     *((fast.MaxPool2d, shares_of_maximum, {"ties": ties}) for ties in TIE_RULES),
     *((scratch.AvgPool2d, shares_of_mean, {"count_padding": counted}) for counted in (True, False)),
 ]
+FAST_POOLS = [(fast.MaxPool2d, shares, own) for kind, shares, own in POOLS if kind is scratch.MaxPool2d]
 
 
 def is_pooled(layer: Any, shares: Callable[..., tuple[float, Array]], own: Options, size: tuple[int, ...], options: Options) -> bool:
@@ -154,7 +155,7 @@ def is_pooled(layer: Any, shares: Callable[..., tuple[float, Array]], own: Optio
     return np.array_equal(layer.forward(x), output) and np.array_equal(layer.backward(grad_output), grad_input)
 
 
-@pytest.mark.parametrize(("kind", "shares", "own"), POOLS)
+@pytest.mark.parametrize(("kind", "shares", "own"), [*POOLS, *FAST_POOLS])
 @given(geometries(pooling=True))
 def test_pooling(kind: type[Any], shares: Callable[..., tuple[float, Array]], own: Options, geometry: tuple[Options, tuple[int, ...]]) -> None:
     options, size = geometry

@@ -34,6 +34,7 @@ from study.generated_text import PageError, between
 
 import scratch
 from crosscheck.core.judge import Facts
+from scratch import fast
 from scratch.layer import Array
 from scratch.networks import NETWORKS, Kernels, package
 from tests.support import ROOT
@@ -202,8 +203,8 @@ def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.Monkey
 
 @pytest.mark.slow("judges a network of all layers; test_wrong_side_is_named_and_not_timed shows that what is wrong is not timed")
 def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = scratch.MaxPool2d.backward
-    monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
+    right = fast.MaxPool2d.backward
+    monkeypatch.setattr(fast.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
     facts = layers.measured(SMALL, 1, SHORT, silent)
     assert [row["words"].partition(":")[0] for row in facts["wrong"]] == ["step 1, pool.grad_input"]
     assert {row["layer"] for row in facts["layers"]} == {"conv", "flatten", "linear"}
@@ -211,8 +212,8 @@ def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow("judges a network; test_wrong_side_is_named_and_not_timed shows that what is wrong has no figure")
 def test_checked_step_that_is_wrong_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = scratch.MaxPool2d.backward
-    monkeypatch.setattr(scratch.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
+    right = fast.MaxPool2d.backward
+    monkeypatch.setattr(fast.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
     facts = checked_steps(SMALL, 1, SHORT, silent)
     assert facts["checked_step"] == []
     assert re.fullmatch(r"mismatch in \d+ checked steps, first at step 1, pool.grad_input", facts["wrong"][0]["words"])
