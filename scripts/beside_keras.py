@@ -121,22 +121,20 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     if options.json is not None:
         expect_writable(options.json, [".json"])
     try:
-        # A wrong option has been answered by now; importing Keras takes seconds.
-        from training import keras_comparison  # noqa: PLC0415 - as above
+        from training.keras_comparison import NAME, beside  # noqa: PLC0415 - Keras takes seconds: it is imported once the options are known to be right
     except ModuleNotFoundError as error:
         how = "pip install -c constraints.txt -e '.[keras,training]'"
         raise UsageError(f"{error.name} is not installed, and Keras on JAX needs it: {how}") from error
-    name, count = keras_comparison.NAME, len(digits.train_images)
-    console.print(f"{name} beside scratch; {options.epochs} x {count:,} steps of one image, lr {options.lr:g}", markup=False)
+    count = len(digits.train_images)
+    console.print(f"{NAME} beside scratch; {options.epochs} x {count:,} steps of one image, lr {options.lr:g}", markup=False)
     done: list[Beside] = []
     for seed in options.seeds:
-        beside = keras_comparison.beside(options, seed, digits, levels, console)
-        console.print(told(beside, levels, images), markup=False)
-        done.append(beside)
+        done.append(beside(options, seed, digits, levels, console))
+        console.print(told(done[-1], levels, images), markup=False)
         if options.json is not None:
-            write_json(options.json, _report(done, options, digits, levels, name))
-    diverged = [beside.seed for beside in done if beside.diverged]
-    found = [f"seed {beside.seed}: {finding}" for beside in done for finding in beside.findings(levels)]
+            write_json(options.json, _report(done, options, digits, levels, NAME))
+    diverged = [one.seed for one in done if one.diverged]
+    found = [f"seed {one.seed}: {finding}" for one in done for finding in one.findings(levels)]
     console.print(QUOTED, markup=False)
     for seed in diverged:
         console.print(f"NOT COMPARED  seed {seed}: both trainings diverged; lower --lr", markup=False)

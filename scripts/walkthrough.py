@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from digits.batches import generators
 from digits.files import SHIPPED, load
-from study.generated_text import write_page
 
 import scratch
+from crosscheck.report.write import write_text
 from scratch import article, networks
 from scratch.layer import Array
 
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     text = page()
     if not options.check:
-        write_page(options.page, text)
+        write_text(options.page, text)
         return 0
     if options.page.is_file() and options.page.read_text(encoding="utf-8") == text:
         return 0

@@ -112,8 +112,8 @@ def read(path: Path, options: Facts) -> Checkpoint:
         raise CheckpointError(f"{path}: the description inside cannot be read ({error!r}); delete it and start again") from None
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path}: a checkpoint of version {version}, expected {FORMAT_VERSION}; use the release that wrote it, or delete it")
-    if differing := _differing(theirs, json.loads(json.dumps(options))):
-        raise CheckpointError(f"{path}: of another run ({'; '.join(differing)}); repeat its options, or name another file with --checkpoint")
+    if others := differing(theirs, json.loads(json.dumps(options))):
+        raise CheckpointError(f"{path}: of another run ({'; '.join(others)}); repeat its options, or name another file with --checkpoint")
     return Checkpoint(theirs, arrays, facts)
 
 
@@ -135,7 +135,7 @@ def read_arrays(path: Path, kind: str) -> tuple[AnyArrays, dict[str, str]]:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error}), expected {kind}; name another file") from None
 
 
-def _differing(theirs: Facts, ours: Facts) -> list[str]:
+def differing(theirs: Facts, ours: Facts) -> list[str]:
     """Return in words the options that differ."""
     names = [name for name in [*theirs, *(name for name in ours if name not in theirs)] if theirs.get(name) != ours.get(name)]
     return [f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in names]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from detection_alarms import MEASURED, chunks
 from digits.files import SHIPPED, load
+from study.detection.alarms import MEASURED, chunks
 
 from crosscheck.core.judge import Verdict
 from tests.support.right_ways import networks, own

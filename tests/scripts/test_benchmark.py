@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,20 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from digits.batches import Labels
+from study import workers
 from study.benchmark import layers, sides
 from study.benchmark.checked import measured as checked_steps
-from study.benchmark.docs import BEGIN, END, facts_in, measured
 from study.benchmark.facts import facts_of
 from study.benchmark.growth import exponent
 from study.benchmark.judge import Judge, wrong
-from study.benchmark.pages import render
+from study.benchmark.pages import DOCUMENT, measured, render
 from study.benchmark.plan import PARTS, Choice, planned
-from study.benchmark.rounds import Pace, Tell, alternated
+from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import SIDES, MissingError, ScratchSide, Workload, digits, made
 from study.benchmark.steps import measured as training_steps
 from study.benchmark.targets import TARGETS, compared
-from study.benchmark.workers import Task, carried_out, results
-from study.generated_text import PageError, between
+from study.benchmark.tasks import Task, run
 
 import scratch
 from crosscheck.core.judge import Facts
@@ -39,7 +37,6 @@ from scratch.layer import Array
 from scratch.networks import NETWORKS, Kernels, package
 from tests.support import ROOT
 
-PAGE, MEASURED = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance.json"
 SHORT = {"rounds": 1, "seconds": 0.0}
 SMALL = [{"network": "tutorial", "batch": 1}]
 WITH_DROPOUTS = Workload("with-dropouts", 2)
@@ -70,16 +67,6 @@ def _small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sides, "NETWORKS", {**NETWORKS, "with-dropouts": recipe})
 
 
-def silent(words: str) -> None:
-    """Be told nothing."""
-
-
-def in_this_process(tasks: Sequence[Task], tell: Tell, stopped: Callable[[], bool]) -> Iterator[tuple[Task, Facts]]:
-    """Carry out tasks here, where what is planted is to be seen."""
-    for task in tasks:
-        yield task, carried_out(task, tell)
-
-
 MEASURES_ALL = pytest.mark.xdist_group("benchmark")
 """For tests that all want what every part found: one worker measures it."""
 
@@ -100,14 +87,14 @@ SMALL_TASKS = [
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure next to nothing, in this process."""
-    monkeypatch.setattr(benchmark, "results", in_this_process)
+    monkeypatch.setattr(workers, "results", workers.here)
     monkeypatch.setattr(benchmark, "planned", lambda choice: [task for task in SMALL_TASKS if task.part in choice.parts])
 
 
 @cache
 def all_found() -> tuple[tuple[Task, Facts], ...]:
     """Return what every part found, measured once in each worker that asks."""
-    return tuple(in_this_process(SMALL_TASKS, silent, lambda: False))
+    return tuple(workers.here(run, SMALL_TASKS))
 
 
 @pytest.fixture
@@ -194,7 +181,7 @@ def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.Monkey
     kind, workload, words = PLANTED[name]
     monkeypatch.setattr(sides, kind.__name__, kind, raising=False)
     monkeypatch.setitem(SIDES, "torch", ("study.benchmark.sides", kind.__name__, "planted"))
-    facts = training_steps([{"network": workload.network, "batch": workload.batch}], ["scratch", "torch"], 1, SHORT, silent)
+    facts = training_steps([{"network": workload.network, "batch": workload.batch}], ["scratch", "torch"], 1, SHORT)
     assert [row["side"] for row in facts["training_step"]] == ["scratch"]
     assert [row["side"] for row in facts["wrong"]] == ["torch"]
     assert re.match(words, facts["wrong"][0]["words"])
@@ -205,7 +192,7 @@ def test_wrong_side_is_named_and_not_timed(name: str, monkeypatch: pytest.Monkey
 def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = fast.MaxPool2d.backward
     monkeypatch.setattr(fast.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
-    facts = layers.measured(SMALL, 1, SHORT, silent)
+    facts = layers.measured(SMALL, 1, SHORT)
     assert [row["words"].partition(":")[0] for row in facts["wrong"]] == ["step 1, pool.grad_input"]
     assert {row["layer"] for row in facts["layers"]} == {"conv", "flatten", "linear"}
 
@@ -214,7 +201,7 @@ def test_wrong_layer_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_checked_step_that_is_wrong_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     right = fast.MaxPool2d.backward
     monkeypatch.setattr(fast.MaxPool2d, "backward", lambda self, grad_output: 2 * right(self, grad_output))
-    facts = checked_steps(SMALL, 1, SHORT, silent)
+    facts = checked_steps(SMALL, 1, SHORT)
     assert facts["checked_step"] == []
     assert re.fullmatch(r"mismatch in \d+ checked steps, first at step 1, pool.grad_input", facts["wrong"][0]["words"])
 
@@ -223,7 +210,7 @@ def test_checked_step_that_is_wrong_has_no_figure(monkeypatch: pytest.MonkeyPatc
 @MEASURES_ALL
 def test_run(found: list[tuple[Task, Facts]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(benchmark, "planned", lambda choice: SMALL_TASKS)
-    monkeypatch.setattr(benchmark, "results", lambda tasks, tell, stopped: iter(found))
+    monkeypatch.setattr(workers, "results", lambda function, tasks, **ways: iter(found))
     machine, page = tmp_path / "benchmark.json", tmp_path / "benchmark.html"
     assert benchmark.main(["--quick", "--data-dir", str(ROOT / "data" / "mnist"), "--json", str(machine), "--html", str(page)]) == 0
     shown = capsys.readouterr().out
@@ -257,19 +244,8 @@ def test_no_compiler_is_told_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(sides, "Refused", refused, raising=False)
     monkeypatch.setitem(SIDES, "torch.compile", ("study.benchmark.sides", "Refused", "compiled"))
-    facts = facts_from([(SMALL_TASKS[0], training_steps(SMALL, ["scratch", "torch.compile"], 1, SHORT, silent))])
+    facts = facts_from([(SMALL_TASKS[0], training_steps(SMALL, ["scratch", "torch.compile"], 1, SHORT))])
     assert (facts["status"], [row["words"] for row in facts["missing"]]) == (0, ["torch.compile does not work here: no C++ compiler"])
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux gives a process its cores")
-def test_processes() -> None:
-    """Each part has its cores from before its first import; one that dies or raises has that for its result, and the others go on."""
-    told, before = list[str](), os.sched_getaffinity(0)
-    tasks = [Task("steps", f"tests.support.benchmark_tasks.{name}", 1, {}) for name in ("dies", "raises", "cores")]
-    found = [facts for _, facts in results(tasks, told.append, lambda: False)]
-    assert found == [{"failed": "its process died"}, {"failed": "ValueError: in words"}, {"cores": 1, "told": "1"}]
-    assert told == ["in words"]
-    assert os.sched_getaffinity(0) == before
 
 
 def test_part_that_failed() -> None:
@@ -279,12 +255,22 @@ def test_part_that_failed() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_interrupted_run_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(benchmark, "results", lambda tasks, tell, stopped: iter(()))
-    machine = tmp_path / "benchmark.json"
-    assert benchmark.main(["--quick", "--json", str(machine)]) == 130
-    assert "interrupted; nothing was written" in capsys.readouterr().err
+def test_interrupted_run_continues(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It writes no report, and does not measure again what it has."""
+    machine, state, ran = tmp_path / "benchmark.json", tmp_path / "state.json", list[str]()
+
+    def counted(function: Callable[[Task], Facts], tasks: Sequence[Task], **ways: Any) -> Iterator[tuple[Task, Facts]]:
+        for task in tasks[: 2 if not ran else None]:
+            ran.append(task.key)
+            yield task, {"startup": [{"command": task.key, "milliseconds": 1.0}]}
+
+    monkeypatch.setattr(workers, "results", counted)
+    arguments = ["--quick", "--only", "memory,startup", "--json", str(machine), "--state", str(state)]
+    assert benchmark.main(arguments) == 130
+    assert f"2 results are in {state}; continue with the same command and --resume" in capsys.readouterr().err
     assert not machine.exists()
+    assert benchmark.main([*arguments, "--resume"]) == 0
+    assert len(ran) == len(set(ran)) == len(json.loads(machine.read_text(encoding="utf-8"))["startup"]) == 3
 
 
 def test_sides_take_turns() -> None:
@@ -370,27 +356,11 @@ def test_unknown_values(arguments: list[str], capsys: pytest.CaptureFixture[str]
 
 @EVERY_PART
 @MEASURES_ALL
-def test_figures_are_put_between_their_lines(found: list[tuple[Task, Facts]]) -> None:
-    facts = facts_from(found)
-    once = between(f"before\n{BEGIN}\nold figures\n{END}\nafter\n", BEGIN, END, measured(facts))
-    assert once == f"before\n{BEGIN}\n{measured(facts)}\n{END}\nafter\n"
-    assert "| PyTorch's step over scratch's, tutorial, batch 1 | at least 4 times |" in once
-    assert between(once, BEGIN, END, measured(facts)) == once
+def test_figures_in_markdown(found: list[tuple[Task, Facts]]) -> None:
+    assert "| PyTorch's step over scratch's, tutorial, batch 1 | at least 4 times |" in measured(facts_from(found))
 
 
-@EVERY_PART
-@MEASURES_ALL
-def test_page_without_the_lines(found: list[tuple[Task, Facts]]) -> None:
-    with pytest.raises(PageError, match="the page needs the line <!-- benchmark: begin -->"):
-        between("text\n", BEGIN, END, measured(facts_from(found)))
-
-
-def test_page_has_its_place() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert [page.count(line) for line in (BEGIN, END)] == [1, 1]
-
-
-@pytest.mark.skipif(not MEASURED.exists(), reason="docs/performance.json is not there")
 def test_page_says_what_was_measured() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert between(page, BEGIN, END, measured(facts_in(MEASURED))) == page
+    facts, (block,) = DOCUMENT.facts(DOCUMENT.kept), DOCUMENT.blocks
+    page = block.page.read_text(encoding="utf-8")
+    assert block.put(page, facts) == page

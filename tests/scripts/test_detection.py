@@ -16,15 +16,14 @@ import detection
 import numpy as np
 import pytest
 import torch
+from study import workers
 from study.detection.ablation import seen_by_rerun
 from study.detection.facts import facts_of
+from study.detection.figures import DOCUMENT, paragraph, summary
 from study.detection.inputs import TRAINING, compared
 from study.detection.pages import render
-from study.detection.readme import BEGIN, END, facts_in, paragraph
 from study.detection.rivals import RULES, Compared
 from study.detection.tasks import Task
-from study.detection.workers import results
-from study.generated_text import PageError, between
 
 from crosscheck.adapters.optimizers import UpdateFunction
 from crosscheck.checks import Settings
@@ -33,7 +32,7 @@ from crosscheck.core.precision import Array
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.run.check import check_pair
-from tests.support import ROOT, broken_tasks, model_pairs
+from tests.support import model_pairs
 from tests.support.faults import FAULTS, Fault
 from tests.support.faults.convolution import CONV
 from tests.support.faults.fault import _planted
@@ -47,21 +46,9 @@ NUMBERS = np.array([1.0, -2.0, 3.0], np.float32)
 pytestmark = pytest.mark.xdist_group("detection")  # one process with --dist loadgroup, which studies its fault once
 
 
-def in_this_process(
-    function: Callable[[Task], Facts], tasks: Sequence[Task], jobs: int, limit: float, stopped: Callable[[], bool]
-) -> Iterator[tuple[Task, Facts]]:
-    """Carry out tasks here, where what is planted is to be seen."""
-    for task in tasks:
-        if stopped():
-            return
-        yield task, function(task)
-
-
-def then_interrupted(
-    function: Callable[[Task], Facts], tasks: Sequence[Task], jobs: int, limit: float, stopped: Callable[[], bool]
-) -> Iterator[tuple[Task, Facts]]:
-    """Carry out two tasks, and be interrupted in the third."""
-    for number, done in enumerate(in_this_process(function, tasks, jobs, limit, stopped)):
+def then_interrupted(function: Callable[[Task], Facts], tasks: Sequence[Task], **ways: Any) -> Iterator[tuple[Task, Facts]]:
+    """Carry out tasks here, and be interrupted in the third."""
+    for number, done in enumerate(workers.here(function, tasks, **ways)):
         if number == 2:
             os.kill(os.getpid(), signal.SIGINT)
         yield done
@@ -69,7 +56,7 @@ def then_interrupted(
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detection, "results", in_this_process)
+    monkeypatch.setattr(workers, "results", workers.here)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +64,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the state of a study of one fault."""
     path = tmp_path_factory.mktemp("study") / "state.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detection, "results", in_this_process)
+        patch.setattr(workers, "results", workers.here)
         assert detection.main(["--faults", BIAS, *QUICK, "--state", str(path)]) == 0
     return path
 
@@ -136,11 +123,11 @@ def test_interrupted_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     whole, resumed, state = (tmp_path / name for name in ("whole.json", "resumed.json", "state.json"))
     assert detection.main(["--faults", BIAS, *QUICK, "--json", str(whole)]) == 0
     arguments = ["--faults", BIAS, *QUICK, "--json", str(resumed), "--state", str(state)]
-    monkeypatch.setattr(detection, "results", then_interrupted)
+    monkeypatch.setattr(workers, "results", then_interrupted)
     assert detection.main(arguments) == 130
-    assert f"3 results are in {state}; go on with the same command and --resume" in capsys.readouterr().err
+    assert f"3 results are in {state}; continue with the same command and --resume" in capsys.readouterr().err
     assert not resumed.exists()
-    monkeypatch.setattr(detection, "results", in_this_process)
+    monkeypatch.setattr(workers, "results", workers.here)
     assert detection.main([*arguments, "--resume"]) == 0
     assert resumed.read_bytes() == whole.read_bytes()
 
@@ -278,17 +265,6 @@ def test_rule(name: str) -> None:
     assert RULES[rule].takes_for_right(Compared("output", value, NUMBERS, NUMBERS.astype(np.float64))) is right
 
 
-def test_processes_that_fail() -> None:
-    """One that dies and one that never ends have that for a result; the tasks after them are carried out, with one thread each."""
-    found = dict(results(broken_tasks.carried_out, ["dies", "raises", "never ends", "is right"], jobs=1, limit=3))
-    assert found == {
-        "dies": {"failed": "its process died"},
-        "raises": {"failed": "ValueError: in words"},
-        "never ends": {"failed": "did not end within 3 s"},
-        "is right": {"threads": "1"},
-    }
-
-
 def test_texts_are_escaped(found: dict[str, Facts]) -> None:
     facts = study(found, replace(FAULTS[BIAS], words="<script>alert(1)</script>", hidden="<b>", at="<i>output"))
     facts["catalogue"][0]["name"] = facts["short"][0] = "<u>$name$"
@@ -298,10 +274,13 @@ def test_texts_are_escaped(found: dict[str, Facts]) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], list[str]], str]] = {
-    "no such fault": (lambda state: ["--faults", "convolution-kernel-fliped"], "no fault of tests/faults has such a name; there are activation-"),
+    "no such fault": (
+        lambda state: ["--faults", "convolution-kernel-fliped"],
+        "no fault of tests/support/faults has such a name; there are activation-",
+    ),
     "other suffix": (lambda state: ["--html", str(state.with_suffix(".txt"))], "has to end in .html"),
     "resumed from nothing": (lambda state: ["--resume"], "say --state FILE"),
-    "state is there": (lambda state: ["--faults", BIAS, *QUICK, "--state", str(state)], "there is one already; add --resume"),
+    "state is there": (lambda state: ["--faults", BIAS, *QUICK, "--state", str(state)], "it exists; add --resume"),
     "another run": (lambda state: ["--faults", BIAS, *QUICK, "--seed", "1", "--state", str(state), "--resume"], "seed: 0 there, 1 here"),
     "no figures": (lambda state: ["--readme", str(state)], "is not what scripts/detection.py --json writes"),
 }
@@ -322,26 +301,14 @@ def test_damaged_state(damage: Callable[[str], str], state: Path, tmp_path: Path
     assert "delete it and start again" in capsys.readouterr().err
 
 
-def test_paragraph_is_put_between_its_lines(found: dict[str, Facts]) -> None:
+def test_paragraph_is_that_of_the_summary(found: dict[str, Facts]) -> None:
     facts = study(found)
-    once = between(f"before\n{BEGIN}\nold figures\n{END}\nafter\n", BEGIN, END, paragraph(facts))
-    assert once == f"before\n{BEGIN}\n{paragraph(facts)}\n{END}\nafter\n"
-    assert "crosscheck detects 1 and shows 1 at the place" in once
-    assert between(once, BEGIN, END, paragraph(facts)) == once
+    assert "crosscheck detects 1 and shows 1 at the place" in paragraph(facts)
+    assert paragraph(summary(facts)) == paragraph(facts)
+    assert "catalogue" not in summary(facts)
 
 
-def test_readme_without_the_lines(found: dict[str, Facts]) -> None:
-    with pytest.raises(PageError, match="the page needs the line <!-- detection: begin -->"):
-        between("text\n", BEGIN, END, paragraph(study(found)))
-
-
-MEASURED, README = ROOT / "docs" / "detection.json", ROOT / "README.md"
-
-
-UNMEASURED = not MEASURED.exists() and BEGIN not in README.read_text(encoding="utf-8")
-
-
-@pytest.mark.skipif(UNMEASURED, reason="neither docs/detection.json nor its place in README.md is there")
 def test_readme_says_what_was_measured() -> None:
-    readme = README.read_text(encoding="utf-8")
-    assert between(readme, BEGIN, END, paragraph(facts_in(MEASURED))) == readme
+    facts, (block,) = DOCUMENT.facts(DOCUMENT.kept), DOCUMENT.blocks
+    page = block.page.read_text(encoding="utf-8")
+    assert block.put(page, facts) == page

@@ -10,14 +10,15 @@ import numpy as np
 from crosscheck.core.judge import Facts
 from crosscheck.core.training import TrainState
 from study.benchmark.comparison import Step, beside_torch, comparison, complaint, endless, repeated
-from study.benchmark.rounds import Pace, Tell, alternated
+from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import DTYPE, Workload
+from study.workers import tell
 
 STEPS = 1_000
 """About how many steps are checked, on which each tolerance depends a little."""
 
 
-def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any], tell: Tell) -> Facts:
+def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any]) -> Facts:
     """Return, for each workload, the cost of a checked step over the sum of subject, reference and oracle."""
     rows, wrong = [], []
     for given in workloads:

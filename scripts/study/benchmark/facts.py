@@ -1,4 +1,4 @@
-"""All that the benchmark found as plain data, with the verdict on it."""
+"""All results of the benchmark as plain data, with a verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from crosscheck.report.words import counted
 from study.benchmark.plan import PARTS, Choice
 from study.benchmark.sides import OPTIONAL, SIDES
 from study.benchmark.targets import compared
-from study.benchmark.workers import Task, available
+from study.benchmark.tasks import Task
+from study.workers import FAILED, available
 
 LISTS = ("training_step", "checked_step", "memory", "layers", "growth", "startup", "wrong", "missing")
 SINGLE = ("full_run", "memory_run")
@@ -27,16 +28,13 @@ def facts_of(found: Sequence[tuple[Task, Facts]], choice: Choice, command: str, 
 
     Parameters
     ----------
-    found : sequence of (Task, dict)
-    choice : Choice
-    command : str
     load : float
-        How many cores others kept busy when it began.
+        How many cores other processes kept busy when the benchmark began.
     """
     facts: dict[str, Any] = {name: [row for _, own in found for row in own.get(name, [])] for name in LISTS}
     facts |= {name: next((own[name] for _, own in found if name in own), None) for name in SINGLE}
     facts["missing"] = list({tuple(row.items()): row for row in facts["missing"]}.values())
-    facts["failed"] = [{"part": PARTS[task.part], "threads": task.threads, "words": own["failed"]} for task, own in found if "failed" in own]
+    facts["failed"] = [{"part": PARTS[task.part], "threads": task.threads, "words": own[FAILED]} for task, own in found if FAILED in own]
     unexpected = [row for row in facts["missing"] if row["side"] not in OPTIONAL]
     status = WRONG if facts["wrong"] else NOT_MEASURED if facts["failed"] or unexpected else RIGHT
     facts |= {
@@ -70,7 +68,7 @@ def _headline(facts: Mapping[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of what computes, as far as it is installed."""
+    """Return the versions of Python and of the packages that compute, of those that are installed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -81,7 +79,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what tells machines apart."""
+    """Return the processor, its cores and the system."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -91,5 +89,5 @@ def machine() -> dict[str, Any]:
 
 
 def load() -> float:
-    """Return how many processes wanted a core in the last minute, 0 where the system does not say."""
+    """Return how many processes wanted a core in the last minute, on average; 0 if the system does not say."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

@@ -17,15 +17,15 @@ from digits.files import Digits, load
 from crosscheck.core.judge import Facts
 from study.benchmark.comparison import beside_torch, comparison, complaint
 from study.benchmark.plan import EPOCHS, IMAGES_OF_MNIST
-from study.benchmark.rounds import Tell
 from study.benchmark.sides import DTYPE, Images, Workload, digits
 from study.benchmark.steps import JUDGED, judged
+from study.workers import tell
 
 WHOLE = EPOCHS * IMAGES_OF_MNIST
 CHECK_EVERY = 100
 
 
-def measured(folder: str, steps: int, threads: int, tell: Tell) -> Facts:
+def measured(folder: str, steps: int, threads: int) -> Facts:
     """Return how long each of the three takes, and how long it would for the whole of MNIST."""
     shown, workload = load(Path(folder)), Workload("tutorial", 1)
     sides = {}

@@ -17,8 +17,9 @@ from scratch import fast
 from scratch.composite import Part
 from scratch.networks import CLASSES
 from study.benchmark.comparison import beside_torch, comparison, complaint, endless, repeated
-from study.benchmark.rounds import Pace, Tell, alternated
+from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import DTYPE
+from study.workers import tell
 
 LR = 0.001
 STEPS = 1_000
@@ -60,7 +61,7 @@ GROWTHS: dict[str, Callable[[Size, int], Size]] = {
 """What is made larger."""
 
 
-def measured(growths: dict[str, Sequence[int]], threads: int, pace: dict[str, Any], tell: Tell) -> Facts:
+def measured(growths: dict[str, Sequence[int]], threads: int, pace: dict[str, Any]) -> Facts:
     """Return, for each growth, the milliseconds of both kinds of step at each size, and the exponents."""
     rows, wrong = [], []
     for growth, sizes in growths.items():

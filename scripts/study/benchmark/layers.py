@@ -24,8 +24,9 @@ from crosscheck.core.trace import Place
 from reference import pytorch
 from reference.copying import layout_of
 from study.benchmark.judge import wrong
-from study.benchmark.rounds import Pace, Run, Tell, alternated
+from study.benchmark.rounds import Pace, Run, alternated
 from study.benchmark.sides import DTYPE, Workload, digits
+from study.workers import tell
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Alone:
         return [x, *self.module.parameters()]
 
 
-def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any], tell: Tell) -> Facts:
+def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any]) -> Facts:
     """Return a row for each layer and direction, and which layers are wrong."""
     found: dict[str, list[Any]] = {"layers": [], "wrong": []}
     for given in workloads:

@@ -13,13 +13,13 @@ from digits.batches import Schedule, batches
 from digits.files import load
 
 from crosscheck.core.judge import Facts
-from study.benchmark.rounds import Tell
 from study.benchmark.sides import DTYPE, SIDES, MissingError, Workload, digits, made
+from study.workers import tell
 
 STATUS = Path("/proc/self/status")
 
 
-def measured(workload: dict[str, Any], side: str, steps: int, threads: int, tell: Tell) -> Facts:
+def measured(workload: dict[str, Any], side: str, steps: int, threads: int) -> Facts:
     """Return the mebibytes that one side needs for a few steps."""
     work = Workload(**workload)
     tell(f"memory of {work.network}, batch {work.batch}, {SIDES[side][2]}")
@@ -35,7 +35,7 @@ def measured(workload: dict[str, Any], side: str, steps: int, threads: int, tell
     return {"memory": [{**which, "mebibytes": peak() - before}]}
 
 
-def measured_run(folder: str, steps: int, threads: int, tell: Tell) -> Facts:
+def measured_run(folder: str, steps: int, threads: int) -> Facts:
     """Return what a training run on a folder of images needs: after its first step, and after all of them."""
     tell(f"memory of a run of {steps:,} steps")
     before, shown = now(), load(Path(folder))

@@ -1,63 +1,55 @@
-"""The benchmark in the terminal and as one self-contained HTML file, every text escaped."""
+"""The benchmark in the terminal, as one self-contained HTML file, and in docs/performance.md."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from crosscheck.core.judge import Facts
 from crosscheck.report.terminal import COLOURS
 from crosscheck.report.words import counted
 from study.benchmark.plots import growth, steps
-from study.coverage.pages import templates
+from study.documents import DOCS, Block, Document
+from study.pages import Rows, Sheet, markdown, print_headline, table, templates, title
 
 REACHED = {True: ("reached", "match"), False: ("not reached", "mismatch"), None: ("not measured", "undecided")}
-"""A target's state in words, and the verdict whose colour it has."""
+"""The state of a target in words, and the verdict that gives it its colour."""
 
 BUSY = 0.5
-"""Cores that others keep busy from which on a reader has to know of it."""
+"""If other processes keep more cores busy than this, the reader has to know."""
 
-Rows = list[tuple[str, ...]]
-Sheet = tuple[str, tuple[str, ...], Rows]
-"""A table: its title, its headings, its cells as text."""
+TEXTS = ("side", "layer", "direction", "target", "")
+"""Headings of columns of words."""
 
 
 def show(facts: Facts, console: Console) -> None:
     """Print the verdict, what is wrong or missing, and the tables, the targets last."""
-    console.print(Text(facts["headline"], style=f"bold {COLOURS[facts['verdict']]}"), soft_wrap=True)
-    for line in complaints(facts):
-        console.print(Text(f"  {line}"), soft_wrap=True)
-    for title, headings, rows in tables(facts):
-        console.print(_table(title, headings, rows))
+    print_headline(facts, complaints(facts), console)
+    for sheet in sheets(facts):
+        console.print(table(sheet))
     if facts["targets"]:
-        table = _table("what was aimed at", ("figure", "target", "measured", ""), [])
+        targets = table(_targets([]))
         for row in facts["targets"]:
             words, verdict = REACHED[row["reached"]]
-            table.add_row(row["what"], row["target"], figure(row["measured"]), Text(words, style=COLOURS[verdict]))
-        console.print(table)
+            targets.add_row(row["what"], row["target"], figure(row["measured"]), Text(words, style=COLOURS[verdict]))
+        console.print(targets)
 
 
 def complaints(facts: Facts) -> list[str]:
-    """Return a line for each side that is wrong or missing, each part that failed, and a machine that had other things to do."""
+    """Return a line for each side that is wrong or missing, for each part that failed, and for a machine that was busy."""
 
     def place(row: Facts) -> str:
-        return f"{row['side']}, {row['network']}, batch {row['batch']}, {threads_in_words(row['threads'])}"
+        return f"{row['side']}, {row['network']}, batch {row['batch']}, {counted(row['threads'], 'thread')}"
 
     load, cores = facts["machine"]["load"], facts["machine"]["cores"]
     busy = [f"the machine was busy when this began, {load:g} of {cores} cores: figures of several threads suffer most"] if load >= BUSY else []
     missing = dict.fromkeys(f"missing: {row['side']}: {row['words']}" for row in facts["missing"])
-    failed = (f"could not be measured: {row['part']}, {threads_in_words(row['threads'])}: {row['words']}" for row in facts["failed"])
+    failed = (f"could not be measured: {row['part']}, {counted(row['threads'], 'thread')}: {row['words']}" for row in facts["failed"])
     wrong = [f"wrong: {place(row)}: {row['words']}" for row in facts["wrong"]]
     return [*wrong, *missing, *failed, *busy]
-
-
-def threads_in_words(threads: int) -> str:
-    """Return a number of threads in words."""
-    return "1 thread" if threads == 1 else f"{threads} threads"
 
 
 def figure(value: float | None) -> str:
@@ -67,96 +59,118 @@ def figure(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def tables(facts: Facts) -> list[Sheet]:
-    """Return the tables that have rows: title, headings, cells as text."""
-    found = [_steps(facts), _memory(facts), _layers(facts), _checked(facts), _growth(facts), _full(facts), _startup(facts)]
-    return [table for table in found if table[2]]
+def figures(row: Facts, *names: str) -> Iterable[str]:
+    """Return numbers of a row of the facts as cells."""
+    return (figure(row[name]) for name in names)
 
 
-def _steps(facts: Facts) -> Sheet:
-    rows: Rows = [
-        (
-            row["network"],
-            str(row["batch"]),
-            str(row["threads"]),
-            facts["sides"][row["side"]],
-            figure(row["milliseconds"]),
-            figure(row["times_scratch"]),
-        )
-        for row in facts["training_step"]
+def sheets(facts: Facts) -> list[Sheet]:
+    """Return the tables that have rows."""
+    sides = facts["sides"]
+    found = [
+        _sheet(
+            "training step, float32: bytes in, weights updated",
+            ("network", "batch", "threads", "side", "ms", "times scratch's"),
+            [
+                (row["network"], str(row["batch"]), str(row["threads"]), sides[row["side"]], *figures(row, "milliseconds", "times_scratch"))
+                for row in facts["training_step"]
+            ],
+        ),
+        _sheet("peak memory beyond what is imported", ("network", "batch", "side", "MiB"), _memory(facts)),
+        _sheet(
+            "each layer alone",
+            ("network, batch", "layer", "direction", "scratch ms", "PyTorch ms", "times scratch's"),
+            [
+                (
+                    f"{row['network']}, {row['batch']}",
+                    row["layer"],
+                    row["direction"],
+                    *figures(row, "scratch_milliseconds", "torch_milliseconds", "times_scratch"),
+                )
+                for row in facts["layers"]
+            ],
+        ),
+        _sheet(
+            "a checked step, with one reference",
+            ("network", "batch", "subject ms", "reference ms", "oracle ms", "checked ms", "times the sum", "quantities a second"),
+            [
+                (
+                    row["network"],
+                    str(row["batch"]),
+                    *figures(row["sides_milliseconds"], "subject", "reference", "oracle"),
+                    *figures(row, "milliseconds", "times_sides", "quantities_per_second"),
+                )
+                for row in facts["checked_step"]
+            ],
+        ),
+        _sheet(
+            "how a step grows: seconds ~ size ** exponent",
+            ("with", "size", "plain step", "checked step"),
+            [
+                (
+                    row["growth"],
+                    f"{row['points'][0]['size']} to {row['points'][-1]['size']}",
+                    *(f"{row['exponents'][kind]:.2f}" for kind in ("plain", "checked")),
+                )
+                for row in facts["growth"]
+            ],
+        ),
+        _full(facts),
+        _sheet("startup", ("", "ms"), [(row["command"], figure(row["milliseconds"])) for row in facts["startup"]]),
     ]
-    return "training step, float32: bytes in, weights updated", ("network", "batch", "threads", "side", "ms", "times scratch's"), rows
+    return [sheet for sheet in found if sheet.rows]
 
 
-def _memory(facts: Facts) -> Sheet:
+def _sheet(name: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Sheet:
+    return Sheet(name, headings, rows, [place for place, heading in enumerate(headings) if not place or heading in TEXTS])
+
+
+def _memory(facts: Facts) -> Rows:
     rows: Rows = [(row["network"], str(row["batch"]), facts["sides"][row["side"]], figure(row["mebibytes"])) for row in facts["memory"]]
     if run := facts["memory_run"]:
         rows.append(("data of a run", "-", "bytes", figure(run["data_mebibytes"])))
-        for steps, key in ((1, "first_mebibytes"), (run["steps"], "mebibytes")):
-            rows.append(("a run", "1", f"scratch, {counted(steps, 'step')}", figure(run[key])))
-    return "peak memory beyond what is imported", ("network", "batch", "side", "MiB"), rows
-
-
-def _layers(facts: Facts) -> Sheet:
-    rows = [
-        (
-            f"{row['network']}, {row['batch']}",
-            row["layer"],
-            row["direction"],
-            *(figure(row[key]) for key in ("scratch_milliseconds", "torch_milliseconds", "times_scratch")),
-        )
-        for row in facts["layers"]
-    ]
-    return "each layer alone", ("network, batch", "layer", "direction", "scratch ms", "PyTorch ms", "times scratch's"), rows
-
-
-def _checked(facts: Facts) -> Sheet:
-    rows = []
-    for row in facts["checked_step"]:
-        sides = (figure(row["sides_milliseconds"][side]) for side in ("subject", "reference", "oracle"))
-        others = (figure(row["times_sides"]), figure(row["quantities_per_second"]))
-        rows.append((row["network"], str(row["batch"]), *sides, figure(row["milliseconds"]), *others))
-    headings = ("network", "batch", "subject ms", "reference ms", "oracle ms", "checked ms", "times the sum", "quantities a second")
-    return "a checked step, with one reference", headings, rows
-
-
-def _growth(facts: Facts) -> Sheet:
-    rows = []
-    for row in facts["growth"]:
-        sizes = f"{row['points'][0]['size']} to {row['points'][-1]['size']}"
-        rows.append((row["growth"], sizes, *(f"{row['exponents'][kind]:.2f}" for kind in ("plain", "checked"))))
-    return "how a step grows: seconds ~ size ** exponent", ("with", "size", "plain step", "checked step"), rows
+        for count, key in ((1, "first_mebibytes"), (run["steps"], "mebibytes")):
+            rows.append(("a run", "1", f"scratch, {counted(count, 'step')}", figure(run[key])))
+    return rows
 
 
 def _full(facts: Facts) -> Sheet:
     if (run := facts["full_run"]) is None:
-        return "", (), []
+        return Sheet("", (), [])
     names = {"scratch": "scratch", "torch": "PyTorch", "checked": "scratch, every 100th step checked"}
     rows: Rows = [(words, figure(run["seconds"][name]), figure(run["whole_seconds"][name])) for name, words in names.items()]
     seconds = "seconds" if run["steps"] == run["whole_steps"] else f"seconds of {run['whole_steps']:,}, at this rate"
-    return "the tutorial's whole training, batch 1", ("", f"seconds of {run['steps']:,} steps", seconds), rows
+    return _sheet("the tutorial's whole training, batch 1", ("", f"seconds of {run['steps']:,} steps", seconds), rows)
 
 
-def _startup(facts: Facts) -> Sheet:
-    return "startup", ("", "ms"), [(row["command"], figure(row["milliseconds"])) for row in facts["startup"]]
-
-
-def _table(title: str, headings: Sequence[str], rows: Rows) -> Table:
-    table = Table(title=title, title_justify="left")
-    for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place == 0 or heading in TEXTS else "right")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-TEXTS = ("side", "layer", "direction", "target", "")
-"""Headings of columns of words."""
+def _targets(rows: Rows) -> Sheet:
+    return Sheet("what was aimed at", ("figure", "target", "measured", ""), rows, (0, 1, 3))
 
 
 def render(facts: Facts) -> str:
     """Return the page."""
     drawings = {"steps": steps(facts) if facts["training_step"] else "", "growth": growth(facts) if facts["growth"] else ""}
     pictures = {name: Markup(drawing) for name, drawing in drawings.items()}  # noqa: S704 - matplotlib escapes its texts
-    known = {"complaints": complaints(facts), "tables": tables(facts), "pictures": pictures, "reached": REACHED, "figure": figure, "texts": TEXTS}
+    known = {"complaints": complaints(facts), "tables": sheets(facts), "pictures": pictures, "reached": REACHED, "figure": figure}
     return templates().get_template("benchmark.html").render(facts=facts, **known)
+
+
+def measured(facts: Facts) -> str:
+    """Return the figures in Markdown, the targets first."""
+    parts = [facts["headline"] + "."]
+    if lines := complaints(facts):
+        parts.append("\n".join(f"- {line}" for line in lines))
+    if facts["targets"]:
+        rows: Rows = [(row["what"], row["target"], figure(row["measured"]), REACHED[row["reached"]][0]) for row in facts["targets"]]
+        parts.append(markdown(_targets(rows)))
+    for sheet in sheets(facts):
+        parts += [f"### {title(sheet.title)}", markdown(sheet)]
+    machine, versions = facts["machine"], ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    parts.append(
+        f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['system']}; {versions}. `{facts['command']}` measures it again."
+    )
+    return "\n\n".join(parts)
+
+
+PAGE = DOCS / "performance.md"
+DOCUMENT = Document("scripts/benchmark.py", DOCS / "performance.json", [Block(PAGE, "benchmark", measured)], dict)

@@ -1,4 +1,4 @@
-"""What the benchmark measures: its parts, and the tasks that each of them consists of."""
+"""What the benchmark measures: its parts and their tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from study.benchmark.sides import Workload, applicable
-from study.benchmark.workers import Task, available
+from study.benchmark.tasks import Task
+from study.workers import available
 
 PARTS = {
     "steps": "the training step of each side",
@@ -19,19 +20,19 @@ PARTS = {
     "full": "the tutorial's whole training, plain and checked at every 100th step",
     "startup": "the harness imported, the command's help",
 }
-"""The parts by name, and what they measure."""
+"""The parts by name, each with what it measures."""
 
 TUTORIAL, CNN = "tutorial", "keras-mnist-cnn"
 BATCHES = (1, 8, 32, 128, 512)
 CNN_BATCH = 128
 IMAGES_OF_MNIST, EPOCHS = 60_000, 3
 STEPS = 3_000
-"""Steps of the full run that are done unless all of them are asked for."""
+"""Steps of the full run, unless all of them are wanted."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is asked for.
+    """What the command line asks for.
 
     Attributes
     ----------
@@ -40,12 +41,11 @@ class Choice:
     sides : sequence of str
         Of :data:`study.benchmark.sides.SIDES`.
     threads : sequence of int
-        Each a setting.
-    quick : bool
+        Numbers of threads to measure with.
     folder : Path
-        With the images of the full run.
+        The folder with the images of the full run.
     whole : bool
-        Whether the full run is done to its end.
+        Whether the full run does all 180,000 steps.
     """
 
     parts: Sequence[str]
@@ -57,7 +57,7 @@ class Choice:
 
 
 def every_thread() -> list[int]:
-    """Return the settings of threads that are measured: one, and all."""
+    """Return the numbers of threads to measure with: one, and all."""
     return sorted({1, available()})
 
 

@@ -16,8 +16,6 @@ WARMED = 10
 
 Run = Callable[[int], object]
 """Does something so many times."""
-Tell = Callable[[str], None]
-"""Is told what is being done."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 from crosscheck.core.judge import Facts
-from study.benchmark.rounds import Pace, Run, Tell, alternated
+from study.benchmark.rounds import Pace, Run, alternated
+from study.workers import tell
 
 COMMANDS = {"python": ["-c", "pass"], "import crosscheck": ["-c", "import crosscheck"], "crosscheck --help": ["-m", "crosscheck", "--help"]}
 """What is started; the first one is what Python itself takes."""
 
 
-def measured(rounds: int, threads: int, tell: Tell) -> Facts:
+def measured(rounds: int, threads: int) -> Facts:
     """Return the milliseconds of each command."""
     tell("startup")
     times = alternated({name: _run([sys.executable, *command]) for name, command in COMMANDS.items()}, Pace(rounds, 0.0))

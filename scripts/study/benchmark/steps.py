@@ -9,8 +9,9 @@ from digits.batches import Labels
 
 from crosscheck.core.judge import Facts
 from study.benchmark.judge import Judge, wrong
-from study.benchmark.rounds import Pace, Run, Tell, alternated
+from study.benchmark.rounds import Pace, Run, alternated
 from study.benchmark.sides import SIDES, Images, MissingError, Side, Workload, applicable, digits, made
+from study.workers import tell
 
 BASE = "scratch"
 JUDGED = 2
@@ -19,7 +20,7 @@ BATCHES = 8
 """Batches that the timed steps go through, over and over."""
 
 
-def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads: int, pace: dict[str, Any], tell: Tell) -> Facts:
+def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads: int, pace: dict[str, Any]) -> Facts:
     """Return the rows of the table, and who is wrong or missing and why."""
     found: dict[str, list[Any]] = {"training_step": [], "wrong": [], "missing": []}
     for given in workloads:

@@ -1,41 +1,37 @@
 """The coverage matrix: a row for each quantity of each layer and optimizer, a column for each reference and precision.
 
-A cell holds the worst that all rows of the tables found there. A cell in which nothing was compared needs a reason; without one it is a hole.
+A cell holds the worst finding of all rows of the tables. A cell in which nothing was compared needs a reason; without one it is a hole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from crosscheck.core.judge import Verdict
+from crosscheck.core.judge import Facts, Verdict
 from crosscheck.report.words import counted, fraction_in_words
-
-if TYPE_CHECKING:
-    from tests.support.findings import Finding
 
 Key = tuple[str, str]
 
 
 @dataclass
 class Cell:
-    """All that was found of one quantity of a layer or optimizer beside one reference in one precision.
+    """The findings about one quantity of a layer or optimizer, beside one reference in one precision.
 
     Attributes
     ----------
     compared : int
         How many runs agree.
     fraction : float
-        The largest error of those as a fraction of its tolerance; 0 where all are equal.
+        The largest error of these runs as a fraction of its tolerance; 0 if all are equal.
     wrong : list of str
-        The runs whose verdict is not the one expected, each with what was found.
+        The runs whose verdict is not the expected one, each with what was found.
     mismatch : bool
-        Whether any of them is more than undecided.
+        Whether any of them is a mismatch, and not only undecided.
     hole : str
-        Why nothing could be compared, where nobody has given a reason for it.
+        Why nothing could be compared, if the tables give no reason for it.
     reasons : dict of str to int
-        Why runs were not compared, or differ as they are declared to, each with the number of runs.
+        Why runs were not compared, or why they differ as declared, each with the number of runs.
     """
 
     compared: int = 0
@@ -45,18 +41,18 @@ class Cell:
     hole: str = ""
     reasons: dict[str, int] = field(default_factory=dict)
 
-    def add(self, finding: Finding) -> None:
-        """Take in what one run found."""
-        if finding.judgement is None:
-            self.hole = finding.hole
-        elif finding.wrong:
-            self.wrong.append(f"{finding.run}: {finding.wrong}")
-            self.mismatch |= finding.judgement.verdict is not Verdict.UNDECIDED
-        elif finding.declared is not None:
-            self.reasons[finding.declared.reason] = self.reasons.get(finding.declared.reason, 0) + 1
+    def add(self, outcome: str, words: str, fraction: float) -> None:
+        """Add what one run found."""
+        if outcome == "hole":
+            self.hole = words
+        elif outcome in ("wrong", "undecided"):
+            self.wrong.append(words)
+            self.mismatch |= outcome == "wrong"
+        elif outcome == "declared":
+            self.reasons[words] = self.reasons.get(words, 0) + 1
         else:
             self.compared += 1
-            self.fraction = max(self.fraction, finding.judgement.fraction)
+            self.fraction = max(self.fraction, fraction)
 
     @property
     def verdict(self) -> str:
@@ -69,7 +65,7 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """What the cell shows: the largest fraction, or a word."""
+        """The text of the cell: the largest fraction, or a word."""
         if self.verdict == "match":
             return fraction_in_words(self.fraction) if self.fraction else "equal"
         return {"mismatch": "wrong", "undecided": "undecided", "skipped": "-", "empty": "EMPTY"}[self.verdict]
@@ -92,7 +88,6 @@ class Matrix:
     ----------
     columns : list of (str, str)
         Reference and precision.
-    rows : list of Row
     """
 
     columns: list[Key]
@@ -105,7 +100,7 @@ class Matrix:
 
     @property
     def verdict(self) -> Verdict:
-        """``mismatch`` where anything is wrong or a cell is empty, ``undecided`` where something could not be decided."""
+        """``mismatch`` if anything is wrong or a cell is empty, ``undecided`` if something could not be decided."""
         found = {cell.verdict for cell in self.cells}
         if found & {"mismatch", "empty"}:
             return Verdict.MISMATCH
@@ -152,18 +147,21 @@ class Matrix:
         return {key: max((row.cells[key].fraction for row in self.rows), default=0.0) for key in self.columns}
 
 
-def matrix(columns: list[Key], quantities: Iterable[tuple[str, str]], findings: Iterable[Finding]) -> Matrix:
-    """Return the matrix of everything that was found.
+def matrix(columns: list[Key], quantities: Iterable[tuple[str, str]], findings: Iterable[Facts]) -> Matrix:
+    """Return the matrix of all findings.
 
     Parameters
     ----------
     columns : list of (str, str)
         Reference and precision.
     quantities : iterable of (str, str)
-        Layer or optimizer, and quantity: what there is to compare, whether anything was found of it or not.
-    findings : iterable of Finding
+        Layer or optimizer, and quantity: the rows, with or without findings.
+    findings : iterable of dict
+        As :func:`study.coverage.rows.plain` returns them.
     """
     rows = {place: {column: Cell() for column in columns} for place in quantities}
     for finding in findings:
-        rows[finding.subject, finding.quantity][finding.reference, finding.dtype].add(finding)
+        subject, quantity = finding["row"]
+        reference, dtype = finding["column"]
+        rows[subject, quantity][reference, dtype].add(finding["outcome"], finding["words"], finding["fraction"])
     return Matrix(columns, [Row(subject, quantity, cells) for (subject, quantity), cells in rows.items()])

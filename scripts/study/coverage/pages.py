@@ -1,22 +1,18 @@
-"""The coverage matrix as facts for machines, as a table for the terminal, and as one self-contained HTML file, every text escaped."""
+"""The coverage matrix as plain data, as a table for the terminal, and as one self-contained HTML file."""
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
+from itertools import groupby
 
-import jinja2
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from crosscheck.core.judge import Facts, number
-from crosscheck.report.html import environment
 from crosscheck.report.terminal import COLOURS
 from crosscheck.report.words import fraction_in_words
 from study.coverage.matrix import Cell, Matrix
-
-TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+from study.pages import print_headline, templates
 
 _STYLES = {"match": COLOURS["match"], "mismatch": f"bold {COLOURS['mismatch']}", "empty": f"bold {COLOURS['mismatch']}"}
 
@@ -26,14 +22,12 @@ def facts_of(matrix: Matrix, names: dict[str, str], elsewhere: dict[str, str], c
 
     Parameters
     ----------
-    matrix : Matrix
     names : dict of str to str
         The version of each reference.
     elsewhere : dict of str to str
-        Layers that have no row, and where they are judged.
-    command : str
+        Layers without a row, each with where it is judged.
     seconds : float
-        That it took.
+        How long it took.
     """
     notes = matrix.footnotes
     return {
@@ -68,40 +62,26 @@ def _cell_facts(cell: Cell, notes: list[str]) -> Facts:
 
 def show(facts: Facts, console: Console) -> None:
     """Print the matrix, what is wrong, and the footnotes."""
-    console.print(Text(facts["headline"], style=f"bold {COLOURS[facts['verdict']]}"), soft_wrap=True)
-    for line in facts["faults"]:
-        console.print(Text(f"  {line}"), soft_wrap=True)
+    print_headline(facts, facts["faults"], console)
     table = Table(title="largest error as a fraction of its tolerance: below 1, rounding explains it", title_justify="left")
     for heading in ("layer or optimizer", "quantity"):
         table.add_column(heading, no_wrap=True)
     for column in facts["columns"]:
         table.add_column(f"{column['reference']}\n{column['dtype']}", justify="right", overflow="fold")
-    before = ""
-    for row in facts["rows"]:
-        if before and row["subject"] != before:
-            table.add_section()
-        table.add_row(row["subject"] if row["subject"] != before else "", row["quantity"], *map(_shown, row["cells"]))
-        before = row["subject"]
-    table.add_section()
+    for subject, rows in groupby(facts["rows"], lambda row: row["subject"]):
+        for place, row in enumerate(rows):
+            table.add_row("" if place else subject, row["quantity"], *map(_shown, row["cells"]))
+        table.add_section()
     table.add_row("largest", "", *(fraction_in_words(fraction) if fraction else "equal" for fraction in facts["largest"]))
     console.print(table)
-    for place, reason in enumerate(facts["footnotes"], start=1):
-        console.print(Text(f"[{place}] {reason}"), soft_wrap=True)
-    for name, where in facts["elsewhere"].items():
-        console.print(Text(f"{name}: {where}"), soft_wrap=True)
+    notes = (f"[{place}] {reason}" for place, reason in enumerate(facts["footnotes"], start=1))
+    for line in [*notes, *(f"{name}: {where}" for name, where in facts["elsewhere"].items())]:
+        console.print(Text(line), soft_wrap=True)
 
 
 def _shown(cell: Facts) -> Text:
     notes = "".join(f" [{note['number']}]" for note in cell["footnotes"])
     return Text(cell["text"], style=_STYLES.get(cell["verdict"], COLOURS["skipped"])) + Text(notes, style="dim")
-
-
-@cache
-def templates() -> jinja2.Environment:
-    """Return the reports' own environment, with the templates of this folder besides."""
-    own = environment()
-    assert own.loader is not None
-    return own.overlay(loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(TEMPLATES), own.loader]))
 
 
 def render(facts: Facts) -> str:

@@ -1,4 +1,4 @@
-"""What was found of right implementations: how many quantities were compared, every false alarm, how near to their tolerances they came."""
+"""What comparisons of right implementations found: how many quantities, every false alarm, the largest errors beside their tolerances."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from dataclasses import dataclass, field
 from crosscheck.core.judge import Judgement, Verdict
 
 DECADES = 7
-"""Tenths, hundredths and so on of a tolerance that are told apart; whatever is nearer to right is counted together."""
+"""How many powers of ten are counted apart: errors of a tenth of the tolerance, of a hundredth and so on; smaller ones are counted together."""
 
 LOOSE = 1e-3
-"""A tolerance of which no right implementation ever reached this fraction is named: it may be far wider than it has to be."""
+"""A tolerance is named if no right implementation ever reached this fraction of it: it may be far wider than needed."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some trials of one task in one environment and one precision: what one process does at a time.
+    """Some trials of one task in one environment and one precision: the piece of work that one process does at a time.
 
     Attributes
     ----------
-    task, environment, dtype : str
     first, last : int
-        The trials from the first to the one before the last; a trial's number decides its inputs and is its seed.
+        The trials from ``first`` up to, but without, ``last``. A trial's number decides its inputs and is its seed.
     """
 
     task: str
@@ -33,22 +32,27 @@ class Chunk:
     first: int
     last: int
 
+    @property
+    def key(self) -> str:
+        """The name of its result."""
+        return str(self)
+
     def __str__(self) -> str:
         return f"{self.task}, {self.environment}, {self.dtype}, trials {self.first} to {self.last - 1}"
 
 
 @dataclass
 class Reached:
-    """How near a quantity came to its tolerance.
+    """How large the errors of a quantity were beside its tolerance.
 
     Attributes
     ----------
     largest : float
-        The largest fraction of a tolerance.
+        The largest error, as a fraction of its tolerance.
     equal : int
-        How often it was equal bit for bit.
+        How many arrays were equal to the reference bit for bit.
     decades : list of int
-        How often the largest fraction of an array was at least a tenth, at least a hundredth and so on; the last number counts all others.
+        In how many arrays the largest fraction was at least a tenth, at least a hundredth and so on; the last number counts all others.
     """
 
     largest: float = 0.0
@@ -64,31 +68,31 @@ class Reached:
             self.equal += 1
 
     def join(self, other: Reached) -> None:
-        """Add what was counted elsewhere."""
+        """Add the counts of another one."""
         self.largest, self.equal = max(self.largest, other.largest), self.equal + other.equal
         self.decades = [one + two for one, two in zip(self.decades, other.decades, strict=True)]
 
 
 @dataclass
 class Found:
-    """What was found in a chunk, or in several.
+    """What one chunk, or several, found.
 
     Attributes
     ----------
     quantities, elements : int
-        Arrays that were compared and got a verdict, and the numbers in them.
+        How many arrays were compared and got a verdict, and how many numbers they have.
     measured : int
-        Those of them whose tolerance comes from measured rounding.
+        How many of these arrays have a tolerance from measured rounding.
     undecided, skipped : int
-        Arrays that got none, most of them because the operation itself leaves the range of numbers.
+        How many arrays got no verdict, usually because the operation itself leaves the range of numbers.
     reasons : dict of str to int
         Why they got none, and how often; numbers in a reason are left out.
     ways : dict of str to int
         How many quantities of each right implementation were compared.
     kernels : list of str
-        Those that BLAS had.
+        The kernels that BLAS used.
     alarms : list of str
-        Every false alarm with all that it takes to see it again.
+        Every false alarm, with all that is needed to reproduce it.
     reached : dict of str to Reached
         By task, quantity and precision.
     """
@@ -109,13 +113,12 @@ class Found:
 
         Parameters
         ----------
-        judgement : Judgement
         key : str
-            The quantity, as it is counted.
+            The name under which the quantity is counted.
         way : str
             The right implementation.
         again : str
-            What it takes to see it again.
+            What is needed to reproduce it.
         measured : bool
             Whether the reference's rounding is measured.
         """
@@ -134,7 +137,7 @@ class Found:
             self.alarms.append(f"{again}: {judgement.place.quantity} at {judgement.fraction:.4g} of its tolerance{_said(judgement)}")
 
     def join(self, other: Found) -> None:
-        """Add what was found elsewhere."""
+        """Add what another chunk found."""
         self.quantities, self.elements = self.quantities + other.quantities, self.elements + other.elements
         self.undecided, self.skipped = self.undecided + other.undecided, self.skipped + other.skipped
         self.measured += other.measured
@@ -146,7 +149,7 @@ class Found:
 
     @property
     def loose(self) -> Mapping[str, float]:
-        """The largest fraction of the tolerance of those quantities that never came near it; those that were always equal are left out."""
+        """The quantities whose errors never came near the tolerance, each with its largest fraction; those that were always equal are left out."""
         return {key: one.largest for key, one in sorted(self.reached.items()) if 0 < one.largest < LOOSE}
 
     @property
@@ -154,13 +157,25 @@ class Found:
         """The quantities that were equal in every trial."""
         return sorted(key for key, one in self.reached.items() if not one.largest)
 
+    def words(self) -> str:
+        """Return all of it as lines of text."""
+        lines = [
+            f"{self.quantities:,} quantities compared, {self.measured:,} of them beside references whose rounding is measured, {self.elements:,} "
+            f"numbers, of {len(self.ways):,} right implementations; "
+            f"{self.undecided + self.skipped:,} not compared; {len(self.alarms):,} false alarms",
+            *(f"false alarm: {alarm}" for alarm in self.alarms),
+            *(f"not compared, {count:,}: {reason}" for reason, count in sorted(self.reasons.items(), key=lambda item: -item[1])),
+            *(f"never nearer to its tolerance than {fraction:.2g} of it: {key}" for key, fraction in self.loose.items()),
+        ]
+        return "\n".join(lines) + "\n"
+
 
 def _added(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
     return {key: one.get(key, 0) + two.get(key, 0) for key in {**one, **two}}
 
 
 def joined(parts: Iterable[Found]) -> Found:
-    """Return what was found in several chunks."""
+    """Return what several chunks found together."""
     total = Found()
     for part in parts:
         total.join(part)

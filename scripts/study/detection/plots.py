@@ -1,4 +1,4 @@
-"""The detection matrix as a picture: a row for each fault, a column for each way of looking for it."""
+"""The detection matrix as a picture: a row for each fault, a column for each way to detect it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from crosscheck.core.judge import Facts
 from crosscheck.report.plots import drawn
 
 SEEN, ALWAYS, MISSED = "#1a7f37", "#d8b365", "#f0f0f0"
-"""The colours of a cell: a fault that is seen, one that is seen by a rule that rejects the right code as well, one that is not."""
+"""The colours of a cell: the fault is detected; it is rejected, but so is the right code; it is missed."""
 
 _ROW, _COLUMN, _NAMES = 0.17, 0.24, 3.6
-"""Inches of a row, of a column, of the names beside them."""
+"""Inches: height of a row, width of a column, width of the names beside the rows."""
 
 
 def rules(facts: Facts) -> str:
-    """Return the picture of faults x (crosscheck and the rules of others)."""
+    """Return the picture of faults by crosscheck and the rules of other tools."""
     columns = ["crosscheck", *facts["rivals"]]
 
     def cells(fault: Facts) -> list[int]:
@@ -30,7 +30,7 @@ def rules(facts: Facts) -> str:
 
 
 def families(facts: Facts) -> str:
-    """Return the picture of faults x families of inputs."""
+    """Return the picture of faults by families of inputs."""
 
     def cells(fault: Facts) -> list[int]:
         return [2 * (family in fault["families"]) for family in facts["families"]]
@@ -57,5 +57,5 @@ def _matrix(catalogue: Sequence[Facts], columns: Sequence[str], cells: Callable[
 
 
 def _plain(text: str) -> str:
-    """Return a text that the picture shows as it is, and not as a formula."""
+    """Return a text that matplotlib shows as it is, not as a formula."""
     return text.replace("$", r"\$")

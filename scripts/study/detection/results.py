@@ -1,4 +1,4 @@
-"""The results of tasks as they are counted, made from the plain data that processes and state files hold."""
+"""The results of tasks as objects, made from the plain data that processes and state files hold."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from cattrs import BaseValidationError, Converter
 from crosscheck.core.judge import Facts, Verdict
 from study.operations.results import Named, Tried
 
-FAILED = "failed"
-"""The key of a result that stands for none: why there is none."""
-
 
 @dataclass(frozen=True)
 class Checked:
-    """What the harness says about a fault: the outcome of ``tests/support/faults/outcome.py``, or why there is none."""
+    """The verdict of crosscheck on a fault: the outcome of ``tests/support/faults/outcome.py``, or why there is none."""
 
     verdict: str = ""
     place: str = ""
@@ -28,7 +25,7 @@ class Checked:
 
     @property
     def seen_by(self) -> list[str]:
-        """The checks that see it."""
+        """The checks that detect it."""
         return [check for check, verdict in self.checks.items() if verdict == Verdict.MISMATCH]
 
     @property
@@ -39,28 +36,28 @@ class Checked:
 
 @dataclass(frozen=True)
 class RightOnes:
-    """What the harness says about one right implementation, or a batch of them.
+    """The verdict of crosscheck on one right implementation, or on a batch of them.
 
     Attributes
     ----------
     quantities : int
-        That were compared.
+        How many were compared.
     measured : int
-        Those of them in a batch whose tolerance comes from measured rounding.
+        In a batch: how many of these have a tolerance from measured rounding.
     reasons : dict of str to int
-        Why others of a batch were not compared, and how often.
+        In a batch: why other quantities were not compared, and how often.
     alarms : list of str
-        Everything that it takes for wrong.
+        Everything that crosscheck called wrong.
     verdict : str
         Empty for a batch.
     elements : int
-        The numbers in those of a batch.
+        In a batch: how many numbers the quantities have.
     ways : list of str
         The right implementations of a batch.
     largest : float, optional
-        How near to its tolerance a quantity of a batch came, as a fraction of it; None where beyond all measure.
+        In a batch: the largest error as a fraction of its tolerance; None if it is not finite.
     rules : dict
-        For each rule of :mod:`study.detection.rivals`, how many quantities of a batch it was asked about, and how many of them it takes for wrong.
+        For each rule of :mod:`study.detection.rivals`, how many quantities of a batch it judged, and how many of them it rejected.
     """
 
     quantities: int = 0
@@ -78,7 +75,7 @@ class RightOnes:
 
 @dataclass(frozen=True)
 class Ablated:
-    """Whether a fault is seen without each part of the checks; None where its pair has no such part."""
+    """Whether a fault is detected without each part of the checks; None if its pair has no such part."""
 
     seen: dict[str, bool | None] = field(default_factory=dict)
     failed: str = ""
@@ -89,17 +86,17 @@ Counts = dict[str, dict[str, dict[str, tuple[int, int]]]]
 
 @dataclass(frozen=True)
 class Rivals:
-    """By rule, cotangent and family, how many answers a rule gave, and how many of them say that something is wrong."""
+    """By rule, cotangent and family: how many quantities a rule judged, and how many of them it rejected."""
 
     counts: Counts = field(default_factory=dict)
     failed: str = ""
 
     def rejected(self, rule: str, cotangent: str) -> list[str]:
-        """Return the families on which a rule says that something is wrong."""
+        """Return the families on which a rule rejects something."""
         return [family for family, (_, wrong) in self.counts.get(rule, {}).get(cotangent, {}).items() if wrong]
 
     def total(self, rule: str, cotangent: str) -> tuple[int, int]:
-        """Return the answers of a rule, and how many of them say that something is wrong."""
+        """Return how many quantities a rule judged, and how many of them it rejected."""
         families = self.counts.get(rule, {}).get(cotangent, {}).values()
         return sum(answers for answers, _ in families), sum(wrong for _, wrong in families)
 
@@ -114,23 +111,17 @@ KINDS: Mapping[str, type[Any]] = {
     "operation": Tried,
     "operations": Named,
 }
-"""By the kind of the task."""
+"""The kind of result, by the kind of the task."""
 
 _CONVERTER = Converter(forbid_extra_keys=True)
 
 
 class NoResultError(ValueError):
-    """Something is not the result of a task."""
+    """Plain data are not the result of a task."""
 
 
 def result_of(key: str, facts: Facts) -> Any:
-    """Return a result.
-
-    Parameters
-    ----------
-    key : str
-        Of the task.
-    facts : dict
+    """Return the result of the task with a key.
 
     Raises
     ------
@@ -138,8 +129,8 @@ def result_of(key: str, facts: Facts) -> Any:
     """
     kind = KINDS.get(key.partition(":")[0])
     if kind is None:
-        raise NoResultError(f"{key!r} is no task of this study")
+        raise NoResultError(f"{key!r} is not a task of this study")
     try:
         return _CONVERTER.structure(facts, kind)
     except BaseValidationError as error:
-        raise NoResultError(f"what is said to be the result of {key!r} is none ({error})") from error
+        raise NoResultError(f"not a result of {key!r} ({error})") from error

@@ -1,6 +1,6 @@
-"""The study in tasks: each is about one fault, one right implementation or one batch of them, runs anywhere, and ends in plain data.
+"""The study in tasks: each is about one fault, one right implementation or one batch of them, and returns plain data.
 
-A result does not depend on what ran before it or beside it, so that a run that was interrupted goes on with the tasks that are missing.
+A result does not depend on which tasks ran before it or at the same time, so an interrupted run continues with the tasks that are missing.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crosscheck.core.judge import Facts
+from study.workers import Setting
 
 if TYPE_CHECKING:
     from study.detection.alarms_found import Chunk
     from tests.support.faults import Fault, Host
-
-
-class NoFaultError(ValueError):
-    """No fault has the name that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +24,12 @@ class Task:
     Attributes
     ----------
     kind : str
-        ``"fault"`` or ``"host"``: what the harness says; ``"fault-rivals"`` or ``"host-rivals"``: what other rules say; ``"ablation"``: whether a
-        fault is seen without parts of the checks; ``"alarms"``: a batch of right implementations.
+        ``"fault"`` or ``"host"``: judge a fault, or a right implementation, with crosscheck; ``"fault-rivals"`` or ``"host-rivals"``: with the rules
+        of other tools; ``"ablation"``: judge a fault without parts of the checks; ``"alarms"``: judge a batch of right implementations.
     name : str
-        Of the fault or the right implementation, what is in the batch.
-    seed : int
+        Of the fault or the right implementation; the words of the batch.
     quick : bool
-        Whether a fault is checked up to the first check that sees it, and rivals get one family of inputs alone, gradcheck the smallest of these.
+        Whether to stop at the first check that detects the fault; whether other rules get one family of inputs, and gradcheck its smallest one.
     chunk : Chunk, optional
         The batch.
     """
@@ -46,23 +42,21 @@ class Task:
 
     @property
     def key(self) -> str:
-        """What the result is kept under."""
+        """The name of its result."""
         return f"{self.kind}:{self.name}"
 
 
 def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chunk], seed: int, quick: bool) -> list[Task]:
-    """Return everything that there is to do, in the order in which it tells most.
+    """Return all tasks, those first whose results say most.
 
     Parameters
     ----------
-    faults : sequence of Fault
     hosts : sequence of Host
-        The right implementations that these are planted in.
+        The right implementations in which the faults are planted.
     chunks : sequence of Chunk
-        Batches of right implementations besides.
-    seed : int
+        Batches of other right implementations.
     quick : bool
-        Whether to do no more than tells what is detected, where and why, and what rivals say about one family of inputs.
+        Whether to leave out the ablation, and to give other rules one family of inputs.
     """
     return [
         *(Task("fault", fault.name, seed, quick) for fault in faults),
@@ -74,8 +68,15 @@ def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chu
     ]
 
 
+def setting(task: Task) -> Setting:
+    """Return what the process of a task is started with."""
+    from study.detection import alarms  # noqa: PLC0415 - it is imported by the time that batches are planned
+
+    return Setting() if task.chunk is None else alarms.setting(task.chunk)
+
+
 def run(task: Task) -> Facts:
     """Carry out a task and return its result."""
-    from study.detection.work import KINDS  # noqa: PLC0415 - frameworks are imported only by processes that compute
+    from study.detection.work import KINDS  # noqa: PLC0415 - only processes that compute import frameworks
 
     return KINDS[task.kind](task)

@@ -1,4 +1,4 @@
-"""What each kind of task does; importing this imports the catalogue and its framework."""
+"""What each kind of task does. Importing this module imports the catalogue and PyTorch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
 from crosscheck.run.check import check_pair
+from crosscheck.run.cli import UsageError
 from study.detection.ablation import RERUNS, seen_by_rerun
 from study.detection.inputs import calls, compared, families_of
 from study.detection.rivals import GRADCHECK, RULES, Compared, right_gradients
-from study.detection.tasks import NoFaultError, Task
+from study.detection.tasks import Task
 from tests.support.faults import FAULTS, Fault, Host
 from tests.support.faults.outcome import first_outcome_of, outcome_of
 
@@ -30,21 +31,21 @@ COTANGENTS = (ALL_ONES, RANDOM)
 
 
 def selected(pattern: str) -> list[Fault]:
-    """Return the faults that a pattern names; all of them where it is empty.
+    """Return the faults whose names match a pattern; all of them if it is empty.
 
     Raises
     ------
-    NoFaultError
-        If it names none.
+    UsageError
+        If none matches.
     """
     found = [fault for name, fault in FAULTS.items() if not pattern or fnmatchcase(name, pattern)]
     if not found:
-        raise NoFaultError(f"--faults {pattern}: no fault of tests/faults has such a name; there are {', '.join(FAULTS)}")
+        raise UsageError(f"--faults {pattern}: no fault of tests/support/faults has such a name; there are {', '.join(FAULTS)}")
     return found
 
 
 def hosts_of(faults: list[Fault]) -> list[Host]:
-    """Return the right implementations that faults are planted in, each once."""
+    """Return the right implementations in which faults are planted, each once."""
     return list({fault.host.name: fault.host for fault in faults}.values())
 
 
@@ -72,7 +73,7 @@ def _ablation(task: Task) -> Facts:
 
 
 def _rivals(make: Callable[[], Declaration], task: Task) -> Facts:
-    """Return for each rule, cotangent and family how many answers it gave, and how many of them say that something is wrong."""
+    """Return how many quantities each rule judged for each cotangent and family, and how many of them it rejected."""
     families = families_of(make())[: 1 if task.quick else None]
     found = {rule: {cotangent: {family: [0, 0] for family in families} for cotangent in COTANGENTS} for rule in (*RULES, GRADCHECK)}
     for cotangent in COTANGENTS:
@@ -80,7 +81,7 @@ def _rivals(make: Callable[[], Declaration], task: Task) -> Facts:
             with own_surroundings(task.seed):
                 for rule, right in _answers(make(), family, cotangent == ALL_ONES, task.seed):
                     _count(found[rule][cotangent][family], right)
-                # It takes so long that a fault which it sees on the first family is not shown it on the others.
+                # It is slow: a fault that it rejects on the first family is not given to it on the others.
                 if task.kind == "host-rivals" or not found[GRADCHECK][cotangent][families[0]][1]:
                     for right in _gradchecks(make(), family, cotangent == ALL_ONES, task):
                         _count(found[GRADCHECK][cotangent][family], right)
@@ -92,13 +93,13 @@ def _count(counts: list[int], right: bool) -> None:
 
 
 def _answers(pair: Declaration, family: str, summed: bool, seed: int) -> Iterator[tuple[str, bool]]:
-    """Yield each rule with whether it takes a quantity for right."""
+    """Yield each rule with whether it accepts a quantity."""
     for one in compared(pair, family, summed, seed):
         yield from ((name, rule.takes_for_right(one)) for name, rule in RULES.items() if rule.applies(one))
 
 
 def _gradchecks(pair: Declaration, family: str, summed: bool, task: Task) -> Iterator[bool]:
-    """Yield whether gradcheck takes each call of a layer for right; of an optimizer and a model it is not asked."""
+    """Yield whether gradcheck accepts each call of a layer; it judges no optimizer and no model."""
     if isinstance(pair, Pair) and "float64" in pair.dtypes:
         found = sorted(calls(prepare(pair), family, "float64", summed, task.seed), key=lambda call: call.x.size)
         for call in found[: 1 if task.quick else None]:
@@ -106,11 +107,11 @@ def _gradchecks(pair: Declaration, family: str, summed: bool, task: Task) -> Ite
 
 
 def _alarms(task: Task) -> Facts:
-    """Return what the harness says about a batch of right implementations, and of the first of its kind what the rules of others say."""
-    from detection_alarms import DEFAULT, compared_in, run  # noqa: PLC0415 - other tasks need none of these implementations
+    """Judge a batch of right implementations with crosscheck, and the first batch of its kind with the rules of other tools as well."""
+    from study.detection.alarms import DEFAULT, compared_in, run_here  # noqa: PLC0415 - other tasks need none of these implementations
 
     assert task.chunk is not None
-    found = run(task.chunk)
+    found = run_here(task.chunk)
     rules = {name: [0, 0] for name in RULES}
     for one in compared_in(task.chunk) if task.chunk.environment == DEFAULT and not task.chunk.first else ():
         if np.isfinite(one.reference).all():

@@ -1,4 +1,4 @@
-"""The study of the test database in tasks: one names the operations, each other one tries one of them."""
+"""The study of the test database in tasks: one lists the operations, each of the others tries one operation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from crosscheck.core.judge import Facts
+from crosscheck.run.cli import UsageError
+from study.workers import FAILED
 
 STUDY = "operations"
-"""What the facts of this study say that they are of."""
+"""The name of this study in its facts."""
 
 NAMES = "operations"
-"""The key of the task that names them."""
-
+"""The key of the task that lists them."""
 
 QUICK = (
     "add",
@@ -27,15 +28,11 @@ QUICK = (
     "sparse.mm.reduce",
     "std",
 )
-"""The operations of a quick run: elementary ones, sums, what is taken apart, one that is refused; most have a version in JAX."""
+"""The operations of a quick run: elementary ones, sums, some that are decomposed, one that is refused; JAX has a version of most."""
 
 
-class NoDatabaseError(RuntimeError):
+class NoDatabaseError(UsageError):
     """The test database cannot be imported; the message says why, and what to do."""
-
-
-class NoOperationError(ValueError):
-    """No operation of the database has the name that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,7 @@ class OperationTask:
     Attributes
     ----------
     name : str
-        Of the operation; empty for the task that names all of them.
-    seed : int
+        Of the operation; empty for the task that lists all of them.
     """
 
     name: str
@@ -54,13 +50,13 @@ class OperationTask:
 
     @property
     def key(self) -> str:
-        """What the result is kept under."""
+        """The name of its result."""
         return f"operation:{self.name}" if self.name else NAMES
 
 
 def run(task: OperationTask) -> Facts:
     """Carry out a task and return its result."""
-    from study.operations.work import run as carried_out  # noqa: PLC0415 - the database is imported only by processes that compute
+    from study.operations.work import run as carried_out  # noqa: PLC0415 - only processes that compute import the database
 
     return carried_out(task)
 
@@ -70,26 +66,26 @@ def planned(names: Sequence[str], pattern: str, seed: int) -> list[OperationTask
 
     Raises
     ------
-    NoOperationError
+    UsageError
         If it names none.
     """
     found = [OperationTask(name, seed) for name in names if fnmatchcase(name, pattern)]
     if not found:
-        raise NoOperationError(
+        raise UsageError(
             f"--operations {pattern}: no differentiable operation of PyTorch's test database has such a name; there are {', '.join(names)}"
         )
     return found
 
 
 def expect_database(results: dict[str, Facts]) -> None:
-    """Make sure that tasks did not fail for want of the database; their results are taken away, so that the run can be gone on with.
+    """Make sure that no task failed because the database is missing; such results are removed, so that the run can be continued.
 
     Raises
     ------
     NoDatabaseError
     """
     start = f"{NoDatabaseError.__name__}: "
-    failed = {key: str(result["failed"]) for key, result in results.items() if str(result.get("failed", "")).startswith(start)}
+    failed = {key: str(result[FAILED]) for key, result in results.items() if str(result.get(FAILED, "")).startswith(start)}
     for key in failed:
         del results[key]
     if failed:

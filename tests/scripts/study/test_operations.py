@@ -14,18 +14,17 @@ import detection
 import numpy as np
 import pytest
 import torch
+from study import workers
 from study.detection.rivals import DATABASE, OPERATION_RULES
-from study.generated_text import PageError, between
 from study.operations import faults as operation_faults
-from study.operations import pages as operation_pages
 from study.operations import subjects as operation_subjects
 from study.operations.database import NoSampleError, Operation, operations
 from study.operations.facts import facts_of
 from study.operations.inputs import FAMILIES, LEFT_OUT, attempts, domain
-from study.operations.pages import BEGIN, END, page, paragraph
+from study.operations.pages import DOCUMENT, every_operation, page, paragraph, summary
 from study.operations.remembered import Remembering
 from study.operations.subjects import AXES, DECOMPOSED, JAX, MEMORY, OWN, REVERSED, subjects
-from study.operations.tasks import NoDatabaseError, NoOperationError, expect_database, planned
+from study.operations.tasks import NoDatabaseError, expect_database, planned
 from study.operations.work import tried
 from torch import nn
 
@@ -33,7 +32,7 @@ from crosscheck.core import inputs
 from crosscheck.core.judge import Facts, Verdict
 from crosscheck.core.operation import Call
 from crosscheck.references.pytorch.oracle import oracle
-from tests.support import ROOT
+from crosscheck.run.cli import UsageError
 
 RUN: Facts = {"seed": 0, "quick": True, "pattern": "", "versions": {"torch": "2"}, "code": "0"}
 
@@ -266,52 +265,59 @@ def test_whole_run_has_to_try_enough(found: dict[str, Facts]) -> None:
     assert study_facts["short"] == ["2 operations were tried, at least 440 have to be", "6 faults were planted, at least 300 have to be"]
 
 
-def test_pages(found: dict[str, Facts], tmp_path: Path) -> None:
-    source, readme, document = tmp_path / "operations.json", tmp_path / "README.md", tmp_path / "operations.md"
+def test_pages(found: dict[str, Facts]) -> None:
     study_facts = facts({**found, "sparse.mm": {"refused": "it takes sparse tensors"}})
-    source.write_text(json.dumps(study_facts), encoding="utf-8")
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    operation_pages.write(readme, document, source)
-    assert readme.read_text(encoding="utf-8") == f"before\n{BEGIN}\n{paragraph(study_facts)}\n{END}\nafter\n"
-    text = document.read_text(encoding="utf-8")
-    assert text == page(study_facts)
     assert "- exp: tiny: no limit\n" in page(facts({**found, "exp": found["exp"] | {"families": {"normal": [""], "tiny": ["no limit", "no limit"]}}}))
+    text, table = page(study_facts), every_operation(study_facts)
     assert "| it takes sparse tensors: sparse.mm | 1 |" in text
-    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
+    tables = [block.splitlines() for block in [table, *text.split("\n\n")] if block.startswith("| ")]
     assert [{line.count("|") for line in lines} for lines in tables] == [{lines[0].count("|")} for lines in tables]
-    assert "| mm | 1 | normal ties wide large tiny offset | 18 |" in text
+    assert "| mm | 1 | normal ties wide large tiny offset | 18 |" in table
 
 
-MEASURED = ROOT / "docs" / "operations.json"
+def test_summary_makes_all_but_the_table_of_operations(found: dict[str, Facts]) -> None:
+    study_facts = facts(found)
+    short = summary(study_facts)
+    assert [make(short) for make in (paragraph, page, every_operation)] == [paragraph(study_facts), page(study_facts), ""]
 
 
-@pytest.mark.skipif(not MEASURED.exists(), reason="docs/operations.json is not there")
 def test_pages_say_what_was_measured() -> None:
-    readme, study_facts = (ROOT / "README.md").read_text(encoding="utf-8"), json.loads(MEASURED.read_text(encoding="utf-8"))
-    assert between(readme, BEGIN, END, paragraph(study_facts)) == readme
-    assert (ROOT / "docs" / "operations.md").read_text(encoding="utf-8") == page(study_facts)
+    facts = DOCUMENT.facts(DOCUMENT.kept)
+    for block in DOCUMENT.blocks:
+        page = block.page.read_text(encoding="utf-8")
+        assert block.put(page, facts) == page
 
 
-def test_figures_of_something_else(tmp_path: Path) -> None:
+def test_table_of_operations_adds_up_to_the_figures() -> None:
+    """The page's own table is the only record of the single operations."""
+    facts, lines = (
+        DOCUMENT.facts(DOCUMENT.kept),
+        DOCUMENT.blocks[-1].page.read_text(encoding="utf-8").split("<!-- table: begin -->\n")[1].splitlines(),
+    )
+    rows = [[cell.strip().replace(",", "") for cell in line.split("|")[1:-1]] for line in lines[2:-1]]
+    totals = [sum(int(row[column]) for row in rows) for column in range(3, len(rows[0]))]
+    own, *others = facts["ways"].values()
+    rules = [rule["alarms"] for rule in facts["rules"].values()]
+    assert len(rows) == facts["tried"]
+    assert totals == [own["judged"], *(sum(way[what] for way in others) for what in ("judged", "other")), len(facts["alarms"]), *rules]
+
+
+def test_figures_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "operations.json"
     source.write_text('{"study": "operations"}', encoding="utf-8")
-    with pytest.raises(PageError, match=r"is not what scripts/detection\.py --operations --json writes"):
-        operation_pages.write(tmp_path / "README.md", tmp_path / "operations.md", source)
+    assert detection.main(["--readme", str(source)]) == 2
+    assert "is not what scripts/detection.py --operations --json writes" in capsys.readouterr().err
 
 
 def test_no_such_operation() -> None:
-    with pytest.raises(NoOperationError, match="no differentiable operation of PyTorch's test database has such a name; there are exp, mm"):
+    with pytest.raises(UsageError, match="no differentiable operation of PyTorch's test database has such a name; there are exp, mm"):
         planned(["exp", "mm"], "linalg.*", 0)
 
 
 def test_no_database(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One line says what is missing and what to do, in a worker and beside it."""
     monkeypatch.setitem(sys.modules, "torch.testing._internal.common_methods_invocations", None)
-
-    def here(function: Callable[[Any], Facts], tasks: Sequence[Any], *others: Any) -> Any:
-        return ((task, function(task)) for task in tasks)
-
-    monkeypatch.setattr(detection, "results", here)
+    monkeypatch.setattr(workers, "results", workers.here)
     assert detection.main(["--operations", "--quick"]) == 2
     (said,) = filter(None, capsys.readouterr().err.splitlines())
     assert "pip install expecttest" in said

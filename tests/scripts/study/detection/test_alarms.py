@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 
-import detection_alarms as alarms
+import detection_alarms
 import numpy as np
 import pytest
+from study import workers
+from study.detection import alarms
 from study.detection.alarms_found import Chunk, Found, Reached, joined
 
 from crosscheck.core.judge import Judgement, Kind, Verdict
@@ -64,19 +66,30 @@ def test_all_inputs_are_drawn() -> None:
     assert {trial.inputs for trial in alarms.trials_of(Chunk("", "", "float64", 0, 2 * len(INPUTS)))} == set(INPUTS)
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[alarms.Worker]:
-    """Return a process whose BLAS has other kernels."""
-    worker = alarms.Worker("Haswell")
-    yield worker
-    worker.close()
-
-
-@pytest.mark.slow("the process imports PyTorch anew; what it returns is what run_here does, which the tests below call")
-def test_result_is_the_same_in_another_process(elsewhere: alarms.Worker) -> None:
+@pytest.mark.slow("the process imports PyTorch; it returns what run_here returns, which the tests below call")
+def test_result_is_the_same_in_another_process() -> None:
+    """In one whose BLAS has other kernels."""
     chunks = [Chunk("max pool 3, stride 1", alarms.DEFAULT, dtype, 7, 9) for dtype in ("float64", "float32")]
-    here = [alarms.run_here(chunk) for chunk in chunks]
-    assert [replace(elsewhere.run(chunk), kernels=[]) for chunk in reversed(chunks)] == [replace(one, kernels=[]) for one in reversed(here)]
+    elsewhere = [result for _, result in workers.results(alarms.work_on, chunks, setting=lambda chunk: alarms.setting(HASWELL))]
+    assert [replace(alarms.all_found([result]), kernels=[]) for result in elsewhere] == [replace(alarms.run_here(one), kernels=[]) for one in chunks]
+
+
+HASWELL = Chunk("conv2d", "Haswell", "float32", 0, 1)
+
+
+def test_command(planted: LayerTask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints every alarm and says by its exit status that there are some."""
+    monkeypatch.setattr(workers, "results", workers.here)
+    assert detection_alarms.main(["--quantities", "20"]) == 1
+    shown = capsys.readouterr().out
+    assert re.match(r"\d+ quantities compared, 0 of them .*, of 2 right implementations; 0 not compared; \d+ false alarms\n", shown)
+    assert "false alarm: linear, wrong, default, float64, normal, seed 0: bias.grad at " in shown
+
+
+def test_command_whose_process_dies(planted: LayerTask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(workers, "results", lambda function, tasks, **ways: ((task, {"failed": "its process died"}) for task in tasks))
+    assert detection_alarms.main(["--quantities", "20"]) == 2
+    assert "right implementations could not be compared: its process died" in capsys.readouterr().err
 
 
 ONCE_ALARMS = [

@@ -1,9 +1,11 @@
-"""Tasks that do to their process what faults may do; a module of its own, so that the processes have nothing else to import."""
+"""Tasks for tests of worker processes: they say what their process was started with, die, raise, or never end."""
 
 from __future__ import annotations
 
 import os
 import time
+
+from study.workers import available, tell
 
 from crosscheck.core.judge import Facts
 
@@ -16,4 +18,5 @@ def carried_out(task: str) -> Facts:
         time.sleep(600)
     if task == "raises":
         raise ValueError("in words")
-    return {"threads": os.environ["OMP_NUM_THREADS"]}
+    tell("in words")
+    return {"threads": os.environ["OMP_NUM_THREADS"], "cores": available(), "process": os.getpid(), "own": os.environ.get("OWN_VARIABLE", "")}

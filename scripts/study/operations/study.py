@@ -1,0 +1,44 @@
+"""The study of PyTorch's test database from its options to its facts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from crosscheck.core.judge import Facts
+from study import command
+from study.detection.results import result_of
+from study.operations.facts import facts_of, versions
+from study.operations.tasks import QUICK, OperationTask, expect_database, planned, run
+from study.state import fingerprint, opened
+
+
+def measured(options: argparse.Namespace, shown: str) -> Facts:
+    """Carry out all tasks and return what they found as plain data.
+
+    Parameters
+    ----------
+    shown : str
+        The command line that measures it again.
+
+    Raises
+    ------
+    UsageError, NotWritableError
+        If no operation has the name that was asked for; if there is no database; if the state cannot be kept or continued from.
+    StoppedError
+        If Ctrl-C was pressed.
+    """
+    pattern = "" if options.operations == "*" else options.operations
+    run_facts = {"seed": options.seed, "quick": options.quick, "pattern": pattern, "versions": versions(), "code": fingerprint()}
+    state = opened(options.state, options.resume, run_facts, result_of)
+
+    def results(tasks: Sequence[OperationTask]) -> list[Any]:
+        found = command.carry_out(run, tasks, state, jobs=options.jobs, limit=options.limit)
+        expect_database(state.results)
+        return found
+
+    naming = OperationTask("", options.seed)
+    names = QUICK if options.quick else result_of(naming.key, results([naming])[0]).names
+    tasks = planned(names, options.operations, options.seed)
+    return facts_of({task.name: result for task, result in zip(tasks, results(tasks), strict=True)}, run_facts, shown)
