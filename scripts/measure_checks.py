@@ -34,10 +34,8 @@ class Row:
 
     Attributes
     ----------
-    name : str
     adapting_lines : int or None
         Lines between the markers, blank ones left out; None for a file without markers.
-    pairs, checks, quantities : int
     seconds : float
         From the first check of the first pair to the last of the last one; the median of the runs.
     seconds_a_pair : float

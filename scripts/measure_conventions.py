@@ -49,9 +49,6 @@ class Finding:
 
     Attributes
     ----------
-    convention, framework, call : str
-    measured : Measured
-    answer : str
     error : str
         What the framework said where it refused.
     """

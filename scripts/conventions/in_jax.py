@@ -13,7 +13,10 @@ import optax
 from jax import lax, nn
 from jax.example_libraries import stax
 
-from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
+from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probes, moments
+from conventions.probes import SQUARES, WINDOW, epsilon, of_optimizers, renamed
+from conventions.probes import numbers as _numbers
+from conventions.probes import shape as _shape
 
 NAME = "JAX"
 VERSION = f"JAX {jax.__version__}, optax {optax.__version__}"
@@ -23,14 +26,6 @@ _EQUAL = (1.0, 1.0, 1.0, 1.0)
 
 def _key() -> Any:
     return jax.random.PRNGKey(0)
-
-
-def _numbers(array: Any) -> tuple[float, ...]:
-    return tuple(np.asarray(array, dtype=np.float64).ravel().tolist())
-
-
-def _shape(array: Any) -> tuple[float, ...]:
-    return tuple(array.shape)
 
 
 def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
@@ -57,14 +52,15 @@ def _average_pool() -> Any:
     return stax.AvgPool((2, 2), (1, 1), "SAME")
 
 
-def _epsilon(normalised: Callable[[Any], Any]) -> Measured:
-    small = 1e-3
-    output = float(np.asarray(normalised(jnp.array([[small], [-small]]))).ravel()[0])
-    return ((small / output) ** 2 - small**2,)
+def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
+    """Return how far each step of an optimizer moves a single number down."""
+    settings = renamed(settings, {"lr": "learning_rate", "rho": "decay" if kind == "RMSprop" else "rho"})
+    if rates:
+        settings["learning_rate"] = jnp.asarray(rates).__getitem__
+    return _updates(getattr(optax, kind.lower())(**settings), grads, start)
 
 
-def _steps(transformation: Any, grads: Sequence[float], start: float = 0.0) -> tuple[float, ...]:
-    """Return how far each step moves a single number down."""
+def _updates(transformation: Any, grads: Sequence[float], start: float = 0.0) -> tuple[float, ...]:
     weight = jnp.array([start])
     state, moved = transformation.init(weight), []
     for grad in grads:
@@ -74,26 +70,15 @@ def _steps(transformation: Any, grads: Sequence[float], start: float = 0.0) -> t
     return tuple(moved)
 
 
-def _step(transformation: Any, grad: float = 1.0) -> float:
-    return _steps(transformation, [grad])[0]
-
-
 def _decayed(transformation: Any) -> Measured:
     """Return what is left of 1 after two steps without a gradient."""
-    return (1 - sum(_steps(transformation, [0.0, 0.0], start=1.0)),)
+    return (1 - sum(_updates(transformation, [0.0, 0.0], start=1.0)),)
 
 
-def _falling(count: Any) -> Any:
-    return jnp.where(count == 0, 0.1, 0.01)
-
-
-def _rate(make: Callable[..., Any]) -> Probe:
-    """Return the probe of a default learning rate."""
-    return lambda: (_step(make()) / _step(make(learning_rate=1.0)),)
-
+_OPTIMIZERS = of_optimizers(_moves, lambda kind: f"optax.{kind.lower()}", epsilon_inside=True)
 
 PROBES: Probes = {
-    "max-pool-ties": {"lax.reduce_window(..., lax.max, ...)": lambda: _gradient(_max_pool, ((1.0, 1.0), (1.0, 1.0)))},
+    "max-pool-ties": {"lax.reduce_window(..., lax.max, ...)": lambda: _gradient(_max_pool, WINDOW)},
     "max-reduction-ties": {
         "jnp.max": lambda: _gradient(jnp.max, _EQUAL),
         "lax.top_k(x, 1)": lambda: _gradient(lambda x: lax.top_k(x, 1)[0][0], _EQUAL),
@@ -126,8 +111,8 @@ PROBES: Probes = {
         'stax.AvgPool(..., "SAME")': lambda: _numbers(_layer(_average_pool(), (1, 2, 2, 1), np.ones((1, 2, 2, 1)))[1][0, 1, 1, 0])
     },
     "batch-norm-epsilon": {
-        "stax.BatchNorm": lambda: _epsilon(lambda x: _layer(stax.BatchNorm(0), (2, 1), x)[1]),
-        "jax.nn.standardize": lambda: _epsilon(lambda x: nn.standardize(x, 0)),
+        "stax.BatchNorm": lambda: epsilon(lambda batch: _layer(stax.BatchNorm(0), (2, 1), np.reshape(batch, (2, 1)))[1]),
+        "jax.nn.standardize": lambda: epsilon(lambda batch: nn.standardize(jnp.array(batch), 0)),
     },
     "batch-norm-one-value": {"stax.BatchNorm": lambda: _numbers(_layer(stax.BatchNorm(0), (1, 1), [[5.0]])[1])},
     "gelu-form": {"jax.nn.gelu": lambda: _numbers(nn.gelu(jnp.array(1.0)))},
@@ -142,8 +127,8 @@ PROBES: Probes = {
         )
     },
     "mse-reduction": {
-        "optax.squared_error": lambda: _numbers(optax.squared_error(jnp.array([[1.0, 2.0], [3.0, 4.0]]))),
-        "optax.l2_loss": lambda: _numbers(optax.l2_loss(jnp.array([[1.0, 2.0], [3.0, 4.0]]))),
+        "optax.squared_error": lambda: _numbers(optax.squared_error(jnp.array(SQUARES))),
+        "optax.l2_loss": lambda: _numbers(optax.l2_loss(jnp.array(SQUARES))),
     },
     "probability-clip": {
         "optax.softmax_cross_entropy(log(p))": lambda: _numbers(optax.softmax_cross_entropy(jnp.log(jnp.array([1.0, 0.0])), jnp.array([0.0, 1.0])))
@@ -155,29 +140,14 @@ PROBES: Probes = {
         )
     },
     "dropout-argument": {"stax.Dropout(0.25)": lambda: _numbers(_layer(stax.Dropout(0.25), (1000,), np.ones(1000))[1].max())},
-    "sgd-momentum": {"optax.sgd": lambda: _steps(optax.sgd(_falling, momentum=0.5), [1, 1])[1:]},
-    "nesterov": {"optax.sgd(..., nesterov=True)": lambda: _steps(optax.sgd(1.0, momentum=0.5, nesterov=True), [1, 1])},
+    **_OPTIMIZERS,
     "weight-decay": {
         "optax.adamw(..., weight_decay)": lambda: _decayed(optax.adamw(0.1, weight_decay=0.1)),
         "optax.chain(add_decayed_weights, sgd)": lambda: _decayed(optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.1, momentum=0.5))),
     },
-    "adamw-decay-default": {"optax.adamw": lambda: (_steps(optax.adamw(100.0), [0.0], start=1.0)[0] / 100,)},
-    "adam-epsilon": {"optax.adam": lambda: (_step(optax.adam(1.0, eps=1.0)),)},
-    "adam-epsilon-default": {"optax.adam": lambda: (1e-7 / _step(optax.adam(1.0), 1e-7) - 1e-7,)},
     "rmsprop-epsilon": {
-        "optax.rmsprop": lambda: (_step(optax.rmsprop(1.0, decay=0.0, eps=1.0)),),
-        "optax.rmsprop(..., eps_in_sqrt=False)": lambda: (_step(optax.rmsprop(1.0, decay=0.0, eps=1.0, eps_in_sqrt=False)),),
-    },
-    "rmsprop-epsilon-default": {"optax.rmsprop": lambda: ((1e-4 / _step(optax.rmsprop(1.0, decay=0.0), 1e-4)) ** 2 - 1e-8,)},
-    "rmsprop-rho-default": {"optax.rmsprop": lambda: (1 - _step(optax.rmsprop(1.0)) ** -2,)},
-    "adadelta-epsilon": {"optax.adadelta": lambda: (_step(optax.adadelta(1.0, rho=0.0, eps=1.0)),)},
-    "adadelta-epsilon-default": {"optax.adadelta": lambda: (1 / (_step(optax.adadelta(1.0, rho=0.0)) ** -2 - 1),)},
-    "adadelta-rho-default": {"optax.adadelta": lambda: (2 - _step(optax.adadelta(1.0, eps=1.0)) ** -2,)},
-    "learning-rate-default": {
-        "optax.sgd": _rate(optax.sgd),
-        "optax.adam": _rate(optax.adam),
-        "optax.rmsprop": _rate(optax.rmsprop),
-        "optax.adadelta": _rate(optax.adadelta),
+        **_OPTIMIZERS["rmsprop-epsilon"],
+        "optax.rmsprop(..., eps_in_sqrt=False)": lambda: _moves("RMSprop", [1.0], lr=1.0, rho=0.0, eps=1.0, eps_in_sqrt=False),
     },
     "linear-initialiser": {"stax.Dense": lambda: moments(np.asarray(_layer(stax.Dense(FAN_OUT), (1, FAN_IN))[0][0]))},
     "conv-initialiser": {

@@ -12,7 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
+from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probes, moments
+from conventions.probes import SQUARES, WINDOW, epsilon, of_optimizers, renamed
+from conventions.probes import numbers as _numbers
+from conventions.probes import shape as _shape
 
 # Keras asks for its backend once, while it is imported for the first time.
 if "keras" not in sys.modules:
@@ -26,20 +29,11 @@ VERSION = f"Keras {keras.__version__} on {keras.backend.backend()}"
 SEED = 0
 
 _EQUAL = (1.0, 1.0, 1.0, 1.0)
-_TARGETS = ([[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]])
 _BETA_2 = 0.999
-
-
-def _numbers(array: Any) -> tuple[float, ...]:
-    return tuple(np.asarray(array, dtype=np.float64).ravel().tolist())
 
 
 def _float32(values: Any) -> Any:
     return np.asarray(values, dtype=np.float32)
-
-
-def _shape(array: Any) -> tuple[float, ...]:
-    return tuple(array.shape)
 
 
 def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
@@ -65,20 +59,14 @@ def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[Any, Any]:
     return layer, layer(np.reshape(_float32(batch), (-1, 1)), training=True)
 
 
-def _batch_norm_epsilon() -> Measured:
-    small = 1e-3
-    output = _numbers(_batch_norm([small, -small])[1])[0]
-    return ((small / output) ** 2 - small**2,)
-
-
 def _dropout(rate: float, training: bool) -> float:
     return float(np.max(layers.Dropout(rate, seed=SEED)(np.ones((1, 1000), np.float32), training=training)))
 
 
-def _steps(optimizer: Any, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = ()) -> tuple[float, ...]:
+def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
     """Return how far each step of an optimizer moves a single number down."""
-    weight = keras.Variable([start])
-    moved = []
+    optimizer = getattr(optimizers, kind)(**renamed(settings, {"lr": "learning_rate", "eps": "epsilon"}))
+    weight, moved = keras.Variable([start]), []
     for number, grad in enumerate(grads):
         if rates:
             optimizer.learning_rate = rates[number]
@@ -88,30 +76,14 @@ def _steps(optimizer: Any, grads: Sequence[float], start: float = 0.0, rates: Se
     return tuple(moved)
 
 
-def _step(optimizer: Any, grad: float = 1.0) -> float:
-    return _steps(optimizer, [grad])[0]
-
-
-def _decayed(optimizer: Any) -> Measured:
-    """Return what is left of 1 after two steps without a gradient."""
-    return (1 - sum(_steps(optimizer, [0.0, 0.0], start=1.0)),)
-
-
 def _adam_epsilon() -> Measured:
-    """Return the epsilon, which stands beside the root of (1 - beta2) g**2."""
+    """Return the epsilon of Adam, which Keras adds to the root of (1 - beta2) g**2."""
     grad = math.sqrt(1 - _BETA_2) * 1e-5
-    return (grad / _step(optimizers.Adam(1.0, beta_2=_BETA_2), 1e-5) - grad,)
-
-
-def _rate(make: Callable[..., Any]) -> Probe:
-    """Return the probe of a default learning rate."""
-    return lambda: (_step(make()) / _step(make(1.0)),)
+    return (grad / _moves("Adam", [1e-5], lr=1.0, beta_2=_BETA_2)[0] - grad,)
 
 
 PROBES: Probes = {
-    "max-pool-ties": {
-        "layers.MaxPooling2D": lambda: _gradient(lambda x: layers.MaxPooling2D(2)(x[None, :, :, None])[0, 0, 0, 0], ((1.0, 1.0), (1.0, 1.0)))
-    },
+    "max-pool-ties": {"layers.MaxPooling2D": lambda: _gradient(lambda x: layers.MaxPooling2D(2)(x[None, :, :, None])[0, 0, 0, 0], WINDOW)},
     "max-reduction-ties": {"ops.max": lambda: _gradient(ops.max, _EQUAL)},
     "relu-at-zero": {"ops.relu": lambda: _gradient(ops.relu, 0.0), "layers.ReLU": lambda: _gradient(layers.ReLU(), 0.0)},
     "maximum-at-zero": {"ops.maximum(x, 0)": lambda: _gradient(lambda x: ops.maximum(x, 0), 0.0)},
@@ -140,7 +112,7 @@ PROBES: Probes = {
     "average-pool-padding": {
         'ops.average_pool(..., padding="same")': lambda: _numbers(ops.average_pool(np.ones((1, 2, 2, 1), np.float32), 2, 1, "same")[0, 1, 1, 0])
     },
-    "batch-norm-epsilon": {"layers.BatchNormalization": _batch_norm_epsilon},
+    "batch-norm-epsilon": {"layers.BatchNormalization": lambda: epsilon(lambda batch: _batch_norm(batch)[1])},
     "batch-norm-momentum": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([1, 1], momentum=0.25)[0].moving_mean)},
     "batch-norm-momentum-default": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([1, 1])[0].moving_mean)},
     "batch-norm-running-variance": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([0, 2], momentum=0.0)[0].moving_variance)},
@@ -162,8 +134,8 @@ PROBES: Probes = {
         ),
     },
     "mse-reduction": {
-        "losses.MeanSquaredError": lambda: _numbers(losses.MeanSquaredError()(*_TARGETS)),
-        "losses.mean_squared_error": lambda: _numbers(losses.mean_squared_error(*_TARGETS)),
+        "losses.MeanSquaredError": lambda: _numbers(losses.MeanSquaredError()(np.array(SQUARES), np.zeros((2, 2)))),
+        "losses.mean_squared_error": lambda: _numbers(losses.mean_squared_error(np.array(SQUARES), np.zeros((2, 2)))),
     },
     "probability-clip": {
         "losses.CategoricalCrossentropy": lambda: _numbers(losses.CategoricalCrossentropy()([[0.0, 1.0]], [[1.0, 0.0]])),
@@ -171,28 +143,8 @@ PROBES: Probes = {
     },
     "dropout-scaling": {"layers.Dropout": lambda: (_dropout(0.75, True), _dropout(0.75, False))},
     "dropout-argument": {"layers.Dropout(0.25)": lambda: (_dropout(0.25, True),)},
-    "sgd-momentum": {"SGD": lambda: _steps(optimizers.SGD(0.1, momentum=0.5), [1, 1], rates=(0.1, 0.01))[1:]},
-    "nesterov": {"SGD(..., nesterov=True)": lambda: _steps(optimizers.SGD(1.0, momentum=0.5, nesterov=True), [1, 1])},
-    "weight-decay": {
-        "SGD(..., weight_decay)": lambda: _decayed(optimizers.SGD(0.1, momentum=0.5, weight_decay=0.1)),
-        "Adam(..., weight_decay)": lambda: _decayed(optimizers.Adam(0.1, weight_decay=0.1)),
-        "AdamW(..., weight_decay)": lambda: _decayed(optimizers.AdamW(0.1, weight_decay=0.1)),
-    },
-    "adamw-decay-default": {"AdamW": lambda: (_steps(optimizers.AdamW(100.0), [0.0], start=1.0)[0] / 100,)},
-    "adam-epsilon": {"Adam": lambda: (_step(optimizers.Adam(1.0, epsilon=1.0)),)},
+    **of_optimizers(_moves, epsilon_inside=True),
     "adam-epsilon-default": {"Adam": _adam_epsilon},
-    "rmsprop-epsilon": {"RMSprop": lambda: (_step(optimizers.RMSprop(1.0, rho=0.0, epsilon=1.0)),)},
-    "rmsprop-epsilon-default": {"RMSprop": lambda: ((1e-4 / _step(optimizers.RMSprop(1.0, rho=0.0), 1e-4)) ** 2 - 1e-8,)},
-    "rmsprop-rho-default": {"RMSprop": lambda: (1 - _step(optimizers.RMSprop(1.0)) ** -2,)},
-    "adadelta-epsilon": {"Adadelta": lambda: (_step(optimizers.Adadelta(1.0, rho=0.0, epsilon=1.0)),)},
-    "adadelta-epsilon-default": {"Adadelta": lambda: (1 / (_step(optimizers.Adadelta(1.0, rho=0.0)) ** -2 - 1),)},
-    "adadelta-rho-default": {"Adadelta": lambda: (2 - _step(optimizers.Adadelta(1.0, epsilon=1.0)) ** -2,)},
-    "learning-rate-default": {
-        "SGD": _rate(optimizers.SGD),
-        "Adam": _rate(optimizers.Adam),
-        "RMSprop": _rate(optimizers.RMSprop),
-        "Adadelta": _rate(optimizers.Adadelta),
-    },
     "linear-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(lambda: layers.Dense(FAN_OUT), (1, FAN_IN)).kernel))},
     "conv-initialiser": {
         "layers.Conv2D": lambda: moments(np.asarray(_built(lambda: layers.Conv2D(CHANNELS_OUT, KERNEL), (1, KERNEL, KERNEL, CHANNELS_IN)).kernel))

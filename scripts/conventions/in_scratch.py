@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,13 @@ import numpy as np
 import scratch
 import scratch.initialisers
 from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
+from conventions.probes import SQUARES, WINDOW, dampening, epsilon, of_optimizers, renamed
+from conventions.probes import numbers as _numbers
 from scratch.pooling import TIE_RULES
 
 NAME = "scratch"
 VERSION = f"scratch on NumPy {np.__version__}"
 SEED = 0
-
-
-def _numbers(array: Any) -> tuple[float, ...]:
-    return tuple(np.asarray(array, dtype=np.float64).ravel().tolist())
 
 
 def _rng() -> np.random.Generator:
@@ -44,12 +42,6 @@ def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[scratch.BatchN
     return layer, layer.forward(np.array(batch, dtype=np.float64)[:, None])
 
 
-def _batch_norm_epsilon() -> Measured:
-    small = 1e-3
-    output = _numbers(_batch_norm([small, -small])[1])[0]
-    return ((small / output) ** 2 - small**2,)
-
-
 def _average_pool(**settings: bool) -> Measured:
     return (float(scratch.AvgPool2d(2, 2, 1, **settings).forward(np.ones((1, 1, 2, 2)))[0, 0, 0, 0]),)
 
@@ -60,10 +52,10 @@ def _dropout(p: float, training: bool = True) -> float:
     return float(layer.forward(np.ones(1000)).max())
 
 
-def _steps(make: Callable[..., Any], grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = ()) -> tuple[float, ...]:
+def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
     """Return how far each step of an optimizer moves a single number down."""
     params = {"w": np.array([start])}
-    optimizer, moved = make(params), []
+    optimizer, moved = getattr(scratch, kind)(params, **renamed(settings, {"rho": "alpha"} if kind == "RMSprop" else {})), []
     for number, grad in enumerate(grads):
         if rates:
             optimizer.lr = rates[number]
@@ -71,20 +63,6 @@ def _steps(make: Callable[..., Any], grads: Sequence[float], start: float = 0.0,
         optimizer.step({"w": np.array([float(grad)])})
         moved.append(before - params["w"].item())
     return tuple(moved)
-
-
-def _step(make: Callable[..., Any], grad: float = 1.0) -> float:
-    return _steps(make, [grad])[0]
-
-
-def _decayed(make: Callable[..., Any]) -> Measured:
-    """Return what is left of 1 after two steps without a gradient."""
-    return (1 - sum(_steps(make, [0.0, 0.0], start=1.0)),)
-
-
-def _rate(make: Callable[..., Any]) -> Probe:
-    """Return the probe of a default learning rate."""
-    return lambda: (_step(make) / _step(partial(make, lr=1.0)),)
 
 
 def _initialised(name: str) -> tuple[Probe, Probe]:
@@ -97,12 +75,11 @@ def _initialised(name: str) -> tuple[Probe, Probe]:
 
 
 _INITIALISED = {name: _initialised(name) for name in ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal")}
-_SQUARES = (np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros((2, 2)))
 
 PROBES: Probes = {
     "max-pool-ties": {
         f'MaxPool2d(2, ties="{rule}")' if number else "MaxPool2d(2)": partial(
-            lambda layer: _gradient(layer, np.ones((1, 1, 2, 2))), scratch.MaxPool2d(2, ties=rule)
+            lambda layer: _gradient(layer, [[WINDOW]]), scratch.MaxPool2d(2, ties=rule)
         )
         for number, rule in enumerate(TIE_RULES)
     },
@@ -124,7 +101,7 @@ PROBES: Probes = {
         "AvgPool2d(..., padding=1)": _average_pool,
         "AvgPool2d(..., count_padding=False)": lambda: _average_pool(count_padding=False),
     },
-    "batch-norm-epsilon": {"BatchNorm1d": _batch_norm_epsilon},
+    "batch-norm-epsilon": {"BatchNorm1d": lambda: epsilon(lambda batch: _batch_norm(batch)[1])},
     "batch-norm-momentum": {"BatchNorm1d": lambda: _numbers(_batch_norm([1, 1], momentum=0.25)[0].buffers["running_mean"])},
     "batch-norm-momentum-default": {"BatchNorm1d": lambda: _numbers(_batch_norm([1, 1])[0].buffers["running_mean"])},
     "batch-norm-running-variance": {
@@ -142,33 +119,12 @@ PROBES: Probes = {
     "cross-entropy-reduction": {
         "SoftmaxCrossEntropy": lambda: _numbers(scratch.SoftmaxCrossEntropy().forward(np.array([[0.0, 0.0], [math.log(3), 0.0]]), np.array([0, 1])))
     },
-    "mse-reduction": {"MSELoss": lambda: _numbers(scratch.MSELoss().forward(*_SQUARES))},
+    "mse-reduction": {"MSELoss": lambda: _numbers(scratch.MSELoss().forward(np.array(SQUARES), np.zeros((2, 2))))},
     "probability-clip": {"NLLLoss": lambda: _numbers(scratch.NLLLoss().forward(np.array([[0.0, -math.inf]]), np.array([1])))},
     "dropout-scaling": {"Dropout": lambda: (_dropout(0.75), _dropout(0.75, training=False))},
     "dropout-argument": {"Dropout(0.25)": lambda: (_dropout(0.25),)},
-    "sgd-momentum": {"SGD": lambda: _steps(partial(scratch.SGD, lr=0.1, momentum=0.5), [1, 1], rates=(0.1, 0.01))[1:]},
-    "nesterov": {"SGD(..., nesterov=True)": lambda: _steps(partial(scratch.SGD, lr=1.0, momentum=0.5, nesterov=True), [1, 1])},
-    "sgd-dampening": {"SGD(..., dampening=0.5)": lambda: _steps(partial(scratch.SGD, lr=1.0, momentum=0.5, dampening=0.5), [1, 1])},
-    "weight-decay": {
-        "SGD(..., weight_decay)": lambda: _decayed(partial(scratch.SGD, lr=0.1, momentum=0.5, weight_decay=0.1)),
-        "Adam(..., weight_decay)": lambda: _decayed(partial(scratch.Adam, lr=0.1, weight_decay=0.1)),
-        "AdamW(..., weight_decay)": lambda: _decayed(partial(scratch.AdamW, lr=0.1, weight_decay=0.1)),
-    },
-    "adamw-decay-default": {"AdamW": lambda: (_steps(partial(scratch.AdamW, lr=100.0), [0.0], start=1.0)[0] / 100,)},
-    "adam-epsilon": {"Adam": lambda: (_step(partial(scratch.Adam, lr=1.0, eps=1.0)),)},
-    "adam-epsilon-default": {"Adam": lambda: (1e-7 / _step(partial(scratch.Adam, lr=1.0), 1e-7) - 1e-7,)},
-    "rmsprop-epsilon": {"RMSprop": lambda: (_step(partial(scratch.RMSprop, lr=1.0, alpha=0.0, eps=1.0)),)},
-    "rmsprop-epsilon-default": {"RMSprop": lambda: (1e-7 / _step(partial(scratch.RMSprop, lr=1.0, alpha=0.0), 1e-7) - 1e-7,)},
-    "rmsprop-rho-default": {"RMSprop": lambda: (1 - _step(partial(scratch.RMSprop, lr=1.0)) ** -2,)},
-    "adadelta-epsilon": {"Adadelta": lambda: (_step(partial(scratch.Adadelta, rho=0.0, eps=1.0)),)},
-    "adadelta-epsilon-default": {"Adadelta": lambda: (1 / (_step(partial(scratch.Adadelta, lr=1.0, rho=0.0)) ** -2 - 1),)},
-    "adadelta-rho-default": {"Adadelta": lambda: (2 - _step(partial(scratch.Adadelta, lr=1.0, eps=1.0)) ** -2,)},
-    "learning-rate-default": {
-        "SGD": _rate(scratch.SGD),
-        "Adam": _rate(scratch.Adam),
-        "RMSprop": _rate(scratch.RMSprop),
-        "Adadelta": _rate(scratch.Adadelta),
-    },
+    **of_optimizers(_moves),
+    **dampening(_moves),
     "linear-initialiser": {
         "Linear": lambda: moments(scratch.Linear(FAN_IN, FAN_OUT, rng=_rng()).params["weight"]),
         **{f"Linear(..., init={name})": linear for name, (linear, _) in _INITIALISED.items()},

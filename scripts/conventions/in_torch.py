@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everywhere
 
-from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
+from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probes, moments
+from conventions.probes import SQUARES, WINDOW, dampening, epsilon, numbers, of_optimizers, renamed
+from conventions.probes import shape as _shape
 
 NAME = "PyTorch"
 VERSION = f"PyTorch {torch.__version__}"
 SEED = 0
 
-_WINDOW = ((1.0, 1.0), (1.0, 1.0))
 _LINE = ((1.0, 2.0, 3.0),)
 
 
@@ -26,21 +27,17 @@ def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
     """Return the gradient of a function of one tensor, whose output is one number."""
     x = torch.tensor(at, requires_grad=True)
     function(x).backward()
-    return tuple(torch.atleast_1d(x.grad).ravel().tolist())
+    return numbers(x.grad)
 
 
 def _numbers(tensor: Any) -> tuple[float, ...]:
-    return tuple(torch.atleast_1d(tensor.detach()).ravel().tolist())
+    return numbers(tensor.detach())
 
 
-def _shape(tensor: Any) -> tuple[float, ...]:
-    return tuple(tensor.shape)
-
-
-def _steps(make: Callable[[list[Any]], Any], grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = ()) -> tuple[float, ...]:
+def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
     """Return how far each step of an optimizer moves a single number down."""
     weight = torch.tensor([start], requires_grad=True)
-    optimizer = make([weight])
+    optimizer = getattr(torch.optim, kind)([weight], **renamed(settings, {"rho": "alpha"} if kind == "RMSprop" else {}))
     moved = []
     for number, grad in enumerate(grads):
         for group in optimizer.param_groups if rates else ():
@@ -51,24 +48,9 @@ def _steps(make: Callable[[list[Any]], Any], grads: Sequence[float], start: floa
     return tuple(moved)
 
 
-def _step(make: Callable[[list[Any]], Any], grad: float = 1.0) -> float:
-    return _steps(make, [grad])[0]
-
-
-def _decayed(make: Callable[[list[Any]], Any]) -> Measured:
-    """Return what is left of 1 after two steps without a gradient."""
-    return (1 - sum(_steps(make, [0.0, 0.0], start=1.0)),)
-
-
 def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[Any, Any]:
     layer = nn.BatchNorm1d(1, **settings)
     return layer, layer(torch.tensor(batch).reshape(-1, 1))
-
-
-def _batch_norm_epsilon() -> Measured:
-    small = 1e-3
-    output = _batch_norm([small, -small])[1][0].item()
-    return ((small / output) ** 2 - small**2,)
 
 
 def _same(x: Any, kernel: Any) -> Any:
@@ -87,13 +69,8 @@ def _seeded(make: Callable[[], Any]) -> Any:
     return make()
 
 
-def _rate(make: Callable[..., Any]) -> Probe:
-    """Return the probe of a default learning rate."""
-    return lambda: (_step(make) / _step(lambda params: make(params, lr=1.0)),)
-
-
 PROBES: Probes = {
-    "max-pool-ties": {"F.max_pool2d": lambda: _gradient(lambda x: F.max_pool2d(x[None, None], 2).sum(), _WINDOW)},
+    "max-pool-ties": {"F.max_pool2d": lambda: _gradient(lambda x: F.max_pool2d(x[None, None], 2).sum(), WINDOW)},
     "max-reduction-ties": {
         "torch.max(x)": lambda: _gradient(torch.max, [1.0] * 4),
         "torch.amax(x, 0)": lambda: _gradient(lambda x: torch.amax(x, 0), [1.0] * 4),
@@ -125,7 +102,7 @@ PROBES: Probes = {
             F.avg_pool2d(torch.ones(1, 1, 2, 2), 2, padding=1, count_include_pad=False)[0, 0, 0, 0]
         ),
     },
-    "batch-norm-epsilon": {"nn.BatchNorm1d": _batch_norm_epsilon},
+    "batch-norm-epsilon": {"nn.BatchNorm1d": lambda: epsilon(lambda batch: _batch_norm(batch)[1].detach())},
     "batch-norm-momentum": {"nn.BatchNorm1d": lambda: _numbers(_batch_norm([1.0, 1.0], momentum=0.25)[0].running_mean)},
     "batch-norm-momentum-default": {"nn.BatchNorm1d": lambda: _numbers(_batch_norm([1.0, 1.0])[0].running_mean)},
     "batch-norm-running-variance": {"nn.BatchNorm1d": lambda: _numbers(_batch_norm([0.0, 2.0], momentum=1.0)[0].running_var)},
@@ -138,36 +115,15 @@ PROBES: Probes = {
     "cross-entropy-reduction": {
         "F.cross_entropy": lambda: _numbers(F.cross_entropy(torch.tensor([[0.0, 0.0], [math.log(3), 0.0]]), torch.tensor([0, 1])))
     },
-    "mse-reduction": {"F.mse_loss": lambda: _numbers(F.mse_loss(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.zeros(2, 2)))},
+    "mse-reduction": {"F.mse_loss": lambda: _numbers(F.mse_loss(torch.tensor(SQUARES), torch.zeros(2, 2)))},
     "probability-clip": {
         "F.nll_loss(log(p))": lambda: _numbers(F.nll_loss(torch.log(torch.tensor([[1.0, 0.0]])), torch.tensor([1]))),
         "F.binary_cross_entropy": lambda: _numbers(F.binary_cross_entropy(torch.tensor([0.0]), torch.tensor([1.0]))),
     },
     "dropout-scaling": {"F.dropout": lambda: (_dropout(True), _dropout(False))},
     "dropout-argument": {"nn.Dropout(0.25)": lambda: _numbers(_seeded(lambda: nn.Dropout(0.25)(torch.ones(1000))).max())},
-    "sgd-momentum": {"SGD": lambda: _steps(lambda params: torch.optim.SGD(params, 0.1, momentum=0.5), [1, 1], rates=(0.1, 0.01))[1:]},
-    "nesterov": {"SGD(..., nesterov=True)": lambda: _steps(lambda params: torch.optim.SGD(params, 1.0, momentum=0.5, nesterov=True), [1, 1])},
-    "sgd-dampening": {"SGD(..., dampening=0.5)": lambda: _steps(lambda params: torch.optim.SGD(params, 1.0, momentum=0.5, dampening=0.5), [1, 1])},
-    "weight-decay": {
-        "SGD(..., weight_decay)": lambda: _decayed(lambda params: torch.optim.SGD(params, 0.1, momentum=0.5, weight_decay=0.1)),
-        "Adam(..., weight_decay)": lambda: _decayed(lambda params: torch.optim.Adam(params, 0.1, weight_decay=0.1)),
-        "AdamW(..., weight_decay)": lambda: _decayed(lambda params: torch.optim.AdamW(params, 0.1, weight_decay=0.1)),
-    },
-    "adamw-decay-default": {"AdamW": lambda: (_steps(lambda params: torch.optim.AdamW(params, 100.0), [0.0], start=1.0)[0] / 100,)},
-    "adam-epsilon": {"Adam": lambda: (_step(lambda params: torch.optim.Adam(params, 1.0, eps=1.0)),)},
-    "adam-epsilon-default": {"Adam": lambda: (1e-7 / _step(lambda params: torch.optim.Adam(params, 1.0), 1e-7) - 1e-7,)},
-    "rmsprop-epsilon": {"RMSprop": lambda: (_step(lambda params: torch.optim.RMSprop(params, 1.0, alpha=0.0, eps=1.0)),)},
-    "rmsprop-epsilon-default": {"RMSprop": lambda: (1e-7 / _step(lambda params: torch.optim.RMSprop(params, 1.0, alpha=0.0), 1e-7) - 1e-7,)},
-    "rmsprop-rho-default": {"RMSprop": lambda: (1 - _step(lambda params: torch.optim.RMSprop(params, 1.0)) ** -2,)},
-    "adadelta-epsilon": {"Adadelta": lambda: (_step(lambda params: torch.optim.Adadelta(params, 1.0, rho=0.0, eps=1.0)),)},
-    "adadelta-epsilon-default": {"Adadelta": lambda: (1 / (_step(lambda params: torch.optim.Adadelta(params, 1.0, rho=0.0)) ** -2 - 1),)},
-    "adadelta-rho-default": {"Adadelta": lambda: (2 - _step(lambda params: torch.optim.Adadelta(params, 1.0, eps=1.0)) ** -2,)},
-    "learning-rate-default": {
-        "SGD": _rate(torch.optim.SGD),
-        "Adam": _rate(torch.optim.Adam),
-        "RMSprop": _rate(torch.optim.RMSprop),
-        "Adadelta": _rate(torch.optim.Adadelta),
-    },
+    **of_optimizers(_moves),
+    **dampening(_moves),
     "linear-initialiser": {"nn.Linear": lambda: moments(_seeded(lambda: nn.Linear(FAN_IN, FAN_OUT)).weight.detach().numpy())},
     "conv-initialiser": {"nn.Conv2d": lambda: moments(_seeded(lambda: nn.Conv2d(CHANNELS_IN, CHANNELS_OUT, KERNEL)).weight.detach().numpy())},
     "bias-initialiser": {"nn.Linear": lambda: moments(_seeded(lambda: nn.Linear(BIASED_IN, BIASED_OUT)).bias.detach().numpy())},

@@ -30,7 +30,6 @@ class Schedule:
     ----------
     dtype : numpy.dtype
         Precision of the images.
-    batch_size, steps : int
     """
 
     dtype: np.dtype[Any]
@@ -79,8 +78,6 @@ def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: 
 
     Parameters
     ----------
-    digits : Digits
-    schedule : Schedule
     rng : numpy.random.Generator
         Of the order; as the run started with it, also where some steps are done already.
     done : int

@@ -37,7 +37,6 @@ class IdxFile:
 
     Attributes
     ----------
-    name : str
     magic : int
         The first four bytes: unsigned bytes in three axes (images) or in one (labels).
     item : tuple of int

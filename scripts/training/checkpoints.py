@@ -45,7 +45,6 @@ class Checkpoint:
     ----------
     options : dict
         What makes the run what it is: a run with other options is another run.
-    arrays : mapping of str to array
     facts : dict
         The rest, as JSON can say it.
     """

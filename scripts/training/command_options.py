@@ -196,7 +196,6 @@ def without(arguments: Sequence[str], *names: str) -> list[str]:
 
     Parameters
     ----------
-    arguments : sequence of str
     *names : str
         Such as ``"--steps"``; each may stand there shortened.
     """

@@ -32,7 +32,6 @@ class RunState:
 
     Attributes
     ----------
-    comparison : ComparisonState
     averages : Averages
         Since the last line.
     lines, losses
@@ -61,13 +60,8 @@ class Keeper:
 
     Attributes
     ----------
-    path : Path
     options : dict
         What makes the run what it is.
-    clock : Clock
-    subject : Resumable
-    comparison : TrainingComparison
-    facts : RunFacts
     """
 
     path: Path

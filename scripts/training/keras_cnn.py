@@ -42,7 +42,6 @@ class KerasCnn:
     ----------
     seed : int
         Of Keras' own initial weights.
-    lr : float
     from_logits : bool
         Whether the last layer returns logits, and the loss takes them. In the tutorial it returns probabilities, which Keras' loss clips.
     """

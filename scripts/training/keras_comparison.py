@@ -40,7 +40,6 @@ class Trained:
         Their classes.
     weights : array
         All of them in a row, in scratch's order, in float64.
-    seconds : float
     """
 
     loss: float

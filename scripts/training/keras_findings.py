@@ -45,18 +45,15 @@ class Compared:
         Precision of scratch.
     loss : float or None
         Of scratch on the test images; None if it is not finite.
-    accuracy : float
     scratch_alone, keras_alone : int
         Test images that only one of them has right.
     p : float
         McNemar's.
-    predictions_differ : int
     largest_weight_difference, weight_distance : float or None
         The largest element, and the norm over all weights.
     label_clipped, sure_clipped : int
         Steps at which scratch gave the label so little, or so nearly all, that Keras' loss clips it and its gradient is 0 where that of scratch is
         nearly as large as it can be, or nearly 0; none where its loss takes logits.
-    seconds : float
     """
 
     dtype: str
@@ -79,11 +76,8 @@ class Beside:
 
     Attributes
     ----------
-    seed : int
     keras_loss : float or None
         On the test images, as ``model.evaluate`` returns it.
-    keras_accuracy : float
-    keras_seconds : float
     start, end : float or None
         The largest difference of probabilities from scratch with Keras' weights, as a fraction of what rounding explains; None if not finite.
     compared : list of Compared

@@ -46,7 +46,6 @@ class Plan(Schedule):
         The first step is checked and every so-many-th after it.
     perturbed : int
         References with perturbed rounding.
-    seed : int
     schedule : str
         What becomes of the learning rate, one of :data:`training.learning_rates.SCHEDULES`.
     """

@@ -23,7 +23,6 @@ class Progressed:
 
     Attributes
     ----------
-    steps : int
     images, hits : int
         Seen since the epoch began, and classified rightly when they were.
     loss : float

@@ -115,8 +115,6 @@ class ArticleNetwork(TracedNetwork):
     ----------
     model : ArticleCNN
         Trained in place.
-    layouts : mapping of str to LayerLayout
-    lr : float
     """
 
     def __init__(self, model: ArticleCNN, layouts: Mapping[str, LayerLayout], lr: float) -> None:
@@ -183,16 +181,12 @@ class Choice:
 
     Attributes
     ----------
-    subject : {"scratch", "article"}
     network : str
         One of :data:`scratch.networks.NETWORKS`.
     references : sequence of str
         Of :data:`REFERENCES`.
-    dtype : dtype
-    lr : float
     momentum : float or None
         Another one than is usual for the network.
-    batch_size : int
     freeze : tuple of str
         Layers that do not train.
     device : str

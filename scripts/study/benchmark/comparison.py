@@ -34,7 +34,6 @@ def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingC
 
     Parameters
     ----------
-    twins : Twins
     x, labels : array
         A batch.
     steps : int

@@ -39,7 +39,6 @@ class Judge:
 
     Attributes
     ----------
-    side : Side
     architecture : Architecture
         PyTorch's oracles.
     layouts : mapping of str to LayerLayout

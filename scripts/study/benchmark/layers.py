@@ -37,9 +37,6 @@ class Alone:
     ----------
     layer : Layer
         Of scratch.
-    module : torch.nn.Module
-    layout : LayerLayout
-    x, grad_output : array
     first : bool
         Whether no gradient of the input is asked for.
     """

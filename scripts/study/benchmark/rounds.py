@@ -24,7 +24,6 @@ class Pace:
 
     Attributes
     ----------
-    rounds : int
     seconds : float
         That one side takes in a round, at least once what it does.
     """
@@ -53,8 +52,6 @@ def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] =
 
     Parameters
     ----------
-    runs : mapping of str to callable
-    pace : Pace
     clock : callable
         Returns seconds.
     """

@@ -19,10 +19,8 @@ class Target:
     ----------
     part : str
         The part of the benchmark that measures it.
-    what : str
     at_least, at_most : float
         What is aimed at; one of them is infinite.
-    unit : str
     find : callable
         Returns the measured figures, one for each setting that was measured; of several, the worst counts.
     """

@@ -121,10 +121,8 @@ def seen_by_rerun(part: str, make: Callable[[], Declaration], seed: int) -> bool
 
     Parameters
     ----------
-    part : str
     make : callable
         Returns the pair made anew.
-    seed : int
     """
     pair = make()
     if not RERUNS[part].applies(pair):

@@ -38,12 +38,10 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
 
     Parameters
     ----------
-    faults : sequence of Fault
     results : mapping
         By the key of the task.
     run : dict
         What makes the run what it is.
-    command : str
     """
     found = {key: result_of(key, result) for key, result in results.items()}
     hosts = [host.name for host in hosts_of(list(faults))]

@@ -56,12 +56,10 @@ def compared(pair: Declaration, family: str, summed: bool, seed: int) -> Iterato
 
     Parameters
     ----------
-    pair : Declaration
     family : str
         One of :func:`families_of`.
     summed : bool
         Whether cotangents are all ones.
-    seed : int
     """
     for dtype in pair.dtypes:
         for one in _compared(pair, family, dtype, summed, seed):

@@ -32,7 +32,6 @@ class Compared:
 
     Attributes
     ----------
-    quantity : str
     found : array or None
         The subject's; None where it raised before it came to this.
     reference : array
@@ -53,7 +52,6 @@ class Rule:
 
     Attributes
     ----------
-    words : str
     agrees : callable
         Whether it takes what was found, of the reference's shape, for right.
     applies : callable
@@ -190,7 +188,6 @@ def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = 
 
     Parameters
     ----------
-    layer : AdaptedLayer
     call : Call
         In float64.
     summed : bool

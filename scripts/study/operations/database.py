@@ -81,8 +81,6 @@ class Operation:
 
     Attributes
     ----------
-    info : OpInfo
-    sample : SampleInput
     leaves : tuple
         Everything that it is given, in order; in the place of a tensor that is differentiated by a :class:`Slot`.
     form : TreeSpec
@@ -112,7 +110,6 @@ class Operation:
 
         Parameters
         ----------
-        tensors : sequence
         constant : callable
             Converts a tensor that nothing is differentiated by.
         dtype : object
@@ -181,7 +178,6 @@ def operations(info: Any, seed: int = 0) -> list[Operation]:
 
     Parameters
     ----------
-    info : OpInfo
     seed : int
         Of the samples.
 

@@ -18,8 +18,6 @@ class Difference:
 
     Attributes
     ----------
-    operations : tuple of str
-    reason : str
     families : tuple of str
         On which it shows; empty for all.
     quantities : str

@@ -37,7 +37,6 @@ def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
         By the name of the operation.
     run : dict
         What makes the run what it is.
-    command : str
     """
     found = {name: result_of(f"operation:{name}", facts) for name, facts in results.items()}
     tried = {name: one for name, one in found.items() if not one.refused and not one.failed}

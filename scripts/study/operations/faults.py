@@ -45,8 +45,6 @@ class Ground:
     ----------
     place : str
         The sample and the family.
-    oracle : Remembering
-    call : Call
     found : mapping of str to array
         What the kernel computed and was found right in, by quantity.
     """
@@ -63,8 +61,6 @@ class RelativeFault:
 
     Attributes
     ----------
-    ground : Ground
-    quantity : str
     extent : str
         One of :data:`EXTENTS`.
     size : float

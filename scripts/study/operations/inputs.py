@@ -97,11 +97,8 @@ def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> 
 
     Parameters
     ----------
-    operation : Operation
     exact : Reference
         The operation in double precision.
-    family : str
-    seed : int
     """
     into = domain(operation)
     for strength, sizes in enumerate(STRENGTHS if family in WEAKER else STRENGTHS[:1]):

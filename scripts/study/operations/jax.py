@@ -1,6 +1,6 @@
-"""JAX as a subject beside PyTorch's operations: an independent implementation of the same functions, in single precision.
+"""JAX as an independent implementation of PyTorch's operations, in single precision.
 
-Each entry takes what PyTorch's operation takes. Where the two are known to differ :mod:`study.operations.differences` says why.
+Each entry takes the arguments of PyTorch's operation. Where the two are known to differ, :mod:`study.operations.differences` says why.
 """
 
 from __future__ import annotations
@@ -112,58 +112,36 @@ def _vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *
     return jnp.linalg.norm(x, ord, axis=axis, keepdims=keepdim)
 
 
+SAME_NAMES: Mapping[Any, str] = {
+    jnp: """
+        abs acos acosh asin asinh atan atan2 atanh cos cosh deg2rad dot exp exp2 expm1 hypot inner kron log log10 log1p log2 logaddexp
+        matmul maximum minimum outer rad2deg reciprocal sin sinc sinh sqrt square tan tanh trace
+    """,
+    jnn: "nn.functional.mish nn.functional.relu nn.functional.relu6 nn.functional.selu nn.functional.silu sigmoid",
+    jsp.special: "digamma erf erfc erfinv i0 special.i0e special.i1 special.i1e special.log_ndtr special.ndtr special.ndtri xlogy",
+    jnp.linalg: "linalg.det linalg.inv linalg.slogdet",
+}
+"""Operations that JAX calls by the last part of PyTorch's name, by the module that has them."""
+
 JAX: Mapping[str, Callable[..., Any]] = {
-    "abs": jnp.abs,
-    "acos": jnp.arccos,
-    "acosh": jnp.arccosh,
+    **{name: getattr(module, name.rpartition(".")[2]) for module, names in SAME_NAMES.items() for name in names.split()},
     "add": _added,
     "addmm": _addmm,
     "amax": _reduced(jnp.max),
     "amin": _reduced(jnp.min),
-    "asin": jnp.arcsin,
-    "asinh": jnp.arcsinh,
-    "atan": jnp.arctan,
-    "atan2": jnp.arctan2,
-    "atanh": jnp.arctanh,
     "bmm": jnp.matmul,
     "clamp": _clamp,
-    "cos": jnp.cos,
-    "cosh": jnp.cosh,
     "cumprod": _along(jnp.cumprod),
     "cumsum": _along(jnp.cumsum),
-    "deg2rad": jnp.deg2rad,
-    "digamma": jsp.special.digamma,
     "div.no_rounding_mode": jnp.divide,
-    "dot": jnp.dot,
-    "erf": jsp.special.erf,
-    "erfc": jsp.special.erfc,
-    "erfinv": jsp.special.erfinv,
-    "exp": jnp.exp,
-    "exp2": jnp.exp2,
-    "expm1": jnp.expm1,
-    "hypot": jnp.hypot,
-    "i0": jsp.special.i0,
-    "inner": jnp.inner,
-    "kron": jnp.kron,
     "lgamma": jsp.special.gammaln,
     "linalg.cholesky": _symmetric(jnp.linalg.cholesky),
-    "linalg.det": jnp.linalg.det,
-    "linalg.inv": jnp.linalg.inv,
-    "linalg.slogdet": jnp.linalg.slogdet,
     "linalg.solve": lambda a, b, left=True: jnp.linalg.solve(a, b[..., None])[..., 0] if b.ndim == a.ndim - 1 else jnp.linalg.solve(a, b),
     "linalg.vector_norm": _vector_norm,
-    "log": jnp.log,
-    "log10": jnp.log10,
-    "log1p": jnp.log1p,
-    "log2": jnp.log2,
     "log_softmax": _along(jnn.log_softmax),
-    "logaddexp": jnp.logaddexp,
     "logit": lambda x, eps=None: jsp.special.logit(x if eps is None else jnp.clip(x, eps, 1 - eps)),
     "logsumexp": _reduced(jsp.special.logsumexp),
-    "matmul": jnp.matmul,
-    "maximum": jnp.maximum,
     "mean": _reduced(jnp.mean),
-    "minimum": jnp.minimum,
     "mm": jnp.matmul,
     "mul": jnp.multiply,
     "mv": jnp.matmul,
@@ -177,45 +155,21 @@ JAX: Mapping[str, Callable[..., Any]] = {
     "nn.functional.leaky_relu": lambda x, negative_slope=0.01: jnn.leaky_relu(x, negative_slope),
     "nn.functional.linear": lambda x, weight, bias=None: x @ weight.T if bias is None else x @ weight.T + bias,
     "nn.functional.logsigmoid": jnn.log_sigmoid,
-    "nn.functional.mish": jnn.mish,
     "nn.functional.mse_loss": _mse,
-    "nn.functional.relu": jnn.relu,
-    "nn.functional.relu6": jnn.relu6,
-    "nn.functional.selu": jnn.selu,
-    "nn.functional.silu": jnn.silu,
     "nn.functional.softplus": _softplus,
     "nn.functional.softsign": jnn.soft_sign,
-    "outer": jnp.outer,
     "pow": jnp.power,
     "prod": _reduced(jnp.prod),
-    "rad2deg": jnp.rad2deg,
-    "reciprocal": jnp.reciprocal,
     "rsqrt": jax.lax.rsqrt,
     "rsub": lambda x, other, alpha=1: other - alpha * x,
-    "sigmoid": jnn.sigmoid,
-    "sin": jnp.sin,
-    "sinc": jnp.sinc,
-    "sinh": jnp.sinh,
     "softmax": _along(jnn.softmax),
-    "special.i0e": jsp.special.i0e,
-    "special.i1": jsp.special.i1,
-    "special.i1e": jsp.special.i1e,
-    "special.log_ndtr": jsp.special.log_ndtr,
-    "special.ndtr": jsp.special.ndtr,
-    "special.ndtri": jsp.special.ndtri,
-    "sqrt": jnp.sqrt,
-    "square": jnp.square,
     "std": _spread(jnp.std),
     "sub": lambda x, other, alpha=1: x - alpha * other,
     "sum": _reduced(jnp.sum),
-    "tan": jnp.tan,
-    "tanh": jnp.tanh,
     "tensordot": lambda a, b, dims=2: jnp.tensordot(a, b, dims),
-    "trace": jnp.trace,
     "tril": lambda x, diagonal=0: jnp.tril(x, diagonal),
     "triu": lambda x, diagonal=0: jnp.triu(x, diagonal),
     "var": _spread(jnp.var),
-    "xlogy": jsp.special.xlogy,
 }
 """JAX's version of PyTorch's operations, by their names."""
 

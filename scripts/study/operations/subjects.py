@@ -71,8 +71,6 @@ def by_autograd(
 
     Parameters
     ----------
-    operation : Operation
-    call : Call
     laid : callable
         Lays a tensor out in memory.
     within : callable

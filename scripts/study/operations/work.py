@@ -38,11 +38,8 @@ class Trial:
 
     Attributes
     ----------
-    name : str
-    precision : Precision
     rules : mapping of str to Rule
         The rules that people use.
-    seed : int
     families : dict of str to list of str
         For each sample, why not everything was judged; empty where it was.
     made : dict of str to list of str
@@ -53,12 +50,10 @@ class Trial:
         Why quantities of its own kernel were not judged.
     impossible : dict of str to str
         Why a way cannot compute it.
-    alarms : list of dict
     crashes : list of str
         What the harness itself raised.
     ruled : dict of str to list of int
         How many quantities with other bits than the kernel's each rule was asked about, and how many it takes for wrong.
-    grounds : list of Ground
     """
 
     name: str
@@ -181,11 +176,8 @@ def tried(name: str, found: list[Operation], own_tolerances: Mapping[str, float]
 
     Parameters
     ----------
-    name : str
-    found : list of Operation
     own_tolerances : mapping of str to float
         Those of the database.
-    seed : int
     """
     trial = Trial(name, Precision(np.dtype(np.float32), ELEMENTS), OPERATION_RULES | {DATABASE: rule_of_database(own_tolerances)}, seed)
     for number, operation in enumerate(found):
