@@ -1,4 +1,4 @@
-"""What it costs to check a step: the whole of it, beside the steps that its sides do on their own."""
+"""The cost of a checked step, beside the steps that its sides do alone."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from study.benchmark.sides import DTYPE, Workload
 from study.workers import tell
 
 STEPS = 1_000
-"""About how many steps are checked, on which each tolerance depends a little."""
+"""About how many steps are checked; the tolerances depend on it a little."""
 
 
 def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return, for each workload, the cost of a checked step over the sum of subject, reference and oracle."""
+    """Return, for each workload, the time of a checked step over the sum of subject, reference and oracle."""
     rows, wrong = [], []
     for given in workloads:
         workload = Workload(**given)

@@ -1,4 +1,4 @@
-"""A comparison as the main job makes one, of any scratch network beside PyTorch, for the parts of the benchmark that time its steps."""
+"""A comparison of a scratch network with PyTorch, as compare_training.py makes it, for the parts of the benchmark that time its steps."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Step = Callable[[Images, Labels], object]
 
 
 def beside_torch(model: scratch.Sequential, optimizer: scratch.Optimizer) -> Twins:
-    """Return a network and its references in PyTorch, which compute with one thread, as in the main job."""
+    """Return a network and its references in PyTorch, which compute with one thread, as in compare_training.py."""
     torch.set_num_threads(1)
     return layered(model, optimizer)
 
 
 def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingComparison:
-    """Return a comparison with one reference that is ready for its first step.
+    """Return a comparison with one reference, ready for its first step.
 
     Parameters
     ----------
     x, labels : array
         A batch.
     steps : int
-        About how many of them will be checked, on which each tolerance depends.
+        About how many steps will be checked; the tolerances depend on it.
     """
     start = TrainState(twins.subject.params, buffers=twins.subject.buffers)
     precision = Precision(DTYPE, steps * elements_per_step(twins.architecture, start, x, labels))
@@ -45,7 +45,7 @@ def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingC
 
 
 def endless(batch: int, size: int = 28, count: int = 8) -> Batches:
-    """Yield batches of digits over and over, as floats, enlarged or thinned out to so many pixels a side."""
+    """Yield batches of digits again and again, as floats, resized to ``size`` by ``size`` pixels by repeating or leaving out pixels."""
     found = []
     for images, labels in digits(batch, count):
         at = np.arange(size) * images.shape[1] // size
@@ -54,7 +54,7 @@ def endless(batch: int, size: int = 28, count: int = 8) -> Batches:
 
 
 def repeated(step: Step, batches: Batches) -> Run:
-    """Return what does a step on each of the next batches."""
+    """Return a run that does a step on each of the next batches."""
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -64,7 +64,7 @@ def repeated(step: Step, batches: Batches) -> Run:
 
 
 def complaint(comparison: TrainingComparison) -> str:
-    """Return what the comparison found that is no match, or nothing."""
+    """Return what the comparison found wrong; empty if everything matches."""
     verdict = comparison.steps_verdict
     if verdict is Verdict.MATCH:
         return ""

@@ -1,7 +1,7 @@
 """The tutorial's whole training, image by image: by scratch alone, by PyTorch alone, and by both with every hundredth step checked.
 
-All three go on in turns, a hundred steps each, through the same images in the same order, so that they can be compared even where only a part of the
-run is done; the whole one then takes as much longer as it has more steps. PyTorch has one thread, with which it is fastest on one image.
+All three train in turns, a hundred steps each, on the same images in the same order, so that a part of the run is enough to compare them; the time of
+the whole run is then extrapolated by its number of steps. PyTorch gets one thread, with which it is fastest on one image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHECK_EVERY = 100
 
 
 def measured(folder: str, steps: int, threads: int) -> Facts:
-    """Return how long each of the three takes, and how long it would for the whole of MNIST."""
+    """Return how long each of the three takes, and how long it would take for the whole of MNIST."""
     shown, workload = load(Path(folder)), Workload("tutorial", 1)
     sides = {}
     for name in ("scratch", "torch"):
@@ -59,7 +59,7 @@ def measured(folder: str, steps: int, threads: int) -> Facts:
 
 
 def _chunks(shown: Digits, steps: int) -> Iterator[tuple[int, list[tuple[Images, Labels]]]]:
-    """Yield how many steps were done before, and the images of the next ones, shuffled anew each epoch."""
+    """Yield the number of steps done before, and the images of the next steps; each epoch shuffles them again."""
     rng, done = np.random.default_rng(0), 0
     while done < steps:
         order = rng.permutation(len(shown.train_labels))[: steps - done]

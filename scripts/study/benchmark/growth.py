@@ -1,6 +1,6 @@
 """How a plain step and a checked one grow with the batch, the image, the channels and the depth: seconds ~ size ** exponent.
 
-The exponent is the slope of a straight line through the logarithms. What every step costs, however small it is, makes the slope less than the work's.
+The exponent is the slope of a straight line through the logarithms. The fixed cost of every step makes the slope smaller than that of the work alone.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ STEPS = 1_000
 
 @dataclass(frozen=True)
 class Size:
-    """A network of convolutions of 3x3 that keep the size of the image, each followed by a ReLU, then a pool and a linear layer.
+    """A network of 3x3 convolutions that keep the size of the image, each followed by a ReLU, then a pool and a linear layer.
 
     Attributes
     ----------
     batch, side, channels, depth : int
-        Images a step, pixels of a side of them, filters of each convolution, how many of these.
+        Images in a step; pixels of one side of an image; filters of each convolution; number of convolutions.
     """
 
     batch: int = 8
@@ -58,11 +58,11 @@ GROWTHS: dict[str, Callable[[Size, int], Size]] = {
     "channels": lambda size, n: replace(size, channels=n),
     "depth": lambda size, n: replace(size, depth=n),
 }
-"""What is made larger."""
+"""What grows, and how a size with that many of it is made."""
 
 
 def measured(growths: dict[str, Sequence[int]], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return, for each growth, the milliseconds of both kinds of step at each size, and the exponents."""
+    """Return the milliseconds of both kinds of step at each size of each growth, and the exponents."""
     rows, wrong = [], []
     for growth, sizes in growths.items():
         points = []

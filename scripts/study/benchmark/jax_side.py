@@ -1,4 +1,4 @@
-"""JAX's side of the benchmark: the whole training step one compiled function of weights, optimizer state and batch, channels last."""
+"""JAX's side of the benchmark: the training step is one compiled function of weights, optimizer state and batch, channels last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crosscheck.oracles.optimizers.rules import RULES
 from study.benchmark.sides import EachStep, Images, Masks, Workload
 
 KERNEL, IMAGES = Layout("o i h w -> h w i o"), Layout("n h w c -> n c h w")
-"""How scratch orders a kernel and JAX does, and how JAX orders images and scratch does."""
+"""From scratch's order of a kernel to JAX's, and from JAX's order of images to scratch's."""
 
 
 @singledispatch
@@ -65,7 +65,7 @@ def drawn(layer: scratch.Dropout, key: Any, shape: tuple[int, ...]) -> Any:
 
 
 def flattened(layers: dict[str, Any]) -> dict[str, Layout]:
-    """Return, for the linear layer after a flatten, how scratch orders its rows and a network with channels last does."""
+    """Return, for the linear layer after a flatten, the layout from scratch's order of its rows to that of a network with channels last."""
     layouts, channels, before = {}, 0, None
     for name, layer in layers.items():
         if isinstance(layer, scratch.Conv2d):
@@ -78,7 +78,7 @@ def flattened(layers: dict[str, Any]) -> dict[str, Layout]:
 
 
 class JaxSide(EachStep):
-    """One jitted function that takes weights, state and a batch and returns what they become."""
+    """One jitted function that takes weights, state and a batch and returns the new weights and state."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
@@ -107,7 +107,7 @@ class JaxSide(EachStep):
             return {name: one[0] for name, one in updated.items()}, {name: one[1] for name, one in updated.items()}, key, own, value
 
         self._compiled = jax.jit(step, donate_argnums=(0, 1))
-        # Without a dropout no key is needed, and none is handed on.
+        # Without a dropout, no key is needed.
         self._plain = jax.jit(lambda params, state, images, labels: step(params, state, self._key, images, labels), donate_argnums=(0, 1))
 
     def _keys(self, key: Any) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class JaxSide(EachStep):
         return float(loss)
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss, and what its dropouts kept: the same key draws the same."""
+        """Do one training step and return its loss and the masks: the same key draws the same masks again."""
         return self.step(images, labels), self._drawn(images.shape)
 
     def _drawn(self, shape: tuple[int, ...]) -> Masks:

@@ -1,9 +1,9 @@
-"""Whether a side of the benchmark is right: each judged step against the oracle's whole step, from the weights that the side had before it.
+"""Whether a side of the benchmark is right: each judged step is compared with the oracle's whole step from the same weights.
 
-Loss and updated weights are compared with float64, up to what rounding explains, as everywhere in this project. A dropout's mask is the one that the
-side itself drew. What a side keeps for its optimizer is not seen; the oracle keeps its own, with the errors that may have added up in it.
+Loss and updated weights are compared with float64, up to what rounding explains, as everywhere in this project. Dropout uses the mask that the side
+itself drew. The state of a side's optimizer is not visible; the oracle keeps its own, and a bound of the errors that may have added up in it.
 
-No decision at a kink is excused: one that rounding turned, and that moves a weight by more than rounding may, is told as a mismatch, to be looked at.
+Decisions at kinks are not excused: one that rounding changed, and that moves a weight by more than the tolerance, is reported as a mismatch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOSS: Key = ("loss", "output")
 
 @dataclass
 class Judge:
-    """One side's judge, which watches its first steps.
+    """Judges the first steps of one side.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Judge:
     layouts : mapping of str to LayerLayout
         From the side's parameters to PyTorch's.
     steps : int
-        How many steps it will be asked about.
+        How many steps will be judged.
     """
 
     side: Side
@@ -57,7 +57,7 @@ class Judge:
 
     @staticmethod
     def of(side: Side, workload: Workload, steps: int) -> Judge:
-        """Return the judge of a side that has done no step yet."""
+        """Return the judge of a side that has not done any step."""
         loss = None if side.tie_rule else scratch.SoftmaxCrossEntropy()
         architecture = imported("torch").network(side.layers, loss, workload.settings()).architecture
         return Judge(side, architecture, layouts_of(side.layers), steps)
@@ -87,7 +87,7 @@ class Judge:
         }
 
     def _ruled(self, start: TrainState, x: Array, labels: Labels, precision: Precision) -> Architecture:
-        """Return the architecture with the tie rule that the side is known to have."""
+        """Return the architecture with the side's own tie rule, if it has one."""
         if not self.side.tie_rule:
             return self.architecture
         step = oracle_step(self.architecture, start, x, labels, precision, {})
@@ -96,7 +96,7 @@ class Judge:
 
 
 def wrong(judgements: list[Judgement]) -> str:
-    """Return in words what is wrong first, or nothing."""
+    """Return in words the first mismatch; empty if there is none."""
     found = next((j for j in judgements if j.verdict is not Verdict.MATCH), None)
     if found is None:
         return ""

@@ -22,7 +22,7 @@ import keras  # isort: skip
 __all__ = ["NAME", "KerasSide"]
 
 NAMES = {"weight": "kernel", "bias": "bias"}
-"""What Keras calls a parameter of scratch."""
+"""The names that Keras has for scratch's parameters."""
 
 
 @singledispatch
@@ -80,7 +80,7 @@ def _(settings: AdadeltaSettings) -> Any:
 
 
 class KerasSide(EachStep):
-    """A model that trains by its own ``fit``, its jitted step included."""
+    """A model that trains by its own ``fit``, with its jitted step."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
@@ -112,7 +112,7 @@ class KerasSide(EachStep):
         return float(history.history["loss"][0])
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss, and what its dropouts kept: the same state of a generator draws the same."""
+        """Do one training step and return its loss and the masks: a generator in the same state draws the same masks again."""
         states = {name: np.array(layer.seed_generator.state.value) for name, layer in self._drops.items()}
         loss = self._fit(images, labels)
         masks: dict[str, Any] = {}

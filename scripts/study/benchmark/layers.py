@@ -1,6 +1,6 @@
-"""Each layer alone, forward and backward, scratch beside PyTorch: on what it gets when the network sees digits, and a random cotangent.
+"""Each layer alone, forward and backward, scratch beside PyTorch: on its input when the network sees digits, and on a random upstream gradient.
 
-Every layer of both is judged on the very arrays that it is timed on. The first one, which gets images, has no gradient of its input to compute.
+Each layer of both is judged on the same arrays that it is timed on. The first layer, which gets images, does not compute the gradient of its input.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from study.workers import tell
 
 @dataclass(frozen=True)
 class Alone:
-    """One layer with what it gets.
+    """One layer with its arrays.
 
     Attributes
     ----------
     layer : Layer
         Of scratch.
     first : bool
-        Whether no gradient of the input is asked for.
+        Whether the gradient of the input is not computed.
     """
 
     layer: scratch.Layer
@@ -49,14 +49,14 @@ class Alone:
     first: bool
 
     def backward(self) -> Array | None:
-        """Run scratch's backward pass and return the gradient of the input, where it is asked for."""
+        """Run scratch's backward pass and return the gradient of the input; None for the first layer."""
         if self.first:
             self.layer.backward_params(self.grad_output)
             return None
         return self.layer.backward(self.grad_output)
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return what PyTorch differentiates by: the input, where its gradient is asked for, and the parameters."""
+        """Return the tensors that PyTorch differentiates with respect to: the input, except of the first layer, and the parameters."""
         x = torch.from_numpy(self.x).requires_grad_(not self.first)
         return [x, *self.module.parameters()]
 
@@ -83,7 +83,7 @@ def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, 
 
 
 def _alone(workload: Workload) -> dict[str, Alone]:
-    """Return each layer that does anything, with its input and a cotangent."""
+    """Return each layer with its input and an upstream gradient."""
     model, (images, _) = workload.training().model, digits(workload.batch, 1)[0]
     x, rng, found = scaled(images, DTYPE), np.random.default_rng(0), dict[str, Alone]()
     for name, layer in model.layers.items():
@@ -116,7 +116,7 @@ def _judged(name: str, alone: Alone) -> dict[str, list[Judgement]]:
 
 
 def _mask(alone: Alone, own: dict[str, Array | None]) -> dict[str, Any]:
-    """Return what a dropout kept: a random cotangent is nowhere zero, and so its gradient tells."""
+    """Return the mask of a dropout: where its gradient is not zero, because a random upstream gradient is nowhere zero."""
     return {"mask": own["grad_input"] != 0} if isinstance(alone.layer, scratch.Dropout) else {}
 
 
@@ -129,7 +129,7 @@ def _compared(name: str, oracle: Any, call: Call, found: dict[str, Array | None]
 
 
 def _runs(alone: Alone) -> dict[str, dict[str, Run]]:
-    """Return what is timed, by direction and side."""
+    """Return the runs to time, by direction and side."""
     tensors, cotangent = alone.tensors(), torch.from_numpy(alone.grad_output)
     asked = [tensor for tensor in tensors if tensor.requires_grad]
     alone.layer.forward(alone.x)

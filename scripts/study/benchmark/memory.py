@@ -1,4 +1,4 @@
-"""Peak memory: what a process needs at most while it trains, beyond what it has when everything is imported. Each side has a process of its own."""
+"""Peak memory of a process that trains, beyond what it has after all imports. Each side is measured in its own process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATUS = Path("/proc/self/status")
 
 
 def measured(workload: dict[str, Any], side: str, steps: int, threads: int) -> Facts:
-    """Return the mebibytes that one side needs for a few steps."""
+    """Return the mebibytes that one side needs in a few steps."""
     work = Workload(**workload)
     tell(f"memory of {work.network}, batch {work.batch}, {SIDES[side][2]}")
     which = {"network": work.network, "batch": work.batch, "side": side}
@@ -36,7 +36,7 @@ def measured(workload: dict[str, Any], side: str, steps: int, threads: int) -> F
 
 
 def measured_run(folder: str, steps: int, threads: int) -> Facts:
-    """Return what a training run on a folder of images needs: after its first step, and after all of them."""
+    """Return the mebibytes that a training run on a folder of images needs: after its first step, and after all steps."""
     tell(f"memory of a run of {steps:,} steps")
     before, shown = now(), load(Path(folder))
     training, run = Workload("tutorial", 1).training(), batches(shown, Schedule(DTYPE, 1, steps), np.random.default_rng(0))
@@ -49,13 +49,13 @@ def measured_run(folder: str, steps: int, threads: int) -> Facts:
 
 
 def now() -> float:
-    """Return the mebibytes that this process has in memory; where the system does not say, the most that it has had."""
+    """Return the mebibytes that this process has in memory now; if the system does not say, its peak."""
     return _of("VmRSS")
 
 
 def peak() -> float:
-    """Return the most mebibytes that this process has had in memory."""
-    # What getrusage says includes what the parent had when it started this process.
+    """Return the peak of this process in mebibytes."""
+    # The peak of getrusage includes the memory of the parent when it started this process.
     return _of("VmHWM")
 
 

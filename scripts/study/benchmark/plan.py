@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,70 +63,40 @@ def every_thread() -> list[int]:
 
 def planned(choice: Choice) -> list[Task]:
     """Return the tasks in order."""
-    makers = {
-        "steps": _steps,
-        "memory": _memory,
-        "layers": _layers,
-        "checked": _checked,
-        "growth": _growth,
-        "full": _full,
-        "startup": _startup,
-    }
-    return [task for part in PARTS if part in choice.parts for task in makers[part](choice)]
+    last, quick = choice.threads[-1], choice.quick
 
+    def task(part: str, name: str = "measured", **settings: Any) -> Task:
+        return Task(part, f"study.benchmark.{part}.{name}", last, settings)
 
-def _workloads(network: str, *batches: int) -> list[dict[str, Any]]:
-    return [{"network": network, "batch": batch} for batch in batches]
+    def pace(rounds: int, seconds: float, quick_rounds: int, quick_seconds: float) -> dict[str, Any]:
+        return {"rounds": quick_rounds, "seconds": quick_seconds} if quick else {"rounds": rounds, "seconds": seconds}
 
+    def tutorial(*batches: int, cnn: bool = False) -> list[dict[str, Any]]:
+        """Return workloads of the tutorial's network, and of Keras' example."""
+        return [*({"network": TUTORIAL, "batch": batch} for batch in batches), *[{"network": CNN, "batch": CNN_BATCH}] * cnn]
 
-def _pace(choice: Choice) -> dict[str, Any]:
-    return {"rounds": 5, "seconds": 0.02} if choice.quick else {"rounds": 15, "seconds": 0.1}
-
-
-def _steps(choice: Choice) -> list[Task]:
-    workloads = [_workloads(TUTORIAL, 1, 32)] if choice.quick else [_workloads(TUTORIAL, *BATCHES), _workloads(CNN, CNN_BATCH)]
-    return [
-        Task("steps", "study.benchmark.steps.measured", threads, {"workloads": own, "sides": list(choice.sides), "pace": _pace(choice)})
-        for threads in choice.threads
-        for own in workloads
+    folder, usual = str(choice.folder), pace(15, 0.1, 5, 0.02)
+    growths = (
+        {"batch": (1, 8)} if quick else {"batch": (1, 4, 16, 64), "image": (14, 28, 56, 112), "channels": (4, 8, 16, 32, 64), "depth": (1, 2, 4, 8)}
+    )
+    whole = EPOCHS * IMAGES_OF_MNIST if choice.whole else 300 if quick else STEPS
+    tasks = [
+        *(
+            replace(task("steps", workloads=workloads, sides=list(choice.sides), pace=usual), threads=threads)
+            for threads in choice.threads
+            for workloads in ([tutorial(1, 32)] if quick else [tutorial(*BATCHES), tutorial(cnn=True)])
+        ),
+        *(
+            task("memory", workload=workload, side=side, steps=5)
+            for workload in ([] if quick else tutorial(1, CNN_BATCH, cnn=True))
+            for side in choice.sides
+            if applicable(side, Workload(**workload))
+        ),
+        task("memory", "measured_run", folder=folder, steps=300 if quick else 10_000),
+        task("layers", workloads=tutorial(32) if quick else tutorial(1, 32, cnn=True), pace=pace(15, 0.02, 5, 0.005)),
+        task("checked", workloads=tutorial(1, 32) if quick else tutorial(1, 8, 32, 128), pace=usual),
+        task("growth", growths={"batch": (1, 8)} if quick else growths, pace=pace(7, 0.05, 3, 0.02)),
+        task("full", folder=folder, steps=whole),
+        task("startup", rounds=3 if quick else 11),
     ]
-
-
-def _memory(choice: Choice) -> list[Task]:
-    workloads = [] if choice.quick else [*_workloads(TUTORIAL, 1, CNN_BATCH), *_workloads(CNN, CNN_BATCH)]
-    sides = [
-        Task("memory", "study.benchmark.memory.measured", choice.threads[-1], {"workload": workload, "side": side, "steps": 5})
-        for workload in workloads
-        for side in choice.sides
-        if applicable(side, Workload(**workload))
-    ]
-    run = {"folder": str(choice.folder), "steps": 300 if choice.quick else 10_000}
-    return [*sides, Task("memory", "study.benchmark.memory.measured_run", choice.threads[-1], run)]
-
-
-def _layers(choice: Choice) -> list[Task]:
-    workloads = _workloads(TUTORIAL, 32) if choice.quick else [*_workloads(TUTORIAL, 1, 32), *_workloads(CNN, CNN_BATCH)]
-    pace = {"rounds": 5, "seconds": 0.005} if choice.quick else {"rounds": 15, "seconds": 0.02}
-    return [Task("layers", "study.benchmark.layers.measured", choice.threads[-1], {"workloads": workloads, "pace": pace})]
-
-
-def _checked(choice: Choice) -> list[Task]:
-    workloads = _workloads(TUTORIAL, 1, 32) if choice.quick else _workloads(TUTORIAL, 1, 8, 32, 128)
-    return [Task("checked", "study.benchmark.checked.measured", choice.threads[-1], {"workloads": workloads, "pace": _pace(choice)})]
-
-
-def _growth(choice: Choice) -> list[Task]:
-    sizes = {"batch": (1, 4, 16, 64), "image": (14, 28, 56, 112), "channels": (4, 8, 16, 32, 64), "depth": (1, 2, 4, 8)}
-    if choice.quick:
-        sizes = {"batch": (1, 8)}
-    pace = {"rounds": 3, "seconds": 0.02} if choice.quick else {"rounds": 7, "seconds": 0.05}
-    return [Task("growth", "study.benchmark.growth.measured", choice.threads[-1], {"growths": sizes, "pace": pace})]
-
-
-def _full(choice: Choice) -> list[Task]:
-    steps = EPOCHS * IMAGES_OF_MNIST if choice.whole else 300 if choice.quick else STEPS
-    return [Task("full", "study.benchmark.full.measured", choice.threads[-1], {"folder": str(choice.folder), "steps": steps})]
-
-
-def _startup(choice: Choice) -> list[Task]:
-    return [Task("startup", "study.benchmark.startup.measured", choice.threads[-1], {"rounds": 3 if choice.quick else 11})]
+    return [task for task in tasks if task.part in choice.parts]

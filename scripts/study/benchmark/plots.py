@@ -1,4 +1,4 @@
-"""The pictures of the benchmark: the training step of each side over the batch, and how plain and checked steps grow."""
+"""The pictures of the benchmark: the training step of each side over the batch size, and how plain and checked steps grow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.benchmark.plan import TUTORIAL
 
 
 def steps(facts: Facts) -> str:
-    """Return the microseconds an image of each side, over the batch, one panel for each number of threads."""
+    """Return a picture of the microseconds per image of each side over the batch size, one panel for each number of threads."""
     rows = [row for row in facts["training_step"] if row["network"] == TUTORIAL]
     threads = sorted({row["threads"] for row in rows})
     colours = {side: mpl.colormaps["tab10"](number) for number, side in enumerate(facts["sides"])}
@@ -34,7 +34,7 @@ def steps(facts: Facts) -> str:
 
 
 def growth(facts: Facts) -> str:
-    """Return the milliseconds of plain and checked steps over the size of what grows, one panel for each."""
+    """Return a picture of the milliseconds of plain and checked steps over the size, one panel for each growth."""
     rows = facts["growth"]
 
     def draw(figure: Figure) -> None:

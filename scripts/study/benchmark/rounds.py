@@ -1,6 +1,6 @@
-"""Timing side by side: all sides in one process, in turns, round by round, so that what slows the machine down slows all of them.
+"""Timing side by side: all sides run in one process, in turns, round by round, so that a slow spell of the machine slows all of them.
 
-A figure is the median over the rounds; how two sides compare is the median of the ratios that they had in each round, which a slow spell moves less.
+A figure is the median over the rounds. Two sides are compared by the median of the ratios of each round, which a slow spell changes less.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 WARMED = 10
-"""Of so many repetitions one is done untimed at the beginning of each turn; of fewer none."""
+"""One repetition in this many runs untimed at the beginning of each turn; none if there are fewer."""
 
 Run = Callable[[int], object]
-"""Does something so many times."""
+"""Does something that many times."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Pace:
     Attributes
     ----------
     seconds : float
-        That one side takes in a round, at least once what it does.
+        Of one side in a round, which runs at least once.
     """
 
     rounds: int
@@ -43,12 +43,12 @@ class Times:
         return 1e3 * statistics.median(self.rounds[side])
 
     def times(self, side: str, other: str) -> float:
-        """Return the median of how many times as long as another one a side took."""
+        """Return how many times as long as another side one took: the median of the rounds."""
         return statistics.median(one / two for one, two in zip(self.rounds[side], self.rounds[other], strict=True))
 
 
 def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] = time.perf_counter) -> Times:
-    """Time several runs in turns; each round goes through them the other way round than the one before.
+    """Time several runs in turns; every other round goes through them in reverse order.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] =
 
     counts = {}
     for name, run in runs.items():
-        timed(run, 1)  # what is done only once, such as compiling, is no part of it
+        timed(run, 1)  # work that is done only once, such as compiling, does not count
         counts[name] = max(1, round(pace.seconds / max(timed(run, 1), 1e-7)))
     found: dict[str, list[float]] = {name: [] for name in runs}
     collecting = gc.isenabled()
@@ -72,7 +72,7 @@ def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] =
     try:
         for number in range(pace.rounds):
             for name in list(runs) if number % 2 else reversed(list(runs)):
-                # Threads of the side before may still be waiting for work, and its data fill the caches.
+                # Threads of the previous side may still wait for work, and its data fill the caches.
                 if counts[name] >= WARMED:
                     runs[name](counts[name] // WARMED)
                 found[name].append(timed(runs[name], counts[name]))

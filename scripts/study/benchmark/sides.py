@@ -1,7 +1,7 @@
-"""The sides of the benchmark: programs that train one and the same network, from the same weights, each in its own usual way.
+"""The sides of the benchmark: programs that train the same network from the same weights, each in its usual way.
 
-A step begins with images as bytes and ends with new weights and the loss as a number. What a side shows besides, its weights and the masks that its
-dropouts drew, has scratch's names and layouts, so that one judge can judge all. A new side is one more entry in :data:`SIDES` and a class.
+A step begins with images as bytes and ends with new weights and the loss as a number. A side also shows its weights and dropout masks, with
+scratch's names and layouts, so that one judge can judge all. A new side is one more entry in :data:`SIDES` and a class.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ DTYPE = np.dtype(np.float32)
 
 
 class MissingError(Exception):
-    """A side cannot be measured here; the message says why, and what to do."""
+    """A side cannot be measured on this machine; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is trained.
+    """A network, its usual optimizer, a batch size and initial weights.
 
     Attributes
     ----------
     network : str
-        One of :data:`scratch.networks.NETWORKS`, with the optimizer that is usual for it.
+        One of :data:`scratch.networks.NETWORKS`.
     batch : int
-        Images a step.
+        Images in a step.
     seed : int
         Of the initial weights.
     """
@@ -52,13 +52,13 @@ class Workload:
     seed: int = 0
 
     def training(self) -> Training:
-        """Return scratch's training, with the same initial weights each time."""
+        """Return scratch's training, each time with the same initial weights."""
         recipe = NETWORKS[self.network]
         model = recipe.make(np.random.default_rng(self.seed), DTYPE)
         return Training(model, recipe.trained_by(model.trainable_params))
 
     def settings(self) -> Any:
-        """Return the settings of the optimizer as the references take them."""
+        """Return the settings of the optimizer in the form that the references take."""
         return settings_of(self.training().optimizer)
 
 
@@ -67,24 +67,24 @@ class Side(Protocol):
 
     @property
     def layers(self) -> Mapping[str, object]:
-        """The layers that it has, as scratch has them: what it is judged as."""
+        """Its layers as layers of scratch, for the judge."""
 
     @property
     def tie_rule(self) -> str:
-        """Another rule for ties in max pooling than the frameworks' own, which the side is known to follow; empty where it follows theirs."""
+        """The rule for ties in max pooling that the side is known to follow; empty if it is that of the frameworks."""
 
     def run(self, batches: Sequence[tuple[Images, Labels]]) -> None:
-        """Do one training step on each batch, in the fastest usual way: this is what is timed."""
+        """Do one training step on each batch, in the fastest usual way; this is timed."""
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss, and by layer what its dropouts kept."""
+        """Do one training step and return its loss and the masks of its dropouts, by layer."""
 
     def params(self) -> dict[str, Array]:
         """Return copies of the parameters, named as in ``layers`` and in its layouts."""
 
 
 class EachStep:
-    """A side whose training is a loop over its steps, with the frameworks' tie rule and, unless it says otherwise, no dropout."""
+    """A side that trains by a loop over its steps, with the tie rule of the frameworks and without dropout, unless a subclass says otherwise."""
 
     tie_rule = ""
 
@@ -98,12 +98,12 @@ class EachStep:
             self.step(images, labels)
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss, and nothing where nothing is dropped."""
+        """Do one training step and return its loss, and no masks."""
         return self.step(images, labels), {}
 
 
 class ScratchSide(EachStep):
-    """The layers of ``scratch``, trained by the very loop of ``scripts/train.py``."""
+    """The layers of ``scratch``, trained by the loop of ``scripts/train.py``."""
 
     def __init__(self, workload: Workload) -> None:
         self.training = workload.training()
@@ -118,20 +118,19 @@ class ScratchSide(EachStep):
         return {name: value.copy() for name, value in self.training.model.params.items()}
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss, and the masks that the dropouts have kept."""
+        """Do one training step and return its loss and the masks of its dropouts."""
         loss = self.step(images, labels)
         return loss, {name: layer.mask for name, layer in self.layers.items() if isinstance(layer, scratch.Dropout) and layer.mask is not None}
 
 
 POOLED = Layout("(c h w) k -> (h w c) k", dict(zip("hwc", article.POOLED_SHAPE, strict=True)))
-"""How scratch orders what it flattens, and how the tutorial does."""
+"""From the order in which scratch flattens to that of the tutorial."""
 
 
 class ArticleSide(EachStep):
     """The tutorial's own loops, which train on one image at a time.
 
-    Its max pooling hands the gradient to every pixel that ties; it is judged by that rule, as everything else would be compared with a difference
-    that is known.
+    Its max pooling gives the gradient to every pixel that ties. It is judged by that rule: otherwise this known difference would hide any other.
     """
 
     tie_rule = "all"
@@ -164,14 +163,14 @@ SIDES: dict[str, tuple[str, str, str]] = {
     "jax": ("study.benchmark.jax_side", "JaxSide", "JAX, jitted"),
     "keras": ("study.benchmark.keras_side", "KerasSide", "Keras' fit, on JAX"),
 }
-"""Each side: its module, its class, and what it is called in tables."""
+"""Each side: its module, its class, and its name in tables."""
 
 OPTIONAL = ("torch.compile",)
-"""Sides that are measured where they can be; that they cannot is told, and is no failure."""
+"""Sides that are measured if they can be; the report says if they cannot, which is not a failure."""
 
 
 def applicable(name: str, workload: Workload) -> bool:
-    """Return whether a side is a program for this workload: the article's loops know one network, and one image at a time."""
+    """Return whether a side can train a workload: the article's loops have one network and take one image at a time."""
     return name != "article" or (workload.network, workload.batch) == ("tutorial", 1)
 
 
@@ -181,7 +180,7 @@ def made(name: str, workload: Workload) -> Side:
     Raises
     ------
     MissingError
-        If it cannot be measured here.
+        If it cannot be measured on this machine.
     """
     module, kind, _ = SIDES[name]
     try:
@@ -192,7 +191,7 @@ def made(name: str, workload: Workload) -> Side:
 
 
 def digits(batch: int, count: int) -> list[tuple[Images, Labels]]:
-    """Return batches of the digits that ship, one after another and from the beginning again."""
+    """Return batches of the digits that ship, in order; after the last digit the first one follows again."""
     shipped = load(SHIPPED)
     picked = [np.arange(number * batch, (number + 1) * batch) % len(shipped.train_labels) for number in range(count)]
     return [(shipped.train_images[own], shipped.train_labels[own]) for own in picked]

@@ -1,4 +1,4 @@
-"""How long it takes until something happens: the harness imported, the command's help shown. Each in a process of its own, in turns."""
+"""How long it takes to import the harness, and to show the command's help: each in its own process, in turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from study.benchmark.rounds import Pace, Run, alternated
 from study.workers import tell
 
 COMMANDS = {"python": ["-c", "pass"], "import crosscheck": ["-c", "import crosscheck"], "crosscheck --help": ["-m", "crosscheck", "--help"]}
-"""What is started; the first one is what Python itself takes."""
+"""The commands; the first one measures Python itself."""
 
 
 def measured(rounds: int, threads: int) -> Facts:

@@ -1,4 +1,4 @@
-"""The training step of each side: judged against the oracle first, and timed only where it is right."""
+"""The training step of each side: judged by the oracle first, and timed only if it is right."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from study.workers import tell
 
 BASE = "scratch"
 JUDGED = 2
-"""Steps that are judged before the clock starts: the second one starts from what the first one left."""
+"""Steps that are judged before the clock starts; the second one starts from the state after the first."""
 BATCHES = 8
-"""Batches that the timed steps go through, over and over."""
+"""Batches that the timed steps use again and again."""
 
 
 def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return the rows of the table, and who is wrong or missing and why."""
+    """Return the rows of the table, and which sides are wrong or missing and why."""
     found: dict[str, list[Any]] = {"training_step": [], "wrong": [], "missing": []}
     for given in workloads:
         workload = Workload(**given)
@@ -47,12 +47,12 @@ def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads:
 
 
 def judged(name: str, workload: Workload, data: Sequence[tuple[Images, Labels]]) -> tuple[Side, str]:
-    """Return a side after its first steps, and what is wrong with them, or nothing.
+    """Return a side after its first steps, and what is wrong with them; empty if nothing is.
 
     Raises
     ------
     MissingError
-        If it cannot be measured here.
+        If the side cannot be measured on this machine.
     """
     side = made(name, workload)
     judge = Judge.of(side, workload, JUDGED)

@@ -1,10 +1,10 @@
-"""What is aimed at, beside what was measured: each figure reached or not, and none left out."""
+"""The targets of the benchmark beside the figures that were measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 from crosscheck.core.judge import Facts
@@ -13,16 +13,16 @@ from study.benchmark.plan import CNN, CNN_BATCH, TUTORIAL
 
 @dataclass(frozen=True)
 class Target:
-    """One figure.
+    """One target.
 
     Attributes
     ----------
     part : str
         The part of the benchmark that measures it.
-    at_least, at_most : float
-        What is aimed at; one of them is infinite.
     find : callable
-        Returns the measured figures, one for each setting that was measured; of several, the worst counts.
+        Returns the measured figures, one for each number of threads; the worst one counts.
+    at_least, at_most : float
+        The aim; one of them is infinite.
     """
 
     part: str
@@ -39,7 +39,7 @@ class Target:
 
 
 def _times(facts: Facts, network: str, batch: int, side: str) -> list[float]:
-    """Return how many times as long as scratch a side took, one figure for each setting of threads."""
+    """Return how many times as long as scratch a side took, for each number of threads."""
     key = (network, batch, side)
     rows = [row for row in facts["training_step"] if (row["network"], row["batch"], row["side"]) == key]
     return [row["times_scratch"] for row in rows if row["times_scratch"] is not None]
@@ -56,7 +56,7 @@ def _full(facts: Facts, what: str) -> list[float]:
 
 def _memory(facts: Facts) -> list[float]:
     run = facts["memory_run"]
-    # A process that had more memory before than it needs says nothing.
+    # 0: the process had as much memory before the run as the run needs, and no ratio exists.
     return [run["mebibytes"] / run["first_mebibytes"]] if run and run["first_mebibytes"] else []
 
 
@@ -64,28 +64,17 @@ def _startup(facts: Facts) -> list[float]:
     return [row["milliseconds"] / 1e3 for row in facts["startup"] if row["command"] == "crosscheck --help"]
 
 
+def _step(side: str, words: str, batch: int, least: float, network: str = TUTORIAL) -> Target:
+    """Return the target of a side's training step over scratch's."""
+    name = f"{words} step over scratch's, {network}, batch {batch}"
+    return Target("steps", name, partial(_times, network=network, batch=batch, side=side), at_least=least)
+
+
 TARGETS = [
-    *(
-        Target(
-            "steps",
-            f"PyTorch's step over scratch's, {TUTORIAL}, batch {batch}",
-            partial(_times, network=TUTORIAL, batch=batch, side="torch"),
-            at_least=aim,
-        )
-        for batch, aim in ((1, 4), (8, 3), (32, 2), (128, 2), (512, 2))
-    ),
-    *(
-        Target(
-            "steps", f"JAX's step over scratch's, {TUTORIAL}, batch {batch}", partial(_times, network=TUTORIAL, batch=batch, side="jax"), at_least=aim
-        )
-        for batch, aim in ((1, 1.3), (8, 1), (32, 1), (128, 1), (512, 1))
-    ),
-    Target(
-        "steps", f"the article's step over scratch's, {TUTORIAL}, batch 1", partial(_times, network=TUTORIAL, batch=1, side="article"), at_least=150
-    ),
-    Target(
-        "steps", f"PyTorch's step over scratch's, {CNN}, batch {CNN_BATCH}", partial(_times, network=CNN, batch=CNN_BATCH, side="torch"), at_least=1
-    ),
+    *(_step("torch", "PyTorch's", batch, least) for batch, least in ((1, 4), (8, 3), (32, 2), (128, 2), (512, 2))),
+    *(_step("jax", "JAX's", batch, least) for batch, least in ((1, 1.3), (8, 1), (32, 1), (128, 1), (512, 1))),
+    _step("article", "the article's", 1, 150),
+    _step("torch", "PyTorch's", CNN_BATCH, 1, CNN),
     Target("full", "whole MNIST, 3 epochs at batch 1, plain", partial(_full, what="scratch"), "seconds", at_most=40),
     Target("full", "the same, every 100th step checked, over 1.5 times that and PyTorch's own", partial(_full, what="of_allowed"), at_most=1),
     Target("checked", "a checked step over its sides, batch 1", partial(_checked, batch=1), at_most=3),
@@ -93,16 +82,14 @@ TARGETS = [
     Target("memory", "peak memory of a run over that of the data and one step", _memory, at_most=1.2),
     Target("startup", "crosscheck --help", _startup, "seconds", at_most=0.5),
 ]
-"""In the order of the table."""
 
 
 def compared(facts: Facts) -> Iterator[Facts]:
-    """Yield each target of the parts that were asked for with what was measured, None where nothing was."""
+    """Yield each target of the parts that were run with the measured figure; None if there is none."""
     for target in TARGETS:
         if target.part not in facts["parts"]:
             continue
         found = target.find(facts)
         worst = (min(found) if math.isfinite(target.at_least) else max(found)) if found else None
         reached = None if worst is None else target.at_least <= worst <= target.at_most
-        plain = {name: value for name, value in asdict(target).items() if name in ("part", "what", "unit")}
-        yield {**plain, "target": target.aim, "measured": worst, "reached": reached}
+        yield {"part": target.part, "what": target.what, "unit": target.unit, "target": target.aim, "measured": worst, "reached": reached}

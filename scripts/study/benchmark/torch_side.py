@@ -25,7 +25,7 @@ class TorchSide(EachStep):
         training = workload.training()
         self.layers = training.model.layers
         self.loss, self.layouts = pytorch.twin(training.loss), layouts_of(self.layers)
-        # The twin of a dropout takes the mask of another side; here PyTorch draws its own.
+        # The twin of a dropout takes a mask as input; here PyTorch draws its own.
         own = {name: nn.Dropout(layer.p) for name, layer in self.layers.items() if isinstance(layer, scratch.Dropout)}
         twins = {name: pytorch.twin(layer) for name, layer in self.layers.items()}
         self.model = nn.Sequential(OrderedDict({**twins, **own})).float()
@@ -49,7 +49,7 @@ class TorchSide(EachStep):
         return value
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss, and what its dropouts kept: from the same state, PyTorch draws the same."""
+        """Do one training step and return its loss and the masks: from the same state, PyTorch draws the same masks again."""
         before = torch.get_rng_state()
         loss = self.step(images, labels)
         after = torch.get_rng_state()
@@ -69,7 +69,7 @@ class TorchSide(EachStep):
         return found
 
     def mask(self, dropout: nn.Dropout, x: torch.Tensor) -> torch.Tensor:
-        """Return what a dropout would keep of ``x`` now."""
+        """Return the mask that a dropout would draw for ``x`` now."""
         kept: torch.Tensor = dropout(torch.ones_like(x)) != 0
         return kept
 
@@ -92,11 +92,11 @@ class TorchSide(EachStep):
 
 
 class CompiledSide(TorchSide):
-    """The same, forward pass, loss and backward pass compiled by ``torch.compile``."""
+    """The same with forward pass, loss and backward pass compiled by ``torch.compile``."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
-        # Random numbers as without compilation, so that it can be known which masks were drawn.
+        # The same random numbers as without compilation, so that the masks can be drawn again.
         torch._inductor.config.fallback_random = True
         torch._dynamo.reset()
         self.forward = torch.compile(self._forward, dynamic=False)
@@ -110,6 +110,6 @@ class CompiledSide(TorchSide):
             raise MissingError(f"torch.compile does not work here: {words[0]}") from error
 
     def mask(self, dropout: nn.Dropout, x: torch.Tensor) -> torch.Tensor:
-        """Return what a dropout would keep of ``x`` now: compiled code calls another function for it."""
+        """Return the mask that a dropout would draw for ``x`` now; compiled code calls another function to draw it."""
         kept: torch.Tensor = torch.native_dropout(x, dropout.p, train=True)[1]
         return kept

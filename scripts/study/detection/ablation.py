@@ -1,7 +1,7 @@
-"""What each part of the design is there for: how many faults are still seen once it is taken away.
+"""What each part of the design is there for: which faults are still detected without it.
 
-Where a part is one of the checks, or a kind of inputs that has checks of its own, the verdicts of the others say what is left. Where it is inside the
-checks they are run again without it.
+If a part is one of the checks, or a kind of inputs with its own checks, the verdicts of the other checks answer that. If it is inside the checks,
+they are run again without it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "without evaluation mode": ("evaluation-*",),
     "without the free run": ("freerun-*",),
 }
-"""Parts that are checks of their own, by patterns of the names of these."""
+"""Parts that are whole checks, each with patterns of the names of these checks."""
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """A part that is inside checks.
+    """A part that is inside the checks.
 
     Attributes
     ----------
     applies : callable
-        Whether a pair has it at all; one that has it not is judged as before.
+        Whether a pair has this part; without it nothing changes.
     without : callable
-        Returns the checks of a pair without it.
+        Returns a pair and its checks without this part.
     """
 
     applies: Callable[[Declaration], bool]
@@ -53,10 +53,10 @@ class Rerun:
 
 @dataclass(frozen=True)
 class SummedCalls(Prepared):
-    """A prepared pair in which every cotangent is all ones."""
+    """A prepared pair whose cotangents are all ones."""
 
     def call(self, shape: Shape, family: Family, *given: Any, **named: Any) -> Call:
-        """Return the same call with a cotangent of all ones."""
+        """Return the same call with a cotangent that is all ones."""
         return super().call(shape, all_ones(family), *given, **named)
 
 
@@ -65,7 +65,7 @@ def _summed(prepared: Prepared) -> Prepared:
 
 
 def _changing(change: Callable[[Any], Any], without: str = "") -> Callable[[Declaration], tuple[Declaration, list[Check]]]:
-    """Return what runs the checks of a pair on a changed one, without one of them."""
+    """Return a function that runs the checks of a pair, except one, after changing the prepared pair."""
 
     def changed(check: Check) -> Check:
         return replace(check, run=lambda prepared, settings: check.run(change(prepared), settings))
@@ -88,7 +88,7 @@ def _has_shapes(pair: Declaration) -> bool:
 
 
 MANY = "contract-many_samples_work"
-"""The check of one more batch size that nobody declared."""
+"""The check of a batch size that the pair does not declare."""
 
 RERUNS: Mapping[str, Rerun] = {
     "all ones for the random cotangent": Rerun(lambda pair: isinstance(pair, Pair), _changing(_summed)),
@@ -96,34 +96,20 @@ RERUNS: Mapping[str, Rerun] = {
     "one shape only": Rerun(_has_shapes, _changing(lambda prepared: replace(prepared, shapes=prepared.shapes[:1]))),
     "one step only": Rerun(lambda pair: isinstance(pair, OptimizerPair | ModelPair) and pair.steps > 1, _one_step),
 }
-"""Parts that are inside checks, which are run again without them."""
+"""Parts that are inside the checks."""
 
 ABLATIONS = (*LEFT_OUT, *RERUNS)
 
 
 def seen_without(part: str, verdicts: Mapping[str, str]) -> bool:
-    """Return whether the checks that a part is none of see a fault.
-
-    Parameters
-    ----------
-    part : str
-        Of :data:`LEFT_OUT`.
-    verdicts : mapping of str to str
-        The verdict of each check.
-    """
+    """Return whether any check outside a part of :data:`LEFT_OUT` detects a fault, from the verdict of each check."""
     return any(
         verdict == Verdict.MISMATCH and not any(fnmatchcase(check, pattern) for pattern in LEFT_OUT[part]) for check, verdict in verdicts.items()
     )
 
 
 def seen_by_rerun(part: str, make: Callable[[], Declaration], seed: int) -> bool | None:
-    """Return whether a fault is seen without a part of :data:`RERUNS`; None where the pair has it not.
-
-    Parameters
-    ----------
-    make : callable
-        Returns the pair made anew.
-    """
+    """Return whether a fault is detected without a part of :data:`RERUNS`; None if the pair, which ``make`` returns, has no such part."""
     pair = make()
     if not RERUNS[part].applies(pair):
         return None

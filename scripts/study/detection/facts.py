@@ -1,4 +1,4 @@
-"""The study as plain data: what was found of each fault, what that comes to, and whether the promise is kept.
+"""The study of the catalogue as plain data: the findings on each fault, their sums, and whether the promise is kept.
 
 Nothing in it depends on how long anything took or on how often the run was interrupted.
 """
@@ -6,7 +6,8 @@ Nothing in it depends on how long anything took or on how often the run was inte
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -20,16 +21,16 @@ from study.detection.work import COTANGENTS, hosts_of
 from tests.support.faults import Fault
 
 RIGHT_CAUSES, WRONG_CAUSES = 0.90, 0.02
-"""The promise: the least part of the known causes that is named, and the largest part of all faults for which a wrong one is."""
+"""The promise: the least share of the known causes that are named, and the largest share of all faults that get a wrong one."""
 
 USUAL = {"normal", "training"}
-"""The inputs that people usually compare on: normal numbers, and a model's own batches."""
+"""The families that people usually compare on: normal numbers, and a model's own batches."""
 
 WORDS = {name: rule.words for name, rule in RULES.items()} | {GRADCHECK: GRADCHECK_WORDS}
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what the study computes with."""
+    """Return the versions of the packages that compute."""
     return {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "torch")}}
 
 
@@ -39,28 +40,27 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
     Parameters
     ----------
     results : mapping
-        By the key of the task.
+        The results by the keys of their tasks.
     run : dict
         What makes the run what it is.
     """
     found = {key: result_of(key, result) for key, result in results.items()}
     hosts = [host.name for host in hosts_of(list(faults))]
     catalogue = [_fault_facts(fault, found) for fault in faults]
+    areas = dict.fromkeys(fault["area"] for fault in catalogue)
     facts: Facts = {
-        "faults": len(catalogue),
-        "detected": sum(fault["detected"] for fault in catalogue),
-        "warned": sum(fault["warned"] for fault in catalogue),
-        "localised": sum(fault["localised"] for fault in catalogue),
-        "causes": _causes(catalogue),
+        **_counts(catalogue),
         "false_alarms": _false_alarms(found),
         "rivals": _rivals(catalogue, [found[f"host-rivals:{name}"] for name in hosts], found),
-        # Of a quick run nobody knows what the checks would have seen after the first that saw something.
+        # A quick run stops at the first check that detects a fault: what the others would have detected is unknown.
         "ablation": {} if run["quick"] else {part: _ablation(part, catalogue) for part in ABLATIONS},
         "missed": [fault["name"] for fault in catalogue if not fault["detected"] and not fault["warned"]],
         "known_misses": {fault.name: fault.missed for fault in faults if fault.missed},
         "short": [line for fault in catalogue for line in _short(fault)],
         "unjudged": [f"{key}: {one.failed}" for key, one in found.items() if one.failed and not key.startswith("fault")],
-        "areas": _areas(catalogue),
+        "areas": {
+            area: _counts([fault for fault in catalogue if fault["area"] == area]) for area in dict.fromkeys(fault["area"] for fault in catalogue)
+        },
         "catalogue": catalogue,
         "hosts": hosts,
         "families": list(FAMILIES),
@@ -86,7 +86,7 @@ def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
     detected = checked.verdict == Verdict.MISMATCH
     warned = not detected and bool(checked.warned_by)
     without = {part: seen_without(part, checked.checks) for part in LEFT_OUT}
-    # Where a pair has no such part, and where that could not be tried, the fault is seen as it was.
+    # If a pair has no such part, or it could not be tried, taking the part away changes nothing.
     without |= {part: detected if seen is None else seen for part, seen in ablated.seen.items()}
     return {
         "name": fault.name,
@@ -114,7 +114,7 @@ def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
 
 
 def _diagnosis(cause: str, found: str) -> str:
-    """Return ``right``, ``wrong`` or ``unknown``; ``none`` where no fault model explains the fault and none is named."""
+    """Return ``right``, ``wrong`` or ``unknown``; ``none`` if no fault model explains the fault and no cause was named."""
     if found and found != cause:
         return "wrong"
     if not cause:
@@ -123,42 +123,40 @@ def _diagnosis(cause: str, found: str) -> str:
 
 
 def _rival(rivals: Rivals, host: Rivals, rule: str, cotangent: str) -> Facts:
-    """Return whether a rule rejects a fault, whether it does on inputs on which it accepts the right implementation, and on usual ones of these."""
-    if rivals.failed:  # whoever runs it sees that
+    """Return whether a rule rejects a fault; whether on inputs on which it accepts the right code; whether on usual inputs of these."""
+    if rivals.failed:  # a user of the rule notices that
         return {"detected": True, "told_apart": True, "usual": True}
     rejected, alarmed = rivals.rejected(rule, cotangent), host.rejected(rule, cotangent)
     apart = set(rejected) - set(alarmed)
     return {"detected": bool(rejected), "told_apart": bool(apart), "usual": bool(apart & USUAL)}
 
 
-def _causes(catalogue: Sequence[Facts]) -> Facts:
+def _counts(catalogue: Sequence[Facts]) -> Facts:
+    """Return how many faults there are, how many were detected, warned of and localised, and what became of their causes."""
     diagnoses = [fault["diagnosis"] for fault in catalogue]
-    return {"known": sum(bool(fault["cause"]) for fault in catalogue), **{word: diagnoses.count(word) for word in ("right", "wrong", "unknown")}}
+    causes = {"known": sum(bool(fault["cause"]) for fault in catalogue), **{word: diagnoses.count(word) for word in ("right", "wrong", "unknown")}}
+    return {
+        "faults": len(catalogue),
+        **{what: sum(fault[what] for fault in catalogue) for what in ("detected", "warned", "localised")},
+        "causes": causes,
+    }
 
 
 def _false_alarms(found: Mapping[str, Any]) -> Facts:
     right = {key: one for key, one in found.items() if isinstance(one, RightOnes)}
+    reasons = Counter[str]()
+    for one in right.values():
+        reasons.update(one.reasons)
     alarms = [f"{key.partition(':')[2]}: {alarm}" for key, one in right.items() for alarm in one.alarms]
     ways = {key for key in right if key.startswith("host:")} | {way for one in right.values() for way in one.ways}
     return {
-        "quantities": sum(one.quantities for one in right.values()),
-        "measured": sum(one.measured for one in right.values()),
-        "elements": sum(one.elements for one in right.values()),
+        **{what: sum(getattr(one, what) for one in right.values()) for what in ("quantities", "measured", "elements")},
         "implementations": len(ways),
         "alarms": len(alarms),
         "largest_fraction_of_tolerance": max((one.largest for one in right.values() if one.largest is not None), default=0.0),
         "found": alarms,
-        "not_compared": _reasons(right.values()),
+        "not_compared": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
     }
-
-
-def _reasons(right: Iterable[RightOnes]) -> dict[str, int]:
-    """Return why quantities were not compared and how often, the most frequent first."""
-    counts: dict[str, int] = {}
-    for one in right:
-        for reason, count in one.reasons.items():
-            counts[reason] = counts.get(reason, 0) + count
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[str, Any]) -> Facts:
@@ -168,16 +166,14 @@ def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[
         for cotangent in COTANGENTS:
             name = f"{rule}, {cotangent}"
             totals = [host.total(rule, cotangent) for host in hosts]
-            # Batches of right implementations have random cotangents.
+            # Batches of right implementations get random cotangents.
             totals += [batch.rules[rule] for batch in batches if rule in batch.rules and cotangent == COTANGENTS[-1]]
             quantities, alarms = (sum(total[part] for total in totals) for part in (0, 1))
             rivals[name] = {
                 "rule": rule,
                 "cotangent": cotangent,
                 "words": words,
-                "detected": sum(fault["rivals"][name]["detected"] for fault in catalogue),
-                "told_apart": sum(fault["rivals"][name]["told_apart"] for fault in catalogue),
-                "usual": sum(fault["rivals"][name]["usual"] for fault in catalogue),
+                **{what: sum(fault["rivals"][name][what] for fault in catalogue) for what in ("detected", "told_apart", "usual")},
                 "missed": [fault["name"] for fault in catalogue if not fault["rivals"][name]["detected"]],
                 "quantities": quantities,
                 "alarms": alarms,
@@ -191,23 +187,8 @@ def _ablation(part: str, catalogue: Sequence[Facts]) -> Facts:
     return {"detected": sum(fault["without"][part] for fault in catalogue), "lost": lost}
 
 
-def _areas(catalogue: Sequence[Facts]) -> Facts:
-    names = dict.fromkeys(fault["area"] for fault in catalogue)
-    areas = {name: [fault for fault in catalogue if fault["area"] == name] for name in names}
-    return {
-        name: {
-            "faults": len(own),
-            "detected": sum(fault["detected"] for fault in own),
-            "warned": sum(fault["warned"] for fault in own),
-            "localised": sum(fault["localised"] for fault in own),
-            "causes": _causes(own),
-        }
-        for name, own in areas.items()
-    }
-
-
 def _short(fault: Facts) -> list[str]:
-    """Return what a fault falls short of, in words."""
+    """Return in words what falls short of the promise in one fault."""
     name = fault["name"]
     if not fault["detected"] and not fault["warned"]:
         why = f"as is known: {fault['missed']}" if fault["missed"] else f"{fault['verdict']}{': ' + fault['found'] if fault['found'] else ''}"

@@ -1,7 +1,7 @@
-"""What the rules of other tools are given: the very inputs of the harness's own checks, and what subject and framework make of them.
+"""The inputs of the rules of other tools: the same as those of the harness's checks, with the results of subject and framework.
 
-A layer is called once for each shape, family and precision; an optimizer and a model are followed step by step from the same start, as people follow
-them: parameters, and of a model the loss, after each step. Where the framework's own result leaves the range of numbers there is nothing to compare.
+A layer is called once for each shape, family and precision. An optimizer and a model do several steps from the same start, and the parameters, and
+the model's loss, are compared after each step. If the framework's own result leaves the range of numbers, there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from crosscheck.references.pytorch.optimizers import TorchOptimizer
 from study.detection.rivals import Compared
 
 TRAINING = "training"
-"""What stands in the place of a family for a model, which is given batches."""
+"""The name used as the family of a model, whose inputs are batches."""
 
 
 def ones(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return a cotangent of all ones, that of ``output.sum().backward()``."""
+    """Return the cotangent of ``output.sum().backward()``: all ones."""
     return np.ones(shape)
 
 
 def all_ones(family: Family) -> Family:
-    """Return a family with a cotangent of all ones in the place of the random one."""
+    """Return a family with a cotangent of all ones instead of a random one."""
     return replace(family, cotangent=ones)
 
 
 def families_of(pair: Declaration) -> list[str]:
-    """Return the kinds of inputs that the value checks of a pair go through."""
+    """Return the kinds of inputs that the value checks of a pair use."""
     return list(FAMILIES) if isinstance(pair, Pair) else list(GRADIENTS) if isinstance(pair, OptimizerPair) else [TRAINING]
 
 
@@ -79,7 +79,7 @@ def _compared(pair: Declaration, family: str, dtype: str, summed: bool, seed: in
 
 
 def in_modes(prepared: Prepared, family: str) -> Iterator[Prepared]:
-    """Yield a pair as it trains, and as it evaluates where the harness judges that, too."""
+    """Yield a pair in training mode, and in evaluation mode if the harness checks that too."""
     yield prepared
     training = prepared.references[0].training if prepared.references else None
     if training is not None and not prepared.no_evaluation and family in EVALUATED:
@@ -93,7 +93,7 @@ def calls(prepared: Prepared, family: str, dtype: str, summed: bool, seed: int) 
         try:
             yield prepared.call(shape, kind, dtype, seed)
         except RefusedError:
-            continue  # a shape that the reference does not take
+            continue  # the reference does not take this shape
 
 
 def _layer(prepared: Prepared, call: Call, dtype: str) -> Iterator[Compared]:
@@ -125,7 +125,7 @@ def _optimizer(prepared: PreparedOptimizers, family: str, dtype: str, seed: int)
 
 
 def _stepped(prepared: PreparedOptimizers, start: Arrays, grads: Sequence[Arrays]) -> list[Arrays]:
-    """Return the subject's parameters after each step, as far as it comes."""
+    """Return the subject's parameters after each step, up to the first step that raises."""
     left: list[Arrays] = []
     try:
         with contained("a step"):
@@ -167,7 +167,7 @@ def _model(prepared: PreparedModel, dtype: str, seed: int) -> Iterator[Compared]
 
 
 def _step(network: Trained, batch: Batch) -> tuple[Arrays, dict[str, Arrays]]:
-    """Return the subject's loss and parameters after a step, nothing where it raises, and the masks that it drew."""
+    """Return the subject's loss and parameters after a step, and the masks that it drew; nothing if it raises."""
     try:
         if isinstance(network, TracedNetwork):
             outcome = network.step(*batch)

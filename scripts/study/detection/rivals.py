@@ -1,11 +1,11 @@
-"""The rules that people compare networks by, each as its tool has it: the one place where tolerances are numbers that somebody chose.
+"""The rules that people compare networks by, as their tools have them: the only module in which tolerances are numbers that people chose.
 
-A rule gets what a subject computed beside what the framework computed in the same precision, and says whether the two agree. What it is told of the
-subject is one forward and one backward pass, or for an optimizer and a whole model the values after each step: a broken contract, such as an input
-that is written to, is seen by a rule only if those values differ.
+A rule gets what a subject computed and what the framework computed in the same precision, and says whether the two agree. It sees one forward and one
+backward pass, or the values after each step of an optimizer or a model. So a rule notices a broken contract, such as an input that is written to,
+only if these values differ.
 
 Sources of the numbers: the defaults of ``numpy.testing.assert_allclose``, ``torch.testing.assert_close`` and ``torch.autograd.gradcheck``, which are
-called as they are; 1e-6 / 1e-6, Keras' ``run_layer_test``; 1e-3 / 1e-4, tinygrad's gradients; twice the reference's own error, the rule by which
+called with them; 1e-6 / 1e-6, Keras' ``run_layer_test``; 1e-3 / 1e-4, tinygrad's gradients; twice the reference's own error, the rule by which
 TorchDynamo's accuracy checks compare a compiled model; the relative root mean square at 1e-5, Polygraphy's default; a cosine of 0.999, usual for
 converted and quantised models. Single operations are compared by KernelBench's 1e-4 and 1e-2 and by the tolerances of PyTorch's own tests as well.
 """
@@ -28,12 +28,12 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class Compared:
-    """One quantity as a rule gets it.
+    """One quantity for a rule to judge.
 
     Attributes
     ----------
     found : array or None
-        The subject's; None where it raised before it came to this.
+        The subject's; None if it raised before it computed this.
     reference : array
         The framework's, in the subject's precision.
     exact : array
@@ -53,7 +53,7 @@ class Rule:
     Attributes
     ----------
     agrees : callable
-        Whether it takes what was found, of the reference's shape, for right.
+        Whether it accepts an array, which has the reference's shape.
     applies : callable
         Whether people use it for such a quantity.
     """
@@ -63,7 +63,7 @@ class Rule:
     applies: Callable[[Compared], bool] = lambda compared: True
 
     def takes_for_right(self, compared: Compared) -> bool:
-        """Return whether the rule sees nothing wrong; what is not there, or of another shape, nobody takes for right."""
+        """Return whether the rule accepts a quantity; it never accepts one that is missing or has another shape."""
         found = compared.found
         return found is not None and found.shape == compared.reference.shape and self.agrees(found, compared)
 
@@ -104,7 +104,7 @@ def _relative_rmse(found: Array, compared: Compared) -> bool:
 def _cosine(found: Array, compared: Compared) -> bool:
     one, other = (value.astype(np.float64).ravel() for value in (found, compared.reference))
     lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
-    # Two arrays of zeros have no angle between them and are equal all the same.
+    # Two arrays of zeros have no angle between them, but are equal.
     return float(one @ other) >= 0.999 * lengths if lengths else np.array_equal(one, other)
 
 
@@ -140,7 +140,7 @@ DATABASE_WORDS = (
 
 
 def rule_of_database(tolerances: Mapping[str, float]) -> Rule:
-    """Return the comparison of PyTorch's own tests with the tolerances that they have for an operation."""
+    """Return the comparison of PyTorch's own tests, with their tolerances for an operation."""
 
     def check(found: Array, reference: Array) -> None:
         torch.testing.assert_close(torch.from_numpy(np.array(found)), torch.from_numpy(np.array(reference)), **tolerances)
@@ -172,8 +172,8 @@ class _Subject(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _seeded(layer: AdaptedLayer, call: Call) -> Mapping[str, Array]:
-    """Return what a subject computes, the random numbers that it draws being the same ones each time."""
-    np.random.seed(0)  # noqa: NPY002 - the generator that a subject may draw from
+    """Return what a subject computes when its random numbers are the same each time."""
+    np.random.seed(0)  # noqa: NPY002 - a subject may draw from this generator
     random.seed(0)
     return layer.vjp(call)
 
@@ -184,16 +184,16 @@ def _with(call: Call, x: torch.Tensor, params: tuple[torch.Tensor, ...]) -> Call
 
 
 def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = False) -> bool:
-    """Return whether PyTorch's own check of gradients takes a subject for right.
+    """Return whether PyTorch's gradcheck accepts a subject.
 
     Parameters
     ----------
     call : Call
         In float64.
     summed : bool
-        Whether the output's sum is checked, whose cotangent is all ones, and not each of its elements.
+        Whether to check the sum of the output, whose cotangent is all ones, instead of each element.
     fast : bool
-        Whether it takes random projections in the place of whole Jacobians.
+        Whether to check random projections instead of whole Jacobians.
     """
     names = ("grad_input", *(f"{name}.grad" for name in call.params))
     arrays = (call.x, *call.params.values())
@@ -208,5 +208,5 @@ def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = 
 
         return bool(torch.autograd.gradcheck(function, inputs, raise_exception=False, fast_mode=fast))
     except (SubjectError, RuntimeError, ValueError):
-        # It raises what the subject does, and what it thinks of gradients of other shapes.
+        # It raises errors of the subject, and its own about gradients of other shapes.
         return False
