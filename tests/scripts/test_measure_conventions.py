@@ -8,12 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import measure_conventions
 import numpy as np
 import pytest
 from conventions import answers as convention_answers
+from conventions import page as pages
 from conventions.answers import QUESTIONS, UNKNOWN, Distribution, Measured, Probe, moments
-from measure_conventions import FRAMEWORKS, PAGE, find, main, page, probes_of, rows
+from conventions.page import FRAMEWORKS, PAGE, find, page, probes_of, rows
+from measure_conventions import main
 
 from crosscheck.checks.conventions import CONVENTIONS, OF_CAUSES
 
@@ -108,7 +109,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def planting(*measured: float) -> None:
         module = SimpleNamespace(VERSION="planted 1", PROBES={"max-pool-ties": {"pool": lambda: measured}})
-        monkeypatch.setattr(measure_conventions, "probes_of", lambda framework: module)
+        monkeypatch.setattr(pages, "probes_of", lambda framework: module)
 
     return planting
 

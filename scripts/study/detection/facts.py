@@ -58,9 +58,7 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
         "known_misses": {fault.name: fault.missed for fault in faults if fault.missed},
         "short": [line for fault in catalogue for line in _short(fault)],
         "unjudged": [f"{key}: {one.failed}" for key, one in found.items() if one.failed and not key.startswith("fault")],
-        "areas": {
-            area: _counts([fault for fault in catalogue if fault["area"] == area]) for area in dict.fromkeys(fault["area"] for fault in catalogue)
-        },
+        "areas": {area: _counts([fault for fault in catalogue if fault["area"] == area]) for area in areas},
         "catalogue": catalogue,
         "hosts": hosts,
         "families": list(FAMILIES),

@@ -1,10 +1,10 @@
 """PyTorch's own test database, OpInfo: each differentiable operation with sample inputs, as a function of arrays.
 
-The tensors of a sample that PyTorch differentiates by are the function's arguments, in order: the input ``x`` and ``a1``, ``a2`` and so on. All else
-is part of the function: numbers, indices, masks, options. What is a tensor of floats among it is rounded to single precision once, so that both sides
-compute with the same numbers, and converted to the precision of the input.
+The arguments of the function are the tensors of a sample that require gradients, in order: the input ``x``, then ``a1``, ``a2`` and so on. Everything
+else is part of the function: numbers, indices, masks, options. Its tensors of floats are rounded to single precision once, so that both sides compute
+with the same numbers, and converted to the precision of the input.
 
-The database belongs to PyTorch's tests. Importing it changes settings of the whole process, which is why only workers do.
+The database belongs to PyTorch's tests. Importing it changes settings of the whole process, which is why only worker processes do.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from study.operations.tasks import NoDatabaseError
 
 MOST_NUMBERS = (1000, 20_000)
-"""The largest sample that is taken, in numbers of all its tensors, and the largest where there is no other."""
+"""The largest sample that is used, in numbers of all its tensors; and the largest if there is no smaller one."""
 
 FEW = 4
-"""A sample of fewer numbers is taken only where there is no other."""
+"""A sample with fewer numbers is used only if there is no other."""
 
 
 class NoSampleError(ValueError):
@@ -35,7 +35,7 @@ class NoSampleError(ValueError):
 
 
 def database() -> dict[str, Any]:
-    """Return every operation of the database that PyTorch says to be differentiable in double precision, by its name with its variant.
+    """Return every operation of the database that is differentiable in double precision, by its name with its variant.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def database() -> dict[str, Any]:
 
 
 def name_of(op: Any) -> str:
-    """Return an operation's name, with its variant where it has several."""
+    """Return an operation's name, with its variant if it has several."""
     return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else str(op.name)
 
 
 def tolerances(info: Any) -> dict[str, float]:
-    """Return the largest tolerances that the database has for an operation in single precision on the CPU; empty where it has none of its own."""
+    """Return the largest tolerances of the database for an operation in single precision on the CPU; empty if it has none."""
     found: dict[str, float] = {}
     for entry in info.decorators:
         if getattr(entry, "device_type", None) not in (None, "cpu"):
@@ -70,7 +70,7 @@ def tolerances(info: Any) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of a tensor that is differentiated by."""
+    """The place of a tensor that requires gradients."""
 
     number: int
 
@@ -82,11 +82,11 @@ class Operation:
     Attributes
     ----------
     leaves : tuple
-        Everything that it is given, in order; in the place of a tensor that is differentiated by a :class:`Slot`.
+        All its arguments in order, with a :class:`Slot` in the place of each tensor that requires gradients.
     form : TreeSpec
-        How the leaves are the input, the arguments and the options.
+        How the leaves make up the input, the arguments and the options.
     arrays : tuple of array
-        The sample's own numbers for the slots, in double precision.
+        The sample's numbers for the slots, in double precision.
     """
 
     info: Any
@@ -106,14 +106,14 @@ class Operation:
         return [f"a{number}" for number in range(1, len(self.arrays))]
 
     def given(self, tensors: Sequence[Any], constant: Callable[[torch.Tensor], Any], dtype: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-        """Return input, arguments and options with tensors, of whatever framework, in the slots.
+        """Return input, arguments and options with tensors of any framework in the slots.
 
         Parameters
         ----------
         constant : callable
-            Converts a tensor that nothing is differentiated by.
+            Converts a tensor that does not require gradients.
         dtype : object
-            Takes the place of the sample's own precision where it is an option.
+            Replaces the sample's own precision if that is one of the options.
         """
 
         def one(leaf: Any) -> Any:
@@ -127,7 +127,7 @@ class Operation:
         return given
 
     def __call__(self, x: torch.Tensor, /, **params: torch.Tensor) -> torch.Tensor:
-        """Return the operation's output: as it is where it is one tensor of floats; of several, their numbers one after the other."""
+        """Return the operation's output: one tensor of floats as it is; the numbers of several, one after the other."""
         return self.applied([x, *params.values()])
 
     def applied(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -147,12 +147,12 @@ class Operation:
 
 
 def joined(result: Any) -> torch.Tensor:
-    """Return what an operation gives as one tensor of floats, complex numbers as two floats each.
+    """Return all results of an operation as one tensor of floats; a complex number becomes two floats.
 
     Raises
     ------
     NoSampleError
-        If there is none that depends on the input.
+        If there are no floats, or a result is sparse.
     """
     found = [value for value in tree_flatten(result)[0] if isinstance(value, torch.Tensor)]
     if any(value.layout != torch.strided for value in found):
@@ -168,23 +168,23 @@ UNDEFINED: Mapping[str, str] = {
     f"nn.functional.max_unpool{dims}d": "of numbers that go to one place any may be left there, as PyTorch says, and the database's samples have such"
     for dims in (1, 2, 3)
 }
-"""Operations whose result is not defined on the database's samples, by name, each with the reason."""
+"""Operations whose result is undefined on the database's samples, each with the reason."""
 
 
 def operations(info: Any, seed: int = 0) -> list[Operation]:
-    """Return an operation with each of its samples that is taken.
+    """Return an operation with each of the samples that are used.
 
-    Of those that can be these are the first, one from the middle and the last, each of another kind; of large ones the first alone.
+    Of the usable samples these are the first, one from the middle and the last, if they differ in kind; of large samples only the first.
 
     Parameters
     ----------
     seed : int
-        Of the samples.
+        Of the samples' random numbers.
 
     Raises
     ------
     NoSampleError
-        If none can be.
+        If no sample is usable.
     """
     if name_of(info) in UNDEFINED:
         raise NoSampleError(UNDEFINED[name_of(info)])
@@ -213,7 +213,7 @@ def operations(info: Any, seed: int = 0) -> list[Operation]:
 
 def _samples(info: Any, seed: int) -> Iterator[Any]:
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the generators that the database draws from
+    np.random.seed(seed)  # noqa: NPY002 - the database draws from these generators
     torch.manual_seed(seed)
     try:
         yield from info.sample_inputs("cpu", torch.float64, requires_grad=True)
@@ -222,7 +222,7 @@ def _samples(info: Any, seed: int) -> Iterator[Any]:
 
 
 def _kind(operation: Operation) -> tuple[Any, ...]:
-    """Return what tells one sample from another: shapes and options."""
+    """Return the kind of a sample: its shapes and options."""
     options = [leaf for leaf in operation.leaves if isinstance(leaf, bool | int | float | str | type(None))]
     return tuple(array.shape for array in operation.arrays), tuple(map(repr, options))
 
@@ -252,7 +252,7 @@ def _operation(info: Any, sample: Any, most: int) -> Operation:
 
 
 def _expect_usable(operation: Operation) -> None:
-    """Make sure that the operation gives floats of the input's precision, the same ones each time, and differentiates."""
+    """Make sure that the operation returns floats of the input's precision, the same ones each time, and can be differentiated."""
     for dtype in (torch.float64, torch.float32):
         tensors = [torch.from_numpy(array).to(dtype, copy=True).requires_grad_() for array in operation.arrays]
         try:
@@ -271,12 +271,16 @@ def _expect_usable(operation: Operation) -> None:
             raise NoSampleError(f"PyTorch refuses it in {_of(dtype)}: {_first_line(error)}") from None
 
 
-class _Refusing(TorchDispatchMode):  # type: ignore[misc]
-    """While this is entered, what cannot be judged is an error: random numbers, which the database hides behind a seed of its own; sparse ones."""
+class Dispatching(TorchDispatchMode):  # type: ignore[misc]
+    """A mode that sees every operation below autograd while it is entered."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+
+class _Refusing(Dispatching):
+    """While this is entered, it is an error to draw random numbers, which the database hides behind a seed of its own, or to make sparse tensors."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:

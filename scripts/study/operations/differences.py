@@ -1,7 +1,7 @@
-"""Where JAX, or PyTorch taken apart, computes something else than PyTorch's kernel, or loses digits that it keeps: each with the reason.
+"""Where JAX, or PyTorch's own decomposition, differs from PyTorch's kernel, or loses digits that the kernel keeps: each with the reason.
 
-Every entry was looked into in double precision as well: conventions, and formulas that are wrong somewhere, differ there, too; digits that are lost
-in single precision are there. What the harness says about these is no false alarm; it is counted apart.
+Every entry was examined in double precision as well: conventions and wrong formulas differ there too; digits that single precision loses are there.
+A mismatch that an entry explains is not a false alarm and is counted separately.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from study.operations.subjects import DECOMPOSED, JAX
 
 @dataclass(frozen=True)
 class Difference:
-    """What is known of another version of some operations.
+    """A known difference of another version of some operations.
 
     Attributes
     ----------
     families : tuple of str
-        On which it shows; empty for all.
+        The families on which it shows; empty for all.
     quantities : str
-        A pattern of the names of those in which it shows.
+        A pattern of the names of the quantities in which it shows.
     way : str
-        Which version; JAX's if left out.
+        Which version.
     """
 
     operations: tuple[str, ...]
@@ -67,11 +67,11 @@ DIFFERENCES = (
         way=DECOMPOSED,
     ),
 )
-"""Everything that is known."""
+"""All known differences."""
 
 
 def difference(way: str, operation: str, family: str, quantity: str) -> str:
-    """Return why a version of an operation differs in a quantity on a family of inputs; empty where nothing is known of that."""
+    """Return why a version of an operation differs in a quantity on a family of inputs; empty if no difference is known."""
     for one in DIFFERENCES:
         if way == one.way and operation in one.operations and (not one.families or family in one.families) and fnmatchcase(quantity, one.quantities):
             return one.reason

@@ -1,4 +1,4 @@
-"""The study of the test database as plain data: what was tried, judged and refused, every false alarm, every fault unseen, and what the rules say."""
+"""The study of the test database as plain data: what was tried, judged and refused, every false alarm, every missed fault, and the other rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study.operations.results import Tried
 from study.operations.tasks import STUDY
 
 LEAST_OPERATIONS, LEAST_FAMILIES, LEAST_SHARE, LEAST_FAULTS = 440, 4, 0.97, 300
-"""The promise: how many operations are tried; which part of them is judged in how many families; how many faults are planted."""
+"""The promise: how many operations are tried; which share of them is judged in how many families; how many faults are planted."""
 
 WITNESSES = ("with the witness", "without it")
 
@@ -23,21 +23,13 @@ OWN = "own kernel"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what the study computes with."""
+    """Return the versions of the packages that compute."""
     installed = [name for name in ("numpy", "torch", "jax") if find_spec(name) is not None]
     return {"python": platform.python_version(), **{name: version(name) for name in installed}}
 
 
 def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
-    """Return the study as plain data.
-
-    Parameters
-    ----------
-    results : mapping
-        By the name of the operation.
-    run : dict
-        What makes the run what it is.
-    """
+    """Return the study as plain data, from the results by operation and the facts that make the run what it is."""
     found = {name: result_of(f"operation:{name}", facts) for name, facts in results.items()}
     tried = {name: one for name, one in found.items() if not one.refused and not one.failed}
     families = list(dict.fromkeys(family for one in tried.values() for family in one.families))
@@ -71,7 +63,7 @@ def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
 
 
 def _named(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the names by their reason, the commonest reason first."""
+    """Return the names by their reason, the most common reason first."""
     named: dict[str, list[str]] = {}
     for name, reason in pairs:
         named.setdefault(reason, []).append(name)
@@ -86,12 +78,12 @@ def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _not_judged(one: Tried) -> dict[str, str]:
-    """Return the families of which no sample was judged as a whole, each with the reason."""
+    """Return the families in which no sample was judged completely, each with the reason."""
     return {family: reasons[0] for family, reasons in one.families.items() if "" not in reasons and reasons}
 
 
 def named_differences(tried: Mapping[str, Tried]) -> Facts:
-    """Return how many quantities of each operation differ as is known, by the reason."""
+    """Return how many quantities of each operation show a known difference, by its reason."""
     counts: dict[str, Counter[str]] = {}
     for name, one in tried.items():
         for alarm in one.alarms:
@@ -101,7 +93,7 @@ def named_differences(tried: Mapping[str, Tried]) -> Facts:
 
 
 _COUNTS = ("judged", "other", "widened", "unjudged", "impossible", "named", "alarms")
-"""What becomes of the quantities of one way of computing an operation."""
+"""What can become of the quantities of one way to compute an operation."""
 
 
 def _ways(tried: Iterable[Tried]) -> Facts:

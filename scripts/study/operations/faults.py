@@ -1,7 +1,7 @@
-"""Relative faults planted in what an operation's own kernel computed: in the whole array, in one sample of it, in one element.
+"""Relative faults planted in the results of an operation's own kernel: in the whole array, in one sample of it, in one element.
 
-A fault has to be seen where it is larger than :data:`ABOVE` times what the theory of rounding tolerates there, before any witness widened that. What
-of it is seen is asked three times: with the witness, without it, and of the rules that people use.
+A fault has to be detected if it is larger than :data:`ABOVE` times the tolerance of rounding theory, before any witness widens that. Each fault is
+judged three times: with the witness, without it, and by the rules that people use.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from study.operations.work import Trial
 
 ABOVE = 4.0
-"""How many times the theory's tolerance a fault has to be for it to have to be seen."""
+"""A fault this many times larger than the theory's tolerance has to be detected."""
 
 SIZES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-"""Of the faults, relative to the number that is spoiled."""
+"""Sizes of the faults, relative to the spoiled number."""
 
-NOT_HEARD: Arrays = {}
-"""What a witness says that is not asked."""
+NO_WITNESS: Arrays = {}
+"""The testimony if no witness is used."""
 
 EXTENTS = ("the whole array", "one sample", "one element")
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A judged call of an operation's own kernel, in which faults can be planted.
+    """A call of an operation's own kernel that was judged, in which faults can be planted.
 
     Attributes
     ----------
     place : str
         The sample and the family.
     found : mapping of str to array
-        What the kernel computed and was found right in, by quantity.
+        The kernel's results that were found right, by quantity.
     """
 
     place: str
@@ -64,9 +64,9 @@ class RelativeFault:
     extent : str
         One of :data:`EXTENTS`.
     size : float
-        What it adds, relative to the numbers.
+        The relative error that it adds.
     where : array of bool
-        The numbers that are spoiled.
+        Which numbers are spoiled.
     """
 
     ground: Ground
@@ -83,7 +83,7 @@ class RelativeFault:
 
 
 def planned(trial: Trial) -> Iterator[RelativeFault]:
-    """Yield one fault of each extent, each at a place and of a size that the operation's name and the seed decide."""
+    """Yield one fault of each extent; the operation's name and the seed decide its place and size."""
     rng = np.random.default_rng([trial.seed, zlib.crc32(trial.name.encode())])
     places = [(ground, quantity) for ground in trial.grounds for quantity, found in ground.found.items() if found.any()]
     for extent in EXTENTS if places else ():
@@ -99,7 +99,7 @@ def planned(trial: Trial) -> Iterator[RelativeFault]:
 
 
 def planted(fault: RelativeFault, trial: Trial) -> Facts:
-    """Return whether a fault has to be seen, and who sees it."""
+    """Return whether a fault has to be detected, and what detects it."""
     ground, quantity, spoiled = fault.ground, fault.quantity, fault.spoiled
     kernel = ground.found[quantity]
     wide = ground.call.astype(np.float64)
@@ -116,7 +116,7 @@ def planted(fault: RelativeFault, trial: Trial) -> Facts:
         "times": _finite(added, allowed),
         "seen": {
             "with the witness": _verdict(fault, trial) is Verdict.MISMATCH,
-            "without it": _verdict(fault, trial, NOT_HEARD) is Verdict.MISMATCH,
+            "without it": _verdict(fault, trial, NO_WITNESS) is Verdict.MISMATCH,
         },
         "rules": {name: _sees(rule, compared) for name, rule in trial.rules.items()},
     }
@@ -134,7 +134,7 @@ def _sees(rule: Rule, compared: Compared) -> bool:
 
 
 def _finite(added: Array, allowed: Array) -> float | None:
-    """Return how many times its tolerance the fault is where it is largest so; None where nothing is tolerated."""
+    """Return the largest ratio of the fault to its tolerance; None if no error is tolerated."""
     changed = added > 0
     if not changed.any():
         return 0.0

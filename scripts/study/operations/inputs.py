@@ -1,9 +1,9 @@
 """Numbers of several families for an operation of the test database, as far as its domain allows.
 
-A family redraws the numbers of a sample. Where an operation takes only some numbers they are carried into its domain: the database gives those of
-elementwise functions. Where it refuses what was drawn, or its result is not finite, the sample's own numbers are scaled or shifted instead, as the
-family would have it: they keep what else is asked of them, such as being positive definite. What then still leaves the range is tried weaker: an
-exponential at 1000 is infinite, at 10 it is not. The strongest that could be judged is what counts.
+A family redraws the numbers of a sample. If an operation accepts only some numbers, they are mapped into its domain, which the database gives for
+elementwise functions. If the operation refuses the drawn numbers, or its result is not finite, the family scales or shifts the sample's own numbers
+instead, which keeps other requirements such as being positive definite. If that still leaves the range, the family is tried weaker: an exponential at
+1000 is infinite, at 10 it is not. The strongest attempt that could be judged counts.
 """
 
 from __future__ import annotations
@@ -23,34 +23,32 @@ from study.operations.database import Operation
 Numbers = npt.NDArray[np.float64]
 
 FAMILIES = ("normal", "ties", "wide", "large", "tiny", "offset")
-"""The families that are tried, by the names of :mod:`crosscheck.core.inputs`. The others would show nothing here: ``digits`` needs images, ``kinks``
-is made of numbers that are subnormal in a product, ``huge`` leaves the range of nearly every operation, and ``fortran`` and ``strided`` are the
-numbers of ``normal`` in another layout, which is one of the subjects."""
+"""The families that are tried, by the names of :mod:`crosscheck.core.inputs`."""
 
 LEFT_OUT: Mapping[str, str] = {
-    "digits": "it is made of images with two axes, which few samples are",
-    "kinks": "its numbers hardly different from zero are subnormal in every product, where nothing is judged",
+    "digits": "it consists of images with two axes, which few samples are",
+    "kinks": "its numbers next to zero are subnormal in every product, where nothing is judged",
     "huge": "nearly every operation leaves the range of single precision on it",
     "fortran": "the numbers are those of normal; another layout in memory is one of the subjects",
     "strided": "the numbers are those of normal; another layout in memory is one of the subjects",
 }
-"""Why each other family is not tried."""
+"""The other families, each with the reason why it is not tried."""
 
 
 @dataclass(frozen=True)
 class Strength:
-    """How far a family goes.
+    """How extreme the numbers of the families are.
 
     Attributes
     ----------
     exponent : int
-        Of the powers of two that numbers of the family ``wide`` are multiplied with, at most.
+        ``wide``: numbers are multiplied by powers of two up to this exponent.
     size : float
-        Of numbers of the family ``large``.
+        ``large``: numbers are multiplied by this.
     shift : float
-        What numbers of the family ``offset`` have in common.
+        ``offset``: this is added to the numbers.
     small : int
-        The exponent of the power of two that numbers of the family ``tiny`` are multiplied with.
+        ``tiny``: numbers are multiplied by two to this power.
     """
 
     exponent: int
@@ -60,17 +58,17 @@ class Strength:
 
 
 STRENGTHS = (Strength(20, 1000.0, 1024.0, -62), Strength(8, 64.0, 64.0, -24), Strength(3, 8.0, 8.0, -8))
-"""The first is that of :mod:`crosscheck.core.inputs`."""
+"""The first one is that of :mod:`crosscheck.core.inputs`."""
 
 WEAKER = frozenset({"wide", "large", "tiny", "offset"})
-"""The families that have a strength."""
+"""The families that can be weaker."""
 
 _BOTH = frozenset({"wide", "tiny"})
-"""The families whose cotangents are as large or small as their inputs."""
+"""The families whose cotangents are scaled as their inputs are."""
 
 
 class Reference(Protocol):
-    """An operation as a reference computes it."""
+    """A reference's operation."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients."""
@@ -93,7 +91,7 @@ class Attempt:
 
 
 def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> Iterator[Attempt]:
-    """Yield calls of a family on which the reference's results are finite, the one that is most like the family first.
+    """Yield calls of a family on which the reference's results are finite, the strongest first.
 
     Parameters
     ----------
@@ -127,7 +125,7 @@ def drawn(rng: np.random.Generator, own: Numbers, family: str, sizes: Strength) 
 
 
 def changed(rng: np.random.Generator, own: Numbers, family: str, sizes: Strength) -> Numbers:
-    """Return a sample's own numbers as a family would have them: scaled, shifted, or with few values that are not zero."""
+    """Return a sample's own numbers scaled or shifted as a family asks, or rounded to few values that are not zero."""
     if family == "ties":
         return np.asarray(np.where(own == 0, 0.0, np.copysign(np.maximum(np.round(2 * np.abs(own)) / 2, 0.5), own)))
     return _scaled(rng, own, family, sizes)
@@ -149,11 +147,11 @@ def _single(numbers: Numbers) -> Array:
 
 
 DOMAINS: Mapping[str, tuple[float | None, float | None]] = dict.fromkeys(("polygamma", "special.polygamma"), (0.0, None))
-"""Where the database says nothing: at negative numbers polygamma has a pole at every integer, and PyTorch adds up as many terms as they are large."""
+"""Domains that the database does not give: at negative numbers polygamma has a pole at every integer, and takes as many terms as their size."""
 
 
 def domain(operation: Operation) -> Callable[[Numbers], Numbers]:
-    """Return what carries any numbers into the domain that the database gives for an operation, strictly inside."""
+    """Return a function that maps any numbers into the domain of an operation, strictly inside."""
     interval: Any = DOMAINS.get(operation.info.name) or getattr(operation.info, "domain", (None, None))
     low, high = interval
     if low is None and high is None:

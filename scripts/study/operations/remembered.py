@@ -1,4 +1,4 @@
-"""An oracle that answers the same question once, so that every subject of a call is judged by one expectation."""
+"""An oracle that computes each call once, so that every subject of a call is judged by the same expectation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosscheck.oracles.wrapped import WrappedOracle
 
 @dataclass(frozen=True)
 class Remembering(WrappedOracle):
-    """An oracle that answers the same question once: every subject is judged by the same expectation."""
+    """An oracle that computes each call once."""
 
     _answers: dict[tuple[str, bytes], Any] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What was found of single operations of the test database, as it is counted."""
+"""The results of single operations of the test database, as objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Named:
-    """The names of all operations of the database that PyTorch differentiates."""
+    """The names of all differentiable operations of the database."""
 
     names: list[str] = field(default_factory=list)
     failed: str = ""
@@ -15,7 +15,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something right that is taken for wrong, and all that it takes to see it again; ``named`` says why, where the two differ on purpose."""
+    """Right code that crosscheck called wrong, with all that is needed to reproduce it; ``named`` is the reason of a known difference."""
 
     operation: str
     place: str
@@ -32,7 +32,7 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Planted:
-    """A fault that was planted, and who sees it."""
+    """A planted fault, and what detects it."""
 
     place: str
     extent: str
@@ -45,7 +45,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Tried:
-    """What was found of one operation; see :class:`study.operations.work.Trial`."""
+    """The findings on one operation; see :class:`study.operations.work.Trial`."""
 
     refused: str = ""
     samples: int = 0
@@ -62,5 +62,5 @@ class Tried:
 
     @property
     def judged_families(self) -> list[str]:
-        """The families in which everything was judged, in one sample at least."""
+        """The families in which everything was judged in at least one sample."""
         return [family for family, reasons in self.families.items() if "" in reasons]

@@ -1,7 +1,7 @@
-"""The subjects that an operation's witness shares no kernel with, each in single precision: other steps, another order, other memory, other kernels.
+"""Other right ways to compute an operation in single precision: other steps, another order, other memory, other kernels.
 
-A figure about an operation's own kernel says little, once that kernel is asked what rounding may do: these are right as well, and round elsewhere.
-Where a way changes nothing for an operation its numbers are those of the kernel, bit for bit, which is counted.
+A figure about an operation's own kernel says little, because that kernel is also the witness for what rounding may do. These ways are right as well,
+and round differently. How many of their numbers differ in bits from those of the kernel is counted.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from torch._decomp import decomposition_table
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 from crosscheck.references.pytorch.noise.fused import STEPS
 from crosscheck.references.pytorch.noise.table import is_known
-from study.operations.database import Operation
+from study.operations.database import Dispatching, Operation
 
 OWN = "own kernel"
 DECOMPOSED, REVERSED, AXES, MEMORY, PLAIN, THREADS = (
@@ -40,7 +39,7 @@ JAX = "JAX"
 
 @dataclass(frozen=True)
 class Subject:
-    """A way of computing an operation, as the harness calls it.
+    """A way to compute an operation, as the harness calls it.
 
     Attributes
     ----------
@@ -74,7 +73,7 @@ def by_autograd(
     laid : callable
         Lays a tensor out in memory.
     within : callable
-        Returns what the operation and its backward pass run in.
+        Returns the context in which the operation and its backward pass run.
 
     Raises
     ------
@@ -86,7 +85,7 @@ def by_autograd(
     cotangent = laid(torch.from_numpy(np.array(call.grad_output, order="C")))
     try:
         with within():
-            # What works in place may not write to a leaf.
+            # An operation that works in place may not write to a leaf.
             output = operation.applied([leaves[0].view_as(leaves[0]) if operation.name != "zero_" else leaves[0].clone(), *leaves[1:]])
             grads = torch.autograd.grad(output, leaves, cotangent, allow_unused=True, materialize_grads=True)
     except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, NotImplementedError, KeyError) as error:
@@ -100,19 +99,15 @@ def _array(tensor: torch.Tensor) -> Array:
     return array
 
 
-class TakenApart(TorchDispatchMode):  # type: ignore[misc]
-    """While this is entered, whatever PyTorch or the harness can take apart into elementary operations is; ``count`` says how often."""
+class TakenApart(Dispatching):
+    """While this is entered, PyTorch computes by elementary operations whatever it or the harness can decompose."""
 
     def __init__(self) -> None:
         super().__init__()
         self._within: list[Any] = []
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation by its steps, if it has any."""
+        """Carry out one operation by its steps, if it has a decomposition."""
         name = func._schema.name.partition("::")[2]
         steps = STEPS.get(name) or (None if is_known(name) or func.is_view else decomposition_table.get(func))
         if steps is None or func in self._within:
@@ -125,12 +120,8 @@ class TakenApart(TorchDispatchMode):  # type: ignore[misc]
             self._within.pop()
 
 
-class Reversed(TorchDispatchMode):  # type: ignore[misc]
-    """While this is entered, numbers are added up in the opposite order."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
+class Reversed(Dispatching):
+    """While this is entered, numbers are summed in reverse order."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Carry out one operation."""
@@ -146,11 +137,11 @@ class Reversed(TorchDispatchMode):  # type: ignore[misc]
 
 
 def _turned(*axes: tuple[int, int]) -> Callable[..., tuple[Any, ...]]:
-    """Return what turns axes of arguments round: each given as the argument's number and the axis."""
+    """Return a function that flips axes of arguments, each given as the number of the argument and the axis."""
 
     def turn(*args: Any, **options: Any) -> tuple[Any, ...]:
         changed = dict(axes)
-        # Complex numbers may be conjugated on paper only, which a mode below autograd does not see to.
+        # A conjugation of complex numbers may be pending, which a mode below autograd has to resolve.
         return tuple(value.resolve_conj().flip(changed[number]) if number in changed else value for number, value in enumerate(args))
 
     return turn
@@ -167,7 +158,7 @@ def _norm_turned(*args: Any, **options: Any) -> tuple[Any, ...]:
 
 
 def _dims(x: torch.Tensor, dim: Any) -> list[int]:
-    """Return the axes that are meant: all of them where none is named."""
+    """Return the axes that ``dim`` names; all of them if it names none."""
     if isinstance(dim, int) and not isinstance(dim, bool):
         return [dim] if x.dim() else []
     return list(dim if isinstance(dim, list | tuple) and dim and x.dim() else range(x.dim()))
@@ -200,10 +191,10 @@ _TURNED: dict[str, Callable[..., tuple[Any, ...]]] = {
     "convolution": _channels_turned,
     "prod": _all_turned,
 }
-"""What is to be turned round in the arguments of an operation for its sums and products to be taken in the opposite order."""
+"""By operation: a function that flips its arguments so that its sums and products run in reverse order."""
 
 _TURNED_BACK = frozenset({"_softmax", "_log_softmax", "_softmax_backward_data", "_log_softmax_backward_data"})
-"""Operations along an axis, the last argument but one, whose results lie along it, too."""
+"""Operations along an axis, their last argument but one, whose results have to be flipped back along it."""
 
 
 def _fortran(tensor: torch.Tensor) -> torch.Tensor:
@@ -261,15 +252,15 @@ WAYS: Mapping[str, Callable[[Operation, Call], dict[str, Array]]] = {
     PLAIN: lambda operation, call: by_autograd(operation, call, within=_without_onednn),
     THREADS: lambda operation, call: by_autograd(operation, call, within=_three_threads),
 }
-"""Ways of computing an operation with PyTorch."""
+"""The ways to compute an operation with PyTorch."""
 
 
 _READING_MEMORY = ("as_strided",)
-"""Operations that are defined by how their input lies in memory: in another layout they are other ones."""
+"""Operations that depend on the memory layout of their input: in another layout they compute something else."""
 
 
 def subjects(operation: Operation) -> dict[str, Subject]:
-    """Return every way of computing an operation, its own kernel first and JAX's last, where it has one."""
+    """Return every way to compute an operation: its own kernel first, and JAX last if JAX has the operation."""
 
     def subject(way: Callable[[Operation, Call], dict[str, Array]]) -> Subject:
         return Subject(lambda call: way(operation, call))
@@ -278,7 +269,7 @@ def subjects(operation: Operation) -> dict[str, Subject]:
     if operation.info.name.startswith(_READING_MEMORY):
         del found[AXES], found[MEMORY]
     if find_spec("jax") is not None:
-        from study.operations.jax import by_jax, knows  # noqa: PLC0415 - it takes a second, and can be done without
+        from study.operations.jax import by_jax, knows  # noqa: PLC0415 - JAX takes a second, and may be missing
 
         if knows(operation):
             found[JAX] = subject(by_jax)

@@ -1,4 +1,4 @@
-"""What one operation of the test database comes to: each way of computing it judged, beside the rules people use, and faults planted in it."""
+"""The study of one operation of the test database: each way to compute it is judged, beside the rules people use; faults are planted in it."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from study.operations.subjects import OWN, Subject, subjects
 from study.operations.tasks import OperationTask
 
 ELEMENTS = 10_000_000
-"""How many numbers a whole run compares, about: with it the chance of one false alarm in all of them is one in a million."""
+"""About how many numbers a whole run compares: the chance of one false alarm among all of them is one in a million."""
 
 OUTSIDE = "no numbers of this family are in its domain: PyTorch's own result in float64 is refused or not finite"
-"""Why a family is not tried."""
+"""The reason why a family is not tried."""
 
 
 @dataclass
 class Trial:
-    """One operation as it is tried, and what was found so far.
+    """One operation and the findings on it so far.
 
     Attributes
     ----------
     rules : mapping of str to Rule
         The rules that people use.
     families : dict of str to list of str
-        For each sample, why not everything was judged; empty where it was.
+        For each sample, why not everything was judged; empty if it was.
     made : dict of str to list of str
         For each sample, how its numbers were made.
     ways : dict of str to Counter
-        What became of the quantities of each way of computing it.
+        What became of the quantities of each way to compute it.
     unjudged : Counter
         Why quantities of its own kernel were not judged.
     impossible : dict of str to str
         Why a way cannot compute it.
     crashes : list of str
-        What the harness itself raised.
+        Errors of the harness itself.
     ruled : dict of str to list of int
-        How many quantities with other bits than the kernel's each rule was asked about, and how many it takes for wrong.
+        How many quantities with other bits than the kernel's each rule judged, and how many it rejected.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Trial:
             place = f"sample {number}, {family}"
             try:
                 chosen = self._chosen(operation, remembering, family, place)
-            except Exception as error:  # noqa: BLE001 - whatever the harness raises is a result
+            except Exception as error:  # noqa: BLE001 - an error of the harness is a finding
                 self.crashes.append(f"{place}: {type(error).__name__}: {error}")
                 chosen = None
             if chosen is None:
@@ -93,7 +93,7 @@ class Trial:
             self.grounds.append(Ground(place, remembering, attempt.call, {quantity: own.found[quantity] for quantity in right}))
 
     def _chosen(self, operation: Operation, remembering: Remembering, family: str, place: str) -> tuple[Attempt, LayerCheck] | None:
-        """Return the first attempt at which all of the kernel's own quantities are judged, else the first, with what was found."""
+        """Return the first attempt at which all of the kernel's own quantities are judged, or else the first, with its check."""
         first = None
         own = subjects(operation)[OWN]
         for attempt in attempts(operation, remembering, family, self.seed):
@@ -108,7 +108,7 @@ class Trial:
     def _checked(self, subject: Subject, remembering: Remembering, call: Call, place: str) -> LayerCheck | None:
         try:
             return check_layer(subject, remembering, call, self.precision, self.name)
-        except Exception as error:  # noqa: BLE001 - whatever the harness raises is a result
+        except Exception as error:  # noqa: BLE001 - an error of the harness is a finding
             self.crashes.append(f"{place}: {type(error).__name__}: {error}")
             return None
 
@@ -152,7 +152,7 @@ class Trial:
 
 
 def judged(judgement: Judgement, check: LayerCheck) -> bool:
-    """Return whether a quantity that was computed got a verdict."""
+    """Return whether a quantity was computed and got a verdict."""
     return judgement.place.quantity in check.found and judgement.verdict in (Verdict.MATCH, Verdict.MISMATCH)
 
 
@@ -172,13 +172,7 @@ def alarm(name: str, place: str, way: str, judgement: Judgement) -> Facts:
 
 
 def tried(name: str, found: list[Operation], own_tolerances: Mapping[str, float], seed: int) -> Facts:
-    """Return what was found of an operation with its samples.
-
-    Parameters
-    ----------
-    own_tolerances : mapping of str to float
-        Those of the database.
-    """
+    """Return the findings on an operation with its samples; ``own_tolerances`` are those of the database."""
     trial = Trial(name, Precision(np.dtype(np.float32), ELEMENTS), OPERATION_RULES | {DATABASE: rule_of_database(own_tolerances)}, seed)
     for number, operation in enumerate(found):
         trial.sample(number, operation)
@@ -202,7 +196,7 @@ def _database() -> dict[str, Any]:
 
 
 def run(task: OperationTask) -> Facts:
-    """Carry out a task: name the operations of the database, or try one of them."""
+    """Carry out a task: list the operations of the database, or try one of them."""
     torch.set_num_threads(1)
     if not task.name:
         return {"names": list(_database())}
