@@ -6,7 +6,8 @@ import re
 import tomllib
 
 import pytest
-from structure import MOST_FLOORS, Graph, circles, floors, packages
+from source.graph import Graph, circles, floors, packages
+from structure import MOST_FLOORS
 
 from tests.support import ROOT
 
