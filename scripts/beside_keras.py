@@ -37,7 +37,7 @@ from digits.batches import take
 from digits.files import DataError, Digits, load
 from rich.console import Console
 from training.command_options import add_images, at_least, data_folder, expect_representable, rate, settings_of
-from training.keras_findings import DTYPES, Beside, Levels, told
+from training.keras_findings import DTYPES, Beside, Levels, words
 from training.mcnemar import least_telling
 
 from crosscheck.core.files import NotWritableError, expect_writable
@@ -130,7 +130,7 @@ def compare(options: argparse.Namespace, console: Console) -> int:
     done: list[Beside] = []
     for seed in options.seeds:
         done.append(beside(options, seed, digits, levels, console))
-        console.print(told(done[-1], levels, images), markup=False)
+        console.print(words(done[-1], levels, images), markup=False)
         if options.json is not None:
             write_json(options.json, _report(done, options, digits, levels, NAME))
     diverged = [one.seed for one in done if one.diverged]

@@ -2,8 +2,8 @@
 
 Examples::
 
-python scripts/draw_texts.py --seed 1              fifty texts of this checkout
-python scripts/draw_texts.py --seed 1 --root ../x  of another one
+    python scripts/draw_texts.py --seed 1              fifty texts of this checkout
+    python scripts/draw_texts.py --seed 1 --root ../x  of another one
 """
 
 from __future__ import annotations

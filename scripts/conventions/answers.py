@@ -1,8 +1,8 @@
 """What is measured for each convention, and which measurement means which answer.
 
-A probe runs a framework on a tiny input and hands over numbers, or the name of the error that it met; an answer is the measurement that it would
-give. Numbers are the same if they are shown the same, in four digits: a page on which two numbers cannot be told apart must not call them different.
-Random weights are told by their moments. What fits no answer is unknown.
+A probe runs a framework on a tiny input and returns numbers, or the name of the error that was raised; an answer is the measurement that it would
+give. Numbers are equal if they are shown equal, in four digits: a page that shows two numbers alike must not call them different. Random weights are
+recognised by their moments. A measurement that fits no answer is unknown.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import numpy.typing as npt
 
 UNKNOWN = "unknown"
 STANDARD_ERRORS = 5
-"""How many standard errors a moment of a sample may be off: one honest sample in two million is further off."""
+"""How many standard errors a moment of a sample may be off: one right sample in two million is further off."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What is seen of random numbers of mean 0.
+    """The moments of random numbers with mean 0.
 
     Attributes
     ----------
     deviation, error : float
-        Root mean square, and how far it may be from the distribution's own: five standard errors.
+        Root mean square of the sample, and how far it may be from that of the distribution: five standard errors.
     largest : float
         The largest absolute value.
     """
@@ -38,9 +38,9 @@ class Moments:
 
     @property
     def shape(self) -> str:
-        """The kind of distribution, by how far its ends are out in standard deviations: 1.73 uniform, 2.27 normal cut off at 2 sigma, normal no end.
+        """The kind of distribution, from its largest value in standard deviations: 1.73 uniform, 2.27 normal cut off at 2 sigma, else unbounded.
 
-        The limits stand half way between the first two, and where a normal sample of 200 numbers or more hardly ever stays below.
+        One limit is half way between the first two; a normal sample of at least 200 numbers hardly ever stays below the other one.
         """
         if not self.deviation:
             return "constant"
@@ -65,10 +65,10 @@ class Distribution:
 
 
 Measured: TypeAlias = "tuple[float, ...] | str | Moments"
-"""What a probe hands over: numbers, a word (a setting, the name of an error), or the moments of a sample."""
+"""What a probe returns: numbers, a word (a setting, the name of an error), or the moments of a sample."""
 Probe: TypeAlias = Callable[[], Measured]
 Probes: TypeAlias = Mapping[str, Mapping[str, Probe]]
-"""The probes of a framework: by convention, then by what was called, as code."""
+"""The probes of a framework: by convention, then by the code that is called."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Question:
     Attributes
     ----------
     measured : str
-        What the probe's numbers are.
+        What the numbers of the probe are.
     answers : mapping of str to Measured or Distribution
-        What the probe finds under each answer, by the answer's name.
+        The measurement of each answer, by the answer's name.
     """
 
     measured: str
@@ -95,7 +95,7 @@ def shown(measured: Measured | Distribution) -> str:
         return f"{measured.shape}, deviation {measured.deviation:.4g}"
     if isinstance(measured, Moments):
         return f"{measured.shape}, deviation {measured.deviation:.4g} ± {measured.error:.1g}, largest {measured.largest:.4g}"
-    return ", ".join(f"{number + 0.0:.4g}" for number in measured)  # a sum with 0 is no -0
+    return ", ".join(f"{number + 0.0:.4g}" for number in measured)  # adding 0 turns -0 into 0
 
 
 def answer(question: Question, measured: Measured) -> str:
@@ -112,16 +112,16 @@ def _same(expected: Measured | Distribution, measured: Measured) -> bool:
 
 
 def _numbers(*values: float) -> dict[str, Measured]:
-    """Return answers that are numbers, each called as it is written."""
+    """Return answers that are numbers, with the numbers as names."""
     return {f"{value:g}": (value,) for value in values}
 
 
 FAN_IN, FAN_OUT = 200, 300
-"""Of the linear layer whose weights are measured."""
+"""Features of the linear layer whose weights are measured."""
 CHANNELS_IN, CHANNELS_OUT, KERNEL = 8, 64, 5
-"""Of the convolution whose weights are measured."""
+"""Channels and kernel of the convolution whose weights are measured."""
 BIASED_IN, BIASED_OUT = 4, 5_000
-"""Of the linear layer whose bias is measured."""
+"""Features of the linear layer whose bias is measured."""
 
 
 def _initialisers(fan_in: int, fan_out: int) -> dict[str, Measured | Distribution]:

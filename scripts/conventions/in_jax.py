@@ -1,4 +1,4 @@
-"""What JAX answers to each convention, with its own small library of layers, stax, and optax: tiny runs, by convention and by what is called."""
+"""The answers of JAX with stax, its small library of layers, and optax: tiny runs, by convention and by the code that is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Keras 3 on JAX answers to each convention: tiny runs, by convention and by what is called."""
+"""The answers of Keras 3 on JAX to each convention: tiny runs, by convention and by the code that is called."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
 
 
 def _built(make: Callable[[], Any], shape: tuple[int, ...]) -> Any:
-    """Return a layer with its weights; an initialiser draws its seed when the layer is made, the weights when it is built."""
+    """Return a layer with weights from the seed: an initialiser draws its own seed when the layer is made, and the weights when it is built."""
     keras.utils.set_random_seed(SEED)
     layer = make()
     layer.build(shape)

@@ -1,4 +1,4 @@
-"""What the layers and optimizers of scratch answer to each convention, and the options by which they follow others: tiny runs, by what is called."""
+"""The answers of scratch to each convention, and the options by which it follows others: tiny runs, by convention and by the code that is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PyTorch answers to each convention: tiny runs, by convention and by what is called."""
+"""The answers of PyTorch to each convention: tiny runs, by convention and by the code that is called."""
 
 from __future__ import annotations
 

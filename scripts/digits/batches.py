@@ -1,7 +1,7 @@
-"""MNIST as a network is fed with it: scaled images in batches, in an order that depends on nothing but the seed and the epoch.
+"""MNIST as input of a network: scaled images in batches, in an order that depends only on the seed and the epoch.
 
-What augmentation makes of the images of a step depends on nothing but the seed and the step. So a run that goes on after an interruption needs no
-state of a generator to see the images that it would have seen.
+The augmentation of the images of a step depends only on the seed and the step. A resumed run therefore needs no state of a generator to see the same
+images as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Images = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train, and on how much at once.
+    """Precision, batch size and length of a training.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step and the epoch that it belongs to."""
+    """The images of one step, and its epoch."""
 
     epoch: int
     x: Images
@@ -47,18 +47,18 @@ class Batch:
 
 
 def steps_of_epoch(images: int, batch_size: int) -> int:
-    """Return how many steps it takes to see every image once."""
+    """Return the number of steps of one epoch."""
     return math.ceil(images / batch_size)
 
 
 def generators(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """Return the generators of a run: of its initial weights, and of the order of its images."""
+    """Return the generators of a run: for its initial weights, and for the order of its images."""
     weights, order = np.random.default_rng(seed).spawn(2)
     return weights, order
 
 
 def augmenting(seed: int, step: int) -> np.random.Generator:
-    """Return the generator of what augmentation does to the images of one step, of a run of this seed."""
+    """Return the generator for the augmentation of one step."""
     # The first two children of the seed draw the weights and the order.
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, step)))
 
@@ -74,16 +74,16 @@ def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
 
 
 def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: int = 0, augment: int | None = None) -> Iterator[Batch]:
-    """Yield the batches of a run, shuffled anew each epoch.
+    """Yield the batches of a run; each epoch shuffles the images again.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Of the order; as the run started with it, also where some steps are done already.
+        For the order, in its state at the start of the run, even if some steps are done already.
     done : int
-        Steps that are left out at the beginning.
+        Steps to leave out at the beginning.
     augment : int, optional
-        The seed of augmentation, if the images are to be augmented.
+        The seed of the augmentation; None for no augmentation.
     """
     step, epoch = 0, 0
     while True:
@@ -102,7 +102,13 @@ def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: 
 
 
 def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:
-    """Return the first images of each kind; an error where there are not that many."""
+    """Return the first images of each kind.
+
+    Raises
+    ------
+    DataError
+        If there are not that many.
+    """
     for option, asked, there in (("--train-size", train, len(digits.train_images)), ("--test-size", test, len(digits.test_images))):
         if asked > there:
             raise DataError(f"{option} {asked:,}: {folder} has {there:,} images; lower it, or get the full set with --download")

@@ -1,6 +1,6 @@
-"""MNIST as four IDX files: checked before they are read, read by the ``mnist`` package, fetched when asked for.
+"""MNIST as four IDX files: checked here, read by the ``mnist`` package, downloaded on request.
 
-The package's own address is long dead, and what it says about a damaged file is a traceback; so files are checked here first and downloaded from
+The package's own address no longer works, and it answers a damaged file with a traceback. So files are checked here first, and downloaded from
 mirrors that work.
 """
 
@@ -65,7 +65,7 @@ FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
 class DataError(Exception):
-    """The data cannot be used; the message says which file, what was found, what was expected and what to do."""
+    """The images cannot be used; the message says which file, what was found, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def load(folder: Path) -> Digits:
     Raises
     ------
     DataError
-        If a file is missing, truncated, corrupt or of another kind, or images and labels are of different length.
+        If a file is missing, truncated, corrupt or of another kind, or if the numbers of images and labels differ.
     """
     try:
         found = "" if folder.is_dir() else "no such folder"
@@ -114,7 +114,7 @@ def check(path: Path, file: IdxFile) -> tuple[int, str]:
     Raises
     ------
     DataError
-        Unless the file is a whole gzip of a whole IDX file of the kind that its name promises.
+        If the file is not a whole gzip of a whole IDX file of the kind that its name says.
     """
     try:
         with gzip.open(path, "rb") as stream:
@@ -151,20 +151,20 @@ def cache_folder() -> Path:
 
 
 Arrived = Callable[[str, int, int | None], Any]
-"""Told of a download as it goes on: the file's name, the bytes that have arrived, and how many there will be, where that is known."""
+"""Reports a download: the name of the file, the bytes that have arrived, and their total number if that is known."""
 
 
 def download(folder: Path, mirrors: Sequence[str] = MIRRORS, arrived: Arrived = lambda name, done, size: None) -> None:
-    """Fetch what is missing of the full set into a folder; a file appears there only once it is whole and verified.
+    """Download the missing files of the full set into a folder; a file appears there only once it is whole and verified.
 
     Parameters
     ----------
     folder : Path
-        Made if it does not exist.
+        Created if it does not exist.
     mirrors : sequence of str
-        Addresses of folders with the four files, tried in turn.
+        Addresses of folders with the four files, tried one after the other.
     arrived : callable
-        Told of the progress.
+        Gets the progress.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def _fetch(path: Path, file: IdxFile, mirrors: Sequence[str], arrived: Arrived) 
 
 
 def _blocks(source: Any, limit: int) -> Iterator[bytes]:
-    """Yield what a stream holds, and stop with an error where it is far larger than any of the files."""
+    """Yield the content of a stream, and raise an error if it is far larger than any of the files."""
     total = 0
     while block := source.read(1 << 20):
         total += len(block)

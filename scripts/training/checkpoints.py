@@ -1,8 +1,8 @@
-"""Checkpoints: everything that it takes to go on with a run, in one file that is there whole or not at all.
+"""Checkpoints: everything that is needed to continue a run, in one file that is written whole or not at all.
 
-A checkpoint is a safetensors file: arrays by name, and beside them one JSON text with the version of the format, the options that make the run what
-it is, and whatever else the run remembers. Nothing in it is code, so a file from anywhere may be opened. It is written to a neighbour first, which
-takes its place once it is safe on the disk: whenever the process dies, the old checkpoint is there or the new one.
+A checkpoint is a safetensors file: arrays by name, and one JSON text with the version of the format, the options that make the run what it is, and
+the other state of the run. It contains no code, so a file from anywhere can be opened. It is first written to a temporary file, which replaces the
+old checkpoint once it is safe on the disk: whenever the process dies, the old checkpoint exists or the new one.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from crosscheck.core.files import atomic_write, expect_writable
 
 FORMAT_VERSION = 2
 KEY = "crosscheck.checkpoint"
-"""Under which the JSON text stands beside the arrays."""
+"""The key of the JSON text in the metadata of the file."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 AnyArrays = dict[str, npt.NDArray[Any]]
 Facts = dict[str, Any]
-"""What JSON can say; NaN and infinity included, as Python writes and reads them."""
+"""Data that JSON can hold, including NaN and infinity as Python writes and reads them."""
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be written, or not be gone on from; the message says which file, what was found, what was expected and what to do."""
+    """A checkpoint cannot be written or continued from; the message says which file, what was found, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs in order to go on.
+    """All that a run needs to continue.
 
     Attributes
     ----------
     options : dict
-        What makes the run what it is: a run with other options is another run.
+        What makes the run what it is: with other options it is another run.
     facts : dict
-        The rest, as JSON can say it.
+        The rest of the state, as JSON can hold it.
     """
 
     options: Facts
@@ -55,19 +55,19 @@ class Checkpoint:
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in place of the one that is there.
+    """Write a checkpoint, which replaces the old one.
 
     Raises
     ------
     CheckpointError
-        If the disk is full or the folder gone; the old checkpoint is still there then.
+        If the disk is full or the folder is gone; the old checkpoint still exists then.
     """
     text = json.dumps({"version": FORMAT_VERSION, "options": checkpoint.options, "facts": checkpoint.facts})
     write_arrays(path, checkpoint.arrays, {KEY: text})
 
 
 def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all, and wait until it is safe on the disk.
+    """Write a safetensors file whole or not at all, and wait until it is safe on the disk.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the entries of a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -99,7 +99,7 @@ def read(path: Path, options: Facts) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If it is damaged, no checkpoint, of another version, or of another run: the message names the options that differ.
+        If it is damaged, is not a checkpoint, or belongs to another version or run: the message names the options that differ.
     """
     arrays, metadata = read_arrays(path, "a checkpoint")
     if KEY not in metadata:
@@ -122,12 +122,12 @@ def read_arrays(path: Path, kind: str) -> tuple[AnyArrays, dict[str, str]]:
     Raises
     ------
     CheckpointError
-        If it is not there, or not a whole safetensors file.
+        If it does not exist, or is not a whole safetensors file.
     """
     try:
         size = path.stat().st_size
         with safe_open(path, "numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118 - the file is no mapping
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118 - the file is not a mapping
     except SafetensorError as error:
         raise CheckpointError(f"{path}: {size:,} bytes that are not a whole safetensors file ({error}), expected {kind}; name another file") from None
     except OSError as error:
@@ -135,22 +135,22 @@ def read_arrays(path: Path, kind: str) -> tuple[AnyArrays, dict[str, str]]:
 
 
 def differing(theirs: Facts, ours: Facts) -> list[str]:
-    """Return in words the options that differ."""
+    """Return in words the options in which two runs differ."""
     names = [name for name in [*theirs, *(name for name in ours if name not in theirs)] if theirs.get(name) != ours.get(name)]
     return [f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in names]
 
 
 def expect_fresh(path: Path, resume: bool) -> None:
-    """Make sure before the work begins that a checkpoint can be kept there, and that none is lost.
+    """Make sure before the work begins that a checkpoint can be written there, and that none is lost.
 
-    What a process that was killed while it wrote left beside it is cleared away.
+    Temporary files of a process that was killed while it wrote are removed.
 
     Raises
     ------
     NotWritableError
-        If the name ends otherwise, or the folder is not there or cannot be written to.
+        If the name has another ending, or the folder does not exist or cannot be written to.
     CheckpointError
-        If a file is there that is not to be gone on from.
+        If the file exists and ``resume`` is not set.
     """
     expect_writable(path, [".safetensors"])
     if path.exists() and not resume:
@@ -161,7 +161,7 @@ def expect_fresh(path: Path, resume: bool) -> None:
 
 @dataclass(frozen=True)
 class Interval:
-    """How often a checkpoint is written: after so many steps, or so many seconds; just one of them is given."""
+    """How often a checkpoint is written: after a number of steps, or of seconds; only one of them is given."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -176,7 +176,7 @@ class Clock:
     started: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
-        """Take in one step and return whether a checkpoint is to be written after it."""
+        """Count one step and return whether a checkpoint is due after it."""
         self.steps += 1
         if self.interval.steps is not None:
             reached = self.steps >= self.interval.steps

@@ -1,6 +1,6 @@
-"""Checkpoints of a comparison: both sides, every perturbed reference, and all that was found out so far.
+"""Checkpoints of a comparison: both sides, every perturbed reference, and all findings so far.
 
-A comparison that is gone on with ends with the weights, the verdict and the report that it would have ended with.
+A resumed comparison ends with the same weights, verdict and report as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from training.subjects import Resumable
 
 @dataclass(frozen=True)
 class RunState:
-    """What a run remembers beside arrays.
+    """The state of a run besides arrays.
 
     Attributes
     ----------
     averages : Averages
         Since the last line.
     lines, losses
-        Those of the report.
+        The lines and losses of the report.
     """
 
     comparison: ComparisonState
@@ -45,7 +45,7 @@ class RunState:
 
 
 def _converter() -> Converter:
-    """Return what turns the state into JSON and back; the points of curves are arrays beside it."""
+    """Return the converter of the state to JSON and back; the points of curves are saved as arrays."""
     converter = Converter()
     points = make_dict_unstructure_fn(Peaks, converter, steps=override(omit=True), values=override(omit=True))
     converter.register_unstructure_hook(Peaks, points)
@@ -56,7 +56,7 @@ def _converter() -> Converter:
 
 @dataclass
 class Keeper:
-    """Writes a run's checkpoints, and takes the last one over.
+    """Writes the checkpoints of a run, and continues from the last one.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Keeper:
         write(self.path, Checkpoint(self.options, whole.arrays, {"run": self._converter.unstructure(state), "parts": whole.facts}))
 
     def go_on(self, console: Console) -> Averages:
-        """Take over the checkpoint, and say from where the run goes on.
+        """Restore the checkpoint, and print from where the run continues.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class Keeper:
 
 
 def _points(series: list[Series]) -> dict[str, AnyArray]:
-    """Return the points of all curves, one after another: a text would be many times as long."""
+    """Return the points of all curves one after another as arrays, which take far less space than text."""
     curves = [one.curve for one in series]
     return {
         "lengths": np.array([len(curve.steps) for curve in curves], np.int64),

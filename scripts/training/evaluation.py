@@ -1,4 +1,4 @@
-"""How a network does on images that it was not trained on."""
+"""Outputs and losses of a network on images that it was not trained on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def negative_log_likelihood(outputs: npt.NDArray[np.float64], labels: Labels, pr
     """Return each image's loss from a network's last output, probabilities or logits."""
     own = outputs[np.arange(len(labels)), labels]
     if probabilities:
-        with np.errstate(divide="ignore"):  # a probability that underflowed costs infinitely much
+        with np.errstate(divide="ignore"):  # a probability that underflowed has an infinite loss
             return np.asarray(-np.log(own))
     largest = outputs.max(axis=1)
     return np.asarray(largest + np.log(np.exp(outputs - largest[:, None]).sum(axis=1)) - own)

@@ -1,7 +1,4 @@
-"""Ctrl-C and the end of the machine, heard between two steps: a run is never left in the middle of one.
-
-The second Ctrl-C does not wait any longer.
-"""
+"""Ctrl-C and SIGTERM take effect between two steps, so that a run never ends in the middle of one; a second Ctrl-C does not wait."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether somebody asked the run to stop."""
+    """Whether a signal asked the run to stop."""
 
     def __init__(self) -> None:
         self.wanted = False
 
-    def heard(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal; raise KeyboardInterrupt at the second one."""
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Note the first signal; raise KeyboardInterrupt at the second one."""
         if self.wanted:
             raise KeyboardInterrupt
         self.wanted = True
@@ -26,9 +23,9 @@ class Interruption:
 
 @contextmanager
 def between_steps() -> Iterator[Interruption]:
-    """While this is entered, SIGINT and SIGTERM are noted, for the training to stop after the step that it is in."""
+    """While this is entered, SIGINT and SIGTERM are only noted, so that the run can stop after the current step."""
     interruption = Interruption()
-    before = {number: signal.signal(number, interruption.heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interruption.note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption
     finally:

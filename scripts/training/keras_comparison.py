@@ -1,4 +1,4 @@
-"""A training by Keras and those by scratch from the same weights, and what tells them apart."""
+"""A training by Keras and trainings by scratch from the same weights, and their differences."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training ended with.
+    """The end of a training.
 
     Attributes
     ----------
     loss : float
         The mean over the test images.
     predictions : array of int
-        Their classes.
+        The classes of the test images.
     weights : array
-        All of them in a row, in scratch's order, in float64.
+        All weights in a row, in scratch's order, in float64.
     """
 
     loss: float
@@ -48,9 +48,9 @@ class Trained:
     seconds: float
 
 
-@np.errstate(all="ignore")  # a training that diverges overflows, and is told about once, in words
+@np.errstate(all="ignore")  # a training that diverges overflows, which is reported once
 def beside(options: argparse.Namespace, seed: int, digits: Digits, levels: Levels, console: Console) -> Beside:
-    """Train Keras and then scratch, in each of the precisions that ``options`` names, and compare them."""
+    """Train Keras, then scratch in each precision that ``options`` names, and compare them."""
     cnn = KerasCnn(seed, options.lr, options.from_logits)
     models = {dtype: cnn.copy(dtype) for dtype in options.dtype}
     start = _apart(cnn, digits, levels.precision)
@@ -76,10 +76,10 @@ def beside(options: argparse.Namespace, seed: int, digits: Digits, levels: Level
 
 
 def _apart(cnn: KerasCnn, digits: Digits, precision: Precision) -> float:
-    """Return how far Keras' probabilities are from those of scratch with its weights at most, as a fraction of what rounding explains."""
+    """Return the largest difference between the probabilities of Keras and of scratch with its weights, as a fraction of what rounding explains."""
     model, theirs, worst = cnn.copy(np.float64), cnn.probabilities(digits), 0.0
     for at in range(0, len(theirs), TEST_BATCH):
-        # Rounded as Keras gets them: what is compared is the network's rounding.
+        # rounded as Keras gets them, so that only the rounding of the network is compared
         images = scaled(digits.test_images[at : at + TEST_BATCH], np.float32).astype(np.float64)
         probabilities, errors = probability_errors(model, images, precision)
         worst = float(np.maximum(worst, (np.abs(theirs[at : at + TEST_BATCH] - probabilities) / errors).max()))
@@ -87,7 +87,7 @@ def _apart(cnn: KerasCnn, digits: Digits, precision: Precision) -> float:
 
 
 def _by_keras(cnn: KerasCnn, digits: Digits, epochs: int, seed: int, tick: Tick) -> Trained:
-    """Train by ``model.fit``, the images permuted anew each epoch, and test."""
+    """Train by ``model.fit``, with another permutation of the images in each epoch, and test."""
     before, (_, order) = time.monotonic(), generators(seed)
     for _ in range(epochs):
         cnn.fit(digits, order.permutation(len(digits.train_images)), tick)
@@ -96,7 +96,7 @@ def _by_keras(cnn: KerasCnn, digits: Digits, epochs: int, seed: int, tick: Tick)
 
 
 def _by_scratch(model: scratch.Sequential, digits: Digits, options: argparse.Namespace, seed: int, tick: Tick) -> tuple[Trained, Array]:
-    """Train by scratch's own loop in the same order, and test; return the losses of all steps, too."""
+    """Train by scratch's own loop in the same order, and test; also return the losses of all steps."""
     dtype = model.params["linear.weight"].dtype
     schedule = Schedule(dtype, 1, options.epochs * len(digits.train_images))
     training, (_, order) = Training(model, scratch.SGD(model.params, lr=options.lr)), generators(seed)

@@ -1,4 +1,4 @@
-"""What a training by Keras beside one by scratch gave, and what of it neither rounding nor chance explains."""
+"""The results of trainings by Keras and by scratch, and which differences neither rounding nor chance explains."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DTYPES = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Levels:
-    """The probabilities of a false alarm, one in a million for the run, shared out.
+    """The probability of a false alarm, one in a million for the run, shared among its comparisons.
 
     Attributes
     ----------
     precision : Precision
-        Of Keras, with the share of the first question.
+        Of Keras, with the share of comparing the functions.
     accuracy : float
-        The share of each test of the second.
+        The share of each McNemar test.
     """
 
     precision: Precision
@@ -30,14 +30,14 @@ class Levels:
 
     @classmethod
     def of(cls, seeds: int, dtypes: int, images: int) -> Levels:
-        """Return the shares of so many trainings beside Keras, all tested on so many images."""
+        """Return the shares for a number of seeds and precisions, with a number of test images."""
         run = Precision(np.dtype(np.float32), 2 * seeds * images * CLASSES)
         return cls(Precision(run.dtype, run.elements, run.false_alarms / 2), run.false_alarms / 2 / (seeds * dtypes))
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A training by scratch beside the one by Keras.
+    """A training by scratch compared with one by Keras.
 
     Attributes
     ----------
@@ -46,14 +46,14 @@ class Compared:
     loss : float or None
         Of scratch on the test images; None if it is not finite.
     scratch_alone, keras_alone : int
-        Test images that only one of them has right.
+        Test images that only one of them classifies right.
     p : float
         McNemar's.
     largest_weight_difference, weight_distance : float or None
         The largest element, and the norm over all weights.
     label_clipped, sure_clipped : int
-        Steps at which scratch gave the label so little, or so nearly all, that Keras' loss clips it and its gradient is 0 where that of scratch is
-        nearly as large as it can be, or nearly 0; none where its loss takes logits.
+        Steps at which scratch gave the label a probability so near 0, or so near 1, that Keras' loss clips it and has the gradient 0, while that of
+        scratch is nearly as large as it can be, or nearly 0. There are none if Keras' loss takes logits.
     """
 
     dtype: str
@@ -72,7 +72,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Beside:
-    """What one seed gave.
+    """The results of one seed.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Beside:
     compared : list of Compared
         One for each precision of scratch.
     rounding : float or None
-        Distance of scratch's weights in float32 from those in float64, where both were trained.
+        Distance of scratch's weights in float32 from those in float64, if both were trained.
     """
 
     seed: int
@@ -97,11 +97,11 @@ class Beside:
 
     @property
     def diverged(self) -> bool:
-        """Whether no training ended with a finite loss, so that there is nothing to compare."""
+        """Whether no training ended with a finite loss: there is nothing to compare."""
         return self.keras_loss is None and all(one.loss is None for one in self.compared)
 
     def findings(self, levels: Levels) -> Iterator[str]:
-        """Yield what neither rounding nor chance explains; of trainings that all diverged, what was there before them."""
+        """Yield what neither rounding nor chance explains; if all trainings diverged, only what was wrong before them."""
         yield from _function("before the first step", self.start)
         if self.diverged:
             return
@@ -124,8 +124,8 @@ def _function(when: str, fraction: float | None) -> Iterator[str]:
         yield f"{when}: not the same function; with Keras' weights a probability of scratch is off by {fraction:.3g} times what rounding explains"
 
 
-def told(beside: Beside, levels: Levels, images: int) -> str:
-    """Return what one seed gave as text, of so many test images."""
+def words(beside: Beside, levels: Levels, images: int) -> str:
+    """Return the results of one seed as text."""
     lines = [
         f"seed {beside.seed}  Keras            loss {_number(beside.keras_loss, '.4f')}  accuracy {100 * beside.keras_accuracy:.2f} %  "
         f"({beside.keras_seconds:.0f} s)"

@@ -1,6 +1,6 @@
-"""Learning rates that change in a run: for each name, the factor of a step as a pure function of the step and of how many there are in the run.
+"""Learning rates that change during a run: for each name, the factor of a step as a pure function of the step and of the number of steps.
 
-Steps count from 0, the first update. So a run that goes on after an interruption needs no state to have the rates that it would have had.
+Steps count from 0, the first update. A resumed run therefore needs no state to continue with the right rates.
 """
 
 from __future__ import annotations
@@ -16,4 +16,4 @@ SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "cosine": cosine,
     "warmup-cosine": lambda step, steps: linear_warmup(step, math.ceil(steps / 20)) * cosine(step, steps),
 }
-"""By a tenth after each third of the run; along half a cosine down to 0 at its end; the same, but rising over the first twentieth."""
+"""Constant; divided by 10 after each third of the run; half a cosine down to 0 at the end; the same after a rise over the first twentieth."""

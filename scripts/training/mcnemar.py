@@ -1,7 +1,7 @@
-"""Whether two classifiers are equally good, from the images that only one of them has right (McNemar's test, in its exact form).
+"""Whether two classifiers are equally good, from the images that only one of them classifies right (McNemar's exact test).
 
-Images that both have right, or neither, say nothing about which is better. If neither is, each of the others is as likely to be right on one side as
-on the other: of n such images, the number on one side is that of heads in n throws of a fair coin.
+Images that both classify right, or neither, do not tell which is better. If both are equally good, each other image is as likely to be right on one
+side as on the other: of n such images, the number on one side is the number of heads in n throws of a fair coin.
 
 References
 ----------
@@ -15,22 +15,22 @@ from itertools import count
 
 
 def p_value(first: int, second: int) -> float:
-    """Return the probability that a fair coin falls at least as unevenly: twice the smaller tail, and 1 where nothing tells the sides apart.
+    """Return the probability that a fair coin falls at least as unevenly: twice the smaller tail, and at most 1.
 
     Parameters
     ----------
     first, second : int
-        Images that only the first side has right, and only the second.
+        Images that only the first side classifies right, and only the second.
     """
     throws = first + second
     tail, ways = 0, 1
     for heads in range(min(first, second) + 1):
         tail += ways
-        # The ways to throw one head more follow from those to throw so many.
+        # the number of ways to throw one head more, from the number for this many
         ways = ways * (throws - heads) // (heads + 1)
     return min(1.0, float(2 * tail / 2**throws))
 
 
 def least_telling(level: float) -> int:
-    """Return the smallest number of images that, all on one side, chance does not explain at this probability of a false alarm."""
+    """Return the smallest number of images, all on one side, that chance does not explain at this probability of a false alarm."""
     return next(images for images in count(1) if p_value(images, 0) < level)

@@ -1,4 +1,4 @@
-"""The lines that a comparison prints as it goes on: loss and accuracy of both sides since the line before."""
+"""The lines that a comparison prints: loss and accuracy of both sides since the previous line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crosscheck.training.listened import BothOutcomes
 
 @dataclass
 class Averages:
-    """Loss and accuracy of both sides since the last line."""
+    """Loss and accuracy of both sides since the previous line."""
 
     steps: int = 0
     images: int = 0
@@ -22,7 +22,7 @@ class Averages:
     hits: list[int] = field(default_factory=lambda: [0, 0])
 
     def add(self, outcomes: BothOutcomes, labels: Labels) -> None:
-        """Take in one step."""
+        """Add one step."""
         sides = (outcomes.subject, outcomes.reference)
         self.steps += 1
         self.images += len(labels)

@@ -1,4 +1,4 @@
-"""One run of the main job: batches in, steps of both sides compared, a line each hundred steps, the test at the end."""
+"""One run of compare_training.py: both sides do the same steps and are compared, a line every hundred steps, a test at the end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from training.progress_lines import Averages, line
 from training.subjects import Twins
 
 LINE_EVERY, LINES = 100, 500
-"""A line, and a look at the free runs, each hundred steps; in a long run fewer, so that there are no more than so many of them."""
+"""A line, and a look at the free runs, every hundred steps; in long runs fewer, so that there are at most 500 lines."""
 IMAGES_SHOWN = 8
 
 
@@ -43,11 +43,11 @@ class Plan(Schedule):
     Attributes
     ----------
     check_every : int
-        The first step is checked and every so-many-th after it.
+        The first step is checked, and every N-th step after it.
     perturbed : int
-        References with perturbed rounding.
+        The number of references with perturbed rounding.
     schedule : str
-        What becomes of the learning rate, one of :data:`training.learning_rates.SCHEDULES`.
+        How the learning rate changes, one of :data:`training.learning_rates.SCHEDULES`.
     """
 
     check_every: int
@@ -62,12 +62,12 @@ class Plan(Schedule):
 
     @property
     def line_every(self) -> int:
-        """How many steps there are from one line to the next."""
+        """Steps from one line to the next."""
         return LINE_EVERY * math.ceil(self.steps / (LINES * LINE_EVERY))
 
 
 def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
-    """Return a comparison that is ready for its first step."""
+    """Return a comparison, ready for its first step."""
     first = slice(plan.batch_size)
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
     elements = plan.checks * elements_per_step(twins.architecture, TrainState(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
@@ -87,16 +87,16 @@ def train(
     keeper: Keeper | None = None,
     averages: Averages | None = None,
 ) -> None:
-    """Do all steps that are left; a training that diverges on both sides ends the run early and is noted.
+    """Do all remaining steps; if the training diverges on both sides, note that and stop.
 
     Parameters
     ----------
     follow : callable
-        Gets, before each step, what the subject is to multiply its learning rate by.
+        Gets, before each step, the factor by which the subject multiplies its learning rate.
     keeper : Keeper, optional
         Writes checkpoints.
     averages : Averages, optional
-        Those of a checkpoint.
+        The averages of a checkpoint.
 
     Raises
     ------
@@ -174,13 +174,13 @@ COMPUTES_WITH = {"torch": ("torch",), "jax": ("jax",), "keras": ("jax", "keras")
 
 
 def limit_threads() -> None:
-    """Let PyTorch compute with one thread: the arrays of a step are far too small for more."""
+    """Let PyTorch compute with one thread: the arrays of a step are too small for more."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
 
 def environment(seed: int, sha256: dict[str, str], references: Sequence[str], device: str, tf32: bool) -> dict[str, Any]:
-    """Return versions, BLAS, threads, the references' device, seed and checksums; of packages, those that the run computes with."""
+    """Return versions of the packages that compute, BLAS, threads, the references' device, seed and checksums."""
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     blas = [f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture', 'unknown kernel')})" for pool in pools]
     packages = dict.fromkeys(package for name in references for package in COMPUTES_WITH[name])

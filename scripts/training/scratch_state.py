@@ -1,6 +1,6 @@
-"""All that a scratch network in training remembers, by name: parameters, buffers, the optimizer's state, and generators.
+"""The state of a scratch network in training, by name: parameters, buffers, the optimizer's state, and generators.
 
-Restored, it goes on bit for bit as it would have. Parameters and buffers alone are the network's weights, in a plain safetensors file.
+A restored network continues bit for bit. Its weights, which are parameters and buffers alone, are saved in a plain safetensors file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.checkpoints import AnyArrays, Arrays, CheckpointError, read_arrays
 
 @contextmanager
 def evaluation(model: Any) -> Iterator[None]:
-    """Put every layer into evaluation mode, and back into its own."""
+    """While this is entered, every layer is in evaluation mode; after it, in its own mode again."""
     before = [(layer, layer.training) for layer in model.layers.values()]
     model.eval()
     try:
@@ -45,12 +45,12 @@ def save_weights(model: Any, path: Path) -> None:
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """Take over parameters and buffers from a safetensors file; nothing is converted or transposed.
+    """Load parameters and buffers from a safetensors file; nothing is converted or transposed.
 
     Raises
     ------
     CheckpointError
-        If names, shapes or dtypes are not the network's: the message lists all that differ.
+        If names, shapes or dtypes are not those of the network: the message lists all that differ.
     """
     arrays, _ = read_arrays(path, "the weights of a network")
     _take_over(weights(model), arrays, f"{path}: not the weights of this network")
@@ -70,19 +70,19 @@ def _take_over(ours: Arrays, found: Arrays, complaint: str) -> None:
 
 
 def snapshot(model: Any, optimizer: Any) -> Snapshot:
-    """Return all that a network in training remembers, as arrays and as what JSON can say."""
+    """Return the whole state of a network in training, as arrays and as data for JSON."""
     arrays = {f"weights/{name}": value.copy() for name, value in weights(model).items()}
     arrays |= {f"optimizer/{state}/{name}": value.copy() for state, own in optimizer.state.items() for name, value in own.items()}
     return Snapshot(arrays, {"generators": {name: rng.bit_generator.state for name, rng in _generators(model)}})
 
 
 def restore(model: Any, optimizer: Any, snapshot: Snapshot) -> None:
-    """Take over what :func:`snapshot` returned.
+    """Restore a snapshot.
 
     Raises
     ------
     CheckpointError
-        If it is that of another network.
+        If it belongs to another network.
     """
     _take_over(weights(model), _below(snapshot.arrays, "weights/"), "the checkpoint is not of this network")
     for state, own in optimizer.state.items():
@@ -97,7 +97,7 @@ def _below(arrays: Arrays, prefix: str) -> AnyArrays:
 
 
 def _generators(model: Any) -> Iterator[tuple[str, np.random.Generator]]:
-    """Yield the generators that layers keep, for their masks."""
+    """Yield the generators that layers keep for their masks."""
     for name, layer in model.layers.items():
         for attribute, value in vars(layer).items():
             if isinstance(value, np.random.Generator):

@@ -19,18 +19,18 @@ from training.scratch_state import evaluation, restore, snapshot
 
 @dataclass
 class Progressed:
-    """How far a training has come.
+    """The progress of a training.
 
     Attributes
     ----------
     images, hits : int
-        Seen since the epoch began, and classified rightly when they were.
+        Images seen since the epoch began, and how many of them were classified right then.
     loss : float
-        The sum over these images.
+        The sum of the losses of these images.
     epochs : list of dict
-        Each: its number, loss and accuracy in training and in the test after it.
+        Number of each epoch, loss and accuracy in training and in the test after it.
     seconds : float
-        Spent so far, by all processes.
+        Time spent so far by all processes.
     diverged : bool
         Whether the last loss was not finite.
     """
@@ -46,7 +46,7 @@ class Progressed:
 
 @dataclass
 class Training:
-    """A network in training: what it is, and how far it has come."""
+    """A network in training, with its optimizer, loss and progress."""
 
     model: scratch.Sequential
     optimizer: scratch.Optimizer
@@ -65,7 +65,7 @@ class Training:
         return loss, hits / images
 
     def end_epoch(self, epoch: int, digits: Digits, dtype: np.dtype[Any]) -> dict[str, float]:
-        """Test the network, note the epoch and return it."""
+        """Test the network; add the epoch to the progress and return it."""
         p = self.progressed
         with evaluation(self.model):
             last = outputs(self.model.forward, scaled(digits.test_images, dtype))
@@ -83,11 +83,11 @@ class Training:
         return p.epochs[-1]
 
     def checkpoint(self, identity: dict[str, Any]) -> Checkpoint:
-        """Return all that it takes to go on."""
+        """Return all that is needed to continue."""
         arrays, facts = snapshot(self.model, self.optimizer)
         return Checkpoint(identity, arrays, {"network": facts, "progressed": asdict(self.progressed)})
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Take over the state of another process."""
+        """Restore the state of another process."""
         restore(self.model, self.optimizer, Snapshot(checkpoint.arrays, checkpoint.facts["network"]))
         self.progressed = Progressed(**checkpoint.facts["progressed"])
