@@ -263,52 +263,30 @@ tiny = pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for cas
 
 
 @tiny
-def test_status_report_and_text_agree(runs: Callable[..., Run], case: Case) -> None:
+def test_report_and_text_and_status_agree(runs: Callable[..., Run], case: Case) -> None:
     done = runs(*case.arguments)
     report = done.report
     assert done.status == report["exit_status"] == STATUS[report["verdict"]]
     assert report["headline"] in done.text.splitlines()
-    assert done.errors == ""
-
-
-@tiny
-def test_report_counts(runs: Callable[..., Run], case: Case) -> None:
-    report = runs(*case.arguments).report
-    assert report["schema_version"] == 2
-    assert report["steps_done"] == report["steps_requested"] == 3
-    assert report["steps_checked"] == case.checked
-    assert report["quantities_compared"] > 0
-    assert not report["interrupted"]
     assert f"{case.checked} of 3 steps checked, {report['quantities_compared']:,} quantities compared" in report["headline"]
-
-
-@tiny
-def test_divergence_goes_with_the_verdict(runs: Callable[..., Run], case: Case) -> None:
-    report = runs(*case.arguments).report
+    assert done.errors == ""
     diverged = report["first_divergence"] is not None or report["free_run"]["diverged_at_step"] is not None
     assert diverged == (report["verdict"] == "mismatch")
 
 
 @tiny
-def test_worst_is_a_place_with_a_size(runs: Callable[..., Run], case: Case) -> None:
-    worst = runs(*case.arguments).report["worst"]
-    assert {"step", "layer", "quantity", "error_units", "fraction_of_tolerance", "worst_element"} <= worst.keys()
-    assert worst["step"] in range(1, 4)
-
-
-@tiny
-def test_free_run_is_measured(runs: Callable[..., Run], case: Case) -> None:
-    free = runs(*case.arguments).report["free_run"]
-    assert isinstance(free["max_weight_difference"], float)
-    assert free["perturbed_runs"] == 2
-
-
-@tiny
-@pytest.mark.parametrize("side", ["subject", "reference"])
-def test_test_images_are_classified(runs: Callable[..., Run], case: Case, side: str) -> None:
-    result = runs(*case.arguments).report["test"][side]
-    assert isinstance(result["loss"], float)
-    assert result["accuracy"] * 20 in range(21)
+def test_report_has_every_figure(runs: Callable[..., Run], case: Case) -> None:
+    report = runs(*case.arguments).report
+    counts = {"schema_version": 2, "steps_done": 3, "steps_requested": 3, "steps_checked": case.checked, "interrupted": False}
+    assert {name: report[name] for name in counts} == counts
+    assert report["quantities_compared"] > 0
+    assert {"step", "layer", "quantity", "error_units", "fraction_of_tolerance", "worst_element"} <= report["worst"].keys()
+    assert report["worst"]["step"] in range(1, 4)
+    assert isinstance(report["free_run"]["max_weight_difference"], float)
+    assert report["free_run"]["perturbed_runs"] == 2
+    for side in ("subject", "reference"):
+        assert isinstance(report["test"][side]["loss"], float)
+        assert report["test"][side]["accuracy"] * 20 in range(21)
 
 
 @tiny
@@ -316,8 +294,7 @@ def test_environment(runs: Callable[..., Run], case: Case) -> None:
     environment = runs(*case.arguments).report["environment"]
     assert {"python", "numpy", "torch"} <= environment["versions"].keys()
     assert environment["blas"]
-    assert environment["threads"]["torch"] == 1
-    assert environment["seed"] == 0
+    assert (environment["threads"]["torch"], environment["seed"]) == (1, 0)
     assert environment["data_sha256"] == mnist_files.load(mnist_files.SHIPPED).sha256
 
 
@@ -370,27 +347,15 @@ def test_lines_and_looks_are_few(steps: int, every: int) -> None:
 ARTICLE = ("--subject", "article", "--steps", "2")
 
 
-def test_article_differs(runs: Callable[..., Run]) -> None:
-    done = runs(*ARTICLE)
-    assert done.status == 1
-    assert done.report["verdict"] == "mismatch"
-    assert done.report["headline"].startswith("MISMATCH: first divergence at step 1, pool.grad_input")
-
-
 def test_article_differs_first_in_its_pooling(runs: Callable[..., Run]) -> None:
-    first = runs(*ARTICLE).report["first_divergence"]
+    """The report names the place, the cause, the line and what follows from it; the text says the same in words."""
+    done = runs(*ARTICLE)
+    report, first = done.report, done.report["first_divergence"]
+    assert (done.status, report["verdict"]) == (1, "mismatch")
+    assert report["headline"].startswith("MISMATCH: first divergence at step 1, pool.grad_input")
     assert (first["step"], first["layer"], first["quantity"], first["cause"]) == (1, "pool", "grad_input", "tie rule: all")
     assert re.search(r"scratch[/\\]article\.py:\d+", first["source"])
-
-
-def test_article_says_what_follows(runs: Callable[..., Run]) -> None:
-    consequences = runs(*ARTICLE).report["consequences"]
-    assert ("conv", "weight.grad") in {(c["layer"], c["quantity"]) for c in consequences}
-
-
-def test_article_says_in_words_what_the_report_says(runs: Callable[..., Run]) -> None:
-    done = runs(*ARTICLE)
-    first = done.report["first_divergence"]
+    assert ("conv", "weight.grad") in {(c["layer"], c["quantity"]) for c in report["consequences"]}
     assert [piece for piece in (first["source"], first["cause_in_words"], first["reproduce"]) if piece not in done.text] == []
 
 

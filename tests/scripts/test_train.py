@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,8 @@ import pytest
 import train
 from safetensors.numpy import load_file, save_file
 from training.scratch_training import Training
+
+from tests.support.killed import killed
 
 SCRIPT = Path(train.__file__)
 SMALL = ("--train-size", "40", "--test-size", "20", "--epochs", "3", "--dtype", "float64")
@@ -65,28 +65,6 @@ def test_another_seed_has_other_weights(undisturbed: Path, tmp_path: Path) -> No
     assert results(tmp_path)[0] != results(undisturbed)[0]
 
 
-def killed(arguments: Sequence[str], folder: Path, writes: int, moment: str) -> None:
-    """Start the command, and kill it with SIGKILL once it is about to write its n-th checkpoint, or has just written it."""
-    code = f"""
-import os, signal, sys
-import train
-count, real = 0, os.replace
-def replace(source, target):
-    global count
-    count += 1
-    if count == {writes} and {moment == "before"}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(source, target)
-    if count == {writes}:
-        os.kill(os.getpid(), signal.SIGKILL)
-os.replace = replace
-train.main({list(arguments)!r})
-"""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
 @pytest.mark.slow("each starts processes; the rows show a kill before a checkpoint and after one", default=["6-before", "12-after"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -95,7 +73,7 @@ def test_killed_and_resumed(undisturbed: Path, tmp_path: Path, monkeypatch: pyte
     """Killed between two checkpoints, while one is being written, in the middle of an epoch: the weights are the same bits."""
     monkeypatch.chdir(tmp_path)
     arguments = [*SMALL, *CHECKPOINT, *files(tmp_path)]
-    killed(arguments, tmp_path, writes, moment)
+    killed("train", arguments, tmp_path, writes, moment)
     assert (tmp_path / "run.safetensors").exists() == (writes > 1 or moment == "after")
     assert not (tmp_path / "weights.safetensors").exists()
     assert train.main(arguments) == 0

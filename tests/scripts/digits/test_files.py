@@ -56,10 +56,8 @@ def folder(tmp_path: Path) -> Path:
     """Return a folder with four small files that are right."""
     result = tmp_path / "mnist"
     result.mkdir()
-    (result / TRAIN_IMAGES.name).write_bytes(CONTENT[TRAIN_IMAGES.name])
-    (result / TRAIN_LABELS.name).write_bytes(CONTENT[TRAIN_LABELS.name])
-    (result / TEST_IMAGES.name).write_bytes(CONTENT[TEST_IMAGES.name])
-    (result / TEST_LABELS.name).write_bytes(CONTENT[TEST_LABELS.name])
+    for name, content in CONTENT.items():
+        (result / name).write_bytes(content)
     return result
 
 
@@ -84,29 +82,12 @@ def shipped() -> Digits:
     return load(SHIPPED)
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "dtype"),
-    [
-        pytest.param("train_images", (1000, 28, 28), "uint8", id="train-images"),
-        pytest.param("train_labels", (1000,), "int64", id="train-labels"),
-        pytest.param("test_images", (1000, 28, 28), "uint8", id="test-images"),
-        pytest.param("test_labels", (1000,), "int64", id="test-labels"),
-    ],
-)
-def test_shipped_shapes(shipped: Digits, name: str, shape: tuple[int, ...], dtype: str) -> None:
-    array = getattr(shipped, name)
-    assert (array.shape, str(array.dtype)) == (shape, dtype)
-
-
-@pytest.mark.parametrize("name", ["train_labels", "test_labels"])
-def test_shipped_labels_are_all_ten_digits(shipped: Digits, name: str) -> None:
-    assert np.unique(getattr(shipped, name)).tolist() == list(range(10))
-
-
-@pytest.mark.parametrize("name", ["train_images", "test_images"])
-def test_shipped_images_use_the_whole_range(shipped: Digits, name: str) -> None:
-    array = getattr(shipped, name)
-    assert (array.min(), array.max()) == (0, 255)
+@pytest.mark.parametrize("kind", ["train", "test"])
+def test_shipped_arrays(shipped: Digits, kind: str) -> None:
+    """Images use the whole range of bytes; labels are all ten digits."""
+    found, labels = getattr(shipped, f"{kind}_images"), getattr(shipped, f"{kind}_labels")
+    assert (found.shape, str(found.dtype), found.min(), found.max()) == ((1000, 28, 28), "uint8", 0, 255)
+    assert (labels.shape, str(labels.dtype), np.unique(labels).tolist()) == ((1000,), "int64", list(range(10)))
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in mnist_files.FILES])
@@ -351,27 +332,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("answer", [served, served_without_length], ids=["with-length", "without-length"])
-def test_download_fills_the_folder(start: Callable[..., Mirror], tmp_path: Path, answer: Answer) -> None:
-    download(tmp_path / "made" / "on the way", [start(answer).url])
-    assert contents(tmp_path / "made" / "on the way") == CONTENT
-
-
-def test_downloaded_files_load(start: Callable[..., Mirror], tmp_path: Path) -> None:
-    download(tmp_path, [start().url])
-    assert np.array_equal(load(tmp_path).train_images, images(TRAINING))
-
-
-def test_download_tells_how_far_it_is(start: Callable[..., Mirror], tmp_path: Path) -> None:
-    told: dict[str, tuple[int, int | None]] = {}
-    download(tmp_path, [start().url], lambda name, done, size: told.update({name: (done, size)}))
-    assert told == {name: (len(content), len(content)) for name, content in CONTENT.items()}
-
-
-def test_download_of_unknown_length_tells_what_arrived(start: Callable[..., Mirror], tmp_path: Path) -> None:
-    told: dict[str, tuple[int, int | None]] = {}
-    download(tmp_path, [start(served_without_length).url], lambda name, done, size: told.update({name: (done, size)}))
-    assert told == {name: (len(content), None) for name, content in CONTENT.items()}
+@pytest.mark.parametrize(("answer", "length"), [(served, True), (served_without_length, False)], ids=["with-length", "without-length"])
+def test_download_fills_the_folder_and_reports_its_progress(start: Callable[..., Mirror], tmp_path: Path, answer: Answer, length: bool) -> None:
+    folder, told = tmp_path / "made" / "on the way", dict[str, tuple[int, int | None]]()
+    download(folder, [start(answer).url], lambda name, done, size: told.update({name: (done, size)}))
+    assert contents(folder) == CONTENT
+    assert told == {name: (len(content), len(content) if length else None) for name, content in CONTENT.items()}
+    assert np.array_equal(load(folder).train_images, images(TRAINING))
 
 
 @dataclass(frozen=True)
@@ -396,7 +363,7 @@ bad = pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in 
 
 
 @bad
-def test_failed_download_says_why(start: Callable[..., Mirror], tmp_path: Path, bad: BadAnswer) -> None:
+def test_failed_download_says_why_and_leaves_nothing(start: Callable[..., Mirror], tmp_path: Path, bad: BadAnswer) -> None:
     mirror = start(bad.answer)
     message = refused(lambda: download(tmp_path, [mirror.url]))
     assert message.startswith(f"{TRAIN_IMAGES.name}: no mirror delivered it (")
@@ -404,11 +371,6 @@ def test_failed_download_says_why(start: Callable[..., Mirror], tmp_path: Path, 
     assert re.search(bad.reason, message)
     assert "delete" not in message  # there is nothing of the download to delete
     assert len(message.splitlines()) == 1
-
-
-@bad
-def test_failed_download_leaves_nothing(start: Callable[..., Mirror], tmp_path: Path, bad: BadAnswer) -> None:
-    refused(lambda: download(tmp_path, [start(bad.answer).url]))
     assert contents(tmp_path) == {}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,10 +16,10 @@ from training.checkpoints import KEY, AnyArrays, read_arrays, write_arrays
 
 from crosscheck.report import html as pages
 from crosscheck.training.listened import TrainingComparison
+from tests.support.killed import killed
 
 pytestmark = pytest.mark.xdist_group("resumed-comparison")  # one process with --dist loadgroup, in which each undisturbed run is done once
 
-SCRIPTS = Path(compare_training.__file__).parent
 STEPS = 14
 RUNS = {
     "momentum": ("--momentum", "0.9", "--batch-size", "3"),
@@ -62,28 +60,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     return folder_of
 
 
-def killed(folder: Path, arguments: Sequence[str], write: int, moment: str) -> None:
-    """Start the command, and kill it with SIGKILL when it is about to put its n-th checkpoint in place, or just has."""
-    code = f"""
-import os, signal
-import compare_training
-count, real = 0, os.replace
-def replace(source, target):
-    global count
-    count += str(target).endswith("run.safetensors")
-    if count == {write} and {moment == "before"}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    real(source, target)
-    if count == {write}:
-        os.kill(os.getpid(), signal.SIGKILL)
-os.replace = replace
-compare_training.main({[*arguments, *ALWAYS]!r})
-"""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
 @pytest.mark.slow("each starts a process; test_interrupted shows every moment, and test_train kills")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
@@ -95,7 +71,7 @@ compare_training.main({[*arguments, *ALWAYS]!r})
     ],
 )
 def test_killed(undisturbed: Callable[[str], Path], tmp_path: Path, name: str, write: int, moment: str) -> None:
-    killed(tmp_path, [*RUNS[name], *KEPT], write, moment)
+    killed("compare_training", [*RUNS[name], *KEPT, *ALWAYS], tmp_path, write, moment)
     assert (tmp_path / "run.safetensors").exists() == (write > 1)
     assert not (tmp_path / "report" / "report.json").exists()
     compared(tmp_path, [*RUNS[name], *KEPT])
