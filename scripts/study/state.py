@@ -7,7 +7,9 @@ because the figures would then come from code that no longer exists.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +73,24 @@ def fingerprint() -> str:
     for path in sorted(path for folder in _CODE for path in (ROOT / folder).rglob("*.py")):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def versions(*packages: str, missing: str = "") -> dict[str, str]:
+    """Return the versions of Python and of packages, and a word for those that are not installed; without a word they are left out."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found |= {package: missing} if missing else {}
+    return found
+
+
+def kept_in_words(kept: bool, checked: bool) -> tuple[int, str, str]:
+    """Return the exit status, the verdict and the word of a promise that is kept or not, or that could not be checked."""
+    if not kept:
+        return 1, "mismatch", "NOT KEPT"
+    return (0, "match", "KEPT") if checked else (2, "undecided", "COULD NOT BE CHECKED")
 
 
 def opened(path: Path | None, resume: bool, run: Facts, check: Callable[[str, Facts], object] = lambda key, result: None) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from crosscheck.core.judge import Facts
 from crosscheck.report.words import counted
+from study import state
 from study.benchmark.plan import PARTS, Choice
 from study.benchmark.sides import OPTIONAL, SIDES
 from study.benchmark.targets import compared
@@ -19,7 +19,6 @@ from study.workers import FAILED, available
 
 LISTS = ("training_step", "checked_step", "memory", "layers", "growth", "startup", "wrong", "missing")
 SINGLE = ("full_run", "memory_run")
-PACKAGES = ("numpy", "torch", "jax", "keras")
 RIGHT, WRONG, NOT_MEASURED = 0, 1, 2
 
 
@@ -68,14 +67,8 @@ def _headline(facts: Mapping[str, Any]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that compute, of those that are installed."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    """Return the versions of Python and of the packages that compute."""
+    return state.versions("numpy", "torch", "jax", "keras", missing="not installed")
 
 
 def machine() -> dict[str, Any]:

@@ -5,10 +5,8 @@ Nothing in it depends on how long anything took or on how often the run was inte
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 from crosscheck.core.inputs import FAMILIES
@@ -18,6 +16,7 @@ from study.detection.ablation import ABLATIONS, LEFT_OUT, seen_without
 from study.detection.results import Ablated, Checked, RightOnes, Rivals, result_of
 from study.detection.rivals import GRADCHECK, GRADCHECK_WORDS, RULES
 from study.detection.work import COTANGENTS, hosts_of
+from study.state import kept_in_words
 from tests.support.faults import Fault
 
 RIGHT_CAUSES, WRONG_CAUSES = 0.90, 0.02
@@ -27,11 +26,6 @@ USUAL = {"normal", "training"}
 """The families that people usually compare on: normal numbers, and a model's own batches."""
 
 WORDS = {name: rule.words for name, rule in RULES.items()} | {GRADCHECK: GRADCHECK_WORDS}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that compute."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "torch")}}
 
 
 def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
@@ -66,9 +60,8 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
         **run,
     }
     facts["unjudged"] += [f"host:{name}: {found[f'host:{name}'].verdict}" for name in hosts if _undecided(found[f"host:{name}"])]
-    facts["status"] = _status(facts)
-    facts["verdict"] = {0: "match", 1: "mismatch", 2: "undecided"}[facts["status"]]
-    facts["headline"] = _headline(facts)
+    facts["status"], facts["verdict"], word = kept_in_words(_kept(facts), not facts["unjudged"])
+    facts["headline"] = f"{word}: {'; '.join(_sums(facts))}"
     return facts
 
 
@@ -201,25 +194,23 @@ def _short(fault: Facts) -> list[str]:
     return lines
 
 
-def _status(facts: Facts) -> int:
-    causes, total = facts["causes"], facts["faults"]
-    kept = (
+def _kept(facts: Facts) -> bool:
+    """Return whether the promise is kept."""
+    causes = facts["causes"]
+    return bool(
         facts["missed"] == list(facts["known_misses"])
         and facts["detected"] + facts["warned"] == facts["localised"]
         and not facts["false_alarms"]["alarms"]
         and causes["right"] >= RIGHT_CAUSES * causes["known"]
-        and causes["wrong"] <= WRONG_CAUSES * total
+        and causes["wrong"] <= WRONG_CAUSES * facts["faults"]
     )
-    return 1 if not kept else 2 if facts["unjudged"] else 0
 
 
-def _headline(facts: Facts) -> str:
+def _sums(facts: Facts) -> list[str]:
     causes, alarms, total = facts["causes"], facts["false_alarms"], facts["faults"]
     warned = f" and {counted(facts['warned'], 'warning')}" if facts["warned"] else ""
-    parts = [
+    return [
         f"{facts['detected']:,} of {counted(total, 'fault')} detected{warned}, {facts['localised']:,} at the right place",
         f"{causes['right']:,} of {counted(causes['known'], 'known cause')} named, {causes['wrong']:,} wrong",
         f"{counted(alarms['alarms'], 'false alarm')} in {counted(alarms['quantities'], 'quantity', 'quantities')} of right implementations",
     ]
-    word = {0: "KEPT", 1: "NOT KEPT", 2: "COULD NOT BE CHECKED"}[facts["status"]]
-    return f"{word}: {'; '.join(parts)}"

@@ -7,11 +7,11 @@ import argparse
 from crosscheck.core.judge import Facts
 from study import command
 from study.detection.alarms_found import Chunk
-from study.detection.facts import facts_of, versions
+from study.detection.facts import facts_of
 from study.detection.results import result_of
 from study.detection.tasks import planned, run, setting
 from study.detection.work import hosts_of, selected
-from study.state import fingerprint, opened
+from study.state import fingerprint, opened, versions
 
 
 def measured(options: argparse.Namespace, shown: str) -> Facts:
@@ -31,7 +31,7 @@ def measured(options: argparse.Namespace, shown: str) -> Facts:
     """
     faults = selected(options.faults)
     what = {"seed": options.seed, "quick": options.quick, "pattern": options.faults, "quantities": options.quantities}
-    run_facts = {**what, "versions": versions(), "code": fingerprint()}
+    run_facts = {**what, "versions": versions("numpy", "torch"), "code": fingerprint()}
     state = opened(options.state, options.resume, run_facts, result_of)
     tasks = planned(faults, hosts_of(faults), _chunks(options.quantities), options.seed, options.quick)
     results = command.carry_out(run, tasks, state, jobs=options.jobs, limit=options.limit, setting=setting)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
-from importlib.util import find_spec
 
 from crosscheck.core.judge import Facts
 from crosscheck.report.words import counted
 from study.detection.results import result_of
 from study.operations.results import Tried
 from study.operations.tasks import STUDY
+from study.state import kept_in_words
 
 LEAST_OPERATIONS, LEAST_FAMILIES, LEAST_SHARE, LEAST_FAULTS = 440, 4, 0.97, 300
 """The promise: how many operations are tried; which share of them is judged in how many families; how many faults are planted."""
@@ -20,12 +18,6 @@ LEAST_OPERATIONS, LEAST_FAMILIES, LEAST_SHARE, LEAST_FAULTS = 440, 4, 0.97, 300
 WITNESSES = ("with the witness", "without it")
 
 OWN = "own kernel"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that compute."""
-    installed = [name for name in ("numpy", "torch", "jax") if find_spec(name) is not None]
-    return {"python": platform.python_version(), **{name: version(name) for name in installed}}
 
 
 def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
@@ -56,9 +48,8 @@ def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
         **run,
     }
     facts["short"] = _short(facts)
-    facts["status"] = 1 if facts["short"] else 2 if facts["failed"] or facts["crashes"] else 0
-    facts["verdict"] = {0: "match", 1: "mismatch", 2: "undecided"}[facts["status"]]
-    facts["headline"] = _headline(facts)
+    facts["status"], facts["verdict"], word = kept_in_words(not facts["short"], not facts["failed"] and not facts["crashes"])
+    facts["headline"] = f"{word}: {'; '.join(_sums(facts))}"
     return facts
 
 
@@ -179,15 +170,13 @@ def _short(facts: Facts) -> list[str]:
     return short
 
 
-def _headline(facts: Facts) -> str:
+def _sums(facts: Facts) -> list[str]:
     faults, ways = facts["faults"], facts["ways"]
     quantities = sum(way["judged"] for way in ways.values())
-    word = {0: "KEPT", 1: "NOT KEPT", 2: "COULD NOT BE CHECKED"}[facts["status"]]
-    parts = [
+    return [
         f"{facts['tried']:,} of {counted(facts['operations'], 'operation')} tried",
         f"{facts['judged_in_enough']:,} judged in at least {LEAST_FAMILIES} families",
         f"{counted(len(facts['alarms']), 'false alarm')} in {counted(quantities, 'quantity', 'quantities')}",
         f"of {counted(faults['have_to_be_seen'], 'fault')} above four times the tolerance {faults['seen'][WITNESSES[0]]:,} seen with the witness, "
         f"{faults['seen'][WITNESSES[1]]:,} without it",
     ]
-    return f"{word}: {'; '.join(parts)}"

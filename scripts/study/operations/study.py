@@ -9,9 +9,9 @@ from typing import Any
 from crosscheck.core.judge import Facts
 from study import command
 from study.detection.results import result_of
-from study.operations.facts import facts_of, versions
+from study.operations.facts import facts_of
 from study.operations.tasks import QUICK, OperationTask, expect_database, planned, run
-from study.state import fingerprint, opened
+from study.state import fingerprint, opened, versions
 
 
 def measured(options: argparse.Namespace, shown: str) -> Facts:
@@ -30,7 +30,13 @@ def measured(options: argparse.Namespace, shown: str) -> Facts:
         If Ctrl-C was pressed.
     """
     pattern = "" if options.operations == "*" else options.operations
-    run_facts = {"seed": options.seed, "quick": options.quick, "pattern": pattern, "versions": versions(), "code": fingerprint()}
+    run_facts = {
+        "seed": options.seed,
+        "quick": options.quick,
+        "pattern": pattern,
+        "versions": versions("numpy", "torch", "jax"),
+        "code": fingerprint(),
+    }
     state = opened(options.state, options.resume, run_facts, result_of)
 
     def results(tasks: Sequence[OperationTask]) -> list[Any]:
