@@ -1,25 +1,25 @@
-"""Train the tutorial's small CNN by Keras' own ``model.fit`` and by scratch's own loop, and say whether both learned it equally well.
+"""Train the tutorial's small CNN by Keras' own ``model.fit`` and by scratch's own loop, and say whether both learned equally well.
 
 The tutorial builds its network by hand and then repeats it in Keras on all of MNIST: 8 filters of 3x3 with bias, max pooling 2x2, one dense layer
 with softmax, plain gradient descent of rate 0.005, one image a step, 3 epochs. It reports 97.4 % of the test images right (Victor Zhou, "CNNs, Part
 2: Training a Convolutional Neural Network"); that figure is quoted beside the results and checked by nothing.
 
-Keras draws the initial weights, scratch gets a copy of them, and both see the same images in the same order. Two questions are asked, each with half
-of the probability of a false alarm that every run of this project has, one in a million, shared out among all comparisons of the run:
+Keras draws the initial weights, scratch gets a copy of them, and both see the same images in the same order. The run answers two questions. Each has
+half of the probability of a false alarm, which is one in a million for every run of this project, shared among all comparisons of the run:
 
-1. Are both the same function? Before the first step and after the last one the weights of Keras are copied to scratch in float64, and the
-   probabilities that each gives to the test images compared. Rounding explains a difference up to a bound that follows from the weights and images.
-   A wrong flatten order or a wrong scaling of the images ends here.
-2. Have both learned equally well? If neither is better, an image that only one of them has right is as likely to be on one side as on the other. How
-   unevenly these images lie has then the probability p of throws of a fair coin (McNemar's exact test). Both agree unless p is smaller than the share
-   of false alarms.
+1. Are both the same function? Before the first step and after the last one, the weights of Keras are copied to scratch in float64, and the
+   probabilities that both give to the test images are compared. Rounding explains a difference up to a bound that follows from the weights and the
+   images. This finds a wrong flatten order or a wrong scaling of the images.
+2. Have both learned equally well? If neither is better, an image that only one of them classifies right is equally likely to be on either side. So
+   the probability p of an uneven split is that of throws of a fair coin (McNemar's exact test). Both agree unless p is below the share of false
+   alarms.
 
-The test does not see two networks that are wrong on different images, equally many of each: how many predictions differ at all stands beside it, and
-is stricter. Nor does it see a fault of a gradient that costs no accuracy: compare_training.py judges every step; this, the end of Keras' own loop.
+The test does not notice two networks that are wrong on different, equally many images; the number of predictions that differ, printed beside it, is
+stricter. Nor does it notice a wrong gradient that costs no accuracy: compare_training.py judges every step, this command the end of Keras' own loop.
 
-Trainings that round differently drift apart. How far, scratch in float64 beside scratch in float32 tells. Keras drifts for a second reason: its loss
-takes probabilities and clips them 1e-7 from 0 and 1; beyond that its gradient is 0, where that of scratch, from logits, is the derivative. The steps
-at which that happens are counted; with --from-logits Keras' loss takes logits, too, and clips nothing.
+Trainings that round differently drift apart. Scratch in float64 beside scratch in float32 shows how far. Keras drifts for a second reason: its loss
+clips probabilities at 1e-7 from 0 and 1, and beyond that its gradient is 0, while scratch differentiates the loss of logits. The steps at which that
+happens are counted; with --from-logits Keras' loss takes logits as well, and clips nothing.
 """
 
 from __future__ import annotations
@@ -64,19 +64,23 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--epochs", type=at_least(1), default=3, help="passes over the training images (default: 3)")
     run.add_argument("--lr", type=rate, default=0.005, help="learning rate (default: 0.005)")
     run.add_argument(
-        "--seeds", type=_seeds, default=[0], metavar="N[,N...]", help="of Keras' initial weights and the order of the images; each a run (default: 0)"
+        "--seeds",
+        type=_seeds,
+        default=[0],
+        metavar="N[,N...]",
+        help="of Keras' initial weights and the order of images; one run each (default: 0)",
     )
     run.add_argument(
         "--dtype",
         type=_dtypes,
         default=list(DTYPES),
         metavar="NAME[,NAME]",
-        help="precision of scratch beside Keras in float32; each is a training (default: float32,float64)",
+        help="precision of scratch beside Keras in float32; one training each (default: float32,float64)",
     )
-    run.add_argument("--from-logits", action="store_true", help="let Keras' loss take logits, as that of scratch does, instead of probabilities")
+    run.add_argument("--from-logits", action="store_true", help="let Keras' loss take logits instead of probabilities, as scratch's loss does")
     add_images(result)
     files = result.add_argument_group("files")
-    files.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures as JSON, anew after each seed")
+    files.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures as JSON, again after each seed")
     return result
 
 

@@ -1,6 +1,6 @@
 """Train a network by hand-written backpropagation beside reference frameworks on MNIST, and check every step.
 
-All sides start from the same weights and see the same images in the same order. Every checked step is proved layer by layer; the free runs are
+All sides start from the same weights and see the same images in the same order. Every checked step is judged layer by layer; the free runs are
 compared as well.
 """
 
@@ -217,7 +217,7 @@ def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
     Raises
     ------
     UsageError
-        If they do not go together, or a reference cannot compute where it is to.
+        If the options do not go together, or a reference cannot compute on the device.
     """
     choice = Choice(
         options.subject,
@@ -241,7 +241,7 @@ def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
 
 
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
-    """Say what is done, and what the lines to come show."""
+    """Print what is compared, and what the lines mean."""
     console.print(f"{subject_of(options)} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
     console.print(f"{steps:,} steps of {options.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
     console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
@@ -255,7 +255,7 @@ def identity(facts: RunFacts, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def prepare(folder: Path) -> None:
-    """Make the report's folder before the work begins, so that a wrong path costs no training run."""
+    """Create the folder of the reports before the work begins, so that a wrong path does not cost a training run."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".write-probe"

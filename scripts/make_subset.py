@@ -1,6 +1,8 @@
 """Make data/mnist: the first 1,000 training and 1,000 test images and labels of the full set, as standard IDX .gz files.
 
-The same input gives the same bytes: the gzip headers carry no time and no name.
+The same input gives the same bytes: the gzip headers contain no time and no name. Example::
+
+    python scripts/make_subset.py ~/.cache/nn-crosscheck/mnist
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ COUNT = 1_000
 
 def main() -> None:
     """Read the full set from the folder named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("full", type=Path, help="folder with the four files of the full set")
     full: Path = parser.parse_args().full
     SHIPPED.mkdir(parents=True, exist_ok=True)

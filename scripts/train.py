@@ -1,7 +1,7 @@
 """Train a network of ``scratch`` alone on MNIST: no reference, no framework.
 
 After each epoch the network is tested on images that it was not trained on. The weights can be saved, and a run that takes hours can be killed at
-any moment and go on from its last checkpoint, with the very weights that it would have ended with.
+any moment and continue from its last checkpoint, with the same final weights as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ import hashlib
 import itertools
 import platform
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from digits.batches import Batch, Schedule, batches, generators, steps_of_epoch, take
+from digits.batches import Schedule, batches, generators, steps_of_epoch, take
 from digits.files import DataError, Digits, load
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from training.checkpoints import CheckpointError, Clock, read, write
+from training.checkpoints import CheckpointError, read
 from training.command_options import (
     KEEPING,
     add_augment,
@@ -38,8 +36,7 @@ from training.command_options import (
     rate,
     settings_of,
 )
-from training.interruption import between_steps
-from training.learning_rates import SCHEDULES
+from training.scratch_run import run
 from training.scratch_state import load_weights, save_weights
 from training.scratch_training import Training
 
@@ -49,8 +46,6 @@ from crosscheck.run.cli import UsageError
 from scratch.networks import NETWORKS
 
 TRAINED, DIVERGED, COULD_NOT_BE_TRAINED = 0, 1, 2
-SHOWN_OVER = 100
-"""Steps over which the loss and the accuracy beside the progress bar are averaged."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,15 +118,8 @@ def train(options: argparse.Namespace, console: Console) -> int:
     count = sum(value.size for value in model.params.values())
     console.print(f"{options.network}, {count:,} parameters, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
     console.print(f"{schedule.steps:,} steps of {options.batch_size} of {len(digits.train_images):,} images", markup=False)
-    _run(
-        training,
-        digits,
-        schedule,
-        batches(digits, schedule, order_rng, training.progressed.steps, options.seed if options.augment else None),
-        options,
-        identity,
-        console,
-    )
+    left = batches(digits, schedule, order_rng, training.progressed.steps, options.seed if options.augment else None)
+    run(training, digits, schedule, left, options, identity, console)
     if options.weights_out is not None and not training.progressed.diverged:
         save_weights(model, options.weights_out)
         console.print(f"weights: {options.weights_out}", markup=False)
@@ -144,7 +132,7 @@ def train(options: argparse.Namespace, console: Console) -> int:
 
 
 def _expect_writable(options: argparse.Namespace) -> None:
-    """Refuse before the work begins what could not be written after it."""
+    """Make sure before the work begins that all files can be written."""
     if options.weights_out is not None:
         expect_writable(options.weights_out, [".safetensors"])
     if options.json is not None:
@@ -157,7 +145,7 @@ def _expect_writable(options: argparse.Namespace) -> None:
 
 
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
-    """Return what makes the run what it is; that it may go on for more epochs is not part of it, unless the learning rate depends on how many."""
+    """Return what makes the run what it is. The number of epochs is not part of it, unless the learning rate depends on it."""
     weights = None if options.weights is None else hashlib.sha256(options.weights.read_bytes()).hexdigest()
     names = ("network", "batch_size", "lr", "seed", "dtype", "augment", "schedule")
     return {
@@ -169,52 +157,6 @@ def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
         "weights_sha256": weights,
         "numpy": np.__version__,
     }
-
-
-@np.errstate(all="ignore")  # a training that diverges overflows, and is told about once, in words
-def _run(
-    training: Training,
-    digits: Digits,
-    schedule: Schedule,
-    run: Iterator[Batch],
-    options: argparse.Namespace,
-    identity: dict[str, Any],
-    console: Console,
-) -> None:
-    """Do all steps that are left, with a checkpoint every now and then.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        Between two steps, after a last checkpoint.
-    """
-    per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TextColumn("{task.description}"))
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    progressed, clock, before = training.progressed, Clock(options.checkpoint_every), training.progressed.seconds
-    started, shown = time.monotonic(), np.zeros(2)
-    with between_steps() as interruption, Progress(*columns, *times, console=console, transient=True) as progress:
-        task = progress.add_task("", total=schedule.steps, completed=progressed.steps)
-        for number, batch in enumerate(run, start=1):
-            training.optimizer.lr = options.lr * SCHEDULES[options.schedule](progressed.steps, schedule.steps)
-            # The moving average starts as the plain one of the first steps.
-            shown += (np.array(training.step(batch)) - shown) / min(number, SHOWN_OVER)
-            progress.update(task, advance=1, description=f"loss {shown[0]:.4f}  accuracy {100 * shown[1]:5.1f} %")
-            if progressed.diverged:
-                return
-            if progressed.steps % per_epoch == 0:
-                console.print(_line(training.end_epoch(batch.epoch, digits, schedule.dtype)), markup=False)
-            progressed.seconds = round(before + time.monotonic() - started, 3)
-            if options.checkpoint is not None and (clock.due() or interruption.wanted or progressed.steps == schedule.steps):
-                write(options.checkpoint, training.checkpoint(identity))
-            if interruption.wanted:
-                raise KeyboardInterrupt
-
-
-def _line(epoch: dict[str, float]) -> str:
-    """Return an epoch as text."""
-    train, test = (f"loss {epoch[f'{kind}_loss']:.4f}  accuracy {100 * epoch[f'{kind}_accuracy']:.2f} %" for kind in ("train", "test"))
-    return f"epoch {epoch['epoch']:3}  {train}  test {test}"
 
 
 def _report(training: Training, options: argparse.Namespace, digits: Digits) -> dict[str, Any]:

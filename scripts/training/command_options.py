@@ -1,4 +1,4 @@
-"""What the command lines of the training scripts have in common: kinds of values, the images, the checkpoint."""
+"""What the command lines of the training scripts share: kinds of values, the images, the checkpoint."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from training.checkpoints import Interval, expect_fresh
 from training.learning_rates import SCHEDULES
 
 KEEPING_OPTIONS = ("--checkpoint", "--checkpoint-every", "--resume")
-"""Options that make no difference to a run's results."""
+"""Options that do not change the results of a run."""
 KEEPING = tuple(name.removeprefix("--").replace("-", "_") for name in KEEPING_OPTIONS)
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return the kind of value that is a whole number of at least so much."""
+    """Return the parser of a whole number of at least ``least``."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -33,7 +33,7 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{value}: expected a whole number of at least {least}")
         return value
 
-    number.__name__ = "whole number"  # argparse shows it where int() fails
+    number.__name__ = "whole number"  # argparse shows it if int() fails
     return number
 
 
@@ -54,7 +54,7 @@ def rate(text: str) -> float:
 
 
 def expect_representable(lr: float, dtype: str) -> None:
-    """Refuse a learning rate that the precision cannot hold.
+    """Make sure that the precision can hold the learning rate.
 
     Raises
     ------
@@ -65,14 +65,14 @@ def expect_representable(lr: float, dtype: str) -> None:
 
 
 def device(text: str) -> str:
-    """Return the name of a device: ``cpu``, ``cuda`` or, one of several, ``cuda:1``."""
+    """Return the name of a device: ``cpu``, ``cuda``, or for one of several ``cuda:1``."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r}: expected cpu, cuda or one of several, such as cuda:1")
     return text
 
 
 def expect_tf32(asked: bool, device: str, dtype: str) -> None:
-    """Refuse TF32 where nothing is multiplied in it.
+    """Make sure that TF32 is only asked for where something can be multiplied in it.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def expect_tf32(asked: bool, device: str, dtype: str) -> None:
 
 
 def interval(text: str) -> Interval:
-    """Return how often a checkpoint is written: ``90s`` is a time, ``500`` a number of steps."""
+    """Return how often to write a checkpoint: ``90s`` is a time, ``500`` a number of steps."""
     number, steps = text.removesuffix("s"), not text.endswith("s")
     try:
         value = int(number) if steps else float(number)
@@ -97,14 +97,14 @@ def interval(text: str) -> Interval:
 def add_images(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which images are used."""
     images = parser.add_argument_group("the images")
-    images.add_argument("--train-size", type=at_least(1), default=None, help="take the first so many training images; all there are if left out")
-    images.add_argument("--test-size", type=at_least(1), default=None, help="take the first so many test images; all there are if left out")
+    images.add_argument("--train-size", type=at_least(1), default=None, help="use only the first N training images (default: all)")
+    images.add_argument("--test-size", type=at_least(1), default=None, help="use only the first N test images (default: all)")
     add_folder(images)
 
 
 def add_folder(parser: argparse._ActionsContainer) -> None:
     """Add the options that say where the images are."""
-    parser.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files; the 1,000 + 1,000 that ship if left out")
+    parser.add_argument("--data-dir", type=Path, default=None, help="folder with the four MNIST files (default: the 1,000 + 1,000 that ship)")
     parser.add_argument("--download", action="store_true", help="fetch the full set into --data-dir, or into a cache folder, and use it")
 
 
@@ -125,20 +125,22 @@ def add_schedule(parser: argparse._ArgumentGroup) -> None:
         "--schedule",
         choices=tuple(SCHEDULES),
         default="constant",
-        help="what becomes of the learning rate: step divides it by 10 after each third of the run, cosine takes it down to 0 at the end, "
-        "warmup-cosine lets it rise over the first twentieth before",
+        help="how the learning rate changes: step divides it by 10 after each third of the run, cosine takes it down to 0 at the end, "
+        "warmup-cosine also lets it rise over the first twentieth",
     )
 
 
 def add_augment(parser: argparse._ArgumentGroup) -> None:
     """Add the option that augments the training images."""
-    parser.add_argument("--augment", action="store_true", help="move, turn and scale each training image a little at random, anew in every step")
+    parser.add_argument(
+        "--augment", action="store_true", help="move, turn and scale each training image a little at random, differently in every step"
+    )
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a run that survives being killed."""
+    """Add the options of a run that can be killed and continued."""
     kept = parser.add_argument_group("long runs")
-    kept.add_argument("--checkpoint", type=Path, default=None, metavar="FILE", help="keep there, every now and then, all that it takes to go on")
+    kept.add_argument("--checkpoint", type=Path, default=None, metavar="FILE", help="write all that is needed to continue there, now and then")
     kept.add_argument(
         "--checkpoint-every",
         type=interval,
@@ -147,12 +149,12 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         help="how often: 500 is a number of steps, 90s a time in seconds",
     )
     kept.add_argument(
-        "--resume", action="store_true", help="go on from --checkpoint, if it is there, exactly as if nothing had happened; needs the same options"
+        "--resume", action="store_true", help="continue from --checkpoint if it exists, exactly as if the run had not stopped; needs the same options"
     )
 
 
 def fill_in(options: argparse.Namespace, recipe: Recipe) -> None:
-    """Set what was left open to what is usual for the network."""
+    """Set the options that were left out to the usual values of the network."""
     for name in ("epochs", "batch_size", "lr"):
         if getattr(options, name) is None:
             setattr(options, name, getattr(recipe, name))
@@ -179,7 +181,7 @@ def how_to_go_on(checkpoint: Path | None) -> str:
 
 
 def data_folder(options: argparse.Namespace, console: Console) -> Path:
-    """Return the folder to read, after downloading into it where that was asked for."""
+    """Return the folder to read, after downloading into it if the options ask for that."""
     if not options.download:
         return SHIPPED if options.data_dir is None else Path(options.data_dir)
     folder = cache_folder() if options.data_dir is None else Path(options.data_dir)
@@ -192,12 +194,12 @@ def data_folder(options: argparse.Namespace, console: Console) -> Path:
 
 
 def without(arguments: Sequence[str], *names: str) -> list[str]:
-    """Return a command line without some options and what follows them as their values.
+    """Return a command line without some options and their values.
 
     Parameters
     ----------
     *names : str
-        Such as ``"--steps"``; each may stand there shortened.
+        Such as ``"--steps"``; the command line may abbreviate them.
     """
     kept: list[str] = []
     skipping = False
@@ -211,5 +213,5 @@ def without(arguments: Sequence[str], *names: str) -> list[str]:
 
 
 def settings_of(options: argparse.Namespace, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the options as plain data, but for some."""
+    """Return the options as plain data, except some."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items() if name not in leave_out}

@@ -1,4 +1,4 @@
-"""The tutorial's small CNN as one writes it in Keras, channels last; its weights in a scratch network; and how far rounding lets the two be apart.
+"""The tutorial's small CNN as written in Keras, channels last; its weights in a scratch network; and how far rounding may separate the two.
 
 Keras runs on JAX.
 """
@@ -29,21 +29,21 @@ import keras  # isort: skip
 __all__ = ["EPSILON", "NAME", "KerasCnn", "network", "probability_errors"]
 
 EPSILON = keras.config.epsilon()
-"""How far from 0 and 1 Keras' losses keep probabilities; beyond it their gradient is 0."""
+"""Keras' losses clip probabilities this far from 0 and 1; beyond, their gradient is 0."""
 
 FILTERS, SIDE = 8, 13
-"""What reaches the last layer: so many channels of so many rows and columns."""
+"""The input of the last layer: the number of channels, and of rows and columns."""
 
 
 class KerasCnn:
-    """The tutorial's Keras model: made, fed, trained and tested as a user of Keras does it.
+    """The tutorial's Keras model: made, trained and tested as a user of Keras does it.
 
     Parameters
     ----------
     seed : int
-        Of Keras' own initial weights.
+        Of the initial weights that Keras draws.
     from_logits : bool
-        Whether the last layer returns logits, and the loss takes them. In the tutorial it returns probabilities, which Keras' loss clips.
+        Whether the last layer returns logits, which the loss takes. In the tutorial it returns probabilities, which Keras' loss clips.
     """
 
     def __init__(self, seed: int, lr: float, from_logits: bool = False) -> None:
@@ -111,15 +111,15 @@ def _layouts(model: scratch.Sequential) -> dict[str, LayerLayout]:
 def probability_errors(model: scratch.Sequential, x: Array, precision: Precision) -> tuple[Array, Array]:
     """Return a float64 network's probabilities, and by how much those of a network of less precision with the same weights may be off.
 
-    Each layer's own rounding is bounded by its theory, as everywhere in this project, and the error of what it was given is carried through it: by
-    the absolute weights; by a maximum, which moves no further than what it is taken from.
+    The theory of each layer bounds its own rounding, as everywhere in this project. The error of its input is propagated through it: by the absolute
+    weights, or by a maximum, which changes no more than its inputs do.
 
     Parameters
     ----------
     model : Sequential
         As made by :func:`network`.
     x : array of shape (batch, 1, 28, 28)
-        The very values that both networks get, in float64.
+        The input of both networks, in float64.
     precision : Precision
         Of the other network.
     """
@@ -135,12 +135,12 @@ def probability_errors(model: scratch.Sequential, x: Array, precision: Precision
     # The theory of softmax follows from the logits alone.
     softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())
     own = precision.tolerance(softmax.bounds(oracle, call, {}, precision)["output"])
-    # A probability that is no normal number may also be flushed to zero.
+    # a probability that is subnormal may also be flushed to zero
     return probabilities, own + softmax.propagated(oracle, call, {}, error, None)["output"] + precision.smallest_normal
 
 
 def _absolute(layer: scratch.Layer) -> scratch.Layer:
-    """Return the layer with absolute values for its parameters: applied to absolute values it sums the sizes of its terms."""
+    """Return the layer with absolute values of its parameters, which sums the absolute terms of absolute inputs."""
     result = deepcopy(layer)
     for value in result.params.values():
         np.abs(value, out=value)
@@ -148,6 +148,6 @@ def _absolute(layer: scratch.Layer) -> scratch.Layer:
 
 
 def _terms(layer: scratch.Layer) -> int:
-    """Return how many numbers each output adds up, its bias included."""
+    """Return how many numbers each output sums, with its bias."""
     weight, bias = layer.params["weight"], layer.params["bias"]
     return weight.size // bias.size + 1

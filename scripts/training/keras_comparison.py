@@ -13,7 +13,6 @@ import numpy.typing as npt
 from digits.batches import Schedule, batches, generators, scaled
 from digits.files import Digits
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import scratch
 from crosscheck.core.precision import Array, Precision
@@ -21,6 +20,7 @@ from training.evaluation import TEST_BATCH, negative_log_likelihood, outputs
 from training.keras_cnn import EPSILON, NAME, KerasCnn, probability_errors
 from training.keras_findings import DTYPES, Beside, Compared, Levels
 from training.mcnemar import p_value
+from training.progress_bar import progress_bar
 from training.scratch_training import Training
 
 __all__ = ["NAME", "beside"]
@@ -55,8 +55,7 @@ def beside(options: argparse.Namespace, seed: int, digits: Digits, levels: Level
     models = {dtype: cnn.copy(dtype) for dtype in options.dtype}
     start = _apart(cnn, digits, levels.precision)
     steps = options.epochs * len(digits.train_images)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with progress_bar(console, "{task.description}") as progress:
 
         def ticks(side: str) -> Tick:
             task = progress.add_task(f"seed {seed}, {side}", total=steps)

@@ -15,7 +15,6 @@ import threadpoolctl
 from digits.batches import Batch, Schedule, scaled
 from digits.files import Digits
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import crosscheck
 from crosscheck.core.precision import Precision
@@ -28,6 +27,7 @@ from training.comparison_checkpoint import Keeper
 from training.evaluation import negative_log_likelihood, outputs
 from training.interruption import between_steps
 from training.learning_rates import SCHEDULES
+from training.progress_bar import progress_bar
 from training.progress_lines import Averages, line
 from training.subjects import Twins
 
@@ -103,17 +103,8 @@ def train(
     KeyboardInterrupt
         Between two steps, after a last checkpoint.
     """
-    columns = (
-        TextColumn("checking"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
     averages = averages or Averages()
-    with between_steps() as interruption, Progress(*columns, console=console, transient=True) as progress:
+    with between_steps() as interruption, progress_bar(console, "checking") as progress:
         task = progress.add_task("", total=plan.steps, completed=comparison.steps)
         for step, batch in enumerate(run, start=comparison.steps + 1):
             factor = SCHEDULES[plan.schedule](step - 1, plan.steps)
