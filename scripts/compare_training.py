@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--tf32", action="store_true", help="let references in float32 multiply in TF32 on cuda, which rounding does not explain")
     run = result.add_argument_group("the training run")
     run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
-    run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, whatever --epochs says")
+    run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, regardless of --epochs")
     run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step; the last batch of an epoch may be smaller; as is usual")
     run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
     run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; as is usual")
@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
 def _references(text: str) -> list[str]:
     names = text.split(",")
     if unknown := [name for name in names if name not in REFERENCES]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no known framework, expected some of {', '.join(REFERENCES)}, separated by commas")
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not a known framework, expected some of {', '.join(REFERENCES)}, separated by commas")
     if len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text}: each framework once")
     return names

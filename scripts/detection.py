@@ -4,7 +4,7 @@ The catalogue in tests/support/faults holds faults that people really make, each
 whether crosscheck detects it, whether it shows the place where the fault begins, and whether it names the right cause. The same inputs then go to the
 rules that people compare by (numpy.testing.assert_allclose, torch.testing.assert_close, gradcheck and others), with upstream gradients of all ones
 and with random ones. A table shows how many faults would be missed without each part of the design: an input family, the random upstream gradient,
-the float64 pass. Finally, right implementations that differ on purpose are compared; whatever crosscheck calls wrong in them is a false alarm.
+the float64 pass. Finally, right implementations that differ on purpose are compared; anything that crosscheck calls wrong in them is a false alarm.
 
 The promise: every fault is detected at its place, at least 90 % of the known causes are named, at most 2 % of all faults get a wrong cause, and there
 is no false alarm. Exit status::

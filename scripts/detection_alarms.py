@@ -1,4 +1,4 @@
-"""Compare right implementations, different on purpose, in every way that differs, and count what crosscheck takes for wrong: false alarms.
+"""Compare right implementations that differ on purpose, and count what crosscheck calls wrong in them: false alarms.
 
 The right implementations are those of tests/support/right_ways/. ``detection.py`` compares them as well; this command compares them alone, all or
 some, and names the tolerances that no right implementation ever came near.

@@ -1,4 +1,4 @@
-"""Probes that all frameworks share: what is asked of an optimizer, and how numbers are read."""
+"""Probes that all frameworks share: those of optimizers and of an epsilon, and how numbers are read."""
 
 from __future__ import annotations
 

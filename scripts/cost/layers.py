@@ -123,11 +123,11 @@ def measured(name: str, factor: float, checkout: Path, threads: int) -> float:
     return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)  # noqa: S603 - this module
 
 
-def figures(name: str, runs: int, beside: Path | None, threads: int, told: Callable[[str], None]) -> dict[str, Any]:
+def figures(name: str, runs: int, beside: Path | None, threads: int, reported: Callable[[str], None]) -> dict[str, Any]:
     """Return the median seconds of checking a layer, how many times as long a wrong one takes, and the seconds of one check of another checkout."""
     right, ratios, before = list[float](), list[float](), None
     for run in range(runs):
-        told(f"{name}, run {run + 1} of {runs}")
+        reported(f"{name}, run {run + 1} of {runs}")
         right.append(measured(name, 1.0, ROOT, threads))
         ratios.append(measured(name, WRONG, ROOT, threads) / right[-1])
         if beside and before is None:  # the other one may take minutes

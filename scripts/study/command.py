@@ -106,7 +106,7 @@ def carry_out(function: Callable[[Any], Facts], tasks: Sequence[Any], state: Sta
         bar = progress.add_task("starting", total=len(tasks), completed=len(tasks) - len(left))
         try:
             for task, found in results(
-                function, left, stopped=lambda: interruption.wanted, told=lambda words: progress.update(bar, description=words), **ways
+                function, left, stopped=lambda: interruption.wanted, reported=lambda words: progress.update(bar, description=words), **ways
             ):
                 state.add(task.key, found)
                 progress.update(bar, description=task.key[: WIDTH // 2], advance=1)

@@ -1,4 +1,4 @@
-"""Tasks in processes of their own: a task that crashes its process, or does not end, gets that as its result, and the others go on.
+"""Tasks in worker processes: if a task crashes its process, or does not end, that is its result, and the other tasks are carried out.
 
 A process receives tasks over a pipe and sends back what it found. It is started with the environment variables, and if wanted on the cores, that its
 tasks need, because a BLAS decides how many threads to start when it is loaded.
@@ -32,7 +32,7 @@ _LOOK = 0.2
 """Seconds between two checks of deadlines and of whether to stop."""
 
 _CONTEXT = multiprocessing.get_context("spawn")  # a fork of a process whose framework runs threads may hang
-_told: list[Callable[[str], None]] = []
+_reporting: list[Callable[[str], None]] = []
 """In a worker: what sends words to the process that waits."""
 
 
@@ -78,9 +78,9 @@ def available() -> int:
     return len(available_cores()) or os.cpu_count() or 1
 
 
-def tell(words: str) -> None:
-    """Say what a task is doing, for the progress bar of the process that waits for it."""
-    for send in _told:
+def report(words: str) -> None:
+    """Report what a task is doing, to the progress bar of the process that waits for it."""
+    for send in _reporting:
         send(words)
 
 
@@ -103,14 +103,14 @@ class _Worker(Generic[T]):
         with suppress(OSError):  # the process is dead, which receiving its answer shows
             self.connection.send(task)
 
-    def answer(self, told: Callable[[str], None]) -> Facts | None:
-        """Return what the process found; None if it only told what it is doing."""
+    def answer(self, reported: Callable[[str], None]) -> Facts | None:
+        """Return what the process found; None if it only reported what it is doing."""
         try:
             kind, what = self.connection.recv()
         except (EOFError, OSError):
             return {FAILED: "its process died"}
-        if kind == "told":
-            told(what)
+        if kind == "reported":
+            reported(what)
             return None
         found: Facts = what
         return found
@@ -131,7 +131,7 @@ def results(
     setting: Callable[[T], Setting] = lambda task: Setting(),
     fresh: bool = False,
     stopped: Callable[[], bool] = lambda: False,
-    told: Callable[[str], None] = lambda words: None,
+    reported: Callable[[str], None] = lambda words: None,
 ) -> Iterator[tuple[T, Facts]]:
     """Yield each task with its result as it arrives.
 
@@ -149,8 +149,8 @@ def results(
         Whether each task gets a new process.
     stopped : callable
         Whether to start no more tasks and to end those that run.
-    told : callable
-        Gets what the tasks tell while they run.
+    reported : callable
+        Gets what the tasks report while they run.
     """
     left, workers = list(reversed(tasks)), list[_Worker[T]]()
 
@@ -166,7 +166,7 @@ def results(
             ready = wait([worker.connection for worker in running], _LOOK)
             for worker in running:
                 late = worker.connection not in ready and time.monotonic() > worker.deadline
-                found = worker.answer(told) if worker.connection in ready else {FAILED: f"did not end within {limit:g} s"} if late else None
+                found = worker.answer(reported) if worker.connection in ready else {FAILED: f"did not end within {limit:g} s"} if late else None
                 if found is None or worker.task is None:
                     continue
                 task, worker.task = worker.task, None
@@ -205,12 +205,12 @@ def _serve(function: Callable[[T], Facts], connection: Connection) -> None:
     warnings.simplefilter("ignore")  # they would be written across the progress bar
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process; the one that waits decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _told.append(lambda words: connection.send(("told", words)))
+    _reporting.append(lambda words: connection.send(("reported", words)))
     while True:
         task = connection.recv()
         try:
             found = function(task)
-        except Exception as error:  # noqa: BLE001 - whatever one task raises, the others are carried out
+        except Exception as error:  # noqa: BLE001 - an error of one task does not stop the others
             found = {FAILED: f"{type(error).__name__}: {error}"}
         connection.send(("found", found))
 

@@ -154,7 +154,7 @@ def expect_fresh(path: Path, resume: bool) -> None:
     """
     expect_writable(path, [".safetensors"])
     if path.exists() and not resume:
-        raise CheckpointError(f"--checkpoint {path}: there is one already; add --resume to go on from it, or delete it")
+        raise CheckpointError(f"--checkpoint {path}: it exists; add --resume to continue from it, or delete it")
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         left.unlink(missing_ok=True)
 

@@ -176,8 +176,8 @@ def expect_kept(options: argparse.Namespace) -> None:
 def how_to_go_on(checkpoint: Path | None) -> str:
     """Return what to do after an interruption."""
     if checkpoint is None or not checkpoint.exists():
-        return "nothing was kept; with --checkpoint FILE a run can be gone on with"
-    return f"go on from {checkpoint} with the same command and --resume"
+        return "nothing was kept; with --checkpoint FILE a run can be continued"
+    return f"continue from {checkpoint} with the same command and --resume"
 
 
 def data_folder(options: argparse.Namespace, console: Console) -> Path:

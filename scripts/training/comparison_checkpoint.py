@@ -110,7 +110,7 @@ class Keeper:
             state = self._converter.structure(found.facts["run"], RunState)
         except BaseValidationError as error:
             reasons = "; ".join(transform_error(error))
-            raise CheckpointError(f"{self.path}: not what this release writes ({reasons}); go on with the one that wrote it, or delete it") from None
+            raise CheckpointError(f"{self.path}: not what this release writes ({reasons}); use the release that wrote it, or delete it") from None
         _set_points([series for _, series in state.comparison.series], parts["curves"].arrays)
         self.subject.restore(parts["subject"])
         self.comparison.restore(state.comparison, parts["comparison"])

@@ -38,7 +38,7 @@ class SettingsError(ValueError):
 
 
 class Resumable(Subject, Protocol):
-    """A subject that can go on where another process left it, and whose learning rate can change from step to step."""
+    """A subject that can continue from the state of another process, and whose learning rate can change from step to step."""
 
     def follow(self, lr_factor: float) -> None:
         """Do the next steps at so many times the learning rate that it began with."""

@@ -126,7 +126,7 @@ def test_checkpoint_of_another_run(stopped: Path, capsys: pytest.CaptureFixture[
 def test_checkpoint_is_not_overwritten_unasked(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = stopped.read_bytes()
     assert train.main([*SMALL, "--checkpoint", "run.safetensors"]) == 2
-    assert "there is one already; add --resume to go on from it, or delete it" in capsys.readouterr().err
+    assert "it exists; add --resume to continue from it, or delete it" in capsys.readouterr().err
     assert stopped.read_bytes() == before
 
 
@@ -207,7 +207,7 @@ def test_interrupted(undisturbed: Path, tmp_path: Path, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch:
         patch.setattr(Training, "step", step)
         assert train.main(arguments) == 2
-    assert capsys.readouterr().err == "train: interrupted; go on from run.safetensors with the same command and --resume\n"
+    assert capsys.readouterr().err == "train: interrupted; continue from run.safetensors with the same command and --resume\n"
     assert train.main([*arguments, "--resume"]) == 0
     assert "going on after step 51" in capsys.readouterr().out
     assert results(tmp_path) == results(undisturbed)

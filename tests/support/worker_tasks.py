@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from study.workers import available, tell
+from study.workers import available, report
 
 from crosscheck.core.judge import Facts
 
@@ -18,5 +18,5 @@ def carried_out(task: str) -> Facts:
         time.sleep(600)
     if task == "raises":
         raise ValueError("in words")
-    tell("in words")
+    report("in words")
     return {"threads": os.environ["OMP_NUM_THREADS"], "cores": available(), "process": os.getpid(), "own": os.environ.get("OWN_VARIABLE", "")}

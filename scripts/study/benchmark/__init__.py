@@ -1,1 +1,1 @@
-"""The parts of ``scripts/benchmark.py``: what is measured, each part in a process of its own, and what is made of the figures."""
+"""The parts of ``scripts/benchmark.py``: what is measured, targets, facts and pages."""

@@ -12,7 +12,7 @@ from crosscheck.core.training import TrainState
 from study.benchmark.comparison import Step, beside_torch, comparison, complaint, endless, repeated
 from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import DTYPE, Workload
-from study.workers import tell
+from study.workers import report
 
 STEPS = 1_000
 """About how many steps are checked; the tolerances depend on it a little."""
@@ -23,7 +23,7 @@ def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, 
     rows, wrong = [], []
     for given in workloads:
         workload = Workload(**given)
-        tell(f"checked step: {workload.network}, batch {workload.batch}")
+        report(f"checked step: {workload.network}, batch {workload.batch}")
         own, alone = (beside_torch(training.model, training.optimizer) for training in (workload.training(), workload.training()))
         batches = endless(workload.batch)
         checked = comparison(own, *next(batches), STEPS)

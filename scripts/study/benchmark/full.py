@@ -19,7 +19,7 @@ from study.benchmark.comparison import beside_torch, comparison, complaint
 from study.benchmark.plan import EPOCHS, IMAGES_OF_MNIST
 from study.benchmark.sides import DTYPE, Images, Workload, digits
 from study.benchmark.steps import JUDGED, judged
-from study.workers import tell
+from study.workers import report
 
 WHOLE = EPOCHS * IMAGES_OF_MNIST
 CHECK_EVERY = 100
@@ -38,7 +38,7 @@ def measured(folder: str, steps: int, threads: int) -> Facts:
     checked = None
     seconds = dict.fromkeys((*sides, "checked"), 0.0)
     for done, chunk in _chunks(shown, steps):
-        tell(f"full run: step {done:,} of {steps:,}")
+        report(f"full run: step {done:,} of {steps:,}")
         if checked is None:
             images, labels = chunk[0]
             checked = comparison(twins, scaled(images, DTYPE), labels, -(-steps // CHECK_EVERY))

@@ -19,7 +19,7 @@ from scratch.networks import CLASSES
 from study.benchmark.comparison import beside_torch, comparison, complaint, endless, repeated
 from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import DTYPE
-from study.workers import tell
+from study.workers import report
 
 LR = 0.001
 STEPS = 1_000
@@ -67,7 +67,7 @@ def measured(growths: dict[str, Sequence[int]], threads: int, pace: dict[str, An
     for growth, sizes in growths.items():
         points = []
         for number in sizes:
-            tell(f"growth with {growth}: {number}")
+            report(f"growth with {growth}: {number}")
             point, words = _at(GROWTHS[growth](Size(), number), Pace(**pace))
             points.append({"size": number, **point})
             if words:

@@ -26,7 +26,7 @@ from reference.copying import layout_of
 from study.benchmark.judge import wrong
 from study.benchmark.rounds import Pace, Run, alternated
 from study.benchmark.sides import DTYPE, Workload, digits
-from study.workers import tell
+from study.workers import report
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, 
         workload = Workload(**given)
         which = {"network": workload.network, "batch": workload.batch, "threads": threads}
         for name, alone in _alone(workload).items():
-            tell(f"{workload.network}, batch {workload.batch}: {name} alone")
+            report(f"{workload.network}, batch {workload.batch}: {name} alone")
             complaints = {side: wrong(judgements) for side, judgements in _judged(name, alone).items()}
             for side, words in complaints.items():
                 found["wrong"] += [{**which, "side": side, "words": words}] if words else []

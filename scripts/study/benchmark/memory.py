@@ -14,7 +14,7 @@ from digits.files import load
 
 from crosscheck.core.judge import Facts
 from study.benchmark.sides import DTYPE, SIDES, MissingError, Workload, digits, made
-from study.workers import tell
+from study.workers import report
 
 STATUS = Path("/proc/self/status")
 
@@ -22,7 +22,7 @@ STATUS = Path("/proc/self/status")
 def measured(workload: dict[str, Any], side: str, steps: int, threads: int) -> Facts:
     """Return the mebibytes that one side needs in a few steps."""
     work = Workload(**workload)
-    tell(f"memory of {work.network}, batch {work.batch}, {SIDES[side][2]}")
+    report(f"memory of {work.network}, batch {work.batch}, {SIDES[side][2]}")
     which = {"network": work.network, "batch": work.batch, "side": side}
     data = digits(work.batch, 2)
     try:
@@ -37,7 +37,7 @@ def measured(workload: dict[str, Any], side: str, steps: int, threads: int) -> F
 
 def measured_run(folder: str, steps: int, threads: int) -> Facts:
     """Return the mebibytes that a training run on a folder of images needs: after its first step, and after all steps."""
-    tell(f"memory of a run of {steps:,} steps")
+    report(f"memory of a run of {steps:,} steps")
     before, shown = now(), load(Path(folder))
     training, run = Workload("tutorial", 1).training(), batches(shown, Schedule(DTYPE, 1, steps), np.random.default_rng(0))
     training.step(next(run))

@@ -7,7 +7,7 @@ import sys
 
 from crosscheck.core.judge import Facts
 from study.benchmark.rounds import Pace, Run, alternated
-from study.workers import tell
+from study.workers import report
 
 COMMANDS = {"python": ["-c", "pass"], "import crosscheck": ["-c", "import crosscheck"], "crosscheck --help": ["-m", "crosscheck", "--help"]}
 """The commands; the first one measures Python itself."""
@@ -15,7 +15,7 @@ COMMANDS = {"python": ["-c", "pass"], "import crosscheck": ["-c", "import crossc
 
 def measured(rounds: int, threads: int) -> Facts:
     """Return the milliseconds of each command."""
-    tell("startup")
+    report("startup")
     times = alternated({name: _run([sys.executable, *command]) for name, command in COMMANDS.items()}, Pace(rounds, 0.0))
     return {"startup": [{"command": name, "milliseconds": times.milliseconds(name)} for name in COMMANDS]}
 

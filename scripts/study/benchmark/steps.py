@@ -11,7 +11,7 @@ from crosscheck.core.judge import Facts
 from study.benchmark.judge import Judge, wrong
 from study.benchmark.rounds import Pace, Run, alternated
 from study.benchmark.sides import SIDES, Images, MissingError, Side, Workload, applicable, digits, made
-from study.workers import tell
+from study.workers import report
 
 BASE = "scratch"
 JUDGED = 2
@@ -28,7 +28,7 @@ def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads:
         which = {"network": workload.network, "batch": workload.batch, "threads": threads}
         data, right = digits(workload.batch, BATCHES), dict[str, Side]()
         for name in (own for own in sides if applicable(own, workload)):
-            tell(f"{workload.network}, batch {workload.batch}, {SIDES[name][2]}: is it right?")
+            report(f"{workload.network}, batch {workload.batch}, {SIDES[name][2]}: is it right?")
             try:
                 side, complaint = judged(name, workload, data)
             except MissingError as error:
@@ -38,7 +38,7 @@ def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads:
                 found["wrong"].append({**which, "side": name, "words": complaint})
             else:
                 right[name] = side
-        tell(f"{workload.network}, batch {workload.batch}: timing {len(right)} sides in turns")
+        report(f"{workload.network}, batch {workload.batch}: timing {len(right)} sides in turns")
         times = alternated({name: _run(side, data) for name, side in right.items()}, Pace(**pace))
         for name in right:
             ratio = times.times(name, BASE) if BASE in right else None

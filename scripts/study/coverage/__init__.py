@@ -1,1 +1,1 @@
-"""The coverage matrix: its rows, what is measured of each, its page."""
+"""The coverage matrix: its rows, its cells, its pages."""

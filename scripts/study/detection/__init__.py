@@ -1,1 +1,1 @@
-"""The parts of ``scripts/detection.py``: how many planted faults are seen, placed and explained, by whom else, and what right code is accused of."""
+"""The study of the catalogue: which planted faults crosscheck and other rules detect, and false alarms on right code."""

@@ -1,4 +1,4 @@
-"""Right implementations, different on purpose, compared in every way that differs: whatever the harness takes for wrong is a false alarm.
+"""Right implementations that differ on purpose are compared: anything that crosscheck calls wrong in them is a false alarm.
 
 The right implementations are those of tests/support/right_ways/. The work is planned as chunks of trials. A chunk gives the same result whenever and
 wherever it is carried out, in a process with the environment that it needs: some see another BLAS.
@@ -118,7 +118,7 @@ def all_found(results: Iterable[Facts]) -> Found:
 
 
 def run_here(chunk: Chunk) -> Found:
-    """Carry out a chunk in this process, whatever its environment."""
+    """Carry out a chunk in this process, in any environment."""
     task, found = _tasks()[chunk.task], Found(kernels=_kernels())
     for trial in trials_of(chunk):
         for way in _ways(task, chunk.environment):

@@ -17,11 +17,15 @@ def found(*tasks: str, **ways: Any) -> list[Any]:
 
 
 def test_broken_tasks_do_not_stop_the_others() -> None:
-    """The last one has one thread and tells what it does."""
-    told = list[str]()
-    *broken, right = found("dies", "raises", "never ends", "is right", limit=3, told=told.append)
-    assert [one["failed"] for one in broken] == ["its process died", "ValueError: in words", "did not end within 3 s"]
-    assert (right["threads"], told) == ("1", ["in words"])
+    """The last one has one thread and reports what it does."""
+    reported = list[str]()
+    *broken, right = found("dies", "raises", "is right", reported=reported.append)
+    assert [one["failed"] for one in broken] == ["its process died", "ValueError: in words"]
+    assert (right["threads"], reported) == ("1", ["in words"])
+
+
+def test_task_that_does_not_end_is_given_up() -> None:
+    assert found("never ends", "never ends", limit=1) == [{"failed": "did not end within 1 s"}] * 2
 
 
 def test_process_is_used_again_unless_fresh_ones_are_wanted() -> None:

@@ -1,4 +1,4 @@
-"""A comparison that is killed and gone on with: its last checkpoint, the whole of both sides, and its report are the same to the last bit."""
+"""A comparison that is killed and resumed: its last checkpoint, the whole of both sides, and its report are the same to the last bit."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_interrupted(undisturbed: Callable[[str], Path], tmp_path: Path, capsys:
     """Ctrl-C, then twice more: the checkpoint after that very step is enough, at the first one and at the last."""
     status = interrupted(tmp_path, name, steps)
     assert status == (1 if name == "article" else 2)
-    assert capsys.readouterr().out.endswith("go on from run.safetensors with the same command and --resume\n")
+    assert capsys.readouterr().out.endswith("continue from run.safetensors with the same command and --resume\n")
     compared(tmp_path, [*RUNS[name], *KEPT])
     assert f"going on after step {steps} of run.safetensors" in capsys.readouterr().out
     assert results(tmp_path) == results(undisturbed(name))
