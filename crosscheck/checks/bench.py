@@ -168,6 +168,11 @@ def differing(one: Results, other: Results) -> str:
     return ", ".join(name for name in one if name not in other or not np.array_equal(one[name], other[name], equal_nan=True))
 
 
+def complaint(words: str, names: str) -> str:
+    """Return what a contract finds wrong: the words and the names of the results; empty if there are none."""
+    return f"{words}: {names}" if names else ""
+
+
 def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
     """Return a bench for a pair; its calls are drawn once for all contracts."""
     if (dtype, seed) not in prepared.benches:
