@@ -37,7 +37,6 @@ HOSTILE = "<script>alert(1)</script>\"'&<b onload=x>"
 
 
 def trained(subject: str) -> TrainingComparison:
-    """Return a short comparison."""
     plan = Plan(np.dtype(np.float64), 1, STEPS, 1, 2, 0)
     comparison = compared(chosen(Choice(subject, "tutorial", ["torch"], np.float64, 0.005, None, 1), np.random.default_rng(0)), plan, digits())
     for batch in batches(digits(), plan, np.random.default_rng(0)):
