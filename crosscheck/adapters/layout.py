@@ -123,17 +123,9 @@ def to_subject(parameters: Mapping[str, Parameter], arrays: Arrays) -> dict[str,
 
 @dataclass(frozen=True)
 class LayerLayout:
-    """The layouts of one layer's arrays.
+    """The layouts of one layer's arrays."""
 
-    Attributes
-    ----------
-    input, output : Layout
-        Each also applies to the gradient of that array.
-    params, buffers : dict of str to Parameter
-        By the subject's names; buffers are arrays kept from step to step, such as running statistics.
-    """
-
-    input: Layout = Layout()
-    output: Layout = Layout()
-    params: dict[str, Parameter] = field(default_factory=dict)
-    buffers: dict[str, Parameter] = field(default_factory=dict)
+    input: Layout = Layout()  # also of the input's gradient
+    output: Layout = Layout()  # also of the upstream gradient
+    params: dict[str, Parameter] = field(default_factory=dict)  # by the subject's names
+    buffers: dict[str, Parameter] = field(default_factory=dict)  # arrays kept from step to step, such as running statistics; by the subject's names

@@ -13,21 +13,11 @@ _MODES = ("training", "train", "is_training", "train_flg")
 
 @dataclass(frozen=True)
 class Modes:
-    """How a layer was put into a mode.
+    """How a layer was put into a mode."""
 
-    Attributes
-    ----------
-    exist : bool
-        Whether the layer has modes.
-    kept : bool
-        Whether the mode is stored in the layer, so that a caller can change it between the forward and the backward pass.
-    arguments : mapping
-        Keyword arguments that select the mode in the forward pass.
-    """
-
-    exist: bool = False
-    kept: bool = False
-    arguments: Mapping[str, bool] = field(default_factory=dict)
+    exist: bool = False  # whether the layer has modes
+    kept: bool = False  # whether the mode is stored in the layer, so that a caller can change it between the forward and the backward pass
+    arguments: Mapping[str, bool] = field(default_factory=dict)  # keyword arguments that select the mode in the forward pass
 
     @staticmethod
     def of(layer: Any, forward: Callable[..., Any], training: bool) -> Modes:

@@ -31,52 +31,23 @@ class DoesNotApplyError(Exception):
 
 @dataclass
 class Bench:
-    """Instances of a subject, and calls to try contracts on.
-
-    Attributes
-    ----------
-    call : Call
-        In the reference's layout.
-    other : Call
-        Another input and upstream gradient, with the same parameters and shapes.
-    smaller : Call or None
-        ``other`` with fewer samples; None if the subject does not take fewer.
-    elsewhere : Call or None
-        A call with another size than the number of samples, such as another image size; None if no such shape is declared.
-    retrained : Call or None
-        ``call`` with other parameters; None if there are none.
-    rearranges : bool
-        Whether the operation only moves the input's elements, as a reshape does, so that its output may be a view.
-    modes : bool
-        Whether the operation itself differs between training and evaluation.
-    fixed_batch : bool
-        Whether the subject is declared to take only the declared batch sizes.
-    deterministic : bool
-        Whether the subject is declared to give the same bits each time.
-    dropped : float, optional
-        The probability with which a dropout drops. The random generators are reset before each of its forward passes.
-    elements : int
-        How many numbers all checks of the pair compare.
-    reference : Oracle, optional
-        The first reference that answers for any input.
-    drawn : callable, optional
-        Returns a call for an input shape, with the same parameters.
-    """
+    """Instances of a subject, and calls to try contracts on."""
 
     layer: AdaptedLayer
-    call: Call
-    other: Call
-    smaller: Call | None
-    rearranges: bool = False
-    modes: bool = False
-    fixed_batch: bool = False
-    deterministic: bool = True
+    call: Call  # in the reference's layout
+    other: Call  # another input and upstream gradient, with the same parameters and shapes
+    smaller: Call | None  # ``other`` with fewer samples; None if the subject does not take fewer
+    rearranges: bool = False  # whether the operation only moves the input's elements, as a reshape does, so that its output may be a view
+    modes: bool = False  # whether the operation itself differs between training and evaluation
+    fixed_batch: bool = False  # whether the subject is declared to take only the declared batch sizes
+    deterministic: bool = True  # whether the subject is declared to give the same bits each time
+    # a call with another size than the number of samples, such as another image size; None if no such shape is declared
     elsewhere: Call | None = None
-    retrained: Call | None = None
-    dropped: float | None = None
-    elements: int = 1
-    reference: Oracle | None = None
-    drawn: Callable[[Shape], Call] | None = None
+    retrained: Call | None = None  # ``call`` with other parameters; None if there are none
+    dropped: float | None = None  # the probability with which a dropout drops; the random generators are reset before each of its forward passes
+    elements: int = 1  # how many numbers all checks of the pair compare
+    reference: Oracle | None = None  # the first reference that answers for any input
+    drawn: Callable[[Shape], Call] | None = None  # returns a call for an input shape, with the same parameters
     _rewinds: dict[int, Callable[[], None]] = field(default_factory=dict)
     _forwards: int = 0
     _contexts: dict[int, LayerContext] = field(default_factory=dict)
@@ -195,6 +166,11 @@ def copies(results: Results) -> Results:
 def differing(one: Results, other: Results) -> str:
     """Return the names of the results that are not the same bit for bit."""
     return ", ".join(name for name in one if name not in other or not np.array_equal(one[name], other[name], equal_nan=True))
+
+
+def complaint(words: str, names: str) -> str:
+    """Return what a contract finds wrong: the words and the names of the results; empty if there are none."""
+    return f"{words}: {names}" if names else ""
 
 
 def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import Instance
-from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, copies, differing
+from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, complaint, copies, differing
 from crosscheck.checks.check import NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.checks.contracts_by_reference import handles_minus_infinity, many_samples_work
 from crosscheck.checks.contracts_dropout import draws_new_masks
@@ -28,8 +28,7 @@ def inputs_are_left_alone(bench: Bench) -> str:
     given = bench.given(bench.call)
     before = copies(given)
     bench.both(bench.instance(), given)
-    written = differing(before, given)
-    return f"changed in place: {written}" if written else ""
+    return complaint("changed in place", differing(before, given))
 
 
 def output_is_not_a_view(bench: Bench) -> str:
@@ -80,8 +79,7 @@ def backward_twice_does_not_accumulate(bench: Bench) -> str:
     instance, given = bench.instance(), bench.given(bench.call)
     bench.forward(instance, given)
     first = copies(bench.backward(instance, given))
-    changed = bench.changed(bench.call, first, bench.backward(instance, bench.given(bench.call)))
-    return f"a second backward pass changes: {changed}" if changed else ""
+    return complaint("a second backward pass changes", bench.changed(bench.call, first, bench.backward(instance, bench.given(bench.call))))
 
 
 def gradients_accumulate_as_declared(bench: Bench) -> str:
@@ -95,20 +93,19 @@ def gradients_accumulate_as_declared(bench: Bench) -> str:
         raise DoesNotApplyError("there are no parameters")
     # Adding the same gradient again would be rounded in code that adds sample by sample or step by step; adding zeros is exact.
     zeros = {"upstream gradient": np.zeros_like(given["upstream gradient"])}
-    changed = differing(before, bench.backward(instance, zeros, accumulate=True))
-    return f"changed by a backward pass with an upstream gradient of zeros: {changed}" if changed else ""
+    return complaint(
+        "changed by a backward pass with an upstream gradient of zeros", differing(before, bench.backward(instance, zeros, accumulate=True))
+    )
 
 
 def smaller_batch_works(bench: Bench) -> str:
     """A smaller batch after a larger one gives wrong results."""
-    changed = _changed_after(bench, bench.call, bench.fewer)
-    return f"a smaller batch after a larger one changes: {changed}" if changed else ""
+    return complaint("a smaller batch after a larger one changes", _changed_after(bench, bench.call, bench.fewer))
 
 
 def larger_batch_works(bench: Bench) -> str:
     """A larger batch after a smaller one, as in evaluation after training, gives wrong results."""
-    changed = _changed_after(bench, bench.fewer, bench.call)
-    return f"a larger batch after a smaller one changes: {changed}" if changed else ""
+    return complaint("a larger batch after a smaller one changes", _changed_after(bench, bench.fewer, bench.call))
 
 
 def another_size_works(bench: Bench) -> str:
@@ -116,7 +113,7 @@ def another_size_works(bench: Bench) -> str:
     if bench.elsewhere is None:
         raise DoesNotApplyError("the declared shapes differ in nothing but the number of samples")
     changed = _changed_after(bench, bench.elsewhere, bench.call) or _changed_after(bench, bench.call, bench.elsewhere)
-    return f"an input of another size before it changes: {changed}" if changed else ""
+    return complaint("an input of another size before it changes", changed)
 
 
 def _changed_after(bench: Bench, first: Call, second: Call) -> str:
@@ -149,8 +146,9 @@ def uses_updated_parameters(bench: Bench) -> str:
         for one in (instance, fresh):
             one.load(bench.layer.own_params(bench.retrained))
     alone = copies(bench.both(fresh, bench.given(bench.retrained)))
-    changed = bench.changed(bench.retrained, alone, bench.both(instance, bench.given(bench.retrained)))
-    return f"not computed with the updated parameters: {changed}" if changed else ""
+    return complaint(
+        "not computed with the updated parameters", bench.changed(bench.retrained, alone, bench.both(instance, bench.given(bench.retrained)))
+    )
 
 
 def results_stay_unchanged(bench: Bench) -> str:
@@ -174,7 +172,7 @@ def instances_share_nothing(bench: Bench) -> str:
     found = [bench.forward(instance, bench.given(call)) for instance, call in zip(instances, calls, strict=True)]
     found = [results | bench.backward(i, bench.given(call)) for results, i, call in zip(found, instances, calls, strict=True)]
     changed = bench.changed(calls[0], alone[0], found[0]) or bench.changed(calls[1], alone[1], found[1])
-    return f"changed by another layer of the same class: {changed}" if changed else ""
+    return complaint("changed by another layer of the same class", changed)
 
 
 def random_generators_are_not_seeded(bench: Bench) -> str:
@@ -199,8 +197,7 @@ def forward_does_not_change_gradients(bench: Bench) -> str:
     if not before:
         raise DoesNotApplyError("there are no parameters")
     bench.forward(instance, bench.given(bench.others[-1]))
-    changed = differing(before, instance.stored())
-    return f"a forward pass changes: {changed}" if changed else ""
+    return complaint("a forward pass changes", differing(before, instance.stored()))
 
 
 def params_are_left_alone(bench: Bench) -> str:
@@ -211,8 +208,7 @@ def params_are_left_alone(bench: Bench) -> str:
     if not before:
         raise DoesNotApplyError("there are no parameters")
     bench.both(instance, bench.given(bench.call))
-    changed = differing(before, instance.params())
-    return f"changed in place: {changed}" if changed else ""
+    return complaint("changed in place", differing(before, instance.params()))
 
 
 def backward_is_linear(bench: Bench) -> str:
@@ -232,8 +228,7 @@ def backward_is_linear(bench: Bench) -> str:
     never, given = bench.instance(), bench.given(bench.call)
     bench.forward(never, given)
     zeros = bench.backward(never, {"upstream gradient": np.zeros_like(given["upstream gradient"])})
-    changed = differing({name: np.zeros_like(value) for name, value in results.items()}, zeros)
-    return f"not zero for an upstream gradient of zeros: {changed}" if changed else ""
+    return complaint("not zero for an upstream gradient of zeros", differing({name: np.zeros_like(value) for name, value in results.items()}, zeros))
 
 
 def same_output_in_both_modes(bench: Bench) -> str:
@@ -245,8 +240,7 @@ def same_output_in_both_modes(bench: Bench) -> str:
         instance = bench.instance()
         _switch(instance, training)
         outputs.append(bench.forward(instance, bench.given(bench.call)))
-    changed = bench.changed(bench.call, *outputs)
-    return "training and evaluation mode give different outputs" if changed else ""
+    return "training and evaluation mode give different outputs" if bench.changed(bench.call, *outputs) else ""
 
 
 def backward_uses_the_mode_of_forward(bench: Bench) -> str:
@@ -261,8 +255,7 @@ def backward_uses_the_mode_of_forward(bench: Bench) -> str:
         bench.forward(instance, bench.given(bench.call))
         _switch(instance, by_then)
         found.append(copies(bench.backward(instance, bench.given(bench.call))))
-    changed = bench.changed(bench.call, *found)
-    return f"changed by switching to evaluation mode between forward and backward: {changed}" if changed else ""
+    return complaint("changed by switching to evaluation mode between forward and backward", bench.changed(bench.call, *found))
 
 
 def _switch(instance: Instance, training: bool) -> None:

@@ -28,22 +28,12 @@ SCHEMA_VERSION = 2
 
 @dataclass
 class PairRun:
-    """What the caller knows about a run of checks.
+    """What the caller knows about a run of checks."""
 
-    Attributes
-    ----------
-    command : str
-        The command line that repeats the run.
-    asked : int
-        How many checks were selected.
-    deselected : int
-        How many other checks the pairs have.
-    """
-
-    command: str
+    command: str  # the command line that repeats the run
     seed: int
-    asked: int
-    deselected: int = 0
+    asked: int  # how many checks were selected
+    deselected: int = 0  # how many other checks the pairs have
     interrupted: bool = False
     seconds: float = 0.0
 

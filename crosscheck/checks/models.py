@@ -35,19 +35,11 @@ PERTURBED = 8
 
 @dataclass
 class ModelRun:
-    """A training run of the subject beside its references.
-
-    Attributes
-    ----------
-    failed : str
-        The error of the subject that ended the run, if any.
-    ended : bool
-        Whether the run ended by itself; False if it was stopped.
-    """
+    """A training run of the subject beside its references."""
 
     comparison: Comparison
-    failed: str = ""
-    ended: bool = False
+    failed: str = ""  # the error of the subject that ended the run, if any
+    ended: bool = False  # whether the run ended by itself; False if it was stopped
 
 
 def lockstep_check(dtype: str) -> Check:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crosscheck.adapters.network_listened import TracedNetwork
-from crosscheck.checks.bench import DoesNotApplyError, differing
+from crosscheck.checks.bench import DoesNotApplyError, complaint, differing
 from crosscheck.checks.check import Check
 from crosscheck.checks.contracts import contract_check
 from crosscheck.checks.models import comparison_of
@@ -42,8 +42,7 @@ def batch_is_left_alone(bench: ModelBench) -> str:
     own, own_labels = network.train.batch(x), network.train.labels(labels)
     network.train(own, own_labels)
     given = {"the batch": network.train.batch(x), "the labels": np.asarray(network.train.labels(labels))}
-    changed = differing(given, {"the batch": own, "the labels": np.asarray(own_labels)})
-    return f"changed in place: {changed}" if changed else ""
+    return complaint("changed in place", differing(given, {"the batch": own, "the labels": np.asarray(own_labels)}))
 
 
 def same_start_same_result(bench: ModelBench) -> str:
@@ -53,8 +52,7 @@ def same_start_same_result(bench: ModelBench) -> str:
         network = bench.network()
         losses = {f"the loss of step {step}": network.train(*_own(network, batch)) for step, batch in enumerate(batches, start=1)}
         ends.append(losses | network.params)
-    changed = differing(*ends)
-    return f"different the second time: {changed}" if changed else ""
+    return complaint("different the second time", differing(*ends))
 
 
 def smaller_batch_works(bench: ModelBench) -> str:
@@ -80,8 +78,7 @@ def predicting_does_not_change_parameters(bench: ModelBench) -> str:
         raise DoesNotApplyError("there is no function that predicts")
     before = network.params
     network.predict(x)
-    changed = differing(before, network.params)
-    return f"changed by predicting: {changed}" if changed else ""
+    return complaint("changed by predicting", differing(before, network.params))
 
 
 def networks_share_nothing(bench: ModelBench) -> str:
@@ -90,8 +87,7 @@ def networks_share_nothing(bench: ModelBench) -> str:
     before = one.params
     for batch in batches:
         other.train(*_own(other, batch))
-    changed = differing(before, one.params)
-    return f"changed by training another network: {changed}" if changed else ""
+    return complaint("changed by training another network", differing(before, one.params))
 
 
 def _own(network: Trained, batch: Batch) -> tuple[Array, object]:

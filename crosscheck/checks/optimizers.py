@@ -13,7 +13,7 @@ from crosscheck.adapters.optimizers import Stepper
 from crosscheck.causes import Cause
 from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.optimizers import explained, narrowed
-from crosscheck.checks.bench import DoesNotApplyError, copies, differing
+from crosscheck.checks.bench import DoesNotApplyError, complaint, copies, differing
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import contract_check
 from crosscheck.checks.conventions import named
@@ -214,8 +214,7 @@ def params_are_updated_in_place(bench: Bench) -> str:
     params = copies(bench.start)
     arrays = dict(params)
     after = bench.step(bench.stepper(params), 0)
-    changed = differing(after, arrays)
-    return f"the caller's arrays do not hold the new values of: {changed}" if changed else ""
+    return complaint("the caller's arrays do not hold the new values of", differing(after, arrays))
 
 
 def instances_share_no_state(bench: Bench) -> str:

@@ -43,32 +43,16 @@ def with_reading(bound: Bound, reading: Bound | None, precision: Precision) -> B
 
 @dataclass(frozen=True)
 class LayerContext:
-    """What a layer is expected to compute for a call, or why that is not known.
+    """What a layer is expected to compute for a call, or why that is not known."""
 
-    Attributes
-    ----------
-    call : Call
-        The call in the layer's precision.
-    wide : Call
-        The same numbers in float64, for the oracle.
-    expected, bounds : mapping
-        By quantity; empty if the oracle gives no values for the call.
-    undecided : str
-        Why a quantity is missing in ``expected``.
-    oracle : Oracle or None
-        The oracle that computed the expected values; it also runs the witness. None if there are no expected values.
-    given : mapping of str to array, optional
-        The witness's errors by quantity, if they were measured before.
-    """
-
-    call: Call
-    wide: Call
-    expected: dict[str, Array] = field(default_factory=dict)
-    bounds: dict[str, Bound] = field(default_factory=dict)
-    undecided: str = ""
-    oracle: Oracle | None = None
+    call: Call  # in the layer's precision
+    wide: Call  # the same numbers in float64, for the oracle
+    expected: dict[str, Array] = field(default_factory=dict)  # by quantity; empty if the oracle gives no values for the call
+    bounds: dict[str, Bound] = field(default_factory=dict)  # of the same quantities
+    undecided: str = ""  # why a quantity is missing in ``expected``
+    oracle: Oracle | None = None  # the oracle that computed the expected values; it also runs the witness
     precision: Precision | None = None
-    given: Arrays | None = None
+    given: Arrays | None = None  # the witness's errors by quantity, if they were measured before
 
     @property
     def witness(self) -> Arrays:
@@ -122,38 +106,21 @@ def context_of(oracle: Oracle, call: Call, precision: Precision, witness: Arrays
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """The judgements on one layer for one call, and the data behind them.
-
-    Attributes
-    ----------
-    call : Call
-        In the subject's precision.
-    wide : Call
-        The same numbers in float64, for the oracle.
-    found, expected, bounds : mapping
-        By quantity; empty if the call itself was not finite or the oracle refused it.
-    judgements : list of Judgement
-        One for each quantity, in execution order.
-    judged_by : mapping of str to Bound
-        The bound by which each quantity was judged, including the error of reading it and what the witness added.
-    witness : mapping of str to array
-        The witness's errors by quantity; empty if it was not needed.
-    no_witness : str
-        Why the witness could not be computed although it was needed.
-    """
+    """The judgements on one layer for one call, and the data behind them."""
 
     subject: SubjectLayer
     oracle: Oracle
     precision: Precision
-    call: Call
-    wide: Call
-    found: Mapping[str, Array]
+    call: Call  # in the subject's precision
+    wide: Call  # the same numbers in float64, for the oracle
+    found: Mapping[str, Array]  # by quantity, as the two below; empty if the call itself was not finite or the oracle refused it
     expected: Mapping[str, Array]
     bounds: Mapping[str, Bound]
-    judgements: list[Judgement]
+    judgements: list[Judgement]  # one for each quantity, in execution order
+    # the bound by which each quantity was judged, including the error of reading it and what the witness added
     judged_by: Mapping[str, Bound] = field(default_factory=dict)
-    witness: Arrays = field(default_factory=dict)
-    no_witness: str = ""
+    witness: Arrays = field(default_factory=dict)  # the witness's errors by quantity; empty if it was not needed
+    no_witness: str = ""  # why the witness could not be computed although it was needed
 
     def failure(self, judgement: Judgement) -> Failure | None:
         """Return what a diagnosis of a judgement needs; None if the subject did not compute the quantity."""

@@ -64,29 +64,13 @@ def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of input.
+    """One kind of input."""
 
-    Attributes
-    ----------
-    name : str
-        The name in test ids.
-    reveals : str
-        The mistakes that it reveals.
-    draw : callable
-        Draws the input, given a generator and a shape.
-    cotangent : callable
-        Draws the cotangent in the same way.
-    arrange : callable
-        Returns a copy of an array in another order in memory.
-    parameters : callable
-        Draws a parameter.
-    """
-
-    name: str
-    reveals: str
-    draw: Draw
-    cotangent: Draw
-    arrange: Arrange = _contiguous
+    name: str  # the name in test ids
+    reveals: str  # the mistakes that it reveals
+    draw: Draw  # draws the input, given a generator and a shape
+    cotangent: Draw  # draws the cotangent in the same way
+    arrange: Arrange = _contiguous  # returns a copy of an array in another order in memory
     parameters: Draw = normal
 
     def input(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:

@@ -40,20 +40,12 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Worst:
-    """The element whose error is the largest fraction of its tolerance.
-
-    Attributes
-    ----------
-    subject, oracle : float
-        The values on both sides.
-    tolerance : float or None
-        The largest difference that rounding explains there; None where the quantity was not judged element by element.
-    """
+    """The element whose error is the largest fraction of its tolerance."""
 
     index: tuple[int, ...]
     subject: float
     oracle: float
-    tolerance: float | None = None
+    tolerance: float | None = None  # the largest difference that rounding explains there; None where the quantity was not judged element by element
 
 
 class Effect(enum.StrEnum):
@@ -66,19 +58,11 @@ class Effect(enum.StrEnum):
 
 @dataclass(frozen=True)
 class WitnessEffect:
-    """How the witness changed a judgement that was not ``match`` by theory alone.
-
-    Attributes
-    ----------
-    fraction : float
-        The subject's largest error as a fraction of what theory alone allows.
-    witness_fraction : float
-        The witness's largest error, as the same fraction.
-    """
+    """How the witness changed a judgement that was not ``match`` by theory alone."""
 
     effect: Effect
-    fraction: float
-    witness_fraction: float
+    fraction: float  # the subject's largest error as a fraction of what theory alone allows
+    witness_fraction: float  # the witness's largest error, as the same fraction
 
 
 @dataclass(frozen=True)

@@ -119,22 +119,12 @@ class Oracle(Operation, Protocol):
 
 @dataclass(frozen=True)
 class InTraining:
-    """A reference that computes differently in training and in evaluation.
+    """A reference that computes differently in training and in evaluation."""
 
-    Attributes
-    ----------
-    oracle, evaluation : Oracle
-        The operation in training and in evaluation.
-    buffers : mapping of str to tuple of int
-        The shapes of the running statistics by name; training replaces them and evaluation reads them.
-    dropped : float, optional
-        The probability with which a dropout drops elements; the oracle uses the subject's mask.
-    """
-
-    oracle: Oracle
+    oracle: Oracle  # in training
     evaluation: Oracle
-    buffers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    dropped: float | None = None
+    buffers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # shapes of the running statistics; training replaces, evaluation reads them
+    dropped: float | None = None  # the probability with which a dropout drops elements; the oracle uses the subject's mask
 
 
 class Rounding(Protocol):

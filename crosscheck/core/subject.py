@@ -34,21 +34,11 @@ class SubjectLayer(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training step returns.
+    """What a training step returns."""
 
-    Attributes
-    ----------
-    loss : float
-        Before the update.
-    output : array of shape (batch, classes)
-        The network's last output.
-    constants : mapping of str to mapping
-        Dropout masks that were drawn in the step, by layer; another side needs them to do the same step.
-    """
-
-    loss: float
-    output: Array
-    constants: Mapping[str, Constants] = field(default_factory=dict)
+    loss: float  # before the update
+    output: Array  # the network's last output, (batch, classes)
+    constants: Mapping[str, Constants] = field(default_factory=dict)  # the dropout masks drawn, by layer; another side needs them to do the same step
 
 
 class Subject(Protocol):

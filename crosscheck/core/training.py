@@ -17,18 +17,10 @@ AnyArray = npt.NDArray[Any]
 
 
 class Snapshot(NamedTuple):
-    """A state between two steps.
+    """A state between two steps."""
 
-    Attributes
-    ----------
-    arrays : mapping of str to array
-        Copies.
-    facts : dict
-        Everything else, as data that JSON can hold.
-    """
-
-    arrays: Mapping[str, AnyArray]
-    facts: dict[str, Any]
+    arrays: Mapping[str, AnyArray]  # copies
+    facts: dict[str, Any]  # everything else, as data that JSON can hold
 
 
 def merge(parts: Mapping[str, Snapshot]) -> Snapshot:
@@ -48,27 +40,15 @@ def split(snapshot: Snapshot) -> dict[str, Snapshot]:
 
 @dataclass(frozen=True)
 class TrainState:
-    """The state before a training step.
+    """The state before a training step."""
 
-    Attributes
-    ----------
-    params : mapping of str to array
-        Named ``layer.parameter``.
-    state : mapping of str to mapping
-        The optimizer's state for each parameter, by the state's name; empty before the first step.
-    buffers : mapping of str to array
-        Running statistics of the layers, named ``layer.buffer``.
-    state_errors : mapping of str to mapping
-        The largest error of each state, in multiples of the unit roundoff; empty if the state is the subject's own.
-    constants : mapping of str to mapping
-        Inputs without a gradient by layer, such as the mask of a dropout.
-    """
-
-    params: Arrays
+    params: Arrays  # named ``layer.parameter``
+    # the optimizer's state for each parameter, by the state's name; empty before the first step
     state: Mapping[str, Arrays] = field(default_factory=dict)
-    buffers: Arrays = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)  # running statistics of the layers, named ``layer.buffer``
+    # the largest error of each state, in multiples of the unit roundoff; empty if the state is the subject's own
     state_errors: Mapping[str, Arrays] = field(default_factory=dict)
-    constants: Mapping[str, Constants] = field(default_factory=dict)
+    constants: Mapping[str, Constants] = field(default_factory=dict)  # inputs without a gradient by layer, such as the mask of a dropout
 
 
 class Training(Protocol):

@@ -20,24 +20,14 @@ _OWN = Path(__file__).parent.parent
 
 
 class Declaration:
-    """A declared pair of subject and reference, of any kind.
-
-    Attributes
-    ----------
-    dtypes : sequence of str
-        The precisions that the subject computes in.
-    expected : mapping of str to str
-        Reasons why checks are known to fail, by patterns of the checks' names.
-    origin : Path or None
-        The file that declares the pair, if any.
-    """
+    """A declared pair of subject and reference, of any kind."""
 
     subject: Any
     reference: Any
     name: str
-    dtypes: Sequence[str]
-    expected: Mapping[str, str]
-    origin: Path | None = None
+    dtypes: Sequence[str]  # the precisions that the subject computes in
+    expected: Mapping[str, str]  # reasons why checks are known to fail, by patterns of the checks' names
+    origin: Path | None = None  # the file that declares the pair, if any
 
     def validate(self) -> None:
         """Validate what needs no preparation, and note the file that declares the pair.
@@ -80,20 +70,12 @@ class Declaration:
 
 
 class Ready:
-    """A prepared pair, of any kind.
-
-    Attributes
-    ----------
-    elements : int
-        N, the most numbers that all checks of the pair compare; each tolerance depends on it.
-    inferred : list of str
-        In words, what was not declared and could be inferred in exactly one way.
-    """
+    """A prepared pair, of any kind."""
 
     pair: Declaration
     references: Sequence[Any]
-    elements: int
-    inferred: list[str]
+    elements: int  # N, the most numbers that all checks of the pair compare; each tolerance depends on it
+    inferred: list[str]  # in words, what was not declared and could be inferred in exactly one way
 
     @property
     def reference_names(self) -> list[str]:

@@ -32,37 +32,23 @@ _BUDGET = 2**14
 
 @dataclass(frozen=True)
 class Prepared(Ready):
-    """A prepared pair of layers.
-
-    Attributes
-    ----------
-    references : list of Reference
-        The first one supplies the expected values; may be empty.
-    param_shapes, buffers : mapping of str to tuple of int
-        The shapes of the parameters and of the running statistics, by the reference's names.
-    derived : list of tuple of int
-        Further shapes with other batch sizes, on which the subject has to be right, too.
-    no_evaluation : str
-        Why the subject cannot be judged in evaluation mode; empty if it can.
-    evaluates : bool
-        Whether both sides are in evaluation mode, see :attr:`evaluating`.
-    benches : dict
-        The benches of contracts that were made so far, by precision and seed.
-    """
+    """A prepared pair of layers."""
 
     pair: Pair
     layer: AdaptedLayer
-    references: list[Reference]
+    references: list[Reference]  # the first one supplies the expected values; may be empty
     shapes: list[Shape]
-    param_shapes: Mapping[str, Shape]
+    param_shapes: Mapping[str, Shape]  # by the reference's names
     labels: bool
     inferred: list[str]
     elements: int
-    derived: Sequence[Shape] = ()
-    buffers: Mapping[str, Shape] = field(default_factory=dict)
-    no_evaluation: str = ""
-    evaluates: bool = False
-    benches: dict[tuple[str, int], Any] = field(default_factory=dict, compare=False, repr=False)
+    derived: Sequence[Shape] = ()  # further shapes with other batch sizes, on which the subject has to be right, too
+    buffers: Mapping[str, Shape] = field(default_factory=dict)  # the shapes of the running statistics, by the reference's names
+    no_evaluation: str = ""  # why the subject cannot be judged in evaluation mode; empty if it can
+    evaluates: bool = False  # whether both sides are in evaluation mode
+    benches: dict[tuple[str, int], Any] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # the contracts' benches so far, by precision and seed
 
     def shapes_for(self, family: Family) -> list[Shape]:
         """Return the shapes for checks of values: the declared ones, and for normal inputs the derived ones as well."""

@@ -29,24 +29,15 @@ Trained = TracedNetwork | SteppedNetwork
 
 @dataclass(frozen=True)
 class PreparedModel(Ready):
-    """A prepared pair of models.
-
-    Attributes
-    ----------
-    layouts : object
-        How the subject's layers or parameters correspond to the reference's.
-    dtypes : sequence of str
-        The precisions in which the subject can be created; only one if the factory takes no argument.
-    runs : dict
-        The runs that were made so far, by precision and seed; several checks use the same run.
-    """
+    """A prepared pair of models."""
 
     pair: ModelPair
     reference: TrainingReference
-    layouts: Any
+    layouts: Any  # how the subject's layers or parameters correspond to the reference's
     inferred: list[str]
     elements: int
-    dtypes: Sequence[str]
+    dtypes: Sequence[str]  # the precisions in which the subject can be created; only one if the factory takes no argument
+    # the runs that were made so far, by precision and seed; several checks use the same run
     runs: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
     @property

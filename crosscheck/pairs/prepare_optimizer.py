@@ -16,17 +16,11 @@ from crosscheck.references.resolve import OptimizerReference, resolved_optimizer
 
 @dataclass(frozen=True)
 class PreparedOptimizers(Ready):
-    """A prepared pair of optimizers.
-
-    Attributes
-    ----------
-    references : list of OptimizerReference
-        The first one supplies the expected values.
-    """
+    """A prepared pair of optimizers."""
 
     pair: OptimizerPair
     convention: OptimizerConvention
-    references: list[OptimizerReference]
+    references: list[OptimizerReference]  # the first one supplies the expected values
     elements: int
     inferred: list[str] = field(default_factory=list)
 

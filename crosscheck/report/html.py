@@ -10,21 +10,8 @@ import jinja2
 from markupsafe import Markup
 
 from crosscheck.core.judge import CONTRACT, Facts, Kind
-from crosscheck.report import plots
+from crosscheck.report import plots, words
 from crosscheck.report.matrix import matrix
-from crosscheck.report.words import (
-    KINDS,
-    consequence_in_words,
-    decision_in_words,
-    first_mismatch,
-    fraction_in_words,
-    mismatch_rows,
-    pair_line,
-    rows,
-    warnings,
-    ways_in_words,
-    witness_rows,
-)
 
 
 def render(facts: Facts) -> str:
@@ -43,10 +30,10 @@ def _training(facts: Facts) -> dict[str, Any]:
         "pictures": pictures,
         "table": _table(facts),
         "beside": any(quantity["reference_fraction_of_tolerance"] for quantity in facts["quantities"]),
-        "divergence": dict(rows(facts["first_divergence"])) if facts["first_divergence"] else {},
-        "ways": ways_in_words(facts),
-        "decisions": [decision_in_words(decision) for decision in facts["decisions"]],
-        "consequences": [consequence_in_words(consequence) for consequence in facts["consequences"]],
+        "divergence": dict(words.rows(facts["first_divergence"])) if facts["first_divergence"] else {},
+        "ways": words.ways_in_words(facts),
+        "decisions": [words.decision_in_words(decision) for decision in facts["decisions"]],
+        "consequences": [words.consequence_in_words(consequence) for consequence in facts["consequences"]],
     }
 
 
@@ -68,28 +55,28 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("crosscheck.report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     result.filters["short"] = short
-    result.filters["kind_in_words"] = KINDS.__getitem__
+    result.filters["kind_in_words"] = words.KINDS.__getitem__
     result.filters["thousands"] = lambda value: f"{value:,}"
     return result
 
 
 def short(value: float | None) -> str:
     """Return a number with three digits, or with enough to tell it from 1; None is infinity."""
-    return "∞" if value is None else "0" if value == 0 else fraction_in_words(value, 3)
+    return "∞" if value is None else "0" if value == 0 else words.fraction_in_words(value, 3)
 
 
 def _pairs(facts: Facts) -> dict[str, Any]:
     """Return what the page of checked pairs shows."""
-    return {"lines": [pair_line(pair) for pair in facts["pairs"]], "described": [_described(pair) for pair in facts["pairs"]]}
+    return {"lines": [words.pair_line(pair) for pair in facts["pairs"]], "described": [_described(pair) for pair in facts["pairs"]]}
 
 
 def _described(pair: Facts) -> dict[str, Any]:
     """Return what the page shows of a pair."""
-    first = first_mismatch(pair)
+    first = words.first_mismatch(pair)
     contracts = [check for check in pair["checks"] if check["check"].startswith(CONTRACT)]
     remarks = [("inferred", text) for text in pair["inferred"]]
-    remarks += witness_rows(pair)
-    remarks += [("warning", f"{check['check']}: {check['reason']}") for check in warnings(pair)]
+    remarks += words.witness_rows(pair)
+    remarks += [("warning", f"{check['check']}: {check['reason']}") for check in words.warnings(pair)]
     remarks += [("expected", f"{check['check']}: {check['expected_difference']}") for check in pair["checks"] if check["expected_difference"]]
     remarks += [
         (check["verdict"], f"{check['check']}: {check['reason']}")
@@ -98,7 +85,7 @@ def _described(pair: Facts) -> dict[str, Any]:
     ]
     remarks += [("note", f"{check['check']}: {note}") for check in pair["checks"] if check is not first for note in check["notes"]]
     return {
-        "first": [] if first is None else list(mismatch_rows(pair, first)),
+        "first": [] if first is None else list(words.mismatch_rows(pair, first)),
         "script": first["small_case"]["script"] if first and first["small_case"] else "",
         "matrix": matrix(pair),
         "contracts": contracts,

@@ -18,37 +18,19 @@ _ORDER = ("mismatch", "undecided", "match", "skipped")
 
 @dataclass(frozen=True)
 class Cell:
-    """One quantity in one check.
+    """One quantity in one check."""
 
-    Attributes
-    ----------
-    verdict : str
-        The worst verdict of all shapes; ``"empty"`` if the check has no such quantity.
-    text : str
-        The largest error as a fraction of its tolerance, or a word.
-    reason : str
-        Why the quantity was not compared, or what is wrong with it.
-    """
-
-    verdict: str = "empty"
-    text: str = "-"
-    reason: str = ""
+    verdict: str = "empty"  # the worst verdict of all shapes; ``"empty"`` if the check has no such quantity
+    text: str = "-"  # the largest error as a fraction of its tolerance, or a word
+    reason: str = ""  # why the quantity was not compared, or what is wrong with it
 
 
 @dataclass(frozen=True)
 class Block:
-    """The checks of one kind and precision: columns, and rows of cells.
+    """The checks of one kind and precision: columns, and rows of cells."""
 
-    Attributes
-    ----------
-    name : str
-        The common part of the checks' names: ``values-float64``.
-    columns : list of str
-        The rest of each check's name.
-    """
-
-    name: str
-    columns: list[str]
+    name: str  # the common part of the checks' names: ``values-float64``
+    columns: list[str]  # the rest of each check's name
     rows: list[tuple[str, list[Cell]]]
 
 

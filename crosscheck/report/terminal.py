@@ -11,24 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crosscheck.core.judge import CONTRACT, Facts, Kind, significant
-from crosscheck.report.words import (
-    KINDS,
-    check_rows,
-    consequence_in_words,
-    counted,
-    decision_in_words,
-    first_mismatch,
-    folded,
-    fraction_in_words,
-    mismatch_rows,
-    pair_line,
-    quantity_name,
-    reproduce_rows,
-    rows,
-    warnings,
-    ways_in_words,
-    witness_rows,
-)
+from crosscheck.report import words
 
 COLOURS = {"match": "green", "mismatch": "red", "undecided": "yellow", "skipped": "yellow"}
 
@@ -80,13 +63,13 @@ def _opinion(opinion: Facts) -> Text:
         return Text(f"{first['layer']}.{first['quantity']}", style="bold red")
     if opinion["verdict"] != "match" or worst is None:
         return Text(opinion["verdict"], style="yellow")
-    return Text(fraction_in_words(worst["fraction_of_tolerance"]) if worst["fraction_of_tolerance"] else "equal", style="green")
+    return Text(words.fraction_in_words(worst["fraction_of_tolerance"]) if worst["fraction_of_tolerance"] else "equal", style="green")
 
 
 def _divergence(facts: Facts) -> Iterator[RenderableType]:
     first = facts["first_divergence"]
-    found = list(rows(first))
-    found += [("what follows", consequence_in_words(consequence)) for consequence in facts["consequences"]]
+    found = list(words.rows(first))
+    found += [("what follows", words.consequence_in_words(consequence)) for consequence in facts["consequences"]]
     found.append(("reproduce", first["reproduce"]))
     yield grid(found)
 
@@ -122,7 +105,7 @@ def _table(facts: Facts) -> Table:
             cells.append(_cell(found[0]) if found else Text("-", style="dim"))
         if beside:
             own = by_key.get((Kind.WHOLE, layer, quantity), {}).get("reference_fraction_of_tolerance")
-            cells.append(Text("-", style="dim") if own is None else Text(fraction_in_words(own)))
+            cells.append(Text("-", style="dim") if own is None else Text(words.fraction_in_words(own)))
         table.add_row(f"{layer}.{quantity}", *cells)
     return table
 
@@ -155,32 +138,32 @@ def _cell(quantity: Facts) -> Text:
     verdicts, worst = quantity["verdicts"], quantity["worst"]
     if "mismatch" in verdicts:
         fraction = worst["fraction_of_tolerance"]
-        return Text(fraction_in_words(fraction) if fraction is not None else "not equal" if not worst["reason"] else "wrong", style="bold red")
+        return Text(words.fraction_in_words(fraction) if fraction is not None else "not equal" if not worst["reason"] else "wrong", style="bold red")
     if worst is None:
         return Text("skipped" if "skipped" in verdicts else "undecided", style="yellow")
     if not worst["fraction_of_tolerance"]:
         return Text("equal", style="green")
-    return Text(fraction_in_words(worst["fraction_of_tolerance"]), style="green")
+    return Text(words.fraction_in_words(worst["fraction_of_tolerance"]), style="green")
 
 
 def _notes(facts: Facts) -> Iterator[RenderableType]:
     if (hidden := len(_names(facts)) - len(_shown(facts))) > 0:
         yield Text(f"{hidden:,} more quantities, with smaller errors beside their tolerances, are in the report")
-    if ways := ways_in_words(facts):
+    if ways := words.ways_in_words(facts):
         yield Text(ways)
     handed_over = [q for q in facts["quantities"] if q["kind"] == Kind.WIRE]
     changed = [f"{q['layer']}.{q['quantity']}" for q in handed_over if "mismatch" in q["verdicts"]]
-    checked = counted(sum(sum(q["verdicts"].values()) for q in handed_over), "array")
+    checked = words.counted(sum(sum(q["verdicts"].values()) for q in handed_over), "array")
     yield Text(
         f"between layers: {checked} compared, " + (f"changed on the way: {', '.join(changed)}" if changed else "each received as it was computed")
     )
     for quantity in facts["quantities"]:
         for verdict in ("skipped", "undecided"):
             if verdict in quantity["verdicts"]:
-                name = f"{quantity['layer']}.{quantity['quantity']} ({KINDS[quantity['kind']]})"
+                name = f"{quantity['layer']}.{quantity['quantity']} ({words.KINDS[quantity['kind']]})"
                 yield Text(f"{verdict}: {name}, {quantity['verdicts'][verdict]:,} times: {quantity['reason']}", style="yellow")
     for decision in facts["decisions"]:
-        yield Text(decision_in_words(decision), style="" if decision["explained_by_rounding"] else "yellow")
+        yield Text(words.decision_in_words(decision), style="" if decision["explained_by_rounding"] else "yellow")
     free = facts["free_run"]
     if free["max_weight_difference"] is not None:
         last = max((look["step"] for look in free["measurements"]), default=0)
@@ -203,16 +186,16 @@ def _pairs(facts: Facts) -> Iterator[RenderableType]:
 
 def _pair(pair: Facts) -> Iterator[RenderableType]:
     verdict = Text(pair["verdict"].upper(), style=f"bold {COLOURS[pair['verdict']]}")
-    yield verdict + Text(f"  {pair['name']}", style="bold") + Text(f"  {pair_line(pair)}", style="not bold")
+    yield verdict + Text(f"  {pair['name']}", style="bold") + Text(f"  {words.pair_line(pair)}", style="not bold")
     rows = [("inferred", text) for text in pair["inferred"]]
-    if (first := first_mismatch(pair)) is not None:
-        rows += mismatch_rows(pair, first)
-    rows += (("warning", text) for text in folded((check["check"], check["reason"]) for check in warnings(pair)))
+    if (first := words.first_mismatch(pair)) is not None:
+        rows += words.mismatch_rows(pair, first)
+    rows += (("warning", text) for text in words.folded((check["check"], check["reason"]) for check in words.warnings(pair)))
     passed_over = [check for check in pair["checks"] if check["counts_as"] not in ("match", "mismatch") and not _is_moot(check)]
     rows += _passed_over(passed_over)
     if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:
-        rows.append(("not applicable", f"{len(moot)} {'contract' if len(moot) == 1 else 'contracts'}: {', '.join(moot)}"))
-    rows += witness_rows(pair)
+        rows.append(("not applicable", f"{words.counted(len(moot), 'contract')}: {', '.join(moot)}"))
+    rows += words.witness_rows(pair)
     if largest := largest_fraction(pair):
         rows.append(("largest error", largest))
     yield Padding(grid(row for row in rows if row[0] not in _TO_COPY), (0, 0, 0, 2))
@@ -234,12 +217,12 @@ def _passed_over(checks: Sequence[Facts]) -> Iterator[tuple[str, str]]:
     expected = [(check["check"], check["expected_difference"]) for check in checks if check["expected_difference"]]
     skipped = [(check["check"], check["reason"]) for check in checks if check["verdict"] == "skipped" and not check["expected_difference"]]
     undecided = [check for check in checks if check["verdict"] != "skipped" and not check["expected_difference"]]
-    reasons = {check["check"]: "; ".join(text for _, text in check_rows(check)) for check in undecided}
-    yield from (("expected", text) for text in folded(expected))
-    yield from (("skipped", text) for text in folded(skipped))
-    yield from (("undecided", text) for text in folded(reasons.items()))
+    reasons = {check["check"]: "; ".join(text for _, text in words.check_rows(check)) for check in undecided}
+    yield from (("expected", text) for text in words.folded(expected))
+    yield from (("skipped", text) for text in words.folded(skipped))
+    yield from (("undecided", text) for text in words.folded(reasons.items()))
     first = {reasons[check["check"]]: check for check in reversed(undecided)}
-    yield from (row for check in undecided if first[reasons[check["check"]]] is check for row in reproduce_rows(check))
+    yield from (row for check in undecided if first[reasons[check["check"]]] is check for row in words.reproduce_rows(check))
 
 
 def largest_fraction(pair: Facts) -> str:
@@ -248,7 +231,7 @@ def largest_fraction(pair: Facts) -> str:
     if not matching:
         return ""
     worst = max(matching, key=lambda quantity: quantity["fraction_of_tolerance"])
-    return f"{fraction_in_words(worst['fraction_of_tolerance'])} of its tolerance: {quantity_name(pair, worst)}, {worst['shape']}"
+    return f"{words.fraction_in_words(worst['fraction_of_tolerance'])} of its tolerance: {words.quantity_name(pair, worst)}, {worst['shape']}"
 
 
 _PARTS: dict[str, Callable[[Facts], Iterator[RenderableType]]] = {"pairs": _pairs, "training": _training}

@@ -83,32 +83,16 @@ class PositionedCheck:
 
 @dataclass
 class Run:
-    """One test run, in the main process or in a worker.
-
-    Attributes
-    ----------
-    paths : list of Path
-        The reports to write.
-    found : list of dict
-        What the tests found, each with its place: file, test function, pair, check.
-    asked, deselected : int
-        How many checks were selected, and how many were left out.
-    item : pytest.Item or None
-        The test that is running now.
-    facts : dict or None
-        The facts of the whole run after its end.
-    refused : str
-        Why a report could not be written.
-    """
+    """One test run, in the main process or in a worker."""
 
     config: pytest.Config
-    paths: list[Path]
-    found: list[Facts] = field(default_factory=list)
-    asked: int = 0
-    deselected: int = 0
-    item: pytest.Item | None = None
-    facts: Facts | None = None
-    refused: str = ""
+    paths: list[Path]  # the reports to write
+    found: list[Facts] = field(default_factory=list)  # what the tests found, each with its place: file, test function, pair, check
+    asked: int = 0  # how many checks were selected
+    deselected: int = 0  # how many checks were left out
+    item: pytest.Item | None = None  # the test that is running now
+    facts: Facts | None = None  # the facts of the whole run after its end
+    refused: str = ""  # why a report could not be written
     started: float = field(default_factory=time.monotonic)
 
     @property

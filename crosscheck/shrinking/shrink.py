@@ -42,23 +42,13 @@ _ROUNDS = 8
 
 @dataclass(frozen=True)
 class Small:
-    """The smallest call found on which a quantity is wrong, in the subject's precision.
-
-    Attributes
-    ----------
-    divergence : Divergence
-        The judgement on this call, with cause and source from the original call, whose numbers tell causes apart better.
-    shrunk : tuple of str
-        In words, what became smaller; empty if nothing did.
-    evaluations : int
-        The number of calls of the subject.
-    """
+    """The smallest call found on which a quantity is wrong, in the subject's precision."""
 
     call: Call
     quantity: str
-    divergence: Divergence
-    shrunk: tuple[str, ...]
-    evaluations: int
+    divergence: Divergence  # the judgement on this call, with cause and source from the original call, whose numbers tell causes apart better
+    shrunk: tuple[str, ...]  # in words, what became smaller; empty if nothing did
+    evaluations: int  # the number of calls of the subject
 
 
 def shrink(prepared: Prepared, given: FailingCall, divergence: Divergence, seed: int = 0, seconds: float = SECONDS) -> Small:

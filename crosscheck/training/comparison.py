@@ -23,18 +23,10 @@ from crosscheck.training.record import Key, Record, Series
 
 @dataclass(frozen=True)
 class Consequence:
-    """A quantity whose own layer is right but whose end-to-end value is wrong, because an earlier layer is.
+    """A quantity whose own layer is right but whose end-to-end value is wrong, because an earlier layer is."""
 
-    Attributes
-    ----------
-    judgement : Judgement
-        The first mismatch of the end-to-end value.
-    relative : float
-        The norm of its error divided by the norm of the oracle's value, at that step.
-    """
-
-    judgement: Judgement
-    relative: float
+    judgement: Judgement  # the first mismatch of the end-to-end value
+    relative: float  # the norm of its error divided by the norm of the oracle's value, at that step
 
 
 @dataclass
@@ -53,11 +45,6 @@ class Comparison:
         The number of references with perturbed rounding; an even number, 0 for none.
     seed : int
         The seed of the perturbations.
-
-    Attributes
-    ----------
-    first : Divergence or None
-        The first divergence of the run.
     """
 
     architecture: Architecture
@@ -70,7 +57,7 @@ class Comparison:
     record: Record = field(default_factory=Record)
     steps: int = 0
     steps_checked: int = 0
-    first: Divergence | None = None
+    first: Divergence | None = None  # the first divergence of the run
     consequences: dict[tuple[str, str], Consequence] = field(default_factory=dict)
     decisions: dict[str, Decision] = field(default_factory=dict)
     free: FreeRun | None = None
@@ -139,25 +126,6 @@ class ComparisonState:
     """The state of a :class:`~crosscheck.training.listened.TrainingComparison`, without the arrays of its two sides.
 
     Mappings are stored as lists of pairs, in their order.
-
-    Attributes
-    ----------
-    series : list of (key, Series)
-        The record.
-    divergences, consequences, decisions, reference_fractions, broken
-        As in the comparison.
-    noise : list of ((layer, quantity), float)
-        The noise of the perturbed references.
-    looks : list of DistanceSample
-        The history of the free run.
-    left : list of (layer, quantity), or None
-        The names of the arrays that the last step left for the next one; None if the last step was not traced.
-    masks : list of (layer, DropoutRateTest)
-        The counts of the masks that each dropout layer drew so far.
-    tallies : list of Tally
-        The tallies of a jury.
-    jury_looks : list of ((reference, parameter), DistanceSample)
-        The last looks at the further references of a jury.
     """
 
     steps: int
@@ -169,9 +137,9 @@ class ComparisonState:
     decisions: list[tuple[str, Decision]]
     reference_fractions: list[tuple[Quantity, float]]
     broken: list[Quantity]
-    noise: list[tuple[Quantity, float]]
-    looks: list[DistanceSample]
-    left: list[Quantity] | None
-    masks: list[tuple[str, DropoutRateTest]]
+    noise: list[tuple[Quantity, float]]  # the noise of the perturbed references
+    looks: list[DistanceSample]  # the history of the free run
+    left: list[Quantity] | None  # the names of the arrays that the last step left for the next one; None if the last step was not traced
+    masks: list[tuple[str, DropoutRateTest]]  # the counts of the masks that each dropout layer drew so far
     tallies: list[Tally]
-    jury_looks: list[tuple[Quantity, DistanceSample]]
+    jury_looks: list[tuple[Quantity, DistanceSample]]  # the last looks at the further references of a jury

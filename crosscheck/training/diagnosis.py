@@ -22,26 +22,15 @@ from crosscheck.training.lockstep import StepReport
 
 @dataclass(frozen=True)
 class StepDiagnosis:
-    """One step with all its judgements.
+    """One step with all its judgements."""
 
-    Attributes
-    ----------
-    architecture : Architecture
-        The network, whose update has this step's learning rate.
-    layers : mapping of str to SubjectLayer
-        The subject's layers.
-    earlier : Trace or None
-        The trace of the previous step, if there is one.
-    isolated : sequence of (Judgement, Failure or None)
-        The verdicts on the layers tested alone, on the reference's values; each mismatch with the data it was judged by.
-    """
-
-    architecture: Architecture
+    architecture: Architecture  # the network, whose update has this step's learning rate
     layers: Mapping[str, SubjectLayer]
     precision: Precision
     report: StepReport
     trace: Trace
-    earlier: Trace | None
+    earlier: Trace | None  # the trace of the previous step, if there is one
+    # the verdicts on the layers tested alone, on the reference's values; each mismatch with the data it was judged by
     isolated: Sequence[tuple[Judgement, Failure | None]]
 
     def divergence(self, judgement: Judgement) -> Divergence:

@@ -33,47 +33,21 @@ class SideTest:
 
 @dataclass
 class RunFacts:
-    """What the caller knows and the comparison does not.
+    """What the caller knows and the comparison does not."""
 
-    Attributes
-    ----------
-    subject, reference : str
-        Names to show.
-    settings : dict
-        All options of the run.
-    environment : dict
-        Versions, threads, seed, checksums.
-    steps_asked, checks_asked : int
-        The numbers of steps and of checked steps that the run should have reached.
-    lines : list of dict
-        The progress lines: step, epoch, and loss and accuracy of both sides.
-    losses : Means
-        The losses of subject and reference.
-    test : dict of str to SideTest
-        For ``"subject"`` and ``"reference"``; empty if the test was not reached.
-    predictions_differing : int or None
-        Test images that the two sides classify differently.
-    images : list of dict
-        Those of them that the report shows: pixels, label and both predictions.
-    command : str
-        The command line that repeats the run.
-    without_steps : str
-        The same without its number of steps. With ``--steps N`` added, it repeats the run only up to the first divergence.
-    """
-
-    subject: str
+    subject: str  # its name to show
     reference: str
-    settings: Facts
-    environment: Facts
-    steps_asked: int
-    checks_asked: int
-    command: str
-    without_steps: str
-    lines: list[Facts] = field(default_factory=list)
+    settings: Facts  # all options of the run
+    environment: Facts  # versions, threads, seed, checksums
+    steps_asked: int  # how many steps the run should have done
+    checks_asked: int  # how many of them it should have checked
+    command: str  # the command line that repeats the run
+    without_steps: str  # the same without its number of steps; with ``--steps N`` added, it repeats the run up to the first divergence
+    lines: list[Facts] = field(default_factory=list)  # the progress lines: step, epoch, and loss and accuracy of both sides
     losses: Means = field(default_factory=Means)
-    test: dict[str, SideTest] = field(default_factory=dict)
-    predictions_differing: int | None = None
-    images: list[Facts] = field(default_factory=list)
+    test: dict[str, SideTest] = field(default_factory=dict)  # for ``"subject"`` and ``"reference"``; empty if the test was not reached
+    predictions_differing: int | None = None  # test images that the two sides classify differently
+    images: list[Facts] = field(default_factory=list)  # those of them that the report shows: pixels, label and both predictions
     interrupted: bool = False
     failed: str = ""
     seconds: float = 0.0

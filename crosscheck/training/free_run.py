@@ -51,26 +51,14 @@ def noise_of(
 
 @dataclass(frozen=True)
 class DistanceSample:
-    """The distance between the subject and the reference in one parameter array, at one step.
-
-    Attributes
-    ----------
-    distance : float
-        The norm of the difference.
-    spread : float
-        The root mean square of the perturbed runs' distances from the unperturbed one.
-    allowed : float
-        The largest distance that rounding explains.
-    largest : float
-        The largest absolute difference of any element.
-    """
+    """The distance between the subject and the reference in one parameter array, at one step."""
 
     step: int
     parameter: str
-    distance: float
-    spread: float
-    allowed: float
-    largest: float
+    distance: float  # the norm of the difference
+    spread: float  # the root mean square of the perturbed runs' distances from the unperturbed one
+    allowed: float  # the largest distance that rounding explains
+    largest: float  # the largest absolute difference of any element
 
     @property
     def verdict(self) -> Verdict:

@@ -29,36 +29,19 @@ SUBJECT = "subject"
 
 @dataclass(frozen=True)
 class Juror:
-    """One of several references, with the subject's layer names, parameter names and layouts.
+    """One of several references, with the subject's layer names, parameter names and layouts."""
 
-    Attributes
-    ----------
-    name : str
-        Its name in reports.
-    architecture : Architecture
-        Its oracles.
-    converted : frozenset of str
-        States that its optimizer keeps in another form. They are converted, with rounding errors, so that the other references can start from them.
-        Its own updates of these states are not judged; the parameters that result from them are.
-    """
-
-    name: str
+    name: str  # its name in reports
     architecture: Architecture
     make: MakeTraining
+    # States that its optimizer keeps in another form. They are converted, with rounding errors, so that the other references can start from them. Its
+    # own updates of these states are not judged; the parameters that result from them are.
     converted: frozenset[str] = frozenset()
 
 
 @dataclass
 class Tally:
-    """The verdicts of one reference's oracles on all traces of one side.
-
-    Attributes
-    ----------
-    worst : Judgement or None
-        The judgement closest to its tolerance, or furthest beyond it.
-    first : Judgement or None
-        The first mismatch.
-    """
+    """The verdicts of one reference's oracles on all traces of one side."""
 
     judge: str
     side: str
@@ -66,8 +49,8 @@ class Tally:
     compared: int = 0
     mismatches: int = 0
     undecided: int = 0
-    worst: Judgement | None = None
-    first: Judgement | None = None
+    worst: Judgement | None = None  # the judgement closest to its tolerance, or furthest beyond it
+    first: Judgement | None = None  # the first mismatch
 
     def add(self, judgements: Iterable[Judgement]) -> None:
         """Add the judgements on the links of one step."""
@@ -100,18 +83,12 @@ class Jury:
     ----------
     jurors : sequence of Juror
         All have the names and layouts of the first.
-
-    Attributes
-    ----------
-    tallies : dict of (str, str) to Tally
-        By judge and side.
-    looks : dict of (str, str) to DistanceSample
-        The last look at each parameter of each further reference that trains alone: its distance from the subject.
     """
 
     jurors: Sequence[Juror]
     precision: Precision
-    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
+    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)  # by judge and side
+    # the last look at each parameter of each further reference that trains alone: its distance from the subject
     looks: dict[tuple[str, str], DistanceSample] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

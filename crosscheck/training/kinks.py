@@ -30,20 +30,11 @@ MANY = 256
 
 @dataclass(frozen=True)
 class Decision:
-    """The decisions of one layer at kinks in which subject and oracle differ.
-
-    Attributes
-    ----------
-    differing : int
-        The number of decisions that the oracle alone would take differently.
-    margin : float
-        The largest change of the output that they cause, as a fraction of what rounding before this layer explains. Above 1, rounding does not
-        explain them.
-    """
+    """The decisions of one layer at kinks in which subject and oracle differ."""
 
     layer: str
-    differing: int
-    margin: float
+    differing: int  # the number of decisions that the oracle alone would take differently
+    margin: float  # the largest change of the output that they cause, as a fraction of what rounding before this layer explains
 
     @property
     def admissible(self) -> bool:

@@ -43,18 +43,11 @@ class BothOutcomes:
 
 @dataclass
 class TrainingComparison(Comparison):
-    """A comparison in progress with a subject whose layers can be seen: call :meth:`step` for each batch.
-
-    Attributes
-    ----------
-    divergences : dict of (str, str) to Divergence
-        The first divergence of each (layer, quantity) whose own link is broken, or that is wrong when its layer is tested alone.
-    jury : Jury, optional
-        Several references; everything outside the jury is compared with the first of them.
-    """
+    """A comparison in progress with a subject whose layers can be seen: call :meth:`step` for each batch."""
 
     subject: Subject
-    jury: Jury | None = None
+    jury: Jury | None = None  # several references; everything outside the jury is compared with the first of them
+    # the first divergence of each (layer, quantity) whose own link is broken, or that is wrong when its layer is tested alone
     divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
     masks: dict[str, DropoutRateTest] = field(default_factory=dict)

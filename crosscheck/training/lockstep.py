@@ -33,31 +33,16 @@ Layers = dict[str, SubjectLayer]
 
 @dataclass
 class StepReport:
-    """All judgements about one step.
-
-    Attributes
-    ----------
-    links : list of Judgement
-        The judgements on layers, their inputs and updates, in execution order.
-    whole : list of Judgement
-        The judgements on the end-to-end values, in execution order.
-    contexts : dict of str to LayerContext
-        The expected values of each layer by name, and of the loss under ``"loss"``.
-    decisions : list of Decision
-        The decisions at kinks that the oracle alone would have taken differently.
-    expected : dict of (str, str) to (array, Bound)
-        The oracle's end-to-end value of each quantity, with its bound.
-    norms : dict of (str, str) to float
-        In a deep network, the largest norm of each quantity's error.
-    """
+    """All judgements about one step."""
 
     step: int
-    links: list[Judgement] = field(default_factory=list)
-    whole: list[Judgement] = field(default_factory=list)
-    contexts: dict[str, LayerContext] = field(default_factory=dict)
-    decisions: list[Decision] = field(default_factory=list)
+    links: list[Judgement] = field(default_factory=list)  # the judgements on layers, their inputs and updates, in execution order
+    whole: list[Judgement] = field(default_factory=list)  # the judgements on the end-to-end values, in execution order
+    contexts: dict[str, LayerContext] = field(default_factory=dict)  # the expected values of each layer by name, and of the loss under ``"loss"``
+    decisions: list[Decision] = field(default_factory=list)  # the decisions at kinks that the oracle alone would have taken differently
+    # the oracle's end-to-end value of each quantity, with its bound
     expected: dict[tuple[str, str], tuple[Array, Bound]] = field(default_factory=dict)
-    norms: dict[tuple[str, str], float] = field(default_factory=dict)
+    norms: dict[tuple[str, str], float] = field(default_factory=dict)  # in a deep network, the largest norm of each quantity's error
 
 
 def check_step(

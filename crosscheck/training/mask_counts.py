@@ -38,20 +38,12 @@ def _beyond_chance(equal: int, p: float, precision: Precision) -> bool:
 
 @dataclass
 class DropoutRateTest:
-    """The counts of the masks that one dropout layer drew so far.
+    """The counts of the masks that one dropout layer drew so far."""
 
-    Attributes
-    ----------
-    p : float
-        The probability of dropping an element.
-    last : str
-        A digest of the last mask.
-    """
-
-    p: float
+    p: float  # the probability of dropping an element
     drawn: int = 0
     kept: int = 0
-    last: str = ""
+    last: str = ""  # a digest of the last mask
 
     def judge(self, place: Place, mask: Mask, precision: Precision) -> Judgement:
         """Add the mask of one step, and judge whether chance explains all masks so far."""

@@ -42,16 +42,10 @@ ComputeStep = Callable[..., OracleStep]
 
 @dataclass
 class StepComparison(Comparison):
-    """A comparison in progress with a subject whose layers cannot be seen: call :meth:`step` for each batch.
-
-    Attributes
-    ----------
-    ambiguous : int
-        How many decisions at kinks rounding may change: the largest number in any step that ended elsewhere than the oracle's.
-    """
+    """A comparison in progress with a subject whose layers cannot be seen: call :meth:`step` for each batch."""
 
     subject: SteppedNetwork
-    ambiguous: int = 0
+    ambiguous: int = 0  # how many decisions at kinks rounding may change: the largest number in any step that ended elsewhere than the oracle's
     _state: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _state_errors: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)

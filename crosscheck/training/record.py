@@ -19,20 +19,12 @@ AVERAGED = 400
 
 @dataclass
 class Peaks:
-    """The largest value of each group of steps, and its step: no peak is lost, however short.
-
-    Attributes
-    ----------
-    each : int
-        How many values a point stands for.
-    filled : int
-        How many values the last point stands for so far.
-    """
+    """The largest value of each group of steps, and its step: no peak is lost, however short."""
 
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    each: int = 1
-    filled: int = 0
+    each: int = 1  # how many values a point stands for
+    filled: int = 0  # how many values the last point stands for so far
 
     def add(self, step: int, value: float) -> None:
         """Add the value of the next step."""
@@ -52,21 +44,11 @@ class Peaks:
 
 @dataclass
 class Means:
-    """The average of each group of steps, for two sides at once.
+    """The average of each group of steps, for two sides at once."""
 
-    Attributes
-    ----------
-    sums : list of (float, float)
-        The sums of the subject's and of the reference's values in each group.
-    each : int
-        How many steps a group has.
-    filled : int
-        How many steps the last group has so far.
-    """
-
-    sums: list[tuple[float, float]] = field(default_factory=list)
-    each: int = 1
-    filled: int = 0
+    sums: list[tuple[float, float]] = field(default_factory=list)  # the sums of the subject's and of the reference's values in each group
+    each: int = 1  # how many steps a group has
+    filled: int = 0  # how many steps the last group has so far
 
     def add(self, subject: float, reference: float) -> None:
         """Add the values of the next step."""
@@ -92,33 +74,15 @@ Key = tuple[Kind, str, str]
 
 @dataclass
 class Series:
-    """One quantity over all checked steps.
+    """One quantity over all checked steps."""
 
-    Attributes
-    ----------
-    curve : Peaks
-        The largest error of the checked steps, as a fraction of its tolerance.
-    elements : int
-        Numbers compared so far.
-    counts : dict of Verdict to int
-        How many steps ended in each verdict.
-    worst : Judgement or None
-        The judgement with the largest fraction; a mismatch before a match.
-    first : Judgement or None
-        The first mismatch.
-    reason : str
-        Why the first skipped or undecided judgement was so.
-    widened : int
-        How many steps match within a tolerance that the witness widened.
-    """
-
-    curve: Peaks = field(default_factory=Peaks)
-    elements: int = 0
-    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
-    worst: Judgement | None = None
-    first: Judgement | None = None
-    reason: str = ""
-    widened: int = 0
+    curve: Peaks = field(default_factory=Peaks)  # the largest error of the checked steps, as a fraction of its tolerance
+    elements: int = 0  # numbers compared so far
+    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))  # how many steps ended in each verdict
+    worst: Judgement | None = None  # the judgement with the largest fraction; a mismatch before a match
+    first: Judgement | None = None  # the first mismatch
+    reason: str = ""  # why the first skipped or undecided judgement was so
+    widened: int = 0  # how many steps match within a tolerance that the witness widened
 
     def add(self, judgement: Judgement) -> None:
         """Add one judgement."""

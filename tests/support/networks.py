@@ -15,6 +15,7 @@ from training.run import Plan, compared
 from training.subjects import Twins, layered
 
 import scratch
+from crosscheck.core.judge import Judgement
 from crosscheck.core.precision import Array
 from crosscheck.training.listened import TrainingComparison
 from reference.copying import settings_of
@@ -92,13 +93,20 @@ def digits() -> Digits:
     return load(SHIPPED)
 
 
-def trained(twins: Twins, plan: Plan, seed: int = 0) -> TrainingComparison:
-    """Do all steps of a plan and return the comparison."""
+def trained(twins: Twins, plan: Plan, seed: int = 0, between: Callable[[int], None] = lambda step: None) -> TrainingComparison:
+    """Do all steps of a plan, call ``between`` after each, and return the comparison."""
     comparison = compared(twins, plan, digits())
-    for batch in batches(digits(), plan, np.random.default_rng(seed)):
-        comparison.step(batch.x, batch.labels)
+    for step, batch in enumerate(batches(digits(), plan, np.random.default_rng(seed)), start=1):
+        comparison.step(batch.x, batch.labels, check=(step - 1) % plan.check_every == 0)
+        between(step)
     comparison.look()
     return comparison
+
+
+def first_of(comparison: TrainingComparison) -> Judgement:
+    """Return the judgement that is the first divergence of a comparison."""
+    assert comparison.first is not None
+    return comparison.first.judgement
 
 
 @functools.cache

@@ -62,7 +62,6 @@ class Nothing:
     """Has no methods that anybody knows."""
 
     def predict(self, x: Array) -> Array:
-        """Return the input."""
         return x
 
 
@@ -70,12 +69,10 @@ class OnlyForward:
     """Has no backward pass."""
 
     def forward(self, x: Array) -> Array:
-        """Return the input."""
         return x
 
 
 def some_function(x: Array) -> Array:
-    """Return the input."""
     return x
 
 
@@ -122,11 +119,9 @@ class NoRate:
     W = np.ones(3)
 
     def forward(self, x: Array) -> Array:
-        """Return the input."""
         return x
 
     def backprop(self, grad_output: Array) -> Array:
-        """Return the cotangent."""
         return grad_output
 
 
@@ -242,7 +237,6 @@ class TestOneSample:
     """Batches that the harness puts together."""
 
     def pair(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> Pair:
-        """Return a pair of functions of one sample."""
         return Pair(Functions(forward, backward, cache=False, one_sample=True), nn.ReLU(), [(3, 4)])
 
     def test_shapes_that_differ(self) -> None:

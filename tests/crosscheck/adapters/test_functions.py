@@ -23,7 +23,6 @@ def linear(x: Array, w: Array, b: Array, scale: float = 1.0, shift: float = 0.0)
 
 
 def linear_backward(d: Array, x: Array, w: Array, scale: float = 1.0) -> Any:
-    """Return the gradients."""
     return scale * (d @ w), scale * (d.T @ x), scale * d.sum(axis=0)
 
 
@@ -34,12 +33,10 @@ def linear_conf(x: Array, w: Array, b: Array, conf: dict[str, Any]) -> Any:
 
 
 def conf_backward(d: Array, cache: Any) -> Any:
-    """Return the gradients."""
     return linear_backward(d, *cache)
 
 
 def many(*args: Any) -> Any:
-    """Take whatever comes."""
     return args[0]
 
 
@@ -49,7 +46,6 @@ def keyword_only(x: Array, w: Array, b: Array, *, scale: float) -> Any:
 
 
 def keyword_backward(d: Array, cache: Any) -> Any:
-    """Return the gradients."""
     return linear_backward(d, *cache)
 
 
@@ -62,11 +58,9 @@ class Methods:
     """Bound methods are functions, too."""
 
     def forward(self, x: Array, w: Array, b: Array) -> Any:
-        """Return a linear map."""
         return linear(x, w, b), (x, w)
 
     def backward(self, d: Array, cache: Any) -> Any:
-        """Return the gradients."""
         return linear_backward(d, *cache)
 
 

@@ -145,12 +145,10 @@ class Square(ObjectLayer):
         self.params = {"W": np.ones((4, 4))}
 
     def forward(self, x: np.ndarray, labels: object = None) -> np.ndarray:
-        """Return the product."""
         self.x = x
         return x @ self.params["W"]
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
-        """Return the input's gradient."""
         self.grads = {"W": self.x.T @ grad_output}
         return grad_output @ self.params["W"].T
 

@@ -247,7 +247,6 @@ def test_a_network_with_running_statistics_is_refused_in_words() -> None:
 
 
 def dropped(subject: Any, **settings: Any) -> PairResult:
-    """Check a dropout."""
     return check(Pair(subject, nn.Dropout(0.3), shapes=IMAGES, **settings))
 
 

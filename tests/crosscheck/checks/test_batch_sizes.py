@@ -25,12 +25,10 @@ class Linear:
         self.factors = factors
 
     def forward(self, x: Array) -> Array:
-        """Return the product."""
         self._x = x
         return np.asarray(x @ self.params["weight"].T + self.params["bias"])
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient and store the others."""
         weight, bias = (grad_output.dtype.type(factor) for factor in self.factors(len(grad_output)))
         self.grads = {"weight": weight * (grad_output.T @ self._x), "bias": bias * grad_output.sum(axis=0)}
         return np.asarray(grad_output @ self.params["weight"])
@@ -40,7 +38,6 @@ class OfFour(Linear):
     """A linear layer that takes four samples and no other number of them."""
 
     def forward(self, x: Array) -> Array:
-        """Return the product."""
         return super().forward(x.reshape(4, 5))
 
 

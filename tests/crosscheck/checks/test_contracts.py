@@ -84,7 +84,6 @@ OFFENDERS = [
 
 
 def pair(subject: Any, **given: Any) -> Pair:
-    """Return a pair of a scale."""
     options: dict[str, Any] = {"reference": ScaleReference(), "shapes": [(5, 3), (2, 3)], **given}
     return Pair(subject, options.pop("reference"), options.pop("shapes"), **options)
 
@@ -116,7 +115,6 @@ class AddsHalf:
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
 
     def forward(self, x: Array) -> Array:
-        """Return the scaled and shifted input."""
         self._x = x
         return np.asarray(x * self.params["weight"] + self.params["bias"])
 
@@ -134,23 +132,19 @@ class Stores:
         self.weight, self.dweight = np.ones(3), np.zeros(3)
 
     def forward(self, x: Array) -> Array:
-        """Return the product."""
         self._x = x
         return np.asarray(x * self.weight)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient and store the weight's."""
         self.dweight = (grad_output * self._x).sum(axis=0)
         return np.asarray(grad_output * self.weight)
 
 
 def affine(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return the scaled and shifted input."""
     return x * weight + bias
 
 
 def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return the shifted input."""
     return x + weight
 
 
@@ -280,7 +274,6 @@ class Doubles(Scale):
     """Wrong in its output, whatever the number of samples."""
 
     def forward(self, x: Array) -> Array:
-        """Return twice the product."""
         return 2 * super().forward(x)
 
 
@@ -288,7 +281,6 @@ class DoublesAll(Doubles):
     """Wrong in its gradients as well."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return twice the gradient for the input."""
         return super().backward(2 * grad_output)
 
 
@@ -354,12 +346,10 @@ class Updates(Scale):
         self.weight = self.params.pop("weight")
 
     def forward(self, x: Array) -> Array:
-        """Return the product."""
         self._x = x
         return np.asarray(x * self.weight)
 
     def backprop(self, grad_output: Array, learn_rate: float) -> Array:
-        """Return the input's gradient and update the weight."""
         grad_input = np.asarray(grad_output * self.weight)
         self.weight = self.weight - self.weight.dtype.type(learn_rate) * (grad_output * self._x).sum(axis=0)
         return grad_input

@@ -19,7 +19,6 @@ class AnyOrder(plain.Scale):
     """Adds the weight's gradient up in another order each time."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         grad_input = super().backward(grad_output)
         self.grads["weight"] = ORDERS.permutation(grad_output * self.x).sum(axis=0)
         return grad_input
@@ -29,7 +28,6 @@ class WrongInAnyOrder(AnyOrder):
     """Is off by a thousandth as well."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         grad_input = super().backward(grad_output)
         self.grads["weight"] *= 1.001
         return grad_input
@@ -41,13 +39,11 @@ class LeavesTheRest(AnyOrder):
     kept = np.zeros((0, plain.FEATURES))
 
     def forward(self, x: Array) -> Array:
-        """Return the product."""
         output = super().forward(x)
         self.x = self.kept = np.concatenate([x, self.kept[len(x) :].astype(x.dtype)])
         return output
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         rest = np.ones((len(self.x) - len(grad_output), plain.FEATURES), grad_output.dtype)
         return super().backward(np.concatenate([grad_output, rest]))[: len(grad_output)]
 

@@ -56,14 +56,12 @@ def pair(where: str, behaviour: Behaviour, **options: Any) -> Pair:
 
 
 def found(where: str, behaviour: Behaviour, only: str = NORMAL, timeout: float = 60.0) -> CheckResult:
-    """Return what one check finds."""
     result = check(pair(where, behaviour), Settings(timeout=timeout), only=lambda name: name == only)
     assert len(result.results) == 1
     return result.results[0]
 
 
 def raising(error: BaseException) -> Behaviour:
-    """Return something that raises."""
 
     def act(value: Any) -> Any:
         raise error
@@ -72,7 +70,6 @@ def raising(error: BaseException) -> Behaviour:
 
 
 def recursing(value: Any) -> Any:
-    """Call itself for ever."""
     return recursing(value)
 
 
@@ -153,7 +150,6 @@ def test_returns_something_else(behaviour: Behaviour, reason: str, where: str) -
 
 
 def forever(value: Any) -> Any:
-    """Never end."""
     while True:
         pass
 

@@ -12,7 +12,6 @@ SHAPE = (3, 2, 8, 6)
 
 
 def drawn(name: str, dtype: str = "float32") -> Array:
-    """Return an input of a family."""
     return FAMILIES[name].input(np.random.default_rng(0), SHAPE, dtype)
 
 

@@ -20,7 +20,6 @@ def judged(subject: Array, oracle: Array, terms: Array | float = 1.0, roundings:
 
 
 def single(*values: float) -> Array:
-    """Return a float32 array."""
     return np.array(values, np.float32)
 
 

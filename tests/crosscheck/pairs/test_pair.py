@@ -58,7 +58,6 @@ def test_doubled_quantity(row: tuple[str, str, str], quantity: str, dtype: str) 
 
 
 def linear(**options: Any) -> Pair:
-    """Return a pair that is right."""
     options = {"shapes": [(3, 5)], "params": LAYERS["linear"].params} | options
     return Pair(ObjectLayer(Kernel(LAYERS["linear"])), options.pop("reference", nn.Linear(5, 3)), **options)
 
@@ -164,7 +163,6 @@ def test_mistake_in_one_precision() -> None:
 
 
 def linear_with(factors: dict[str, float], **options: Any) -> Pair:
-    """Return a linear layer with a fault."""
     return pair_of("dicts", "linear", factors=factors, **options)
 
 
@@ -286,17 +284,14 @@ class Doubled:
         self.rounding, self.settings = self._oracle.rounding, self._oracle.settings
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return twice the output."""
         result = self._oracle.vjp(call)
         return result | {"output": 2 * result["output"]}
 
     def decisions(self, x: Array) -> Any:
-        """Return the signs."""
         return self._oracle.decisions(x)
 
 
 def relu(reference: Any) -> PairResult:
-    """Return what is found about a right ReLU."""
     return check(pair_with_references("relu", reference))
 
 
@@ -369,7 +364,6 @@ class TestReferences:
 
 
 def verdicts(results: Sequence[Any]) -> set[Verdict]:
-    """Return all verdicts."""
     return {result.verdict for result in results}
 
 

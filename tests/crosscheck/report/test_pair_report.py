@@ -38,7 +38,6 @@ def checked(pair: Pair, kind: str = "") -> Facts:
 
 
 def report(*pairs: Facts, **outcome: Any) -> Facts:
-    """Return the facts of a run."""
     asked = sum(len(pair["checks"]) for pair in pairs)
     return collect(pairs, replace(PairRun("crosscheck check", 0, asked), **outcome))
 

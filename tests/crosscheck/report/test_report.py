@@ -13,9 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
-from digits.batches import batches
 from rich.console import Console
-from training.run import Plan, compared
+from training.run import Plan
 from training.subjects import Choice, chosen
 
 from crosscheck.causes.divergence import divergence_facts
@@ -29,27 +28,22 @@ from crosscheck.report.words import WIDTH, consequence_in_words, decision_in_wor
 from crosscheck.training.facts import POINTS, RunFacts, SideTest, collect, thinned, verdict_of
 from crosscheck.training.listened import TrainingComparison
 from crosscheck.training.record import Means, Record
-from tests.support.networks import digits
+from tests.support.networks import trained
 
 STEPS = 3
 pytestmark = pytest.mark.xdist_group("report")  # one process with --dist loadgroup, which trains and draws once
 HOSTILE = "<script>alert(1)</script>\"'&<b onload=x>"
 
 
-def trained(subject: str) -> TrainingComparison:
-    """Return a short comparison."""
-    plan = Plan(np.dtype(np.float64), 1, STEPS, 1, 2, 0)
-    comparison = compared(chosen(Choice(subject, "tutorial", ["torch"], np.float64, 0.005, None, 1), np.random.default_rng(0)), plan, digits())
-    for batch in batches(digits(), plan, np.random.default_rng(0)):
-        comparison.step(batch.x, batch.labels)
-    comparison.look()
-    return comparison
+def of_tutorial() -> TrainingComparison:
+    """Return a short comparison of the tutorial's own code with PyTorch: a mismatch with a cause and with consequences."""
+    twins = chosen(Choice("article", "tutorial", ["torch"], np.float64, 0.005, None, 1), np.random.default_rng(0))
+    return trained(twins, Plan(np.dtype(np.float64), 1, STEPS, 1, 2, 0))
 
 
 @pytest.fixture(scope="module")
 def differing() -> TrainingComparison:
-    """Return the tutorial's own code against PyTorch: a mismatch with a cause and with consequences."""
-    return trained("article")
+    return of_tutorial()
 
 
 def run_facts(name: str = "the subject") -> RunFacts:
@@ -219,7 +213,7 @@ def test_long_command_is_not_torn(differing: TrainingComparison) -> None:
 @pytest.fixture(scope="module")
 def agreeing() -> TrainingComparison:
     """Return a comparison that matches, whatever the network under test does: its judgements are made up."""
-    comparison = trained("article")
+    comparison = of_tutorial()
     comparison.record, comparison.first, comparison.decisions = Record(), None, {}
     comparison.broken.clear()
     comparison.consequences.clear()

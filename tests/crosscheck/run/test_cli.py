@@ -29,12 +29,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def declare(folder: Path, text: str, name: str = "pairs.py") -> None:
-    """Write a file that declares pairs."""
     (folder / name).write_text(f"from plain import *\n{text}\n")
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """Return the facts of the report."""
     read: dict[str, Any] = json.loads((folder / "r.json").read_text())
     return read
 

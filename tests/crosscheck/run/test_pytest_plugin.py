@@ -49,12 +49,10 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def outcomes(result: pytest.RunResult) -> dict[str, int]:
-    """Return how many tests ended in each way."""
     return result.parseoutcomes()
 
 
 def facts(pytester: pytest.Pytester, name: str = "r.json") -> dict[str, Any]:
-    """Return a report's facts."""
     read: dict[str, Any] = json.loads((pytester.path / name).read_text())
     return read
 

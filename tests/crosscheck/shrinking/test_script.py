@@ -53,7 +53,6 @@ def of_relu(name: str) -> tuple[crosscheck.Pair, SmallCase]:
 
 
 def status(path: Path) -> Any:
-    """Run a script and return how it ends."""
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(path))
     return end.value.code

@@ -53,7 +53,6 @@ class Walker:
 
 
 def walkers(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> Training:
-    """Make a walker."""
     return Walker(dtype, noise, seed)
 
 

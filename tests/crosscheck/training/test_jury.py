@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from digits.batches import batches
 from torch import nn
-from training.run import Plan, compared
+from training.run import Plan
 from training.subjects import REFERENCES, Twins, layered
 
 import scratch
@@ -23,11 +22,12 @@ from crosscheck.training.listened import TrainingComparison
 from reference.pytorch import network
 from scratch.networks import tutorial
 from scratch.pooling import TieRule
-from tests.support.networks import digits
+from tests.support.networks import trained
 
 pytestmark = pytest.mark.xdist_group("jury-verdicts")  # one process with --dist loadgroup, which trains once
 
-STEPS = 2
+PLAN = Plan(np.dtype(np.float64), 4, 2, 1, 2, 0)
+"""Two steps, both of them checked."""
 
 
 def twins_of(ties: TieRule = "first", references: tuple[str, ...] = tuple(REFERENCES)) -> Twins:
@@ -37,20 +37,10 @@ def twins_of(ties: TieRule = "first", references: tuple[str, ...] = tuple(REFERE
     return layered(model, scratch.SGD(model.trainable_params, lr=0.01), references)
 
 
-def trained(twins: Twins) -> TrainingComparison:
-    """Train for two steps, both of them checked."""
-    plan = Plan(np.dtype(np.float64), 4, STEPS, 1, 2, 0)
-    comparison = compared(twins, plan, digits())
-    for batch in batches(digits(), plan, np.random.default_rng(0)):
-        comparison.step(batch.x, batch.labels)
-    comparison.look()
-    return comparison
-
-
 @functools.cache
 def right() -> TrainingComparison:
     """Return the comparison of a right network."""
-    return trained(twins_of())
+    return trained(twins_of(), PLAN)
 
 
 def test_all_agree() -> None:
@@ -66,19 +56,16 @@ def test_all_agree() -> None:
 def test_fault_that_no_link_shows_stays_a_mismatch() -> None:
     """No other reference can see what changes between steps: that it says nothing does not mean that it disagrees."""
     twins = twins_of()
-    plan = Plan(np.dtype(np.float64), 4, STEPS, 1, 0, 0)
-    comparison = compared(twins, plan, digits())
-    for batch in batches(digits(), plan, np.random.default_rng(0)):
-        comparison.step(batch.x, batch.labels)
-        twins.subject.model.params["conv.weight"] += 1e-9  # type: ignore[attr-defined]
-    assert comparison.verdict is Verdict.MISMATCH
+    weight = twins.subject.model.params["conv.weight"]  # type: ignore[attr-defined]
+    plan = dataclasses.replace(PLAN, perturbed=0)
+    assert trained(twins, plan, between=lambda step: np.add(weight, 1e-9, out=weight)).verdict is Verdict.MISMATCH
 
 
 @pytest.mark.slow("Keras compiles a training with momentum; test_optimizers follows Keras' momentum beside scratch's")
 def test_momentum_in_another_form_is_no_difference() -> None:
     """Keras keeps momentum as a velocity; its conversion does not count as a difference."""
     model = tutorial(np.random.default_rng(0), np.float64)
-    comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01, momentum=0.9), ("torch", "keras")))
+    comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01, momentum=0.9), ("torch", "keras")), PLAN)
     assert comparison.jury is not None
     assert {tally.verdict for tally in comparison.jury.tallies.values()} == {Verdict.MATCH}
     assert comparison.verdict is Verdict.MATCH
@@ -93,7 +80,7 @@ def test_every_quantity_is_judged_by_everyone() -> None:
 
 def test_all_against_the_subject() -> None:
     """A tie rule that no framework has is a mismatch, and each of them says where."""
-    comparison = trained(twins_of("all"))
+    comparison = trained(twins_of("all"), PLAN)
     assert comparison.jury is not None
     assert comparison.verdict is Verdict.MISMATCH
     found = {side: {tally.first for tally in comparison.jury.tallies.values() if tally.side == side} for side in (SUBJECT, "JAX")}
@@ -121,7 +108,7 @@ def test_references_that_part(ties: TieRule, for_it: str) -> None:
     """The subject follows the one convention or the other: undecided, with the sides named."""
     twins = twins_of(ties, ("torch",))
     twins = dataclasses.replace(twins, jurors=(*twins.jurors, with_last_winner(twins.jurors[0])))
-    comparison = trained(twins)
+    comparison = trained(twins, PLAN)
     assert comparison.jury is not None
     assert comparison.verdict is Verdict.UNDECIDED
     sides: dict[str, Callable[[str], bool]] = {"match": lambda name: name.startswith(for_it), "mismatch": lambda name: not name.startswith(for_it)}

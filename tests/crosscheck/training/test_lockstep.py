@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from digits.batches import batches
 from training.run import Plan, compared
 from training.subjects import ScratchNetwork, Twins, layered
 
 import scratch
 from crosscheck.core.judge import Kind, Verdict
 from crosscheck.oracles.optimizers import SgdSettings
-from crosscheck.training.listened import TrainingComparison
 from scratch.layer import Array
-from tests.support.networks import digits, every_layer
+from tests.support.networks import digits, every_layer, first_of, trained
 
 STEPS = 4
 SETTINGS = SgdSettings(0.01, momentum=0.9)
@@ -183,16 +181,6 @@ def twins_of(frozen: tuple[str, ...] = ()) -> Twins:
     return layered(model, scratch.SGD(model.trainable_params, SETTINGS.lr, SETTINGS.momentum, weight_decay=SETTINGS.weight_decay))
 
 
-def trained(twins: Twins, plan: Plan, between: Callable[[int], None] = lambda step: None) -> TrainingComparison:
-    """Do all steps of a plan; ``between`` is called after each."""
-    comparison = compared(twins, plan, digits())
-    for step, batch in enumerate(batches(digits(), plan, np.random.default_rng(0)), start=1):
-        comparison.step(batch.x, batch.labels, check=(step - 1) % plan.check_every == 0)
-        between(step)
-    comparison.look()
-    return comparison
-
-
 def plan(steps: int = STEPS, check_every: int = 1, perturbed: int = 0) -> Plan:
     """Return a short plan in float64."""
     return Plan(np.dtype(np.float64), 3, steps, check_every, perturbed, 0)
@@ -212,9 +200,7 @@ def test_fault_is_found_where_it_is(fault: str) -> None:
     subject = ScratchNetwork(twins.subject.model, twins.subject.loss, twins.subject.optimizer, twins.subject.layouts)
     comparison = trained(Twins(subject, twins.architecture, twins.make), plan())
     assert comparison.verdict is Verdict.MISMATCH
-    assert comparison.first is not None
-    assert str(comparison.first.judgement.place) == row.place
-    assert comparison.first.judgement.kind is row.kind
+    assert (str(first_of(comparison).place), first_of(comparison).kind) == (row.place, row.kind)
     assert comparison.broken == row.broken
 
 
@@ -249,10 +235,8 @@ def test_weight_changed_between_steps() -> None:
         if step == 2:
             weight[0, 0] *= 1 + 1e-15
 
-    first = trained(twins, plan(), between).first
-    assert first is not None
-    assert str(first.judgement.place) == "step 3, linear2.weight.before"
-    assert first.judgement.kind is Kind.WIRE
+    first = first_of(trained(twins, plan(), between=between))
+    assert (str(first.place), first.kind) == ("step 3, linear2.weight.before", Kind.WIRE)
 
 
 def test_frozen_layer_that_trains() -> None:
@@ -262,9 +246,7 @@ def test_frozen_layer_that_trains() -> None:
     twins.subject.optimizer.params = twins.subject.model.params
     everything = property(lambda model: {f"{n}.{p}": g for n, layer in model.layers.items() for p, g in layer.grads.items()})
     twins.subject.model.__class__ = type("TrainsAll", (scratch.Sequential,), {"grads": everything})
-    first = trained(twins, plan()).first
-    assert first is not None
-    assert str(first.judgement.place) == "step 1, linear2.weight"
+    assert str(first_of(trained(twins, plan())).place) == "step 1, linear2.weight"
 
 
 def test_drift_between_checks_is_seen_by_the_free_run() -> None:
@@ -277,7 +259,7 @@ def test_drift_between_checks_is_seen_by_the_free_run() -> None:
         if step == 2:
             weight[...] *= 1 + 1e-9
 
-    comparison = trained(twins, plan(steps=6, check_every=100, perturbed=4), between)
+    comparison = trained(twins, plan(steps=6, check_every=100, perturbed=4), between=between)
     assert comparison.first is None
     assert comparison.free_verdict is Verdict.MISMATCH
     assert comparison.verdict is Verdict.MISMATCH

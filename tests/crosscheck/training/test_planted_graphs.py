@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from digits.batches import batches
-from training.run import Plan, compared
+from training.run import Plan
 from training.subjects import Twins, layered
 
 import scratch
@@ -16,7 +15,7 @@ from crosscheck.core.judge import Kind, Verdict
 from crosscheck.oracles.network import INPUT, wired
 from crosscheck.training.listened import TrainingComparison
 from scratch.layer import Array
-from tests.support.networks import digits, every_connection
+from tests.support.networks import every_connection, first_of, trained
 
 STEPS = 3
 
@@ -106,7 +105,14 @@ class SecondMomentOfTheFirst(scratch.Adam):
         self.state["exp_avg_sq"][name][...] = self.betas[0] * old + (1 - self.betas[0]) * grad**2
 
 
-def part(name: str, kind: type) -> Callable[[scratch.Sequential, scratch.Optimizer], None]:
+Plant = Callable[[scratch.Sequential, scratch.Optimizer], None]
+
+
+def plan(steps: int) -> Plan:
+    return Plan(np.dtype(np.float64), 4, steps, 1, 0, 0)
+
+
+def part(name: str, kind: type) -> Plant:
     """Return what makes one part of the network one of a faulty kind."""
 
     def plant(model: scratch.Sequential, optimizer: scratch.Optimizer) -> None:
@@ -120,7 +126,7 @@ def part(name: str, kind: type) -> Callable[[scratch.Sequential, scratch.Optimiz
 class Planted:
     """A fault, where it shows first, and as which kind of link."""
 
-    plant: Callable[[scratch.Sequential, scratch.Optimizer], None]
+    plant: Plant
     place: str
     kind: Kind
 
@@ -137,20 +143,13 @@ FAULTS: dict[str, Planted] = {
 }
 
 
-def trained(
-    plant: Callable[[scratch.Sequential, scratch.Optimizer], None], between: Callable[[Twins], None] = lambda twins: None
-) -> TrainingComparison:
+def planted(plant: Plant, between: Callable[[Twins], None] = lambda twins: None) -> TrainingComparison:
     """Train the network with a fault in it; ``between`` is called after each step."""
     model = every_connection(np.random.default_rng(0), np.float64)
     optimizer = scratch.Adam(model.trainable_params, lr=0.01)
     plant(model, optimizer)
     twins = layered(model, optimizer)
-    plan = Plan(np.dtype(np.float64), 4, STEPS, 1, 0, 0)
-    comparison = compared(twins, plan, digits())
-    for batch in batches(digits(), plan, np.random.default_rng(0)):
-        comparison.step(batch.x, batch.labels)
-        between(twins)
-    return comparison
+    return trained(twins, plan(STEPS), between=lambda step: between(twins))
 
 
 @pytest.mark.slow(
@@ -159,11 +158,9 @@ def trained(
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_found_where_it_is(fault: str) -> None:
-    comparison = trained(FAULTS[fault].plant)
+    comparison, row = planted(FAULTS[fault].plant), FAULTS[fault]
     assert comparison.verdict is Verdict.MISMATCH
-    assert comparison.first is not None
-    assert str(comparison.first.judgement.place) == FAULTS[fault].place
-    assert comparison.first.judgement.kind is FAULTS[fault].kind
+    assert (str(first_of(comparison).place), first_of(comparison).kind) == (row.place, row.kind)
 
 
 def test_statistics_that_change_between_steps() -> None:
@@ -173,10 +170,8 @@ def test_statistics_that_change_between_steps() -> None:
         layer = twins.subject.model.layers["norm"]  # type: ignore[attr-defined]
         layer.buffers["running_mean"] += 1
 
-    comparison = trained(lambda model, optimizer: None, shifted)
-    assert comparison.first is not None
-    assert str(comparison.first.judgement.place) == "step 2, norm.running_mean.before"
-    assert comparison.first.judgement.kind is Kind.WIRE
+    first = first_of(planted(lambda model, optimizer: None, shifted))
+    assert (str(first.place), first.kind) == ("step 2, norm.running_mean.before", Kind.WIRE)
 
 
 def masked(kind: type, steps: int) -> TrainingComparison:
@@ -184,11 +179,7 @@ def masked(kind: type, steps: int) -> TrainingComparison:
     rng = np.random.default_rng(0)
     model = scratch.Sequential(flatten=scratch.Flatten(), dropout=scratch.Dropout(0.25, rng=rng), linear=scratch.Linear(784, 10, rng=rng))
     model.layers["dropout"].__class__ = kind
-    plan = Plan(np.dtype(np.float64), 4, steps, 1, 0, 0)
-    comparison = compared(layered(model, scratch.SGD(model.trainable_params, lr=0.01)), plan, digits())
-    for batch in batches(digits(), plan, np.random.default_rng(0)):
-        comparison.step(batch.x, batch.labels)
-    return comparison
+    return trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01)), plan(steps))
 
 
 @pytest.mark.parametrize(
@@ -202,9 +193,8 @@ def test_mask_that_is_not_drawn(kind: type, step: int, words: str) -> None:
     """Whatever is computed with such a mask is right."""
     comparison = masked(kind, 3)
     assert comparison.verdict is Verdict.MISMATCH
-    assert comparison.first is not None
-    assert str(comparison.first.judgement.place) == f"step {step}, dropout.mask"
-    assert words in comparison.first.judgement.reason
+    assert str(first_of(comparison).place) == f"step {step}, dropout.mask"
+    assert words in first_of(comparison).reason
 
 
 def test_mask_that_is_drawn() -> None:
@@ -222,10 +212,9 @@ def test_state_that_is_gone(layer: str, place: str) -> None:
             for name in [name for name in arrays if name.startswith(layer)]:
                 del arrays[name]
 
-    comparison = trained(lambda model, optimizer: None, forgetful)
+    comparison = planted(lambda model, optimizer: None, forgetful)
     assert comparison.verdict is Verdict.MISMATCH
-    assert comparison.first is not None
-    assert str(comparison.first.judgement.place) == place
+    assert str(first_of(comparison).place) == place
 
 
 def test_nested_shortcuts() -> None:
@@ -239,12 +228,7 @@ def test_nested_shortcuts() -> None:
         flat=scratch.Flatten(),
         last=scratch.Linear(162, 10, rng=rng),
     )
-    twins = layered(model, scratch.SGD(model.trainable_params, lr=0.01))
-    plan = Plan(np.dtype(np.float64), 4, 2, 1, 0, 0)
-    comparison = compared(twins, plan, digits())
-    for batch in batches(digits(), plan, np.random.default_rng(0)):
-        comparison.step(batch.x, batch.labels)
-    assert comparison.verdict is Verdict.MATCH
+    assert trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01)), plan(2)).verdict is Verdict.MATCH
 
 
 def test_wiring_is_a_chain_unless_said_otherwise() -> None:

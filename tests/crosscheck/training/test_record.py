@@ -90,7 +90,6 @@ def test_mean_of_what_is_not_finite_is_not(value: float) -> None:
 
 
 def judgement(step: int, fraction: float, verdict: Verdict = Verdict.MATCH) -> Judgement:
-    """Return a judgement on ten numbers."""
     return Judgement(Place(step, "conv", "output"), Kind.LAYER, verdict, 10, fraction=fraction)
 
 
