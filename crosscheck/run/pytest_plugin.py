@@ -81,7 +81,7 @@ class PositionedCheck:
     position: tuple[int, int]
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in sets
 class Run:
     """One test run, in the main process or in a worker."""
 
