@@ -55,7 +55,6 @@ class Layer:
         return isinstance(self.module, nn.CrossEntropyLoss)
 
     def own(self) -> dict[str, Array]:
-        """Return parameters in the subject's layout."""
         values = {name: np.ones(tuple(value.shape)) for name, value in self.module.named_parameters()}
         declared = {name: parse(name, text, {}) for name, text in self.params.items()}
         return {name: np.array(p.layout.to_subject(values[p.name]), order="C") for name, p in declared.items()}
@@ -125,7 +124,6 @@ class ObjectLayer:
         self.labels: Any = None
 
     def forward(self, x: Array, labels: Any = None) -> Any:
-        """Return the output."""
         self.x, self.labels = x.copy(), labels
         return self.kernel.vjp(x, self.params, None, labels)["output"]
 
@@ -170,7 +168,6 @@ class AttributeLayer:
         return {name: getattr(self, name) for name in self.kernel.layer.params}
 
     def forward(self, x: Array, labels: Any = None) -> Any:
-        """Return the output."""
         self._x, self._labels = x.copy(), labels
         return self.kernel.vjp(x, self._params(), None, labels)["output"]
 
@@ -185,7 +182,6 @@ class UpdatingLayer(AttributeLayer):
     """Updates at once."""
 
     def backprop(self, grad_output: Array, learn_rate: float = 0.0) -> Any:
-        """Return the input's gradient and update the parameters."""
         result = self.kernel.vjp(self._x, self._params(), grad_output, self._labels)
         for name, value in self._params().items():
             setattr(self, name, value - value.dtype.type(learn_rate) * result[f"{name}.grad"])
@@ -222,7 +218,6 @@ def functions(kernel: Kernel, cache: bool) -> Functions:
 
 
 def loss_function(kernel: Kernel) -> LossFunction:
-    """Return a function of logits and labels."""
 
     def loss(scores: Array, labels: Any) -> Any:
         result = kernel.vjp(scores, {}, np.ones((), scores.dtype), labels)
@@ -245,7 +240,6 @@ CONVENTIONS: dict[str, Convention] = {
 
 
 def fits(convention: str, layer: str) -> bool:
-    """Return whether layers of a kind are written in a convention."""
     if convention == "loss-function":
         return LAYERS[layer].labelled
     return not (LAYERS[layer].labelled and convention.startswith("functions"))

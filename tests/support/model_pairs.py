@@ -72,7 +72,6 @@ def updating_pair(plant: Plant = unchanged, shape: tuple[int, ...] = (1, 5), **s
 
 
 def whole_pair(plant: Plant = unchanged, **settings: Any) -> ModelPair:
-    """Return the network that shows nothing but its dict."""
     momentum = settings.get("momentum", 0.0)
 
     def make(dtype: str) -> WholeStep:
@@ -108,7 +107,6 @@ def cnn() -> nn.Sequential:
 
 
 def model_pair(make: Callable[..., Any], reference: Any, shape: tuple[int, ...], **settings: Any) -> ModelPair:
-    """Return a pair of the settings that are common here."""
     usual: dict[str, Any] = {"lr": LR, "classes": 3, "steps": 6, "loss": nn.CrossEntropyLoss(), "name": "model"}
     return ModelPair(subject=make, reference=reference, shape=shape, **(usual | settings))
 
@@ -167,7 +165,6 @@ def stepping(change: Callable[[PlainMLP, dict[str, Array]], dict[str, Array]]) -
 
 
 def summed(network: PlainMLP) -> None:
-    """Take the sum over the batch for the loss and all gradients."""
 
     def around(method: Any, owner: Any) -> Any:
         def gradients(x: Array, labels: Array) -> tuple[Any, dict[str, Array]]:

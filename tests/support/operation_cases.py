@@ -64,7 +64,6 @@ def solved_by_qr(a: Any, b: Any) -> Any:
 
 
 def column_by_column(a: Any) -> Any:
-    """Return the Cholesky factor."""
     columns: list[Any] = []
     for j in range(a.shape[-1]):
         left = a[..., :, j]
@@ -75,7 +74,6 @@ def column_by_column(a: Any) -> Any:
 
 
 def along_last(x: Any, size: int) -> Any:
-    """Return a linear interpolation along the last axis."""
     positions = ((torch.arange(size, dtype=x.dtype) + 0.5) * (x.shape[-1] / size) - 0.5).clamp(min=0)
     first = positions.floor().long().clamp(max=x.shape[-1] - 1)
     second = (first + 1).clamp(max=x.shape[-1] - 1)

@@ -53,7 +53,6 @@ def tensors(value: Any) -> list[torch.Tensor]:
 
 
 def carried_out(operation: Any, sample: Any, mode: Any) -> list[torch.Tensor | None]:
-    """Return the results and the gradients."""
     given = [leaf for leaf in tensors((sample.input, sample.args, sample.kwargs)) if leaf.requires_grad]
     for leaf in given:
         leaf.grad = None

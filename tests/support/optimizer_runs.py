@@ -33,7 +33,6 @@ SHAPES = {"weight": (3, 4), "bias": (4,)}
 COUNTER = "a count of steps, no array of the parameter's shape; tests/scratch/test_optimizer.py holds it to the rule"
 """Why ``step`` is not compared with a framework's."""
 
-
 REFERENCES: dict[str, Callable[[object], OptimizerTwin]] = {
     "torch": reference.pytorch.optimizer_twin,
     "jax": reference.jax.optimizer_twin,

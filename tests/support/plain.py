@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+import crosscheck
 from crosscheck.core.operation import Call, Shape
 from crosscheck.core.precision import Array
 from crosscheck.oracles.theories import Multilinear
-from crosscheck.pairs.pair import Pair
 
 FEATURES = 3
+NASTY = "a\ud800b\x1b[31m\x00c\nd"
+SHOWN = "a\\ud800b\\x1b[31m\\x00c\\nd"
+"""A name that no terminal and no file should get, and how it is shown."""
 
 
 class ScaleReference:
@@ -25,7 +28,6 @@ class ScaleReference:
     labels = False
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients."""
         weight = call.params["weight"]
         result: dict[str, Array] = {"output": call.x * weight}
         if call.grad_output is not None:
@@ -45,7 +47,6 @@ class Scale:
         self.x: Any = None
 
     def forward(self, x: Array) -> Array:
-        """Return the product."""
         self.x = x
         return x * self.params["weight"]
 
@@ -59,7 +60,6 @@ class RoughReference(ScaleReference):
     """The same by a kernel of single precision that takes a worse way than theory knows of, as some machines' kernels do."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients."""
         result = super().vjp(call)
         if call.x.dtype == np.float32:
             result["output"] *= np.float32(1 + 2.0**-23)
@@ -70,7 +70,6 @@ class Rough(Scale):
     """y = w * x, right, and as far off as that kernel."""
 
     def forward(self, x: Array) -> Array:
-        """Return the product."""
         return super().forward(x) * x.dtype.type(1 + (2.0**-23 if x.dtype == np.float32 else 0))
 
 
@@ -78,17 +77,23 @@ class Negated(Scale):
     """y = w * x, the weight's gradient with the wrong sign."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         result = super().backward(grad_output)
         self.grads["weight"] = -self.grads["weight"]
         return result
+
+
+class Raises(Scale):
+    """y = w * x, whose backward pass is not finished."""
+
+    def backward(self, grad_output: Array) -> Array:
+        """Raise."""
+        raise ValueError("not finished")
 
 
 class WritesToInput(Scale):
     """y = w * x, right in its values, that changes what it was given."""
 
     def forward(self, x: Array) -> Array:
-        """Return the product and leave zeros behind."""
         result = super().forward(x.copy())
         x[...] = 0
         return result
@@ -104,6 +109,5 @@ class ReadsItsMode(Scale):
         return super().backward(grad_output) * (1 if self.training else 0.5)
 
 
-def pair(kind: type[Scale] = Scale, **declared: Any) -> Pair:
-    """Return a pair of a layer and the reference."""
-    return Pair(kind(), ScaleReference(), shapes=[(4, FEATURES), (1, FEATURES)], **declared)
+def pair(kind: type[Scale] = Scale, **declared: Any) -> crosscheck.Pair:
+    return crosscheck.Pair(kind(), ScaleReference(), shapes=[(4, FEATURES), (1, FEATURES)], **declared)

@@ -18,7 +18,6 @@ EPS, MOMENTUM = 1e-5, 0.1
 
 
 def elementwise(forward: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Layer:
-    """Return a layer from a function and its derivative."""
 
     def layer(call: Call) -> Results:
         assert call.grad_output is not None
@@ -99,7 +98,6 @@ def of_log_softmax(forward: Callable[[Array], Array], fault: str = "") -> Layer:
 
 
 def of_labels(fault: str = "", spread: bool = False) -> Layer:
-    """Return the negative log-likelihood of log-probabilities."""
 
     def layer(call: Call) -> Results:
         assert call.grad_output is not None
@@ -230,6 +228,5 @@ def changed(layer: Layer, quantity: str, relative: float) -> Layer:
 
 
 def of_torch(reference: Any) -> Layer:
-    """Return PyTorch's own layer in the precision of the call."""
     result: Layer = reference.vjp
     return result

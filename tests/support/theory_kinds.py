@@ -98,7 +98,6 @@ LAYERS: Mapping[str, Kinds] = {
 
 
 def call_of(kind: str, family: str, dtype: str, seed: int, shape: tuple[int, ...] = ()) -> Call:
-    """Return a call with everything that the kind of layer needs."""
     rng = np.random.default_rng(seed)
     x = FAMILIES[family].input(rng, shape or LAYERS[kind].shape, dtype)
     constants: dict[str, Any] = {"mask": rng.random(x.shape) < 0.7} if kind == "dropout" else {}

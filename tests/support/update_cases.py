@@ -51,7 +51,6 @@ ELEMENTS = 1_000_000
 
 
 def by_torch(settings: Settings, param: Any) -> Any:
-    """Return PyTorch's optimizer of one parameter."""
     match settings:
         case SgdSettings():
             s = settings

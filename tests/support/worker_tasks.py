@@ -11,7 +11,6 @@ from crosscheck.core.judge import Facts
 
 
 def carried_out(task: str) -> Facts:
-    """Do what the task's name says."""
     if task == "dies":
         os.abort()
     if task == "never ends":

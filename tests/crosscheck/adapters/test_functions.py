@@ -41,7 +41,6 @@ def many(*args: Any) -> Any:
 
 
 def keyword_only(x: Array, w: Array, b: Array, *, scale: float) -> Any:
-    """Return a linear map whose scale is given by name."""
     return linear(x, w, b, scale), (x, w, scale)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crosscheck.adapters.layout import Layout, LayoutError
+from tests.support.laws import law
 
 CASES = {
     "none": (Layout(), (2, 3)),
@@ -21,6 +24,28 @@ def test_there_and_back(case: str) -> None:
     layout, shape = CASES[case]
     array = np.random.default_rng(0).standard_normal(shape)
     assert np.array_equal(layout.to_subject(layout.to_reference(array)), array)
+
+
+@st.composite
+def permuted(draw: st.DrawFn) -> tuple[Layout, np.ndarray]:
+    """Draw axes in another order, two neighbours of which may be one axis of the reference's, and an array for them."""
+    lengths = draw(st.lists(st.integers(1, 4), min_size=2, max_size=4))
+    names = [f"a{axis}" for axis in range(len(lengths))]
+    theirs = draw(st.permutations(names))
+    if draw(st.booleans()):
+        theirs = [f"({theirs[0]} {theirs[1]})", *theirs[2:]]
+    layout = Layout(f"{' '.join(names)} -> {' '.join(theirs)}", dict(zip(names, lengths, strict=True)))
+    return layout, np.arange(float(np.prod(lengths))).reshape(lengths)
+
+
+@law
+@given(permuted())
+def test_any_order_there_and_back(drawn: tuple[Layout, np.ndarray]) -> None:
+    """The same numbers come back at the same places, and none is lost on the way."""
+    layout, array = drawn
+    there = layout.to_reference(array)
+    assert sorted(there.ravel()) == sorted(array.ravel())
+    assert np.array_equal(layout.to_subject(there), array)
 
 
 def test_every_element_goes_to_its_place() -> None:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from crosscheck import Pair, Verdict
 from crosscheck.adapters.match_params import MappingError, mapped, parse
 from tests.support.conventional import LAYERS, Kernel, ObjectLayer
+from tests.support.laws import law
 from tests.support.unshrunk import check
 
 Shapes = Mapping[str, tuple[int, ...] | None]
@@ -45,6 +48,19 @@ def test_the_way_fits(case: str) -> None:
     subject, reference, _ = ONE_WAY[case]
     result, _ = mapped(subject, reference, {}, {})
     assert {p.name: p.layout.to_reference(np.zeros(subject[name] or ())).shape for name, p in result.items()} == dict(reference)
+
+
+@law
+@given(st.permutations([2, 3, 4, 5]), st.permutations(["kernel", "bias"]))
+def test_axes_of_different_lengths_have_one_order(lengths: list[int], order: list[str]) -> None:
+    """Whatever the order of axes and of parameters: each element goes to the axis of its length."""
+    subject: Shapes = {name: {"kernel": tuple(lengths), "bias": (7,)}[name] for name in order}
+    result, _ = mapped(subject, {"weight": (2, 3, 4, 5), "offset": (7,)}, {}, {})
+    assert {name: parameter.name for name, parameter in result.items()} == {"kernel": "weight", "bias": "offset"}
+    index = np.indices(lengths)
+    for axis, length in enumerate(lengths):
+        along = result["kernel"].layout.to_reference(index[axis].astype(np.float64))
+        assert np.array_equal(along, np.indices((2, 3, 4, 5))[length - 2])
 
 
 WEIGHT, BIAS = (3, 5), (3,)

@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 from torch import nn
 
-from crosscheck import Attributes, Functions, Pair, PairResult, Settings, Verdict
+from crosscheck import Attributes, Pair, PairResult, Settings, Verdict
 from crosscheck.checks import checks_of
 from crosscheck.core.operation import PairError
 from crosscheck.core.precision import Array
 from crosscheck.pairs.prepare import prepare
-from crosscheck.run.record_trace import record
-from crosscheck.run.select import Selection
 from tests.support import ROOT, plain
 from tests.support.model_pairs import attributes_pair
 from tests.support.unshrunk import check
@@ -99,31 +97,6 @@ class NoModes(BatchNorm):
         output = super().forward(x)
         del self.training
         return output
-
-
-class Scaling(Dropout):
-    """Leaves its mask, scaled already, in an attribute."""
-
-    def drawn(self, shape: tuple[int, ...]) -> Any:
-        self.left = super().drawn(shape) / self.kept()
-        return self.left != 0
-
-
-HIDDEN = np.random.default_rng(0)
-
-
-class HiddenGenerator(Dropout):
-    """Draws from a generator that it does not hold."""
-
-    def drawn(self, shape: tuple[int, ...]) -> Any:
-        return HIDDEN.random(shape) < self.kept()
-
-
-class Everybodys(Dropout):
-    """Draws from the generator that NumPy keeps for everybody."""
-
-    def drawn(self, shape: tuple[int, ...]) -> Any:
-        return np.random.rand(*shape) < self.kept()  # noqa: NPY002 - as people write it
 
 
 def normalised(subject: Any, reference: Any = NORMALISED, only: Callable[[str], bool] | None = None, **settings: Any) -> PairResult:
@@ -246,53 +219,6 @@ def test_a_network_with_running_statistics_is_refused_in_words() -> None:
         _ = prepare(pair)
 
 
-def dropped(subject: Any, **settings: Any) -> PairResult:
-    return check(Pair(subject, nn.Dropout(0.3), shapes=IMAGES, **settings))
-
-
-@pytest.mark.parametrize(
-    ("make", "settings"),
-    [(lambda: Dropout(0.3), {}), (lambda: Scaling(0.3), {"mask": "left"}), (lambda: Everybodys(0.3), {})],
-    ids=["seen", "declared", "everybody's"],
-)
-def test_dropout_is_judged_by_its_mask(make: Callable[[], Any], settings: dict[str, Any]) -> None:
-    result = dropped(make(), **settings)
-    assert result.verdict is Verdict.MATCH, result.first
-    assert judged(result) == {(kind, quantity) for kind in ("values", "evaluation") for quantity in ("output", "grad_input")}
-    assert {one.verdict for one in result.results if one.check == "contract-draws_new_masks"} == {Verdict.MATCH}
-
-
-def test_a_mask_that_is_not_left_is_a_mismatch() -> None:
-    first = dropped(Dropout(0.3), mask="mask").first
-    assert first is not None
-    assert first.reason.startswith("after forward, 'mask' holds nothing, expected the dropout's mask")
-
-
-def test_contracts_need_random_numbers_that_can_be_repeated() -> None:
-    result = dropped(HiddenGenerator(0.3))
-    reasons = {one.check: one.reason for one in result.results}
-    assert result.verdict is Verdict.MATCH, result.first
-    assert reasons["contract-same_call_same_answer"].endswith("from a generator that the harness cannot find")
-
-
-def test_a_layer_of_functions_has_no_evaluation_mode() -> None:
-    """And its dropout is judged in training all the same."""
-
-    def forward(x: Array, p: float = 0.3) -> tuple[Array, Array]:
-        mask = (np.random.rand(*x.shape) >= p) / (1 - p)  # noqa: NPY002 - as people write it
-        return np.asarray(x * mask, x.dtype), np.asarray(mask, x.dtype)
-
-    result = dropped(Functions(forward, lambda grad_output, mask: grad_output * mask, cache=True))
-    assert result.verdict is Verdict.MATCH, result.first
-    assert judged(result) == {("values", "output"), ("values", "grad_input")}
-
-
-def test_a_dropout_is_not_recorded() -> None:
-    pair = Pair(Dropout(0.3), nn.Dropout(0.3), shapes=IMAGES)
-    trace = record([Selection(pair, checks_of(pair), 0)], "reference", Settings(), lambda name: None)
-    assert trace.recordings[0].error.endswith("which a trace of the reference cannot contain; check it where its reference is installed")
-
-
 PLANTED = """
 import numpy as np
 from tests.textbook.normalisation import BatchNorm
@@ -307,7 +233,7 @@ pair = Pair(Fault(4), nn.BatchNorm1d(4), shapes=[(6, 4)], name="fault")
 """
 
 
-@pytest.mark.slow("the fault is made small for long; test_reproduction shows scripts, and the tests above both modes")
+@pytest.mark.slow("the fault is made small for long; test_script shows scripts, and the tests above both modes")
 def test_a_fault_in_evaluation_is_reproduced_by_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the statistics that it starts from, and in that mode."""
     from crosscheck.pairs.load import find  # noqa: PLC0415 - what the script itself does

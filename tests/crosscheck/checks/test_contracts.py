@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,99 +13,62 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck import Attributes, Dicts, Functions, Pair, Settings, Updating, Verdict
-from crosscheck.checks import CheckResult
-from crosscheck.checks.bench import bench_of
+from crosscheck import Attributes, Dicts, Functions, Pair, Updating, Verdict
 from crosscheck.checks.contracts import CONTRACTS
 from crosscheck.core.precision import Array, Bound
-from crosscheck.pairs.prepare import prepare
 from crosscheck.references.resolve import resolved
+from tests.support.contract_checks import INFINITY, found, of_contract
 from tests.support.conventional import CONVENTIONS, fits, pair_of
-from tests.support.faults import FAULTS
+from tests.support.faults import CATALOGUE
+from tests.support.faults.contracts import Adds, KeepsTheFirst, NegatesInEvaluation, ReusesItsBuffer
 from tests.support.faults.layer_memory import SIZES
-from tests.support.offenders import (
-    Accumulates,
-    AddsTwice,
-    AddsUpInSteps,
-    ClearsGradients,
-    Clips,
-    Counts,
-    DropsOut,
-    HasArgument,
-    HasAttribute,
-    HasMethods,
-    KeepsTheFirst,
-    KeepsTheShape,
-    LeavesTheRest,
-    ModesAlike,
-    Narrows,
-    Overwrites,
-    ReturnsInput,
-    ReusesItsBuffer,
-    ReusesTheShapesBuffer,
-    Scale,
-    ScaleReference,
-    SharesItsCache,
-    Widens,
-    WritesToCotangent,
-    WritesToInput,
-    WritesToWeight,
-)
+from tests.support.plain import Scale, ScaleReference
 from tests.support.unshrunk import check
 
 DTYPES = ("float64", "float32")
-
-
-HOSTS = {fault.host.name: fault.host for fault in FAULTS.values()}
+ADDING = "gradients_accumulate_as_declared"
+ANOTHER_SIZE = "another_size_works"
+NOT_ADDED = "changed by a backward pass with an upstream gradient of zeros: weight.grad"
 
 OFFENDERS = [
-    (WritesToInput, "inputs_are_left_alone", "changed in place: input"),
-    (WritesToCotangent, "inputs_are_left_alone", "changed in place: upstream gradient"),
-    (ReturnsInput, "output_is_not_a_view", "the output is a view of the input"),
-    (WritesToCotangent, "grad_input_is_not_a_view", "the input's gradient is a view of the upstream gradient"),
-    (WritesToWeight, "params_are_left_alone", "changed in place: weight"),
-    (Widens, "dtype_is_kept", "grad_input is float64 for float32 input"),
-    (Narrows, "dtype_is_kept", "grad_input is float32 for float64 input"),
-    (Accumulates, "backward_twice_does_not_accumulate", "a second backward pass changes: weight.grad"),
-    (Accumulates, "same_call_same_answer", "different the second time: weight.grad"),
-    (Counts, "same_call_same_answer", "different the second time: output"),
-    (DropsOut, "same_call_same_answer", "different the second time: output"),
-    (LeavesTheRest, "smaller_batch_works", "a smaller batch after a larger one changes: weight.grad"),
-    (KeepsTheFirst, "backward_uses_the_last_forward", "not the gradients of the second forward pass: weight.grad"),
-    (KeepsTheShape, "backward_uses_the_last_forward", "not the gradients of the second forward pass: weight.grad"),
-    (ReusesTheShapesBuffer, "results_stay_unchanged", "changed by a later call: output"),
-    (SharesItsCache, "instances_share_nothing", "changed by another layer of the same class: weight.grad"),
-    (ReusesItsBuffer, "results_stay_unchanged", "changed by a later call: output"),
-    (ClearsGradients, "forward_does_not_change_gradients", "a forward pass changes: weight.grad"),
-    (Clips, "backward_is_linear", "not doubled by a doubled upstream gradient: grad_input"),
-    (HasMethods, "same_output_in_both_modes", "training and evaluation mode give different outputs"),
-    (HasAttribute, "same_output_in_both_modes", "training and evaluation mode give different outputs"),
-    (HasArgument, "same_output_in_both_modes", "training and evaluation mode give different outputs"),
+    ("state-input-written", "inputs_are_left_alone", "changed in place: input"),
+    ("state-cotangent-written", "inputs_are_left_alone", "changed in place: upstream gradient"),
+    ("layer_memory-subsampled-as-a-view", "output_is_not_a_view", "the output is a view of the input"),
+    ("layer_memory-cropped-as-a-view", "grad_input_is_not_a_view", "the input's gradient is a view of the upstream gradient"),
+    ("state-weight-written", "params_are_left_alone", "changed in place: weight"),
+    ("contracts-widens", "dtype_is_kept", "grad_input is float64 for float32 input"),
+    ("contracts-narrows", "dtype_is_kept", "grad_input is float32 for float64 input"),
+    ("state-gradients-added", "backward_twice_does_not_accumulate", "a second backward pass changes: weight.grad, bias.grad"),
+    ("state-gradients-added", "same_call_same_answer", "different the second time: weight.grad, bias.grad"),
+    ("contracts-counts", "same_call_same_answer", "different the second time: output"),
+    ("contracts-drops-out", "same_call_same_answer", "different the second time: output"),
+    ("state-rest-of-the-larger-batch", "smaller_batch_works", "a smaller batch after a larger one changes: bias.grad"),
+    ("contracts-keeps-the-first", "backward_uses_the_last_forward", "not the gradients of the second forward pass: weight.grad"),
+    ("state-first-input-kept", "backward_uses_the_last_forward", "not the gradients of the second forward pass: weight.grad"),
+    ("state-output-reused", "results_stay_unchanged", "changed by a later call: output"),
+    ("contracts-reuses-its-buffer", "results_stay_unchanged", "changed by a later call: output"),
+    ("state-cache-of-the-class", "instances_share_nothing", "changed by another layer of the same class: weight.grad"),
+    ("state-gradients-cleared", "forward_does_not_change_gradients", "a forward pass changes: weight.grad, bias.grad"),
+    ("contracts-clips", "backward_is_linear", "not doubled by a doubled upstream gradient: grad_input"),
+    ("contracts-doubles-in-training", "same_output_in_both_modes", "training and evaluation mode give different outputs"),
+    ("state-other-output-in-evaluation", "same_output_in_both_modes", "training and evaluation mode give different outputs"),
+    ("contracts-negates-in-evaluation", "same_output_in_both_modes", "training and evaluation mode give different outputs"),
+    ("contracts-overwrites", "gradients_accumulate_as_declared", NOT_ADDED),
+    ("contracts-adds-twice", "gradients_accumulate_as_declared", NOT_ADDED),
 ]
 
 
-def pair(subject: Any, **given: Any) -> Pair:
-    options: dict[str, Any] = {"reference": ScaleReference(), "shapes": [(5, 3), (2, 3)], **given}
-    return Pair(subject, options.pop("reference"), options.pop("shapes"), **options)
-
-
-def found(contract: str, subject: Any, **options: Any) -> CheckResult:
-    """Return what the check of one contract finds."""
-    result = check(pair(subject, **options), only=lambda name: name == f"contract-{contract}")
-    assert not result.error, result.error
-    return result.results[0]
-
-
-@pytest.mark.parametrize(("offender", "contract", "broken"), OFFENDERS, ids=[f"{o.__name__}-{contract}" for o, contract, _ in OFFENDERS])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_offender_is_caught(offender: type[Scale], contract: str, broken: str, dtype: str) -> None:
+@pytest.mark.parametrize(("fault", "contract", "broken"), OFFENDERS, ids=[f"{fault}-{contract}" for fault, contract, _ in OFFENDERS])
+def test_offender_is_caught(fault: str, contract: str, broken: str, dtype: str) -> None:
     """In the precision in which it offends, the check is a mismatch that says what was broken."""
-    result = found(contract, Dicts(offender()), dtypes=(dtype,))
+    pair = CATALOGUE[fault].pair()
+    assert isinstance(pair, Pair)
+    result = of_contract(contract, replace(pair, dtypes=(dtype,)))
     if broken.endswith(("for float32 input", "for float64 input")) and not broken.endswith(f"{dtype} input"):
         assert result.verdict is Verdict.MATCH
-        return
-    assert result.verdict is Verdict.MISMATCH
-    assert result.reason == f"{dtype}: {broken}"
+    else:
+        assert (result.verdict, result.reason) == (Verdict.MISMATCH, f"{dtype}: {broken}")
 
 
 class AddsHalf:
@@ -119,7 +83,6 @@ class AddsHalf:
         return np.asarray(x * self.params["weight"] + self.params["bias"])
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient, add to that of the weight and replace that of the bias."""
         self.grads["weight"] = self.grads["weight"] + (grad_output * self._x).sum(axis=0)
         self.grads["bias"] = grad_output.sum(axis=0)
         return np.asarray(grad_output * self.params["weight"])
@@ -148,30 +111,28 @@ def shift(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return x + weight
 
 
-ADDING = "gradients_accumulate_as_declared"
-ANOTHER_SIZE = "another_size_works"
-INFINITY = "handles_minus_infinity"
-NOT_ADDED = "float64: changed by a backward pass with an upstream gradient of zeros: "
-
-
-@pytest.mark.parametrize("offender", [Overwrites, AddsTwice])
-def test_gradients_that_do_not_add_up(offender: type[Scale]) -> None:
-    """The harness clears gradients that are declared to accumulate, so that no value shows that they do not."""
-    result = found(ADDING, Dicts(offender(), accumulates=True))
-    assert (result.verdict, result.reason) == (Verdict.MISMATCH, f"{NOT_ADDED}weight.grad")
-
-
 def test_gradients_in_attributes_that_do_not_add_up() -> None:
-    assert found(ADDING, Attributes(Stores(), "weight", accumulates=True)).reason == f"{NOT_ADDED}weight.grad"
+    assert found(ADDING, Attributes(Stores(), "weight", accumulates=True)).reason == f"float64: {NOT_ADDED}"
 
 
 def test_one_gradient_of_two_that_does_not_add_up() -> None:
     subject = Pair(Dicts(AddsHalf(), accumulates=True), affine, [(5, 3)], {"weight": "weight", "bias": "bias"}, framework="torch")
     result = check(subject, only=lambda name: name == f"contract-{ADDING}")
-    assert result.results[0].reason == f"{NOT_ADDED}bias.grad"
+    assert result.results[0].reason == f"float64: {NOT_ADDED.replace('weight', 'bias')}"
 
 
-@pytest.mark.parametrize("layer", [Accumulates, AddsUpInSteps])
+class AddsSampleBySample(Adds):
+    """Adds to the gradients in a loop."""
+
+    def backward(self, grad_output: Array) -> Array:
+        gradient = self.grads.get("weight", np.zeros_like(self.params["weight"]))
+        for d, x in zip(grad_output, self.x, strict=True):
+            gradient = gradient + d * x
+        self.grads = {"weight": gradient}
+        return np.asarray(grad_output * self.params["weight"])
+
+
+@pytest.mark.parametrize("layer", [Adds, AddsSampleBySample])
 def test_gradients_that_add_up(layer: type[Scale]) -> None:
     """However the sum is rounded on the way."""
     assert found(ADDING, Dicts(layer(), accumulates=True)).verdict is Verdict.MATCH
@@ -231,21 +192,28 @@ def test_cotangent_handed_on() -> None:
 
 
 def test_every_contract_has_an_offender() -> None:
-    """That of gradients that are declared to accumulate has its own, since it takes a declaration; those of sizes are in the catalogue of faults."""
-    caught = {fault.at.removeprefix("contract-") for fault in FAULTS.values()}
-    assert {contract for _, contract, _ in OFFENDERS} | {ADDING} | caught >= set(CONTRACTS)
+    assert {fault.at.removeprefix("contract-") for fault in CATALOGUE.values()} >= set(CONTRACTS)
+
+
+class ModesAlike(Scale):
+    """Has modes in every way, and is right in both."""
+
+    training = True
+
+    def train(self) -> None:
+        """Start training."""
+
+    def eval(self) -> None:
+        """Stop training."""
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        return super().forward(x)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("contract", [name for name in CONTRACTS if name not in (ADDING, ANOTHER_SIZE, INFINITY)])
 def test_right_layer_keeps_it(contract: str, dtype: str) -> None:
     assert found(contract, ModesAlike(), dtypes=(dtype,)).verdict is Verdict.MATCH
-
-
-@pytest.mark.parametrize("host", ["relu", "sigmoid", "softmax", "cross-entropy", "maxpool"])
-def test_right_layer_beside_minus_infinity(host: str) -> None:
-    result = check(HOSTS[host].pair(HOSTS[host].right), only=lambda name: name == f"contract-{INFINITY}").results[0]
-    assert (result.verdict, result.reason) == (Verdict.MATCH, "")
 
 
 def test_right_layer_of_two_sizes() -> None:
@@ -270,31 +238,10 @@ def test_right_layers_of_every_convention(row: tuple[str, str, str], contract: s
     assert result.reason.startswith("does not apply: ") if result.verdict is Verdict.SKIPPED else result.reason == ""
 
 
-class Doubles(Scale):
-    """Wrong in its output, whatever the number of samples."""
-
-    def forward(self, x: Array) -> Array:
-        return 2 * super().forward(x)
-
-
-class DoublesAll(Doubles):
-    """Wrong in its gradients as well."""
-
-    def backward(self, grad_output: Array) -> Array:
-        return super().backward(2 * grad_output)
-
-
-def test_what_is_wrong_anyway_is_no_matter_of_many_samples() -> None:
-    assert found("many_samples_work", Doubles()).verdict is Verdict.MATCH
-    result = found("many_samples_work", DoublesAll())
-    assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: a small batch is computed wrong already")
-
-
 class Slow(Scale):
     """Takes a millisecond for a few samples, as loops do."""
 
     def forward(self, x: Array) -> Array:
-        """Return the product, late."""
         time.sleep(1e-3)
         return super().forward(x)
 
@@ -308,7 +255,7 @@ SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
     ("many_samples_work", lambda: Dicts(Scale(), one_sample=True), "your code does not take batches of any size"),
     ("many_samples_work", Slow, "your code is too slow for 21,846 samples: at its speed on 5 samples they take over 2 s"),
     (INFINITY, Scale, "the operation itself is not finite where its input is minus infinity"),
-    ("backward_twice_does_not_accumulate", lambda: Dicts(Accumulates(), accumulates=True), "gradients are declared to accumulate"),
+    ("backward_twice_does_not_accumulate", lambda: Dicts(Adds(), accumulates=True), "gradients are declared to accumulate"),
 ]
 
 
@@ -346,12 +293,12 @@ class Updates(Scale):
         self.weight = self.params.pop("weight")
 
     def forward(self, x: Array) -> Array:
-        self._x = x
+        self.x = x
         return np.asarray(x * self.weight)
 
     def backprop(self, grad_output: Array, learn_rate: float) -> Array:
         grad_input = np.asarray(grad_output * self.weight)
-        self.weight = self.weight - self.weight.dtype.type(learn_rate) * (grad_output * self._x).sum(axis=0)
+        self.weight = self.weight - self.weight.dtype.type(learn_rate) * (grad_output * self.x).sum(axis=0)
         return grad_input
 
 
@@ -382,7 +329,7 @@ class TestModes:
 
     def test_reference_with_modes(self) -> None:
         """Where the operation itself knows modes, the subject may."""
-        result = found("same_output_in_both_modes", HasAttribute(), reference=ScaleReference(modes=True))
+        result = found("same_output_in_both_modes", NegatesInEvaluation(), reference=type("Moded", (ScaleReference,), {"modes": True})())
         assert result.reason == "does not apply: the reference's own output depends on the mode"
 
     def test_training_method_of_a_network(self) -> None:
@@ -438,19 +385,6 @@ def test_gradients_that_pile_up_in_attributes() -> None:
 
     assert found("backward_twice_does_not_accumulate", PilingUp()).verdict is Verdict.MISMATCH
     assert found("backward_twice_does_not_accumulate", Attributes(PilingUp(), "weight", accumulates=True)).verdict is Verdict.SKIPPED
-
-
-def test_bench_takes_the_largest_batch() -> None:
-    """Calls are of the shape with most samples, and one with one sample less."""
-    bench = bench_of(prepare(pair(Scale())), "float32", Settings().seed)
-    assert bench.call.x.shape == (5, 3)
-    assert bench.fewer.x.shape == (4, 3)
-    assert bench.fewer.grad_output is not None
-    assert bench.fewer.grad_output.shape == (4, 3)
-    assert (bench.fewer.x != bench.call.x[:4]).all()
-    assert bench.other.x.shape == (5, 3)
-    assert (bench.other.x != bench.call.x).all()
-    assert np.array_equal(bench.fewer.params["weight"], bench.call.params["weight"])
 
 
 def test_reading_of_a_stored_gradient_is_exact() -> None:

@@ -13,10 +13,9 @@ from torch import nn
 
 from crosscheck.core.judge import Verdict
 from crosscheck.pairs.model_pair import ModelPair
-from crosscheck.pairs.prepare import prepare
 from crosscheck.run.check import check_pair
 from tests.support import hand_written
-from tests.support.hand_written import Array, DictsCNN, PlainMLP
+from tests.support.hand_written import Array, DictsCNN
 from tests.support.model_pairs import LR, PAIRS, SETTINGS, dicts_pair, of_class, replaced, result_of, stepping, whole_cnn_pair, whole_pair
 
 PRECISIONS = pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -185,22 +184,6 @@ def test_fault_is_found_where_it_is(fault: str, dtype: str) -> None:
     assert not row.cause or cause
 
 
-@PRECISIONS
-def test_stale_gradient_of_a_whole_step(dtype: str) -> None:
-    """Each step uses the gradients of the step before."""
-
-    def stale(network: PlainMLP, grads: dict[str, Array]) -> dict[str, Array]:
-        last = getattr(network, "last", grads)
-        network.last = grads  # type: ignore[attr-defined]
-        return last
-
-    result = result_of(whole_pair(stepping(stale)), f"lockstep-{dtype}")
-    assert result.divergence is not None
-    assert str(result.divergence.judgement.place) == "step 2, second.weight"
-    assert result.divergence.cause is not None
-    assert result.divergence.cause.name == "stale gradient"
-
-
 def test_consequences_are_told_from_the_fault() -> None:
     """A wrong gradient of a ReLU makes the gradients before it wrong, which the layer before it cannot help."""
     result = result_of(dicts_pair(of_class("relu", ReluOfGradient)), "lockstep-float64")
@@ -223,63 +206,3 @@ def test_both_checks_look_at_one_run() -> None:
     before = len(made)
     result_of(pair, "freerun-float64")
     assert len(made) == before
-
-
-@PRECISIONS
-def test_free_run_leaves_its_yardstick(dtype: str) -> None:
-    """A gradient that is off by a thousandth drives the weights apart."""
-    result = result_of(whole_pair(stepping(lambda _, grads: {"W2": grads["W2"] * grads["W2"].dtype.type(1.001)})), f"freerun-{dtype}")
-    assert result.verdict is Verdict.MISMATCH
-    assert "moved away from the reference by step" in result.reason
-
-
-def near_kinks(units: int, margin: float, samples: int = 4) -> ModelPair:
-    """Return a pair whose first hidden units are zero but for rounding at the first step; the subject turns every decision within a margin."""
-
-    def turned(network: PlainMLP) -> None:
-        def around(method: Any, owner: PlainMLP) -> Any:
-            def gradients(x: Array, labels: Array) -> tuple[Any, dict[str, Array]]:
-                loss, grads = method(x, labels)
-                hidden = x @ owner.params["W1"] + owner.params["b1"]
-                grad = (owner.last_grad @ owner.params["W2"].T) * ((hidden > 0) ^ (np.abs(hidden) < margin))
-                return loss, grads | {"W1": x.T @ grad, "b1": grad.sum(axis=0)}
-
-            return gradients
-
-        replaced("gradients", around)(network)
-
-    def batches(rng: np.random.Generator) -> tuple[Array, Array]:
-        x, start = rng.standard_normal((samples, 5)), starts.get("start")
-        if start is not None:
-            weight, bias = start["first.weight"][:units], start["first.bias"][:units]
-            x = x - (x @ weight.T + bias) @ np.linalg.pinv(weight).T
-        return x, rng.integers(0, 3, samples)
-
-    starts: dict[str, Any] = {}
-    pair = whole_pair(turned, shape=(samples, 5), batches=batches, steps=1)
-    starts["start"] = prepare(pair).start("float64", 0)
-    return pair
-
-
-@pytest.mark.parametrize("units", [1, 2], ids=["in-every-combination", "by-least-squares"])
-def test_decisions_that_rounding_may_turn(units: int) -> None:
-    """A subject that decides otherwise where the margin is within rounding is right, and it is said what was tried."""
-    result = result_of(near_kinks(units, 1e-14), "lockstep-float64")
-    assert result.verdict is Verdict.MATCH, result.divergence
-    assert [note for note in result.notes if note.startswith("relu chose another side of a kink")]
-    assert f"rounding may flip {4 * units} decisions at kinks in a step; both sides were tried" in result.notes
-
-
-def test_more_decisions_than_can_be_told_apart() -> None:
-    """Eight decisions about one unit of five inputs: several choices explain the step nearly, so that nothing is said against the subject."""
-    result = result_of(near_kinks(1, 1e-14, samples=8), "lockstep-float64")
-    assert result.verdict is Verdict.UNDECIDED
-    assert "rounding may change 8 decisions at kinks, which may explain this" in result.reason
-
-
-def test_decisions_that_rounding_cannot_turn() -> None:
-    """A subject that decides otherwise where the margin is large is wrong."""
-    result = result_of(near_kinks(1, 0.5), "lockstep-float64")
-    assert result.verdict is Verdict.MISMATCH
-    assert result.divergence is not None
-    assert str(result.divergence.judgement.place) == "step 1, first.weight"

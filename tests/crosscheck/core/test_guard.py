@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import random
 import signal
@@ -18,7 +19,7 @@ from torch import nn
 
 from crosscheck import Dicts, Pair, PairResult, Settings, Verdict
 from crosscheck.checks import Check, CheckResult, checks_of
-from crosscheck.core.guard import SubjectError, as_array, contained, own_surroundings, time_limit
+from crosscheck.core.guard import SubjectError, TimeLimitError, as_array, contained, own_surroundings, time_limit
 from crosscheck.run.check import run_check
 from tests.support.conventional import LAYERS, Kernel, ObjectLayer
 from tests.support.unshrunk import check
@@ -37,12 +38,10 @@ class Misbehaving(ObjectLayer):
         self._where, self._behaviour = where, behaviour
 
     def forward(self, x: Any, labels: Any = None) -> Any:
-        """Return the output, or what else there is to do."""
         output = super().forward(x)
         return self._behaviour(output) if self._where == "output" else output
 
     def backward(self, grad_output: Any) -> Any:
-        """Return the input's gradient, or what else there is to do."""
         grad_input = super().backward(grad_output)
         if self._where == "W.grad":
             self.grads["W"] = self._behaviour(self.grads["W"])
@@ -89,6 +88,7 @@ RAISED = [
     (recursing, "raised RecursionError: maximum recursion depth exceeded"),
     (lambda value: value @ value @ value, "raised ValueError: matmul"),
 ]
+
 RAISED_IDS = ["error", "exit", "memory", "no-message", "generator-exit", "lines", "sys-exit", "skip", "recursion", "shapes"]
 
 
@@ -129,6 +129,7 @@ RETURNED: list[tuple[Behaviour, str]] = [
     (lambda value: value * np.nan, "NaN where a finite number is expected; "),
     (lambda value: value * np.inf, "infinite where a finite number is expected; "),
 ]
+
 RETURNED_IDS = [
     *("none", "list", "tuple", "objects", "strings", "booleans", "str", "bool"),
     *("smaller", "transposed", "number", "float32", "int", "complex", "nan", "inf"),
@@ -373,3 +374,53 @@ def test_check_by_itself() -> None:
     one = next(c for c in checks_of(broken) if c.name == NORMAL)
     assert isinstance(one, Check)
     assert run_check(broken, one, Settings()).verdict is Verdict.MISMATCH
+
+
+def ends_after_collecting() -> None:
+    """Collect garbage when the time is up, and go on."""
+
+    def collects() -> None:
+        gc.collect()
+        time.sleep(5)
+
+    with pytest.raises(TimeLimitError), time_limit(0.1), contained("forward"):
+        collects()
+
+
+def test_signal_in_a_callback_of_the_collector_is_not_lost() -> None:
+    """What such a callback raises is swallowed and becomes a warning, an error here."""
+    phases: list[str] = []
+
+    def slow(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0 if phases else 0.3)
+        phases.append(phase)
+
+    gc.callbacks.append(slow)
+    try:
+        ends_after_collecting()
+    finally:
+        gc.callbacks.remove(slow)
+    assert phases
+
+
+def test_signal_in_a_finalizer_is_not_lost() -> None:
+    finalized: list[bool] = []
+
+    class Cyclic:
+        """Refers to itself, so that only the collector finds it."""
+
+        def __init__(self) -> None:
+            self.own = self
+
+        def __del__(self) -> None:
+            time.sleep(0.3)
+            finalized.append(True)
+
+    Cyclic()
+    ends_after_collecting()
+    assert finalized == [True]
+
+
+def test_reason_is_printable() -> None:
+    error = SubjectError("\ud800\x1b")
+    assert (error.reason, str(error)) == ("\\ud800\\x1b", "\\ud800\\x1b")

@@ -59,3 +59,12 @@ def test_left_out_with_a_reason() -> None:
 @pytest.mark.parametrize(("step", "text"), [(0, "conv.weight.grad"), (12, "step 12, conv.weight.grad")])
 def test_place(step: int, text: str) -> None:
     assert str(Place(step, "conv", "weight.grad")) == text
+
+
+def test_what_a_step_leaves_behind() -> None:
+    """What passed through and what was there before is gone; a state of whatever name stays."""
+    trace = Trace(3)
+    for quantity in ("weight.before", "input", "output", "grad_output", "grad_input", "weight.grad", "weight", "weight.momentum", "running_mean"):
+        trace.record("conv", quantity, np.zeros(1))
+    left = trace.left()
+    assert (left.step, [quantity for _, quantity in left]) == (3, ["weight", "weight.momentum", "running_mean"])

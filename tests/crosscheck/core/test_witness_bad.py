@@ -47,17 +47,14 @@ def _in_single(defect: Function) -> Callable[[Function], Function]:
 
 
 def biased(y: torch.Tensor) -> torch.Tensor:
-    """Return numbers that are a ten thousandth too large."""
     return y * (1 + 1e-4)
 
 
 def by_halves(y: torch.Tensor) -> torch.Tensor:
-    """Return numbers that passed through half precision."""
     return y.half().float()
 
 
 def cut(y: torch.Tensor) -> torch.Tensor:
-    """Return numbers of which twelve bits are left."""
     return (y.view(torch.int32) >> 12 << 12).view(torch.float32)
 
 
@@ -69,7 +66,6 @@ def one_bad_row(y: torch.Tensor) -> torch.Tensor:
 
 
 def one_bad_element(y: torch.Tensor) -> torch.Tensor:
-    """Return numbers one of which is off by a part of the whole."""
     spoiled = y.clone()
     spoiled.view(-1)[y.numel() // 2] += 2e-4 * y.norm()
     return spoiled
@@ -90,7 +86,6 @@ def shifted_too_far(x: torch.Tensor) -> torch.Tensor:
 
 
 def constant_of_four_digits(x: torch.Tensor) -> torch.Tensor:
-    """Return a sine whose constant has four digits in float32."""
     return torch.sin((PI_OF_FOUR_DIGITS if x.dtype == torch.float32 else math.pi) * torch.tanh(x) / 4)
 
 

@@ -39,7 +39,6 @@ def deep(dtype: str) -> scratch.Sequential:
 
 @functools.cache
 def step(dtype: str, seed: int = 0) -> tuple[object, ...]:
-    """Return what it takes to judge one step of it."""
     model = deep(dtype)
     twins = layered(model, scratch.SGD(model.trainable_params, lr=0.1))
     assert len(twins.architecture.wiring) > DEEP
@@ -51,7 +50,6 @@ def step(dtype: str, seed: int = 0) -> tuple[object, ...]:
 
 
 def whole(dtype: str, seed: int = 0, trace: Trace | None = None) -> list[Judgement]:
-    """Return the judgements on the end of the whole step."""
     architecture, layers, own, *rest = step(dtype, seed)
     return check_step(architecture, layers, trace or own, *rest).whole  # type: ignore[arg-type]
 

@@ -101,7 +101,6 @@ def test_main_guard_is_not_run(tmp_path: Path) -> None:
 
 
 def refused(path: Path) -> str:
-    """Return the message of the error that a file ends in."""
     with pytest.raises(LoadingError) as error:
         declared(path)
     return str(error.value)

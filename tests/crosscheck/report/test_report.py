@@ -2,103 +2,29 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import os
-from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, NoReturn
 
-import numpy as np
 import pytest
-from rich.console import Console
-from training.run import Plan
-from training.subjects import Choice, chosen
 
 from crosscheck.causes.divergence import divergence_facts
-from crosscheck.core.judge import Judgement, Kind, Verdict, Worst, number
-from crosscheck.core.trace import Place
+from crosscheck.core.judge import Kind, number
 from crosscheck.report import html
 from crosscheck.report import write as files
 from crosscheck.report.html import environment, render, short
-from crosscheck.report.terminal import show
 from crosscheck.report.words import WIDTH, consequence_in_words, decision_in_words, divergence_message, fraction_in_words, rows
-from crosscheck.training.facts import POINTS, RunFacts, SideTest, collect, thinned, verdict_of
+from crosscheck.training.facts import collect
 from crosscheck.training.listened import TrainingComparison
-from crosscheck.training.record import Means, Record
-from tests.support.networks import trained
+from tests.support.pages import HOSTILE, Tags, printed, strict
+from tests.support.short_training import run_facts, trained
 
-STEPS = 3
 pytestmark = pytest.mark.xdist_group("report")  # one process with --dist loadgroup, which trains and draws once
-HOSTILE = "<script>alert(1)</script>\"'&<b onload=x>"
-
-
-def of_tutorial() -> TrainingComparison:
-    """Return a short comparison of the tutorial's own code with PyTorch: a mismatch with a cause and with consequences."""
-    twins = chosen(Choice("article", "tutorial", ["torch"], np.float64, 0.005, None, 1), np.random.default_rng(0))
-    return trained(twins, Plan(np.dtype(np.float64), 1, STEPS, 1, 2, 0))
 
 
 @pytest.fixture(scope="module")
 def differing() -> TrainingComparison:
-    return of_tutorial()
-
-
-def run_facts(name: str = "the subject") -> RunFacts:
-    """Return what a caller knows about that run, with one name put wherever a text can stand."""
-    image = {"pixels": [[0, 255], [255, 0]], "label": 3, "subject": 5, "reference": 3}
-    return RunFacts(
-        subject=name,
-        reference=name,
-        settings={"out": name},
-        environment={"blas": {name: name}, "seed": name},
-        steps_asked=STEPS,
-        checks_asked=STEPS,
-        command=name,
-        without_steps=name,
-        losses=Means([(2.3, 2.3), (math.nan, 2.2), (math.inf, 2.1)], filled=1),
-        test={"subject": SideTest(math.nan, 0.1), "reference": SideTest(2.3, 0.2)},
-        predictions_differing=1,
-        images=[image],
-    )
-
-
-def strict(text: str) -> Any:
-    """Read JSON as the standard has it, without NaN and infinity."""
-
-    def unknown(name: str) -> NoReturn:
-        raise AssertionError(f"{name} is no JSON")
-
-    return json.loads(text, parse_constant=unknown)
-
-
-class Tags(HTMLParser):
-    """The tags and attributes of a page, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes.update(name for name, _ in attrs)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def printed(facts: dict[str, Any]) -> str:
-    """Return what the terminal shows, unwrapped."""
-    console = Console(file=io.StringIO(), width=500)
-    show(facts, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    """Return the tutorial's own code against PyTorch: a mismatch with a cause and with consequences."""
+    return trained("article")
 
 
 def test_table_of_many_quantities(differing: TrainingComparison) -> None:
@@ -153,7 +79,7 @@ def page(differing: TrainingComparison) -> str:
     return render(collect(differing, run_facts()))
 
 
-@pytest.mark.slow("draws a page that is wrong on purpose; test_pair_report.py shows the same on a smaller one")
+@pytest.mark.slow("draws a page that is wrong on purpose; test_report_pairs.py shows the same on a smaller one")
 def test_page_without_escaping_would_be_caught(differing: TrainingComparison, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parser above sees a tag that is one."""
     careless = environment().overlay(autoescape=False)
@@ -210,73 +136,6 @@ def test_long_command_is_not_torn(differing: TrainingComparison) -> None:
     assert "x" * 2 * WIDTH in divergence_message(divergence_facts(differing.first, command))
 
 
-@pytest.fixture(scope="module")
-def agreeing() -> TrainingComparison:
-    """Return a comparison that matches, whatever the network under test does: its judgements are made up."""
-    comparison = of_tutorial()
-    comparison.record, comparison.first, comparison.decisions = Record(), None, {}
-    comparison.broken.clear()
-    comparison.consequences.clear()
-    comparison.record.add([Judgement(Place(1, "conv", "output"), Kind.LAYER, Verdict.MATCH, 4)])
-    assert comparison.free is not None
-    comparison.free.history = [replace(look, distance=0.0) for look in comparison.free.history]
-    return comparison
-
-
-def test_complete_run_matches(agreeing: TrainingComparison) -> None:
-    facts = collect(agreeing, run_facts())
-    assert (facts["verdict"], facts["exit_status"]) == ("match", 0)
-    assert facts["headline"].startswith("MATCH: ")
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"interrupted": True}, "interrupted after step 3 of 3"),
-        ({"failed": "the loss is not finite"}, "stopped at step 3 of 3: the loss is not finite"),
-        ({"steps_asked": STEPS + 1}, "3 of 4 steps checked"),
-        ({"checks_asked": STEPS + 1}, ""),
-    ],
-    ids=["interrupted", "failed", "steps", "checks"],
-)
-def test_less_than_asked_is_never_a_match(agreeing: TrainingComparison, change: dict[str, Any], said: str) -> None:
-    facts = collect(agreeing, replace(run_facts(), **change))
-    assert (facts["verdict"], facts["exit_status"]) == ("undecided", 2)
-    assert facts["headline"].startswith("UNDECIDED: ")
-    assert said in facts["headline"]
-
-
-def test_mismatch_stays_one_when_interrupted(differing: TrainingComparison) -> None:
-    """What was found stays found; the headline says that there was more to do."""
-    facts = collect(differing, replace(run_facts(), interrupted=True))
-    assert (facts["verdict"], facts["exit_status"]) == ("mismatch", 1)
-    assert "interrupted after step 3 of 3" in facts["headline"]
-
-
-def test_nothing_compared_is_not_checked(agreeing: TrainingComparison) -> None:
-    empty = replace(agreeing, record=Record(), free=None, first=None)
-    empty.steps = empty.steps_checked = 0
-    run = replace(run_facts(), interrupted=True, losses=Means(), test={}, predictions_differing=None, images=[])
-    assert verdict_of(empty, run) is Verdict.SKIPPED
-    facts = collect(empty, run)
-    assert (facts["verdict"], facts["exit_status"]) == ("skipped", 2)
-    assert "NOT CHECKED" in printed(facts)
-    assert "NOT CHECKED" in Tags(render(facts)).text
-
-
-def test_thinned_curve_keeps_its_peaks() -> None:
-    steps = list(range(1, 10 * POINTS + 1))
-    values = [0.5] * len(steps)
-    values[1234] = 7.0
-    thin_steps, thin = thinned(steps, values)
-    assert len(thin) == len(thin_steps) == POINTS
-    assert thin[thin_steps.index(1235)] == 7.0
-
-
-def test_short_curve_is_kept() -> None:
-    assert thinned([1, 2, 5], [0.1, 0.3, 0.2]) == ([1, 2, 5], [0.1, 0.3, 0.2])
-
-
 @pytest.mark.parametrize(
     ("fraction", "text"), [(0.0, "0"), (0.333, "0.33"), (0.9999, "0.9999"), (1.00004, "1.00004"), (1.0, "1"), (2.5e12, "2.5e+12"), (math.inf, "inf")]
 )
@@ -303,48 +162,6 @@ def test_decisions(margin: float | None, end: str) -> None:
     text = decision_in_words({"layer": "pool", "different_choices": 1234, "largest_margin": margin})
     assert text.startswith("pool chose another side of a kink or another maximum than expected 1,234 times")
     assert text.endswith(end)
-
-
-def test_record_keeps_the_worst_and_the_first() -> None:
-    """A mismatch before a match, whatever the fractions; the first one stays the first."""
-    place, record = Place(1, "conv", "output"), Record()
-    judgements = [
-        Judgement(place, Kind.LAYER, Verdict.MATCH, 5, fraction=0.9),
-        Judgement(place._replace(step=2), Kind.LAYER, Verdict.MISMATCH, 5, 1, 3.0, 2.0, Worst((0,), 1.0, 2.0)),
-        Judgement(place._replace(step=3), Kind.LAYER, Verdict.MISMATCH, 5, 1, 9.0, 4.0, Worst((0,), 1.0, 2.0)),
-        Judgement(place._replace(step=4), Kind.LAYER, Verdict.UNDECIDED, reason="why not"),
-        Judgement(place._replace(step=5), Kind.LAYER, Verdict.MATCH, 5, fraction=0.1),
-    ]
-    record.add(judgements)
-    series = record.series[Kind.LAYER, "conv", "output"]
-    assert (series.first, series.worst, series.reason) == (judgements[1], judgements[2], "why not")
-    assert (series.curve.steps, series.curve.values) == ([1, 2, 3, 5], [0.9, 2.0, 4.0, 0.1])
-    assert (record.compared, record.elements, record.count(Verdict.UNDECIDED)) == (4, 20, 1)
-
-
-def test_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
-    path.write_text("old")
-    files.write_text(path, "new")
-    assert path.read_text() == "new"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
-    assert path.stat().st_mode & 0o777 == 0o644
-
-
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Neither half a report nor a temporary file is left."""
-    path = tmp_path / "report.json"
-    path.write_text("old")
-
-    def refuse(*arguments: Any) -> NoReturn:
-        raise error
-
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(type(error)):
-        files.write_text(path, "new")
-    assert path.read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_nan_never_reaches_a_file(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,31 +11,24 @@ from typing import Any
 
 import pytest
 
-from crosscheck.core.files import NotWritableError
 from crosscheck.report import write as pair_files
 from crosscheck.report.write import write_text
 from crosscheck.run.cli import main
-from tests.support import ROOT, SUPPORT
+from tests.support.command import declare
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder to work in that holds the layers and a wrong pair."""
-    shutil.copy(SUPPORT / "plain.py", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    declare(tmp_path)
-    return tmp_path
+def folder(folder: Path) -> Path:
+    does_before(folder)
+    return folder
 
 
-def declare(folder: Path, before: str = "", kind: str = "Negated") -> None:
-    """Write a file that declares a pair and does something before."""
-    (folder / "pairs.py").write_text(f"import os, sys\nfrom plain import *\n{before}\nPAIR = pair({kind})\n")
+def does_before(folder: Path, before: str = "", kind: str = "Negated") -> None:
+    """Declare a pair in a file that does something before."""
+    declare(folder, f"import os, sys\n{before}\nPAIR = pair({kind})")
 
 
 def started(*options: str, stdout: Any) -> subprocess.Popen[bytes]:
-    """Start the command in an interpreter of its own."""
     command = [sys.executable, "-m", "crosscheck", "check", "pairs.py", "--only", "values-float64-normal", *options]
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)  # noqa: S603 - our own interpreter
 
@@ -64,7 +56,7 @@ def test_full_disk_behind_standard_output(folder: Path) -> None:
 @pytest.mark.slow("each starts a process; one way to close shows it", default=["sys.stdout.close()"])
 @pytest.mark.parametrize("before", ["os.close(1)", "sys.stdout.close()", "sys.__stdout__.close()"])
 def test_output_that_the_file_closes(folder: Path, before: str) -> None:
-    declare(folder, before)
+    does_before(folder, before)
     with started("--json", "r.json", stdout=subprocess.PIPE) as process:
         assert process.communicate(timeout=60)[1] == b""
         assert process.returncode == 1
@@ -72,7 +64,7 @@ def test_output_that_the_file_closes(folder: Path, before: str) -> None:
 
 
 def test_what_a_file_prints_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(folder, "print('loading', 3)\nprint('[bold]more', file=sys.stderr)", "Scale")
+    does_before(folder, "print('loading', 3)\nprint('[bold]more', file=sys.stderr)", "Scale")
     assert main(["check", "pairs.py"]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("pairs.py printed 2 lines, the first: 'loading 3'\n")
@@ -92,7 +84,7 @@ def test_scripts_of_an_earlier_run_go_and_nothing_else_does(folder: Path) -> Non
     for name in own:
         (cases / name).touch()
     assert len(list(cases.iterdir())) > len(own)
-    declare(folder, kind="Scale")
+    does_before(folder, kind="Scale")
     main(["check", "pairs.py", "--json", "r.json"])
     assert sorted(path.name for path in cases.iterdir()) == own
 
@@ -123,22 +115,6 @@ def test_report_that_cannot_be_finished_is_one_line(folder: Path, capsys: pytest
     assert not [path for path in folder.iterdir() if "r.json" in path.name]
 
 
-def test_trace_that_cannot_be_finished_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    assert main(["trace", "pairs.py", "--side", "reference", "--only", "values-float64-normal", "--out", "t.safetensors"]) == 2
-    assert capsys.readouterr().err == "crosscheck: t.safetensors: cannot be written ([Errno 28] No space left on device)\n"
-    assert not [path for path in folder.iterdir() if "safetensors" in path.name]
-
-
-def test_two_reports_in_one_file_are_refused(folder: Path) -> None:
-    (folder / "link.html").symlink_to(folder / "a.json")
-    with pytest.raises(NotWritableError, match=r"link\.html: is named twice"):
-        pair_files.expect_reports_writable([Path("a.json"), Path("link.html")])
-
-
 @pytest.mark.parametrize("step", ["crosscheck.run.cli_output.write", "crosscheck.run.cli_output.show"], ids=["writing", "showing"])
 def test_interrupted_report_keeps_the_verdict(folder: Path, step: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
@@ -147,12 +123,3 @@ def test_interrupted_report_keeps_the_verdict(folder: Path, step: str, capsys: p
     monkeypatch.setattr(step, interrupted)
     assert main(["check", "pairs.py", "--no-shrink"]) == 1
     assert capsys.readouterr().err.startswith("crosscheck: interrupted while reporting: MISMATCH: 1 of 1 pair differs")
-
-
-def test_interrupted_recording_leaves_no_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    interrupts = "class Interrupts(Scale):\n    def forward(self, x):\n        if x.dtype == np.float32:\n            raise KeyboardInterrupt\n"
-    declare(folder, f"{interrupts}        return super().forward(x)", "Interrupts")
-    assert main(["trace", "pairs.py", "--side", "subject", "--out", "t.safetensors"]) == 2
-    doing = "Interrupts/values-float32-normal"
-    assert capsys.readouterr().err == f"crosscheck: interrupted while recording {doing}; t.safetensors was not written\n"
-    assert not [path for path in folder.iterdir() if "safetensors" in path.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -11,45 +12,9 @@ from typing import Any
 import pytest
 
 import crosscheck.report.write
-import crosscheck.run.pytest_parametrize
 from crosscheck.checks import checks_of
-from tests.support import SUPPORT, plain
-
-# What is imported before a run inside this process is still there after it, and the same.
-SHARED = (plain, crosscheck.run.pytest_parametrize, crosscheck.report.write)
-
-FILE = """
-from crosscheck import parametrize_with_checks
-from plain import Negated, ReadsItsMode, Scale, WritesToInput, pair
-
-@parametrize_with_checks([{pairs}])
-def test_layers(pair, check):
-    {body}
-"""
-NAMES = [check.name for check in checks_of(plain.pair())]
-VALUES = sum(name.startswith("values-") for name in NAMES)
-MOOT = 5  # contracts that say nothing about these products, which have no modes, do not add up gradients and were given one size
-CONTRACTS = sum(name.startswith("contract-") for name in NAMES)
-SPARED = ("randomly", "cacheprovider", "hypothesispytest", "unraisableexception")
-"""Plugins that take longer than the tests do, or make a difference from run to run."""
-
-
-@pytest.fixture
-def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that writes a test file and runs it, in this process or beside it, and returns its result."""
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
-    pytester.syspathinsert(str(SUPPORT))
-
-    def run(pairs: str, *options: str, body: str = "check(pair)", beside: bool = False) -> pytest.RunResult:
-        pytester.makepyfile(test_mine=FILE.format(pairs=pairs, body=body))
-        start = pytester.runpytest_subprocess if beside else pytester.runpytest_inprocess
-        return start(*(f"-pno:{plugin}" for plugin in SPARED), *options)
-
-    return run
-
-
-def outcomes(result: pytest.RunResult) -> dict[str, int]:
-    return result.parseoutcomes()
+from tests.support import ROOT, SUPPORT, plain
+from tests.support.suites import CONTRACTS, MOOT, NAMES, VALUES, outcomes
 
 
 def facts(pytester: pytest.Pytester, name: str = "r.json") -> dict[str, Any]:
@@ -58,7 +23,6 @@ def facts(pytester: pytest.Pytester, name: str = "r.json") -> dict[str, Any]:
 
 
 def without_times(value: Any) -> Any:
-    """Return facts without what depends on the clock."""
     if isinstance(value, dict):
         return {name: without_times(part) for name, part in value.items() if name != "seconds"}
     return [without_times(part) for part in value] if isinstance(value, list) else value
@@ -98,14 +62,6 @@ def test_broken_contract_that_only_warns(suite: Any, pytester: pytest.Pytester, 
         result.stdout.fnmatch_lines(["*reproduce*pytest *", "*--crosscheck-strict"])
     else:
         result.stdout.fnmatch_lines(["MATCH: *, 1 warning", "MATCH *; 1 warning", f"WARNING   ReadsItsMode  {warning}"])
-
-
-def test_names_are_stable(suite: Any) -> None:
-    result = suite("pair(), pair(name='other one')", "--collect-only", "-q")
-    names = [line for line in result.outlines if "::" in line]
-    assert names[0] == "test_mine.py::test_layers[Scale-values-float64-normal]"
-    assert names[-1].startswith("test_mine.py::test_layers[other one-contract-")
-    assert len(names) == len(set(names)) == 2 * (VALUES + CONTRACTS)
 
 
 def test_workers_report_as_one_process_does(suite: Any, pytester: pytest.Pytester) -> None:
@@ -153,30 +109,12 @@ def test_junit_holds_the_facts(suite: Any, pytester: pytest.Pytester) -> None:
     assert float(found["crosscheck_error_units"] or 0) > 1e15
 
 
-def test_check_that_does_not_apply_is_skipped_with_its_reason(suite: Any) -> None:
-    result = suite("pair(dtypes=('float64',))", "-k", "values", "-rs")
-    assert outcomes(result) == {"passed": VALUES // 2, "skipped": VALUES // 2, "deselected": CONTRACTS}
-    result.stdout.fnmatch_lines(["SKIPPED*declared to compute in float64"])
-
-
 def test_expected_difference_is_an_expected_failure(suite: Any, pytester: pytest.Pytester) -> None:
     declared = "pair(WritesToInput, expected={'contract-inputs_are_left_alone': 'saves memory'})"
     result = suite(declared, "--crosscheck-report", "r.json")
     assert result.ret == 0
     assert outcomes(result) == {"passed": VALUES + CONTRACTS - MOOT - 1, "skipped": MOOT, "xfailed": 1}
     assert "1 check is expected to differ" in facts(pytester)["headline"]
-
-
-def test_expected_difference_that_agrees_fails(suite: Any) -> None:
-    result = suite("pair(expected={'contract-inputs_are_left_alone': 'saves memory'})", "-k", "contract")
-    assert outcomes(result) == {"passed": CONTRACTS - MOOT - 1, "skipped": MOOT, "failed": 1, "deselected": VALUES}
-    result.stdout.fnmatch_lines(["*declared to differ (saves memory), but it agrees*"])
-
-
-def test_test_that_calls_no_check_fails(suite: Any) -> None:
-    result = suite("pair()", body="pass")
-    assert outcomes(result) == {"failed": VALUES + CONTRACTS}
-    result.stdout.fnmatch_lines(["*the test has to call check(pair)*"])
 
 
 def test_nothing_compared_is_no_success(suite: Any) -> None:
@@ -196,20 +134,6 @@ def test_pair_that_cannot_be_checked_fails_with_its_error(suite: Any) -> None:
     result = suite("pair(params={'W': 'weight'})", "-k", "values-float64-normal")
     assert outcomes(result)["failed"] == 1
     result.stdout.fnmatch_lines(["*params has the key 'W', expected a parameter of your code: weight*", "UNDECIDED: *could not be checked: Scale*"])
-
-
-@pytest.mark.parametrize(
-    ("pairs", "error"),
-    [
-        ("pair(), pair()", "two pairs are called 'Scale'; give one of them another name"),
-        ("Scale()", "parametrize_with_checks got a Scale, expected pairs"),
-        ("", "parametrize_with_checks got no pair"),
-    ],
-)
-def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> None:
-    result = suite(pairs)
-    assert result.ret == 2
-    result.stdout.fnmatch_lines([f"*{error}*"])
 
 
 @pytest.mark.parametrize(
@@ -236,6 +160,14 @@ def test_wrong_number_is_a_usage_error(suite: Any, option: str, value: str) -> N
     result = suite("pair()", f"{option}={value}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert option in result.stderr.str()
+
+
+def test_folder_with_a_conftest_of_its_own(pytester: pytest.Pytester) -> None:
+    """Beside another folder pytest looks each plugin up in a set."""
+    for folder in ("one", "two"):
+        pytester.mkpydir(folder).joinpath("test_it.py").write_text("def test_it(): pass")
+    pytester.path.joinpath("one", "conftest.py").write_text("")
+    assert outcomes(pytester.runpytest_inprocess("-p", "no:randomly")) == {"passed": 2}
 
 
 def test_run_without_pairs_says_nothing(pytester: pytest.Pytester) -> None:
@@ -267,3 +199,30 @@ def test_report_that_cannot_be_finished_is_one_line_and_no_success(suite: Any, p
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(["r.json: cannot be written (No space left on device)"])
     result.stdout.no_fnmatch_line("report: r.json")
+
+
+@pytest.mark.slow("starts processes of its own; one of them meets the names as two do", default=["0"])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_tests_of_a_nasty_pair(workers: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wrong layer raises with such a message, too: ids, reports and terminal hold none of it."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), str(ROOT)]))
+    pytester.syspathinsert(SUPPORT)
+    pytester.makepyfile(
+        test_mine=f"""
+from crosscheck import parametrize_with_checks
+from plain import Scale, pair
+
+class Raises(Scale):
+    def backward(self, grad_output):
+        raise ValueError({plain.NASTY!r})
+
+@parametrize_with_checks([pair(Raises, name={plain.NASTY!r})])
+def test_layers(pair, check):
+    check(pair)
+"""
+    )
+    options = ["-p", "no:randomly", "-p", "no:cacheprovider", "-n", workers, "-k", "values-float64", "--crosscheck-report", "r.json"]
+    result = (pytester.runpytest_inprocess if workers == "0" else pytester.runpytest_subprocess)(*options)
+    assert result.parseoutcomes()["failed"] == sum(check.name.startswith("values-float64") for check in checks_of(plain.pair()))
+    assert not {"\x1b", "\x00"} & set(result.stdout.str())
+    assert json.loads((pytester.path / "r.json").read_text())["pairs"][0]["name"] == plain.SHOWN

@@ -21,9 +21,9 @@ from crosscheck.checks import checks_of
 from crosscheck.core.precision import Array
 from crosscheck.run.check import run_check
 from crosscheck.shrinking.script import SmallCase, reproduce, script
-from tests.support import ROOT
+from tests.support import ROOT, small_cases
 from tests.support.plain import Rough, RoughReference
-from tests.support.planted_lines import LINES, caught, repair
+from tests.support.small_cases import SHOWN, caught
 
 
 class Sign:
@@ -38,7 +38,7 @@ class Sign:
 
 
 def reproduction_of(fault: str, file: Path) -> SmallCase:
-    found = caught(LINES[fault], file).reproduction
+    found = caught(fault, file).reproduction
     assert isinstance(found, SmallCase)
     return found
 
@@ -76,15 +76,15 @@ def run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     "each fault is made small and its script run twice; the rows show each convention and each kind of layer",
     default=["linear-row", "linear-writes", "relu-leaks", "loss-epsilon", "conv-functions-bias"],
 )
-@pytest.mark.parametrize("fault", LINES)
+@pytest.mark.parametrize("fault", SHOWN)
 def test_script_tells_the_fault_from_its_repair(fault: str, tmp_path: Path) -> None:
     file = tmp_path / "layers.py"
     found = reproduction_of(fault, file)
     path = write(found, tmp_path, fault)
-    assert found.small.quantity == LINES[fault].quantity
+    assert found.small.quantity == SHOWN[fault].quantity
     assert found.elements <= 64
     assert status(path) == 1
-    repair(file)
+    small_cases.write(fault, file, repaired=True)
     assert status(path) == 0
 
 
@@ -96,14 +96,14 @@ def test_script_runs_on_its_own_from_anywhere(tmp_path: Path) -> None:
     ended = run(path, elsewhere)
     assert ended.returncode == 1, ended.stderr
     assert ended.stdout.startswith("MISMATCH\n  where         conv.weight.grad")
-    repair(file)
+    small_cases.write("conv-sign", file, repaired=True)
     assert run(path, elsewhere).returncode == 0
 
 
 def test_script_names_the_file_as_seen_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = reproduction_of("linear-row", tmp_path / "layers.py")
-    assert "load('layers.py', 'linear')" in found.script
+    assert "load('layers.py', 'linear-attributes')" in found.script
     assert status(write(found, tmp_path / "reproductions", "linear-row")) == 1
 
 
@@ -111,7 +111,7 @@ def test_script_says_in_words_what_is_wrong(tmp_path: Path) -> None:
     text = reproduction_of("conv-sign", tmp_path / "layers.py").script.split('"""')[1]
     assert text.startswith("conv: weight.grad differs from the reference")
     assert "has the wrong sign" in text
-    assert "input 3x2x7x6 to 1x1x3x3" in text
+    assert "input 4x2x7x6 to 1x1x" in text
 
 
 def test_file_that_is_gone_could_not_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

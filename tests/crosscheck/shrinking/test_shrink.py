@@ -14,16 +14,14 @@ from torch import nn
 
 import crosscheck
 from crosscheck.checks import CheckResult, Settings, checks_of
-from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from crosscheck.pairs.prepare import prepare
 from crosscheck.references.pytorch.oracle import oracle
 from crosscheck.run.check import run_check
 from crosscheck.shrinking.script import SmallCase
 from crosscheck.shrinking.shrink import Small, shrink
-from crosscheck.shrinking.smaller import complexity, linked_axes, ranked
 from tests.support import ROOT
-from tests.support.planted_lines import LINES, caught
+from tests.support.small_cases import caught
 
 
 class Right:
@@ -58,22 +56,22 @@ def shrunk(subject: Any, seconds: float) -> Small:
 
 
 def test_ties_are_kept(tmp_path: Path) -> None:
-    x = small_of(caught(LINES["pool-ties"], tmp_path / "layers.py")).call.x
+    x = small_of(caught("pool-ties", tmp_path / "layers.py")).call.x
     assert np.unique(x).size < x.size
 
 
 def test_zeros_at_kinks_are_kept(tmp_path: Path) -> None:
-    assert (small_of(caught(LINES["relu-at-zero"], tmp_path / "layers.py")).call.x == 0).any()
+    assert (small_of(caught("relu-at-zero", tmp_path / "layers.py")).call.x == 0).any()
 
 
 def test_large_logits_are_kept(tmp_path: Path) -> None:
     """Exponentials overflow from 710 on."""
-    assert np.abs(small_of(caught(LINES["loss-no-shift"], tmp_path / "layers.py")).call.x).max() > 700
+    assert np.abs(small_of(caught("loss-no-shift", tmp_path / "layers.py")).call.x).max() > 700
 
 
 @pytest.mark.slow("searches for long; test_ties_are_kept and test_zeros_at_kinks_are_kept show that what matters is kept")
 def test_order_in_memory_is_kept(tmp_path: Path) -> None:
-    x = small_of(caught(LINES["linear-fortran"], tmp_path / "layers.py")).call.x
+    x = small_of(caught("linear-fortran", tmp_path / "layers.py")).call.x
     assert x.flags.f_contiguous
     assert not x.flags.c_contiguous
 
@@ -81,7 +79,7 @@ def test_order_in_memory_is_kept(tmp_path: Path) -> None:
 @pytest.mark.slow("each fault is searched for long; one shows what becomes of numbers", default=["linear-row"])
 @pytest.mark.parametrize("fault", ["conv-sign", "conv-1e-9", "linear-row"])
 def test_most_numbers_become_plain(fault: str, tmp_path: Path) -> None:
-    call = small_of(caught(LINES[fault], tmp_path / "layers.py")).call
+    call = small_of(caught(fault, tmp_path / "layers.py")).call
     assert set(np.unique(call.x)) <= {0.0, 1.0}
 
 
@@ -319,7 +317,7 @@ def test_contract_has_no_numbers_to_make_small() -> None:
 @pytest.mark.slow("each fault is made small twice; test_pairs.py shows that seeds decide")
 @pytest.mark.parametrize("fault", ["conv-overwritten", "pool-ties", "loss-sum"])
 def test_same_seed_same_script(fault: str, tmp_path: Path) -> None:
-    first, second = (caught(LINES[fault], tmp_path / "layers.py").reproduction for _ in range(2))
+    first, second = (caught(fault, tmp_path / "layers.py").reproduction for _ in range(2))
     assert first is not None
     assert second is not None
     assert first.script == second.script
@@ -334,19 +332,3 @@ def test_search_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_hypothesis_is_imported_only_for_a_search() -> None:
     code = "import sys, crosscheck, crosscheck.shrinking.script; sys.exit('hypothesis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0  # noqa: S603
-
-
-def test_ranks_keep_order_signs_ties_and_zeros() -> None:
-    x = np.array([0.5, -3.0, 0.0, 0.5, 7.0, -0.1])
-    assert list(ranked(x)) == [1, -2, 0, 1, 2, -1]
-
-
-def test_axes_of_one_length_are_linked() -> None:
-    call = Call(np.zeros((3, 5)), {"weight": np.zeros((7, 5)), "bias": np.zeros(7)}, np.zeros((3, 7)))
-    linked = linked_axes(call, lambda length: length == 7)
-    assert [each.axes for each in linked] == [((None, 0),), ((None, 1), ("weight", 1))]
-
-
-def test_fewer_elements_are_simpler_than_plainer_ones() -> None:
-    few, plain = (Call(np.full(size, value)) for size, value in ((2, 0.3), (3, 0.0)))
-    assert complexity(few) < complexity(plain)

@@ -109,3 +109,13 @@ def test_quantile_far_out() -> None:
 def test_runs_must_be_even(freedom: int) -> None:
     with pytest.raises(ValueError, match=f"{freedom} perturbed runs: expected an even number"):
         student_quantile(0.05, freedom)
+
+
+def test_run_goes_on_from_a_snapshot() -> None:
+    """A run that was elsewhere takes over every reference, and goes on as the other one does."""
+    one, other = after_one_step(), after_one_step(start=20.0)
+    other.restore(one.snapshot())
+    for free in (one, other):
+        free.step(NOTHING, np.zeros(0, np.int64))
+    assert other.look(2, {"w": np.array([9.0])}) == one.look(2, {"w": np.array([9.0])})
+    assert one.look(2, {"w": np.array([9.0])})[0].spread == 2 * math.sqrt(39 / 4)

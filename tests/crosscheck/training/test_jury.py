@@ -39,7 +39,6 @@ def twins_of(ties: TieRule = "first", references: tuple[str, ...] = tuple(REFERE
 
 @functools.cache
 def right() -> TrainingComparison:
-    """Return the comparison of a right network."""
     return trained(twins_of(), PLAN)
 
 
@@ -95,7 +94,6 @@ class LastWinner(nn.Module):  # type: ignore[misc]
 
 
 def with_last_winner(juror: Juror) -> Juror:
-    """Return a reference like another one but for its tie rule."""
     pool = TorchOracle(LastWinner(), juror.architecture.layers["pool"].rounding)
     architecture = dataclasses.replace(juror.architecture, layers={**juror.architecture.layers, "pool": pool})
     alike = network(tutorial(np.random.default_rng(0)).layers, scratch.SoftmaxCrossEntropy(), juror.architecture.update.settings)

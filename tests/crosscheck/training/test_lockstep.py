@@ -7,26 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from training.run import Plan, compared
-from training.subjects import ScratchNetwork, Twins, layered
+from training.subjects import ScratchNetwork, Twins
 
 import scratch
 from crosscheck.core.judge import Kind, Verdict
-from crosscheck.oracles.optimizers import SgdSettings
 from scratch.layer import Array
-from tests.support.networks import digits, every_layer, first_of, trained
-
-STEPS = 4
-SETTINGS = SgdSettings(0.01, momentum=0.9)
-
-
-class ConvSign(scratch.Conv2d):
-    """The gradient of the weight has the wrong sign."""
-
-    def backward(self, grad_output: Array) -> Array:
-        grad_input = super().backward(grad_output)
-        self.grads["weight"] = -self.grads["weight"]
-        return grad_input
+from tests.support.networks import trained
+from tests.support.training_runs import SETTINGS, ConvSign, of_kind, plan, twins_of
 
 
 class ReluPassesAll(scratch.ReLU):
@@ -133,16 +120,6 @@ class Drifting(scratch.SGD):
         self.params["linear2.weight"][0, 0] *= 1 + 1e-12
 
 
-def of_kind(name: str, kind: type) -> Callable[[ScratchNetwork], None]:
-    """Return a change that turns a layer, the loss, the model or the optimizer into a faulty one of the same shape."""
-
-    def plant(subject: ScratchNetwork) -> None:
-        parts = {"model": subject.model, "loss": subject.loss, "optimizer": subject.optimizer, **subject.model.layers}
-        parts[name].__class__ = kind
-
-    return plant
-
-
 @dataclass(frozen=True)
 class Planted:
     """A fault and where it must be found."""
@@ -155,6 +132,7 @@ class Planted:
 
 WEIGHTS = {(layer, name) for layer in ("conv1", "conv2", "linear1", "linear2") for name in ("weight", "bias")}
 BUFFERS = {(layer, f"{name}.momentum") for layer, name in WEIGHTS}
+
 FAULTS = {
     "conv-sign": Planted(of_kind("conv2", ConvSign), "step 1, conv2.weight.grad", Kind.LAYER, {("conv2", "weight.grad")}),
     "relu-passes-all": Planted(of_kind("relu2", ReluPassesAll), "step 1, relu2.grad_input", Kind.LAYER, {("relu2", "grad_input")}),
@@ -174,18 +152,6 @@ FAULTS = {
 }
 
 
-def twins_of(frozen: tuple[str, ...] = ()) -> Twins:
-    """Return the network under test, right in all its parts and not yet faulty."""
-    model = every_layer(np.random.default_rng(0), np.float64)
-    model.freeze(*frozen)
-    return layered(model, scratch.SGD(model.trainable_params, SETTINGS.lr, SETTINGS.momentum, weight_decay=SETTINGS.weight_decay))
-
-
-def plan(steps: int = STEPS, check_every: int = 1, perturbed: int = 0) -> Plan:
-    """Return a short plan in float64."""
-    return Plan(np.dtype(np.float64), 3, steps, check_every, perturbed, 0)
-
-
 @pytest.mark.slow(
     "each is trained; the rows show a fault in a layer, a wire, the loss, the optimizer and the images",
     default=["conv-sign", "relu-nan", "backward-wire", "loss-label", "times-batch", "other-pixels", "layer-left-out"],
@@ -200,22 +166,10 @@ def test_fault_is_found_where_it_is(fault: str) -> None:
     subject = ScratchNetwork(twins.subject.model, twins.subject.loss, twins.subject.optimizer, twins.subject.layouts)
     comparison = trained(Twins(subject, twins.architecture, twins.make), plan())
     assert comparison.verdict is Verdict.MISMATCH
-    assert (str(first_of(comparison).place), first_of(comparison).kind) == (row.place, row.kind)
+    assert comparison.first is not None
+    assert str(comparison.first.judgement.place) == row.place
+    assert comparison.first.judgement.kind is row.kind
     assert comparison.broken == row.broken
-
-
-def test_each_of_two_faults_is_examined() -> None:
-    """The first divergence is the one to mend first; the cause of the other one is known, too."""
-    twins = twins_of()
-    assert isinstance(twins.subject, ScratchNetwork)
-    for name in ("conv1", "conv2"):
-        of_kind(name, ConvSign)(twins.subject)
-    comparison = trained(twins, plan())
-    assert comparison.first is comparison.divergences["conv2", "weight.grad"]
-    assert {place: d.cause.words if d.cause else "" for place, d in comparison.divergences.items()} == {
-        ("conv2", "weight.grad"): "the weight gradient has the wrong sign",
-        ("conv1", "weight.grad"): "the weight gradient has the wrong sign",
-    }
 
 
 def test_no_fault() -> None:
@@ -235,8 +189,10 @@ def test_weight_changed_between_steps() -> None:
         if step == 2:
             weight[0, 0] *= 1 + 1e-15
 
-    first = first_of(trained(twins, plan(), between=between))
-    assert (str(first.place), first.kind) == ("step 3, linear2.weight.before", Kind.WIRE)
+    first = trained(twins, plan(), between=between).first
+    assert first is not None
+    assert str(first.judgement.place) == "step 3, linear2.weight.before"
+    assert first.judgement.kind is Kind.WIRE
 
 
 def test_frozen_layer_that_trains() -> None:
@@ -246,26 +202,6 @@ def test_frozen_layer_that_trains() -> None:
     twins.subject.optimizer.params = twins.subject.model.params
     everything = property(lambda model: {f"{n}.{p}": g for n, layer in model.layers.items() for p, g in layer.grads.items()})
     twins.subject.model.__class__ = type("TrainsAll", (scratch.Sequential,), {"grads": everything})
-    assert str(first_of(trained(twins, plan())).place) == "step 1, linear2.weight"
-
-
-def test_drift_between_checks_is_seen_by_the_free_run() -> None:
-    """What no check sees, because it happens between checked steps, drives the free run out of its spread."""
-    twins = twins_of()
-    assert isinstance(twins.subject, ScratchNetwork)
-    weight = twins.subject.model.layers["conv1"].params["weight"]
-
-    def between(step: int) -> None:
-        if step == 2:
-            weight[...] *= 1 + 1e-9
-
-    comparison = trained(twins, plan(steps=6, check_every=100, perturbed=4), between=between)
-    assert comparison.first is None
-    assert comparison.free_verdict is Verdict.MISMATCH
-    assert comparison.verdict is Verdict.MISMATCH
-    assert comparison.left_at == 6
-
-
-def test_nothing_checked_is_no_match() -> None:
-    """A comparison that has done no step says so."""
-    assert compared(twins_of(), plan(), digits()).verdict is Verdict.SKIPPED
+    first = trained(twins, plan()).first
+    assert first is not None
+    assert str(first.judgement.place) == "step 1, linear2.weight"

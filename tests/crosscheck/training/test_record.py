@@ -8,10 +8,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from crosscheck.core.judge import Judgement, Kind, Verdict
+from crosscheck.core.judge import Judgement, Kind, Verdict, Worst
 from crosscheck.core.trace import Place
 from crosscheck.training.record import AVERAGED, KEPT, Means, Peaks, Record
+from tests.support.laws import law
 
 LONG = 50 * KEPT + 17
 
@@ -29,31 +32,28 @@ def test_short_curve_is_complete() -> None:
     assert (curve.steps, curve.values) == ([10, 20, 30], [0.1, 0.3, 0.2])
 
 
-@pytest.mark.parametrize("count", [KEPT, KEPT + 1, 2 * KEPT, 2 * KEPT + 1, LONG])
-def test_curve_stays_small_and_even(count: int) -> None:
-    """At most so many points, each of as many steps as the others but for the last one."""
-    curve = peaks([0.0] * count)
+COUNTS = st.integers(0, LONG) | st.sampled_from([KEPT, KEPT + 1, 2 * KEPT, 2 * KEPT + 1, LONG])
+"""Of what a curve was given, the ends of its groups included."""
+
+
+@law
+@given(COUNTS, st.integers(0, 99))
+def test_curve_loses_no_peak_and_stays_small_and_even(count: int, seed: int) -> None:
+    """Each point is the largest value of its group at its own step, and stands for as many steps as the others but for the last one."""
+    values = np.random.default_rng(seed).random(count).tolist()
+    curve = peaks(values)
+    groups = [values[start : start + curve.each] for start in range(0, count, curve.each)]
+    assert curve.values == [max(group) for group in groups]
+    assert [values[step // 10 - 1] for step in curve.steps] == curve.values
     assert len(curve.steps) == len(curve.values) <= KEPT
     assert len(curve.steps) > KEPT / 2 or count <= KEPT / 2
-    assert (len(curve.steps) - 1) * curve.each + curve.filled == count
+    assert not count or (len(curve.steps) - 1) * curve.each + curve.filled == count
 
 
 @pytest.mark.parametrize("at", [0, 1, KEPT - 1, KEPT, KEPT + 1, LONG // 2, LONG - 2, LONG - 1])
-@pytest.mark.parametrize("height", [2.0, math.inf])
-def test_peak_of_one_step_is_kept_at_its_step(at: int, height: float) -> None:
-    values = np.random.default_rng(0).random(LONG).tolist()
-    values[at] = height
-    curve = peaks(values)
-    assert curve.values.count(height) == 1
-    assert curve.steps[curve.values.index(height)] == 10 * (at + 1)
-
-
-def test_each_point_is_the_largest_of_its_group() -> None:
-    values = np.random.default_rng(1).random(LONG).tolist()
-    curve = peaks(values)
-    groups = [values[start : start + curve.each] for start in range(0, LONG, curve.each)]
-    assert curve.values == [max(group) for group in groups]
-    assert [values[step // 10 - 1] for step in curve.steps] == curve.values
+def test_peak_without_limit_is_kept_at_its_step(at: int) -> None:
+    curve = peaks([math.inf if step == at else 0.5 for step in range(LONG)])
+    assert (curve.values.count(math.inf), curve.steps[curve.values.index(math.inf)]) == (1, 10 * (at + 1))
 
 
 def means(values: list[float]) -> Means:
@@ -72,7 +72,8 @@ def test_no_means_yet() -> None:
     assert Means().points() == []
 
 
-@pytest.mark.parametrize("count", [AVERAGED, AVERAGED + 1, 3 * AVERAGED, LONG])
+@law
+@given(st.integers(1, LONG) | st.sampled_from([AVERAGED, AVERAGED + 1, 3 * AVERAGED, LONG]))
 def test_means_stay_small_and_exact(count: int) -> None:
     """Of whole numbers sums are exact: of the steps 1, 2, ... the average of a group is the middle of it."""
     points = means([float(step) for step in range(1, count + 1)]).points()
@@ -110,7 +111,6 @@ def test_record_of_a_long_run_is_exact_where_it_counts() -> None:
 
 
 def memory_of(steps: int) -> int:
-    """Return the bytes that the record of a run takes at its end."""
     tracemalloc.start()
     record = recorded(steps)
     size, _ = tracemalloc.get_traced_memory()
@@ -122,3 +122,29 @@ def memory_of(steps: int) -> int:
 def test_memory_does_not_grow_with_the_run() -> None:
     """The points of a full curve, and some objects beside them, are all that a run ten times as long may take."""
     assert memory_of(20 * KEPT) < memory_of(2 * KEPT) + 16 * 1024
+
+
+def test_record_keeps_the_worst_and_the_first() -> None:
+    """A mismatch before a match, whatever the fractions; the first one stays the first."""
+    place, record = Place(1, "conv", "output"), Record()
+    judgements = [
+        Judgement(place, Kind.LAYER, Verdict.MATCH, 5, fraction=0.9),
+        Judgement(place._replace(step=2), Kind.LAYER, Verdict.MISMATCH, 5, 1, 3.0, 2.0, Worst((0,), 1.0, 2.0)),
+        Judgement(place._replace(step=3), Kind.LAYER, Verdict.MISMATCH, 5, 1, 9.0, 4.0, Worst((0,), 1.0, 2.0)),
+        Judgement(place._replace(step=4), Kind.LAYER, Verdict.UNDECIDED, reason="why not"),
+        Judgement(place._replace(step=5), Kind.LAYER, Verdict.MATCH, 5, fraction=0.1),
+    ]
+    record.add(judgements)
+    series = record.series[Kind.LAYER, "conv", "output"]
+    assert (series.first, series.worst, series.reason) == (judgements[1], judgements[2], "why not")
+    assert (series.curve.steps, series.curve.values) == ([1, 2, 3, 5], [0.9, 2.0, 4.0, 0.1])
+    assert (record.compared, record.elements, record.count(Verdict.UNDECIDED)) == (4, 20, 1)
+
+
+def test_worst_of_some_kinds() -> None:
+    """A mismatch before a match; of kinds that were never judged there is none."""
+    record, place = Record(), Place(1, "conv", "output")
+    record.add([judgement(1, 0.9), Judgement(place, Kind.WIRE, Verdict.MISMATCH, 10, fraction=0.5), Judgement(place, Kind.UPDATE, Verdict.MATCH, 10)])
+    assert [series.elements for _, series in record.of(Kind.WIRE, Kind.LAYER)] == [10, 10]
+    assert record.worst(Kind.WIRE, Kind.LAYER) == Judgement(place, Kind.WIRE, Verdict.MISMATCH, 10, fraction=0.5)
+    assert (record.worst(Kind.WHOLE), record.widened) == (None, 0)

@@ -1,12 +1,15 @@
-"""The mistakes that people make in hand-written networks, each planted in a right implementation: what the harness has to find.
+"""The mistakes that people make in hand-written code, each planted in a right implementation, its host: what the harness has to find.
 
 One module for each kind of layer. A new fault is one class with a docstring, derived from the right implementation, and its decorator.
+``results`` plants mistakes in PyTorch's own results in place of code, for what is judged of one call alone.
 """
 
 from __future__ import annotations
 
-from tests.support.faults import (
+from tests.support.faults import (  # noqa: F401 - importing a module plants its faults
     activation,
+    contracts,
+    conventions,
     convolution,
     data,
     dropout,
@@ -25,28 +28,6 @@ from tests.support.faults import (
     training,
     windows,
 )
-from tests.support.faults.fault import FAULTS, Fault, Host
+from tests.support.faults.fault import CATALOGUE, FAULTS, Fault, Host
 
-__all__ = [
-    "FAULTS",
-    "Fault",
-    "Host",
-    "activation",
-    "convolution",
-    "data",
-    "dropout",
-    "holdout",
-    "layer_memory",
-    "layer_precision",
-    "linear",
-    "loss",
-    "normalisation",
-    "numerics",
-    "optimizers",
-    "pooling",
-    "single",
-    "softmax",
-    "state",
-    "training",
-    "windows",
-]
+__all__ = ["CATALOGUE", "FAULTS", "Fault", "Host"]

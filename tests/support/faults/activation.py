@@ -30,7 +30,6 @@ class DerivativeAtZeroIsOne(ReLU):
     """The cotangent is let through where the input is exactly zero: ``>=`` for ``>``."""
 
     def slope(self, x: Array) -> Array:
-        """Return 1 at zero, too."""
         return np.asarray(x >= 0, dtype=x.dtype)
 
 
@@ -39,7 +38,6 @@ class DerivativeAtZeroIsAHalf(ReLU):
     """The derivative is (1 + sign(x)) / 2, a half at zero."""
 
     def slope(self, x: Array) -> Array:
-        """Return a half at zero."""
         return np.asarray((1 + np.sign(x)) / 2, dtype=x.dtype)
 
 
@@ -50,7 +48,6 @@ class MaskFromTheCotangent(ReLU):
     """The sign of the cotangent decides what is let through, as in guided backpropagation done by halves."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the positive part of the cotangent."""
         return np.maximum(grad_output, 0)
 
 
@@ -59,7 +56,6 @@ class DerivativeLeftOut(ReLU):
     """The cotangent is handed on as it is."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return a copy of the cotangent."""
         return grad_output.copy()
 
 
@@ -73,7 +69,6 @@ class MaskInverted(ReLU):
     """The gradient flows where the input is negative."""
 
     def slope(self, x: Array) -> Array:
-        """Return 1 on the wrong side."""
         return 1 - super().slope(x)
 
 
@@ -87,7 +82,6 @@ class SlopesExchanged(LeakyReLU):
     """The derivative is 1 where the input is negative, and the leak where it is positive."""
 
     def slope(self, x: Array) -> Array:
-        """Return the slopes of the wrong sides."""
         return super().slope(-x)
 
 
@@ -96,7 +90,6 @@ class LeakMissingOnTheWayBack(LeakyReLU):
     """The derivative is that of a ReLU without a leak."""
 
     def slope(self, x: Array) -> Array:
-        """Return 1 or 0."""
         return np.asarray(x > 0, dtype=x.dtype)
 
 
@@ -113,7 +106,6 @@ class LeakyDerivativeAtZeroIsOne(LeakyReLU):
     """The derivative at exactly zero is 1, where it is declared to be the leak."""
 
     def slope(self, x: Array) -> Array:
-        """Return 1 at zero, too."""
         return np.where(x >= 0, x.dtype.type(1), x.dtype.type(self.leak))
 
 
@@ -127,7 +119,6 @@ class SigmoidDerivativeOfTheInput(Sigmoid):
     """The formula for the output is applied to the input: x (1 - x)."""
 
     def slope(self, x: Array) -> Array:
-        """Return x (1 - x)."""
         return x * (1 - x)
 
 
@@ -141,7 +132,6 @@ class SigmoidDerivativeOfTheOutput(Sigmoid):
     """The derivative is taken at the output, so that the sigmoid is applied twice."""
 
     def slope(self, x: Array) -> Array:
-        """Return s(s(x)) (1 - s(s(x)))."""
         twice = self.value(self._output)
         return twice * (1 - twice)
 
@@ -151,7 +141,6 @@ class SigmoidOverflows(Sigmoid):
     """The sigmoid is exp(x) / (1 + exp(x)), infinity over infinity for large inputs."""
 
     def value(self, x: Array) -> Array:
-        """Return the quotient."""
         return np.asarray(np.exp(x) / (1 + np.exp(x)))
 
 
@@ -160,7 +149,6 @@ class SigmoidWithEpsilon(Sigmoid):
     """An epsilon of 1e-8 is added to a denominator that cannot be zero."""
 
     def value(self, x: Array) -> Array:
-        """Return the sigmoid, a little too small."""
         small = np.exp(-np.abs(x))
         return np.where(x >= 0, 1 / (1 + small + 1e-8), small / (1 + small + 1e-8)).astype(x.dtype)
 
@@ -170,7 +158,6 @@ class TanhDerivativeOfTheInput(Tanh):
     """The formula for the output is applied to the input: 1 - x**2."""
 
     def slope(self, x: Array) -> Array:
-        """Return 1 - x**2."""
         return 1 - x**2
 
 
@@ -179,7 +166,6 @@ class TanhDerivativeNotSquared(Tanh):
     """The derivative is 1 - t, its square forgotten."""
 
     def slope(self, x: Array) -> Array:
-        """Return 1 - t."""
         return 1 - self._output
 
 
@@ -188,7 +174,6 @@ class TanhByExponentials(Tanh):
     """The tangent is a quotient of sums of exponentials, which overflow, and cancel near zero."""
 
     def value(self, x: Array) -> Array:
-        """Return (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
         return np.asarray((np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)))
 
 
@@ -202,7 +187,6 @@ class GeluDerivativeWithoutTheDensity(GELU):
     """The product rule's second term, x times the density, is forgotten."""
 
     def slope(self, x: Array) -> Array:
-        """Return the probability alone."""
         return self.probability(x)
 
 
@@ -211,7 +195,6 @@ class ErrorFunctionByPolynomial(GELU):
     """The error function, which NumPy lacks, is a polynomial of five terms (Abramowitz and Stegun, 7.1.26)."""
 
     def probability(self, x: Array) -> Array:
-        """Return the probability by the polynomial."""
         z = np.abs(x) / np.sqrt(2, dtype=x.dtype)
         t = 1 / (1 + 0.3275911 * z)
         tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * np.exp(-z * z) / 2
@@ -223,5 +206,4 @@ class CubesDerivativeWithoutTheThree(TanhGELU):
     """The derivative of 0.044715 x**3 is taken to be 0.044715 x**2."""
 
     def slope_of_inner(self, x: Array) -> Array:
-        """Return a slope whose cubic term is a third of what it should be."""
         return self.factor * (1 + self.cubic * np.square(x))

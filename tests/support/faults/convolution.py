@@ -32,7 +32,6 @@ class KernelFlipped(Conv2d):
     """The kernel is turned by 180 degrees: convolution where cross-correlation is due."""
 
     def weight(self) -> Array:
-        """Return the kernels, turned."""
         return super().weight()[..., ::-1, ::-1]
 
 
@@ -43,7 +42,6 @@ class KernelFlippedOnTheWayBack(Conv2d):
     """The input's gradient is made with the turned kernel: the transpose of a correlation needs it turned once, and it is turned twice."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient by turned kernels."""
         kept = self.params["weight"]
         self.params["weight"] = kept[..., ::-1, ::-1]
         grad = super().input_gradient(grad_output)
@@ -58,7 +56,6 @@ class WeightGradientFlipped(Conv2d):
     """The weight's gradient comes out turned by 180 degrees, from a convolution with the cotangent where a correlation is due."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient, turned."""
         return super().weight_gradient(grad_output)[..., ::-1, ::-1]
 
 
@@ -67,7 +64,6 @@ class KernelTransposed(Conv2d):
     """Height and width of a square kernel are exchanged."""
 
     def weight(self) -> Array:
-        """Return the kernels, rows and columns exchanged."""
         return super().weight().swapaxes(2, 3)
 
 
@@ -76,7 +72,6 @@ class ChannelsReversed(Conv2d):
     """The image's channels are read in the opposite order, as BGR for RGB."""
 
     def weight(self) -> Array:
-        """Return the kernels, their input channels reversed."""
         return super().weight()[:, ::-1]
 
 
@@ -85,7 +80,6 @@ class InputAndOutputChannelsExchanged(Conv2d):
     """The weight is read as (in, out) where it is stored as (out, in)."""
 
     def weight(self) -> Array:
-        """Return the kernels, input and output channels exchanged."""
         return super().weight().swapaxes(0, 1)
 
 
@@ -94,7 +88,6 @@ class BiasLeftOut(Conv2d):
     """The bias is never added."""
 
     def bias(self) -> Array:
-        """Return nothing to be added."""
         return np.zeros_like(super().bias())
 
 
@@ -105,7 +98,6 @@ class BiasAlongColumns(Conv2d):
     """The bias is broadcast along the columns of the image, not along the channels."""
 
     def bias(self) -> Array:
-        """Return the bias as it is: NumPy aligns it with the last axis."""
         return self.params["bias"]
 
 
@@ -114,7 +106,6 @@ class BiasGradientMissing(Conv2d):
     """The bias's gradient stays at zero: nobody computes it."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the zeros that the gradient was initialised with."""
         return np.zeros_like(self.params["bias"])
 
 
@@ -123,7 +114,6 @@ class BiasGradientAveraged(Conv2d):
     """The bias's gradient is averaged over the batch, where it has to be summed."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the mean over samples."""
         return super().bias_gradient(grad_output) / len(grad_output)
 
 
@@ -132,7 +122,6 @@ class BiasGradientAveragedOverPositions(Conv2d):
     """The bias's gradient is the mean of the cotangent over samples and positions, where it has to be the sum."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the mean."""
         return np.asarray(grad_output.mean(axis=(0, 2, 3)))
 
 
@@ -141,7 +130,6 @@ class WeightGradientOfTheLastSample(Conv2d):
     """The loop over the batch overwrites the weight's gradient: ``=`` where ``+=`` is due."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return what the last sample alone contributes."""
         gradient = np.zeros_like(self.params["weight"])
         for windows, cotangent in zip(self.windows(self.padded(self._x)), grad_output, strict=True):
             gradient = np.einsum("chwuv,fhw->fcuv", windows, cotangent)
@@ -155,7 +143,6 @@ class WeightGradientAveraged(Conv2d):
     """The weight's gradient is divided by the batch size, which the loss has done already."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the mean over samples."""
         return super().weight_gradient(grad_output) / len(grad_output)
 
 
@@ -164,7 +151,6 @@ class WeightGradientNegated(Conv2d):
     """The weight's gradient has the wrong sign, from a loss written as target minus output."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return minus the gradient."""
         return -super().weight_gradient(grad_output)
 
 
@@ -173,7 +159,6 @@ class WeightGradientFromMeans(Conv2d):
     """The cotangent is summed over the batch before it meets the input, as if the sum of products were the product of sums."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient of the batch's mean image."""
         windows = self.windows(self.padded(self._x))
         return np.asarray(np.einsum("chwuv,fhw->fcuv", windows.mean(axis=0), grad_output.sum(axis=0)))
 
@@ -183,7 +168,6 @@ class CotangentUpsideDown(Conv2d):
     """The cotangent's rows are read from the bottom up, as those of an image whose origin is its lower left corner."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient for the reversed cotangent."""
         return super().weight_gradient(grad_output[:, :, ::-1])
 
 
@@ -192,7 +176,6 @@ class WeightDecayInTheGradient(Conv2d):
     """The layer adds weight decay to its gradient, which the optimizer adds as well."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient of the loss and of a penalty."""
         return super().weight_gradient(grad_output) + 1e-4 * self.params["weight"]
 
 
@@ -201,7 +184,6 @@ class ColumnsWithChannelsLast(MatrixConv2d):
     """The columns list the pixels of a window by row, column and channel, the filters by channel, row and column."""
 
     def columns(self, windows: Array) -> Array:
-        """Return the columns, channels last."""
         return windows.transpose(4, 5, 1, 0, 2, 3).reshape(self.params["weight"][0].size, -1)
 
 
@@ -210,7 +192,6 @@ class ImagesReshapedWithoutTransposing(MatrixConv2d):
     """The product's columns are reshaped into images at once, although its rows are filters and its samples come second."""
 
     def images(self, product: Array, batch: int, rows: int, columns: int) -> Array:
-        """Return the numbers in another order."""
         return product.reshape(batch, -1, rows, columns)
 
 
@@ -219,11 +200,9 @@ class GroupsInterleaved(GroupedConv2d):
     """A group takes every other input channel, where groups are blocks of neighbours."""
 
     def channels_of(self, group: int) -> slice:
-        """Return every ``groups``-th channel."""
         return slice(group, None, self.groups)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient, put back where the channels came from."""
         grad = super().backward(grad_output)
         return grad.reshape(len(grad), self.groups, -1, *grad.shape[2:]).swapaxes(1, 2).reshape(grad.shape)
 
@@ -233,5 +212,4 @@ class FirstGroupsKernelsForAll(GroupedConv2d):
     """Every group is convolved with the first group's kernels."""
 
     def filters_of(self, group: int) -> slice:
-        """Return the first group's filters."""
         return super().filters_of(0)

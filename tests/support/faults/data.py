@@ -26,7 +26,6 @@ class BytesOverflow(Scaling):
     """Pixels are doubled and shifted while they are still bytes."""
 
     def share(self, images: Array) -> Array:
-        """Return pixels from 0 to 1, through bytes."""
         doubled = images.astype(np.int64).astype(np.uint8) * np.uint8(2)
         return doubled.astype(images.dtype) / 510
 
@@ -36,7 +35,6 @@ class Over256(Scaling):
     """Pixels are divided by 256."""
 
     def share(self, images: Array) -> Array:
-        """Return pixels from 0 to nearly 1."""
         return images / 256
 
 
@@ -45,7 +43,6 @@ class NotCentred(Scaling):
     """The mean is not subtracted."""
 
     def mean(self, images: Array) -> Array:
-        """Return zeros."""
         return 0 * super().mean(images)
 
 
@@ -54,11 +51,9 @@ class ColorsInAnotherOrder(Scaling):
     """Images are blue, green, red; mean and deviation are those of red, green, blue."""
 
     def mean(self, images: Array) -> Array:
-        """Return the means in the wrong order."""
         return super().mean(images)[::-1]
 
     def deviation(self, images: Array) -> Array:
-        """Return the deviations in the wrong order."""
         return super().deviation(images)[::-1]
 
 
@@ -67,7 +62,6 @@ class WholeNumbers(Scaling):
     """Pixels are divided as whole numbers."""
 
     def share(self, images: Array) -> Array:
-        """Return 0 or 1."""
         return images // 255
 
 
@@ -76,7 +70,6 @@ class OverTheLargest(Scaling):
     """Pixels are divided by the largest one of the batch."""
 
     def share(self, images: Array) -> Array:
-        """Return pixels up to 1."""
         return np.asarray(images / np.abs(images).max())
 
 
@@ -85,11 +78,9 @@ class Transposed(Scaling):
     """Rows and columns of the images are exchanged."""
 
     def share(self, images: Array) -> Array:
-        """Return the images on their side."""
         return super().share(images).swapaxes(-1, -2)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient, on its side as well."""
         return super().backward(grad_output.swapaxes(-1, -2))
 
 
@@ -98,7 +89,6 @@ class Flipped(Scaling):
     """Every image is mirrored."""
 
     def share(self, images: Array) -> Array:
-        """Return the images, left and right exchanged."""
         return super().share(images)[..., ::-1]
 
 
@@ -107,7 +97,6 @@ class ScaledInPlace(Scaling):
     """Images are scaled in the caller's array."""
 
     def share(self, images: Array) -> Array:
-        """Return the caller's array, scaled."""
         images /= 255
         return images
 
@@ -117,7 +106,6 @@ class ScaleLeftOutBackward(Scaling):
     """The gradient is not divided by 255."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return ``grad_output / deviation``."""
         return grad_output / self.deviation(grad_output)
 
 
@@ -126,5 +114,4 @@ class RoundedToBytes(Scaling):
     """Images are stored as bytes between scaling and use."""
 
     def share(self, images: Array) -> Array:
-        """Return pixels from 0 to 1 as one of 256 shades."""
         return np.round(super().share(images) * 255) / 255

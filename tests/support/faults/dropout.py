@@ -18,7 +18,6 @@ class NotScaled(Dropout):
     """What is kept is not scaled in training, nor in evaluation."""
 
     def dropped(self, x: Array) -> Array:
-        """Return what the mask keeps."""
         return np.asarray(x * self._mask)
 
 
@@ -27,7 +26,6 @@ class ScaledByDropProbability(Dropout):
     """What is kept is divided by the probability of being dropped."""
 
     def dropped(self, x: Array) -> Array:
-        """Return what the mask keeps over p."""
         return np.asarray(x * self._mask / x.dtype.type(self.p))
 
 
@@ -36,7 +34,6 @@ class ScaledTwice(Dropout):
     """What is kept is scaled when the mask is drawn and again when it is used."""
 
     def dropped(self, x: Array) -> Array:
-        """Return what the mask keeps, scaled twice."""
         return super().dropped(super().dropped(x))
 
 
@@ -45,7 +42,6 @@ class MultipliedByKeepProbability(Dropout):
     """What is kept is multiplied by the probability of being kept, which evaluation would need if training did not scale."""
 
     def dropped(self, x: Array) -> Array:
-        """Return what the mask keeps, made smaller."""
         return np.asarray(x * self._mask * x.dtype.type(1 - self.p))
 
 
@@ -54,7 +50,6 @@ class MaskRedrawnInBackward(Dropout):
     """The backward pass draws a mask of its own."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient by another mask."""
         if self.drops():
             self._mask = self.drawn(grad_output.shape)
         return super().backward(grad_output)
@@ -65,7 +60,6 @@ class GradientNotScaled(Dropout):
     """The gradient is masked and not scaled."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return what the mask keeps of the cotangent."""
         return np.asarray(grad_output * self._mask) if self.drops() else grad_output.copy()
 
 
@@ -74,7 +68,6 @@ class GradientNotMasked(Dropout):
     """The cotangent is handed on as it is."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the cotangent."""
         return grad_output.copy()
 
 
@@ -83,7 +76,6 @@ class ActiveInEvaluation(Dropout):
     """Dropout goes on in evaluation."""
 
     def drops(self) -> bool:
-        """Return True."""
         return True
 
 
@@ -92,7 +84,6 @@ class ScaledInEvaluation(Dropout):
     """Evaluation multiplies by the probability of being kept, although training has scaled already."""
 
     def evaluated(self, x: Array) -> Array:
-        """Return the input, made smaller."""
         return np.asarray(x * x.dtype.type(1 - self.p))
 
 
@@ -101,7 +92,6 @@ class KeepAndDropExchanged(Dropout):
     """Elements are kept with the probability of being dropped."""
 
     def kept(self) -> float:
-        """Return p."""
         return self.p
 
 
@@ -110,7 +100,6 @@ class OneMaskForTheBatch(Dropout):
     """All samples of a batch are masked alike."""
 
     def drawn(self, shape: tuple[int, ...]) -> Mask:
-        """Return the same mask for each sample."""
         return np.broadcast_to(super().drawn(shape[1:]), shape)
 
 
@@ -119,7 +108,6 @@ class SeedFixedInForward(Dropout):
     """A generator is made anew with the same seed in each forward pass: the same units are dropped for ever."""
 
     def drawn(self, shape: tuple[int, ...]) -> Mask:
-        """Return the mask of the seed."""
         return np.random.default_rng(0).random(shape) < self.kept()
 
 
@@ -128,5 +116,4 @@ class NothingDropped(Dropout):
     """Training hands the input on as evaluation does: the mode is asked the wrong way round."""
 
     def drops(self) -> bool:
-        """Return False."""
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class Fault:
     at : str
         Where it shows first: a quantity, ``"layer.quantity"`` in a network, or the name of a contract.
     cause : str
-        The hypothesis that explains it; empty where there is none, and the cause has to stay unknown.
+        The fault model that explains it; empty where there is none, and the cause has to stay unknown.
     hidden : str
         Why a loose check misses it.
     missed : str
@@ -69,21 +70,25 @@ class Fault:
 
 
 _planted: dict[str, Fault] = {}
+_others: dict[str, Fault] = {}
 
 FAULTS: Mapping[str, Fault] = _planted
-"""The catalogue, by name; complete once the package is imported."""
+"""The catalogue that ``scripts/detection.py`` studies, by name; complete once the package is imported."""
+
+CATALOGUE: Mapping[str, Fault] = ChainMap(_planted, _others)
+"""All of it: also faults that are planted for one test, such as a contract that no other fault breaks."""
 
 
-def planted(host: Host, at: str, hidden: str, cause: str = "", missed: str = "") -> Callable[[Kind], Kind]:
-    """Put a class with a mistake in it into the catalogue; its docstring is the mistake in words."""
+def planted(host: Host, at: str, hidden: str = "", cause: str = "", missed: str = "") -> Callable[[Kind], Kind]:
+    """Put a class with a mistake in it into the catalogue; its docstring is the mistake in words. Without ``hidden`` it is planted for one test."""
 
     def register(kind: Kind) -> Kind:
         area = kind.__module__.partition(".faults.")[2].partition(".")[0]
         name = f"{area}-{re.sub('(?<!^)(?=[A-Z])', '-', kind.__name__).lower()}"
-        if name in _planted:
+        if name in CATALOGUE:
             raise ValueError(f"{name} is in the catalogue already")
         words = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
-        _planted[name] = Fault(name, words, host, kind, at, cause, hidden, missed)
+        (_planted if hidden else _others)[name] = Fault(name, words, host, kind, at, cause, hidden, missed)
         return kind
 
     return register

@@ -43,7 +43,6 @@ class GradientsAccumulate(Linear):
     """Each backward pass adds to the gradients of the one before, and nobody clears them."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient; add those of the parameters to what is there."""
         before = self.grads
         grad_input = super().backward(grad_output)
         self.grads = {name: before.get(name, 0) + grad for name, grad in self.grads.items()}
@@ -55,7 +54,6 @@ class FirstInputKept(Linear):
     """The input is kept only where none is kept yet, so that every backward pass differentiates the first forward pass."""
 
     def keep(self, x: Array) -> None:
-        """Keep the first input for ever."""
         if not hasattr(self, "_x"):
             super().keep(x)
 
@@ -65,7 +63,6 @@ class SizeOfTheFirstBatchKept(Linear):
     """The loop over the samples goes to the size of the first batch, for ever."""
 
     def product(self, x: Array) -> Array:
-        """Return the product of as many samples as there were at first, and zeros for the others."""
         self._samples = getattr(self, "_samples", len(x))
         product = super().product(x)
         product[self._samples :] = 0
@@ -77,7 +74,6 @@ class SizeOfTheFirstImageKept(MaxPool2d):
     """The number of windows is worked out for the first image and kept."""
 
     def windows(self, padded: Array) -> Array:
-        """Return as many windows as the first image has, or as there are."""
         windows = super().windows(padded)
         self._count = getattr(self, "_count", windows.shape[2:4])
         return windows[:, :, : self._count[0], : self._count[1]]
@@ -92,7 +88,6 @@ class SeedsTheGlobalGenerator(ReLU):
     """The forward pass seeds NumPy's global generator, so that its results can be reproduced."""
 
     def value(self, x: Array) -> Array:
-        """Return the positive part."""
         np.random.seed(0)  # noqa: NPY002 - the mistake itself
         return super().value(x)
 
@@ -102,7 +97,6 @@ class DividedByTheCotangentsSize(Linear):
     """The cotangent is brought to a size of 1, against overflow, and back: a cotangent of zeros becomes zero over zero."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient of the cotangent by its largest number, times that number."""
         size = np.abs(grad_output).max()
         return np.asarray(super().input_gradient(grad_output / size) * size)
 
@@ -112,11 +106,9 @@ class WindowsKeptForTheShape(Conv2d):
     """The windows are kept from call to call and made anew only where the shape changes."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient by windows that may be those of an earlier input."""
         return np.asarray(np.einsum("nchwuv,nfhw->fcuv", self._windows, grad_output))
 
     def forward(self, x: Array) -> Array:
-        """Return the output; keep windows for the backward pass."""
         if getattr(self, "_shape", None) != x.shape:
             self._shape, self._windows = x.shape, self.windows(self.padded(x))
         return super().forward(x)
@@ -129,11 +121,9 @@ class InputKeptInTheClass(Linear):
     kept: ClassVar[dict[str, Array]] = {}
 
     def keep(self, x: Array) -> None:
-        """Keep the input for everybody."""
         self.kept["x"] = x
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient by the input of whichever layer was called last."""
         return grad_output.T @ self.kept["x"]
 
 
@@ -142,14 +132,12 @@ class OutputBufferReused(Linear):
     """All calls write their output into one buffer, which the caller of an earlier one still holds."""
 
     def product(self, x: Array) -> Array:
-        """Return the first rows of a buffer that is kept."""
         buffer = getattr(self, "_buffer", None)
         if buffer is None or len(buffer) < len(x) or buffer.dtype != x.dtype:
             self._buffer = np.empty((len(x), len(self.params["bias"])), x.dtype)
         return np.matmul(x, self.params["weight"].T, out=self._buffer[: len(x)])
 
     def forward(self, x: Array) -> Array:
-        """Return the output in that buffer."""
         self.keep(x)
         output = self.product(x)
         output += self.bias()
@@ -165,7 +153,6 @@ class ForwardClearsGradients(Linear):
     """The forward pass clears the gradients."""
 
     def keep(self, x: Array) -> None:
-        """Keep the input and forget the gradients."""
         super().keep(x)
         self.grads = {}
 
@@ -175,12 +162,10 @@ class OneHotSubtractedInPlace(CrossEntropy):
     """The one-hot target is subtracted from the kept probabilities themselves, by each backward pass once more."""
 
     def forward(self, x: Array, labels: Labels) -> Array:
-        """Return the loss; keep the probabilities."""
         self._p = self.probabilities(x)
         return super().forward(x, labels)
 
     def gradient(self) -> Array:
-        """Return p - onehot, in p's own memory."""
         self._p -= self.hits(self._labels)
         return self._p
 
@@ -194,7 +179,6 @@ class WritesToItsInput(ReLU):
     """The negative part is set to zero in the input's own memory."""
 
     def value(self, x: Array) -> Array:
-        """Return the input, changed."""
         x[x < 0] = 0
         return x
 
@@ -208,7 +192,6 @@ class WritesToItsCotangent(ReLU):
     """The mask is applied to the cotangent's own memory."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the cotangent, masked."""
         grad_output *= self.slope(self._x)
         return grad_output
 
@@ -218,7 +201,6 @@ class SubsampledAsAView(MaxPool2d):
     """Windows of a single pixel are picked by slicing: the output is a view, and who writes to it writes to the input."""
 
     def forward(self, x: Array) -> Array:
-        """Return every other pixel of the input itself."""
         self.keep(x)
         return x[:, :, :: self.stride, :: self.stride]
 
@@ -228,7 +210,6 @@ class CroppedAsAView(ZeroPad2d):
     """The input's gradient is a view of the cotangent, which may be another layer's."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return a part of the cotangent itself."""
         return self.inner(grad_output)
 
 
@@ -250,7 +231,6 @@ class WrittenToACopy(IndexedMaxPool2d):
     """The gradient is written through a flat view of an array like the input, which is a copy where the input is in Fortran's order, and lost."""
 
     def blank(self) -> Array:
-        """Return zeros in the input's own order."""
         return np.zeros_like(self._x)
 
 
@@ -259,7 +239,6 @@ class FlattenedAsItLies(Flatten):
     """The input is flattened with ``order="A"``, in Fortran's order where it lies so, to avoid a copy."""
 
     def forward(self, x: Array) -> Array:
-        """Return the numbers in the order of memory."""
         super().forward(x)
         return x.reshape(len(x), -1, order="A")
 
@@ -269,11 +248,9 @@ class TakenForGapless(AvgPool2d):
     """Windows are laid over the memory by strides worked out from the shape, as if there were no gaps between the elements."""
 
     def padded(self, x: Array) -> Array:
-        """Return the input itself."""
         return x
 
     def windows(self, padded: Array) -> Array:
-        """Return the windows of an array without gaps, in either order."""
         batch, channels, row, column = np.empty_like(padded, order="A").strides
         rows, columns = (size - side + 1 for size, side in zip(padded.shape[2:], self.kernel, strict=True))
         view = as_strided(padded, (*padded.shape[:2], rows, columns, *self.kernel), (batch, channels, row, column, row, column))
@@ -287,6 +264,5 @@ class HandedOnWithoutACopy(Linear):
     """The product is left to PyTorch, which gets the input's memory as it is."""
 
     def product(self, x: Array) -> Array:
-        """Return the product by PyTorch."""
         shared: Array = (torch.from_numpy(x) @ torch.from_numpy(self.params["weight"]).T).numpy()
         return shared

@@ -30,7 +30,6 @@ class OutputInSinglePrecision(Linear):
     """The output passes through single precision, whatever the input's precision is."""
 
     def forward(self, x: Array) -> Array:
-        """Return an output rounded to 24 bits."""
         return super().forward(x).astype(np.float32).astype(x.dtype)
 
 
@@ -41,7 +40,6 @@ class GradientInSinglePrecision(Conv2d):
     """The input's gradient passes through single precision, from a buffer of that type."""
 
     def cropped(self, grad: Array) -> Array:
-        """Return a gradient rounded to 24 bits."""
         return super().cropped(grad).astype(np.float32).astype(grad.dtype)
 
 
@@ -57,7 +55,6 @@ class SinglePrecisionByHalves(Linear):
     """In single precision the output passes through half precision, as from a fast kernel."""
 
     def forward(self, x: Array) -> Array:
-        """Return an output rounded to 11 bits where the input is in single precision."""
         output = super().forward(x)
         return output.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else output
 
@@ -67,7 +64,6 @@ class OutputInDoublePrecision(Linear):
     """The output is collected in an array of NumPy's default type, so that all that follows is in double precision."""
 
     def product(self, x: Array) -> Array:
-        """Return the product in double precision."""
         output = np.zeros((len(x), len(self.params["bias"])))
         output[:] = super().product(x)
         return output
@@ -82,7 +78,6 @@ class BiasGradientInDoublePrecision(Linear):
     """The bias's gradient is summed into an array of NumPy's default type."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the sum in double precision."""
         return np.asarray(grad_output.sum(axis=0, dtype=np.float64))
 
 
@@ -91,7 +86,6 @@ class EpsilonInTheMean(CrossEntropy):
     """The sum is divided by the batch size plus 1e-8, although no batch is empty."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient, a little too small."""
         return np.asarray(super().backward(grad_output) * (len(self._x) / (len(self._x) + 1e-8)), dtype=self._x.dtype)
 
 
@@ -107,7 +101,6 @@ class ConvolvedByFourierTransform(Conv2d):
     """The sums are made by a Fourier transform of the whole image, whose rounding is that of the largest pixel: what is small beside it is lost."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output by way of spectra."""
         self._x = x
         weight = self.weight()
         rows, columns = (size - side + 1 for size, side in zip(x.shape[2:], weight.shape[2:], strict=True))
@@ -121,7 +114,6 @@ class SmallBesideTheLargestCutOff(Linear):
     """Elements of the cotangent below a millionth of the largest are set to zero, to send sparse gradients."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient of what is left."""
         size = np.abs(grad_output)
         return super().input_gradient(np.where(size < 1e-6 * size.max(), 0, grad_output))
 
@@ -131,7 +123,6 @@ class SmallProbabilitiesCutOff(Softmax):
     """Probabilities below 1e-15 are set to zero, to be rid of denormal numbers."""
 
     def probabilities(self, x: Array) -> Array:
-        """Return the larger probabilities."""
         p = super().probabilities(x)
         return np.where(p < 1e-15, 0, p)
 
@@ -141,7 +132,6 @@ class TiesOfTheMaximumLeftOut(CrossEntropy):
     """The logarithm of the sum is log1p of what is not the maximum, for precision, and leaves out what ties with it."""
 
     def log_sums(self, shifted: Array) -> Array:
-        """Return log(1 + sum) over the logits below the maximum."""
         return np.asarray(np.log1p(np.where(shifted < 0, np.exp(shifted), 0).sum(axis=1, keepdims=True)))
 
 
@@ -154,7 +144,6 @@ class SizeByTheRootOfASquare(ReLU):
     """The positive part is (x + sqrt(x**2)) / 2, where a square may vanish."""
 
     def value(self, x: Array) -> Array:
-        """Return half the sum of the number and its size."""
         return (x + np.sqrt(x * x)) / 2
 
 
@@ -168,7 +157,6 @@ class NothingToDoForSmallCotangents(Linear):
     """A cotangent that is close to zero is passed over, by the absolute tolerance of 1e-8 that NumPy's own comparisons have."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return zeros for what is close to zero."""
         if np.abs(grad_output).max() <= 1e-8:
             return np.zeros_like(self._x)
         return super().input_gradient(grad_output)
@@ -179,7 +167,6 @@ class EpsilonAdded(Conv2d):
     """An epsilon of 1e-30 is added to the input's gradient, lest it be zero."""
 
     def cropped(self, grad: Array) -> Array:
-        """Return the gradient and an epsilon."""
         return super().cropped(grad) + grad.dtype.type(1e-30)
 
 
@@ -188,7 +175,6 @@ class CotangentClipped(Linear):
     """The cotangent is clipped at 1e8, inside the layer."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient of the clipped cotangent."""
         return super().input_gradient(np.clip(grad_output, -1e8, 1e8))
 
 
@@ -197,7 +183,6 @@ class CubeOverflows(TanhGELU):
     """The derivative's second term is a cubic polynomial times 1 / cosh(z)**2: infinity times nothing, where the cube leaves the range."""
 
     def slope(self, x: Array) -> Array:
-        """Return the derivative, the cube multiplied out."""
         z = self.inner(x)
         return np.asarray((1 + np.tanh(z)) / 2 + self.factor / 2 * (x + 3 * self.cubic * x**3) / np.cosh(z) ** 2)
 
@@ -207,7 +192,6 @@ class SmallestNumberTakenForZero(ReLU):
     """Denormal numbers are flushed to zero, and with them the smallest normal one of single precision: ``>`` for ``>=``."""
 
     def value(self, x: Array) -> Array:
-        """Return what is larger than the smallest normal number."""
         return np.where(x > np.finfo(np.float32).tiny, x, 0)
 
 
@@ -220,10 +204,8 @@ class InputRecoveredFromTheOutput(Scale):
     """The input is not kept but recovered from the output, to save memory, by a division by the weight."""
 
     def forward(self, x: Array) -> Array:
-        """Return the product and keep it alone."""
         self._output = super().forward(x)
         return self._output
 
     def input(self) -> Array:
-        """Return the output divided by the weight."""
         return self._output / self.params["weight"]

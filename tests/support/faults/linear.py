@@ -28,7 +28,6 @@ class WeightTransposed(Linear):
     """The weight is used as (inputs, outputs) where it is stored as (outputs, inputs)."""
 
     def product(self, x: Array) -> Array:
-        """Return x W."""
         return x @ self.params["weight"]
 
 
@@ -37,7 +36,6 @@ class WeightTransposedOnTheWayBack(Linear):
     """The cotangent is multiplied by the weight's transpose, as the input is."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return grad_output W'."""
         return grad_output @ self.params["weight"].T
 
 
@@ -46,7 +44,6 @@ class WeightGradientTransposed(Linear):
     """The weight's gradient is input times cotangent, (inputs, outputs), where the weight is (outputs, inputs)."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the transposed gradient."""
         return self._x.T @ grad_output
 
 
@@ -60,7 +57,6 @@ class InputGradientFromTheUpdatedWeight(Linear):
     """The weight is updated inside the backward pass, before the input's gradient is made with it."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return grad_output times the weight after a step."""
         self.params["weight"] -= 0.005 * self.grads["weight"]
         return super().input_gradient(grad_output)
 
@@ -70,7 +66,6 @@ class BiasNeverAdded(Linear):
     """The bias is never added."""
 
     def bias(self) -> Array:
-        """Return zeros."""
         return np.zeros_like(self.params["bias"])
 
 
@@ -81,7 +76,6 @@ class BiasAlongTheBatch(Linear):
     """The bias is a column, so that each sample gets one element of it for all outputs."""
 
     def bias(self) -> Array:
-        """Return the bias as a column."""
         return self.params["bias"][:, None]
 
 
@@ -92,7 +86,6 @@ class BiasGradientOverOutputs(Linear):
     """The bias's gradient is summed over the outputs, where it has to be over the samples."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the sum of each row."""
         return np.asarray(grad_output.sum(axis=1))
 
 
@@ -101,7 +94,6 @@ class BiasGradientAveraged(Linear):
     """The bias's gradient is the mean over the batch, which the loss has taken already."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the mean."""
         return np.asarray(grad_output.mean(axis=0))
 
 
@@ -115,7 +107,6 @@ class WeightGradientAveraged(Linear):
     """The weight's gradient is divided by the batch size, which the loss has done already."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the mean over samples."""
         return super().weight_gradient(grad_output) / len(grad_output)
 
 
@@ -124,7 +115,6 @@ class WeightGradientFromMeans(Linear):
     """Input and cotangent are averaged over the batch before their outer product is taken."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the outer product of means, as often as there are samples."""
         return len(grad_output) * np.outer(grad_output.mean(axis=0), self._x.mean(axis=0))
 
 
@@ -133,7 +123,6 @@ class WeightGradientOfTheLastSample(Linear):
     """The loop over the batch overwrites the weight's gradient: ``=`` where ``+=`` is due."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the last sample's outer product."""
         return np.outer(grad_output[-1], self._x[-1])
 
 
@@ -142,7 +131,6 @@ class BatchSizeInTheCode(Linear):
     """The bias's gradient is the mean times four, the batch size of the day."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return four times the mean."""
         return np.asarray(4 * grad_output.mean(axis=0))
 
 
@@ -151,7 +139,6 @@ class BatchOfOneSqueezed(Linear):
     """The input is squeezed, which takes the batch axis off a single sample."""
 
     def product(self, x: Array) -> Array:
-        """Return the product of whatever axes are left."""
         return super().product(np.squeeze(x))
 
 
@@ -165,7 +152,6 @@ class ChannelsLast(Flatten):
     """Channels come last, as in Keras, where they have to come first."""
 
     def forward(self, x: Array) -> Array:
-        """Return rows, columns and channels as one axis."""
         super().forward(x)
         return x.transpose(0, 2, 3, 1).reshape(len(x), -1)
 
@@ -175,7 +161,6 @@ class ChannelsLastOnTheWayBack(Flatten):
     """The cotangent is taken apart as if channels came last, into numbers that the transposition puts elsewhere."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the cotangent in another order."""
         batch, channels, height, width = self._shape
         return np.ascontiguousarray(grad_output.reshape(batch, height, width, channels).transpose(0, 3, 1, 2))
 
@@ -185,7 +170,6 @@ class FortranOrderOnTheWayBack(Flatten):
     """The cotangent is reshaped in Fortran's order, the batch axis with it, so that samples are mixed."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the cotangent in Fortran's order."""
         return grad_output.reshape(self._shape, order="F")
 
 
@@ -199,11 +183,9 @@ class ColumnsBeforeRows(Flatten):
     """Each channel is flattened column by column."""
 
     def forward(self, x: Array) -> Array:
-        """Return channels, columns and rows as one axis."""
         super().forward(x)
         return x.swapaxes(2, 3).reshape(len(x), -1)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the cotangent in the input's order."""
         batch, channels, height, width = self._shape
         return np.ascontiguousarray(grad_output.reshape(batch, channels, width, height).swapaxes(2, 3))

@@ -29,7 +29,6 @@ class NoShift(CrossEntropy):
     """Exponentials are taken of the logits as they are, without their maximum subtracted."""
 
     def shifted(self, x: Array) -> Array:
-        """Return the logits."""
         return x
 
 
@@ -38,7 +37,6 @@ class ConstantInTheLogarithm(CrossEntropy):
     """A small number is added to the probability, so that its logarithm exists."""
 
     def log_probabilities(self, x: Array) -> Array:
-        """Return log(p + 1e-9)."""
         return np.asarray(np.log(self.probabilities(x) + 1e-9))
 
 
@@ -47,7 +45,6 @@ class ProbabilitiesClipped(CrossEntropy):
     """Probabilities are clipped to at least 1e-12, so that the loss of a confident mistake never exceeds 27.6."""
 
     def log_probabilities(self, x: Array) -> Array:
-        """Return the logarithm of clipped probabilities."""
         return np.log(np.clip(self.probabilities(x), 1e-12, 1))
 
 
@@ -56,7 +53,6 @@ class LabelsCountedFromOne(CrossEntropy):
     """Labels are read as if they were counted from 1."""
 
     def targets(self, labels: Labels) -> Labels:
-        """Return the labels less one; the first class becomes the last."""
         return labels - 1
 
 
@@ -70,7 +66,6 @@ class LabelsCountedFromOneInTheGradient(CrossEntropy):
     """The gradient alone reads the labels as if they were counted from 1."""
 
     def hits(self, labels: Labels) -> Array:
-        """Return a 1 at each label less one."""
         return one_hot((labels - 1) % self._x.shape[1], self._x)
 
 
@@ -79,7 +74,6 @@ class SoftmaxTwice(CrossEntropy):
     """The network ends in a softmax, and the loss takes one more."""
 
     def log_probabilities(self, x: Array) -> Array:
-        """Return log softmax(softmax(x))."""
         return super().log_probabilities(self.probabilities(x))
 
 
@@ -90,7 +84,6 @@ class OneHotLeftOut(CrossEntropy):
     """The one-hot target is not subtracted in the gradient."""
 
     def hits(self, labels: Labels) -> Array:
-        """Return nothing to subtract."""
         return np.zeros_like(self._x)
 
 
@@ -104,7 +97,6 @@ class LabelsSmoothedInTheGradient(CrossEntropy):
     """Labels are smoothed by 0.1 in the gradient, but not in the loss."""
 
     def hits(self, labels: Labels) -> Array:
-        """Return nine tenths at the label and the rest everywhere."""
         target = super().hits(labels)
         return np.asarray(0.9 * target + target.dtype.type(0.1) / target.shape[1])
 
@@ -114,7 +106,6 @@ class GradientNotAveraged(CrossEntropy):
     """The loss is a mean over the batch, its gradient that of a sum."""
 
     def count(self) -> int:
-        """Return one."""
         return 1
 
 
@@ -123,7 +114,6 @@ class GradientDividedTwice(CrossEntropy):
     """The gradient is divided by the batch size twice, by the loss and by the one who calls it."""
 
     def count(self) -> int:
-        """Return the square of the batch size."""
         return len(self._x) ** 2
 
 
@@ -132,7 +122,6 @@ class SumForMean(CrossEntropy):
     """The loss is the sum over the batch, where the mean is declared."""
 
     def mean(self, losses: Array) -> Array:
-        """Return the sum."""
         return np.asarray(losses.sum())
 
 
@@ -141,7 +130,6 @@ class AveragedOverClasses(CrossEntropy):
     """The products of target and log p are averaged over samples and classes, most of them zero."""
 
     def mean(self, losses: Array) -> Array:
-        """Return the mean over everything."""
         return np.asarray(losses.mean() / self._x.shape[1])
 
 
@@ -150,7 +138,6 @@ class LogarithmToTheBaseTwo(CrossEntropy):
     """The loss is measured in bits, its gradient is that of nats."""
 
     def mean(self, losses: Array) -> Array:
-        """Return the mean divided by log 2."""
         return np.asarray(losses.mean() / np.log(2))
 
 
@@ -159,7 +146,6 @@ class EveryLabelForEverySample(CrossEntropy):
     """Columns are picked for all rows at once, ``p[:, labels]``: each sample is judged by the labels of the whole batch."""
 
     def own(self, values: Array, labels: Labels) -> Array:
-        """Return a square of numbers, one for each sample and each label."""
         return values[:, labels]
 
 
@@ -173,7 +159,6 @@ class CotangentIgnored(CrossEntropy):
     """The cotangent is taken to be 1."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient of the loss alone."""
         return super().backward(np.ones_like(grad_output))
 
 
@@ -187,7 +172,6 @@ class BatchSizeInTheGradient(CrossEntropy):
     """The gradient is divided by four, the batch size of the day."""
 
     def count(self) -> int:
-        """Return four."""
         return 4
 
 
@@ -196,7 +180,6 @@ class SignForgotten(NLL):
     """The logarithms are averaged without their minus."""
 
     def losses(self, x: Array, labels: Labels) -> Array:
-        """Return x[label]."""
         return -super().losses(x, labels)
 
 
@@ -205,7 +188,6 @@ class GradientOfSoftmaxIncluded(NLL):
     """The gradient is exp(x) - onehot, that of the logits, although the input is log-probabilities."""
 
     def gradient(self) -> Array:
-        """Return exp(x) - onehot."""
         return np.exp(self._x) + super().gradient()
 
 
@@ -214,7 +196,6 @@ class TwoForgotten(MSE):
     """The derivative of a square is taken to be the difference, without its 2."""
 
     def gradient(self) -> Array:
-        """Return x - y."""
         return super().gradient() / 2
 
 
@@ -223,7 +204,6 @@ class SquaresAveragedOverSamples(MSE):
     """The gradient is that of a mean over samples, the loss one over samples and classes."""
 
     def count(self) -> int:
-        """Return the batch size."""
         return len(self._x)
 
 
@@ -232,7 +212,6 @@ class DifferenceReversed(MSE):
     """The derivative is 2 (y - x), of a difference that is written the other way round."""
 
     def gradient(self) -> Array:
-        """Return 2 (y - x)."""
         return -super().gradient()
 
 
@@ -241,5 +220,4 @@ class RootOfTheMean(MSE):
     """The square root of the mean is returned, with the gradient of the mean."""
 
     def mean(self, losses: Array) -> Array:
-        """Return the root."""
         return np.asarray(np.sqrt(losses.mean()))

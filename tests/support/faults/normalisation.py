@@ -19,7 +19,6 @@ class RunningVarianceBiased(BatchNorm):
     """The running variance is that of the biased variance of the batch."""
 
     def unbiased(self, variance: Array) -> Array:
-        """Return the variance as it is."""
         return variance
 
 
@@ -28,7 +27,6 @@ class MomentumReversed(BatchNorm):
     """Momentum is the share of what was there before: Keras' convention with PyTorch's number."""
 
     def moved(self, old: Array, new: Array) -> Array:
-        """Return mostly the new one."""
         return super().moved(new, old)
 
 
@@ -45,7 +43,6 @@ class RunningStatisticsPileUp(BatchNorm):
     """The share of a batch is added to the running statistics, which are not made smaller before."""
 
     def moved(self, old: Array, new: Array) -> Array:
-        """Return a sum that grows."""
         return np.asarray(old + self.momentum * new)
 
 
@@ -54,7 +51,6 @@ class RunningDeviation(BatchNorm):
     """The standard deviation is averaged where the variance is due."""
 
     def unbiased(self, variance: Array) -> Array:
-        """Return the root."""
         return np.sqrt(super().unbiased(variance))
 
 
@@ -63,7 +59,6 @@ class EpsilonOutsideTheRoot(BatchNorm):
     """Epsilon is added to the standard deviation, not to the variance under the root."""
 
     def deviation(self, variance: Array) -> Array:
-        """Return the root, and then epsilon."""
         return np.asarray(np.sqrt(variance) + self.eps)
 
 
@@ -72,7 +67,6 @@ class EpsilonOfKeras(BatchNorm):
     """Epsilon is 1e-3, Keras' default."""
 
     def deviation(self, variance: Array) -> Array:
-        """Return a root with more room."""
         return np.asarray(np.sqrt(variance + 1e-3))
 
 
@@ -81,7 +75,6 @@ class EpsilonTooSmall(BatchNorm):
     """Epsilon is 1e-8, as in Adam."""
 
     def deviation(self, variance: Array) -> Array:
-        """Return a root with less room."""
         return np.asarray(np.sqrt(variance + 1e-8))
 
 
@@ -90,7 +83,6 @@ class EpsilonMissing(BatchNorm):
     """No epsilon: a constant channel is divided by zero."""
 
     def deviation(self, variance: Array) -> Array:
-        """Return the plain root."""
         return np.asarray(np.sqrt(variance))
 
 
@@ -99,7 +91,6 @@ class NormalisedByUnbiasedVariance(BatchNorm):
     """The batch is normalised by the unbiased variance (ddof=1)."""
 
     def deviation(self, variance: Array) -> Array:
-        """Return the root of the unbiased one."""
         return super().deviation(self.unbiased(variance)) if self.training else super().deviation(variance)
 
 
@@ -108,7 +99,6 @@ class OnePassVariance(BatchNorm):
     """The variance is the mean of squares less the square of the mean, which cancels."""
 
     def variance(self, x: Array, mean: Array) -> Array:
-        """Return the difference, kept from being negative."""
         return np.asarray(np.maximum(np.square(x).mean(axis=self.axes(), keepdims=True) - np.square(mean), 0))
 
 
@@ -117,11 +107,9 @@ class StatisticsPerElement(BatchNorm):
     """Statistics are over the batch alone, one for each pixel: normalisation of rows applied to images."""
 
     def batch_statistics(self, x: Array) -> tuple[Array, Array]:
-        """Return those of each pixel."""
         return x.mean(axis=0, keepdims=True), x.var(axis=0, keepdims=True)
 
     def keep(self, x: Array, mean: Array, variance: Array) -> None:
-        """Keep what fits a channel."""
         if self.training:
             super().keep(x, *super().batch_statistics(x))
 
@@ -131,11 +119,9 @@ class StatisticsPerSample(BatchNorm):
     """Statistics are over the positions of each sample: instance normalisation."""
 
     def batch_statistics(self, x: Array) -> tuple[Array, Array]:
-        """Return those of each image."""
         return x.mean(axis=(2, 3), keepdims=True), x.var(axis=(2, 3), keepdims=True)
 
     def keep(self, x: Array, mean: Array, variance: Array) -> None:
-        """Keep what fits a channel."""
         if self.training:
             super().keep(x, *super().batch_statistics(x))
 
@@ -145,11 +131,9 @@ class StatisticsPerRow(BatchNorm):
     """Statistics are over the features of each sample: layer normalisation."""
 
     def batch_statistics(self, x: Array) -> tuple[Array, Array]:
-        """Return those of each row."""
         return x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
 
     def keep(self, x: Array, mean: Array, variance: Array) -> None:
-        """Keep what fits a channel."""
         if self.training:
             super().keep(x, *super().batch_statistics(x))
 
@@ -159,11 +143,9 @@ class RunningStatisticsInTraining(BatchNorm):
     """Training normalises by the running statistics."""
 
     def statistics(self, x: Array) -> tuple[Array, Array]:
-        """Return the running ones."""
         return self.by_channel(self.running_mean), self.by_channel(self.running_var)
 
     def keep(self, x: Array, mean: Array, variance: Array) -> None:
-        """Move them by those of the batch."""
         super().keep(x, *self.batch_statistics(x))
 
 
@@ -177,7 +159,6 @@ class BatchStatisticsInEvaluation(BatchNorm):
     """Evaluation normalises by the statistics of the batch."""
 
     def statistics(self, x: Array) -> tuple[Array, Array]:
-        """Return the batch's."""
         return self.batch_statistics(x)
 
 
@@ -191,7 +172,6 @@ class RunningStatisticsMoveInEvaluation(BatchNorm):
     """Evaluation moves the running statistics, so that test data leak into the model."""
 
     def keep(self, x: Array, mean: Array, variance: Array) -> None:
-        """Move them in any mode."""
         mode, self.training = self.training, True
         super().keep(x, *self.batch_statistics(x))
         self.training = mode
@@ -202,7 +182,6 @@ class ScaleForgotten(BatchNorm):
     """Gamma is not applied."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output without gamma."""
         super().forward(x)
         return np.asarray(self._normalised + self.by_channel(self.params["bias"]))
 
@@ -212,7 +191,6 @@ class ScaleForgottenInGradient(BatchNorm):
     """Gamma is left out of the input's gradient."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient as if gamma were 1."""
         weight, self.params = self.params, {**self.params, "weight": np.ones_like(self.params["weight"])}
         gradient = super().input_gradient(grad_output)
         self.params = weight
@@ -224,7 +202,6 @@ class MeanTermLeftOut(BatchNorm):
     """Nothing reaches the input through the mean."""
 
     def through_mean(self, h: Array) -> Array:
-        """Return zeros."""
         return np.zeros_like(h)
 
 
@@ -233,7 +210,6 @@ class VarianceTermLeftOut(BatchNorm):
     """Nothing reaches the input through the variance."""
 
     def through_variance(self, h: Array) -> Array:
-        """Return zeros."""
         return np.zeros_like(h)
 
 
@@ -242,7 +218,6 @@ class StatisticsTakenForConstants(BatchNorm):
     """Mean and variance are taken for constants: the gradient of evaluation in training."""
 
     def through_statistics(self) -> bool:
-        """Return False."""
         return False
 
 
@@ -256,7 +231,6 @@ class GradientOfTrainingInEvaluation(BatchNorm):
     """The gradient in evaluation passes through statistics that are constants there."""
 
     def through_statistics(self) -> bool:
-        """Return True."""
         return True
 
 
@@ -265,7 +239,6 @@ class SamplesCounted(BatchNorm):
     """The sums in the input's gradient are divided by the number of samples, where there are as many terms as samples times pixels."""
 
     def averaged(self, values: Array) -> Array:
-        """Return a sum over too little."""
         return np.asarray(values.sum(axis=self.axes(), keepdims=True) / values.dtype.type(len(values)))
 
 
@@ -274,7 +247,6 @@ class ScaleGradientOfInput(BatchNorm):
     """Gamma's gradient is formed with the input, not with the normalised input."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the sum of grad_output times the input."""
         return np.asarray((grad_output * self._x).sum(axis=self.axes()))
 
 
@@ -283,7 +255,6 @@ class GradientsExchanged(BatchNorm):
     """Gamma and beta have each other's gradient."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the right gradient and leave the others in the wrong places."""
         gradient = super().backward(grad_output)
         self.grads = {"weight": self.grads["bias"], "bias": self.grads["weight"]}
         return gradient
@@ -294,5 +265,4 @@ class BiasGradientAveraged(BatchNorm):
     """Beta's gradient is averaged over the batch, where it has to be summed."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the mean over samples."""
         return super().bias_gradient(grad_output) / grad_output.dtype.type(len(grad_output))

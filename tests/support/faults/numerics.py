@@ -56,7 +56,6 @@ class SingleInsideDouble(Conv2d):
     """The convolution is computed in float32, whatever it is given."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output, in the input's precision again."""
         output = super().forward(x)
         padded, weight = (value.astype(np.float32) for value in (self.padded(x), self.weight()))
         single = np.einsum("nchwuv,fcuv->nfhw", self.windows(padded), weight) + self.bias().astype(np.float32)
@@ -68,7 +67,6 @@ class HalfInsideSingle(Conv2d):
     """The weight's gradient is added up in half precision if it is in single."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient, through float16."""
         right = super().weight_gradient(grad_output)
         if right.dtype != np.float32:
             return right
@@ -81,7 +79,6 @@ class OffsetAndBack(Conv2d):
     """A large offset is added before the sum, to keep it positive, and taken off again: the last digits are lost."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         offset = x.dtype.type(1e6)
         return (super().forward(x) + offset) - offset
 
@@ -91,7 +88,6 @@ class SmallGradientsDropped(Conv2d):
     """Gradients below 1e-8 count as zero."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient without what is small."""
         right = super().weight_gradient(grad_output)
         return np.where(np.abs(right) < 1e-8, 0, right)
 
@@ -101,7 +97,6 @@ class SmallTermsDropped(Conv2d):
     """Terms whose cotangent is below 1e-5 are left out of the sum, to save time."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient from the terms that are not small."""
         return super().weight_gradient(np.where(np.abs(grad_output) < 1e-5, 0, grad_output))
 
 
@@ -110,7 +105,6 @@ class RoundedToSixDigits(Conv2d):
     """The output is rounded to 6 decimals."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output, rounded."""
         return np.round(super().forward(x), 6)
 
 
@@ -119,7 +113,6 @@ class WholeNumbers(Conv2d):
     """The bias's gradient is added up in an array of whole numbers."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient, each channel's sum without its fraction."""
         return np.trunc(super().bias_gradient(grad_output))
 
 
@@ -128,7 +121,6 @@ class OneElement(Conv2d):
     """One element of the input's gradient is a ten thousandth too large."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient, all but one element right."""
         right = super().input_gradient(grad_output)
         right[len(right) // 2, 0, 2, 1] *= 1 + 1e-4
         return right
@@ -139,7 +131,6 @@ class LastElement(Conv2d):
     """The last element of the weight's gradient lacks the last sample's part."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient, all but the last element right."""
         right = super().weight_gradient(grad_output)
         right[-1, -1, -1, -1] -= self._x[-1, -1, -1, -1] * grad_output[-1, -1, -1, -1]
         return right
@@ -150,7 +141,6 @@ class LastSample(Conv2d):
     """The last sample of a batch gets no bias."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output, all samples but the last right."""
         output = super().forward(x)
         if len(x) > 1:
             output[-1] -= self.bias()
@@ -162,7 +152,6 @@ class NegativeInputs(Conv2d):
     """Negative pixels count as zero."""
 
     def padded(self, x: Array) -> Array:
-        """Return the input without what is negative."""
         return super().padded(np.maximum(x, 0))
 
 
@@ -171,7 +160,6 @@ class LargeBatches(Conv2d):
     """Only the first four samples of a batch count for the bias."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the sum over at most four samples."""
         return super().bias_gradient(grad_output[:4])
 
 
@@ -180,7 +168,6 @@ class Pade(Tanh):
     """The function is a quotient of polynomials, ``x (27 + x²) / (27 + 9 x²)``."""
 
     def value(self, x: Array) -> Array:
-        """Return the quotient, cut off at 1."""
         return np.clip(x * (27 + x**2) / (27 + 9 * x**2), -1, 1)
 
 
@@ -189,7 +176,6 @@ class Cancellation(Tanh):
     """The function is ``(e^2x - 1) / (e^2x + 1)``, in which all digits of a small number cancel."""
 
     def value(self, x: Array) -> Array:
-        """Return the quotient, for arguments that do not overflow."""
         power = np.exp(2 * np.clip(x, -20, 20))
         return np.asarray((power - 1) / (power + 1))
 
@@ -199,7 +185,6 @@ class Overflow(Tanh):
     """The function is ``sinh / cosh``, both of which overflow."""
 
     def value(self, x: Array) -> Array:
-        """Return the quotient, and NaN for large numbers."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.where(np.abs(x) < 20, np.tanh(x), np.sinh(x) / np.cosh(x))
 
@@ -209,7 +194,6 @@ class SlopeOfTheInput(Tanh):
     """The slope is taken from the input, ``1 - x²``, where it has to be from the output."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return ``grad_output (1 - x²)``."""
         return np.asarray(grad_output * (1 - np.arctanh(np.clip(self._output, -1 + 1e-7, 1 - 1e-7)) ** 2))
 
 
@@ -218,7 +202,6 @@ class FastInverseRoot(RootMeanSquare):
     """The inverse root is two steps of Newton's method from a guess by the exponent."""
 
     def inverse_root(self, square: Array) -> Array:
-        """Return the root, right to five digits or so."""
         exponent = np.frexp(square)[1]
         guess = np.ldexp(np.ones_like(square), -exponent // 2)
         for _ in range(3):
@@ -231,7 +214,6 @@ class EpsilonOutsideTheRoot(RootMeanSquare):
     """Epsilon is added to the root."""
 
     def forward(self, x: Array) -> Array:
-        """Return the rows of about unit size."""
         self._x, self._inverse = x, 1 / (np.sqrt(self.mean_square(x)) + self.eps)
         return x * self._inverse
 
@@ -248,7 +230,6 @@ class RootTakenForAConstant(RootMeanSquare):
     """The root counts as a constant on the way back."""
 
     def along(self, products: Array) -> Array:
-        """Return zeros."""
         return 0 * super().along(products)
 
 
@@ -257,7 +238,6 @@ class SquaresInHalfPrecision(RootMeanSquare):
     """Rows are reduced in half precision if they are in single."""
 
     def mean_square(self, x: Array) -> Array:
-        """Return the mean of the squares, through float16."""
         right = super().mean_square(x)
         if right.dtype != np.float32:
             return right

@@ -26,7 +26,6 @@ class GradientToAllWinners(MaxPool2d):
     """Every pixel that equals its window's maximum gets the whole gradient."""
 
     def shares(self, windows: Array) -> Array:
-        """Return 1 for every largest pixel."""
         return np.asarray(windows == windows.max(axis=-1, keepdims=True), dtype=windows.dtype)
 
 
@@ -35,7 +34,6 @@ class GradientSplitAmongWinners(MaxPool2d):
     """Pixels that tie for a maximum share its gradient."""
 
     def shares(self, windows: Array) -> Array:
-        """Return equal parts for all of the largest."""
         tied = np.asarray(windows == windows.max(axis=-1, keepdims=True), dtype=windows.dtype)
         return np.asarray(tied / tied.sum(axis=-1, keepdims=True))
 
@@ -45,7 +43,6 @@ class LastWinner(MaxPool2d):
     """The last of several equal pixels wins, from a loop that compares with ``>=``."""
 
     def shares(self, windows: Array) -> Array:
-        """Return 1 for the last of the largest pixels."""
         return super().shares(windows[..., ::-1])[..., ::-1]
 
 
@@ -54,7 +51,6 @@ class RandomWinner(MaxPool2d):
     """One of several equal pixels wins by lot, as in code that adds noise to break ties."""
 
     def shares(self, windows: Array) -> Array:
-        """Return 1 for one of the largest pixels."""
         lots = np.random.default_rng(0).random(windows.shape)
         return super().shares(np.where(windows == windows.max(axis=-1, keepdims=True), lots, -1).astype(windows.dtype))
 
@@ -64,7 +60,6 @@ class GradientToTheFirstPixel(MaxPool2d):
     """The gradient goes to the upper left pixel of each window, whoever won."""
 
     def shares(self, windows: Array) -> Array:
-        """Return 1 for the first pixel of each window."""
         return np.asarray(np.arange(windows.shape[-1]) == np.zeros(windows.shape[:-1])[..., None], dtype=windows.dtype)
 
 
@@ -73,7 +68,6 @@ class GradientDividedByTheWindow(MaxPool2d):
     """The winner gets its gradient divided by the size of the window, as in average pooling."""
 
     def shares(self, windows: Array) -> Array:
-        """Return a part of what the winner is due."""
         return np.asarray(super().shares(windows) / windows.shape[-1])
 
 
@@ -82,7 +76,6 @@ class OverlapOverwritten(MaxPool2d):
     """A pixel that wins several windows gets the gradient of the last one alone: ``=`` where ``+=`` is due."""
 
     def scattered(self, parts: Array) -> Array:
-        """Return, for each pixel, the last gradient that it won."""
         won = self.shares(self.windows(self.padded(self._x))) > 0
         grad, side = np.zeros_like(self.padded(self._x)), self.kernel
         for row, column in np.ndindex(*parts.shape[2:4]):
@@ -112,7 +105,6 @@ class MaximumStartsAtZero(MaxPool2d):
     """The search for the largest pixel starts from zero, so that a wholly negative window comes out as zero."""
 
     def forward(self, x: Array) -> Array:
-        """Return the maxima, none of which is negative."""
         return np.maximum(super().forward(x), 0)
 
 
@@ -121,7 +113,6 @@ class RemainderRowKept(MaxPool2d):
     """Rows that fill no window make one more output row, rounded up where the size has to be rounded down."""
 
     def padded(self, x: Array) -> Array:
-        """Return the input with another row where one is left over."""
         down, right = (-size % self.stride for size in x.shape[2:])
         return np.pad(x, ((0, 0), (0, 0), (0, down), (0, right)), constant_values=-np.inf)
 
@@ -131,7 +122,6 @@ class RemainderRowWithoutGradient(MaxPool2d):
     """The input's gradient is as large as the windows together, without the row that filled none."""
 
     def cropped(self, grad: Array) -> Array:
-        """Return the gradient of what the windows saw."""
         rows, columns = (size // self.stride * self.stride for size in self._x.shape[2:])
         return grad[:, :, :rows, :columns].copy()
 
@@ -141,7 +131,6 @@ class WinnersRowByTheKernelsHeight(MaxPool2d):
     """The winner's place in the window is taken apart by the kernel's height, where its width divides rows."""
 
     def shares(self, windows: Array) -> Array:
-        """Return 1 where the winner is believed to be."""
         height, width = self.kernel
         row, column = np.divmod(windows.argmax(axis=-1), height)
         believed = np.minimum(row, height - 1) * width + np.minimum(column, width - 1)
@@ -153,7 +142,6 @@ class WinnersRowAndColumnExchanged(MaxPool2d):
     """The winner's row in the window is taken for its column."""
 
     def shares(self, windows: Array) -> Array:
-        """Return 1 in the winner's mirror image."""
         shares = super().shares(windows)
         return shares.reshape(*shares.shape[:-1], *self.kernel).swapaxes(-1, -2).reshape(shares.shape)
 
@@ -163,7 +151,6 @@ class WinnersOfTheFirstChannel(MaxPool2d):
     """The winners of the first channel are taken for those of all channels."""
 
     def shares(self, windows: Array) -> Array:
-        """Return the first channel's shares for every channel."""
         return np.repeat(super().shares(windows[:, :1]), windows.shape[1], axis=1)
 
 
@@ -172,7 +159,6 @@ class MaximumOverChannels(MaxPool2d):
     """The maximum is taken over the channels as well and is the same for all of them: one axis too many."""
 
     def forward(self, x: Array) -> Array:
-        """Return the largest value of each window in any channel."""
         output = super().forward(x)
         return np.repeat(output.max(axis=1, keepdims=True), x.shape[1], axis=1)
 
@@ -182,7 +168,6 @@ class SumForMean(AvgPool2d):
     """Windows are added up and divided by nothing."""
 
     def count(self) -> float | Array:
-        """Return one."""
         return 1
 
 
@@ -191,7 +176,6 @@ class GradientNotShared(AvgPool2d):
     """Every pixel of a window gets the window's whole gradient."""
 
     def scattered(self, parts: Array) -> Array:
-        """Return the gradient, not divided."""
         return super().scattered(parts * parts.dtype.type(self.kernel[0] * self.kernel[1]))
 
 
@@ -200,7 +184,6 @@ class DividedByTheStride(AvgPool2d):
     """The sum is divided by the area of a step, not by that of a window."""
 
     def count(self) -> float | Array:
-        """Return the square of the stride."""
         return self.stride**2
 
 
@@ -209,7 +192,6 @@ class AverageOverwritten(AvgPool2d):
     """Each window writes its share into the input's gradient, where it has to add to what others left there."""
 
     def scattered(self, parts: Array) -> Array:
-        """Return, for each pixel, the share of the last window that saw it."""
         grad, (height, width) = np.zeros_like(self._x), self.kernel
         for row, column in np.ndindex(*parts.shape[2:4]):
             grad[:, :, row : row + height, column : column + width] = parts[:, :, row, column].reshape(*parts.shape[:2], height, width)
@@ -221,7 +203,6 @@ class AverageGradientToTheLargest(AvgPool2d):
     """The window's gradient goes to its largest pixel, copied from max pooling."""
 
     def scattered(self, parts: Array) -> Array:
-        """Return the gradient of the maximum."""
         windows = self.windows(self.padded(self._x))
         won = np.arange(windows.shape[-1]) == windows.argmax(axis=-1)[..., None]
         return super().scattered(np.where(won, parts.sum(axis=-1, keepdims=True), 0))
@@ -232,7 +213,6 @@ class PaddingNotCounted(AvgPool2d):
     """The sum is divided by the pixels of the image in the window, where the frame is declared to count."""
 
     def count(self) -> float | Array:
-        """Return how many pixels of the image are in each window."""
         frame = np.pad(np.ones(self._x.shape[2:]), self.padding)
         inside = sliding_window_view(frame, self.kernel)[:: self.stride, :: self.stride]
         return np.asarray(inside.sum(axis=(2, 3)))

@@ -21,7 +21,6 @@ class OverTheBatch(Softmax):
     """Probabilities are normalised over the samples, where it has to be over the classes."""
 
     def probabilities(self, x: Array) -> Array:
-        """Return columns that add up to 1."""
         return super().probabilities(x.T).T
 
 
@@ -35,7 +34,6 @@ class SumWithoutKeptAxis(Softmax):
     """The sums of the rows are a vector, which NumPy aligns with the columns."""
 
     def probabilities(self, x: Array) -> Array:
-        """Return each column divided by the sum of a row."""
         exponentials = np.exp(self.shifted(x))
         return np.asarray(exponentials / exponentials.sum(axis=1))
 
@@ -45,7 +43,6 @@ class NoShift(Softmax):
     """Exponentials are taken of the logits as they are, without their maximum subtracted."""
 
     def shifted(self, x: Array) -> Array:
-        """Return the logits."""
         return x
 
 
@@ -54,7 +51,6 @@ class ShiftedByTheBatchsMaximum(Softmax):
     """The maximum of the whole batch is subtracted, so that the exponentials of a row may all vanish: nothing over nothing."""
 
     def shifted(self, x: Array) -> Array:
-        """Return the logits less one maximum for all rows."""
         return np.asarray(x - x.max())
 
 
@@ -63,7 +59,6 @@ class DiagonalOfTheJacobianAlone(Softmax):
     """Each probability is taken to depend on its own logit alone: g p (1 - p), as for a sigmoid."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the diagonal's part."""
         return grad_output * self._p * (1 - self._p)
 
 
@@ -72,7 +67,6 @@ class SoftmaxDerivativeLeftOut(Softmax):
     """The cotangent is handed on as it is, as if the loss had differentiated both."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return a copy of the cotangent."""
         return grad_output.copy()
 
 
@@ -81,7 +75,6 @@ class ProjectionOverTheBatch(Softmax):
     """The sum of p g is taken over everything, samples included."""
 
     def projection(self, grad_output: Array) -> Array:
-        """Return one sum for all rows."""
         return np.asarray((self._p * grad_output).sum())
 
 
@@ -90,7 +83,6 @@ class LogarithmOfAVanishedProbability(LogSoftmax):
     """The logarithm is taken of probabilities, minus infinity where one is too small to be a number."""
 
     def log_probabilities(self, x: Array) -> Array:
-        """Return log p by way of p."""
         return np.log(self.probabilities(x))
 
 
@@ -99,5 +91,4 @@ class GradientWithoutTheTotal(LogSoftmax):
     """The cotangent's sum is forgotten: g - p."""
 
     def total(self, grad_output: Array) -> Array:
-        """Return one."""
         return np.ones((len(grad_output), 1), grad_output.dtype)

@@ -22,7 +22,6 @@ class InputWritten(Conv2d):
     """The input is centred in place after its use."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         output = super().forward(x.copy())
         x -= x.mean()
         return output
@@ -33,7 +32,6 @@ class CotangentWritten(Conv2d):
     """The cotangent is averaged over the batch in place after its use."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         grad_input = super().backward(grad_output)
         grad_output /= len(grad_output)
         return grad_input
@@ -44,7 +42,6 @@ class WeightWritten(Conv2d):
     """The weight is clipped after each backward pass."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         grad_input = super().backward(grad_output)
         np.clip(self.params["weight"], -0.5, 0.5, out=self.params["weight"])
         return grad_input
@@ -55,7 +52,6 @@ class FirstInputKept(Conv2d):
     """The input is kept where there is none of its shape yet."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         kept = getattr(self, "_x", None)
         output = super().forward(x)
         self._x = x if kept is None or kept.shape != x.shape else kept
@@ -69,12 +65,10 @@ class InputsInAQueue(Conv2d):
     queue: tuple[Array, ...] = ()
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         self.queue = (*self.queue, x)
         return super().forward(x)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         if self.queue:
             self._x, *rest = self.queue
             self.queue = tuple(rest)
@@ -86,7 +80,6 @@ class OutputReused(Conv2d):
     """One array for each shape is returned again and again."""
 
     def forward(self, x: Array) -> Array:
-        """Return the layer's own memory."""
         output = super().forward(x)
         memory = getattr(self, "_memory", None)
         if memory is None or memory.shape != output.shape or memory.dtype != output.dtype:
@@ -100,7 +93,6 @@ class GradientReused(Conv2d):
     """The input's gradient is a piece of the layer's own memory."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the layer's own memory."""
         grad_input = super().backward(grad_output)
         memory = getattr(self, "_memory", None)
         if memory is None or len(memory) < len(grad_input) or memory.dtype != grad_input.dtype:
@@ -114,7 +106,6 @@ class GradientsAdded(Conv2d):
     """Gradients are added to those that are there."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         before = self.grads
         grad_input = super().backward(grad_output)
         self.grads = {name: value + before[name] if name in before else value for name, value in self.grads.items()}
@@ -126,7 +117,6 @@ class GradientsCleared(Conv2d):
     """The forward pass clears the gradients."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         self.grads = {name: np.zeros_like(value) for name, value in self.grads.items()}
         return super().forward(x)
 
@@ -138,12 +128,10 @@ class CacheOfTheClass(Conv2d):
     cache: ClassVar[dict[str, Array]] = {}
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         self.cache["x"] = x
         return super().forward(x)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient, from the input of whichever layer came last."""
         self._x = self.cache["x"]
         return super().backward(grad_output)
 
@@ -153,13 +141,11 @@ class CacheOfADefaultArgument(Conv2d):
     """What the backward pass needs is kept in a default argument, which there is one of."""
 
     def forward(self, x: Array, cache: dict[str, Array] = {}) -> Array:  # noqa: B006 - the fault
-        """Return the output."""
         cache["x"] = x
         self._cache = cache
         return super().forward(x)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient, from the input of whichever layer came last."""
         self._x = self._cache["x"]
         return super().backward(grad_output)
 
@@ -169,7 +155,6 @@ class OrderAtRandom(Conv2d):
     """The output is multiplied by one and a little, drawn anew each time."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         output = super().forward(x)
         noise = np.random.default_rng().uniform(-1, 1, output.shape).astype(x.dtype)
         return output * (1 + np.finfo(x.dtype).eps / 2 * noise)
@@ -182,7 +167,6 @@ class DependsOnTheCount(Conv2d):
     calls = 0
 
     def forward(self, x: Array) -> Array:
-        """Return the output."""
         self.calls += 1
         return super().forward(x) * (1 if self.calls == 1 else 1 + 1e-9)
 
@@ -194,7 +178,6 @@ class RestOfTheLargerBatch(Conv2d):
     largest: Any = None
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         grad_input = super().backward(grad_output)
         if self.largest is None or len(self.largest) < len(grad_output):
             self.largest = grad_output.copy()
@@ -207,7 +190,6 @@ class PrecisionOfTheDefault(Conv2d):
     """The bias's gradient is computed in double precision, NumPy's default."""
 
     def bias_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient in float64."""
         return super().bias_gradient(grad_output).astype(np.float64)
 
 
@@ -218,5 +200,4 @@ class OtherOutputInEvaluation(Conv2d):
     training = True
 
     def bias(self) -> Array:
-        """Return the bias in training."""
         return super().bias() * (1 if self.training else 0)

@@ -34,7 +34,6 @@ class StrideIgnoredOnTheWayBack(Conv2d):
     """The output's pixels hand their gradient to neighbouring windows, as if the stride were 1."""
 
     def reached(self, u: int, v: int, rows: int, columns: int) -> tuple[slice, ...]:
-        """Return neighbouring pixels."""
         return slice(None), slice(None), slice(u, u + rows), slice(v, v + columns)
 
 
@@ -43,7 +42,6 @@ class StrideIgnoredInTheWeightGradient(Conv2d):
     """The weight's gradient pairs the cotangent with the windows of a stride of 1."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient over the first windows of stride 1."""
         rows, columns = grad_output.shape[2:]
         every = sliding_window_view(self.padded(self._x), self.params["weight"].shape[2:], axis=(2, 3))
         return np.asarray(np.einsum("nchwuv,nfhw->fcuv", every[:, :, :rows, :columns], grad_output))
@@ -54,11 +52,9 @@ class PaddedAtTheEndAlone(Conv2d):
     """All of the padding is put below and to the right, none of it above and to the left."""
 
     def padded(self, x: Array) -> Array:
-        """Return the input with zeros after it."""
         return np.pad(x, ((0, 0), (0, 0), (0, 2 * self.padding), (0, 2 * self.padding)))
 
     def cropped(self, grad: Array) -> Array:
-        """Return the gradient without these zeros."""
         height, width = self._x.shape[2:]
         return grad[:, :, :height, :width].copy()
 
@@ -68,7 +64,6 @@ class PaddingNotCropped(Conv2d):
     """The input's gradient is cut from the corner of the padded one, the frame still in it."""
 
     def cropped(self, grad: Array) -> Array:
-        """Return the first rows and columns."""
         height, width = self._x.shape[2:]
         return grad[:, :, :height, :width].copy()
 
@@ -80,7 +75,6 @@ class PaddingCroppedTwice(Conv2d):
     """The frame is taken off the input's gradient twice."""
 
     def cropped(self, grad: Array) -> Array:
-        """Return the gradient without two frames."""
         return grad[:, :, 2 * self.padding : -2 * self.padding, 2 * self.padding : -2 * self.padding].copy()
 
 
@@ -89,7 +83,6 @@ class PaddedWithEdge(Conv2d):
     """The frame repeats the image's border, where zeros are due."""
 
     def padded(self, x: Array) -> Array:
-        """Return the input with its border repeated."""
         p = self.padding
         return np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)), mode="edge")
 
@@ -99,7 +92,6 @@ class OutputOneRowShort(Conv2d):
     """The output's height is computed as height minus kernel, without the one that has to be added."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output without its last row and column."""
         return super().forward(x)[:, :, :-1, :-1].copy()
 
 
@@ -108,7 +100,6 @@ class LastRowNotComputed(Conv2d):
     """The loop over rows ends one too early and leaves the last one at zero."""
 
     def forward(self, x: Array) -> Array:
-        """Return the output, its last row zero."""
         output = super().forward(x)
         output[:, :, -1] = 0
         return output
@@ -119,7 +110,6 @@ class LastColumnLostInTheWeightGradient(Conv2d):
     """The loop over the cotangent's columns ends one too early."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient without the last column."""
         windows = self.windows(self.padded(self._x))
         return np.asarray(np.einsum("nchwuv,nfhw->fcuv", windows[:, :, :, :-1], grad_output[..., :-1]))
 
@@ -129,7 +119,6 @@ class LastRowOfTheInputGradientLost(Conv2d):
     """The last row of the input gets no gradient."""
 
     def cropped(self, grad: Array) -> Array:
-        """Return the gradient, its last row zero."""
         grad = super().cropped(grad)
         grad[:, :, -1] = 0
         return grad
@@ -145,7 +134,6 @@ class InputGradientOneRowLater(Conv2d):
     """Rows are counted from 1 on the way back, so that every gradient lands one row below its pixel."""
 
     def cropped(self, grad: Array) -> Array:
-        """Return the gradient, moved down."""
         grad = super().cropped(grad)
         grad[:, :, 1:], grad[:, :, 0] = grad[:, :, :-1].copy(), 0
         return grad
@@ -156,7 +144,6 @@ class KernelHeightAndWidthSwapped(Conv2d):
     """Windows are as high as the kernel is wide, and as wide as it is high."""
 
     def windows(self, padded: Array) -> Array:
-        """Return windows whose sides are exchanged."""
         return sliding_window_view(padded, self.params["weight"].shape[:1:-1], axis=(2, 3)).swapaxes(4, 5)
 
 
@@ -167,7 +154,6 @@ class DilationIgnoredInTheWeightGradient(Conv2d):
     """The weight's gradient is taken over windows without gaps."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient over the first windows of a dilation of 1."""
         rows, columns = grad_output.shape[2:]
         every = sliding_window_view(self._x, self.params["weight"].shape[2:], axis=(2, 3))
         return np.asarray(np.einsum("nchwuv,nfhw->fcuv", every[:, :, :rows, :columns], grad_output))
@@ -180,7 +166,6 @@ class DilationIgnoredOnTheWayBack(Conv2d):
     """The input's gradient is handed to windows without gaps."""
 
     def reached(self, u: int, v: int, rows: int, columns: int) -> tuple[slice, ...]:
-        """Return the pixels under a kernel without gaps."""
         return slice(None), slice(None), slice(u, u + rows), slice(v, v + columns)
 
 
@@ -191,7 +176,6 @@ class OverlapOverwritten(Conv2d):
     """Each window writes its gradient into the input's, where it has to add to what others left there."""
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return, for each pixel, the gradient through the last window that saw it."""
         grad = np.zeros_like(self._x)
         height, width = self.params["weight"].shape[2:]
         for row, column in np.ndindex(*grad_output.shape[2:]):

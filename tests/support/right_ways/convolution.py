@@ -22,7 +22,6 @@ class Windows:
     padding: int = 0
 
     def padded(self, x: Array) -> Array:
-        """Return the input in a frame of zeros."""
         p = self.padding
         return np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
 
@@ -31,11 +30,9 @@ class Windows:
         return sliding_window_view(self.padded(x), kernel, axis=(2, 3))[:, :, :: self.stride, :: self.stride]
 
     def tap(self, padded: Array, u: int, v: int, rows: int, columns: int) -> Array:
-        """Return the view of the pixels under one tap of the kernel."""
         return padded[:, :, u : u + self.stride * rows : self.stride, v : v + self.stride * columns : self.stride]
 
     def cropped(self, padded: Array, x: Array) -> Array:
-        """Return an array without the frame."""
         (height, width), p = x.shape[2:], self.padding
         return padded[:, :, p : p + height, p : p + width].copy()
 
@@ -169,7 +166,6 @@ def gathered(windows: Windows, contract: Contraction) -> Way:
 
 
 def ways(windows: Windows) -> Mapping[str, Way]:
-    """Return the ways by name."""
     structured: Mapping[str, Callable[[Windows], Way]] = {
         "im2col": im2col,
         "taps": tap_by_tap,

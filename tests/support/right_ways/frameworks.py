@@ -31,7 +31,6 @@ def by_torch(module: nn.Module, mkldnn: bool = True) -> Way:
 
 
 def torch_ways(module: nn.Module) -> Mapping[str, Way]:
-    """Return PyTorch's ways of a layer."""
     return {"torch": by_torch(module), "torch, no oneDNN": by_torch(module, mkldnn=False)}
 
 
@@ -69,5 +68,4 @@ def _program(function: Callable[..., Any], params: tuple[str, ...], buffers: tup
 
 
 def jax_ways(own: JaxOracle) -> Mapping[str, Way]:
-    """Return JAX's ways of a layer."""
     return {"jax, jitted": by_jax(own, jitted=True), "jax, step by step": by_jax(own, jitted=False)}

@@ -14,13 +14,11 @@ from tests.support.right_ways.task import Results, Way
 
 
 def relu(call: Call) -> Results:
-    """Return the larger of each number and zero."""
     assert call.grad_output is not None
     return {"output": np.maximum(call.x, 0), "grad_input": np.where(call.x > 0, call.grad_output, call.grad_output.dtype.type(0))}
 
 
 def relu_by_mask(call: Call) -> Results:
-    """Return each number times whether it is positive."""
     assert call.grad_output is not None
     mask = (call.x > 0).astype(call.x.dtype)
     return {"output": call.x * mask, "grad_input": call.grad_output * mask}
@@ -35,12 +33,10 @@ def relu_by_half(call: Call) -> Results:
 
 
 def sigmoid_by_tanh(x: Array) -> Array:
-    """Return (1 + tanh(x / 2)) / 2."""
     return np.asarray((1 + np.tanh(x / 2)) / 2)
 
 
 def cdf(x: Array) -> Array:
-    """Return the standard normal distribution."""
     return np.asarray((1 + cases.erf(x / math.sqrt(2))) / 2)
 
 
@@ -52,14 +48,12 @@ def gelu_by_cdf(call: Call) -> Results:
 
 
 def from_output(call: Call) -> Results:
-    """Return a sigmoid whose derivative is made of its output."""
     assert call.grad_output is not None
     output = cases.naive_sigmoid(call.x)
     return {"output": output, "grad_input": call.grad_output * output * (1 - output)}
 
 
 def tanh_from_output(call: Call) -> Results:
-    """Return a tangent whose derivative is made of its output."""
     assert call.grad_output is not None
     output = np.tanh(call.x)
     return {"output": output, "grad_input": call.grad_output - call.grad_output * output * output}

@@ -25,31 +25,26 @@ def classes(rng: np.random.Generator, family: Family, x: Array) -> Constants:
 
 
 def targets(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-    """Return what the squared error compares its input with."""
     return {"labels": family.input(rng, x.shape, x.dtype)}
 
 
 def kept(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-    """Return the mask of a dropout."""
     return {"mask": rng.random(x.shape) < 0.7}
 
 
 def conv(name: str, windows: convolution.Windows, kernel: tuple[int, int], shapes: list[Shape]) -> LayerTask:
-    """Return a convolution of two channels to three."""
     module = nn.Conv2d(2, 3, kernel, windows.stride, windows.padding)
     written, params = {**convolution.ways(windows), **torch_ways(module)}, {"weight": (3, 2, *kernel), "bias": (3,)}
     return LayerTask(name, lambda: oracle(module), written, shapes, params, sensitive=(*convolution.BY_BLAS, *BY_TORCH))
 
 
 def dense(name: str, inputs: int, outputs: int, batches: tuple[int, ...], ways: Mapping[str, Way], cost: float = 1.0) -> LayerTask:
-    """Return a linear layer."""
     module, params = nn.Linear(inputs, outputs), {"weight": (outputs, inputs), "bias": (outputs,)}
     shapes = [(batch, inputs) for batch in batches]
     return LayerTask(name, lambda: oracle(module), {**ways, **torch_ways(module)}, shapes, params, sensitive=(*linear.BY_BLAS, *BY_TORCH), cost=cost)
 
 
 def plain(name: str, module: nn.Module, ways: Mapping[str, Way], shapes: list[Shape], **options: Any) -> LayerTask:
-    """Return a layer without BLAS."""
     return LayerTask(name, lambda: oracle(module), {**ways, "torch": torch_ways(module)["torch"]}, shapes, **options)
 
 

@@ -22,7 +22,6 @@ def _results(output: Array, grad_input: Array, weight: Array, bias: Array) -> Re
 
 
 def contracted(contract: Contraction, total: Sum) -> Way:
-    """Return the three products in one order of their sums."""
 
     def way(call: Call) -> Results:
         x, w, b, g = _given(call)
@@ -32,7 +31,6 @@ def contracted(contract: Contraction, total: Sum) -> Way:
 
 
 def matmul(call: Call) -> Results:
-    """Return products of matrices that lie in memory as they come."""
     x, w, b, g = _given(call)
     return _results(x @ w.T + b, g @ w, g.T @ x, g.sum(axis=0))
 

@@ -26,7 +26,6 @@ def shifted(x: Array, total: Sum = SUMS["pairwise"]) -> Array:
 
 
 def by_reciprocal(x: Array) -> Array:
-    """Return exponentials times the reciprocal of their sum."""
     exponentials = np.exp(x - x.max(axis=1, keepdims=True))
     return np.asarray(exponentials * (1 / exponentials.sum(axis=1, keepdims=True)))
 
@@ -37,7 +36,6 @@ def by_log_sum(x: Array) -> Array:
 
 
 def by_log_softmax(x: Array) -> Array:
-    """Return the exponential of the logarithm of the probability."""
     return np.asarray(np.exp(cases.log_softmax(x)))
 
 
@@ -74,7 +72,6 @@ def cross_entropy(loss: Callable[[Array, Array], Array], probabilities: Callable
 
 
 def of_shifted(x: Array, labels: Array) -> Array:
-    """Return the mean of ln(sum) - d[label]."""
     depths = x - x.max(axis=1, keepdims=True)
     rows = np.arange(len(x))
     return np.asarray((np.log(np.exp(depths).sum(axis=1)) - depths[rows, labels]).mean())

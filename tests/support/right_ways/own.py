@@ -72,6 +72,5 @@ def _as_torch(case: Case) -> bool:
 
 
 def tasks() -> Iterator[LayerTask]:
-    """Yield the tasks."""
     yield from (_in_scratch(row) for row, case in CASES.items() if _as_torch(case))
     yield from map(_in_jax, IN_JAX)

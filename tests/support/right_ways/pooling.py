@@ -27,7 +27,6 @@ class Pool:
         return seen.reshape(*seen.shape[:4], -1)
 
     def tap(self, x: Array, u: int, v: int, rows: int, columns: int) -> Array:
-        """Return the view of the pixels at one place of all windows."""
         return x[:, :, u : u + self.stride * rows : self.stride, v : v + self.stride * columns : self.stride]
 
 
@@ -117,13 +116,11 @@ def average_of_shares(pool: Pool) -> Way:
 
 
 def maximum_ways(pool: Pool) -> Mapping[str, Way]:
-    """Return the ways of max pooling."""
     made: Mapping[str, Callable[[Pool], Way]] = {"argmax": max_by_argmax, "loops": max_by_loops, "taps": max_tap_by_tap}
     return {name: make(pool) for name, make in made.items()}
 
 
 def average_ways(pool: Pool) -> Mapping[str, Way]:
-    """Return the ways of average pooling."""
     return {
         **{name: average(pool, total) for name, total in SUMS.items()},
         "reciprocal": average(pool, SUMS["pairwise"], reciprocal=True),

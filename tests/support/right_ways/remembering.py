@@ -24,11 +24,9 @@ class Remembering(WrappedOracle):
     _kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict, repr=False)
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return what the oracle does."""
         return dict(self.once(_key(call), lambda: self.oracle.vjp(call)))
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the oracle's bounds."""
         key = (_key(call), precision.dtype.str, precision.elements)
         return dict(self.once(key, lambda: WrappedOracle.bounds(self, oracle, call, result, precision)))
 

@@ -19,7 +19,6 @@ Contraction = Callable[[str, Array, Array], Array]
 
 
 def pairwise(terms: Array) -> Array:
-    """Return the sums of neighbours of sums of neighbours."""
     while (count := terms.shape[-1]) > 1:
         pairs = terms[..., : count - count % 2 : 2] + terms[..., 1::2]
         terms = np.concatenate([pairs, terms[..., count - 1 :]], axis=-1) if count % 2 else pairs
@@ -54,7 +53,6 @@ def lanes(terms: Array) -> Array:
 
 
 def sorted_by_size(terms: Array) -> Array:
-    """Return the sums from the smallest term to the largest."""
     order = np.argsort(np.abs(terms), axis=-1)
     return sequential(np.take_along_axis(terms, order, axis=-1))
 
@@ -80,7 +78,6 @@ def by_einsum(subscripts: str, one: Array, two: Array) -> Array:
 
 
 def by_blas(subscripts: str, one: Array, two: Array) -> Array:
-    """Return a contraction as one product of matrices."""
     inputs, output = subscripts.split("->")
     first, second = inputs.split(",")
     summed = [axis for axis in first if axis in second]

@@ -113,7 +113,6 @@ def drawn(trial: Trial, images: bool = False) -> tuple[Family, float]:
 
 
 def nothing(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-    """Return no constants."""
     return {}
 
 
@@ -126,7 +125,6 @@ class Written:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def vjp(self, call: Call) -> Results:
-        """Return what the way computes."""
         with np.errstate(all="ignore"):
             return self.way(call)
 
@@ -257,5 +255,4 @@ class LayerTask:
 
 
 def _statistic(name: str, rng: np.random.Generator, shape: Shape) -> Array:
-    """Return running statistics; a variance is positive."""
     return np.asarray(rng.uniform(0.5, 2, shape) if name.endswith("var") else rng.standard_normal(shape))

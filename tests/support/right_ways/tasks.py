@@ -18,7 +18,6 @@ from tests.support.right_ways.task import LayerTask, Task
 
 
 def on_images(name: str) -> str:
-    """Return what a task is called whose input is made of digits."""
     return f"{name}, digit images"
 
 
@@ -49,7 +48,6 @@ WHOLE = (
 
 @cache
 def tasks() -> Mapping[str, Task]:
-    """Return the tasks by name."""
     layers: list[LayerTask] = [*LAYERS, *own.tasks()]
     rows = [*modules.tasks(ROWS), *(replace(task, name=on_images(task.name), images=True) for task in modules.tasks(IMAGE_ROWS))]
     found: list[Task] = [*layers, *map(_shown_images, layers), *WHOLE, *rows, *optimizers.TASKS, *networks.TASKS]

@@ -73,7 +73,6 @@ def dampened_from_the_start(settings: SgdSettings, param: Array, grad: Array, st
 
 
 def _settings(**changes: Any) -> Step:
-    """Return the right step by settings some of which are wrong."""
     return lambda settings, param, grad, state: COMPILED[type(settings)](replace(settings, **changes), param, grad, state)
 
 

@@ -15,15 +15,15 @@ from crosscheck.core.operation import RefusedError
 from crosscheck.oracles.optimizers.runs import OptimizerMutant
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.references.jax.optimizers import OptaxOptimizer
-from tests.crosscheck.checks.test_optimizers import BOTH, holding
+from tests.support.faults import FAULTS
+from tests.support.optimizer_pairs import holding
 from tests.support.unshrunk import check
+from tests.textbook.optimizers import Adam
 
 RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
     "sgd": lambda: OptimizerPair(holding(), lambda params: optax.sgd(0.1)),
-    "momentum": lambda: OptimizerPair(holding(mu=0.9), lambda params: optax.sgd(0.1, 0.9), state={"m": "trace"}),
-    "adam": lambda: OptimizerPair(
-        holding(kind="adam"), lambda params: optax.adam(0.1), state={mine: {"exp_avg": "mu", "exp_avg_sq": "nu"}[name] for mine, name in BOTH.items()}
-    ),
+    "momentum": lambda: OptimizerPair(holding(momentum=0.9), lambda params: optax.sgd(0.1, 0.9), state={"buffers": "trace"}),
+    "adam": lambda: OptimizerPair(holding(Adam), lambda params: optax.adam(0.1), state={"first": "mu", "second": "nu"}),
 }
 
 
@@ -36,7 +36,7 @@ def test_right_optimizer_agrees(name: str) -> None:
 
 
 def test_fault_is_found() -> None:
-    pair = OptimizerPair(holding(kind="adam", fault="uncorrected"), lambda params: optax.adam(0.1))
+    pair = OptimizerPair(holding(FAULTS["optimizers-correction-left-out"].kind), lambda params: optax.adam(0.1))
     assert check(pair, only=lambda check: check == "updates-float64-normal").verdict is Verdict.MISMATCH
 
 

@@ -27,15 +27,13 @@ from crosscheck.oracles.theories import Multilinear
 from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
 from crosscheck.references.jax.oracle import JaxOracle, oracle
 from crosscheck.references.pytorch import oracle as pytorch
-from crosscheck.references.resolve import UnknownReferenceError, framework_of, resolved
-from tests.crosscheck.oracles.theories import test_measured as measured
-from tests.support import ROOT
+from tests.support import ROOT, formulas
 from tests.support.unshrunk import check
 
 
 def batch_norm(x: Any, weight: Any, bias: Any) -> Any:
     centred = x - x.mean(axis=0)
-    return weight * (centred / jnp.sqrt((centred**2).mean(axis=0) + measured.EPS)) + bias
+    return weight * (centred / jnp.sqrt((centred**2).mean(axis=0) + formulas.EPS)) + bias
 
 
 def linear(x: Any, weight: Any, bias: Any) -> Any:
@@ -70,36 +68,36 @@ def recurrent_in_torch(x: torch.Tensor) -> torch.Tensor:
 
 
 def batch_norm_pair(fault: str = "", **options: Any) -> Pair:
-    given = measured.batch_norm_pair(fault=fault)
+    given = formulas.batch_norm_pair(fault=fault)
     shapes = {"weight": (4,), "bias": (4,)}
     return Pair(given.subject, batch_norm, shapes=[(6, 4)], params=given.params, param_shapes=shapes, name="batch norm", **options)
 
 
 def linear_pair(reference: Any, **options: Any) -> Pair:
-    subject = Functions(measured.linear, measured.linear_backward)
+    subject = Functions(formulas.linear, formulas.linear_backward)
     params, shapes = {"w": "weight", "b": "bias"}, {"weight": (4, 3), "bias": (3,)}
     return Pair(subject, reference, shapes=[(5, 4)], params=params, param_shapes=shapes, **options)
 
 
 RIGHT: Mapping[str, Callable[[], Pair]] = {
     "batch norm": batch_norm_pair,
-    "tanh": lambda: measured.without_params(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2), jnp.tanh),
-    "sigmoid": lambda: measured.without_params(measured.sigmoid, lambda g, x: g * measured.sigmoid(x) * measured.sigmoid(-x), jax.nn.sigmoid),
-    "gelu": lambda: measured.without_params(
-        lambda x: x * measured.normal_cdf(x), lambda g, x: g * measured.gelu_slope(x), lambda x: jax.nn.gelu(x, approximate=False)
+    "tanh": lambda: formulas.without_params(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2), jnp.tanh),
+    "sigmoid": lambda: formulas.without_params(formulas.sigmoid, lambda g, x: g * formulas.sigmoid(x) * formulas.sigmoid(-x), jax.nn.sigmoid),
+    "gelu": lambda: formulas.without_params(
+        lambda x: x * formulas.normal_cdf(x), lambda g, x: g * formulas.gelu_slope(x), lambda x: jax.nn.gelu(x, approximate=False)
     ),
-    "layer norm": lambda: measured.without_params(
-        measured.layer_norm,
-        measured.layer_norm_backward,
-        lambda x: (x - x.mean(1, keepdims=True)) / jnp.sqrt(jnp.var(x, 1, keepdims=True) + measured.EPS),
+    "layer norm": lambda: formulas.without_params(
+        formulas.layer_norm,
+        formulas.layer_norm_backward,
+        lambda x: (x - x.mean(1, keepdims=True)) / jnp.sqrt(jnp.var(x, 1, keepdims=True) + formulas.EPS),
     ),
     "parameters by name": lambda: linear_pair(lambda x, bias, weight: jnp.dot(x, weight) + bias),
     "parameters in order": lambda: linear_pair(lambda x, matrix, offset, /: x @ matrix + offset, framework="jax"),
     "known theory": lambda: linear_pair(JaxOracle(linear, Multilinear())),
     "compiled": lambda: linear_pair(jax.jit(lambda x, weight, bias: jnp.dot(x, weight) + bias)),
-    "loss of labels": lambda: Pair(LossFunction(measured.cross_entropy), cross_entropy, shapes=[(5, 4)], labels=True),
+    "loss of labels": lambda: Pair(LossFunction(formulas.cross_entropy), cross_entropy, shapes=[(5, 4)], labels=True),
     "beside PyTorch": lambda: Pair(
-        Functions(measured.linear, measured.linear_backward),
+        Functions(formulas.linear, formulas.linear_backward),
         [nn.Linear(4, 3), lambda x, weight, bias: jnp.dot(x, weight.T) + bias],
         shapes=[(5, 4)],
         params={"w": "weight: i o -> o i", "b": "bias"},
@@ -292,20 +290,6 @@ def test_what_cannot_be_measured_is_refused(name: str) -> None:
 )
 def test_refusal_says_what_was_given(function: Any, words: str) -> None:
     assert words.format(version=jax.__version__) in check(linear_pair(function, framework="jax")).error
-
-
-@pytest.mark.parametrize(
-    ("thing", "framework"),
-    [(jax.nn.relu, "jax"), (jax.jit(lambda x: x), "jax"), (nn.ReLU(), "torch"), (np.tanh, "")],
-    ids=["relu", "compiled", "torch", "numpy"],
-)
-def test_framework_of_a_thing(thing: Any, framework: str) -> None:
-    assert framework_of(thing) == framework
-
-
-def test_function_that_names_two_frameworks() -> None:
-    with pytest.raises(UnknownReferenceError, match="refers to jax and torch, expected one; declare framework="):
-        resolved(lambda x: jnp.tanh(torch.tanh(x)))
 
 
 IN_A_FRESH_INTERPRETER = """

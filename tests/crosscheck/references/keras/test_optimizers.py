@@ -11,15 +11,16 @@ from crosscheck import Verdict
 from crosscheck.core.operation import RefusedError
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.references.keras.optimizers import KerasOptimizer
-from tests.crosscheck.checks.test_optimizers import VELOCITY, holding
+from tests.support.optimizer_pairs import VELOCITY, holding
 from tests.support.unshrunk import check
+from tests.textbook.optimizers import Adam
 
 import keras  # isort: skip
 
 RIGHT: Mapping[str, Callable[[], OptimizerPair]] = {
     "sgd": lambda: OptimizerPair(holding(), lambda params: keras.optimizers.SGD(0.1)),
     "velocity": lambda: OptimizerPair(VELOCITY, lambda params: keras.optimizers.SGD(0.1, 0.9), state={"velocity": "momentum"}),
-    "nesterov": lambda: OptimizerPair(holding(mu=0.9, fault="nesterov"), lambda params: keras.optimizers.SGD(0.1, 0.9, nesterov=True)),
+    "nesterov": lambda: OptimizerPair(holding(momentum=0.9, nesterov=True), lambda params: keras.optimizers.SGD(0.1, 0.9, nesterov=True)),
 }
 
 
@@ -33,7 +34,7 @@ def test_right_optimizer_agrees(name: str) -> None:
 
 def test_epsilon_at_another_place_is_found() -> None:
     """Keras's Adam adds epsilon before the correction for the start, the published one and PyTorch's after it."""
-    pair = OptimizerPair(holding(kind="adam", eps=1e-3), lambda params: keras.optimizers.Adam(0.1, epsilon=1e-3))
+    pair = OptimizerPair(holding(Adam, eps=1e-3), lambda params: keras.optimizers.Adam(0.1, epsilon=1e-3))
     assert check(pair, only=lambda check: check == "updates-float64-normal").verdict is Verdict.MISMATCH
 
 

@@ -18,8 +18,7 @@ from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Sel
 from crosscheck.references.keras import oracle as bridge
 from crosscheck.references.keras.oracle import names_of, oracle
 from crosscheck.references.resolve import framework_of
-from tests.crosscheck.oracles.theories import test_measured as measured
-from tests.support import ROOT
+from tests.support import ROOT, formulas
 from tests.support.unshrunk import check
 
 import keras  # isort: skip
@@ -33,12 +32,12 @@ def built(layer: Any, *shape: int | None) -> Any:
 
 
 def dense_pair(layer: Any, subject: Any = None, **options: Any) -> Pair:
-    own = Functions(measured.linear, measured.linear_backward) if subject is None else subject
+    own = Functions(formulas.linear, formulas.linear_backward) if subject is None else subject
     return Pair(own, layer, shapes=[(5, 4)], params={"w": "kernel", "b": "bias"}, name="dense", **options)
 
 
 def doubled_bias(grad: Any, cache: Any) -> Any:
-    grad_input, grad_weight, grad_bias = measured.linear_backward(grad, cache)
+    grad_input, grad_weight, grad_bias = formulas.linear_backward(grad, cache)
     return grad_input, grad_weight, 2 * grad_bias
 
 
@@ -49,24 +48,24 @@ def flat_cross_entropy(logits: Any, labels: Any) -> Any:
 RIGHT: Mapping[str, Callable[[], Pair]] = {
     "dense": lambda: dense_pair(built(keras.layers.Dense(3), None, 4)),
     "dense with tanh": lambda: dense_pair(
-        built(keras.layers.Dense(3, activation="tanh"), None, 4), Functions(measured.linear_tanh, measured.linear_tanh_backward)
+        built(keras.layers.Dense(3, activation="tanh"), None, 4), Functions(formulas.linear_tanh, formulas.linear_tanh_backward)
     ),
     "dense that is not built": lambda: dense_pair(keras.layers.Dense(3), param_shapes={"kernel": (4, 3), "bias": (3,)}),
     "chain": lambda: dense_pair(
         keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Activation("tanh")]),
-        Functions(measured.linear_tanh, measured.linear_tanh_backward),
+        Functions(formulas.linear_tanh, formulas.linear_tanh_backward),
     ),
-    "layer normalisation": lambda: measured.without_params(
-        measured.layer_norm,
-        measured.layer_norm_backward,
-        built(keras.layers.LayerNormalization(epsilon=measured.EPS, center=False, scale=False), None, 4),
+    "layer normalisation": lambda: formulas.without_params(
+        formulas.layer_norm,
+        formulas.layer_norm_backward,
+        built(keras.layers.LayerNormalization(epsilon=formulas.EPS, center=False, scale=False), None, 4),
     ),
-    "softmax": lambda: measured.without_params(measured.softmax, measured.by_jacobian, keras.layers.Softmax()),
-    "function": lambda: measured.without_params(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2), keras.ops.tanh),
+    "softmax": lambda: formulas.without_params(formulas.softmax, formulas.by_jacobian, keras.layers.Softmax()),
+    "function": lambda: formulas.without_params(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2), keras.ops.tanh),
     "loss": lambda: Pair(
-        LossFunction(measured.cross_entropy), keras.losses.SparseCategoricalCrossentropy(from_logits=True), shapes=[(5, 4)], name="loss"
+        LossFunction(formulas.cross_entropy), keras.losses.SparseCategoricalCrossentropy(from_logits=True), shapes=[(5, 4)], name="loss"
     ),
-    "loss function": lambda: Pair(LossFunction(measured.cross_entropy), flat_cross_entropy, shapes=[(5, 4)], labels=True, name="loss"),
+    "loss function": lambda: Pair(LossFunction(formulas.cross_entropy), flat_cross_entropy, shapes=[(5, 4)], labels=True, name="loss"),
 }
 
 
@@ -82,7 +81,7 @@ def test_right_formula_agrees_on_every_family(name: str) -> None:
 @pytest.mark.slow("compiled in each precision; one shows it", default=["float64"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_fault_is_found(dtype: str) -> None:
-    pair = dense_pair(built(keras.layers.Dense(3), None, 4), Functions(measured.linear, doubled_bias))
+    pair = dense_pair(built(keras.layers.Dense(3), None, 4), Functions(formulas.linear, doubled_bias))
     result = check(pair, only=lambda check: check == f"values-{dtype}-normal")
     assert result.first is not None
     assert result.first.divergence is not None

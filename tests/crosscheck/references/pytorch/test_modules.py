@@ -33,7 +33,6 @@ def checked(pair: Pair, *checks: str) -> PairResult:
 
 
 def wrong(result: PairResult) -> list[str]:
-    """Return what is not right in words."""
     found = [one for one in result.results if one.counted in (Verdict.MISMATCH, Verdict.UNDECIDED)]
     return [*([result.error] if result.error else []), *(f"{one.check}: {one.counted} {one.reason}" for one in found), *result.unjudged]
 

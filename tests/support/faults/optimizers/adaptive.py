@@ -17,7 +17,6 @@ class EpsilonInsideTheRoot(RMSprop):
     """Epsilon is added to the mean of the squares, where the reference adds it to the root."""
 
     def root(self, variance: Array) -> Array:
-        """Return ``sqrt(v + eps)``."""
         return np.asarray(np.sqrt(variance + self.settings["eps"]))
 
 
@@ -26,7 +25,6 @@ class MeanTheOtherWayRound(RMSprop):
     """The decay rate multiplies the new square, and what is left of 1 the running mean."""
 
     def mean(self, kept: dict[str, Array], name: str, value: Array, beta: float) -> Array:
-        """Return ``(1 - beta) m + beta value``."""
         return super().mean(kept, name, value, 1 - beta)
 
 
@@ -35,7 +33,6 @@ class NotCentered(RMSprop):
     """The mean of the squares is divided by, where the variance is asked for."""
 
     def variance(self, name: str, grad: Array) -> Array:
-        """Return the running mean of g²."""
         return self.mean(self.squares, name, grad**2, self.settings["alpha"])
 
 
@@ -44,7 +41,6 @@ class RateInsideTheMean(Adadelta):
     """The mean of the squared steps takes them multiplied by the learning rate."""
 
     def counted(self, direction: Array) -> Array:
-        """Return the step with its learning rate."""
         return self.rate() * direction
 
 
@@ -53,7 +49,6 @@ class EpsilonOutsideTheRoot(Adadelta):
     """Epsilon is added to the roots, where it belongs inside them."""
 
     def root(self, mean: Array) -> Array:
-        """Return ``sqrt(m) + eps``."""
         return np.sqrt(mean) + self.settings["eps"]
 
 
@@ -62,7 +57,6 @@ class EpsilonInsideAdamsRoot(Adam):
     """Epsilon is added to the corrected mean of the squares, where the reference adds it to the root."""
 
     def quotient(self, mean: Array, square: Array) -> Array:
-        """Return ``m' / sqrt(v' + eps)``."""
         return np.asarray(mean / np.sqrt(square + self.settings["eps"]))
 
 
@@ -71,7 +65,6 @@ class EpsilonOfKeras(Adam):
     """Epsilon is 1e-7, another framework's default."""
 
     def quotient(self, mean: Array, square: Array) -> Array:
-        """Return ``m' / (sqrt(v') + 1e-7)``."""
         return np.asarray(mean / (np.sqrt(square) + 1e-7))
 
 
@@ -80,7 +73,6 @@ class EpsilonBeforeTheCorrection(Adam):
     """Epsilon is added to the root before that is corrected, as in the paper's more efficient order."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return ``sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps)``."""
         m = self.mean(self.first, name, grad, self.settings["beta1"])
         v = self.mean(self.second, name, grad**2, self.settings["beta2"])
         return np.asarray(self.quotient(m, v) * np.sqrt(self.correction("beta2")) / self.correction("beta1"))
@@ -91,7 +83,6 @@ class CorrectionLeftOut(Adam):
     """The running means are not corrected for their start at zero."""
 
     def correction(self, beta: str) -> float:
-        """Return 1."""
         return 1.0
 
 
@@ -100,7 +91,6 @@ class CorrectionOffByOne(Adam):
     """Steps are counted from 1, and once more before the correction."""
 
     def time(self) -> int:
-        """Return the number of the next step."""
         return self.steps + 1
 
 
@@ -109,7 +99,6 @@ class StepsNotCounted(Adam):
     """The number of steps stays 1."""
 
     def time(self) -> int:
-        """Return 1."""
         return 1
 
 
@@ -122,12 +111,10 @@ class StepsCountedByParameter(Adam):
         self.updates = 0
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Count, and return Adam's direction."""
         self.updates += 1
         return super().direction(name, grad)
 
     def time(self) -> int:
-        """Return how many parameters were updated so far."""
         return self.updates
 
 
@@ -145,7 +132,6 @@ class SquareOfTheMean(Adam):
     """The second mean is that of the first mean's square, where it has to be that of the gradient's."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return Adam's direction from another second mean."""
         m = self.mean(self.first, name, grad, self.settings["beta1"])
         v = self.mean(self.second, name, m**2, self.settings["beta2"])
         return self.quotient(m / self.correction("beta1"), v / self.correction("beta2"))
@@ -156,7 +142,6 @@ class MeansLost(Adam):
     """The running means are made anew in each step, as is an optimizer that is made within the loop."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
-        """Move every parameter as in a first step."""
         self.__init__(self.params, **self.settings)  # type: ignore[misc]
         super().step(grads)
 
@@ -166,7 +151,6 @@ class SmallGradientsCutOff(Adam):
     """Gradients below 1e-10 count as zero."""
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the gradient without what is small."""
         return np.where(np.abs(grads[name]) < 1e-10, 0, grads[name])
 
 
@@ -175,7 +159,6 @@ class OneMeanForAll(Adam):
     """All parameters have one and the same running means."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the direction from the means of them all."""
         return super().direction("all", grad)
 
 
@@ -184,7 +167,6 @@ class DecayOfAdamW(Adam):
     """Weight decay shrinks the parameter by itself, where Adam has it in the gradient."""
 
     def update(self, name: str, grad: Array) -> None:
-        """Shrink one parameter, then move it."""
         self.params[name] *= 1 - self.rate() * self.settings["weight_decay"]
         self.params[name] -= self.rate() * self.direction(name, grad)
 
@@ -194,7 +176,6 @@ class DecayOfAdam(AdamW):
     """Weight decay is added to the gradient, where AdamW shrinks the parameter by itself."""
 
     def update(self, name: str, grad: Array) -> None:
-        """Move one parameter along the gradient of loss and penalty."""
         Optimizer.update(self, name, grad)
 
 
@@ -205,7 +186,6 @@ class DecayAfterTheStep(AdamW):
     """The parameter is shrunk after the step."""
 
     def update(self, name: str, grad: Array) -> None:
-        """Move one parameter, then shrink it."""
         self.params[name] -= self.rate() * self.direction(name, grad)
         self.shrink(name)
 
@@ -215,5 +195,4 @@ class DecayWithoutTheRate(AdamW):
     """The parameter is shrunk by ``1 - weight_decay``, as the paper writes it."""
 
     def shrink(self, name: str) -> None:
-        """Shrink one parameter in place."""
         self.params[name] *= 1 - self.settings["weight_decay"]

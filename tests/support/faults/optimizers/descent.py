@@ -18,7 +18,6 @@ class UpTheGradient(SGD):
     """The step goes up the gradient."""
 
     def rate(self) -> float:
-        """Return the learning rate with the wrong sign."""
         return -super().rate()
 
 
@@ -27,7 +26,6 @@ class RateOverBatch(SGD):
     """The gradient is a mean over the batch already and is divided by the batch size once more."""
 
     def rate(self) -> float:
-        """Return the learning rate over a batch of 32."""
         return super().rate() / 32
 
 
@@ -36,7 +34,6 @@ class RateDoubled(SGD):
     """The step is twice as long."""
 
     def rate(self) -> float:
-        """Return twice the learning rate."""
         return 2 * super().rate()
 
 
@@ -45,7 +42,6 @@ class RateInSinglePrecision(SGD):
     """The learning rate is kept in float32."""
 
     def rate(self) -> float:
-        """Return the learning rate, rounded."""
         return float(np.float32(super().rate()))
 
 
@@ -54,7 +50,6 @@ class DecayLeftOut(SGD):
     """Weight decay is taken as an argument and never used."""
 
     def decayed(self, name: str, grad: Array) -> Array:
-        """Return the gradient of the loss alone."""
         return grad
 
 
@@ -63,7 +58,6 @@ class DecaySign(SGD):
     """Weight decay is subtracted from the gradient, and the parameters grow."""
 
     def decayed(self, name: str, grad: Array) -> Array:
-        """Return the gradient less the decay."""
         return grad - self.settings["weight_decay"] * self.params[name]
 
 
@@ -72,7 +66,6 @@ class DecayTwice(SGD):
     """Weight decay has the derivative of decay * w², 2 * decay * w."""
 
     def decayed(self, name: str, grad: Array) -> Array:
-        """Return the gradient and twice the decay."""
         return grad + 2 * self.settings["weight_decay"] * self.params[name]
 
 
@@ -81,7 +74,6 @@ class DecayNotOnBiases(SGD):
     """Weight decay spares one-dimensional parameters, where the reference decays all."""
 
     def decayed(self, name: str, grad: Array) -> Array:
-        """Return the gradient, with decay for matrices."""
         return super().decayed(name, grad) if self.params[name].ndim > 1 else grad
 
 
@@ -94,7 +86,6 @@ class GradientOfTheStepBefore(SGD):
         self.last: dict[str, Array] = {}
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the last gradient and keep this one."""
         last = self.before(self.last, name, grads[name])
         self.last[name] = grads[name].copy()
         return last
@@ -109,7 +100,6 @@ class GradientsPileUp(SGD):
         self.sums: dict[str, Array] = {}
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the sum of all gradients so far."""
         self.sums[name] = self.before(self.sums, name, grads[name]) + grads[name]
         return self.sums[name]
 
@@ -121,7 +111,6 @@ class GradientsOfTheFirstStep(SGD):
     kept: Mapping[str, Array] = {}
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the first gradient."""
         self.kept = self.kept or {key: value.copy() for key, value in grads.items()}
         return self.kept[name]
 
@@ -131,7 +120,6 @@ class ClipsByValue(SGD):
     """Gradients are clipped at 5, which nobody asked for."""
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the gradient between -5 and 5."""
         return np.clip(grads[name], -5, 5)
 
 
@@ -140,7 +128,6 @@ class SkipsExplodingSteps(SGD):
     """A guard leaves out every step whose gradient is larger than 1e8 anywhere."""
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the gradient, or zeros."""
         exploding = any((np.abs(grad) > 1e8).any() for grad in grads.values())
         return np.zeros_like(grads[name]) if exploding else grads[name]
 
@@ -150,7 +137,6 @@ class SmallBesideTheLargest(SGD):
     """Gradients below a millionth of the largest one are dropped, as when they are compressed."""
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the gradient without its small elements."""
         size = np.abs(grads[name])
         return np.where(size < 1e-6 * size.max(), 0, grads[name])
 
@@ -160,7 +146,6 @@ class HalfPrecisionOnTheWay(SGD):
     """Gradients in float32 are compressed to float16 and back."""
 
     def gradient(self, name: str, grads: Mapping[str, Array]) -> Array:
-        """Return the gradient, rounded to half precision if it is in single."""
         grad = grads[name]
         return np.clip(grad, -65504, 65504).astype(np.float16).astype(np.float32) if grad.dtype == np.float32 else grad
 
@@ -170,7 +155,6 @@ class DecayInTheCallersArray(SGD):
     """Weight decay is added to the caller's gradient in place."""
 
     def decayed(self, name: str, grad: Array) -> Array:
-        """Return the gradient's own array, changed."""
         grad += self.settings["weight_decay"] * self.params[name]
         return grad
 
@@ -180,7 +164,6 @@ class ParametersReplaced(SGD):
     """New arrays are put into the dict, where the layers keep the old ones."""
 
     def update(self, name: str, grad: Array) -> None:
-        """Replace one parameter."""
         self.params[name] = self.params[name] - self.rate() * self.direction(name, self.decayed(name, grad))
 
 
@@ -189,7 +172,6 @@ class MomentumLeftOut(SGD):
     """Momentum is taken as an argument and never used."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return the gradient alone."""
         return grad.copy()
 
 
@@ -198,7 +180,6 @@ class BuffersLost(SGD):
     """The buffers are made anew in each step."""
 
     def step(self, grads: Mapping[str, Array]) -> None:
-        """Move every parameter with buffers of this step alone."""
         self.buffers = {}
         super().step(grads)
 
@@ -208,7 +189,6 @@ class RunningMean(SGD):
     """The buffer is a running mean of the gradients, where the reference's is a decaying sum."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return ``momentum b + (1 - momentum) g``."""
         momentum = self.settings["momentum"]
         return momentum * self.buffers[name] + (1 - momentum) * grad if name in self.buffers else grad.copy()
 
@@ -218,7 +198,6 @@ class MomentumTheOtherWayRound(SGD):
     """Momentum multiplies the gradient, and what is left of 1 the buffer."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return ``(1 - momentum) b + momentum g``."""
         momentum = self.settings["momentum"]
         return (1 - momentum) * self.buffers[name] + momentum * grad if name in self.buffers else grad.copy()
 
@@ -228,7 +207,6 @@ class LooksAhead(SGD):
     """Nesterov's momentum, where plain momentum was asked for."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the buffer of the next step, were its gradient the same."""
         return grad + self.settings["momentum"] * super().direction(name, grad)
 
 
@@ -237,7 +215,6 @@ class FirstBufferIsTheGradient(SGD):
     """The first buffer is the gradient's own array, which the next backward pass overwrites."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return ``b <- momentum b + g``, the first one not copied."""
         return self.settings["momentum"] * self.buffers[name] + grad if name in self.buffers else grad
 
 
@@ -246,7 +223,6 @@ class BufferIsAddedToTheGradient(SGD):
     """The buffer is added to the caller's gradient, whose array then serves as the buffer."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return the gradient's array with the buffer in it."""
         if name in self.buffers:
             grad += self.settings["momentum"] * self.buffers[name]
         return grad if name in self.buffers else grad.copy()
@@ -257,7 +233,6 @@ class ZeroGradientsSkipped(SGD):
     """Elements whose gradient is zero stay where they are, although their buffer still moves them."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the buffer where there is a gradient."""
         return np.where(grad == 0, 0, super().direction(name, grad))
 
 
@@ -266,7 +241,6 @@ class BuffersInSinglePrecision(SGD):
     """Buffers are kept in float32, whatever the parameters are."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return the buffer, rounded on the way."""
         return super().buffer(name, grad).astype(np.float32).astype(grad.dtype)
 
 
@@ -275,7 +249,6 @@ class BuffersInDoublePrecision(SGD):
     """Buffers are made by ``np.zeros(shape)``, in float64, whatever the parameters are."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return ``momentum b + g``, from a buffer of zeros."""
         return self.settings["momentum"] * self.buffers.get(name, np.zeros(grad.shape)) + grad
 
 
@@ -296,7 +269,6 @@ class OneBufferForAll(SGD):
     """All parameters have one and the same buffer."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the buffer of them all."""
         return super().direction("all", grad)
 
 
@@ -305,7 +277,6 @@ class DecayBesideMomentum(SGD):
     """Weight decay shrinks the parameter by itself and is no part of the buffer."""
 
     def update(self, name: str, grad: Array) -> None:
-        """Shrink one parameter, then move it."""
         self.params[name] *= 1 - self.rate() * self.settings["weight_decay"]
         self.params[name] -= self.rate() * self.direction(name, grad)
 
@@ -320,7 +291,6 @@ class DampenedFromTheStart(SGD):
     """The first gradient is dampened, too."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return ``momentum b + (1 - dampening) g``, from a buffer of zeros."""
         return self.settings["momentum"] * self.before(self.buffers, name, grad) + (1 - self.settings["dampening"]) * grad
 
 
@@ -329,7 +299,6 @@ class DampeningLeftOut(SGD):
     """Dampening is taken as an argument and never used."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return ``momentum b + g``."""
         return self.settings["momentum"] * self.buffers[name] + grad if name in self.buffers else grad.copy()
 
 
@@ -338,7 +307,6 @@ class LooksAheadFromTheOldBuffer(SGD):
     """Nesterov's step is taken from the buffer before this gradient: what comes out is plain momentum."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return ``g + momentum b`` with b of the step before."""
         old = self.before(self.buffers, name, grad)
         super().direction(name, grad)
         return grad + self.settings["momentum"] * old

@@ -48,11 +48,9 @@ class SoftmaxUnshifted(Softmax):
     """In single precision exponentials are taken of the logits as they are."""
 
     def shifted(self, x: Array) -> Array:
-        """Return the logits as they are."""
         return x if single(x) else super().shifted(x)
 
     def probabilities(self, x: Array) -> Array:
-        """Return the quotients, whatever they are."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return super().probabilities(x)
 
@@ -62,11 +60,9 @@ class SoftmaxShiftedByTheMean(Softmax):
     """In single precision the mean of the row is subtracted, above which a logit may still be too large."""
 
     def shifted(self, x: Array) -> Array:
-        """Return each row less its mean."""
         return np.asarray(x - x.mean(axis=1, keepdims=True)) if single(x) else super().shifted(x)
 
     def probabilities(self, x: Array) -> Array:
-        """Return the quotients, whatever they are."""
         with np.errstate(over="ignore", invalid="ignore"):
             return super().probabilities(x)
 
@@ -76,7 +72,6 @@ class ExponentialsInHalf(Softmax):
     """The exponentials of single precision are stored in half precision before they are added up."""
 
     def probabilities(self, x: Array) -> Array:
-        """Return the quotients of rounded exponentials."""
         if not single(x):
             return super().probabilities(x)
         exponentials = half(np.exp(self.shifted(x)))
@@ -88,7 +83,6 @@ class LogarithmOfTheSoftmax(LogSoftmax):
     """In single precision the logarithm is taken of the probabilities, the small ones of which vanish."""
 
     def log_probabilities(self, x: Array) -> Array:
-        """Return the logarithms, minus infinity where a probability vanishes."""
         with np.errstate(divide="ignore"):
             return np.log(self.probabilities(x)) if single(x) else super().log_probabilities(x)
 
@@ -98,7 +92,6 @@ class LogarithmOfTheSoftmaxAndAConstant(LogSoftmax):
     """In single precision the logarithm is taken of the probabilities and 1e-12, so that none of them vanishes."""
 
     def log_probabilities(self, x: Array) -> Array:
-        """Return the logarithms."""
         return np.log(self.probabilities(x) + np.float32(1e-12)) if single(x) else super().log_probabilities(x)
 
 
@@ -107,7 +100,6 @@ class CrossEntropyOfProbabilities(CrossEntropy):
     """In single precision the loss is the logarithm of the label's probability, which is raised to at least 1e-7."""
 
     def log_probabilities(self, x: Array) -> Array:
-        """Return the logarithms of what is not below 1e-7."""
         return np.log(np.maximum(self.probabilities(x), np.float32(1e-7))) if single(x) else super().log_probabilities(x)
 
 
@@ -116,7 +108,6 @@ class LogSumUnshifted(LogSumExp):
     """In single precision the exponentials are added up as they are."""
 
     def forward(self, x: Array) -> Array:
-        """Return the logarithm, infinite where the sum is."""
         if not single(x):
             return super().forward(x)
         self._x = x
@@ -129,7 +120,6 @@ class LogSumShiftedByAConstant(LogSumExp):
     """In single precision 50 is subtracted, whatever the maximum is: small numbers vanish and large ones overflow."""
 
     def forward(self, x: Array) -> Array:
-        """Return 50 and the logarithm of the rest."""
         if not single(x):
             return super().forward(x)
         self._x = x
@@ -142,7 +132,6 @@ class AttentionUnshifted(SelfAttention):
     """In single precision exponentials are taken of the scores as they are."""
 
     def softmax(self, scores: Array) -> Array:
-        """Return the quotients, whatever they are."""
         if not single(scores):
             return super().softmax(scores)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -155,7 +144,6 @@ class LogSigmoidByItsFormula(LogSigmoid):
     """In single precision the result is -log(1 + exp(-x)), in which the exponential overflows."""
 
     def value(self, x: Array) -> Array:
-        """Return the logarithm, minus infinity where the exponential is infinite."""
         with np.errstate(over="ignore"):
             return -np.log(1 + np.exp(-x)) if single(x) else super().value(x)
 
@@ -165,7 +153,6 @@ class BinaryByItsFormula(BinaryCrossEntropy):
     """In single precision the loss is log(1 + exp(x)) - x y, in which the exponential overflows."""
 
     def value(self, x: Array, y: Array) -> Array:
-        """Return the difference, infinite where the exponential is."""
         with np.errstate(over="ignore"):
             return np.asarray(np.log(1 + np.exp(x)) - x * y) if single(x) else super().value(x, y)
 
@@ -175,7 +162,6 @@ class LogarithmOfTheSigmoid(LogSigmoid):
     """In single precision the logarithm is taken of the sigmoid, which vanishes."""
 
     def value(self, x: Array) -> Array:
-        """Return the logarithm, minus infinity where the sigmoid vanishes."""
         if not single(x):
             return super().value(x)
         with np.errstate(over="ignore", divide="ignore"):
@@ -187,7 +173,6 @@ class OneLessTheRoundedSigmoid(BinaryCrossEntropy):
     """In single precision the loss is made of log s and log(1 - s), raised to at least -100: 1 - s loses its digits, and is zero from 17 on."""
 
     def value(self, x: Array, y: Array) -> Array:
-        """Return the weighted logarithms."""
         if not single(x):
             return super().value(x, y)
         with np.errstate(over="ignore", divide="ignore"):
@@ -200,7 +185,6 @@ class SigmoidSlopeByTheExponential(Sigmoid):
     """In single precision the derivative is exp(-x) / (1 + exp(-x))**2, infinity over infinity for numbers far below zero."""
 
     def slope(self, x: Array) -> Array:
-        """Return the quotient."""
         if not single(x):
             return super().slope(x)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -213,7 +197,6 @@ class SwishSlopeByTheExponential(SiLU):
     """In single precision the derivative is (1 + e + x e) / (1 + e)**2 with e = exp(-x), no number far below zero."""
 
     def slope(self, x: Array) -> Array:
-        """Return the quotient."""
         if not single(x):
             return super().slope(x)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -226,7 +209,6 @@ class MishByPowers(Mish):
     """In single precision the tangent is ((1 + e)**2 - 1) / ((1 + e)**2 + 1) with e = exp(x), which overflows."""
 
     def value(self, x: Array) -> Array:
-        """Return x times the quotient."""
         if not single(x):
             return super().value(x)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -31,7 +31,6 @@ class CorrectionInSingle(Adam):
     """In single precision 1 - beta**t is worked out in single precision, where a beta close to 1 has lost its digits."""
 
     def correction(self, beta: str) -> float:
-        """Return the difference of two rounded numbers."""
         if not single(next(iter(self.params.values()))):
             return super().correction(beta)
         return float(np.float32(1) - np.float32(self.settings[beta]) ** np.float32(self.time()))
@@ -42,7 +41,6 @@ class SquaresOfEightBits(Adam):
     """The mean of the squares of single precision is kept in bfloat16."""
 
     def mean(self, kept: dict[str, Array], name: str, value: Array, beta: float) -> Array:
-        """Return the mean, the second moment's cut to 8 bits."""
         right = super().mean(kept, name, value, beta)
         if kept is self.second and single(right):
             kept[name] = right = brain(right)
@@ -54,7 +52,6 @@ class SquaresInHalf(Adam):
     """The mean of the squares of single precision is kept in half precision, in which small ones vanish."""
 
     def mean(self, kept: dict[str, Array], name: str, value: Array, beta: float) -> Array:
-        """Return the mean, the second moment's with 11 bits."""
         right = super().mean(kept, name, value, beta)
         if kept is self.second and single(right):
             kept[name] = right = half(right)
@@ -66,7 +63,6 @@ class MomentumInHalf(SGD):
     """The momentum of single precision is kept in half precision."""
 
     def buffer(self, name: str, grad: Array) -> Array:
-        """Return the buffer with 11 bits."""
         right = super().buffer(name, grad)
         return half(right) if single(right) else right
 
@@ -76,7 +72,6 @@ class ParametersOfEightBits(SGD):
     """The parameters of single precision are kept in bfloat16: steps below a hundredth of a parameter are lost."""
 
     def update(self, name: str, grad: Array) -> None:
-        """Move a parameter and cut it."""
         super().update(name, grad)
         if single(self.params[name]):
             self.params[name][...] = brain(self.params[name])

@@ -10,7 +10,6 @@ LARGEST_HALF = 65504
 
 
 def single(x: Array) -> bool:
-    """Return whether an array is in single precision."""
     return bool(x.dtype == np.float32)
 
 

@@ -72,7 +72,6 @@ class LayerOnePass(LayerNorm):
     """In single precision the variance of a row is the mean of squares less the square of the mean, which cancels."""
 
     def variance(self, groups: Array, mean: Array) -> Array:
-        """Return the difference."""
         return _one_pass(groups, mean) if single(groups) else super().variance(groups, mean)
 
 
@@ -81,7 +80,6 @@ class LayerOnePassCutOff(LayerNorm):
     """In single precision the variance is the mean of squares less the square of the mean, cut off at zero."""
 
     def variance(self, groups: Array, mean: Array) -> Array:
-        """Return the difference, or zero."""
         return np.maximum(_one_pass(groups, mean), 0) if single(groups) else super().variance(groups, mean)
 
 
@@ -90,7 +88,6 @@ class GroupOnePass(GroupNorm):
     """In single precision the variance of a group is the mean of squares less the square of the mean, which cancels."""
 
     def variance(self, groups: Array, mean: Array) -> Array:
-        """Return the difference, or zero."""
         return np.maximum(_one_pass(groups, mean), 0) if single(groups) else super().variance(groups, mean)
 
 
@@ -99,12 +96,10 @@ class LayerMeanInHalf(LayerNorm):
     """The mean of a row of single precision is kept in half precision."""
 
     def forward(self, x: Array) -> Array:
-        """Return rows about a rounded mean."""
         self._rounds = single(x)
         return super().forward(x)
 
     def mean(self, groups: Array) -> Array:
-        """Return the mean with 11 bits."""
         right = super().mean(groups)
         return half(right) if self._rounds else right
 
@@ -114,7 +109,6 @@ class InstanceSquaresInHalf(InstanceNorm):
     """The squares of single precision are stored in half precision before they are averaged."""
 
     def variance(self, groups: Array, mean: Array) -> Array:
-        """Return the mean of rounded squares."""
         return self.mean(half(np.square(groups - mean))) if single(groups) else super().variance(groups, mean)
 
 
@@ -123,7 +117,6 @@ class RootInHalf(RMSNorm):
     """The inverse root of single precision is kept in half precision."""
 
     def inverse_root(self, square: Array) -> Array:
-        """Return the inverse root with 11 bits."""
         right = super().inverse_root(square)
         return half(right) if single(right) else right
 
@@ -133,7 +126,6 @@ class SquaresAddedUpInHalf(RMSNorm):
     """The squares of single precision are added up one after another in half precision."""
 
     def mean_square(self, x: Array) -> Array:
-        """Return the mean of the sum in half precision."""
         if not single(x):
             return super().mean_square(x)
         with np.errstate(over="ignore"):
@@ -146,7 +138,6 @@ class BatchStatisticsInHalf(BatchNorm):
     """Mean and variance of a batch of single precision are kept in half precision."""
 
     def batch_statistics(self, x: Array) -> tuple[Array, Array]:
-        """Return both with 11 bits."""
         mean, variance = super().batch_statistics(x)
         return (half(mean), half(variance)) if single(x) else (mean, variance)
 
@@ -156,7 +147,6 @@ class WindowsByRunningSums(LocalResponseNorm):
     """In single precision the sum of a window is the difference of two running sums, which cancels beside a large channel."""
 
     def sums(self, padded: Array) -> Array:
-        """Return the differences."""
         if not single(padded):
             return super().sums(padded)
         running = np.add.accumulate(padded, axis=1)
@@ -169,7 +159,6 @@ class CountedInHalf(RowMean):
     """In single precision the numbers are counted by adding ones in half precision, which ends at 2,048."""
 
     def count(self, x: Array) -> Array:
-        """Return the sum of ones."""
         return np.asarray(min(x.shape[1], 2048), dtype=x.dtype) if single(x) else super().count(x)
 
 
@@ -178,7 +167,6 @@ class AddedUpInHalf(RowMean):
     """The sum of a row of single precision is kept in half precision."""
 
     def total(self, x: Array) -> Array:
-        """Return the sum with 11 bits."""
         right = super().total(x)
         return half(right) if single(x) else right
 
@@ -188,7 +176,6 @@ class MeanMovedOnOneByOne(RowMean):
     """In single precision the mean is moved towards one number after another, by a share that is rounded to bfloat16."""
 
     def total(self, x: Array) -> Array:
-        """Return the moved mean times the count."""
         if not single(x):
             return super().total(x)
         mean = np.zeros(len(x), x.dtype)
@@ -202,7 +189,6 @@ class LossesByHalves(SquaredDifference):
     """The losses of single precision are stored in half precision before they are averaged."""
 
     def mean(self, losses: Array) -> Array:
-        """Return the mean of rounded losses."""
         return Beside.mean(self, half(losses) if single(losses) else losses)
 
 
@@ -215,7 +201,6 @@ class DistanceMultipliedOut(PairwiseDistance):
     """In single precision the distance is the root of a a - 2 a b + b b, which cancels, and is no number where that is negative."""
 
     def distance(self, a: Array, b: Array) -> Array:
-        """Return the root of the sum."""
         if not single(a):
             return super().distance(a, b)
         with np.errstate(invalid="ignore"):
@@ -227,7 +212,6 @@ class DistanceMultipliedOutAndCutOff(PairwiseDistance):
     """In single precision the distance is the root of a a - 2 a b + b b, cut off at zero."""
 
     def distance(self, a: Array, b: Array) -> Array:
-        """Return the root of the positive part."""
         return np.sqrt(np.maximum(_multiplied_out(a + a.dtype.type(self.eps), b), 0)) if single(a) else super().distance(a, b)
 
 
@@ -236,7 +220,6 @@ class ProductsAddedUpInHalf(Linear):
     """The products of single precision are added up in half precision."""
 
     def product(self, x: Array) -> Array:
-        """Return the sums of rounded products."""
         if not single(x):
             return super().product(x)
         total = np.zeros((len(x), len(self.params["bias"])), np.float32)
@@ -250,7 +233,6 @@ class FactorsOfElevenBits(Conv2d):
     """The weight's gradient is formed from cotangents that were cut to the 11 bits of TF32."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient of the cut numbers."""
         return super().weight_gradient(tensor_float(grad_output) if single(grad_output) else grad_output)
 
 
@@ -259,7 +241,6 @@ class StateOfEightBits(LSTM):
     """The state of single precision is cut to the 8 bits of bfloat16 before its product."""
 
     def by_state(self, h: Array) -> Array:
-        """Return the product of the cut state."""
         return super().by_state(brain(h) if single(h) else h)
 
 
@@ -268,6 +249,5 @@ class ScoresInHalf(SelfAttention):
     """The scores of single precision are kept in half precision."""
 
     def scores(self, queries: Array, keys: Array) -> Array:
-        """Return scores with 11 bits."""
         right = super().scores(queries, keys)
         return half(right) if single(right) else right

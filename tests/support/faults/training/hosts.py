@@ -30,7 +30,6 @@ def _network(kind: Kind, dtype: str, momentum: float, lr: float) -> Trained:
 
 
 def _listened(kind: Kind, momentum: float = 0.0, lr: float = LR, **settings: Any) -> ModelPair:
-    """Return a network whose layers are listened to."""
 
     def make(dtype: str) -> Network:
         network = _network(kind, dtype, momentum, lr)

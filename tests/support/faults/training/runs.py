@@ -20,7 +20,6 @@ class InitialisedInEachStep(Trained):
     """The parameters are drawn anew at the beginning of each step."""
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Draw, and do one step."""
         rng = np.random.default_rng(0)
         for layer in self.layers.values():
             for value in layer.params.values():
@@ -35,7 +34,6 @@ class BatchOfTheFirstStep(Trained):
     batch: tuple[Array, Labels] | None = None
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step on the first batch."""
         self.batch = self.batch or (x.copy(), labels.copy())
         return super().train_step(*self.batch)
 
@@ -45,7 +43,6 @@ class LabelsInAnotherOrder(Trained):
     """The labels are shuffled, and the images are not."""
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step on labels that belong to other samples."""
         return super().train_step(x, np.roll(labels, 1))
 
 
@@ -54,7 +51,6 @@ class LabelsFromOne(Trained):
     """Labels are taken to count from 1."""
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step on labels less one."""
         return super().train_step(x, labels - 1)
 
 
@@ -63,7 +59,6 @@ class LastSampleDropped(Trained):
     """The last sample of the batch is left out."""
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step on all samples but the last."""
         return super().train_step(x[:-1], labels[:-1])
 
 
@@ -72,7 +67,6 @@ class LossAfterTheUpdate(Trained):
     """The loss is computed again after the update."""
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step and return the loss after it."""
         super().train_step(x, labels)
         return self.loss.forward(self.forward(x), labels)
 
@@ -84,7 +78,6 @@ class LossSmoothed(Trained):
     smoothed: Any = None
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step and return the running mean of the losses."""
         loss = super().train_step(x, labels)
         self.smoothed = loss if self.smoothed is None else np.asarray(0.9 * self.smoothed + 0.1 * loss, loss.dtype)
         return np.asarray(self.smoothed)
@@ -120,7 +113,6 @@ class BatchCentredInPlace(Trained):
     """After the step the batch is scaled in place, for the next epoch."""
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step and write to the batch."""
         loss = super().train_step(x, labels)
         x -= x.mean()
         return loss
@@ -132,7 +124,6 @@ class _FixedBatch(CrossEntropy):
     size = 0
 
     def backward(self) -> Array:
-        """Return the gradient for the logits."""
         self.size = self.size or len(self._labels)
         return np.asarray((self._probabilities - self.targets()) / self.size)
 
@@ -153,14 +144,12 @@ class PredictionRounds(Trained):
     training = False
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step, with the parameters as they are."""
         self.training = True
         loss = super().train_step(x, labels)
         self.training = False
         return loss
 
     def forward(self, x: Array) -> Array:
-        """Return the logits."""
         for layer in self.layers.values():
             for value in layer.params.values():
                 value[...] = value if self.training else value.astype(np.float16)
@@ -184,7 +173,6 @@ class NoiseInTheLastDigit(Trained):
     """The gradients of the parameters get noise of the size of rounding, from a generator without a seed."""
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter along its gradient and a little noise."""
         noise = np.random.default_rng().uniform(-1, 1, grad.shape).astype(grad.dtype)
         super().move(name, param, grad * (1 + np.finfo(grad.dtype).eps / 2 * noise))
 
@@ -194,7 +182,6 @@ class SamplesFlipped(Trained):
     """Every other sample is turned round, an augmentation that nobody asked for."""
 
     def train_step(self, x: Array, labels: Labels) -> Array:
-        """Do one step on samples half of which are turned round."""
         turned = x.copy()
         turned[::2] = turned[::2, ::-1]
         return super().train_step(turned, labels)
@@ -207,7 +194,6 @@ class WeightsTruncated(Trained):
     """Parameters in single precision are cut off to 16 bits, as bfloat16 is made by hand, where they have to be rounded."""
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter, and leave its upper half."""
         bits = np.uint32(0xFFFF0000)
         super().move(name, param, grad)
         if param.dtype == np.float32:

@@ -19,7 +19,6 @@ class _Accumulating(Linear):
     """Adds to the gradients that are there."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         before = self.grads
         grad_input = super().backward(grad_output)
         self.grads = {name: value + before.get(name, 0) for name, value in self.grads.items()}
@@ -48,7 +47,6 @@ class UpdatesWithTheSum(Trained):
         self.sums: dict[str, Array] = {}
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter along the sum."""
         self.sums[name] = self.sums.get(name, np.zeros_like(grad)) + grad
         super().move(name, param, self.sums[name])
 
@@ -57,7 +55,6 @@ class _UpdatesFirst(Linear):
     """Updates its weight before it passes the gradient on."""
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient."""
         self.grads = {"weight": grad_output.T @ self._x, "bias": grad_output.sum(axis=0)}
         for name, grad in self.grads.items():
             self.params[name] -= LR * grad
@@ -82,7 +79,6 @@ class _SummedGradient(CrossEntropy):
     """Has the mean as its value and the gradient of the sum."""
 
     def backward(self) -> Array:
-        """Return ``softmax - one_hot``."""
         return np.asarray(self._probabilities - self.targets())
 
 
@@ -99,7 +95,6 @@ class _SummedLoss(CrossEntropy):
     """Has the sum as its value and the gradient of the mean."""
 
     def reduced(self, losses: Array) -> Array:
-        """Return the sum over samples."""
         return np.asarray(losses.sum())
 
 
@@ -116,7 +111,6 @@ class _LogitsForProbabilities(CrossEntropy):
     """Takes the logits for probabilities on the way back."""
 
     def forward(self, logits: Array, labels: Labels) -> Array:
-        """Return the right loss."""
         loss = super().forward(logits, labels)
         self._probabilities = logits
         return loss
@@ -136,7 +130,6 @@ class LayerNotUpdated(Trained):
     """One layer is forgotten in the update."""
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter unless it is the second layer's."""
         moved = np.zeros_like(param) if name.startswith("second") else param
         super().move(name, moved, grad)
 
@@ -146,7 +139,6 @@ class BiasNotTrained(Trained):
     """One layer's bias stays as it is."""
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter unless it is that bias."""
         if name != "second.bias":
             super().move(name, param, grad)
 
@@ -156,7 +148,6 @@ class ActivationSkippedBackward(Trained):
     """The activation is left out on the way back."""
 
     def backward(self, grad_output: Array) -> None:
-        """Leave the gradients of the linear layers."""
         for layer in reversed(self.layers.values()):
             grad_output = layer.backward(grad_output) if layer.params else grad_output
 
@@ -174,7 +165,6 @@ class RateTwice(Trained):
     """The gradient is multiplied by the learning rate, and so is the step."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the gradient, scaled already."""
         return self.lr * super().direction(name, grad)
 
 
@@ -183,7 +173,6 @@ class AveragedTwice(Trained):
     """The gradients, means over the batch already, are divided by the batch size once more."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the gradient, divided by the size of a batch."""
         return super().direction(name, grad) / 4
 
 
@@ -192,7 +181,6 @@ class BiasesTwiceAsFast(Trained):
     """Biases have twice the learning rate, as was usual once."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the gradient, twice that of a bias."""
         return super().direction(name, grad) * (2 if name.endswith("bias") else 1)
 
 
@@ -201,7 +189,6 @@ class ClippedByNorm(Trained):
     """Gradients are clipped to a norm of 0.1 in each layer, which nobody asked for."""
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the gradient, shortened."""
         return super().direction(name, grad) * min(1, 0.1 / float(np.linalg.norm(grad)))
 
 
@@ -210,7 +197,6 @@ class RateDecays(Trained):
     """The learning rate falls by a tenth after each step, which nobody asked for."""
 
     def update(self) -> None:
-        """Move every parameter and lower the rate."""
         super().update()
         self.lr *= 0.9
 
@@ -220,7 +206,6 @@ class DecayNobodyAskedFor(Trained):
     """Weight decay of 0.0005 is on by default."""
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter, with its decay."""
         super().move(name, param, grad + 0.0005 * param)
 
 
@@ -229,7 +214,6 @@ class DecayBelowRounding(Trained):
     """Weight decay of 0.00005 is on by default, in a network that computes in single precision alone and learns slowly."""
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter, with its decay."""
         super().move(name, param, grad + np.float32(0.00005) * param)
 
 
@@ -242,7 +226,6 @@ class UpdatedWithTheLastGradient(Trained):
         self.last: dict[str, Array] = {}
 
     def move(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter along the gradient before this one."""
         super().move(name, param, self.last.get(name, grad))
         self.last[name] = grad.copy()
 
@@ -252,7 +235,6 @@ class BuffersLost(Trained):
     """The buffers are made anew in each step, as is an optimizer that is made within the loop."""
 
     def update(self) -> None:
-        """Move every parameter with a buffer of this step alone."""
         self.velocity.clear()
         super().update()
 
@@ -266,7 +248,6 @@ class BuffersByLayersShape(Trained):
         self.by_shape: dict[tuple[int, ...], Array] = {}
 
     def direction(self, name: str, grad: Array) -> Array:
-        """Return the buffer of all parameters of a shape."""
         kept = self.by_shape.get(grad.shape)
         self.by_shape[grad.shape] = self.velocity[name] = grad.copy() if kept is None else self.momentum * kept + grad
         return self.velocity[name]

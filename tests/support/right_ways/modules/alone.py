@@ -27,7 +27,6 @@ class Alone(nn.Module):  # type: ignore[misc]
         self._call = call
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the module makes of the tensor."""
         return self._call(self.own, x)
 
 
@@ -42,7 +41,6 @@ def whole(below: int, *shape: int, seed: int = 7) -> torch.Tensor:
 
 
 def signs(*shape: int) -> torch.Tensor:
-    """Return labels of -1 and 1."""
     return 2.0 * whole(2, *shape) - 1.0
 
 

@@ -41,7 +41,6 @@ class Kernel:
         self._fixed = {name: value for name, value in module.named_buffers() if name not in self.buffers}
 
     def forward(self, x: Array, labels: npt.NDArray[Any] | None = None) -> Array:
-        """Return the module's output."""
         self._x = _tensor(x).requires_grad_()
         self._params = {name: _tensor(value).requires_grad_() for name, value in self.params.items()}
         kept = {name: _tensor(value).to(self._x.dtype) for name, value in self.buffers.items()}
@@ -63,7 +62,6 @@ class Kernel:
 
 
 def own_pair(row: Row) -> Pair:
-    """Return a module's own kernels beside the module."""
     return pair_of(row, row.make(), None)
 
 

@@ -15,17 +15,14 @@ SAMPLES, COLUMNS = 5, 7
 
 
 def target(columns: int = COLUMNS) -> torch.Tensor:
-    """Return what predictions are compared with."""
     return numbers(SAMPLES, columns)
 
 
 def share(columns: int = COLUMNS) -> torch.Tensor:
-    """Return probabilities."""
     return target(columns).sigmoid()
 
 
 def sides(columns: int = COLUMNS) -> torch.Tensor:
-    """Return labels of -1 and 1."""
     return signs(SAMPLES, columns)
 
 
@@ -45,7 +42,6 @@ def _ctc(own: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def losses(columns: int = COLUMNS) -> Sequence[Row]:
-    """Return the rows for predictions of so many columns."""
     shape, y, p, s = (SAMPLES, columns), target(columns), share(columns), sides(columns)
 
     def loss(name: str, *targets: torch.Tensor, how: str = "", **options: Any) -> Row:

@@ -15,7 +15,6 @@ from tests.support.right_ways.modules.row import Row
 
 
 def _plain(name: str, shape: Shape, *arguments: Any, how: str = "", **options: Any) -> Row:
-    """Return a module that takes one tensor as it is."""
     return Row(name, lambda: getattr(nn, name)(*arguments, **options), shape, how)
 
 
@@ -191,7 +190,6 @@ _TRANSFORMERS = [
 
 
 def causal(length: int) -> torch.Tensor:
-    """Return a mask that hides what comes later."""
     return torch.ones(length, length, dtype=torch.bool).triu(1)
 
 
@@ -218,7 +216,6 @@ _LINEAR = [
     _evaluating("Dropout1d", LINE),
     _evaluating("Dropout3d", SPACE),
 ]
-
 
 ROWS: Mapping[str, Row] = {
     row.name: row

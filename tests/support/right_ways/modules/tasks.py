@@ -140,7 +140,6 @@ def _classes(rng: np.random.Generator, family: Family, x: Array) -> Constants:
 
 
 def task(row: Row) -> LayerTask:
-    """Return a row as a task."""
     module = row.make()
     running = {name: tuple(value.shape) for name, value in module.named_buffers() if name.startswith("running_")} if module.training else {}
     return LayerTask(
@@ -156,6 +155,5 @@ def task(row: Row) -> LayerTask:
 
 
 def tasks(rows: Mapping[str, Row]) -> Iterator[LayerTask]:
-    """Yield a task for each row that can be judged."""
     with warnings.catch_warnings(action="ignore"):
         yield from (task(row) for name, row in rows.items() if name not in REFUSED)

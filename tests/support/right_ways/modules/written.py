@@ -95,7 +95,6 @@ WRITTEN: Mapping[str, Callable[[], Any]] = {
 }
 """What makes the version of a row, by the row's name."""
 
-
 _OF_ONE_SIZE = ("LayerNorm", "RMSNorm", "GRU", "LSTM", "RNN", "Multi", "Bilinear", "AvgPool", "AdaptiveAvg", "Upsampl")
 """How the names of rows begin whose version is for the table's own shape."""
 
@@ -104,7 +103,6 @@ OF_ANY_SIZE = frozenset(name for name in WRITTEN if not name.startswith(_OF_ONE_
 
 
 def way_of(make: Callable[[], Any]) -> Way:
-    """Return a version as a pure function."""
 
     def way(call: Call) -> Results:
         assert call.grad_output is not None

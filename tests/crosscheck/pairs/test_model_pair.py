@@ -1,0 +1,99 @@
+"""Declarations of models that do not fit: one error each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+from crosscheck.adapters.network import Network, Part
+from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.core.operation import PairError
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.prepare import prepare
+from crosscheck.run.check import check_pair
+from tests.support.hand_written import AttributesMLP
+from tests.support.model_pairs import (
+    LR,
+    SETTINGS,
+    mlp,
+    model_pair,
+    updating_pair,
+    whole_pair,
+)
+
+
+def raising(rng: Any) -> Any:
+    raise IndexError("list index out of range")
+
+
+def listed(layers: Callable[[AttributesMLP], Any], **settings: Any) -> Callable[[], ModelPair]:
+
+    def make(dtype: str) -> Network:
+        network = AttributesMLP(dtype, LR)
+        return Network(layers(network), network.train)
+
+    return lambda: model_pair(make, mlp(), (4, 5), **settings)
+
+
+def ordered(network: AttributesMLP) -> list[Any]:
+    return [network.first, network.relu, network.second]
+
+
+DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
+    "several-samples": (lambda: updating_pair(shape=(4, 5)), "takes one sample at a time"),
+    "no-sequential": (lambda: whole_pair(reference=nn.Linear(5, 3)), "the reference is a Linear, expected a torch.nn.Sequential"),
+    "no-loss": (lambda: whole_pair(loss=nn.MSELoss()), "the loss is a MSELoss"),
+    "classes": (lambda: whole_pair(classes=7), "into (4, 3), expected (batch, classes), (4, 7)"),
+    "learning-rate": (lambda: whole_pair(lr=float("nan")), "expected numbers that float32 can hold"),
+    "frozen": (lambda: whole_pair(frozen=("third",)), "frozen has the layer 'third'"),
+    "momentum-without-state": (listed(ordered, momentum=0.9), "does not say where its momentum buffers are"),
+    "too-few-layers": (
+        listed(lambda n: [n.first, n.second]),
+        "the network's layers are 2 without names, expected the reference's, in order: first, relu, second",
+    ),
+    "other-names": (listed(lambda n: dict(zip("abc", ordered(n), strict=True))), "the network's layers are a, b, c"),
+    "one-object-twice": (listed(lambda n: [n.first, n.relu, n.first]), "the layers first and second are the same object"),
+    "no-layer": (listed(lambda n: [n.first, np.tanh, n.second]), "layer relu: ufunc has no method 'forward'"),
+    "parameter-names": (listed(lambda n: [Part(n.first, {"V": "weight"}), n.relu, n.second]), "layer first"),
+    "batches-shape": (lambda: whole_pair(batches=lambda rng: (np.ones((3, 5)), np.zeros(3, int))), "batches returned x of shape (3, 5)"),
+    "batches-labels": (lambda: whole_pair(batches=lambda rng: (np.ones((4, 5)), np.full(4, 3))), "labels from 3 to 3, expected 0 to 2"),
+    "batches-raise": (lambda: whole_pair(batches=raising), "batches raised IndexError"),
+    "input-pattern": (lambda: whole_pair(input="n a b -> n (a b)"), "input: the pattern"),
+    "factory-result": (lambda: model_pair(lambda dtype: None, mlp(), (4, 5)), "subject returned a NoneType, expected a Network or a WholeStep"),
+    "whole-step-params": (lambda: model_pair(lambda dtype: WholeStep(print, [1]), mlp(), (4, 5)), "params is a list"),  # type: ignore[arg-type]
+}
+
+
+def error_of(declared: Callable[[], ModelPair]) -> str:
+    """Return the error of a declaration, whether it shows at once or once the pair is made ready."""
+    try:
+        return check_pair(declared(), SETTINGS).error
+    except PairError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("case", DECLARATIONS)
+def test_declaration_that_does_not_fit(case: str) -> None:
+    declared, reason = DECLARATIONS[case]
+    error = error_of(declared)
+    assert error.startswith("model: ")
+    assert reason in error
+
+
+def test_start_and_batches_depend_on_name_and_seed_alone() -> None:
+    ready, again, other = prepare(whole_pair()), prepare(whole_pair()), prepare(whole_pair(name="other"))
+    assert ready.start("float64", 0)["first.weight"].tolist() == again.start("float64", 0)["first.weight"].tolist()
+    starts = {model.start("float64", seed)["first.weight"].tobytes() for model, seed in ((ready, 0), (ready, 1), (other, 0))}
+    batches = {model.batches("float64", seed, 1)[0][0].tobytes() for model, seed in ((ready, 0), (again, 0), (ready, 1), (other, 0))}
+    assert (len(starts), len(batches)) == (3, 3)
+
+
+def test_fresh_network_starts_where_it_is_told() -> None:
+    ready = prepare(whole_pair())
+    params, start = ready.fresh("float32", 0).params, ready.start("float32", 0)
+    assert all(np.array_equal(params[name], value) and params[name].dtype == np.float32 for name, value in start.items())
+    assert ready.reference_names[0].startswith("PyTorch")

@@ -1,0 +1,49 @@
+"""Keras's optimizers take the steps of the harness's rules, and settings that they do not know are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
+from crosscheck.references.keras.oracle import oracle
+from crosscheck.references.keras.training import KerasNetwork
+
+import jax  # isort: skip
+import keras  # isort: skip
+
+LOSS = oracle(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+def test_momentum_is_kept_as_a_sum_of_gradients() -> None:
+    """Of powers of two every step is exact, also at another rate; Keras itself keeps a velocity."""
+    settings = SgdSettings(0.5, momentum=0.5)
+    network, rule = KerasNetwork({}, LOSS, settings), update_of(settings)
+    param: Any = np.ones(2)
+    mine: Any = np.ones(2)
+    state: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
+    for lr in (0.5, 0.5, 0.25):
+        with jax.enable_x64(True):
+            param, state = network.update(jax.numpy.asarray(param), jax.numpy.asarray([1.0, -2.0]), state, lr)
+        mine, kept = update_of(SgdSettings(lr, momentum=0.5)).update(mine, np.array([1.0, -2.0]), kept)
+        assert (np.asarray(param).tolist(), np.asarray(state["momentum"]).tolist()) == (mine.tolist(), kept["momentum"].tolist())
+    assert rule.update(np.ones(2), np.array([1.0, -2.0]), {})[0].tolist() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SgdSettings(0.1, momentum=0.9, dampening=0.1),
+        SgdSettings(0.1, weight_decay=0.1),
+        AdadeltaSettings(weight_decay=0.1),
+        AdamSettings(),
+        RmspropSettings(),
+    ],
+    ids=["dampening", "decay", "adadelta decay", "adam", "rmsprop"],
+)
+def test_settings_that_keras_does_not_know(settings: Settings) -> None:
+    with pytest.raises(TypeError, match="expected SGD without dampening or Adadelta, both without weight decay"):
+        KerasNetwork({}, LOSS, settings)

@@ -1,0 +1,49 @@
+"""Pairs as tests: one test a check, under a stable name, that fails, passes or is skipped as the check says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.suites import CONTRACTS, MOOT, VALUES, outcomes
+
+
+def test_names_are_stable(suite: Any) -> None:
+    result = suite("pair(), pair(name='other one')", "--collect-only", "-q")
+    names = [line for line in result.outlines if "::" in line]
+    assert names[0] == "test_mine.py::test_layers[Scale-values-float64-normal]"
+    assert names[-1].startswith("test_mine.py::test_layers[other one-contract-")
+    assert len(names) == len(set(names)) == 2 * (VALUES + CONTRACTS)
+
+
+def test_check_that_does_not_apply_is_skipped_with_its_reason(suite: Any) -> None:
+    result = suite("pair(dtypes=('float64',))", "-k", "values", "-rs")
+    assert outcomes(result) == {"passed": VALUES // 2, "skipped": VALUES // 2, "deselected": CONTRACTS}
+    result.stdout.fnmatch_lines(["SKIPPED*declared to compute in float64"])
+
+
+def test_expected_difference_that_agrees_fails(suite: Any) -> None:
+    result = suite("pair(expected={'contract-inputs_are_left_alone': 'saves memory'})", "-k", "contract")
+    assert outcomes(result) == {"passed": CONTRACTS - MOOT - 1, "skipped": MOOT, "failed": 1, "deselected": VALUES}
+    result.stdout.fnmatch_lines(["*declared to differ (saves memory), but it agrees*"])
+
+
+def test_test_that_calls_no_check_fails(suite: Any) -> None:
+    result = suite("pair()", body="pass")
+    assert outcomes(result) == {"failed": VALUES + CONTRACTS}
+    result.stdout.fnmatch_lines(["*the test has to call check(pair)*"])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error"),
+    [
+        ("pair(), pair()", "two pairs are called 'Scale'; give one of them another name"),
+        ("Scale()", "parametrize_with_checks got a Scale, expected pairs"),
+        ("", "parametrize_with_checks got no pair"),
+    ],
+)
+def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> None:
+    result = suite(pairs)
+    assert result.ret == 2
+    result.stdout.fnmatch_lines([f"*{error}*"])
