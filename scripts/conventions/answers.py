@@ -22,19 +22,12 @@ STANDARD_ERRORS = 5
 
 @dataclass(frozen=True)
 class Moments:
-    """The moments of random numbers with mean 0.
+    """The moments of random numbers with mean 0."""
 
-    Attributes
-    ----------
-    deviation, error : float
-        Root mean square of the sample, and how far it may be from that of the distribution: five standard errors.
-    largest : float
-        The largest absolute value.
-    """
-
+    # deviation, error: root mean square of the sample, and how far it may be from that of the distribution: five standard errors
     deviation: float
     error: float
-    largest: float
+    largest: float  # the largest absolute value
 
     @property
     def shape(self) -> str:
@@ -73,18 +66,10 @@ Probes: TypeAlias = Mapping[str, Mapping[str, Probe]]
 
 @dataclass(frozen=True)
 class Question:
-    """A convention as a measurement.
+    """A convention as a measurement."""
 
-    Attributes
-    ----------
-    measured : str
-        What the numbers of the probe are.
-    answers : mapping of str to Measured or Distribution
-        The measurement of each answer, by the answer's name.
-    """
-
-    measured: str
-    answers: Mapping[str, Measured | Distribution]
+    measured: str  # what the numbers of the probe are
+    answers: Mapping[str, Measured | Distribution]  # the measurement of each answer, by the answer's name
 
 
 def shown(measured: Measured | Distribution) -> str:

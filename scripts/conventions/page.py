@@ -26,20 +26,14 @@ _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one call of a framework to a convention.
-
-    Attributes
-    ----------
-    error : str
-        The message of the framework if it refused.
-    """
+    """The answer of one call of a framework to a convention."""
 
     convention: str
     framework: str
     call: str
     measured: Measured
     answer: str
-    error: str = ""
+    error: str = ""  # the message of the framework if it refused
 
 
 def find(convention: str, framework: str, call: str, probe: Probe) -> Finding:

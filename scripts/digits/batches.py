@@ -24,15 +24,9 @@ Images = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Precision, batch size and length of a training.
+    """Precision, batch size and length of a training."""
 
-    Attributes
-    ----------
-    dtype : numpy.dtype
-        Precision of the images.
-    """
-
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # precision of the images
     batch_size: int
     steps: int
 

@@ -33,21 +33,12 @@ ELSEWHERE = "; choose another folder with --data-dir"
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of the four files.
-
-    Attributes
-    ----------
-    magic : int
-        The first four bytes: unsigned bytes in three axes (images) or in one (labels).
-    item : tuple of int
-        The shape of one entry.
-    count, sha256
-        Entries in the full set, and the hash of its decompressed bytes.
-    """
+    """One of the four files."""
 
     name: str
-    magic: int
-    item: tuple[int, ...]
+    magic: int  # the first four bytes: unsigned bytes in three axes (images) or in one (labels)
+    item: tuple[int, ...]  # the shape of one entry
+    # count, sha256: entries in the full set, and the hash of its decompressed bytes
     count: int
     sha256: str
 

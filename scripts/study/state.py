@@ -34,18 +34,10 @@ class StateError(UsageError):
 
 @dataclass
 class State:
-    """Results by the key of the task, written to a file every few seconds.
+    """Results by the key of the task, written to a file every few seconds."""
 
-    Attributes
-    ----------
-    path : Path or None
-        The file; nothing is written if None.
-    run : dict
-        What makes the run what it is, as JSON can say it.
-    """
-
-    path: Path | None = None
-    run: Facts = field(default_factory=dict)
+    path: Path | None = None  # the file; nothing is written if None
+    run: Facts = field(default_factory=dict)  # what makes the run what it is, as JSON can say it
     results: dict[str, Facts] = field(default_factory=dict)
     _clock: Clock = field(default_factory=lambda: Clock(_EVERY))
 

@@ -39,19 +39,11 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to continue.
+    """All that a run needs to continue."""
 
-    Attributes
-    ----------
-    options : dict
-        What makes the run what it is: with other options it is another run.
-    facts : dict
-        The rest of the state, as JSON can hold it.
-    """
-
-    options: Facts
+    options: Facts  # what makes the run what it is: with other options it is another run
     arrays: Arrays
-    facts: Facts
+    facts: Facts  # the rest of the state, as JSON can hold it
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:

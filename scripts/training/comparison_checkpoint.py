@@ -28,18 +28,11 @@ from training.subjects import Resumable
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run besides arrays.
-
-    Attributes
-    ----------
-    averages : Averages
-        Since the last line.
-    lines, losses
-        The lines and losses of the report.
-    """
+    """The state of a run besides arrays."""
 
     comparison: ComparisonState
-    averages: Averages
+    averages: Averages  # since the last line
+    # lines, losses: those of the report
     lines: list[Facts]
     losses: Means
 
@@ -56,16 +49,10 @@ def _converter() -> Converter:
 
 @dataclass
 class Keeper:
-    """Writes the checkpoints of a run, and continues from the last one.
-
-    Attributes
-    ----------
-    options : dict
-        What makes the run what it is.
-    """
+    """Writes the checkpoints of a run, and continues from the last one."""
 
     path: Path
-    options: dict[str, Any]
+    options: dict[str, Any]  # what makes the run what it is
     clock: Clock
     subject: Resumable
     comparison: TrainingComparison

@@ -38,22 +38,12 @@ IMAGES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Plan(Schedule):
-    """How long to train, on how much at once, and what to check.
+    """How long to train, on how much at once, and what to check."""
 
-    Attributes
-    ----------
-    check_every : int
-        The first step is checked, and every N-th step after it.
-    perturbed : int
-        The number of references with perturbed rounding.
-    schedule : str
-        How the learning rate changes, one of :data:`training.learning_rates.SCHEDULES`.
-    """
-
-    check_every: int
-    perturbed: int
+    check_every: int  # the first step is checked, and every N-th step after it
+    perturbed: int  # the number of references with perturbed rounding
     seed: int
-    schedule: str = "constant"
+    schedule: str = "constant"  # how the learning rate changes, one of SCHEDULES
 
     @property
     def checks(self) -> int:

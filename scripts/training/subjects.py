@@ -177,37 +177,19 @@ def twins(subject: Resumable, references: Sequence[NetworkReference[Any]]) -> Tw
 
 @dataclass(frozen=True)
 class Choice:
-    """What is trained and beside what.
-
-    Attributes
-    ----------
-    network : str
-        One of :data:`scratch.networks.NETWORKS`.
-    references : sequence of str
-        Of :data:`REFERENCES`.
-    momentum : float or None
-        Another one than is usual for the network.
-    freeze : tuple of str
-        Layers that do not train.
-    device : str
-        Where the references compute.
-    tf32 : bool
-        Whether those in float32 may multiply in TF32 on a GPU.
-    kernels : {"plain", "fast"}
-        Of the layers of scratch.
-    """
+    """What is trained and beside what."""
 
     subject: str
-    network: str
-    references: Sequence[str]
+    network: str  # one of NETWORKS
+    references: Sequence[str]  # of REFERENCES
     dtype: npt.DTypeLike
     lr: float
-    momentum: float | None
+    momentum: float | None  # another one than is usual for the network
     batch_size: int
-    freeze: tuple[str, ...] = ()
-    device: str = "cpu"
-    tf32: bool = False
-    kernels: Kernels = "fast"
+    freeze: tuple[str, ...] = ()  # layers that do not train
+    device: str = "cpu"  # where the references compute
+    tf32: bool = False  # whether those in float32 may multiply in TF32 on a GPU
+    kernels: Kernels = "fast"  # of the layers of scratch
 
 
 def chosen(choice: Choice, rng: np.random.Generator) -> Twins:

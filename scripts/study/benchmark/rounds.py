@@ -20,16 +20,10 @@ Run = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure.
-
-    Attributes
-    ----------
-    seconds : float
-        Of one side in a round, which runs at least once.
-    """
+    """How long to measure."""
 
     rounds: int
-    seconds: float
+    seconds: float  # of one side in a round, which runs at least once
 
 
 @dataclass(frozen=True)

@@ -35,21 +35,11 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, its usual optimizer, a batch size and initial weights.
+    """A network, its usual optimizer, a batch size and initial weights."""
 
-    Attributes
-    ----------
-    network : str
-        One of :data:`scratch.networks.NETWORKS`.
-    batch : int
-        Images in a step.
-    seed : int
-        Of the initial weights.
-    """
-
-    network: str
-    batch: int
-    seed: int = 0
+    network: str  # one of NETWORKS
+    batch: int  # images in a step
+    seed: int = 0  # of the initial weights
 
     def training(self) -> Training:
         """Return scratch's training, each time with the same initial weights."""

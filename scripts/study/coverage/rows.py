@@ -35,22 +35,12 @@ COLUMNS: list[Key] = [(reference, dtype) for reference in layer_runs.REFERENCES 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of either table.
+    """A row of either table."""
 
-    Attributes
-    ----------
-    name : str
-        As in the ids of tests.
-    subject : str
-        The class of the layer or optimizer.
-    findings : callable
-        Gets the name and yields all findings.
-    """
-
-    name: str
-    subject: str
+    name: str  # as in the ids of tests
+    subject: str  # the class of the layer or optimizer
     quantities: tuple[str, ...]
-    findings: Callable[[str], Iterator[Finding]]
+    findings: Callable[[str], Iterator[Finding]]  # gets the name and yields all findings
 
     @property
     def key(self) -> str:

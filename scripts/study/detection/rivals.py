@@ -28,39 +28,21 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class Compared:
-    """One quantity for a rule to judge.
-
-    Attributes
-    ----------
-    found : array or None
-        The subject's; None if it raised before it computed this.
-    reference : array
-        The framework's, in the subject's precision.
-    exact : array
-        The framework's, in float64.
-    """
+    """One quantity for a rule to judge."""
 
     quantity: str
-    found: Array | None
-    reference: Array
-    exact: Array
+    found: Array | None  # the subject's; None if it raised before it computed this
+    reference: Array  # the framework's, in the subject's precision
+    exact: Array  # the framework's, in float64
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A way of comparing two arrays.
-
-    Attributes
-    ----------
-    agrees : callable
-        Whether it accepts an array, which has the reference's shape.
-    applies : callable
-        Whether people use it for such a quantity.
-    """
+    """A way of comparing two arrays."""
 
     words: str
-    agrees: Callable[[Array, Compared], bool]
-    applies: Callable[[Compared], bool] = lambda compared: True
+    agrees: Callable[[Array, Compared], bool]  # whether it accepts an array, which has the reference's shape
+    applies: Callable[[Compared], bool] = lambda compared: True  # whether people use it for such a quantity
 
     def takes_for_right(self, compared: Compared) -> bool:
         """Return whether the rule accepts a quantity; it never accepts one that is missing or has another shape."""

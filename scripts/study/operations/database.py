@@ -77,23 +77,13 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """An operation with one sample, as a function of arrays.
-
-    Attributes
-    ----------
-    leaves : tuple
-        All its arguments in order, with a :class:`Slot` in the place of each tensor that requires gradients.
-    form : TreeSpec
-        How the leaves make up the input, the arguments and the options.
-    arrays : tuple of array
-        The sample's numbers for the slots, in double precision.
-    """
+    """An operation with one sample, as a function of arrays."""
 
     info: Any
     sample: Any
-    leaves: tuple[Any, ...]
-    form: TreeSpec
-    arrays: tuple[npt.NDArray[np.float64], ...]
+    leaves: tuple[Any, ...]  # all its arguments in order, with a Slot in the place of each tensor that requires gradients
+    form: TreeSpec  # how the leaves make up the input, the arguments and the options
+    arrays: tuple[npt.NDArray[np.float64], ...]  # the sample's numbers for the slots, in double precision
 
     @property
     def name(self) -> str:

@@ -14,23 +14,13 @@ from study.operations.subjects import DECOMPOSED, JAX
 
 @dataclass(frozen=True)
 class Difference:
-    """A known difference of another version of some operations.
-
-    Attributes
-    ----------
-    families : tuple of str
-        The families on which it shows; empty for all.
-    quantities : str
-        A pattern of the names of the quantities in which it shows.
-    way : str
-        Which version.
-    """
+    """A known difference of another version of some operations."""
 
     operations: tuple[str, ...]
     reason: str
-    families: tuple[str, ...] = ()
-    quantities: str = "*"
-    way: str = JAX
+    families: tuple[str, ...] = ()  # the families on which it shows; empty for all
+    quantities: str = "*"  # a pattern of the names of the quantities in which it shows
+    way: str = JAX  # which version
 
 
 DIFFERENCES = (

@@ -39,15 +39,9 @@ JAX = "JAX"
 
 @dataclass(frozen=True)
 class Subject:
-    """A way to compute an operation, as the harness calls it.
+    """A way to compute an operation, as the harness calls it."""
 
-    Attributes
-    ----------
-    compute : callable
-        Returns the quantities for a call.
-    """
-
-    compute: Callable[[Call], dict[str, Array]]
+    compute: Callable[[Call], dict[str, Array]]  # returns the quantities for a call
     absent: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 

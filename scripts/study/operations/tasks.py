@@ -37,15 +37,9 @@ class NoDatabaseError(UsageError):
 
 @dataclass(frozen=True)
 class OperationTask:
-    """A piece of the study.
+    """A piece of the study."""
 
-    Attributes
-    ----------
-    name : str
-        Of the operation; empty for the task that lists all of them.
-    """
-
-    name: str
+    name: str  # of the operation; empty for the task that lists all of them
     seed: int
 
     @property
