@@ -33,13 +33,7 @@ class Block:
     text: Callable[[Facts], str]  # makes the text of a study's facts; an empty one leaves the page as it is
 
     def put(self, page: str, facts: Facts) -> str:
-        """Return the page with the text of the facts between the markers.
-
-        Raises
-        ------
-        PageError
-            If the markers are not there once each, in this order.
-        """
+        """Return the page with the text of the facts between the markers; raise PageError if these are not there once each, in this order."""
         begin, end = (f"<!-- {self.name}: {word} -->" for word in ("begin", "end"))
         before, found, rest = page.partition(f"{begin}\n")
         _, ended, after = rest.partition(f"{end}\n")
@@ -59,13 +53,7 @@ class Document:
     summary: Callable[[Facts], Facts]  # returns the facts without what no block needs
 
     def facts(self, source: Path) -> Facts:
-        """Return the facts in a JSON file, which holds all results of the study or their summary.
-
-        Raises
-        ------
-        PageError
-            If it does not.
-        """
+        """Return the facts in a JSON file; raise PageError if it does not hold all results of the study or their summary."""
         facts = _read(source, self.command)
         try:
             for block in self.blocks:
@@ -76,12 +64,7 @@ class Document:
         return facts
 
     def write(self, source: Path) -> None:
-        """Put the figures of a JSON file into the pages, and keep its summary.
-
-        Raises
-        ------
-        PageError
-        """
+        """Put the figures of a JSON file into the pages, and keep its summary."""
         facts = self.facts(source)
         measured = {"measured": facts.get("measured") or datetime.date.fromtimestamp(source.stat().st_mtime).isoformat()}
         for block in self.blocks:

@@ -60,13 +60,7 @@ class Keeper:
     _converter: Converter = field(default_factory=_converter, repr=False)
 
     def keep(self, averages: Averages) -> None:
-        """Write a checkpoint.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be written.
-        """
+        """Write a checkpoint."""
         findings, arrays = self.comparison.snapshot()
         state = RunState(findings, averages, self.facts.lines, self.facts.losses)
         whole = merge(
@@ -79,17 +73,9 @@ class Keeper:
         write(self.path, Checkpoint(self.options, whole.arrays, {"run": self._converter.unstructure(state), "parts": whole.facts}))
 
     def go_on(self, console: Console) -> Averages:
-        """Restore the checkpoint, and print from where the run continues.
+        """Restore the checkpoint, print from where the run continues, and return the averages since the last line.
 
-        Returns
-        -------
-        Averages
-            Since the last line.
-
-        Raises
-        ------
-        CheckpointError
-            If it is damaged, or of another run.
+        CheckpointError says that it is damaged, or of another run.
         """
         found = read(self.path, self.options)
         parts = split(Snapshot(found.arrays, found.facts["parts"]))

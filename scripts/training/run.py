@@ -79,19 +79,8 @@ def train(
 ) -> None:
     """Do all remaining steps; if the training diverges on both sides, note that and stop.
 
-    Parameters
-    ----------
-    follow : callable
-        Gets, before each step, the factor by which the subject multiplies its learning rate.
-    keeper : Keeper, optional
-        Writes checkpoints.
-    averages : Averages, optional
-        The averages of a checkpoint.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        Between two steps, after a last checkpoint.
+    ``follow`` gets, before each step, the factor by which the subject multiplies its learning rate. ``averages`` are those of a checkpoint.
+    KeyboardInterrupt is raised between two steps, after a last checkpoint.
     """
     averages = averages or Averages()
     with between_steps() as interruption, progress_bar(console, "checking") as progress:
@@ -118,13 +107,7 @@ def train(
 
 
 def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, probabilities: bool, facts: RunFacts, console: Console) -> None:
-    """Compare both sides on the test images.
-
-    Parameters
-    ----------
-    probabilities : bool
-        Whether the networks end in probabilities; in logits otherwise.
-    """
+    """Compare both sides on the test images; ``probabilities`` says that the networks end in probabilities and not in logits."""
     assert comparison.free is not None
     images, labels = scaled(digits.test_images, dtype), digits.test_labels
     predictions = {}

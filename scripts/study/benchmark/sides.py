@@ -165,13 +165,7 @@ def applicable(name: str, workload: Workload) -> bool:
 
 
 def made(name: str, workload: Workload) -> Side:
-    """Return a side, ready for its first step.
-
-    Raises
-    ------
-    MissingError
-        If it cannot be measured on this machine.
-    """
+    """Return a side, ready for its first step; raise MissingError if it cannot be measured on this machine."""
     module, kind, _ = SIDES[name]
     try:
         side: Side = getattr(importlib.import_module(module), kind)(workload)

@@ -126,17 +126,7 @@ class Matrix:
 
 
 def matrix(columns: list[Key], quantities: Iterable[tuple[str, str]], findings: Iterable[Facts]) -> Matrix:
-    """Return the matrix of all findings.
-
-    Parameters
-    ----------
-    columns : list of (str, str)
-        Reference and precision.
-    quantities : iterable of (str, str)
-        Layer or optimizer, and quantity: the rows, with or without findings.
-    findings : iterable of dict
-        As :func:`study.coverage.rows.plain` returns them.
-    """
+    """Return the matrix of all findings, which are as ``rows.plain`` returns them; a quantity without findings has a row as well."""
     rows = {place: {column: Cell() for column in columns} for place in quantities}
     for finding in findings:
         subject, quantity = finding["row"]

@@ -79,16 +79,8 @@ class Found:
     def add(self, judgement: Judgement, key: str, way: str, again: str, measured: bool = False) -> None:
         """Count one judgement.
 
-        Parameters
-        ----------
-        key : str
-            The name under which the quantity is counted.
-        way : str
-            The right implementation.
-        again : str
-            What is needed to reproduce it.
-        measured : bool
-            Whether the reference's rounding is measured.
+        The quantity is counted under ``key``. ``way`` is the right implementation, ``again`` what is needed to reproduce it, and ``measured`` says
+        that the reference's rounding is measured.
         """
         if judgement.verdict in (Verdict.UNDECIDED, Verdict.SKIPPED):
             self.undecided += judgement.verdict is Verdict.UNDECIDED

@@ -100,12 +100,7 @@ class NoResultError(ValueError):
 
 
 def result_of(key: str, facts: Facts) -> Any:
-    """Return the result of the task with a key.
-
-    Raises
-    ------
-    NoResultError
-    """
+    """Return the result of the task with a key; NoResultError says why the data are none."""
     kind = KINDS.get(key.partition(":")[0])
     if kind is None:
         raise NoResultError(f"{key!r} is not a task of this study")

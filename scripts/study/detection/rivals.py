@@ -166,16 +166,10 @@ def _with(call: Call, x: torch.Tensor, params: tuple[torch.Tensor, ...]) -> Call
 
 
 def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = False) -> bool:
-    """Return whether PyTorch's gradcheck accepts a subject.
+    """Return whether PyTorch's gradcheck accepts a subject on a call in float64.
 
-    Parameters
-    ----------
-    call : Call
-        In float64.
-    summed : bool
-        Whether to check the sum of the output, whose cotangent is all ones, instead of each element.
-    fast : bool
-        Whether to check random projections instead of whole Jacobians.
+    ``summed`` checks the sum of the output, whose cotangent is all ones, instead of each element; ``fast`` checks random projections instead of whole
+    Jacobians.
     """
     names = ("grad_input", *(f"{name}.grad" for name in call.params))
     arrays = (call.x, *call.params.values())

@@ -39,14 +39,8 @@ class Task:
 def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chunk], seed: int, quick: bool) -> list[Task]:
     """Return all tasks, those first whose results say most.
 
-    Parameters
-    ----------
-    hosts : sequence of Host
-        The right implementations in which the faults are planted.
-    chunks : sequence of Chunk
-        Batches of other right implementations.
-    quick : bool
-        Whether to leave out the ablation, and to give other rules one family of inputs.
+    The hosts are the right implementations in which the faults are planted, the chunks are batches of others. A quick study leaves out the ablation
+    and gives other rules one family of inputs.
     """
     return [
         *(Task("fault", fault.name, seed, quick) for fault in faults),

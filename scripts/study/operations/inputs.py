@@ -71,13 +71,7 @@ class Attempt:
 
 
 def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> Iterator[Attempt]:
-    """Yield calls of a family on which the reference's results are finite, the strongest first.
-
-    Parameters
-    ----------
-    exact : Reference
-        The operation in double precision.
-    """
+    """Yield calls of a family on which the results of ``exact``, the operation in double precision, are finite, the strongest first."""
     into = domain(operation)
     for strength, sizes in enumerate(STRENGTHS if family in WEAKER else STRENGTHS[:1]):
         for way in ("drawn", "the sample's own"):

@@ -60,19 +60,9 @@ def by_autograd(
     laid: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
     within: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> dict[str, Array]:
-    """Return output and gradients of an operation.
+    """Return output and gradients of an operation; raise SubjectError if PyTorch refuses it.
 
-    Parameters
-    ----------
-    laid : callable
-        Lays a tensor out in memory.
-    within : callable
-        Returns the context in which the operation and its backward pass run.
-
-    Raises
-    ------
-    SubjectError
-        If PyTorch refuses it.
+    ``laid`` lays a tensor out in memory; ``within`` returns the context in which the operation and its backward pass run.
     """
     assert call.grad_output is not None
     leaves = [laid(torch.from_numpy(np.array(value, order="C"))).requires_grad_() for value in (call.x, *call.params.values())]
