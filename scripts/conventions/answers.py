@@ -158,11 +158,7 @@ QUESTIONS: Mapping[str, Question] = {
         "[1, 2, 3, 4] with the kernel [1, 10, 100], stride 2", {"one pixel before the image": (210, 432), "on the first pixel": (321, 43)}
     ),
     "average-pool-padding": Question(
-        "mean of a 2 x 2 window with one pixel, which is 1, inside the image",
-        {
-            "counted": (0.25,),
-            "not counted": (1,),
-        },
+        "mean of a 2 x 2 window with one pixel, which is 1, inside the image", {"counted": (0.25,), "not counted": (1,)}
     ),
     "batch-norm-epsilon": Question("epsilon, from a batch of small numbers", _numbers(1e-5, 1e-3, 1e-6)),
     "batch-norm-momentum": Question(
@@ -194,11 +190,7 @@ QUESTIONS: Mapping[str, Question] = {
     ),
     "dropout-scaling": Question(
         "largest output for ones, three of four dropped, in training and in evaluation",
-        {
-            "scaled in training": (4, 1),
-            "scaled in evaluation": (1, 0.25),
-            "not scaled": (1, 1),
-        },
+        {"scaled in training": (4, 1), "scaled in evaluation": (1, 0.25), "not scaled": (1, 1)},
     ),
     "dropout-argument": Question(
         "largest output for ones with 0.25, in training", {"probability of being dropped": (4 / 3,), "probability of being kept": (4,)}

@@ -14,6 +14,7 @@ Moves = Callable[..., tuple[float, ...]]
 names of PyTorch, except that the decay of RMSprop is ``rho``. ``rates`` are the learning rates of the steps, if they change."""
 
 WINDOW = ((1.0, 1.0), (1.0, 1.0))
+EQUAL = (1.0, 1.0, 1.0, 1.0)
 SQUARES = ((1.0, 2.0), (3.0, 4.0))
 
 
