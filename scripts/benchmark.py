@@ -85,13 +85,7 @@ def _some_of(known: Mapping[str, object]) -> Callable[[str], list[str]]:
 
 
 def choice_of(options: argparse.Namespace) -> Choice:
-    """Return what the options ask for.
-
-    Raises
-    ------
-    UsageError, DataError
-        If it cannot be measured.
-    """
+    """Return what the options ask for; a UsageError or DataError says what cannot be measured."""
     if options.sides is not None and "scratch" not in options.sides:
         raise UsageError("--sides: scratch is what the others are compared with; name it as well")
     if options.threads is not None and options.threads > available():

@@ -212,13 +212,7 @@ def subject_of(options: argparse.Namespace) -> str:
 
 
 def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
-    """Return the subject and the references that the options ask for.
-
-    Raises
-    ------
-    UsageError
-        If the options do not go together, or a reference cannot compute on the device.
-    """
+    """Return the subject and the references that the options ask for; a UsageError says which options do not go together."""
     choice = Choice(
         options.subject,
         options.network,

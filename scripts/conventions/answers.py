@@ -22,19 +22,12 @@ STANDARD_ERRORS = 5
 
 @dataclass(frozen=True)
 class Moments:
-    """The moments of random numbers with mean 0.
+    """The moments of random numbers with mean 0."""
 
-    Attributes
-    ----------
-    deviation, error : float
-        Root mean square of the sample, and how far it may be from that of the distribution: five standard errors.
-    largest : float
-        The largest absolute value.
-    """
-
+    # deviation, error: root mean square of the sample, and how far it may be from that of the distribution: five standard errors
     deviation: float
     error: float
-    largest: float
+    largest: float  # the largest absolute value
 
     @property
     def shape(self) -> str:
@@ -73,18 +66,10 @@ Probes: TypeAlias = Mapping[str, Mapping[str, Probe]]
 
 @dataclass(frozen=True)
 class Question:
-    """A convention as a measurement.
+    """A convention as a measurement."""
 
-    Attributes
-    ----------
-    measured : str
-        What the numbers of the probe are.
-    answers : mapping of str to Measured or Distribution
-        The measurement of each answer, by the answer's name.
-    """
-
-    measured: str
-    answers: Mapping[str, Measured | Distribution]
+    measured: str  # what the numbers of the probe are
+    answers: Mapping[str, Measured | Distribution]  # the measurement of each answer, by the answer's name
 
 
 def shown(measured: Measured | Distribution) -> str:
@@ -173,11 +158,7 @@ QUESTIONS: Mapping[str, Question] = {
         "[1, 2, 3, 4] with the kernel [1, 10, 100], stride 2", {"one pixel before the image": (210, 432), "on the first pixel": (321, 43)}
     ),
     "average-pool-padding": Question(
-        "mean of a 2 x 2 window with one pixel, which is 1, inside the image",
-        {
-            "counted": (0.25,),
-            "not counted": (1,),
-        },
+        "mean of a 2 x 2 window with one pixel, which is 1, inside the image", {"counted": (0.25,), "not counted": (1,)}
     ),
     "batch-norm-epsilon": Question("epsilon, from a batch of small numbers", _numbers(1e-5, 1e-3, 1e-6)),
     "batch-norm-momentum": Question(
@@ -209,11 +190,7 @@ QUESTIONS: Mapping[str, Question] = {
     ),
     "dropout-scaling": Question(
         "largest output for ones, three of four dropped, in training and in evaluation",
-        {
-            "scaled in training": (4, 1),
-            "scaled in evaluation": (1, 0.25),
-            "not scaled": (1, 1),
-        },
+        {"scaled in training": (4, 1), "scaled in evaluation": (1, 0.25), "not scaled": (1, 1)},
     ),
     "dropout-argument": Question(
         "largest output for ones with 0.25, in training", {"probability of being dropped": (4 / 3,), "probability of being kept": (4,)}

@@ -8,14 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probes, moments
-from conventions.probes import SQUARES, WINDOW, epsilon, of_optimizers, renamed
-from conventions.probes import numbers as _numbers
-from conventions.probes import shape as _shape
+from conventions.in_jax import gradient
+from conventions.probes import EQUAL, SQUARES, WINDOW, epsilon, numbers, of_optimizers, renamed, shape
 
 # Keras asks for its backend once, while it is imported for the first time.
 if "keras" not in sys.modules:
@@ -28,7 +26,6 @@ NAME = "Keras"
 VERSION = f"Keras {keras.__version__} on {keras.backend.backend()}"
 SEED = 0
 
-_EQUAL = (1.0, 1.0, 1.0, 1.0)
 _BETA_2 = 0.999
 
 
@@ -36,22 +33,17 @@ def _float32(values: Any) -> Any:
     return np.asarray(values, dtype=np.float32)
 
 
-def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
-    """Return the gradient of a function of one array, whose output is one number."""
-    return _numbers(jax.grad(function)(jnp.asarray(at)))
-
-
-def _built(make: Callable[[], Any], shape: tuple[int, ...]) -> Any:
+def _built(make: Callable[[], Any], size: tuple[int, ...]) -> Any:
     """Return a layer with weights from the seed: an initialiser draws its own seed when the layer is made, and the weights when it is built."""
     keras.utils.set_random_seed(SEED)
     layer = make()
-    layer.build(shape)
+    layer.build(size)
     return layer
 
 
 def _line_convolved(kernel: Sequence[float], line: Sequence[float], **settings: Any) -> tuple[float, ...]:
     x, weight = np.reshape(line, (1, -1, 1)), np.reshape(kernel, (-1, 1, 1))
-    return _numbers(ops.conv(ops.convert_to_tensor(x, "float32"), ops.convert_to_tensor(weight, "float32"), **settings))
+    return numbers(ops.conv(ops.convert_to_tensor(x, "float32"), ops.convert_to_tensor(weight, "float32"), **settings))
 
 
 def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[Any, Any]:
@@ -70,9 +62,9 @@ def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequenc
     for number, grad in enumerate(grads):
         if rates:
             optimizer.learning_rate = rates[number]
-        (before,) = _numbers(weight.value)
+        (before,) = numbers(weight.value)
         optimizer.apply([jnp.array([float(grad)])], [weight])
-        moved.append(before - _numbers(weight.value)[0])
+        moved.append(before - numbers(weight.value)[0])
     return tuple(moved)
 
 
@@ -83,25 +75,25 @@ def _adam_epsilon() -> Measured:
 
 
 PROBES: Probes = {
-    "max-pool-ties": {"layers.MaxPooling2D": lambda: _gradient(lambda x: layers.MaxPooling2D(2)(x[None, :, :, None])[0, 0, 0, 0], WINDOW)},
-    "max-reduction-ties": {"ops.max": lambda: _gradient(ops.max, _EQUAL)},
-    "relu-at-zero": {"ops.relu": lambda: _gradient(ops.relu, 0.0), "layers.ReLU": lambda: _gradient(layers.ReLU(), 0.0)},
-    "maximum-at-zero": {"ops.maximum(x, 0)": lambda: _gradient(lambda x: ops.maximum(x, 0), 0.0)},
-    "leaky-relu-at-zero": {"ops.leaky_relu": lambda: _gradient(lambda x: ops.leaky_relu(x, 0.25), 0.0)},
+    "max-pool-ties": {"layers.MaxPooling2D": lambda: gradient(lambda x: layers.MaxPooling2D(2)(x[None, :, :, None])[0, 0, 0, 0], WINDOW)},
+    "max-reduction-ties": {"ops.max": lambda: gradient(ops.max, EQUAL)},
+    "relu-at-zero": {"ops.relu": lambda: gradient(ops.relu, 0.0), "layers.ReLU": lambda: gradient(layers.ReLU(), 0.0)},
+    "maximum-at-zero": {"ops.maximum(x, 0)": lambda: gradient(lambda x: ops.maximum(x, 0), 0.0)},
+    "leaky-relu-at-zero": {"ops.leaky_relu": lambda: gradient(lambda x: ops.leaky_relu(x, 0.25), 0.0)},
     "leaky-relu-slope": {
-        "ops.leaky_relu": lambda: _numbers(-ops.leaky_relu(jnp.array(-1.0))),
-        "layers.LeakyReLU": lambda: _numbers(-layers.LeakyReLU()(jnp.array([-1.0]))),
+        "ops.leaky_relu": lambda: numbers(-ops.leaky_relu(jnp.array(-1.0))),
+        "layers.LeakyReLU": lambda: numbers(-layers.LeakyReLU()(jnp.array([-1.0]))),
     },
-    "abs-at-zero": {"ops.abs": lambda: _gradient(ops.abs, 0.0)},
+    "abs-at-zero": {"ops.abs": lambda: gradient(ops.abs, 0.0)},
     "image-layout": {"layers.Conv2D": lambda: (layers.Conv2D(3, 1)(np.zeros((1, 4, 4, 4), np.float32)).shape.index(3),)},
     "flatten-order": {
-        "layers.Flatten": lambda: _numbers(layers.Flatten()(_float32([[[[0.1, 1.1], [0.2, 1.2]]]]))),
-        'layers.Flatten("channels_first")': lambda: _numbers(layers.Flatten("channels_first")(_float32([[[[0.1, 0.2]], [[1.1, 1.2]]]]))),
+        "layers.Flatten": lambda: numbers(layers.Flatten()(_float32([[[[0.1, 1.1], [0.2, 1.2]]]]))),
+        'layers.Flatten("channels_first")': lambda: numbers(layers.Flatten("channels_first")(_float32([[[[0.1, 0.2]], [[1.1, 1.2]]]]))),
     },
-    "linear-weight-shape": {"layers.Dense": lambda: _shape(_built(lambda: layers.Dense(3), (1, 2)).kernel)},
+    "linear-weight-shape": {"layers.Dense": lambda: shape(_built(lambda: layers.Dense(3), (1, 2)).kernel)},
     "conv-weight-shape": {
-        "layers.Conv2D": lambda: _shape(_built(lambda: layers.Conv2D(3, (4, 5)), (1, 6, 6, 2)).kernel),
-        'layers.Conv2D(data_format="channels_first")': lambda: _shape(
+        "layers.Conv2D": lambda: shape(_built(lambda: layers.Conv2D(3, (4, 5)), (1, 6, 6, 2)).kernel),
+        'layers.Conv2D(data_format="channels_first")': lambda: shape(
             _built(lambda: layers.Conv2D(3, (4, 5), data_format="channels_first"), (1, 2, 6, 6)).kernel
         ),
     },
@@ -110,36 +102,36 @@ PROBES: Probes = {
     "same-odd-padding": {'ops.conv(..., padding="same")': lambda: _line_convolved([1, 10], [1, 2, 3], padding="same")},
     "stride-padding-offset": {'ops.conv(..., padding="same")': lambda: _line_convolved([1, 10, 100], [1, 2, 3, 4], strides=2, padding="same")},
     "average-pool-padding": {
-        'ops.average_pool(..., padding="same")': lambda: _numbers(ops.average_pool(np.ones((1, 2, 2, 1), np.float32), 2, 1, "same")[0, 1, 1, 0])
+        'ops.average_pool(..., padding="same")': lambda: numbers(ops.average_pool(np.ones((1, 2, 2, 1), np.float32), 2, 1, "same")[0, 1, 1, 0])
     },
     "batch-norm-epsilon": {"layers.BatchNormalization": lambda: epsilon(lambda batch: _batch_norm(batch)[1])},
-    "batch-norm-momentum": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([1, 1], momentum=0.25)[0].moving_mean)},
-    "batch-norm-momentum-default": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([1, 1])[0].moving_mean)},
-    "batch-norm-running-variance": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([0, 2], momentum=0.0)[0].moving_variance)},
-    "batch-norm-one-value": {"layers.BatchNormalization": lambda: _numbers(_batch_norm([5])[1])},
+    "batch-norm-momentum": {"layers.BatchNormalization": lambda: numbers(_batch_norm([1, 1], momentum=0.25)[0].moving_mean)},
+    "batch-norm-momentum-default": {"layers.BatchNormalization": lambda: numbers(_batch_norm([1, 1])[0].moving_mean)},
+    "batch-norm-running-variance": {"layers.BatchNormalization": lambda: numbers(_batch_norm([0, 2], momentum=0.0)[0].moving_variance)},
+    "batch-norm-one-value": {"layers.BatchNormalization": lambda: numbers(_batch_norm([5])[1])},
     "gelu-form": {
-        "ops.gelu": lambda: _numbers(ops.gelu(jnp.array(1.0))),
-        "activations.gelu": lambda: _numbers(keras.activations.gelu(jnp.array(1.0))),
+        "ops.gelu": lambda: numbers(ops.gelu(jnp.array(1.0))),
+        "activations.gelu": lambda: numbers(keras.activations.gelu(jnp.array(1.0))),
     },
     "cross-entropy-input": {
-        "losses.SparseCategoricalCrossentropy": lambda: _numbers(losses.SparseCategoricalCrossentropy()(np.array([1]), _float32([[0.2, 0.8]]))),
-        "ops.sparse_categorical_crossentropy": lambda: _numbers(ops.sparse_categorical_crossentropy(np.array([1]), _float32([[0.2, 0.8]]))),
+        "losses.SparseCategoricalCrossentropy": lambda: numbers(losses.SparseCategoricalCrossentropy()(np.array([1]), _float32([[0.2, 0.8]]))),
+        "ops.sparse_categorical_crossentropy": lambda: numbers(ops.sparse_categorical_crossentropy(np.array([1]), _float32([[0.2, 0.8]]))),
     },
     "cross-entropy-reduction": {
-        "losses.SparseCategoricalCrossentropy": lambda: _numbers(
+        "losses.SparseCategoricalCrossentropy": lambda: numbers(
             losses.SparseCategoricalCrossentropy()(np.array([0, 1]), _float32([[0.5, 0.5], [0.75, 0.25]]))
         ),
-        "losses.sparse_categorical_crossentropy": lambda: _numbers(
+        "losses.sparse_categorical_crossentropy": lambda: numbers(
             losses.sparse_categorical_crossentropy(np.array([0, 1]), _float32([[0.5, 0.5], [0.75, 0.25]]))
         ),
     },
     "mse-reduction": {
-        "losses.MeanSquaredError": lambda: _numbers(losses.MeanSquaredError()(np.array(SQUARES), np.zeros((2, 2)))),
-        "losses.mean_squared_error": lambda: _numbers(losses.mean_squared_error(np.array(SQUARES), np.zeros((2, 2)))),
+        "losses.MeanSquaredError": lambda: numbers(losses.MeanSquaredError()(np.array(SQUARES), np.zeros((2, 2)))),
+        "losses.mean_squared_error": lambda: numbers(losses.mean_squared_error(np.array(SQUARES), np.zeros((2, 2)))),
     },
     "probability-clip": {
-        "losses.CategoricalCrossentropy": lambda: _numbers(losses.CategoricalCrossentropy()([[0.0, 1.0]], [[1.0, 0.0]])),
-        "losses.BinaryCrossentropy": lambda: _numbers(losses.BinaryCrossentropy()([[1.0]], [[0.0]])),
+        "losses.CategoricalCrossentropy": lambda: numbers(losses.CategoricalCrossentropy()([[0.0, 1.0]], [[1.0, 0.0]])),
+        "losses.BinaryCrossentropy": lambda: numbers(losses.BinaryCrossentropy()([[1.0]], [[0.0]])),
     },
     "dropout-scaling": {"layers.Dropout": lambda: (_dropout(0.75, True), _dropout(0.75, False))},
     "dropout-argument": {"layers.Dropout(0.25)": lambda: (_dropout(0.25, True),)},
@@ -150,8 +142,8 @@ PROBES: Probes = {
         "layers.Conv2D": lambda: moments(np.asarray(_built(lambda: layers.Conv2D(CHANNELS_OUT, KERNEL), (1, KERNEL, KERNEL, CHANNELS_IN)).kernel))
     },
     "bias-initialiser": {"layers.Dense": lambda: moments(np.asarray(_built(lambda: layers.Dense(BIASED_OUT), (1, BIASED_IN)).bias))},
-    "argmax-ties": {"ops.argmax": lambda: _numbers(ops.argmax(jnp.array([1, 3, 3, 2])))},
-    "round-half": {"ops.round": lambda: _numbers(ops.round(jnp.array([0.5, 1.5, 2.5, -0.5])))},
+    "argmax-ties": {"ops.argmax": lambda: numbers(ops.argmax(jnp.array([1, 3, 3, 2])))},
+    "round-half": {"ops.round": lambda: numbers(ops.round(jnp.array([0.5, 1.5, 2.5, -0.5])))},
     "default-dtype": {"ops.convert_to_tensor(1.0)": lambda: str(ops.convert_to_tensor(1.0).dtype)},
     "float64-input": {"ops.convert_to_tensor": lambda: str(ops.convert_to_tensor(np.zeros(1)).dtype)},
 }

@@ -12,8 +12,7 @@ import numpy as np
 import scratch
 import scratch.initialisers
 from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probe, Probes, moments
-from conventions.probes import SQUARES, WINDOW, dampening, epsilon, of_optimizers, renamed
-from conventions.probes import numbers as _numbers
+from conventions.probes import SQUARES, WINDOW, dampening, epsilon, numbers, of_optimizers, renamed
 from scratch.pooling import TIE_RULES
 
 NAME = "scratch"
@@ -27,14 +26,14 @@ def _rng() -> np.random.Generator:
 
 def _gradient(layer: Any, at: Any) -> Measured:
     """Return the input's gradient for a cotangent of 1; every output here is one number."""
-    return _numbers(layer.backward(np.ones_like(layer.forward(np.array(at)))))
+    return numbers(layer.backward(np.ones_like(layer.forward(np.array(at)))))
 
 
 def _line_convolved(kernel: Sequence[float], line: Sequence[float], stride: int = 1, padding: Any = 0) -> tuple[float, ...]:
     """Return a line convolved as an image of one row."""
     layer = scratch.Conv2d(1, 1, (1, len(kernel)), (1, stride), padding, bias=False, rng=_rng())
     layer.params["weight"][0, 0, 0] = kernel
-    return _numbers(layer.forward(np.array(line, dtype=np.float64)[None, None, None]))
+    return numbers(layer.forward(np.array(line, dtype=np.float64)[None, None, None]))
 
 
 def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[scratch.BatchNorm1d, Any]:
@@ -85,9 +84,9 @@ PROBES: Probes = {
     },
     "relu-at-zero": {"ReLU": lambda: _gradient(scratch.ReLU(), [0.0])},
     "leaky-relu-at-zero": {"LeakyReLU(0.25)": lambda: _gradient(scratch.LeakyReLU(0.25), [0.0])},
-    "leaky-relu-slope": {"LeakyReLU": lambda: _numbers(-scratch.LeakyReLU().forward(np.array([-1.0])))},
+    "leaky-relu-slope": {"LeakyReLU": lambda: numbers(-scratch.LeakyReLU().forward(np.array([-1.0])))},
     "image-layout": {"Conv2d": lambda: (scratch.Conv2d(4, 3, 1, rng=_rng()).forward(np.zeros((1, 4, 4, 4))).shape.index(3),)},
-    "flatten-order": {"Flatten": lambda: _numbers(scratch.Flatten().forward(np.array([[[[0.1, 0.2]], [[1.1, 1.2]]]])))},
+    "flatten-order": {"Flatten": lambda: numbers(scratch.Flatten().forward(np.array([[[[0.1, 0.2]], [[1.1, 1.2]]]])))},
     "linear-weight-shape": {"Linear": lambda: scratch.Linear(2, 3, rng=_rng()).params["weight"].shape},
     "conv-weight-shape": {"Conv2d": lambda: scratch.Conv2d(2, 3, (4, 5), rng=_rng()).params["weight"].shape},
     "convolution-flip": {"Conv2d": lambda: _line_convolved([1, 10], [1, 2, 3])},
@@ -102,25 +101,25 @@ PROBES: Probes = {
         "AvgPool2d(..., count_padding=False)": lambda: _average_pool(count_padding=False),
     },
     "batch-norm-epsilon": {"BatchNorm1d": lambda: epsilon(lambda batch: _batch_norm(batch)[1])},
-    "batch-norm-momentum": {"BatchNorm1d": lambda: _numbers(_batch_norm([1, 1], momentum=0.25)[0].buffers["running_mean"])},
-    "batch-norm-momentum-default": {"BatchNorm1d": lambda: _numbers(_batch_norm([1, 1])[0].buffers["running_mean"])},
+    "batch-norm-momentum": {"BatchNorm1d": lambda: numbers(_batch_norm([1, 1], momentum=0.25)[0].buffers["running_mean"])},
+    "batch-norm-momentum-default": {"BatchNorm1d": lambda: numbers(_batch_norm([1, 1])[0].buffers["running_mean"])},
     "batch-norm-running-variance": {
-        "BatchNorm1d": lambda: _numbers(_batch_norm([0, 2], momentum=1)[0].buffers["running_var"]),
-        'BatchNorm1d(..., running_variance="biased")': lambda: _numbers(
+        "BatchNorm1d": lambda: numbers(_batch_norm([0, 2], momentum=1)[0].buffers["running_var"]),
+        'BatchNorm1d(..., running_variance="biased")': lambda: numbers(
             _batch_norm([0, 2], momentum=1, running_variance="biased")[0].buffers["running_var"]
         ),
     },
-    "batch-norm-one-value": {"BatchNorm1d": lambda: _numbers(_batch_norm([5])[1])},
+    "batch-norm-one-value": {"BatchNorm1d": lambda: numbers(_batch_norm([5])[1])},
     "gelu-form": {
-        "GELU()": lambda: _numbers(scratch.GELU().forward(np.array([1.0]))),
-        'GELU("tanh")': lambda: _numbers(scratch.GELU("tanh").forward(np.array([1.0]))),
+        "GELU()": lambda: numbers(scratch.GELU().forward(np.array([1.0]))),
+        'GELU("tanh")': lambda: numbers(scratch.GELU("tanh").forward(np.array([1.0]))),
     },
-    "cross-entropy-input": {"SoftmaxCrossEntropy": lambda: _numbers(scratch.SoftmaxCrossEntropy().forward(np.array([[0.2, 0.8]]), np.array([1])))},
+    "cross-entropy-input": {"SoftmaxCrossEntropy": lambda: numbers(scratch.SoftmaxCrossEntropy().forward(np.array([[0.2, 0.8]]), np.array([1])))},
     "cross-entropy-reduction": {
-        "SoftmaxCrossEntropy": lambda: _numbers(scratch.SoftmaxCrossEntropy().forward(np.array([[0.0, 0.0], [math.log(3), 0.0]]), np.array([0, 1])))
+        "SoftmaxCrossEntropy": lambda: numbers(scratch.SoftmaxCrossEntropy().forward(np.array([[0.0, 0.0], [math.log(3), 0.0]]), np.array([0, 1])))
     },
-    "mse-reduction": {"MSELoss": lambda: _numbers(scratch.MSELoss().forward(np.array(SQUARES), np.zeros((2, 2))))},
-    "probability-clip": {"NLLLoss": lambda: _numbers(scratch.NLLLoss().forward(np.array([[0.0, -math.inf]]), np.array([1])))},
+    "mse-reduction": {"MSELoss": lambda: numbers(scratch.MSELoss().forward(np.array(SQUARES), np.zeros((2, 2))))},
+    "probability-clip": {"NLLLoss": lambda: numbers(scratch.NLLLoss().forward(np.array([[0.0, -math.inf]]), np.array([1])))},
     "dropout-scaling": {"Dropout": lambda: (_dropout(0.75), _dropout(0.75, training=False))},
     "dropout-argument": {"Dropout(0.25)": lambda: (_dropout(0.25),)},
     **of_optimizers(_moves),

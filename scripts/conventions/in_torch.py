@@ -13,8 +13,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everywhere
 
 from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT, FAN_IN, FAN_OUT, KERNEL, Measured, Probes, moments
-from conventions.probes import SQUARES, WINDOW, dampening, epsilon, numbers, of_optimizers, renamed
-from conventions.probes import shape as _shape
+from conventions.probes import EQUAL, SQUARES, WINDOW, dampening, epsilon, numbers, of_optimizers, renamed, shape
 
 NAME = "PyTorch"
 VERSION = f"PyTorch {torch.__version__}"
@@ -72,9 +71,9 @@ def _seeded(make: Callable[[], Any]) -> Any:
 PROBES: Probes = {
     "max-pool-ties": {"F.max_pool2d": lambda: _gradient(lambda x: F.max_pool2d(x[None, None], 2).sum(), WINDOW)},
     "max-reduction-ties": {
-        "torch.max(x)": lambda: _gradient(torch.max, [1.0] * 4),
-        "torch.amax(x, 0)": lambda: _gradient(lambda x: torch.amax(x, 0), [1.0] * 4),
-        "torch.max(x, 0).values": lambda: _gradient(lambda x: torch.max(x, 0).values, [1.0] * 4),
+        "torch.max(x)": lambda: _gradient(torch.max, EQUAL),
+        "torch.amax(x, 0)": lambda: _gradient(lambda x: torch.amax(x, 0), EQUAL),
+        "torch.max(x, 0).values": lambda: _gradient(lambda x: torch.max(x, 0).values, EQUAL),
     },
     "relu-at-zero": {"F.relu": lambda: _gradient(F.relu, 0.0)},
     "maximum-at-zero": {
@@ -84,12 +83,12 @@ PROBES: Probes = {
     "leaky-relu-at-zero": {"F.leaky_relu": lambda: _gradient(lambda x: F.leaky_relu(x, 0.25), 0.0)},
     "leaky-relu-slope": {"F.leaky_relu": lambda: _numbers(-F.leaky_relu(torch.tensor(-1.0)))},
     "abs-at-zero": {"torch.abs": lambda: _gradient(torch.abs, 0.0)},
-    "image-layout": {"nn.Conv2d": lambda: (_shape(nn.Conv2d(4, 3, 1)(torch.zeros(1, 4, 4, 4))).index(3),)},
+    "image-layout": {"nn.Conv2d": lambda: (shape(nn.Conv2d(4, 3, 1)(torch.zeros(1, 4, 4, 4))).index(3),)},
     "flatten-order": {"nn.Flatten": lambda: _numbers(nn.Flatten()(torch.tensor([[[[0.1, 0.2]], [[1.1, 1.2]]]])))},
-    "linear-weight-shape": {"nn.Linear": lambda: _shape(nn.Linear(2, 3).weight)},
-    "conv-weight-shape": {"nn.Conv2d": lambda: _shape(nn.Conv2d(2, 3, (4, 5)).weight)},
+    "linear-weight-shape": {"nn.Linear": lambda: shape(nn.Linear(2, 3).weight)},
+    "conv-weight-shape": {"nn.Conv2d": lambda: shape(nn.Conv2d(2, 3, (4, 5)).weight)},
     "convolution-flip": {"F.conv1d": lambda: _numbers(F.conv1d(torch.tensor([_LINE]), torch.tensor([[[1.0, 10.0]]])))},
-    "same-with-stride": {'nn.Conv2d(..., padding="same")': lambda: _shape(nn.Conv1d(1, 1, 3, stride=2, padding="same")(torch.zeros(1, 1, 5)))[-1:]},
+    "same-with-stride": {'nn.Conv2d(..., padding="same")': lambda: shape(nn.Conv1d(1, 1, 3, stride=2, padding="same")(torch.zeros(1, 1, 5)))[-1:]},
     "same-odd-padding": {'F.conv1d(..., padding="same")': lambda: _numbers(_same(torch.tensor([_LINE]), torch.tensor([[[1.0, 10.0]]])))},
     "stride-padding-offset": {
         "F.conv1d(..., stride=2, padding=1)": lambda: _numbers(

@@ -26,20 +26,14 @@ _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one call of a framework to a convention.
-
-    Attributes
-    ----------
-    error : str
-        The message of the framework if it refused.
-    """
+    """The answer of one call of a framework to a convention."""
 
     convention: str
     framework: str
     call: str
     measured: Measured
     answer: str
-    error: str = ""
+    error: str = ""  # the message of the framework if it refused
 
 
 def find(convention: str, framework: str, call: str, probe: Probe) -> Finding:
@@ -56,13 +50,7 @@ def _run(probe: Probe) -> tuple[Measured, str]:
 
 
 def probes_of(framework: str) -> Any:
-    """Return the module with a framework's probes.
-
-    Raises
-    ------
-    UsageError
-        If the framework is not installed.
-    """
+    """Return the module with a framework's probes; raise UsageError if the framework is not installed."""
     try:
         return importlib.import_module(FRAMEWORKS[framework])
     except ImportError as error:
@@ -133,13 +121,7 @@ def differences(there: str, measured: str, path: Path) -> list[str]:
 
 
 def measured(console: Console) -> tuple[list[Finding], list[str]]:
-    """Run all probes; return the findings, and the version of each framework.
-
-    Raises
-    ------
-    UsageError
-        If a framework is not installed.
-    """
+    """Run all probes; return the findings, and the version of each framework."""
     findings: list[Finding] = []
     versions = []
     with console.status("") as status:

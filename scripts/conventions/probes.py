@@ -14,6 +14,7 @@ Moves = Callable[..., tuple[float, ...]]
 names of PyTorch, except that the decay of RMSprop is ``rho``. ``rates`` are the learning rates of the steps, if they change."""
 
 WINDOW = ((1.0, 1.0), (1.0, 1.0))
+EQUAL = (1.0, 1.0, 1.0, 1.0)
 SQUARES = ((1.0, 2.0), (3.0, 4.0))
 
 
@@ -41,13 +42,7 @@ def renamed(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
 def of_optimizers(moves: Moves, call: Callable[[str], str] = lambda kind: kind, epsilon_inside: bool = False) -> dict[str, Mapping[str, Probe]]:
     """Return the probes of a framework's optimizers.
 
-    Parameters
-    ----------
-    moves : Moves
-    call : callable
-        Returns the code that makes an optimizer of a kind, for the page.
-    epsilon_inside : bool
-        Whether RMSprop adds its epsilon inside the root.
+    ``call`` returns the code that makes an optimizer of a kind, for the page; ``epsilon_inside`` says that RMSprop adds its epsilon inside the root.
     """
 
     def step(kind: str, grad: float = 1.0, **settings: Any) -> float:

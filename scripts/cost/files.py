@@ -22,28 +22,16 @@ BEGIN, END = "# --- adapting ---", "# --- end ---"
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of one file.
-
-    Attributes
-    ----------
-    adapting_lines : int or None
-        Lines between the markers without blank ones; None for a file without markers.
-    seconds : float
-        Of all checks of all pairs; the median of the runs.
-    seconds_a_pair : float
-        Of the slowest pair; the median of the runs.
-    small_cases : list of int
-        Input elements of each small case of a fault.
-    """
+    """The figures of one file."""
 
     name: str
-    adapting_lines: int | None
+    adapting_lines: int | None  # lines between the markers without blank ones; None for a file without markers
     pairs: int
     checks: int
     quantities: int
-    seconds: float
-    seconds_a_pair: float
-    small_cases: list[int]
+    seconds: float  # of all checks of all pairs; the median of the runs
+    seconds_a_pair: float  # of the slowest pair; the median of the runs
+    small_cases: list[int]  # input elements of each small case of a fault
 
 
 def adapting_lines(path: Path) -> int | None:

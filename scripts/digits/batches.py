@@ -24,15 +24,9 @@ Images = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Precision, batch size and length of a training.
+    """Precision, batch size and length of a training."""
 
-    Attributes
-    ----------
-    dtype : numpy.dtype
-        Precision of the images.
-    """
-
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # precision of the images
     batch_size: int
     steps: int
 
@@ -74,16 +68,9 @@ def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
 
 
 def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: int = 0, augment: int | None = None) -> Iterator[Batch]:
-    """Yield the batches of a run; each epoch shuffles the images again.
+    """Yield the batches of a run without the first ``done`` steps; each epoch shuffles the images again.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        For the order, in its state at the start of the run, even if some steps are done already.
-    done : int
-        Steps to leave out at the beginning.
-    augment : int, optional
-        The seed of the augmentation; None for no augmentation.
+    ``rng`` draws the order; it is in its state at the start of the run. ``augment`` is the seed of the augmentation, None for no augmentation.
     """
     step, epoch = 0, 0
     while True:
@@ -102,13 +89,7 @@ def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: 
 
 
 def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:
-    """Return the first images of each kind.
-
-    Raises
-    ------
-    DataError
-        If there are not that many.
-    """
+    """Return the first images of each kind; raise DataError if there are not that many."""
     for option, asked, there in (("--train-size", train, len(digits.train_images)), ("--test-size", test, len(digits.test_images))):
         if asked > there:
             raise DataError(f"{option} {asked:,}: {folder} has {there:,} images; lower it, or get the full set with --download")

@@ -33,21 +33,12 @@ ELSEWHERE = "; choose another folder with --data-dir"
 
 @dataclass(frozen=True)
 class IdxFile:
-    """One of the four files.
-
-    Attributes
-    ----------
-    magic : int
-        The first four bytes: unsigned bytes in three axes (images) or in one (labels).
-    item : tuple of int
-        The shape of one entry.
-    count, sha256
-        Entries in the full set, and the hash of its decompressed bytes.
-    """
+    """One of the four files."""
 
     name: str
-    magic: int
-    item: tuple[int, ...]
+    magic: int  # the first four bytes: unsigned bytes in three axes (images) or in one (labels)
+    item: tuple[int, ...]  # the shape of one entry
+    # count, sha256: entries in the full set, and the hash of its decompressed bytes
     count: int
     sha256: str
 
@@ -82,10 +73,7 @@ class Digits:
 def load(folder: Path) -> Digits:
     """Read the four files of a folder.
 
-    Raises
-    ------
-    DataError
-        If a file is missing, truncated, corrupt or of another kind, or if the numbers of images and labels differ.
+    DataError says which file is missing, truncated, corrupt or of another kind, or that the numbers of images and labels differ.
     """
     try:
         found = "" if folder.is_dir() else "no such folder"
@@ -111,10 +99,7 @@ def load(folder: Path) -> Digits:
 def check(path: Path, file: IdxFile) -> tuple[int, str]:
     """Return how many entries a file holds and the hash of its decompressed bytes.
 
-    Raises
-    ------
-    DataError
-        If the file is not a whole gzip of a whole IDX file of the kind that its name says.
+    DataError says why the file is not a whole gzip of a whole IDX file of the kind that its name says.
     """
     try:
         with gzip.open(path, "rb") as stream:
@@ -157,19 +142,8 @@ Arrived = Callable[[str, int, int | None], Any]
 def download(folder: Path, mirrors: Sequence[str] = MIRRORS, arrived: Arrived = lambda name, done, size: None) -> None:
     """Download the missing files of the full set into a folder; a file appears there only once it is whole and verified.
 
-    Parameters
-    ----------
-    folder : Path
-        Created if it does not exist.
-    mirrors : sequence of str
-        Addresses of folders with the four files, tried one after the other.
-    arrived : callable
-        Gets the progress.
-
-    Raises
-    ------
-    DataError
-        If no mirror delivers a file whose content has the known hash.
+    The folder is created if it does not exist. The mirrors are addresses of folders with the four files, tried one after the other. DataError says
+    why none of them delivers a file whose content has the known hash.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -35,13 +35,7 @@ class Finding:
 
 
 def findings(source: str) -> Iterator[Finding]:
-    """Yield the tolerances that the text of a module sets by hand.
-
-    Raises
-    ------
-    SyntaxError
-        If it is not Python.
-    """
+    """Yield the tolerances that the text of a module sets by hand."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in FUNCTIONS:

@@ -53,14 +53,9 @@ def add_files(options: argparse.ArgumentParser) -> None:
 
 
 def run(name: str, measure: Callable[[], int]) -> int:
-    """Return the exit status of a command; an error that ends it becomes one line on standard error.
+    """Return the exit status of a script; an error that ends it becomes one line on standard error.
 
-    Parameters
-    ----------
-    name : str
-        Of the script.
-    measure : callable
-        Does the work and returns the exit status. It imports frameworks itself, once the options are known to be right.
+    ``measure`` does the work and returns the exit status. It imports frameworks itself, once the options are known to be right.
     """
     if str(ROOT) not in sys.path:
         sys.path.append(str(ROOT))  # the catalogue of faults and the tables of layers are in tests/
@@ -82,21 +77,8 @@ def run(name: str, measure: Callable[[], int]) -> int:
 def carry_out(function: Callable[[Any], Facts], tasks: Sequence[Any], state: State, here: bool = False, **ways: Any) -> list[Facts]:
     """Return the results of all tasks in order, after carrying out those that the state does not have; standard error shows the progress.
 
-    Parameters
-    ----------
-    function : callable
-        Carries out one task.
-    tasks : sequence
-        Each has a ``key``, which is the name of its result in the state.
-    here : bool
-        Whether to use this process alone.
-    **ways
-        Other arguments of :func:`study.workers.results`.
-
-    Raises
-    ------
-    StoppedError
-        If Ctrl-C was pressed; the state is written.
+    Each task has a ``key``, the name of its result in the state. ``here`` uses this process alone, otherwise ``ways`` are the other arguments of
+    workers.results. After Ctrl-C the state is written and StoppedError raised.
     """
     left = [task for task in tasks if task.key not in state.results]
     columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
@@ -118,23 +100,12 @@ def carry_out(function: Callable[[Any], Facts], tasks: Sequence[Any], state: Sta
 
 
 def expect_reports(options: argparse.Namespace) -> None:
-    """Make sure before the work begins that the reports can be written.
-
-    Raises
-    ------
-    NotWritableError
-    """
+    """Make sure before the work begins that the reports can be written."""
     expected_reports(options.html, options.json)
 
 
 def deliver(facts: Facts, options: argparse.Namespace, show: Callable[[Facts, Console], None], render: Callable[[Facts], str]) -> None:
-    """Show facts on standard output, and write the reports that the options name.
-
-    Parameters
-    ----------
-    show, render : callable
-        What the facts look like in a terminal, and as a page.
-    """
+    """Show facts on standard output, and write the reports that the options name; ``render`` returns the facts as a page."""
     console = terminal()
     if not console.is_terminal:
         console.width = WIDTH

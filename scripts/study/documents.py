@@ -26,28 +26,14 @@ class PageError(UsageError):
 
 @dataclass(frozen=True)
 class Block:
-    """Generated text of a page.
-
-    Attributes
-    ----------
-    name : str
-        Of the marker lines ``<!-- name: begin -->`` and ``<!-- name: end -->`` around it.
-    text : callable
-        Makes the text of a study's facts; an empty one leaves the page as it is.
-    """
+    """Generated text of a page."""
 
     page: Path
-    name: str
-    text: Callable[[Facts], str]
+    name: str  # of the marker lines ``<!-- name: begin -->`` and ``<!-- name: end -->`` around it
+    text: Callable[[Facts], str]  # makes the text of a study's facts; an empty one leaves the page as it is
 
     def put(self, page: str, facts: Facts) -> str:
-        """Return the page with the text of the facts between the markers.
-
-        Raises
-        ------
-        PageError
-            If the markers are not there once each, in this order.
-        """
+        """Return the page with the text of the facts between the markers; raise PageError if these are not there once each, in this order."""
         begin, end = (f"<!-- {self.name}: {word} -->" for word in ("begin", "end"))
         before, found, rest = page.partition(f"{begin}\n")
         _, ended, after = rest.partition(f"{end}\n")
@@ -59,31 +45,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Document:
-    """Where the results of a study appear.
+    """Where the results of a study appear."""
 
-    Attributes
-    ----------
-    command : str
-        Which command writes the results with ``--json``, for messages.
-    kept : Path
-        The small JSON file.
-    summary : callable
-        Returns the facts without what no block needs.
-    """
-
-    command: str
-    kept: Path
+    command: str  # which command writes the results with ``--json``, for messages
+    kept: Path  # the small JSON file
     blocks: Sequence[Block]
-    summary: Callable[[Facts], Facts]
+    summary: Callable[[Facts], Facts]  # returns the facts without what no block needs
 
     def facts(self, source: Path) -> Facts:
-        """Return the facts in a JSON file, which holds all results of the study or their summary.
-
-        Raises
-        ------
-        PageError
-            If it does not.
-        """
+        """Return the facts in a JSON file; raise PageError if it does not hold all results of the study or their summary."""
         facts = _read(source, self.command)
         try:
             for block in self.blocks:
@@ -94,12 +64,7 @@ class Document:
         return facts
 
     def write(self, source: Path) -> None:
-        """Put the figures of a JSON file into the pages, and keep its summary.
-
-        Raises
-        ------
-        PageError
-        """
+        """Put the figures of a JSON file into the pages, and keep its summary."""
         facts = self.facts(source)
         measured = {"measured": facts.get("measured") or datetime.date.fromtimestamp(source.stat().st_mtime).isoformat()}
         for block in self.blocks:

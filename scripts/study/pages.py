@@ -27,20 +27,12 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table.
-
-    Attributes
-    ----------
-    rows : sequence of tuple of str
-        Cells as text.
-    texts : collection of int
-        The columns of words, which are aligned to the left; the others hold numbers.
-    """
+    """A table."""
 
     title: str
     headings: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    texts: Collection[int] = (0,)
+    rows: Sequence[tuple[str, ...]]  # cells as text
+    texts: Collection[int] = (0,)  # the columns of words, which are aligned to the left; the others hold numbers
 
 
 def print_headline(facts: Facts, lines: Iterable[str], console: Console) -> None:

@@ -34,18 +34,10 @@ class StateError(UsageError):
 
 @dataclass
 class State:
-    """Results by the key of the task, written to a file every few seconds.
+    """Results by the key of the task, written to a file every few seconds."""
 
-    Attributes
-    ----------
-    path : Path or None
-        The file; nothing is written if None.
-    run : dict
-        What makes the run what it is, as JSON can say it.
-    """
-
-    path: Path | None = None
-    run: Facts = field(default_factory=dict)
+    path: Path | None = None  # the file; nothing is written if None
+    run: Facts = field(default_factory=dict)  # what makes the run what it is, as JSON can say it
     results: dict[str, Facts] = field(default_factory=dict)
     _clock: Clock = field(default_factory=lambda: Clock(_EVERY))
 
@@ -94,23 +86,10 @@ def kept_in_words(kept: bool, checked: bool) -> tuple[int, str, str]:
 
 
 def opened(path: Path | None, resume: bool, run: Facts, check: Callable[[str, Facts], object] = lambda key, result: None) -> State:
-    """Return the state to begin with.
+    """Return the state to begin with, from the file if it exists and ``resume`` is set.
 
-    Parameters
-    ----------
-    resume : bool
-        Whether to continue from the file if it exists.
-    run : dict
-        What makes the run what it is.
-    check : callable
-        Gets the key and the result of each task in the file, and raises a ValueError if that is not a result of such a task.
-
-    Raises
-    ------
-    StateError
-        If the file exists without ``resume``, or cannot be continued from; if ``resume`` names no file.
-    NotWritableError
-        If it cannot be written.
+    StateError says why the file cannot be continued from, NotWritableError why it cannot be written. ``check`` gets the key and the result of each
+    task in the file, and raises a ValueError if that is not a result of such a task.
     """
     if path is None:
         if resume:

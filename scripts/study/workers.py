@@ -38,21 +38,11 @@ _reporting: list[Callable[[str], None]] = []
 
 @dataclass(frozen=True)
 class Setting:
-    """What a process is started with.
+    """What a process is started with."""
 
-    Attributes
-    ----------
-    threads : int
-        How many threads a BLAS and OpenMP may start.
-    pinned : bool
-        Whether the process gets only that many cores, where the system can do that: on Linux.
-    variables : mapping of str to str
-        Other environment variables.
-    """
-
-    threads: int = 1
-    pinned: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1  # how many threads a BLAS and OpenMP may start
+    pinned: bool = False  # whether the process gets only that many cores, where the system can do that: on Linux
+    variables: Mapping[str, str] = field(default_factory=dict)  # other environment variables
 
     @contextmanager
     def entered(self) -> Iterator[None]:

@@ -39,41 +39,21 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to continue.
+    """All that a run needs to continue."""
 
-    Attributes
-    ----------
-    options : dict
-        What makes the run what it is: with other options it is another run.
-    facts : dict
-        The rest of the state, as JSON can hold it.
-    """
-
-    options: Facts
+    options: Facts  # what makes the run what it is: with other options it is another run
     arrays: Arrays
-    facts: Facts
+    facts: Facts  # the rest of the state, as JSON can hold it
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, which replaces the old one.
-
-    Raises
-    ------
-    CheckpointError
-        If the disk is full or the folder is gone; the old checkpoint still exists then.
-    """
+    """Write a checkpoint, which replaces the old one; after a CheckpointError, as of a full disk, the old one still exists."""
     text = json.dumps({"version": FORMAT_VERSION, "options": checkpoint.options, "facts": checkpoint.facts})
     write_arrays(path, checkpoint.arrays, {KEY: text})
 
 
 def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all, and wait until it is safe on the disk.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written.
-    """
+    """Write a safetensors file whole or not at all, and wait until it is safe on the disk; CheckpointError says why it cannot be written."""
     try:
         with atomic_write(path) as temporary:
             save_file({name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}, temporary, metadata)
@@ -96,10 +76,7 @@ def _flush(path: Path) -> None:
 def read(path: Path, options: Facts) -> Checkpoint:
     """Return a checkpoint of a run with these options.
 
-    Raises
-    ------
-    CheckpointError
-        If it is damaged, is not a checkpoint, or belongs to another version or run: the message names the options that differ.
+    CheckpointError says why it is damaged or no checkpoint, or that it belongs to another version or run: it names the options that differ.
     """
     arrays, metadata = read_arrays(path, "a checkpoint")
     if KEY not in metadata:
@@ -117,13 +94,7 @@ def read(path: Path, options: Facts) -> Checkpoint:
 
 
 def read_arrays(path: Path, kind: str) -> tuple[AnyArrays, dict[str, str]]:
-    """Return the arrays of a safetensors file and the texts beside them.
-
-    Raises
-    ------
-    CheckpointError
-        If it does not exist, or is not a whole safetensors file.
-    """
+    """Return the arrays of a safetensors file and the texts beside them; CheckpointError says why it is no whole file of that kind."""
     try:
         size = path.stat().st_size
         with safe_open(path, "numpy") as file:
@@ -141,16 +112,9 @@ def differing(theirs: Facts, ours: Facts) -> list[str]:
 
 
 def expect_fresh(path: Path, resume: bool) -> None:
-    """Make sure before the work begins that a checkpoint can be written there, and that none is lost.
+    """Make sure before the work begins that a checkpoint can be written there (or raise NotWritableError), and that none is lost (CheckpointError).
 
     Temporary files of a process that was killed while it wrote are removed.
-
-    Raises
-    ------
-    NotWritableError
-        If the name has another ending, or the folder does not exist or cannot be written to.
-    CheckpointError
-        If the file exists and ``resume`` is not set.
     """
     expect_writable(path, [".safetensors"])
     if path.exists() and not resume:

@@ -54,12 +54,7 @@ def rate(text: str) -> float:
 
 
 def expect_representable(lr: float, dtype: str) -> None:
-    """Make sure that the precision can hold the learning rate.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Make sure that the precision can hold the learning rate."""
     if lr > float(np.finfo(dtype).max):
         raise UsageError(f"--lr {lr:g}: beyond what {dtype} can hold; lower it")
 
@@ -72,12 +67,7 @@ def device(text: str) -> str:
 
 
 def expect_tf32(asked: bool, device: str, dtype: str) -> None:
-    """Make sure that TF32 is only asked for where something can be multiplied in it.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Make sure that TF32 is only asked for where something can be multiplied in it."""
     if asked and (device == "cpu" or dtype != "float32"):
         raise UsageError(f"--tf32: only float32 on cuda can be multiplied so, not {dtype} on {device}; leave it out")
 
@@ -161,12 +151,7 @@ def fill_in(options: argparse.Namespace, recipe: Recipe) -> None:
 
 
 def expect_kept(options: argparse.Namespace) -> None:
-    """Make sure before the work begins that checkpoints can be written and none is lost.
-
-    Raises
-    ------
-    UsageError, NotWritableError, CheckpointError
-    """
+    """Make sure before the work begins that checkpoints can be written and none is lost."""
     if options.checkpoint is not None:
         expect_fresh(options.checkpoint, options.resume)
     elif options.resume:
@@ -194,13 +179,7 @@ def data_folder(options: argparse.Namespace, console: Console) -> Path:
 
 
 def without(arguments: Sequence[str], *names: str) -> list[str]:
-    """Return a command line without some options and their values.
-
-    Parameters
-    ----------
-    *names : str
-        Such as ``"--steps"``; the command line may abbreviate them.
-    """
+    """Return a command line without some options, such as ``--steps``, and their values; the command line may abbreviate them."""
     kept: list[str] = []
     skipping = False
     for argument in arguments:

@@ -28,18 +28,11 @@ from training.subjects import Resumable
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run besides arrays.
-
-    Attributes
-    ----------
-    averages : Averages
-        Since the last line.
-    lines, losses
-        The lines and losses of the report.
-    """
+    """The state of a run besides arrays."""
 
     comparison: ComparisonState
-    averages: Averages
+    averages: Averages  # since the last line
+    # lines, losses: those of the report
     lines: list[Facts]
     losses: Means
 
@@ -56,16 +49,10 @@ def _converter() -> Converter:
 
 @dataclass
 class Keeper:
-    """Writes the checkpoints of a run, and continues from the last one.
-
-    Attributes
-    ----------
-    options : dict
-        What makes the run what it is.
-    """
+    """Writes the checkpoints of a run, and continues from the last one."""
 
     path: Path
-    options: dict[str, Any]
+    options: dict[str, Any]  # what makes the run what it is
     clock: Clock
     subject: Resumable
     comparison: TrainingComparison
@@ -73,13 +60,7 @@ class Keeper:
     _converter: Converter = field(default_factory=_converter, repr=False)
 
     def keep(self, averages: Averages) -> None:
-        """Write a checkpoint.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be written.
-        """
+        """Write a checkpoint."""
         findings, arrays = self.comparison.snapshot()
         state = RunState(findings, averages, self.facts.lines, self.facts.losses)
         whole = merge(
@@ -92,17 +73,9 @@ class Keeper:
         write(self.path, Checkpoint(self.options, whole.arrays, {"run": self._converter.unstructure(state), "parts": whole.facts}))
 
     def go_on(self, console: Console) -> Averages:
-        """Restore the checkpoint, and print from where the run continues.
+        """Restore the checkpoint, print from where the run continues, and return the averages since the last line.
 
-        Returns
-        -------
-        Averages
-            Since the last line.
-
-        Raises
-        ------
-        CheckpointError
-            If it is damaged, or of another run.
+        CheckpointError says that it is damaged, or of another run.
         """
         found = read(self.path, self.options)
         parts = split(Snapshot(found.arrays, found.facts["parts"]))

@@ -36,14 +36,9 @@ FILTERS, SIDE = 8, 13
 
 
 class KerasCnn:
-    """The tutorial's Keras model: made, trained and tested as a user of Keras does it.
+    """The tutorial's Keras model: made, trained and tested as a user of Keras does it; the seed is that of the initial weights.
 
-    Parameters
-    ----------
-    seed : int
-        Of the initial weights that Keras draws.
-    from_logits : bool
-        Whether the last layer returns logits, which the loss takes. In the tutorial it returns probabilities, which Keras' loss clips.
+    With ``from_logits`` the last layer returns logits, which the loss takes. In the tutorial it returns probabilities, which Keras' loss clips.
     """
 
     def __init__(self, seed: int, lr: float, from_logits: bool = False) -> None:

@@ -30,21 +30,11 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """The end of a training.
+    """The end of a training."""
 
-    Attributes
-    ----------
-    loss : float
-        The mean over the test images.
-    predictions : array of int
-        The classes of the test images.
-    weights : array
-        All weights in a row, in scratch's order, in float64.
-    """
-
-    loss: float
-    predictions: npt.NDArray[np.int64]
-    weights: Array
+    loss: float  # the mean over the test images
+    predictions: npt.NDArray[np.int64]  # the classes of the test images
+    weights: Array  # all weights in a row, in scratch's order, in float64
     seconds: float
 
 

@@ -15,18 +15,10 @@ DTYPES = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Levels:
-    """The probability of a false alarm, one in a million for the run, shared among its comparisons.
+    """The probability of a false alarm, one in a million for the run, shared among its comparisons."""
 
-    Attributes
-    ----------
-    precision : Precision
-        Of Keras, with the share of comparing the functions.
-    accuracy : float
-        The share of each McNemar test.
-    """
-
-    precision: Precision
-    accuracy: float
+    precision: Precision  # of Keras, with the share of comparing the functions
+    accuracy: float  # the share of each McNemar test
 
     @classmethod
     def of(cls, seeds: int, dtypes: int, images: int) -> Levels:
@@ -37,34 +29,21 @@ class Levels:
 
 @dataclass(frozen=True)
 class Compared:
-    """A training by scratch compared with one by Keras.
+    """A training by scratch compared with one by Keras."""
 
-    Attributes
-    ----------
-    dtype : str
-        Precision of scratch.
-    loss : float or None
-        Of scratch on the test images; None if it is not finite.
-    scratch_alone, keras_alone : int
-        Test images that only one of them classifies right.
-    p : float
-        McNemar's.
-    largest_weight_difference, weight_distance : float or None
-        The largest element, and the norm over all weights.
-    label_clipped, sure_clipped : int
-        Steps at which scratch gave the label a probability so near 0, or so near 1, that Keras' loss clips it and has the gradient 0, while that of
-        scratch is nearly as large as it can be, or nearly 0. There are none if Keras' loss takes logits.
-    """
-
-    dtype: str
-    loss: float | None
+    dtype: str  # precision of scratch
+    loss: float | None  # of scratch on the test images; None if it is not finite
     accuracy: float
+    # scratch_alone, keras_alone: test images that only one of them classifies right
     scratch_alone: int
     keras_alone: int
-    p: float
+    p: float  # McNemar's
     predictions_differ: int
+    # largest_weight_difference, weight_distance: the largest element, and the norm over all weights
     largest_weight_difference: float | None
     weight_distance: float | None
+    # label_clipped, sure_clipped: steps at which scratch gave the label a probability so near 0, or so near 1, that Keras' loss clips it and has the
+    # gradient 0, while that of scratch is nearly as large as it can be, or nearly 0. There are none if Keras' loss takes logits.
     label_clipped: int
     sure_clipped: int
     seconds: float
@@ -72,28 +51,17 @@ class Compared:
 
 @dataclass(frozen=True)
 class Beside:
-    """The results of one seed.
-
-    Attributes
-    ----------
-    keras_loss : float or None
-        On the test images, as ``model.evaluate`` returns it.
-    start, end : float or None
-        The largest difference of probabilities from scratch with Keras' weights, as a fraction of what rounding explains; None if not finite.
-    compared : list of Compared
-        One for each precision of scratch.
-    rounding : float or None
-        Distance of scratch's weights in float32 from those in float64, if both were trained.
-    """
+    """The results of one seed."""
 
     seed: int
-    keras_loss: float | None
+    keras_loss: float | None  # on the test images, as ``model.evaluate`` returns it
     keras_accuracy: float
     keras_seconds: float
+    # start, end: largest difference of probabilities from scratch with Keras' weights, as a fraction of what rounding explains; None if not finite
     start: float | None
     end: float | None
-    compared: list[Compared]
-    rounding: float | None
+    compared: list[Compared]  # one for each precision of scratch
+    rounding: float | None  # distance of scratch's weights in float32 from those in float64, if both were trained
 
     @property
     def diverged(self) -> bool:

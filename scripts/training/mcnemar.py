@@ -17,10 +17,7 @@ from itertools import count
 def p_value(first: int, second: int) -> float:
     """Return the probability that a fair coin falls at least as unevenly: twice the smaller tail, and at most 1.
 
-    Parameters
-    ----------
-    first, second : int
-        Images that only the first side classifies right, and only the second.
+    The numbers are those of the images that only the first side classifies right, and only the second.
     """
     throws = first + second
     tail, ways = 0, 1

@@ -38,22 +38,12 @@ IMAGES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Plan(Schedule):
-    """How long to train, on how much at once, and what to check.
+    """How long to train, on how much at once, and what to check."""
 
-    Attributes
-    ----------
-    check_every : int
-        The first step is checked, and every N-th step after it.
-    perturbed : int
-        The number of references with perturbed rounding.
-    schedule : str
-        How the learning rate changes, one of :data:`training.learning_rates.SCHEDULES`.
-    """
-
-    check_every: int
-    perturbed: int
+    check_every: int  # the first step is checked, and every N-th step after it
+    perturbed: int  # the number of references with perturbed rounding
     seed: int
-    schedule: str = "constant"
+    schedule: str = "constant"  # how the learning rate changes, one of SCHEDULES
 
     @property
     def checks(self) -> int:
@@ -89,19 +79,8 @@ def train(
 ) -> None:
     """Do all remaining steps; if the training diverges on both sides, note that and stop.
 
-    Parameters
-    ----------
-    follow : callable
-        Gets, before each step, the factor by which the subject multiplies its learning rate.
-    keeper : Keeper, optional
-        Writes checkpoints.
-    averages : Averages, optional
-        The averages of a checkpoint.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        Between two steps, after a last checkpoint.
+    ``follow`` gets, before each step, the factor by which the subject multiplies its learning rate. ``averages`` are those of a checkpoint.
+    KeyboardInterrupt is raised between two steps, after a last checkpoint.
     """
     averages = averages or Averages()
     with between_steps() as interruption, progress_bar(console, "checking") as progress:
@@ -128,13 +107,7 @@ def train(
 
 
 def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, probabilities: bool, facts: RunFacts, console: Console) -> None:
-    """Compare both sides on the test images.
-
-    Parameters
-    ----------
-    probabilities : bool
-        Whether the networks end in probabilities; in logits otherwise.
-    """
+    """Compare both sides on the test images; ``probabilities`` says that the networks end in probabilities and not in logits."""
     assert comparison.free is not None
     images, labels = scaled(digits.test_images, dtype), digits.test_labels
     predictions = {}

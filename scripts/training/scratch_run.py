@@ -35,10 +35,7 @@ def run(
 ) -> None:
     """Do all remaining steps, and write a checkpoint now and then.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        Between two steps, after a last checkpoint.
+    KeyboardInterrupt is raised between two steps, after a last checkpoint.
     """
     per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
     progressed, clock, before = training.progressed, Clock(options.checkpoint_every), training.progressed.seconds

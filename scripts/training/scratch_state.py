@@ -34,23 +34,14 @@ def weights(model: Any) -> AnyArrays:
 
 
 def save_weights(model: Any, path: Path) -> None:
-    """Write parameters and buffers to a safetensors file, whole or not at all.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be written.
-    """
+    """Write parameters and buffers to a safetensors file, whole or not at all."""
     write_arrays(path, weights(model), {})
 
 
 def load_weights(model: Any, path: Path) -> None:
     """Load parameters and buffers from a safetensors file; nothing is converted or transposed.
 
-    Raises
-    ------
-    CheckpointError
-        If names, shapes or dtypes are not those of the network: the message lists all that differ.
+    CheckpointError lists all names, shapes and dtypes that are not those of the network.
     """
     arrays, _ = read_arrays(path, "the weights of a network")
     _take_over(weights(model), arrays, f"{path}: not the weights of this network")
@@ -77,13 +68,7 @@ def snapshot(model: Any, optimizer: Any) -> Snapshot:
 
 
 def restore(model: Any, optimizer: Any, snapshot: Snapshot) -> None:
-    """Restore a snapshot.
-
-    Raises
-    ------
-    CheckpointError
-        If it belongs to another network.
-    """
+    """Restore a snapshot; raise CheckpointError if it belongs to another network."""
     _take_over(weights(model), _below(snapshot.arrays, "weights/"), "the checkpoint is not of this network")
     for state, own in optimizer.state.items():
         own.clear()

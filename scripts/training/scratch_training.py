@@ -19,29 +19,16 @@ from training.scratch_state import evaluation, restore, snapshot
 
 @dataclass
 class Progressed:
-    """The progress of a training.
-
-    Attributes
-    ----------
-    images, hits : int
-        Images seen since the epoch began, and how many of them were classified right then.
-    loss : float
-        The sum of the losses of these images.
-    epochs : list of dict
-        Number of each epoch, loss and accuracy in training and in the test after it.
-    seconds : float
-        Time spent so far by all processes.
-    diverged : bool
-        Whether the last loss was not finite.
-    """
+    """The progress of a training."""
 
     steps: int = 0
+    # images, hits: images seen since the epoch began, and how many of them were classified right then
     images: int = 0
     hits: int = 0
-    loss: float = 0.0
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    diverged: bool = False
+    loss: float = 0.0  # the sum of the losses of these images
+    epochs: list[dict[str, float]] = field(default_factory=list)  # number of each epoch, loss and accuracy in training and in the test after it
+    seconds: float = 0.0  # time spent so far by all processes
+    diverged: bool = False  # whether the last loss was not finite
 
 
 @dataclass

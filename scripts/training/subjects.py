@@ -62,15 +62,7 @@ class Twins:
 
 
 class ScratchNetwork(TracedNetwork):
-    """A network of scratch layers, with its loss and optimizer.
-
-    Parameters
-    ----------
-    model, loss, optimizer
-        Trained in place.
-    layouts : mapping of str to LayerLayout
-        For each layer of the model.
-    """
+    """A network of scratch layers, with its loss and optimizer; training changes all three in place."""
 
     def __init__(
         self, model: scratch.Sequential, loss: scratch.SoftmaxCrossEntropy, optimizer: Optimizer, layouts: Mapping[str, LayerLayout]
@@ -109,13 +101,7 @@ def adapted(layer: scratch.Layer) -> Dicts:
 
 
 class ArticleNetwork(TracedNetwork):
-    """The tutorial's own network, which remembers nothing but its parameters.
-
-    Parameters
-    ----------
-    model : ArticleCNN
-        Trained in place.
-    """
+    """The tutorial's own network, trained in place, which remembers nothing but its parameters."""
 
     def __init__(self, model: ArticleCNN, layouts: Mapping[str, LayerLayout], lr: float) -> None:
         self.model, self._lr, self._lr_factor = model, lr, 1.0
@@ -156,13 +142,7 @@ def article(model: ArticleCNN, settings: SgdSettings, device: str = "cpu", tf32:
 
 
 def imported(name: str) -> Any:
-    """Return the module of a reference framework, imported now.
-
-    Raises
-    ------
-    SettingsError
-        If the framework is not installed.
-    """
+    """Return the module of a reference framework, imported now; raise SettingsError if the framework is not installed."""
     try:
         return importlib.import_module(f"reference.{REFERENCES[name]}")
     except ImportError as error:
@@ -177,48 +157,25 @@ def twins(subject: Resumable, references: Sequence[NetworkReference[Any]]) -> Tw
 
 @dataclass(frozen=True)
 class Choice:
-    """What is trained and beside what.
-
-    Attributes
-    ----------
-    network : str
-        One of :data:`scratch.networks.NETWORKS`.
-    references : sequence of str
-        Of :data:`REFERENCES`.
-    momentum : float or None
-        Another one than is usual for the network.
-    freeze : tuple of str
-        Layers that do not train.
-    device : str
-        Where the references compute.
-    tf32 : bool
-        Whether those in float32 may multiply in TF32 on a GPU.
-    kernels : {"plain", "fast"}
-        Of the layers of scratch.
-    """
+    """What is trained and beside what."""
 
     subject: str
-    network: str
-    references: Sequence[str]
+    network: str  # one of NETWORKS
+    references: Sequence[str]  # of REFERENCES
     dtype: npt.DTypeLike
     lr: float
-    momentum: float | None
+    momentum: float | None  # another one than is usual for the network
     batch_size: int
-    freeze: tuple[str, ...] = ()
-    device: str = "cpu"
-    tf32: bool = False
-    kernels: Kernels = "fast"
+    freeze: tuple[str, ...] = ()  # layers that do not train
+    device: str = "cpu"  # where the references compute
+    tf32: bool = False  # whether those in float32 may multiply in TF32 on a GPU
+    kernels: Kernels = "fast"  # of the layers of scratch
 
 
 def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
     """Return the subject that was chosen, with fresh weights, and its references.
 
-    Raises
-    ------
-    SettingsError
-        If the subject cannot train with these settings.
-    DeviceError
-        If a reference cannot compute on the device.
+    SettingsError says that the subject cannot train with these settings, DeviceError that a reference cannot compute on the device.
     """
     return _chosen_article(choice, rng) if choice.subject == "article" else _chosen_network(choice, rng)
 

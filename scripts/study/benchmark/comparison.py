@@ -30,14 +30,9 @@ def beside_torch(model: scratch.Sequential, optimizer: scratch.Optimizer) -> Twi
 
 
 def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingComparison:
-    """Return a comparison with one reference, ready for its first step.
+    """Return a comparison with one reference, ready for its first step, which takes a batch like this one.
 
-    Parameters
-    ----------
-    x, labels : array
-        A batch.
-    steps : int
-        About how many steps will be checked; the tolerances depend on it.
+    About so many ``steps`` will be checked; the tolerances depend on it.
     """
     start = TrainState(twins.subject.params, buffers=twins.subject.buffers)
     precision = Precision(DTYPE, steps * elements_per_step(twins.architecture, start, x, labels))

@@ -27,14 +27,9 @@ STEPS = 1_000
 
 @dataclass(frozen=True)
 class Size:
-    """A network of 3x3 convolutions that keep the size of the image, each followed by a ReLU, then a pool and a linear layer.
+    """A network of 3x3 convolutions that keep the size of the image, each followed by a ReLU, then a pool and a linear layer."""
 
-    Attributes
-    ----------
-    batch, side, channels, depth : int
-        Images in a step; pixels of one side of an image; filters of each convolution; number of convolutions.
-    """
-
+    # batch, side, channels, depth: images in a step; pixels of one side of an image; filters of each convolution; number of convolutions
     batch: int = 8
     side: int = 28
     channels: int = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial, singledispatch
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,41 +22,23 @@ KERNEL, IMAGES = Layout("o i h w -> h w i o"), Layout("n h w c -> n c h w")
 """From scratch's order of a kernel to JAX's, and from JAX's order of images to scratch's."""
 
 
-@singledispatch
 def applied(layer: object, x: Any, params: dict[str, Any], key: Any) -> Any:
     """Return a layer's output, channels last."""
+    match layer:
+        case scratch.Conv2d():
+            y = lax.conv_general_dilated(x, params["weight"], layer.stride, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            return y + params["bias"] if "bias" in params else y
+        case scratch.MaxPool2d():
+            return lax.reduce_window(x, -jnp.inf, lax.max, (1, *layer.kernel_size, 1), (1, *layer.stride, 1), "VALID")
+        case scratch.ReLU():
+            return jax.nn.relu(x)
+        case scratch.Dropout():
+            return jnp.where(drawn(layer, key, x.shape), x / (1 - layer.p), 0)
+        case scratch.Flatten():
+            return x.reshape(len(x), -1)
+        case scratch.Linear():
+            return x @ params["weight"] + params["bias"]
     raise TypeError(f"the benchmark's side in JAX has no {type(layer).__name__}; add an entry to scripts/study/benchmark/jax_side.py")
-
-
-@applied.register
-def _(layer: scratch.Conv2d, x: Any, params: dict[str, Any], key: Any) -> Any:
-    y = lax.conv_general_dilated(x, params["weight"], layer.stride, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return y + params["bias"] if "bias" in params else y
-
-
-@applied.register
-def _(layer: scratch.MaxPool2d, x: Any, params: dict[str, Any], key: Any) -> Any:
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, *layer.kernel_size, 1), (1, *layer.stride, 1), "VALID")
-
-
-@applied.register
-def _(layer: scratch.ReLU, x: Any, params: dict[str, Any], key: Any) -> Any:
-    return jax.nn.relu(x)
-
-
-@applied.register
-def _(layer: scratch.Dropout, x: Any, params: dict[str, Any], key: Any) -> Any:
-    return jnp.where(drawn(layer, key, x.shape), x / (1 - layer.p), 0)
-
-
-@applied.register
-def _(layer: scratch.Flatten, x: Any, params: dict[str, Any], key: Any) -> Any:
-    return x.reshape(len(x), -1)
-
-
-@applied.register
-def _(layer: scratch.Linear, x: Any, params: dict[str, Any], key: Any) -> Any:
-    return x @ params["weight"] + params["bias"]
 
 
 def drawn(layer: scratch.Dropout, key: Any, shape: tuple[int, ...]) -> Any:

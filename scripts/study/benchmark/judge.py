@@ -35,22 +35,12 @@ LOSS: Key = ("loss", "output")
 
 @dataclass
 class Judge:
-    """Judges the first steps of one side.
-
-    Attributes
-    ----------
-    architecture : Architecture
-        PyTorch's oracles.
-    layouts : mapping of str to LayerLayout
-        From the side's parameters to PyTorch's.
-    steps : int
-        How many steps will be judged.
-    """
+    """Judges the first steps of one side."""
 
     side: Side
-    architecture: Architecture
-    layouts: Mapping[str, LayerLayout]
-    steps: int
+    architecture: Architecture  # PyTorch's oracles
+    layouts: Mapping[str, LayerLayout]  # from the side's parameters to PyTorch's
+    steps: int  # how many steps will be judged
     _done: int = 0
     _state: dict[str, Arrays] = field(default_factory=dict)
     _state_errors: dict[str, Arrays] = field(default_factory=dict)

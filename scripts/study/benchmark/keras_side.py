@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -25,58 +24,36 @@ NAMES = {"weight": "kernel", "bias": "bias"}
 """The names that Keras has for scratch's parameters."""
 
 
-@singledispatch
 def counterpart(layer: object, seed: int) -> Any:
     """Return Keras' layer for one of scratch's."""
-    raise TypeError(f"the benchmark's side in Keras has no {type(layer).__name__}; add an entry to scripts/study/benchmark/keras_side.py")
+    match layer:
+        case scratch.Conv2d():
+            return keras.layers.Conv2D(len(layer.params["weight"]), layer.kernel_size, layer.stride, use_bias="bias" in layer.params)
+        case scratch.MaxPool2d():
+            return keras.layers.MaxPooling2D(layer.kernel_size, layer.stride)
+        case scratch.ReLU():
+            return keras.layers.ReLU()
+        case scratch.Dropout():
+            return keras.layers.Dropout(layer.p, seed=seed)
+        case scratch.Flatten():
+            return keras.layers.Flatten()
+        case scratch.Linear():
+            return keras.layers.Dense(layer.params["weight"].shape[1])
+    raise _missing(type(layer).__name__)
 
 
-@counterpart.register
-def _(layer: scratch.Conv2d, seed: int) -> Any:
-    return keras.layers.Conv2D(len(layer.params["weight"]), layer.kernel_size, layer.stride, use_bias="bias" in layer.params)
-
-
-@counterpart.register
-def _(layer: scratch.MaxPool2d, seed: int) -> Any:
-    return keras.layers.MaxPooling2D(layer.kernel_size, layer.stride)
-
-
-@counterpart.register
-def _(layer: scratch.ReLU, seed: int) -> Any:
-    return keras.layers.ReLU()
-
-
-@counterpart.register
-def _(layer: scratch.Dropout, seed: int) -> Any:
-    return keras.layers.Dropout(layer.p, seed=seed)
-
-
-@counterpart.register
-def _(layer: scratch.Flatten, seed: int) -> Any:
-    return keras.layers.Flatten()
-
-
-@counterpart.register
-def _(layer: scratch.Linear, seed: int) -> Any:
-    return keras.layers.Dense(layer.params["weight"].shape[1])
-
-
-@singledispatch
 def optimizer(settings: object) -> Any:
     """Return Keras' optimizer with the settings of scratch's."""
-    raise TypeError(
-        f"the benchmark's side in Keras has no optimizer for {type(settings).__name__}; add an entry to scripts/study/benchmark/keras_side.py"
-    )
+    match settings:
+        case SgdSettings():
+            return keras.optimizers.SGD(settings.lr, settings.momentum)
+        case AdadeltaSettings():
+            return keras.optimizers.Adadelta(settings.lr, settings.rho, settings.eps)
+    raise _missing(f"optimizer for {type(settings).__name__}")
 
 
-@optimizer.register
-def _(settings: SgdSettings) -> Any:
-    return keras.optimizers.SGD(settings.lr, settings.momentum)
-
-
-@optimizer.register
-def _(settings: AdadeltaSettings) -> Any:
-    return keras.optimizers.Adadelta(settings.lr, settings.rho, settings.eps)
+def _missing(what: str) -> TypeError:
+    return TypeError(f"the benchmark's side in Keras has no {what}; add an entry to scripts/study/benchmark/keras_side.py")
 
 
 class KerasSide(EachStep):

@@ -31,22 +31,14 @@ from study.workers import report
 
 @dataclass(frozen=True)
 class Alone:
-    """One layer with its arrays.
+    """One layer with its arrays."""
 
-    Attributes
-    ----------
-    layer : Layer
-        Of scratch.
-    first : bool
-        Whether the gradient of the input is not computed.
-    """
-
-    layer: scratch.Layer
+    layer: scratch.Layer  # of scratch
     module: nn.Module
     layout: LayerLayout
     x: Array
     grad_output: Array
-    first: bool
+    first: bool  # whether the gradient of the input is not computed
 
     def backward(self) -> Array | None:
         """Run scratch's backward pass and return the gradient of the input; None for the first layer."""

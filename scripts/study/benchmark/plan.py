@@ -32,28 +32,14 @@ STEPS = 3_000
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command line asks for.
+    """What the command line asks for."""
 
-    Attributes
-    ----------
-    parts : sequence of str
-        Of :data:`PARTS`.
-    sides : sequence of str
-        Of :data:`study.benchmark.sides.SIDES`.
-    threads : sequence of int
-        Numbers of threads to measure with.
-    folder : Path
-        The folder with the images of the full run.
-    whole : bool
-        Whether the full run does all 180,000 steps.
-    """
-
-    parts: Sequence[str]
-    sides: Sequence[str]
-    threads: Sequence[int]
+    parts: Sequence[str]  # of PARTS
+    sides: Sequence[str]  # of SIDES
+    threads: Sequence[int]  # numbers of threads to measure with
     quick: bool
-    folder: Path
-    whole: bool
+    folder: Path  # the folder with the images of the full run
+    whole: bool  # whether the full run does all 180,000 steps
 
 
 def every_thread() -> list[int]:

@@ -20,16 +20,10 @@ Run = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure.
-
-    Attributes
-    ----------
-    seconds : float
-        Of one side in a round, which runs at least once.
-    """
+    """How long to measure."""
 
     rounds: int
-    seconds: float
+    seconds: float  # of one side in a round, which runs at least once
 
 
 @dataclass(frozen=True)
@@ -48,13 +42,7 @@ class Times:
 
 
 def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] = time.perf_counter) -> Times:
-    """Time several runs in turns; every other round goes through them in reverse order.
-
-    Parameters
-    ----------
-    clock : callable
-        Returns seconds.
-    """
+    """Time several runs in turns by a clock that returns seconds; every other round goes through them in reverse order."""
 
     def timed(run: Run, repetitions: int) -> float:
         before = clock()

@@ -35,21 +35,11 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, its usual optimizer, a batch size and initial weights.
+    """A network, its usual optimizer, a batch size and initial weights."""
 
-    Attributes
-    ----------
-    network : str
-        One of :data:`scratch.networks.NETWORKS`.
-    batch : int
-        Images in a step.
-    seed : int
-        Of the initial weights.
-    """
-
-    network: str
-    batch: int
-    seed: int = 0
+    network: str  # one of NETWORKS
+    batch: int  # images in a step
+    seed: int = 0  # of the initial weights
 
     def training(self) -> Training:
         """Return scratch's training, each time with the same initial weights."""
@@ -175,13 +165,7 @@ def applicable(name: str, workload: Workload) -> bool:
 
 
 def made(name: str, workload: Workload) -> Side:
-    """Return a side, ready for its first step.
-
-    Raises
-    ------
-    MissingError
-        If it cannot be measured on this machine.
-    """
+    """Return a side, ready for its first step; raise MissingError if it cannot be measured on this machine."""
     module, kind, _ = SIDES[name]
     try:
         side: Side = getattr(importlib.import_module(module), kind)(workload)

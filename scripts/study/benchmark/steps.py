@@ -47,13 +47,7 @@ def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads:
 
 
 def judged(name: str, workload: Workload, data: Sequence[tuple[Images, Labels]]) -> tuple[Side, str]:
-    """Return a side after its first steps, and what is wrong with them; empty if nothing is.
-
-    Raises
-    ------
-    MissingError
-        If the side cannot be measured on this machine.
-    """
+    """Return a side after its first steps, and what is wrong with them, empty if nothing is; raise MissingError if it cannot be measured."""
     side = made(name, workload)
     judge = Judge.of(side, workload, JUDGED)
     return side, wrong([judgement for batch in data[:JUDGED] for judgement in judge.step(*batch)])

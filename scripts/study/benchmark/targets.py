@@ -13,22 +13,13 @@ from study.benchmark.plan import CNN, CNN_BATCH, TUTORIAL
 
 @dataclass(frozen=True)
 class Target:
-    """One target.
+    """One target."""
 
-    Attributes
-    ----------
-    part : str
-        The part of the benchmark that measures it.
-    find : callable
-        Returns the measured figures, one for each number of threads; the worst one counts.
-    at_least, at_most : float
-        The aim; one of them is infinite.
-    """
-
-    part: str
+    part: str  # the part of the benchmark that measures it
     what: str
-    find: Callable[[Facts], list[float]]
+    find: Callable[[Facts], list[float]]  # returns the measured figures, one for each number of threads; the worst one counts
     unit: str = "times"
+    # at_least, at_most: the aim; one of them is infinite
     at_least: float = -math.inf
     at_most: float = math.inf
 

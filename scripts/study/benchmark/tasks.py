@@ -13,22 +13,12 @@ from study.workers import Setting
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of the benchmark.
+    """One piece of the benchmark."""
 
-    Attributes
-    ----------
-    part : str
-        The part of the benchmark that it belongs to.
-    function : str
-        ``module.name`` of the function that measures it, which gets the settings and the threads and returns plain data.
-    settings : dict
-        Plain data.
-    """
-
-    part: str
-    function: str
+    part: str  # the part of the benchmark that it belongs to
+    function: str  # ``module.name`` of the function that measures it, which gets the settings and the threads and returns plain data
     threads: int
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # plain data
 
     @property
     def key(self) -> str:

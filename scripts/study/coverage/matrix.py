@@ -16,30 +16,14 @@ Key = tuple[str, str]
 
 @dataclass
 class Cell:
-    """The findings about one quantity of a layer or optimizer, beside one reference in one precision.
+    """The findings about one quantity of a layer or optimizer, beside one reference in one precision."""
 
-    Attributes
-    ----------
-    compared : int
-        How many runs agree.
-    fraction : float
-        The largest error of these runs as a fraction of its tolerance; 0 if all are equal.
-    wrong : list of str
-        The runs whose verdict is not the expected one, each with what was found.
-    mismatch : bool
-        Whether any of them is a mismatch, and not only undecided.
-    hole : str
-        Why nothing could be compared, if the tables give no reason for it.
-    reasons : dict of str to int
-        Why runs were not compared, or why they differ as declared, each with the number of runs.
-    """
-
-    compared: int = 0
-    fraction: float = 0.0
-    wrong: list[str] = field(default_factory=list)
-    mismatch: bool = False
-    hole: str = ""
-    reasons: dict[str, int] = field(default_factory=dict)
+    compared: int = 0  # how many runs agree
+    fraction: float = 0.0  # the largest error of these runs as a fraction of its tolerance; 0 if all are equal
+    wrong: list[str] = field(default_factory=list)  # the runs whose verdict is not the expected one, each with what was found
+    mismatch: bool = False  # whether any of them is a mismatch, and not only undecided
+    hole: str = ""  # why nothing could be compared, if the tables give no reason for it
+    reasons: dict[str, int] = field(default_factory=dict)  # why runs were not compared, or why they differ as declared, each with the number of runs
 
     def add(self, outcome: str, words: str, fraction: float) -> None:
         """Add what one run found."""
@@ -82,15 +66,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All rows.
+    """All rows."""
 
-    Attributes
-    ----------
-    columns : list of (str, str)
-        Reference and precision.
-    """
-
-    columns: list[Key]
+    columns: list[Key]  # reference and precision
     rows: list[Row]
 
     @property
@@ -148,17 +126,7 @@ class Matrix:
 
 
 def matrix(columns: list[Key], quantities: Iterable[tuple[str, str]], findings: Iterable[Facts]) -> Matrix:
-    """Return the matrix of all findings.
-
-    Parameters
-    ----------
-    columns : list of (str, str)
-        Reference and precision.
-    quantities : iterable of (str, str)
-        Layer or optimizer, and quantity: the rows, with or without findings.
-    findings : iterable of dict
-        As :func:`study.coverage.rows.plain` returns them.
-    """
+    """Return the matrix of all findings, which are as ``rows.plain`` returns them; a quantity without findings has a row as well."""
     rows = {place: {column: Cell() for column in columns} for place in quantities}
     for finding in findings:
         subject, quantity = finding["row"]

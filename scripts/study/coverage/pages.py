@@ -18,17 +18,7 @@ _STYLES = {"match": COLOURS["match"], "mismatch": f"bold {COLOURS['mismatch']}",
 
 
 def facts_of(matrix: Matrix, names: dict[str, str], elsewhere: dict[str, str], command: str, seconds: float) -> Facts:
-    """Return the matrix as plain data.
-
-    Parameters
-    ----------
-    names : dict of str to str
-        The version of each reference.
-    elsewhere : dict of str to str
-        Layers without a row, each with where it is judged.
-    seconds : float
-        How long it took.
-    """
+    """Return the matrix as plain data, with the version of each reference and with where each layer without a row is judged."""
     notes = matrix.footnotes
     return {
         "verdict": matrix.verdict.value,

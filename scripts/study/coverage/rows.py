@@ -35,22 +35,12 @@ COLUMNS: list[Key] = [(reference, dtype) for reference in layer_runs.REFERENCES 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of either table.
+    """A row of either table."""
 
-    Attributes
-    ----------
-    name : str
-        As in the ids of tests.
-    subject : str
-        The class of the layer or optimizer.
-    findings : callable
-        Gets the name and yields all findings.
-    """
-
-    name: str
-    subject: str
+    name: str  # as in the ids of tests
+    subject: str  # the class of the layer or optimizer
     quantities: tuple[str, ...]
-    findings: Callable[[str], Iterator[Finding]]
+    findings: Callable[[str], Iterator[Finding]]  # gets the name and yields all findings
 
     @property
     def key(self) -> str:
@@ -73,13 +63,7 @@ def table() -> list[TableRow]:
 
 
 def selected(only: Sequence[str]) -> list[TableRow]:
-    """Return the rows that at least one of the patterns names; all of them if there is no pattern.
-
-    Raises
-    ------
-    UsageError
-        If a pattern names no row.
-    """
+    """Return the rows that at least one pattern names, all of them if there is no pattern; raise UsageError if a pattern names no row."""
     rows = table()
     for pattern in only:
         if not any(row.matches(pattern) for row in rows):
@@ -93,10 +77,7 @@ def selected(only: Sequence[str]) -> list[TableRow]:
 def quantities(rows: Iterable[TableRow], everything: bool) -> list[tuple[str, str]]:
     """Return (layer or optimizer, quantity) for everything that can be compared, in the order of the rows.
 
-    Parameters
-    ----------
-    everything : bool
-        Whether to add the output of each class that scratch exports and that has no row: a hole.
+    ``everything`` adds the output of each class that scratch exports and that has no row: a hole.
     """
     places = list(dict.fromkeys((row.subject, quantity) for row in rows for quantity in row.quantities))
     if everything:
@@ -126,15 +107,7 @@ def plain(finding: Finding) -> Facts:
 
 
 def measured(options: argparse.Namespace) -> Matrix:
-    """Run the rows that the options select and return the matrix.
-
-    Raises
-    ------
-    UsageError, NotWritableError
-        If a pattern names no row, if a row could not be run, or if the state cannot be kept or continued from.
-    StoppedError
-        If Ctrl-C was pressed.
-    """
+    """Run the rows that the options select and return the matrix; raise UsageError if a row could not be run."""
     rows = selected(options.only)
     state = opened(options.state, options.resume, {"only": options.only, "versions": NAMES, "code": fingerprint()})
     results = command.carry_out(run, rows, state, here=options.jobs == 1, jobs=options.jobs)

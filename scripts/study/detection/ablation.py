@@ -37,18 +37,10 @@ LEFT_OUT: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Rerun:
-    """A part that is inside the checks.
+    """A part that is inside the checks."""
 
-    Attributes
-    ----------
-    applies : callable
-        Whether a pair has this part; without it nothing changes.
-    without : callable
-        Returns a pair and its checks without this part.
-    """
-
-    applies: Callable[[Declaration], bool]
-    without: Callable[[Declaration], tuple[Declaration, list[Check]]]
+    applies: Callable[[Declaration], bool]  # whether a pair has this part; without it nothing changes
+    without: Callable[[Declaration], tuple[Declaration, list[Check]]]  # returns a pair and its checks without this part
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,7 @@ def chunks(quantities: int, only: str = "") -> list[Chunk]:
     """Return the chunks in which at least so many quantities are compared: always the same ones, those of one environment next to each other.
 
     Slow tasks are compared less often, so that none of them takes most of the time. In a third of the chunks the reference's rounding is measured.
-
-    Parameters
-    ----------
-    only : str
-        A pattern of the names of tasks; all of them if empty.
+    ``only`` is a pattern of the names of tasks; all of them if empty.
     """
     chosen = [task for task in _tasks().values() if not only or fnmatchcase(task.name, only)]
     measured, known = ([task for task in chosen if task.measured is kind] for kind in (True, False))
@@ -103,13 +99,7 @@ def work_on(chunk: Chunk) -> Facts:
 
 
 def all_found(results: Iterable[Facts]) -> Found:
-    """Return what several chunks found.
-
-    Raises
-    ------
-    UsageError
-        If one of them has no result.
-    """
+    """Return what several chunks found; raise UsageError if one of them has no result."""
     results = list(results)
     for result in results:
         if FAILED in result:

@@ -18,17 +18,12 @@ LOOSE = 1e-3
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some trials of one task in one environment and one precision: the piece of work that one process does at a time.
-
-    Attributes
-    ----------
-    first, last : int
-        The trials from ``first`` up to, but without, ``last``. A trial's number decides its inputs and is its seed.
-    """
+    """Some trials of one task in one environment and one precision: the piece of work that one process does at a time."""
 
     task: str
     environment: str
     dtype: str
+    # first, last: the trials from ``first`` up to, but without, ``last``. A trial's number decides its inputs and is its seed.
     first: int
     last: int
 
@@ -43,20 +38,11 @@ class Chunk:
 
 @dataclass
 class Reached:
-    """How large the errors of a quantity were beside its tolerance.
+    """How large the errors of a quantity were beside its tolerance."""
 
-    Attributes
-    ----------
-    largest : float
-        The largest error, as a fraction of its tolerance.
-    equal : int
-        How many arrays were equal to the reference bit for bit.
-    decades : list of int
-        In how many arrays the largest fraction was at least a tenth, at least a hundredth and so on; the last number counts all others.
-    """
-
-    largest: float = 0.0
-    equal: int = 0
+    largest: float = 0.0  # the largest error, as a fraction of its tolerance
+    equal: int = 0  # how many arrays were equal to the reference bit for bit
+    # in how many arrays the largest fraction was at least a tenth, at least a hundredth and so on; the last number counts all others
     decades: list[int] = field(default_factory=lambda: [0] * DECADES)
 
     def add(self, fraction: float) -> None:
@@ -75,52 +61,26 @@ class Reached:
 
 @dataclass
 class Found:
-    """What one chunk, or several, found.
+    """What one chunk, or several, found."""
 
-    Attributes
-    ----------
-    quantities, elements : int
-        How many arrays were compared and got a verdict, and how many numbers they have.
-    measured : int
-        How many of these arrays have a tolerance from measured rounding.
-    undecided, skipped : int
-        How many arrays got no verdict, usually because the operation itself leaves the range of numbers.
-    reasons : dict of str to int
-        Why they got none, and how often; numbers in a reason are left out.
-    ways : dict of str to int
-        How many quantities of each right implementation were compared.
-    kernels : list of str
-        The kernels that BLAS used.
-    alarms : list of str
-        Every false alarm, with all that is needed to reproduce it.
-    reached : dict of str to Reached
-        By task, quantity and precision.
-    """
-
+    # quantities, elements: how many arrays were compared and got a verdict, and how many numbers they have
     quantities: int = 0
     elements: int = 0
-    measured: int = 0
+    measured: int = 0  # how many of these arrays have a tolerance from measured rounding
+    # undecided, skipped: how many arrays got no verdict, usually because the operation itself leaves the range of numbers
     undecided: int = 0
     skipped: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-    ways: dict[str, int] = field(default_factory=dict)
-    kernels: list[str] = field(default_factory=list)
-    alarms: list[str] = field(default_factory=list)
-    reached: dict[str, Reached] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)  # why they got none, and how often; numbers in a reason are left out
+    ways: dict[str, int] = field(default_factory=dict)  # how many quantities of each right implementation were compared
+    kernels: list[str] = field(default_factory=list)  # the kernels that BLAS used
+    alarms: list[str] = field(default_factory=list)  # every false alarm, with all that is needed to reproduce it
+    reached: dict[str, Reached] = field(default_factory=dict)  # by task, quantity and precision
 
     def add(self, judgement: Judgement, key: str, way: str, again: str, measured: bool = False) -> None:
         """Count one judgement.
 
-        Parameters
-        ----------
-        key : str
-            The name under which the quantity is counted.
-        way : str
-            The right implementation.
-        again : str
-            What is needed to reproduce it.
-        measured : bool
-            Whether the reference's rounding is measured.
+        The quantity is counted under ``key``. ``way`` is the right implementation, ``again`` what is needed to reproduce it, and ``measured`` says
+        that the reference's rounding is measured.
         """
         if judgement.verdict in (Verdict.UNDECIDED, Verdict.SKIPPED):
             self.undecided += judgement.verdict is Verdict.UNDECIDED

@@ -29,15 +29,7 @@ WORDS = {name: rule.words for name, rule in RULES.items()} | {GRADCHECK: GRADCHE
 
 
 def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
-    """Return the study as plain data.
-
-    Parameters
-    ----------
-    results : mapping
-        The results by the keys of their tasks.
-    run : dict
-        What makes the run what it is.
-    """
+    """Return the study as plain data, from the results by the keys of their tasks and from what makes the run what it is."""
     found = {key: result_of(key, result) for key, result in results.items()}
     hosts = [host.name for host in hosts_of(list(faults))]
     catalogue = [_fault_facts(fault, found) for fault in faults]

@@ -52,15 +52,7 @@ def families_of(pair: Declaration) -> list[str]:
 
 
 def compared(pair: Declaration, family: str, summed: bool, seed: int) -> Iterator[Compared]:
-    """Yield every quantity of every call of a family, in both precisions.
-
-    Parameters
-    ----------
-    family : str
-        One of :func:`families_of`.
-    summed : bool
-        Whether cotangents are all ones.
-    """
+    """Yield every quantity of every call of a family, in both precisions; ``summed`` says that cotangents are all ones."""
     for dtype in pair.dtypes:
         for one in _compared(pair, family, dtype, summed, seed):
             if np.isfinite(one.reference).all():

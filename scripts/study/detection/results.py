@@ -36,40 +36,19 @@ class Checked:
 
 @dataclass(frozen=True)
 class RightOnes:
-    """The verdict of crosscheck on one right implementation, or on a batch of them.
+    """The verdict of crosscheck on one right implementation, or on a batch of them."""
 
-    Attributes
-    ----------
-    quantities : int
-        How many were compared.
-    measured : int
-        In a batch: how many of these have a tolerance from measured rounding.
-    reasons : dict of str to int
-        In a batch: why other quantities were not compared, and how often.
-    alarms : list of str
-        Everything that crosscheck called wrong.
-    verdict : str
-        Empty for a batch.
-    elements : int
-        In a batch: how many numbers the quantities have.
-    ways : list of str
-        The right implementations of a batch.
-    largest : float, optional
-        In a batch: the largest error as a fraction of its tolerance; None if it is not finite.
-    rules : dict
-        For each rule of :mod:`study.detection.rivals`, how many quantities of a batch it judged, and how many of them it rejected.
-    """
-
-    quantities: int = 0
-    alarms: list[str] = field(default_factory=list)
-    verdict: str = ""
+    quantities: int = 0  # how many were compared
+    alarms: list[str] = field(default_factory=list)  # everything that crosscheck called wrong
+    verdict: str = ""  # empty for a batch
     words: str = ""
-    elements: int = 0
-    ways: list[str] = field(default_factory=list)
-    largest: float | None = 0.0
+    elements: int = 0  # in a batch: how many numbers the quantities have
+    ways: list[str] = field(default_factory=list)  # the right implementations of a batch
+    largest: float | None = 0.0  # in a batch: the largest error as a fraction of its tolerance; None if it is not finite
+    # for each rule of rivals.py, how many quantities of a batch it judged, and how many of them it rejected
     rules: dict[str, tuple[int, int]] = field(default_factory=dict)
-    measured: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
+    measured: int = 0  # in a batch: how many of these have a tolerance from measured rounding
+    reasons: dict[str, int] = field(default_factory=dict)  # in a batch: why other quantities were not compared, and how often
     failed: str = ""
 
 
@@ -121,12 +100,7 @@ class NoResultError(ValueError):
 
 
 def result_of(key: str, facts: Facts) -> Any:
-    """Return the result of the task with a key.
-
-    Raises
-    ------
-    NoResultError
-    """
+    """Return the result of the task with a key; NoResultError says why the data are none."""
     kind = KINDS.get(key.partition(":")[0])
     if kind is None:
         raise NoResultError(f"{key!r} is not a task of this study")

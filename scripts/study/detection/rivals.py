@@ -28,39 +28,21 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class Compared:
-    """One quantity for a rule to judge.
-
-    Attributes
-    ----------
-    found : array or None
-        The subject's; None if it raised before it computed this.
-    reference : array
-        The framework's, in the subject's precision.
-    exact : array
-        The framework's, in float64.
-    """
+    """One quantity for a rule to judge."""
 
     quantity: str
-    found: Array | None
-    reference: Array
-    exact: Array
+    found: Array | None  # the subject's; None if it raised before it computed this
+    reference: Array  # the framework's, in the subject's precision
+    exact: Array  # the framework's, in float64
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A way of comparing two arrays.
-
-    Attributes
-    ----------
-    agrees : callable
-        Whether it accepts an array, which has the reference's shape.
-    applies : callable
-        Whether people use it for such a quantity.
-    """
+    """A way of comparing two arrays."""
 
     words: str
-    agrees: Callable[[Array, Compared], bool]
-    applies: Callable[[Compared], bool] = lambda compared: True
+    agrees: Callable[[Array, Compared], bool]  # whether it accepts an array, which has the reference's shape
+    applies: Callable[[Compared], bool] = lambda compared: True  # whether people use it for such a quantity
 
     def takes_for_right(self, compared: Compared) -> bool:
         """Return whether the rule accepts a quantity; it never accepts one that is missing or has another shape."""
@@ -184,16 +166,10 @@ def _with(call: Call, x: torch.Tensor, params: tuple[torch.Tensor, ...]) -> Call
 
 
 def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = False) -> bool:
-    """Return whether PyTorch's gradcheck accepts a subject.
+    """Return whether PyTorch's gradcheck accepts a subject on a call in float64.
 
-    Parameters
-    ----------
-    call : Call
-        In float64.
-    summed : bool
-        Whether to check the sum of the output, whose cotangent is all ones, instead of each element.
-    fast : bool
-        Whether to check random projections instead of whole Jacobians.
+    ``summed`` checks the sum of the output, whose cotangent is all ones, instead of each element; ``fast`` checks random projections instead of whole
+    Jacobians.
     """
     names = ("grad_input", *(f"{name}.grad" for name in call.params))
     arrays = (call.x, *call.params.values())

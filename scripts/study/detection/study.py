@@ -15,20 +15,7 @@ from study.state import fingerprint, opened, versions
 
 
 def measured(options: argparse.Namespace, shown: str) -> Facts:
-    """Carry out all tasks and return what they found as plain data.
-
-    Parameters
-    ----------
-    shown : str
-        The command line that measures it again.
-
-    Raises
-    ------
-    UsageError, NotWritableError
-        If no fault has the name that was asked for; if the state cannot be kept or continued from.
-    StoppedError
-        If Ctrl-C was pressed.
-    """
+    """Carry out all tasks and return what they found as plain data; ``shown`` is the command line that measures it again."""
     faults = selected(options.faults)
     what = {"seed": options.seed, "quick": options.quick, "pattern": options.faults, "quantities": options.quantities}
     run_facts = {**what, "versions": versions("numpy", "torch"), "code": fingerprint()}

@@ -19,26 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of the study.
+    """A piece of the study."""
 
-    Attributes
-    ----------
-    kind : str
-        ``"fault"`` or ``"host"``: judge a fault, or a right implementation, with crosscheck; ``"fault-rivals"`` or ``"host-rivals"``: with the rules
-        of other tools; ``"ablation"``: judge a fault without parts of the checks; ``"alarms"``: judge a batch of right implementations.
-    name : str
-        Of the fault or the right implementation; the words of the batch.
-    quick : bool
-        Whether to stop at the first check that detects the fault; whether other rules get one family of inputs, and gradcheck its smallest one.
-    chunk : Chunk, optional
-        The batch.
-    """
-
+    # ``"fault"`` or ``"host"``: judge a fault, or a right implementation, with crosscheck; ``"fault-rivals"`` or ``"host-rivals"``: with the rules of
+    # other tools; ``"ablation"``: judge a fault without parts of the checks; ``"alarms"``: judge a batch of right implementations
     kind: str
-    name: str
+    name: str  # of the fault or the right implementation; the words of the batch
     seed: int
+    # whether to stop at the first check that detects the fault; whether other rules get one family of inputs, and gradcheck its smallest one
     quick: bool = False
-    chunk: Chunk | None = None
+    chunk: Chunk | None = None  # the batch
 
     @property
     def key(self) -> str:
@@ -49,14 +39,8 @@ class Task:
 def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chunk], seed: int, quick: bool) -> list[Task]:
     """Return all tasks, those first whose results say most.
 
-    Parameters
-    ----------
-    hosts : sequence of Host
-        The right implementations in which the faults are planted.
-    chunks : sequence of Chunk
-        Batches of other right implementations.
-    quick : bool
-        Whether to leave out the ablation, and to give other rules one family of inputs.
+    The hosts are the right implementations in which the faults are planted, the chunks are batches of others. A quick study leaves out the ablation
+    and gives other rules one family of inputs.
     """
     return [
         *(Task("fault", fault.name, seed, quick) for fault in faults),

@@ -31,13 +31,7 @@ COTANGENTS = (ALL_ONES, RANDOM)
 
 
 def selected(pattern: str) -> list[Fault]:
-    """Return the faults whose names match a pattern; all of them if it is empty.
-
-    Raises
-    ------
-    UsageError
-        If none matches.
-    """
+    """Return the faults whose names match a pattern, all of them if it is empty; raise UsageError if none matches."""
     found = [fault for name, fault in FAULTS.items() if not pattern or fnmatchcase(name, pattern)]
     if not found:
         raise UsageError(f"--faults {pattern}: no fault of tests/support/faults has such a name; there are {', '.join(FAULTS)}")

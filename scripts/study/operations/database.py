@@ -35,12 +35,7 @@ class NoSampleError(ValueError):
 
 
 def database() -> dict[str, Any]:
-    """Return every operation of the database that is differentiable in double precision, by its name with its variant.
-
-    Raises
-    ------
-    NoDatabaseError
-    """
+    """Return every operation of the database that is differentiable in double precision, by its name with its variant."""
     try:
         from torch.testing._internal.common_methods_invocations import op_db  # noqa: PLC0415 - it takes seconds and changes settings
     except ImportError as error:
@@ -77,23 +72,13 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """An operation with one sample, as a function of arrays.
-
-    Attributes
-    ----------
-    leaves : tuple
-        All its arguments in order, with a :class:`Slot` in the place of each tensor that requires gradients.
-    form : TreeSpec
-        How the leaves make up the input, the arguments and the options.
-    arrays : tuple of array
-        The sample's numbers for the slots, in double precision.
-    """
+    """An operation with one sample, as a function of arrays."""
 
     info: Any
     sample: Any
-    leaves: tuple[Any, ...]
-    form: TreeSpec
-    arrays: tuple[npt.NDArray[np.float64], ...]
+    leaves: tuple[Any, ...]  # all its arguments in order, with a Slot in the place of each tensor that requires gradients
+    form: TreeSpec  # how the leaves make up the input, the arguments and the options
+    arrays: tuple[npt.NDArray[np.float64], ...]  # the sample's numbers for the slots, in double precision
 
     @property
     def name(self) -> str:
@@ -108,12 +93,7 @@ class Operation:
     def given(self, tensors: Sequence[Any], constant: Callable[[torch.Tensor], Any], dtype: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
         """Return input, arguments and options with tensors of any framework in the slots.
 
-        Parameters
-        ----------
-        constant : callable
-            Converts a tensor that does not require gradients.
-        dtype : object
-            Replaces the sample's own precision if that is one of the options.
+        ``constant`` converts a tensor that does not require gradients; ``dtype`` replaces the sample's own precision if that is one of the options.
         """
 
         def one(leaf: Any) -> Any:
@@ -149,10 +129,7 @@ class Operation:
 def joined(result: Any) -> torch.Tensor:
     """Return all results of an operation as one tensor of floats; a complex number becomes two floats.
 
-    Raises
-    ------
-    NoSampleError
-        If there are no floats, or a result is sparse.
+    NoSampleError says that there are no floats, or that a result is sparse.
     """
     found = [value for value in tree_flatten(result)[0] if isinstance(value, torch.Tensor)]
     if any(value.layout != torch.strided for value in found):
@@ -172,19 +149,10 @@ UNDEFINED: Mapping[str, str] = {
 
 
 def operations(info: Any, seed: int = 0) -> list[Operation]:
-    """Return an operation with each of the samples that are used.
+    """Return an operation with each of the samples that are used; NoSampleError says why no sample is usable.
 
-    Of the usable samples these are the first, one from the middle and the last, if they differ in kind; of large samples only the first.
-
-    Parameters
-    ----------
-    seed : int
-        Of the samples' random numbers.
-
-    Raises
-    ------
-    NoSampleError
-        If no sample is usable.
+    Of the usable samples these are the first, one from the middle and the last, if they differ in kind; of large samples only the first. The seed
+    is that of the samples' random numbers.
     """
     if name_of(info) in UNDEFINED:
         raise NoSampleError(UNDEFINED[name_of(info)])

@@ -14,23 +14,13 @@ from study.operations.subjects import DECOMPOSED, JAX
 
 @dataclass(frozen=True)
 class Difference:
-    """A known difference of another version of some operations.
-
-    Attributes
-    ----------
-    families : tuple of str
-        The families on which it shows; empty for all.
-    quantities : str
-        A pattern of the names of the quantities in which it shows.
-    way : str
-        Which version.
-    """
+    """A known difference of another version of some operations."""
 
     operations: tuple[str, ...]
     reason: str
-    families: tuple[str, ...] = ()
-    quantities: str = "*"
-    way: str = JAX
+    families: tuple[str, ...] = ()  # the families on which it shows; empty for all
+    quantities: str = "*"  # a pattern of the names of the quantities in which it shows
+    way: str = JAX  # which version
 
 
 DIFFERENCES = (
@@ -55,11 +45,7 @@ DIFFERENCES = (
     Difference(("digamma",), "its derivative, polygamma, is not the right one at negative numbers", quantities="grad_input"),
     Difference(("sinc",), "the derivative near 0 divides by a square that has underflowed", ("tiny",), "grad_input"),
     Difference(("hypot",), "squares of its inputs underflow", ("tiny",)),
-    Difference(
-        ("std", "kron", "matmul", "nn.functional.layer_norm"),
-        "XLA takes subnormal numbers for 0, also on the way",
-        ("tiny",),
-    ),
+    Difference(("std", "kron", "matmul", "nn.functional.layer_norm"), "XLA takes subnormal numbers for 0, also on the way", ("tiny",)),
     Difference(
         ("nn.functional.grid_sample",),
         "bicubic, reflected: PyTorch's decomposition and its kernel sample at different places far outside the image",

@@ -39,41 +39,23 @@ EXTENTS = ("the whole array", "one sample", "one element")
 
 @dataclass(frozen=True)
 class Ground:
-    """A call of an operation's own kernel that was judged, in which faults can be planted.
+    """A call of an operation's own kernel that was judged, in which faults can be planted."""
 
-    Attributes
-    ----------
-    place : str
-        The sample and the family.
-    found : mapping of str to array
-        The kernel's results that were found right, by quantity.
-    """
-
-    place: str
+    place: str  # the sample and the family
     oracle: Remembering
     call: Call
-    found: Mapping[str, Array]
+    found: Mapping[str, Array]  # the kernel's results that were found right, by quantity
 
 
 @dataclass(frozen=True)
 class RelativeFault:
-    """A fault to be planted.
-
-    Attributes
-    ----------
-    extent : str
-        One of :data:`EXTENTS`.
-    size : float
-        The relative error that it adds.
-    where : array of bool
-        Which numbers are spoiled.
-    """
+    """A fault to be planted."""
 
     ground: Ground
     quantity: str
-    extent: str
-    size: float
-    where: npt.NDArray[np.bool_]
+    extent: str  # one of EXTENTS
+    size: float  # the relative error that it adds
+    where: npt.NDArray[np.bool_]  # which numbers are spoiled
 
     @property
     def spoiled(self) -> Array:

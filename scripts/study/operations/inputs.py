@@ -37,24 +37,12 @@ LEFT_OUT: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Strength:
-    """How extreme the numbers of the families are.
+    """How extreme the numbers of the families are."""
 
-    Attributes
-    ----------
-    exponent : int
-        ``wide``: numbers are multiplied by powers of two up to this exponent.
-    size : float
-        ``large``: numbers are multiplied by this.
-    shift : float
-        ``offset``: this is added to the numbers.
-    small : int
-        ``tiny``: numbers are multiplied by two to this power.
-    """
-
-    exponent: int
-    size: float
-    shift: float
-    small: int
+    exponent: int  # ``wide``: numbers are multiplied by powers of two up to this exponent
+    size: float  # ``large``: numbers are multiplied by this
+    shift: float  # ``offset``: this is added to the numbers
+    small: int  # ``tiny``: numbers are multiplied by two to this power
 
 
 STRENGTHS = (Strength(20, 1000.0, 1024.0, -62), Strength(8, 64.0, 64.0, -24), Strength(3, 8.0, 8.0, -8))
@@ -76,28 +64,14 @@ class Reference(Protocol):
 
 @dataclass(frozen=True)
 class Attempt:
-    """A call of an operation.
+    """A call of an operation."""
 
-    Attributes
-    ----------
-    call : Call
-        In single precision.
-    words : str
-        How its numbers were made.
-    """
-
-    call: Call
-    words: str
+    call: Call  # in single precision
+    words: str  # how its numbers were made
 
 
 def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> Iterator[Attempt]:
-    """Yield calls of a family on which the reference's results are finite, the strongest first.
-
-    Parameters
-    ----------
-    exact : Reference
-        The operation in double precision.
-    """
+    """Yield calls of a family on which the results of ``exact``, the operation in double precision, are finite, the strongest first."""
     into = domain(operation)
     for strength, sizes in enumerate(STRENGTHS if family in WEAKER else STRENGTHS[:1]):
         for way in ("drawn", "the sample's own"):

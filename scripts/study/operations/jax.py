@@ -180,13 +180,7 @@ def knows(operation: Operation) -> bool:
 
 
 def by_jax(operation: Operation, call: Call) -> dict[str, Array]:
-    """Return output and gradients as JAX computes them.
-
-    Raises
-    ------
-    SubjectError
-        If its version does not take such arguments.
-    """
+    """Return output and gradients as JAX computes them; raise SubjectError if its version does not take such arguments."""
     assert call.grad_output is not None
     function = JAX[operation.name]
 

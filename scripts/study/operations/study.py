@@ -15,20 +15,7 @@ from study.state import fingerprint, opened, versions
 
 
 def measured(options: argparse.Namespace, shown: str) -> Facts:
-    """Carry out all tasks and return what they found as plain data.
-
-    Parameters
-    ----------
-    shown : str
-        The command line that measures it again.
-
-    Raises
-    ------
-    UsageError, NotWritableError
-        If no operation has the name that was asked for; if there is no database; if the state cannot be kept or continued from.
-    StoppedError
-        If Ctrl-C was pressed.
-    """
+    """Carry out all tasks and return what they found as plain data; ``shown`` is the command line that measures it again."""
     pattern = "" if options.operations == "*" else options.operations
     run_facts = {
         "seed": options.seed,

@@ -39,15 +39,9 @@ JAX = "JAX"
 
 @dataclass(frozen=True)
 class Subject:
-    """A way to compute an operation, as the harness calls it.
+    """A way to compute an operation, as the harness calls it."""
 
-    Attributes
-    ----------
-    compute : callable
-        Returns the quantities for a call.
-    """
-
-    compute: Callable[[Call], dict[str, Array]]
+    compute: Callable[[Call], dict[str, Array]]  # returns the quantities for a call
     absent: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,19 +60,9 @@ def by_autograd(
     laid: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
     within: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> dict[str, Array]:
-    """Return output and gradients of an operation.
+    """Return output and gradients of an operation; raise SubjectError if PyTorch refuses it.
 
-    Parameters
-    ----------
-    laid : callable
-        Lays a tensor out in memory.
-    within : callable
-        Returns the context in which the operation and its backward pass run.
-
-    Raises
-    ------
-    SubjectError
-        If PyTorch refuses it.
+    ``laid`` lays a tensor out in memory; ``within`` returns the context in which the operation and its backward pass run.
     """
     assert call.grad_output is not None
     leaves = [laid(torch.from_numpy(np.array(value, order="C"))).requires_grad_() for value in (call.x, *call.params.values())]
@@ -147,14 +131,14 @@ def _turned(*axes: tuple[int, int]) -> Callable[..., tuple[Any, ...]]:
     return turn
 
 
-def _all_turned(*args: Any, **options: Any) -> tuple[Any, ...]:
-    x, dim = args[0], args[1] if len(args) > 1 else options.get("dim")
-    return (x.flip(_dims(x, dim)), *args[1:])
+def _reduction_turned(place: int) -> Callable[..., tuple[Any, ...]]:
+    """Return a function that flips the axes of a reduction, which is given their numbers as ``dim`` or as the argument in that place."""
 
+    def turn(*args: Any, **options: Any) -> tuple[Any, ...]:
+        x, dim = args[0], args[place] if len(args) > place else options.get("dim")
+        return (x.flip(_dims(x, dim)), *args[1:])
 
-def _norm_turned(*args: Any, **options: Any) -> tuple[Any, ...]:
-    x, dim = args[0], args[2] if len(args) > 2 else options.get("dim")
-    return (x.flip(_dims(x, dim)), *args[1:])
+    return turn
 
 
 def _dims(x: torch.Tensor, dim: Any) -> list[int]:
@@ -172,24 +156,13 @@ def _channels_turned(x: torch.Tensor, weight: torch.Tensor, *others: Any, **opti
 
 
 _TURNED: dict[str, Callable[..., tuple[Any, ...]]] = {
-    "sum": _all_turned,
-    "mean": _all_turned,
-    "nansum": _all_turned,
-    "logsumexp": _all_turned,
-    "var": _all_turned,
-    "std": _all_turned,
-    "var_mean": _all_turned,
-    "linalg_vector_norm": _norm_turned,
-    "mm": _turned((0, -1), (1, -2)),
-    "bmm": _turned((0, -1), (1, -2)),
-    "mv": _turned((0, -1), (1, -1)),
-    "dot": _turned((0, -1), (1, -1)),
-    "vdot": _turned((0, -1), (1, -1)),
-    "addmm": _turned((1, -1), (2, -2)),
+    **dict.fromkeys(("sum", "mean", "nansum", "logsumexp", "var", "std", "var_mean", "prod"), _reduction_turned(1)),
+    "linalg_vector_norm": _reduction_turned(2),
+    **dict.fromkeys(("mm", "bmm"), _turned((0, -1), (1, -2))),
+    **dict.fromkeys(("mv", "dot", "vdot"), _turned((0, -1), (1, -1))),
+    **dict.fromkeys(("addmm", "baddbmm"), _turned((1, -1), (2, -2))),
     "addmv": _turned((1, -1), (2, -1)),
-    "baddbmm": _turned((1, -1), (2, -2)),
     "convolution": _channels_turned,
-    "prod": _all_turned,
 }
 """By operation: a function that flips its arguments so that its sums and products run in reverse order."""
 
@@ -232,21 +205,15 @@ def _three_threads() -> Iterator[None]:
 
 
 @contextmanager
-def _reversed() -> Iterator[None]:
-    with sdpa_kernel(SDPBackend.MATH), Reversed():
-        yield
-
-
-@contextmanager
-def _taken_apart() -> Iterator[None]:
-    with sdpa_kernel(SDPBackend.MATH), TakenApart():
+def _seen_by(mode: type[Dispatching]) -> Iterator[None]:
+    with sdpa_kernel(SDPBackend.MATH), mode():
         yield
 
 
 WAYS: Mapping[str, Callable[[Operation, Call], dict[str, Array]]] = {
     OWN: by_autograd,
-    DECOMPOSED: lambda operation, call: by_autograd(operation, call, within=_taken_apart),
-    REVERSED: lambda operation, call: by_autograd(operation, call, within=_reversed),
+    DECOMPOSED: lambda operation, call: by_autograd(operation, call, within=lambda: _seen_by(TakenApart)),
+    REVERSED: lambda operation, call: by_autograd(operation, call, within=lambda: _seen_by(Reversed)),
     AXES: lambda operation, call: by_autograd(operation, call, laid=_fortran),
     MEMORY: lambda operation, call: by_autograd(operation, call, laid=_channels_last),
     PLAIN: lambda operation, call: by_autograd(operation, call, within=_without_onednn),

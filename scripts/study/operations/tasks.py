@@ -37,15 +37,9 @@ class NoDatabaseError(UsageError):
 
 @dataclass(frozen=True)
 class OperationTask:
-    """A piece of the study.
+    """A piece of the study."""
 
-    Attributes
-    ----------
-    name : str
-        Of the operation; empty for the task that lists all of them.
-    """
-
-    name: str
+    name: str  # of the operation; empty for the task that lists all of them
     seed: int
 
     @property
@@ -62,13 +56,7 @@ def run(task: OperationTask) -> Facts:
 
 
 def planned(names: Sequence[str], pattern: str, seed: int) -> list[OperationTask]:
-    """Return a task for each operation that a pattern names.
-
-    Raises
-    ------
-    UsageError
-        If it names none.
-    """
+    """Return a task for each operation that a pattern names; raise UsageError if it names none."""
     found = [OperationTask(name, seed) for name in names if fnmatchcase(name, pattern)]
     if not found:
         raise UsageError(
@@ -78,12 +66,7 @@ def planned(names: Sequence[str], pattern: str, seed: int) -> list[OperationTask
 
 
 def expect_database(results: dict[str, Facts]) -> None:
-    """Make sure that no task failed because the database is missing; such results are removed, so that the run can be continued.
-
-    Raises
-    ------
-    NoDatabaseError
-    """
+    """Raise NoDatabaseError if a task failed because the database is missing; such results are removed, so that the run can be continued."""
     start = f"{NoDatabaseError.__name__}: "
     failed = {key: str(result[FAILED]) for key, result in results.items() if str(result.get(FAILED, "")).startswith(start)}
     for key in failed:

@@ -34,39 +34,21 @@ OUTSIDE = "no numbers of this family are in its domain: PyTorch's own result in 
 
 @dataclass
 class Trial:
-    """One operation and the findings on it so far.
-
-    Attributes
-    ----------
-    rules : mapping of str to Rule
-        The rules that people use.
-    families : dict of str to list of str
-        For each sample, why not everything was judged; empty if it was.
-    made : dict of str to list of str
-        For each sample, how its numbers were made.
-    ways : dict of str to Counter
-        What became of the quantities of each way to compute it.
-    unjudged : Counter
-        Why quantities of its own kernel were not judged.
-    impossible : dict of str to str
-        Why a way cannot compute it.
-    crashes : list of str
-        Errors of the harness itself.
-    ruled : dict of str to list of int
-        How many quantities with other bits than the kernel's each rule judged, and how many it rejected.
-    """
+    """One operation and the findings on it so far."""
 
     name: str
     precision: Precision
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, Rule]  # the rules that people use
     seed: int
+    # for each sample, why not everything was judged; empty if it was
     families: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})
-    made: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})
-    ways: dict[str, Counter[str]] = field(default_factory=dict)
-    unjudged: Counter[str] = field(default_factory=Counter)
-    impossible: dict[str, str] = field(default_factory=dict)
+    made: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})  # for each sample, how its numbers were made
+    ways: dict[str, Counter[str]] = field(default_factory=dict)  # what became of the quantities of each way to compute it
+    unjudged: Counter[str] = field(default_factory=Counter)  # why quantities of its own kernel were not judged
+    impossible: dict[str, str] = field(default_factory=dict)  # why a way cannot compute it
     alarms: list[Facts] = field(default_factory=list)
-    crashes: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)  # errors of the harness itself
+    # how many quantities with other bits than the kernel's each rule judged, and how many it rejected
     ruled: dict[str, list[int]] = field(default_factory=dict)
     grounds: list[Ground] = field(default_factory=list)
 

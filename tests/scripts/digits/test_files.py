@@ -113,22 +113,12 @@ def test_each_folder_is_read_anew(folder: Path, shipped: Digits) -> None:
 
 @dataclass(frozen=True)
 class Damage:
-    """A file whose content is wrong.
+    """A file whose content is wrong."""
 
-    Attributes
-    ----------
-    name : str
-        The test's.
-    file : IdxFile
-    content : bytes
-    pieces : tuple of str
-        What the message must say: what was found, what was expected, what to do.
-    """
-
-    name: str
+    name: str  # the test's
     file: IdxFile
     content: bytes
-    pieces: tuple[str, ...]
+    pieces: tuple[str, ...]  # what the message must say: what was found, what was expected, what to do
 
 
 NO_GZIP = f"{len(WHOLE):,} bytes that are not a whole gzip file"
