@@ -20,13 +20,7 @@ class _CallBudget(WrappedOracle):
     left: Iterator[int]
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return the oracle's answer.
-
-        Raises
-        ------
-        RefusedError
-            If no call is left.
-        """
+        """Return the oracle's answer; raise :class:`RefusedError` if no call is left."""
         if next(self.left, None) is None:
             raise RefusedError("no oracle call is left for the search")
         return super().vjp(call)

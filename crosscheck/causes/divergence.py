@@ -11,16 +11,9 @@ from crosscheck.core.judge import Facts, Judgement, judgement_facts, number
 
 @dataclass(frozen=True)
 class Divergence:
-    """A quantity that rounding cannot explain.
+    """A quantity that rounding cannot explain, with the cause, and with the file and line that computed it, if known.
 
-    Attributes
-    ----------
-    cause : Cause or None
-        The fault model that explains it; None if the cause is unknown.
-    source : str
-        File and line of the code that computed it, if known.
-    isolated : Judgement or None
-        In a training step: the verdict on the same quantity if the layer is tested alone, on the reference's values.
+    In a training step, ``isolated`` is the verdict on the same quantity if the layer is tested alone, on the reference's values.
     """
 
     judgement: Judgement

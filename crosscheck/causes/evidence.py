@@ -36,12 +36,7 @@ _MOST = 1 << 14
 class Cause:
     """A fault model that explains a mismatch, with its evidence.
 
-    Attributes
-    ----------
-    units_before, units_after : float
-        The largest error in error units, from the right result and from the result with this fault.
-    fraction_after : float
-        The latter as a fraction of its tolerance.
+    That is the largest error in error units, from the right result and from that with this fault, and the latter as a fraction of its tolerance.
     """
 
     name: str

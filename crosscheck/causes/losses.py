@@ -146,23 +146,12 @@ def softmax(x: Operand, axis: int = -1) -> Operand:
 
 @dataclass(frozen=True)
 class _LabelLoss:
-    """A loss with labels: the sum of -ln p[label] over the samples, times a factor.
+    """A loss with labels: the sum of -ln p[label] over the samples, times a factor."""
 
-    Attributes
-    ----------
-    onehot : array of shape (batch, classes)
-    share : float
-        The factor of each sample's gradient: the upstream gradient, divided by the batch size if the loss is a mean.
-    scale : float
-        The factor of the sum of the losses: 1 / batch size if the loss is a mean, otherwise 1.
-    of_logits : bool
-        Whether softmax is part of the loss.
-    """
-
-    onehot: npt.NDArray[np.float64]
-    share: float
-    scale: float
-    of_logits: bool
+    onehot: npt.NDArray[np.float64]  # (batch, classes)
+    share: float  # the factor of each sample's gradient: the upstream gradient, divided by the batch size if the loss is a mean
+    scale: float  # the factor of the sum: 1 / batch size if the loss is a mean, otherwise 1
+    of_logits: bool  # whether softmax is part of the loss
 
     @classmethod
     def of(cls, failure: Failure) -> _LabelLoss | None:

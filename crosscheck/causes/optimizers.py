@@ -48,18 +48,9 @@ class UpdateFault:
 def explained(
     oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], precision: Precision, first: Judgement
 ) -> Cause | None:
-    """Return the mistake that explains all parameters after all steps; None if no known one does.
+    """Return the mistake that explains all parameters after all steps, which are ``found``; None if no known one does.
 
-    Parameters
-    ----------
-    oracle : OptimizerOracle
-        The reference.
-    start : mapping
-        The parameters before the first step.
-    grads, found : sequence of mappings
-        The gradients of each step, and the subject's parameters after it.
-    first : Judgement
-        The first mismatch.
+    ``start`` are the parameters before the first step, ``grads`` the gradients of each step, and ``first`` is the first mismatch.
     """
     wide = [{name: value.astype(np.float64) for name, value in given.items()} for given in grads]
     try:
@@ -258,14 +249,7 @@ def _in_gradients(grads: Sequence[Arrays], settings: Mapping[str, Any]) -> Itera
 def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str], precision: Precision, first: Judgement) -> Cause | None:
     """Return single precision as the cause, if it explains every error and float32 holds all numbers of one kind exactly; otherwise None.
 
-    Parameters
-    ----------
-    steps : sequence of Step
-        The subject's parameters and state after each step.
-    names : mapping of str to str
-        The compared states: the subject's names, mapped to the reference's.
-    first : Judgement
-        The first mismatch.
+    ``steps`` are the subject's; ``names`` are the compared states, the subject's names mapped to the reference's.
     """
     if precision.dtype != np.float64 or not steps:
         return None

@@ -204,14 +204,9 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """One window for each output pixel.
+    """One window for each output pixel: ``counts`` windows vertically and horizontally.
 
-    Attributes
-    ----------
-    start : (int, int)
-        Row and column of the first window's first pixel: minus the padding above and on the left.
-    counts : (int, int)
-        Number of windows vertically and horizontally.
+    ``start`` is the row and the column of the first window's first pixel: minus the padding above and on the left.
     """
 
     kernel: Pair
@@ -294,13 +289,7 @@ class Convolution:
         """Return None: a convolution has no kinks."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients.
-
-        Raises
-        ------
-        RefusedError
-            If the upstream gradient does not have one element for each window.
-        """
+        """Return output and gradients; raise :class:`RefusedError` if the upstream gradient does not have one element for each window."""
         seen, weight = self._grouped(self.windows.seen(call.x)), self._kernels(call)
         output = np.einsum("ngcijuv,gocuv->ngoij", seen, weight, optimize=True)
         result = {"output": output.reshape(len(call.x), -1, *self.windows.counts)}

@@ -22,10 +22,7 @@ INPUT = -1
 class Stage:
     """One operation of the network with its own parameters, constants and buffers.
 
-    Attributes
-    ----------
-    sources : tuple of int, optional
-        Indices of the earlier stages whose outputs are summed to its input, or :data:`INPUT`; the previous stage if left out.
+    ``sources`` are the indices of the earlier stages whose outputs are summed to its input, or :data:`INPUT`; by default, the previous stage's.
     """
 
     oracle: Oracle
@@ -108,19 +105,9 @@ def accumulate(
 ) -> list[dict[str, Array]]:
     """Return the largest error of each quantity of each stage, its input included, that rounding in all stages so far explains.
 
-    This is the worst case to first order, element by element: each stage adds its own errors to those it passes on. All errors are in multiples of
-    the unit roundoff.
-
-    Parameters
-    ----------
-    runs : sequence of StageRun
-        From :func:`run`.
-    own : sequence of mappings
-        The errors made inside each stage; a missing quantity has none.
-    error_x, error_grad_output : array, optional
-        Errors of the network's input and of its upstream gradient; zero if left out.
-    precision : Precision, optional
-        The subject's; needed if several arrays are summed, because the sum is rounded, too.
+    This is the worst case to first order, element by element: each stage adds its ``own`` errors to those it passes on. All errors are in multiples
+    of the unit roundoff; those of the network's input and of its upstream gradient are zero if left out. The subject's precision is needed if several
+    arrays are summed, because the sum is rounded, too.
     """
     stages = [r.stage for r in runs]
 
@@ -160,10 +147,7 @@ def accumulate(
 class Composite:
     """Several oracles as one, by which a fused layer is judged.
 
-    Attributes
-    ----------
-    names : tuple of mappings
-        For each stage, the fused layer's parameter names, mapped to the stage's own names.
+    ``names`` maps, for each stage, the fused layer's parameter names to the stage's own names.
     """
 
     oracles: tuple[Oracle, ...]

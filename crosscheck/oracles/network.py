@@ -86,10 +86,7 @@ def consumers_in(wiring: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, 
 def wired(names: list[str], sources: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """Return the sources of every layer and of the loss: the given ones, or else the layer before.
 
-    Raises
-    ------
-    ValueError
-        If a source is not an earlier layer, or a layer's output is not used.
+    A source that is not an earlier layer, or an output that is not used, is a ``ValueError``.
     """
     wiring: dict[str, tuple[str, ...]] = {}
     before = INPUT

@@ -139,14 +139,8 @@ class Tracked(NDArrayOperatorsMixin):
     def made(self, value: Array, error: Array, roundings: npt.ArrayLike = 1.0, lost: npt.ArrayLike = 0.0) -> Tracked:
         """Return the result of an operation on these numbers.
 
-        Parameters
-        ----------
-        error : array
-            The propagated errors of the operands.
-        roundings : array_like
-            How often the operation itself rounds each element.
-        lost : array_like
-            The additional absolute error where the result may be subnormal, in multiples of the unit roundoff.
+        ``error`` is the propagated error of the operands; ``roundings`` is how often the operation itself rounds each element; ``lost`` is the
+        additional absolute error where the result may be subnormal, in multiples of the unit roundoff.
         """
         if self.precision is not None:
             error = self._with_own(self.precision, np.abs(value), error, roundings, lost)

@@ -35,15 +35,10 @@ Errors = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Spread:
-    """The result of several perturbed runs, in multiples of the unit roundoff.
+    """The result of several perturbed runs, in multiples of the unit roundoff, for each stage.
 
-    Attributes
-    ----------
-    norms : list of dict of str to float
-        For each stage, the largest norm of each quantity's error that rounding explains.
-    sizes : list of dict of str to array
-        For each stage, roughly the largest error of each element: its own spread or that of the whole array, whichever is larger. The stage's input
-        is under ``"input"``.
+    ``norms`` are the largest norms of each quantity's error that rounding explains. ``sizes`` are roughly the largest error of each element: its own
+    spread or that of the whole array, whichever is larger. The stage's input is under ``"input"``.
     """
 
     norms: list[dict[str, float]]
@@ -55,16 +50,8 @@ def spread(
 ) -> Spread:
     """Measure how far rounding errors inside the layers change every quantity of a step.
 
-    Parameters
-    ----------
-    stages : sequence of Stage
-        With their decisions at kinks imposed.
-    unperturbed : sequence of StageRun
-        The oracle's step without perturbation.
-    own : sequence of mappings
-        The largest errors made inside each stage, in multiples of the unit roundoff.
-    first : int
-        The stage down to which gradients are computed.
+    The stages have their decisions at kinks imposed, ``own`` are the largest errors made inside each stage, in multiples of the unit roundoff, and
+    ``first`` is the stage down to which gradients are computed.
     """
     x, last = unperturbed[0].call.x, unperturbed[-1].call.grad_output
     errors = _with_joints(stages, unperturbed, own, first, precision)

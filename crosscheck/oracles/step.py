@@ -84,16 +84,10 @@ def oracle_step(
     decisions: Mapping[str, npt.NDArray[Any]],
     own: Sequence[Mapping[str, Array]] | None = None,
 ) -> OracleStep:
-    """Compute one training step in float64.
+    """Compute one training step on a batch in float64.
 
-    Parameters
-    ----------
-    x, labels : array
-        The batch.
-    decisions : mapping of str to array
-        The imposed decisions at kinks, by layer; elsewhere the oracle decides.
-    own : sequence of mappings, optional
-        The errors made inside each layer; if left out, those on the oracle's own values.
+    ``decisions`` are those imposed at kinks, by layer; elsewhere the oracle decides. ``own`` are the errors made inside each layer; if left out,
+    those on the oracle's own values.
     """
     stages = stages_of(architecture, start, labels, decisions)
     first = architecture.first_trained

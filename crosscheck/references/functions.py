@@ -20,10 +20,7 @@ def title(reference: Any) -> str:
 def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """Call a function with inputs and parameters: by name if its arguments have these names or it takes ``**params``, else by position.
 
-    Raises
-    ------
-    RefusedError
-        If its arguments have other names than the parameters and are not positional-only.
+    By position only if the arguments are positional-only; other names than those of the parameters are refused.
     """
     try:
         given = list(inspect.signature(function).parameters.values())
@@ -64,10 +61,7 @@ def reason_of(error: Exception) -> str:
 def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], bool], given: str, expected: str, example: str) -> Any:
     """Return the optimizer that a reference makes for parameters.
 
-    Raises
-    ------
-    RefusedError
-        If ``make`` fails or its result does not fit; the message has ``given``, ``expected`` and ``example``, an expression in ``params``.
+    It is refused if ``make`` fails or its result does not fit; the message has ``given``, ``expected`` and ``example``, an expression in ``params``.
     """
     try:
         optimizer = make(params)

@@ -106,11 +106,8 @@ def kept_state(arrays: Mapping[str, AnyArray]) -> TrainState:
 def in_order(names: Sequence[str], step: Mapping[str, Mapping[str, Any]], loss: Any) -> Iterator[tuple[str, str, Any]]:
     """Yield layer, quantity and value of everything that a step computed, in execution order.
 
-    Parameters
-    ----------
-    step : mapping of str to mapping
-        ``input``, ``output``, ``grad_output`` and ``grad_input``, each by layer, as far as known; ``grads`` of parameters and new ``buffers``, each
-        by ``layer.name``.
+    ``step`` has ``input``, ``output``, ``grad_output`` and ``grad_input``, each by layer, as far as known; ``grads`` of parameters and new
+    ``buffers``, each by ``layer.name``.
     """
     for name in names:
         yield name, "input", step["input"][name]

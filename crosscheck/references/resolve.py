@@ -128,13 +128,7 @@ def _framework_module(package: str, part: str = "oracle") -> Any:
 
 @dataclass(frozen=True)
 class TrainingReference:
-    """A reference network that can be trained.
-
-    Attributes
-    ----------
-    shapes : mapping of str to mapping
-        For each layer, in order, the shapes of its parameters by name.
-    """
+    """A reference network that can be trained; ``shapes`` are those of each layer's parameters by name, in the order of the layers."""
 
     name: str
     architecture: Architecture
@@ -143,21 +137,9 @@ class TrainingReference:
 
 
 def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: frozenset[str], framework: str = "") -> TrainingReference:
-    """Return a reference network ready for use.
+    """Return a reference network ready for use: a framework's sequence of layers, of which some may be frozen, and a loss of the same framework.
 
-    Parameters
-    ----------
-    reference, loss : object
-        A framework's sequence of layers, and a loss of the same framework.
-    frozen : frozenset of str
-        Layers whose parameters are not trained.
-    framework : str
-        As for :func:`resolved`.
-
-    Raises
-    ------
-    UnknownReferenceError
-        If they cannot be used as a reference network.
+    Anything else is an :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
     """
     module = _framework_module(framework or _package(reference), "training")
     try:
@@ -180,19 +162,9 @@ class OptimizerReference:
 
 
 def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReference:
-    """Return a reference optimizer ready for use.
+    """Return a reference optimizer ready for use: a function that gets the parameters and returns an optimizer of a known framework.
 
-    Parameters
-    ----------
-    reference : callable
-        Gets the parameters and returns an optimizer of the framework.
-    framework : str
-        As for :func:`resolved`.
-
-    Raises
-    ------
-    UnknownReferenceError
-        If it is not a callable of a known framework.
+    Anything else is an :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
     """
     if not callable(reference):
         raise UnknownReferenceError(

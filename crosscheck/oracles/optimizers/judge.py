@@ -18,14 +18,9 @@ from crosscheck.oracles.optimizers.theory import PARAM, Update
 
 @dataclass(frozen=True)
 class UpdatedParameter:
-    """One parameter before and after an optimizer's step, in the subject's precision.
+    """One parameter before and after an optimizer's step, with its gradient, in the subject's precision.
 
-    Attributes
-    ----------
-    before, grad, after : array
-        The parameter, its gradient and the parameter after the step.
-    state, state_after : mapping of str to array
-        The optimizer's state for it, by PyTorch's names; ``state`` is empty before the first step.
+    The optimizer's state for it has PyTorch's names; ``state`` is empty before the first step.
     """
 
     before: Array

@@ -77,13 +77,7 @@ class OptimizerOracle(Protocol):
         """The settings by the reference's names, ``lr`` among them."""
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return the parameters and the state after each step.
-
-        Raises
-        ------
-        RefusedError
-            If the optimizer cannot do these steps.
-        """
+        """Return the parameters and the state after each step; raise ``RefusedError`` if the optimizer cannot do these steps."""
 
 
 @dataclass(frozen=True)

@@ -63,14 +63,7 @@ def update_of(settings: Settings) -> Update:
 def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
     """Return the gradient that turns one parameter into another, and the factor from its error to the error of the parameter after the step.
 
-    Parameters
-    ----------
-    settings : Settings
-        Of gradient descent: only its step is linear in the gradient.
-    before, after : array
-        The parameter, in float64.
-    buffer : array, optional
-        Its momentum buffer before the step.
+    ``before`` and ``after`` are the parameter, in float64; ``buffer`` is its momentum buffer before the step.
 
     Raises
     ------

@@ -18,13 +18,7 @@ from crosscheck.oracles.running_error import independent
 
 @dataclass(frozen=True)
 class Multilinear:
-    """Sums of products of input, parameters and upstream gradient.
-
-    Attributes
-    ----------
-    additive : tuple of str
-        Parameters that are added to the output instead of multiplied, such as a bias.
-    """
+    """Sums of products of input, parameters and upstream gradient; ``additive`` parameters, such as a bias, are added instead of multiplied."""
 
     additive: tuple[str, ...] = ("bias",)
     _counts: dict[Any, dict[str, Array]] = field(default_factory=dict, repr=False, compare=False)

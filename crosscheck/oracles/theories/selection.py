@@ -17,10 +17,7 @@ from crosscheck.core.precision import Array, Bound, Precision
 class Selection:
     """Each output element is one of the input's elements (or zero).
 
-    Attributes
-    ----------
-    overlapping : bool
-        Whether one input element may be picked for several output elements, so that its gradient is a sum.
+    If ``overlapping``, one input element may be picked for several output elements, so that its gradient is a sum.
     """
 
     overlapping: bool = False

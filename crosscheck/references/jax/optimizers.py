@@ -26,10 +26,7 @@ Trees = tuple[Any, Any]
 class OptaxOptimizer:
     """An optax gradient transformation, created again for each run.
 
-    Attributes
-    ----------
-    make : callable
-        Gets the parameters, a dict of arrays by name, and returns an ``optax.GradientTransformation``, such as ``lambda params: optax.adam(0.1)``.
+    ``make`` gets the parameters, a dict of arrays, and returns an ``optax.GradientTransformation``, as ``lambda params: optax.adam(0.1)`` does.
     """
 
     make: Callable[[dict[str, Any]], Any]
@@ -43,10 +40,7 @@ class OptaxOptimizer:
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter, by optax's names.
 
-        Raises
-        ------
-        RefusedError
-            If ``make`` returns no transformation, its step needs more than gradients, or the variant changes more than the learning rate.
+        Refused if ``make`` returns no transformation, its step needs more than gradients, or the variant changes more than the learning rate.
         """
         if not variant.in_rate_alone:
             raise RefusedError("the settings of an optax transformation cannot be read, so that only the learning rate can be changed")

@@ -39,12 +39,8 @@ Function = Callable[..., Any]
 class Kinks:
     """The decisions of a function at its kinks.
 
-    Attributes
-    ----------
-    decide : callable
-        Gets the input as a NumPy array and returns its decisions, as :meth:`crosscheck.core.operation.Oracle.decisions` does.
-    impose : callable
-        Gets the input and given decisions as JAX arrays, and returns the function's output with these decisions.
+    ``decide`` returns the decisions for an input, as :meth:`crosscheck.core.operation.Oracle.decisions` does; ``impose`` gets the input and given
+    decisions as JAX arrays, and returns the function's output with these decisions.
     """
 
     decide: Callable[[Array], npt.NDArray[Any]]
@@ -133,12 +129,7 @@ class JaxOracle:
         """Return the results of :meth:`vjp` in a batch of perturbed runs, stacked along a new first axis.
 
         Every intermediate result is perturbed at random: by ``scale`` relative to it, and by ``underflow``. Results of elementary functions are also
-        perturbed by ``flushed``.
-
-        Raises
-        ------
-        RefusedError
-            If the function draws random numbers, or has a primitive whose rounding is unknown.
+        perturbed by ``flushed``. A function that draws random numbers, or has a primitive whose rounding is unknown, is refused.
         """
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
@@ -174,14 +165,8 @@ class JaxOracle:
 def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
     """Let JAX compute in the precision of its arguments, float64 included, and multiply matrices in no lower precision.
 
-    The settings hold only inside the block and in this thread, so that other code in the process that uses JAX is not affected.
-
-    Parameters
-    ----------
-    device : jax.Device, optional
-        The device that computes; by default the first CPU.
-    tf32 : bool
-        Whether a GPU may multiply float32 in TF32.
+    The settings hold only inside the block and in this thread, so that other code in the process that uses JAX is not affected. By default, the first
+    CPU computes; with ``tf32``, a GPU may multiply float32 in TF32.
     """
     products = jax.default_matmul_precision("tensorfloat32" if tf32 else "highest")
     with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), products:
@@ -191,10 +176,7 @@ def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
 def device_of(name: str) -> jax.Device:
     """Return a device by its platform and number, such as ``"cuda:0"``; without a number, the first device.
 
-    Raises
-    ------
-    DeviceError
-        If there is no such device.
+    If there is no such device, a :class:`DeviceError` lists those that there are.
     """
     platform, _, number = name.partition(":")
     try:
@@ -297,13 +279,7 @@ _NORMAL = float(np.finfo(np.float64).smallest_normal)
 
 @dataclass(frozen=True)
 class Flushing:
-    """An error theory for an oracle that replaces subnormal numbers by zero, so that each underflow may cost the smallest normal number.
-
-    Attributes
-    ----------
-    theory : Rounding
-        The error theory with subnormal numbers.
-    """
+    """An error theory for an oracle that replaces subnormal numbers by zero, so that each underflow may cost the smallest normal number."""
 
     theory: Rounding
 

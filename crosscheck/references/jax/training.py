@@ -44,13 +44,7 @@ Noise = tuple[Named, npt.NDArray[np.float64]]
 
 
 def layers_of(reference: object, loss: object) -> dict[str, JaxOracle]:
-    """Return the layers of a chain by name.
-
-    Raises
-    ------
-    TypeError
-        If the reference is not a mapping of names to oracles with known parameters, or the loss takes no labels.
-    """
+    """Return the layers of a chain by name; ``TypeError`` unless these are oracles with known parameters and the loss takes labels."""
     if not isinstance(reference, Mapping) or not reference:
         raise TypeError(
             f"the reference is a {type(reference).__name__}, expected a dict of names and crosscheck.references.jax.oracle.JaxOracle, in order"
@@ -277,11 +271,7 @@ class JaxTraining:
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
     ) -> Outcome:
-        """Do one training step on a batch, ``(batch, channels, height, width)``, and its labels, ``(batch,)``.
-
-        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` holds the masks of dropouts by layer;
-        ``lr_factor`` multiplies the learning rate of the settings.
-        """
+        """Do one step on ``(batch, channels, height, width)`` images and ``(batch,)`` labels; the trace gets all quantities in execution order."""
         masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
         with self.network.computing():
             given = (self._kept, self._own(x), np.asarray(labels), masks)

@@ -25,10 +25,7 @@ __all__ = ["NAME", "KerasOptimizer", "optimizer"]
 class KerasOptimizer:
     """A Keras optimizer, created again for each run, in float64.
 
-    Attributes
-    ----------
-    make : callable
-        Gets a list of Keras variables and returns a ``keras.optimizers.Optimizer``, such as ``lambda params: keras.optimizers.Adam(0.1)``.
+    ``make`` gets a list of Keras variables and returns a ``keras.optimizers.Optimizer``, as ``lambda params: keras.optimizers.Adam(0.1)`` does.
     """
 
     make: Callable[[list[Any]], Any]
@@ -43,10 +40,7 @@ class KerasOptimizer:
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter, by Keras' names.
 
-        Raises
-        ------
-        RefusedError
-            If ``make`` returns no optimizer, or the variant changes more than the learning rate.
+        Refused if ``make`` returns no optimizer, or the variant changes more than the learning rate.
         """
         if not variant.in_rate_alone:
             raise RefusedError("settings of Keras' optimizers mean something else than PyTorch's, so that only the learning rate can be changed")

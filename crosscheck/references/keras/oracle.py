@@ -97,13 +97,7 @@ def in_precision(dtype: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class LayerFunction:
-    """A layer as a function of its input and, by name, its parameters and buffers.
-
-    Attributes
-    ----------
-    layer : keras.Layer
-        The layer, which is never changed.
-    """
+    """A layer, which is never changed, as a function of its input and, by name, its parameters and buffers."""
 
     layer: Any
     training: bool = False

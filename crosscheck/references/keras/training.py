@@ -24,13 +24,7 @@ __all__ = ["NAME", "KerasNetwork", "Network", "layers_of", "parameter_shapes"]
 
 @dataclass(frozen=True)
 class KerasNetwork(JaxNetwork):
-    """A reference network of Keras layers, with the settings of a Keras optimizer.
-
-    Raises
-    ------
-    TypeError
-        If Keras has no optimizer with these settings.
-    """
+    """A reference network of Keras layers, with the settings of a Keras optimizer; ``TypeError`` if Keras has no optimizer with these settings."""
 
     name = NAME
     converted = frozenset({"momentum"})  # Keras keeps a velocity

@@ -23,10 +23,7 @@ from crosscheck.references.device import unusable
 def device_of(name: str) -> torch.device:
     """Return a device, after checking that PyTorch can compute on it in float64, which every oracle needs.
 
-    Raises
-    ------
-    DeviceError
-        If the device is unknown or missing, has no float64 (mps) or holds no data (meta).
+    It is a :class:`DeviceError` if the device is unknown or missing, has no float64 (mps) or holds no data (meta).
     """
     try:
         device = torch.device(name)
@@ -45,12 +42,8 @@ def described(device: torch.device) -> str:
 def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> Iterator[None]:
     """Set up PyTorch for references: products use all bits of their factors, and kernels are not chosen by timing.
 
-    The settings are global to the process and restored at the end. Float64 on the CPU depends on none of them.
-
-    Parameters
-    ----------
-    tf32 : bool
-        Whether CUDA may multiply float32 in TF32.
+    The settings are global to the process and restored at the end. Float64 on the CPU depends on none of them. With ``tf32``, CUDA may multiply
+    float32 in TF32.
     """
     if device.type == "cpu" and dtype == torch.float64:
         yield

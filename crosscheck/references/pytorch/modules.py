@@ -14,12 +14,8 @@ class SameConv2d(nn.Conv2d):
     PyTorch's ``padding="same"`` refuses strides and warns about even kernels.
 
     The smallest sufficient number of zeros is added; if it is odd, the extra zero is at the bottom or right, as in TensorFlow, JAX and Keras
-    (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2) and as in PyTorch's ``padding="same"``.
-
-    Parameters
-    ----------
-    *sizes, **options
-        Those of torch.nn.Conv2d except ``padding`` and ``padding_mode``.
+    (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2) and as in PyTorch's ``padding="same"``. The parameters are those of
+    torch.nn.Conv2d except ``padding`` and ``padding_mode``.
     """
 
     def __init__(self, *sizes: Any, **options: Any) -> None:
@@ -45,13 +41,7 @@ class NegativeLogLikelihood(nn.Module):
 
 
 class SharedDropout(nn.Module):
-    """Dropout with a given mask, so that two implementations drop the same elements; the mask has no gradient.
-
-    Parameters
-    ----------
-    p : float
-        Probability with which an element is dropped.
-    """
+    """Dropout with a given mask, so that two implementations drop the same elements, each with probability p; the mask has no gradient."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

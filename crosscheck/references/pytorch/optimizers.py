@@ -25,13 +25,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 @dataclass(frozen=True)
 class TorchOptimizer:
-    """A PyTorch optimizer, created again for each run.
-
-    Attributes
-    ----------
-    make : callable
-        Gets a list of tensors and returns a ``torch.optim.Optimizer``.
-    """
+    """A PyTorch optimizer, created again for each run; ``make`` gets a list of tensors and returns a ``torch.optim.Optimizer``."""
 
     make: Callable[[list[torch.Tensor]], Any]
 
@@ -44,10 +38,7 @@ class TorchOptimizer:
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter.
 
-        Raises
-        ------
-        RefusedError
-            If ``make`` returns no optimizer, or its step needs more than gradients.
+        Refused if ``make`` returns no optimizer, or its step needs more than gradients.
         """
         with _double_by_default():
             params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}

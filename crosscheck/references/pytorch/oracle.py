@@ -101,12 +101,7 @@ def _refuse_random(module: nn.Module) -> None:
 class TorchOracle:
     """A module or a function of PyTorch as a pure function of arrays.
 
-    Attributes
-    ----------
-    reference : torch.nn.Module or callable
-        A function gets the input, the labels if the call has any, and the parameters: by name, or in order if its arguments are positional-only.
-    device : torch.device
-        The device that computes.
+    A function gets the input, the labels if the call has any, and the parameters: by name, or in order if its arguments are positional-only.
     """
 
     reference: Reference
@@ -125,12 +120,8 @@ class TorchOracle:
     ) -> dict[str, Array]:
         """Return the results of :meth:`vjp` with every intermediate result perturbed at random: by ``scale`` relative to it, and by ``underflow``.
 
-        Results of elementary functions are also perturbed by ``flushed``. ``terms`` are the absolute terms from an earlier run on the same call.
-
-        Raises
-        ------
-        RefusedError
-            If the operation draws random numbers.
+        Results of elementary functions are also perturbed by ``flushed``. ``terms`` are the absolute terms from an earlier run on the same call. An
+        operation that draws random numbers is refused.
         """
         # Attention is computed by its formula: fused kernels are single operations, inside which nothing can be perturbed.
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
@@ -183,14 +174,9 @@ class TorchOracle:
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
 
     def _by_autograd(self, call: Call, runs: int = 0, after_forward: Callable[[], None] = lambda: None) -> dict[str, Array]:
-        """Return output and gradients by autograd.
+        """Return output and gradients by autograd; ``after_forward`` is called between the two passes.
 
-        Parameters
-        ----------
-        runs : int
-            The number of runs in one batch, which are the first axis of each result; 0 for a single run without that axis.
-        after_forward : callable
-            Called between the forward and the backward pass.
+        ``runs`` is the number of runs in one batch, which are the first axis of each result; 0 for a single run without that axis.
         """
         backward = call.grad_output is not None
 
@@ -322,12 +308,8 @@ def takes_labels(reference: Reference) -> bool:
 def in_training(reference: Reference) -> InTraining | None:
     """Return a module in both modes; None if the modes do not differ or the module is in evaluation mode.
 
-    A dropout takes the subject's mask. For a chain the result is None, because its parts cannot get running statistics from a call.
-
-    Raises
-    ------
-    TypeError
-        If a part of the module draws a mask and so cannot be a reference.
+    A dropout takes the subject's mask. For a chain the result is None, because its parts cannot get running statistics from a call. If a part of the
+    module draws a mask, it cannot be a reference: ``TypeError``.
     """
     if not isinstance(reference, nn.Module) or isinstance(reference, nn.Sequential) or not any(map(_differs, reference.modules())):
         return None

@@ -51,13 +51,7 @@ def perturb(value: torch.Tensor, scale: float, generator: torch.Generator) -> No
 
 @dataclass(frozen=True)
 class Perturbation:
-    """Perturbs the quantities of a training step.
-
-    Attributes
-    ----------
-    noise : mapping of (str, str) to float
-        The relative size of the perturbation for each (layer, quantity).
-    """
+    """Perturbs the quantities of a training step; ``noise`` is the relative size of the perturbation for each (layer, quantity)."""
 
     noise: Mapping[tuple[str, str], float]
     generator: torch.Generator

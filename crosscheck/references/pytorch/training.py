@@ -35,13 +35,7 @@ Key = tuple[str, str]
 
 
 def layers_of(reference: object, loss: object) -> dict[str, nn.Module]:
-    """Return the layers of a chain by name.
-
-    Raises
-    ------
-    TypeError
-        If the reference is not a chain of layers, the loss takes no labels, or names are not unique.
-    """
+    """Return the layers of a chain by name; ``TypeError`` if it is no chain, the loss takes no labels, or names are not unique."""
     if not isinstance(reference, nn.Sequential) or not len(reference):
         raise TypeError(f"the reference is a {type(reference).__name__}, expected a torch.nn.Sequential of one layer after another")
     if not isinstance(loss, nn.Module) or not takes_labels(loss):
@@ -181,11 +175,7 @@ class TorchTraining:
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
     ) -> Outcome:
-        """Do one training step on a batch, ``(batch, channels, height, width)``, and its labels, ``(batch,)``.
-
-        ``trace`` gets every layer's input, output, cotangent and gradients in execution order; ``constants`` holds the masks of dropouts by layer;
-        ``lr_factor`` multiplies the learning rate of the settings.
-        """
+        """Do one step on ``(batch, channels, height, width)`` images and ``(batch,)`` labels; the trace gets all quantities in execution order."""
         with self._computing():
             for group in () if self._optimizer is None else self._optimizer.param_groups:
                 group["lr"] = self._lr * lr_factor

@@ -103,13 +103,7 @@ class Recording:
 
 @dataclass
 class TraceFile:
-    """The contents of a trace file.
-
-    Attributes
-    ----------
-    arrays : dict of str to array
-        Keyed by :func:`key`.
-    """
+    """The contents of a trace file; its arrays are keyed by :func:`key`."""
 
     side: Side
     seed: int

@@ -50,12 +50,7 @@ def recorded(path: str | Path, pair: str = "") -> Recorded:
 class Recorded:
     """A recorded reference as an oracle: one recording of a trace.
 
-    Attributes
-    ----------
-    elements : int
-        How many numbers the checks compared when the reference was recorded; the recorded tolerances hold for that number.
-    shapes, labels, modes
-        As in :class:`crosscheck.references.resolve.Reference`.
+    ``elements`` is how many numbers the checks compared when the reference was recorded; the recorded tolerances hold for that number.
     """
 
     def __init__(self, trace: TraceFile, at: int) -> None:
@@ -75,13 +70,7 @@ class Recorded:
                 self._forward.setdefault(digest(replace(wide, grad_output=None)), place)
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return the results that were recorded for a call.
-
-        Raises
-        ------
-        RefusedError
-            If the call was not recorded.
-        """
+        """Return the results that were recorded for a call; a call that was not recorded is refused."""
         wanted = digest(call.astype(np.float64))
         if call.grad_output is None and wanted in self._forward:
             found = self._trace.role(self._at, self._forward[wanted], "expected")

@@ -44,13 +44,7 @@ class _EntryError(Exception):
 
 
 def read(path: Path) -> TraceFile:
-    """Read a trace.
-
-    Raises
-    ------
-    TraceFileError
-        If there is no such file, it is not a trace of this version, or one of its entries is wrong.
-    """
+    """Read a trace; raise :class:`TraceFileError` if there is no such file, it is not of this version, or one of its entries is wrong."""
     if not path.is_file():
         raise TraceFileError(f"{path}: no such file; record one with 'crosscheck trace'")
     try:
@@ -94,13 +88,7 @@ _Described = TypeVar("_Described", Case, Recording, TraceFile)
 
 
 def _typed(described: _Described) -> _Described:
-    """Return a part of a description, after checking the types of its entries.
-
-    Raises
-    ------
-    TypeError
-        If an entry has the wrong type.
-    """
+    """Return a part of a description; raise ``TypeError`` if an entry has the wrong type."""
     for entry in fields(described):
         value, kind = getattr(described, entry.name), str(entry.type).partition("[")[0]
         if kind in _KINDS and not (isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")):

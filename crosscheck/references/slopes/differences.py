@@ -31,13 +31,7 @@ _ODD = (1, 3, 5)
 
 
 def steps(scales: Iterable[float]) -> list[list[float]]:
-    """Return the steps, powers of two from large to small, in runs in which neighbours differ by a factor of 8.
-
-    Parameters
-    ----------
-    scales : iterable of float
-        Scales of the variable; there are steps relative to each of them.
-    """
+    """Return steps relative to each scale of the variable: powers of two, from large to small, in runs whose neighbours differ by a factor of 8."""
     tops = {math.floor((math.log2(scale) - 2) / 3) for scale in scales if 0 < scale < math.inf}
     exponents = sorted({top - level for top in tops for level in range(_LEVELS)}, reverse=True)
     runs: list[list[float]] = []
@@ -234,16 +228,7 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
     """Return the slope of <cotangent, output> along a line.
 
     Kinks are looked for in each output separately: in the sum, a convex kink and a concave one may cancel, and the interval of subgradients would be
-    too small.
-
-    Parameters
-    ----------
-    base : array
-        The output at the point, ``(outputs,)``.
-    runs : sequence of Values
-        Changes with a column for each output.
-    blur : float
-        A bound on the rounding error of a number of size 1.
+    too small. ``base`` is the output at the point, ``runs`` have a column for each output, ``blur`` bounds the rounding error of a number of size 1.
     """
     if not runs:
         return Slope(error=math.inf, slack=math.inf)

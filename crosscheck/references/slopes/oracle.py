@@ -70,13 +70,7 @@ class Compared:
 
 @dataclass
 class Quotients:
-    """The slopes of a subject's output at one call.
-
-    Attributes
-    ----------
-    agreeing, disagreeing : int
-        The number of lines on which the complex step agrees or disagrees with the difference quotients.
-    """
+    """The slopes of a subject's output at one call, and on how many lines the complex step agrees or disagrees with the difference quotients."""
 
     point: Point
     agreeing: int = 0
@@ -264,10 +258,7 @@ class QuotientOracle:
     def vjp(self, call: Call) -> dict[str, Any]:
         """Return the slopes of the compared elements for another call, NaN if the subject fails; without ``grad_output``, the subject's output.
 
-        Raises
-        ------
-        RefusedError
-            If the call has other shapes, or the subject fails without ``grad_output``.
+        A call with other shapes is refused, and one without ``grad_output`` on which the subject fails.
         """
         point = self.quotients.point
         if call.grad_output is None:

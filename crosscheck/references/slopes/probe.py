@@ -219,13 +219,9 @@ class Point:
         return *actual, above - base, below - base, blur
 
     def rounding(self, line: Line, terms: float) -> float:
-        """Return a bound on the rounding error of the slope that the subject's gradient gives.
+        """Return a bound on the rounding error of the slope that the subject's gradient gives; ``terms`` is the sum of all outputs' absolute slopes.
 
-        Parameters
-        ----------
-        terms : float
-            T, the sum of the absolute slopes of all outputs. The number of roundings is at most :attr:`size`: an element of a gradient is a sum of
-            at most that many products.
+        The number of roundings is at most :attr:`size`: an element of a gradient is a sum of at most that many products.
         """
         gradient = self.found[line.quantity]
         if line.index is None:
@@ -238,13 +234,7 @@ class Point:
 
 
 def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
-    """Run a subject on one call, forward and backward.
-
-    Raises
-    ------
-    SubjectError
-        If the forward or the backward pass fails; the results up to then are attached.
-    """
+    """Run a subject on one call, forward and backward; a :class:`SubjectError` has the results up to the failure."""
     given = replace(moved(call, INPUT, call.x), grad_output=None if call.grad_output is None else np.array(call.grad_output))
     found = layer.vjp(given)
     reading: dict[str, Array] = {}
