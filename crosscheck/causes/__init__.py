@@ -27,18 +27,14 @@ def diagnose(failure: Failure) -> Cause | None:
     """
     if failure.found.shape != failure.expected.shape or not np.isfinite(failure.found).all():
         return None
-    failure = _in_expected_precision(failure)
-    if failure.found.dtype != failure.precision.dtype:
+    found, dtype = failure.found, failure.precision.dtype
+    if found.dtype.kind == "f" and found.dtype.itemsize < dtype.itemsize:
+        # Numbers in a lower precision than expected are converted, so that they can be judged.
+        failure = replace(failure, found=found.astype(dtype))
+    elif found.dtype != dtype:
         return None
     explanations = Evidence(failure).explanations(FAULT_MODELS)
     return _first(explanations) if explanations else two_at_once(failure, FIRST_FAULTS, SECOND_FAULTS)
-
-
-def _in_expected_precision(failure: Failure) -> Failure:
-    """Return the failure; numbers that came in a lower precision than expected are converted, so that they can be judged."""
-    found, dtype = failure.found, failure.precision.dtype
-    lower = found.dtype.kind == "f" and found.dtype.itemsize < dtype.itemsize
-    return replace(failure, found=found.astype(dtype)) if lower else failure
 
 
 def _first(explanations: list[Explanation]) -> Cause:

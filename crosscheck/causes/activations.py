@@ -46,7 +46,7 @@ def derivative_at_the_wrong_value(failure: Failure) -> Iterator[Candidate]:
         return
     g, precision = Tracked.exact(cotangent, failure.precision), failure.precision
     for right, wrong, derivative in _BY_OUTPUT:
-        if _agrees(failure, cotangent * derivative(output)):
+        if (np.abs(cotangent * derivative(output) - failure.expected) <= precision.tolerance(failure.bound)).all():
             slope = derivative(Tracked.exact(call.x, precision))
             yield formula(failure, name, f"the derivative is computed as {wrong} from the input x, instead of {right} from the output y", g * slope)
     yield recomputed(failure, name, "the derivative is taken at the output instead of the input", replace(call, x=output))
@@ -60,9 +60,3 @@ def _of_activation(failure: Failure) -> Array | None:
         return None
     # If the shapes differ, only some of the elements were judged.
     return cotangent if failure.expected.shape == x.shape else None
-
-
-def _agrees(failure: Failure, other: Array) -> bool:
-    """Return whether an array equals the expected result as closely as rounding allows."""
-    with np.errstate(invalid="ignore"):
-        return bool((np.abs(other - failure.expected) <= failure.precision.tolerance(failure.bound)).all())

@@ -10,11 +10,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.causes.budget import limited
 from crosscheck.causes.candidate import Candidate, FaultModel
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.precision import Array
+from crosscheck.oracles.wrapped import limited
 
 _CLOSER = 16
 """A candidate must come this many times closer to the numbers found than the right numbers do."""
@@ -103,7 +103,11 @@ class Evidence:
     def explained(self, candidate: Candidate) -> Explanation | None:
         """Return a candidate as an explanation; None if it does not agree with the numbers found, or is so vague that most numbers would agree."""
         failure, expected = self.failure, candidate.expected
-        if expected.shape != self.found.shape or not self.exceeding.any() or not (candidate.shown or self._near(candidate)):
+        if expected.shape != self.found.shape or not self.exceeding.any():
+            return None
+        with np.errstate(invalid="ignore"):
+            distance = float(np.abs(self.found - expected)[self.exceeding].sum())
+        if not candidate.shown and not distance < self._reach:
             return None
         bound = candidate.limits(failure)
         tolerance = np.broadcast_to(failure.precision.tolerance(bound), expected.shape)
@@ -115,11 +119,6 @@ class Evidence:
             return None
         cause = Cause(candidate.name, candidate.words, failure.judgement.units, after.units, after.fraction, candidate.fitted)
         return Explanation(cause, candidate, tolerance)
-
-    def _near(self, candidate: Candidate) -> bool:
-        """Return whether a candidate comes close to the numbers found, on the elements that exceed the tolerance."""
-        with np.errstate(invalid="ignore"):
-            return float(np.abs(self.found - candidate.expected)[self.exceeding].sum()) < self._reach
 
     def explanations(self, fault_models: Sequence[FaultModel]) -> list[Explanation]:
         """Return all explanations: those with a fitted number last, else in the order of the fault models, each one's closest candidate first."""

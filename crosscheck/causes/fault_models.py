@@ -6,87 +6,70 @@ place in this list.
 
 from __future__ import annotations
 
-from crosscheck.causes.activations import derivative_at_the_wrong_value, derivative_left_out
-from crosscheck.causes.cancellation import digits_cancel, nothing_left
+from crosscheck.causes import activations, cancellation, dropout, losses, misplaced, normalization, parameters, precision, scale, tie_rules, windows
 from crosscheck.causes.candidate import FaultModel
-from crosscheck.causes.dropout import changed_in_evaluation, wrong_dropout_mask, wrong_dropout_scale
-from crosscheck.causes.losses import constant_in_logarithm, label_off_by_one, labels_smoothed, onehot_left_out, softmax_twice, wrong_axis
-from crosscheck.causes.misplaced import axes_exchanged, border_lost, channels_permuted, flatten_order, one_sample_only, shifted
-from crosscheck.causes.normalization import wrong_normalization, wrong_normalization_gradient, wrong_running_statistics
-from crosscheck.causes.parameters import (
-    bias_along_another_axis,
-    bias_left_out,
-    channels_of_input_permuted,
-    kernel_flipped,
-    updated_weight,
-    weight_transposed,
-)
-from crosscheck.causes.precision import digits_cut_off, inputs_rounded, lower_precision
-from crosscheck.causes.scale import constant_factor, not_computed, weight_decay
-from crosscheck.causes.tie_rules import tie_rule
-from crosscheck.causes.windows import image_misplaced, overwritten, padded_with_zero, padding_counted, windows_misplaced
 
 FIRST_FAULTS: tuple[FaultModel, ...] = (
-    not_computed,
-    constant_factor,
-    tie_rule,
-    derivative_left_out,
-    derivative_at_the_wrong_value,
-    bias_left_out,
-    bias_along_another_axis,
-    weight_transposed,
-    kernel_flipped,
-    label_off_by_one,
-    onehot_left_out,
-    softmax_twice,
-    wrong_axis,
-    border_lost,
-    shifted,
-    padded_with_zero,
-    padding_counted,
-    windows_misplaced,
-    image_misplaced,
-    overwritten,
-    one_sample_only,
-    flatten_order,
-    axes_exchanged,
-    channels_of_input_permuted,
-    wrong_normalization,
-    wrong_running_statistics,
-    wrong_normalization_gradient,
-    wrong_dropout_scale,
-    wrong_dropout_mask,
-    changed_in_evaluation,
+    scale.not_computed,
+    scale.constant_factor,
+    tie_rules.tie_rule,
+    activations.derivative_left_out,
+    activations.derivative_at_the_wrong_value,
+    parameters.bias_left_out,
+    parameters.bias_along_another_axis,
+    parameters.weight_transposed,
+    parameters.kernel_flipped,
+    losses.label_off_by_one,
+    losses.onehot_left_out,
+    losses.softmax_twice,
+    losses.wrong_axis,
+    misplaced.border_lost,
+    misplaced.shifted,
+    windows.padded_with_zero,
+    windows.padding_counted,
+    windows.windows_misplaced,
+    windows.image_misplaced,
+    windows.overwritten,
+    misplaced.one_sample_only,
+    misplaced.flatten_order,
+    misplaced.axes_exchanged,
+    parameters.channels_of_input_permuted,
+    normalization.wrong_normalization,
+    normalization.wrong_running_statistics,
+    normalization.wrong_normalization_gradient,
+    dropout.wrong_dropout_scale,
+    dropout.wrong_dropout_mask,
+    dropout.changed_in_evaluation,
 )
 """Those that may be the first of two faults, if no single fault explains a mismatch."""
 
 FAULT_MODELS: tuple[FaultModel, ...] = (
-    nothing_left,
+    cancellation.nothing_left,
     *FIRST_FAULTS,
-    channels_permuted,
-    weight_decay,
-    labels_smoothed,
-    constant_in_logarithm,
-    digits_cut_off,
-    inputs_rounded,
-    lower_precision,
-    updated_weight,
-    digits_cancel,
+    misplaced.channels_permuted,
+    scale.weight_decay,
+    losses.labels_smoothed,
+    losses.constant_in_logarithm,
+    precision.digits_cut_off,
+    precision.inputs_rounded,
+    precision.lower_precision,
+    parameters.updated_weight,
+    cancellation.digits_cancel,
 )
 """All fault models."""
 
 SECOND_FAULTS: tuple[FaultModel, ...] = (
-    constant_factor,
-    derivative_left_out,
-    bias_left_out,
-    weight_transposed,
-    kernel_flipped,
-    label_off_by_one,
-    one_sample_only,
-    border_lost,
-    shifted,
-    flatten_order,
-    axes_exchanged,
-    lower_precision,
+    scale.constant_factor,
+    activations.derivative_left_out,
+    parameters.bias_left_out,
+    parameters.weight_transposed,
+    parameters.kernel_flipped,
+    losses.label_off_by_one,
+    misplaced.one_sample_only,
+    misplaced.border_lost,
+    misplaced.shifted,
+    misplaced.flatten_order,
+    misplaced.axes_exchanged,
+    precision.lower_precision,
 )
 """Those that may be the second of two faults: quick to test, and common in many operations."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from crosscheck.causes.candidate import Candidate, formula, moved_bound, recompu
 from crosscheck.causes.scale import is_round_number, multiple_of
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.operation import Call
-from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.running_error import Operand, Tracked
 
 _CONSTANTS = (*(10.0**-power for power in range(15, 2, -1)), float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps))
@@ -76,14 +76,8 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
 
 def _exchanged_back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:
     """Return the candidate of a call in which two axes were exchanged, with the axes of its result exchanged back."""
-
-    def move(array: Array) -> Array:
-        return array.swapaxes(one, other)
-
-    def bound() -> Bound:
-        return moved_bound(candidate.limits(failure), candidate.expected.shape, move)
-
-    return replace(candidate, expected=move(candidate.expected), bound=bound, call=None)
+    expected, back = candidate.expected, partial(np.swapaxes, axis1=one, axis2=other)
+    return replace(candidate, expected=back(expected), bound=lambda: moved_bound(candidate.limits(failure), expected.shape, back), call=None)
 
 
 def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.chain import StageRun, sources_of
-from crosscheck.oracles.optimizers import SgdSettings, Update, UpdatedParameter, judge_update, update_of
+from crosscheck.oracles.optimizers import Settings, SgdSettings, UpdatedParameter, judge_update, update_of
 
 NOT_UPDATED = "the parameter is not updated: it is the same after the step as before"
 
@@ -74,78 +74,60 @@ def grads_by_updated_params(runs: Sequence[StageRun], names: Sequence[str], afte
     return grads
 
 
-@dataclass(frozen=True)
-class UpdateFailure:
-    """An updated parameter that is wrong, with the data it was judged by.
+def explained_update(
+    first: Judgement, settings: Settings, updated: UpdatedParameter, earlier: Array | None, batch: int, precision: Precision, reading: Bound | None
+) -> Cause | None:
+    """Return the mistake that explains an updated parameter; None if no known one does.
 
-    Attributes
-    ----------
-    update : Update
-        The oracle.
-    earlier : array or None
-        The gradient of the previous step.
-    reading : Bound or None
-        The error made in reading the gradient, if the gradient is not stored.
+    ``settings`` are the reference's, ``earlier`` is the gradient of the previous step, and ``reading`` is the error made in reading the gradient, if
+    the gradient is not stored.
     """
-
-    judgement: Judgement
-    update: Update
-    updated: UpdatedParameter
-    earlier: Array | None
-    batch: int
-    precision: Precision
-    reading: Bound | None
-
-
-def explained_update(failure: UpdateFailure) -> Cause | None:
-    """Return the mistake that explains an updated parameter; None if no known one does."""
-    updated, first = failure.updated, failure.judgement
     if np.array_equal(updated.after, updated.before) and np.any(updated.grad):
         return Cause("not updated", NOT_UPDATED, first.units, 0.0, 0.0)
-    for name, words, update, given in _other_updates(failure):
-        found = next(judge_update(update, given, first.place, failure.precision, failure.reading))
+    for name, words, other, given in _other_updates(settings, updated, earlier, batch):
+        found = next(judge_update(update_of(other), given, first.place, precision, reading))
         if found.verdict is Verdict.MATCH:
             return Cause(name, words, first.units, found.units, found.fraction)
     return None
 
 
-def _other_updates(failure: UpdateFailure) -> Iterator[tuple[str, str, Update, UpdatedParameter]]:
-    """Yield known mistakes: name, words, the update and what it starts from."""
-    update, updated, settings = failure.update, failure.updated, failure.update.settings
-    if failure.earlier is not None and failure.earlier.shape == updated.grad.shape:
-        earlier = failure.earlier.astype(updated.grad.dtype)
-        yield "stale gradient", "the parameter is updated with the gradient of the previous step", update, replace(updated, grad=earlier)
+def _other_updates(
+    settings: Settings, updated: UpdatedParameter, earlier: Array | None, batch: int
+) -> Iterator[tuple[str, str, Settings, UpdatedParameter]]:
+    """Yield known mistakes: name, words, the settings of the update and what it starts from."""
+    if earlier is not None and earlier.shape == updated.grad.shape:
+        earlier = earlier.astype(updated.grad.dtype)
+        yield "stale gradient", "the parameter is updated with the gradient of the previous step", settings, replace(updated, grad=earlier)
         words = "the parameter is updated with the sum of this gradient and that of the previous step: gradients are added up and not cleared"
-        yield "accumulated gradients", words, update, replace(updated, grad=updated.grad + earlier)
+        yield "accumulated gradients", words, settings, replace(updated, grad=updated.grad + earlier)
     if isinstance(settings, SgdSettings) and settings.momentum and updated.state:
-        yield "momentum left out", "there is no momentum, or its buffer is lost before the step", update, replace(updated, state={})
+        yield "momentum left out", "there is no momentum, or its buffer is lost before the step", settings, replace(updated, state={})
     if settings.weight_decay:
-        yield "weight decay left out", "weight decay is left out", update_of(replace(settings, weight_decay=0.0)), updated
+        yield "weight decay left out", "weight decay is left out", replace(settings, weight_decay=0.0), updated
     factors = [
         (-1.0, "sign", WRONG_SIGN),
         (2.0, "learning rate factor", "the step is twice as long"),
         (0.5, "learning rate factor", "the step is half as long"),
         (settings.lr, "learning rate factor", "the step is multiplied by the learning rate once more"),
-        (float(failure.batch), "learning rate factor", f"the step is multiplied by the batch size, {failure.batch}"),
-        (1 / failure.batch, "learning rate factor", f"the step is divided by the batch size, {failure.batch}, once more"),
+        (float(batch), "learning rate factor", f"the step is multiplied by the batch size, {batch}"),
+        (1 / batch, "learning rate factor", f"the step is divided by the batch size, {batch}, once more"),
     ]
     for factor, name, words in factors:
         if factor != 1.0:
-            yield name, words, update_of(replace(settings, lr=factor * settings.lr)), updated
-    yield from _undeclared_settings(update, updated)
+            yield name, words, replace(settings, lr=factor * settings.lr), updated
+    yield from _undeclared_settings(settings, updated)
 
 
-def _undeclared_settings(update: Update, updated: UpdatedParameter) -> Iterator[tuple[str, str, Update, UpdatedParameter]]:
+def _undeclared_settings(settings: Settings, updated: UpdatedParameter) -> Iterator[tuple[str, str, Settings, UpdatedParameter]]:
     """Yield another learning rate or weight decay than was declared, if it is a number of few digits: an arbitrary number could explain anything."""
-    settings = update.settings
-    before = updated.before.astype(np.float64)
-    right = update.update(before, updated.grad.astype(np.float64), {name: value.astype(np.float64) for name, value in updated.state.items()})[0]
+    before, state = updated.before.astype(np.float64), {name: value.astype(np.float64) for name, value in updated.state.items()}
+    right = update_of(settings).update(before, updated.grad.astype(np.float64), state)[0]
     moved = updated.after.astype(np.float64) - before
     if (factor := multiple_of(right - before, moved)) and is_round_number(factor):
         words = f"the step is {factor:.6g} times as long: the learning rate is not the declared one"
-        yield "learning rate factor", words, update_of(replace(settings, lr=factor * settings.lr)), updated
+        yield "learning rate factor", words, replace(settings, lr=factor * settings.lr), updated
     if isinstance(settings, SgdSettings) and not settings.weight_decay:
         decay = multiple_of(-settings.lr * before, before + moved - right)
         if decay > 0 and is_round_number(decay):
             words = f"the update includes a weight decay of {decay:.6g}, which is not declared"
-            yield "weight decay", words, update_of(replace(settings, weight_decay=decay)), updated
+            yield "weight decay", words, replace(settings, weight_decay=decay), updated

@@ -99,9 +99,10 @@ def overwritten(failure: Failure) -> Iterator[Candidate]:
     if (pool := _Pool.of(failure)) is not None:
         for parts in pool.parts(call):
             yield from _overwriting(failure, pool.windows, parts, "")
-        if pool.maximum:
-            words = f"a pixel that wins several windows keeps only the last one's gradient: {OVERWRITTEN}"
-            yield Candidate(name, words, pool.winners_only(call), Bound(0.0, 0.0))
+            if pool.maximum:
+                words = f"a pixel that wins several windows keeps only the last one's gradient: {OVERWRITTEN}"
+                winners = first_winner(pool.windows.seen(call.x, -np.inf))
+                yield Candidate(name, words, pool.windows.overwritten(parts, call.x.shape, written=winners > 0), Bound(0.0, 0.0))
     elif (layer := convolution(failure)) is not None:
         last = np.zeros_like(call.grad_output)
         last[:, -1] = call.grad_output[:, -1]
@@ -179,18 +180,6 @@ class _Pool:
         for divisor in self.divisors(call):
             yield np.broadcast_to(along / divisor[..., None, None], (*call.grad_output.shape, *self.windows.kernel))
 
-    def winners_only(self, call: Call) -> Array:
-        """Return the input gradient if each window writes its gradient to its winner and leaves all other pixels untouched."""
-        assert call.grad_output is not None
-        won = first_winner(self.windows.seen(call.x, -np.inf))
-        planes = np.zeros((call.x.shape[0] * call.x.shape[1], math.prod(call.x.shape[2:])))
-        u, v = np.divmod(won.reshape(*won.shape[:4], -1).argmax(axis=-1), self.windows.kernel[1])
-        rows, columns = self.windows.places(0)[:, 0][:, None] + u, self.windows.places(1)[:, 0] + v
-        at = (rows * call.x.shape[3] + columns).reshape(len(planes), -1)
-        # If several numbers are assigned to one place, NumPy keeps the last, as a loop would.
-        planes[np.arange(len(planes))[:, None], at] = call.grad_output.reshape(len(planes), -1)
-        return planes.reshape(call.x.shape)
-
 
 def first_winner(seen: Array) -> Array:
     """Return 1 at the first maximum of each window, 0 elsewhere."""
@@ -242,16 +231,18 @@ class Windows:
             result[:, :, rows[:, u][:, None], columns[:, v]] += parts[..., u, v]
         return self._cropped(result, frame)
 
-    def overwritten(self, parts: Array, shape: tuple[int, ...], by_window: bool) -> Array:
-        """Return images in which each window's part overwrites the ones before, in the order of the windows or of the kernel's pixels."""
+    def overwritten(self, parts: Array, shape: tuple[int, ...], by_window: bool = True, written: npt.NDArray[np.bool_] | None = None) -> Array:
+        """Return images in which each window's part overwrites the ones before, in the order of the windows or of the kernel's pixels.
+
+        Where ``written`` is false, a part overwrites nothing.
+        """
         frame, rows, columns = self.frame(shape)
-        result = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame))
-        if by_window:
-            for i, j in np.ndindex(*self.counts):
-                result[:, :, rows[i][:, None], columns[j]] = parts[:, :, i, j]
-        else:
-            for u, v in np.ndindex(*self.kernel):
-                result[:, :, rows[:, u][:, None], columns[:, v]] = parts[..., u, v]
+        result, mask = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame)), np.ones(parts.shape, np.bool_) if written is None else written
+        if not by_window:
+            rows, columns, parts, mask = rows.T, columns.T, np.moveaxis(parts, (4, 5), (2, 3)), np.moveaxis(mask, (4, 5), (2, 3))
+        for i, j in np.ndindex(*parts.shape[2:4]):
+            at = np.s_[:, :, rows[i][:, None], columns[j]]
+            result[at] = np.where(mask[:, :, i, j], parts[:, :, i, j], result[at])
         return self._cropped(result, frame)
 
     def shared(self, shares: Array, grad_output: Array, shape: tuple[int, ...]) -> tuple[Array, Bound]:
@@ -300,19 +291,15 @@ class Convolution:
         if call.grad_output.shape != result["output"].shape:
             raise RefusedError(f"the upstream gradient has the shape {call.grad_output.shape}, expected {result['output'].shape}")
         result["grad_input"] = self.windows.added(self.parts(call), call.x.shape)
-        for name in call.params:
-            result[f"{name}.grad"] = self.weight_gradient(call, seen) if name == self.weight else call.grad_output.sum(axis=(0, 2, 3))
+        kernels = np.einsum("ngcijuv,ngoij->gocuv", seen, self._cotangent(call), optimize=True)
+        for name, value in call.params.items():
+            result[f"{name}.grad"] = kernels.reshape(value.shape) if name == self.weight else call.grad_output.sum(axis=(0, 2, 3))
         return result
 
     def parts(self, call: Call) -> Array:
         """Return the gradient that each window passes to its pixels, ``(batch, channels, rows, columns, kernel height, kernel width)``."""
         parts = np.einsum("ngoij,gocuv->ngcijuv", self._cotangent(call), self._kernels(call), optimize=True)
         return np.asarray(parts.reshape(call.x.shape[:2] + parts.shape[3:]))
-
-    def weight_gradient(self, call: Call, seen: Array) -> Array:
-        """Return the gradient of the kernels."""
-        gradient = np.einsum("ngcijuv,ngoij->gocuv", seen, self._cotangent(call), optimize=True)
-        return np.asarray(gradient.reshape(call.params[self.weight].shape))
 
     def _grouped(self, array: Array) -> Array:
         return array.reshape(len(array), self.groups, -1, *array.shape[2:])

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.causes.budget import limited
 from crosscheck.checks.check import Check, CheckResult, FailingCall, Settings
 from crosscheck.checks.values import shown
 from crosscheck.core.check_layer import NOT_COMPUTED, Failure, quantities
@@ -20,6 +19,7 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 from crosscheck.core.trace import Place
+from crosscheck.oracles.wrapped import limited
 from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.slopes.oracle import Compared, Elements, QuotientOracle, Quotients, elements_of, lines
 from crosscheck.references.slopes.probe import point_of, variable

@@ -22,7 +22,7 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
-from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, negative_multiple, value_of
+from crosscheck.oracles.optimizers.runs import Expected, Step, expected_of, multiple, value_of
 from crosscheck.pairs.optimizer_pair import REVEALS
 from crosscheck.pairs.prepare_optimizer import PreparedOptimizers
 
@@ -79,7 +79,7 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
 def _in_own_form(prepared: PreparedOptimizers, expected: Expected) -> Expected:
     """Return the expected values; states that are declared to be velocities are converted."""
     for name in prepared.pair.velocity:
-        expected = negative_multiple(expected, prepared.pair.state[name], float(prepared.references[0].oracle.settings["lr"]))
+        expected = multiple(expected, prepared.pair.state[name], -float(prepared.references[0].oracle.settings["lr"]))
     return expected
 
 
@@ -148,7 +148,7 @@ def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Exp
     if state in prepared.pair.velocity:
         mine, words = expected, f"{state} is a sum of gradients, as in the reference, but is declared to be a velocity; remove velocity from the pair"
     else:
-        mine = negative_multiple(expected, theirs, rate)
+        mine = multiple(expected, theirs, -rate)
         words = f"{state} is a velocity, -{rate:g} times the reference's {theirs}, which is right, too; declare velocity=({state!r},)"
     judgements = [_judged(first.place, step.state[state][param], mine, number, (theirs, param), precision) for number, step in enumerate(found)]
     if any(judgement.verdict is not Verdict.MATCH for judgement in judgements):

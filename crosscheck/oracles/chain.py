@@ -64,15 +64,10 @@ def sources_of(stages: Sequence[Stage], index: int) -> tuple[int, ...]:
     return (index - 1,) if own is None else own
 
 
-def consumers_of(stages: Sequence[Stage], index: int) -> list[int]:
-    """Return the stages that use a stage's output."""
-    return [other for other in range(index + 1, len(stages)) for source in sources_of(stages, other) if source == index]
-
-
 def backwards(stages: Sequence[Stage], back_to: int = 0) -> Iterator[tuple[int, list[int]]]:
     """Yield the stages of a backward pass, last to first, each with its consumers; the last stage has none."""
     for index in range(len(stages) - 1, back_to - 1, -1):
-        yield index, consumers_of(stages, index)
+        yield index, [other for other in range(index + 1, len(stages)) for source in sources_of(stages, other) if source == index]
 
 
 def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: int = 0) -> list[StageRun]:

@@ -1,14 +1,14 @@
-"""The base class of oracles that change one thing about another oracle: a limit on calls, another tie rule, perturbed results."""
+"""The base class of oracles that change one thing about another oracle, such as a tie rule, and the simplest of them: a limit on calls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
 
-from crosscheck.core.operation import Arrays, Call, Oracle, Rounding
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 
 
@@ -43,3 +43,18 @@ class WrappedOracle:
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors that the wrapped oracle propagates."""
         return self.oracle.rounding.propagated(self.oracle, call, result, error_x, error_grad_output)
+
+
+def limited(oracle: Oracle, calls: int) -> Oracle:
+    """Return an oracle that answers a given number of calls and refuses all later ones, so that a search ends in the same way on every machine."""
+    return _CallBudget(oracle, iter(range(calls)))
+
+
+@dataclass(frozen=True)
+class _CallBudget(WrappedOracle):
+    left: Iterator[int]
+
+    def vjp(self, call: Call) -> dict[str, Array]:
+        if next(self.left, None) is None:
+            raise RefusedError("no oracle call is left for the search")
+        return super().vjp(call)

@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck.causes import Cause
 from crosscheck.causes.divergence import Divergence, examined
-from crosscheck.causes.training_step import UpdateFailure, explained_in_step, explained_update
+from crosscheck.causes.training_step import explained_in_step, explained_update
 from crosscheck.core.check_layer import Failure, with_reading
 from crosscheck.core.judge import Judgement, Kind
 from crosscheck.core.precision import Array, Precision
@@ -70,7 +70,7 @@ class StepDiagnosis:
         updated = UpdatedParameter(before, grad, after, self.trace.state(layer, name, before=True), self.trace.state(layer, name))
         reading = self.layers[layer].reading(f"{name}.grad", context.call, grad)
         earlier, batch = self._earlier(layer, f"{name}.grad"), len(context.call.x)
-        return explained_update(UpdateFailure(judgement, self.architecture.update, updated, earlier, batch, self.precision, reading))
+        return explained_update(judgement, self.architecture.update.settings, updated, earlier, batch, self.precision, reading)
 
     def _earlier(self, layer: str, quantity: str) -> Array | None:
         """Return a quantity of the previous step, if that step was traced."""

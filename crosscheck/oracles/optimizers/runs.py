@@ -119,11 +119,6 @@ def expected_of(
     return Expected(steps, bounds)
 
 
-def negative_multiple(expected: Expected, state: str, factor: float) -> Expected:
-    """Return the same expectations for an optimizer that keeps one state as a step: ``-factor`` times the reference's."""
-    return multiple(expected, state, -factor)
-
-
 def multiple(expected: Expected, state: str, factor: float) -> Expected:
     """Return the same expectations for an optimizer that keeps one state in another unit: ``factor`` times the reference's.
 

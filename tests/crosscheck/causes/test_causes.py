@@ -15,7 +15,6 @@ from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.layout import LayerLayout
 from crosscheck.adapters.objects import Dicts
 from crosscheck.causes import FAULT_MODELS, Cause, diagnose
-from crosscheck.causes.budget import limited
 from crosscheck.causes.candidate import Candidate
 from crosscheck.causes.evidence import Evidence
 from crosscheck.checks import Settings
@@ -25,6 +24,7 @@ from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Call, RefusedError
 from crosscheck.core.precision import Array, Bound
+from crosscheck.oracles.wrapped import limited
 from crosscheck.report.words import also_wrong
 from crosscheck.run.check import PairResult, check_pair
 from tests.support.cases import CASES

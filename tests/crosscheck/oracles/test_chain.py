@@ -11,7 +11,7 @@ from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
-from crosscheck.oracles.chain import INPUT, Composite, Stage, consumers_of, joint, run, sum_wires
+from crosscheck.oracles.chain import INPUT, Composite, Stage, backwards, joint, run, sum_wires
 from crosscheck.references.pytorch.oracle import oracle
 
 LINEAR, RELU = oracle(nn.Linear(3, 3)), oracle(nn.ReLU())
@@ -30,7 +30,7 @@ def test_residual_connection() -> None:
     back = GRAD * (total > 0)
     assert np.array_equal(runs[2].result["output"], np.maximum(total, 0))
     assert np.array_equal(runs[0].result["grad_input"], (back + back * (hidden > 0)) @ PARAMS["weight"])
-    assert consumers_of(stages, 0) == [1, 2]
+    assert list(backwards(stages)) == [(2, []), (1, [2]), (0, [1, 2])]
 
 
 def test_backward_goes_no_further_than_asked() -> None:
