@@ -43,7 +43,7 @@ from training.command_options import (
 from training.subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
 
 from crosscheck.core.files import NotWritableError
-from crosscheck.references.device import DeviceError
+from crosscheck.references.functions import DeviceError
 from crosscheck.report.write import write_json, write_text
 from crosscheck.run.cli import UsageError
 from crosscheck.training.facts import RunFacts, collect

@@ -1,4 +1,4 @@
-"""What the references of all frameworks share: names for messages, calls with parameters, and errors that say which shapes are refused."""
+"""What the references of all frameworks share: names for messages, calls with parameters, and errors that say which shapes or device are refused."""
 
 from __future__ import annotations
 
@@ -72,3 +72,13 @@ def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], 
     raise RefusedError(
         f"the reference made a {type(optimizer).__name__}, expected {expected}; declare a function of the parameters: lambda params: {example}"
     )
+
+
+class DeviceError(ValueError):
+    """A framework cannot compute on a device; the message says which device, why, and which devices can be used."""
+
+
+def unusable(framework: str, name: str, reason: str, usable: Sequence[str]) -> DeviceError:
+    """Return the error that says why a device cannot be used, and which devices can."""
+    why = reason.strip().splitlines()[0].partition(". ")[0].rstrip(".")
+    return DeviceError(f"{framework} cannot compute in float64 on device {name!r} ({why}); usable devices are {', '.join(usable)}")

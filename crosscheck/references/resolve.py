@@ -215,12 +215,8 @@ def _named(function: Any) -> set[str]:
     instructions = list(dis.get_instructions(code))
     loaded = {str(step.argval) for step in instructions if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF")}
     imported = {str(step.argval) for step in instructions if step.opname == "IMPORT_NAME"}
-    scope = {**getattr(function, "__globals__", {}), **_closed_over(function)}
+    closed_over = dict(zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True))
+    scope = {**getattr(function, "__globals__", {}), **closed_over}
     values = [scope[name] for name in loaded if name in scope]
     modules = {getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values}
     return {str(module).partition(".")[0] for module in modules | imported}
-
-
-def _closed_over(function: Any) -> dict[str, Any]:
-    cells = function.__closure__ or ()
-    return {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, cells, strict=True)}

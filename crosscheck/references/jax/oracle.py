@@ -20,8 +20,7 @@ from jax import lax
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.theories import Measured
-from crosscheck.references.device import unusable
-from crosscheck.references.functions import REFUSALS, applied, refusing, title
+from crosscheck.references.functions import REFUSALS, applied, refusing, title, unusable
 from crosscheck.references.jax.noise import perturbed as jax_noise
 
 NAME = f"JAX {jax.__version__}"

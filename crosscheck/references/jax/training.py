@@ -33,8 +33,6 @@ from crosscheck.references.jax.noise.perturbed import Numbers
 from crosscheck.references.jax.oracle import NAME, JaxOracle, described, device_of, full_precision
 from crosscheck.references.networks import NetworkReference, below, in_order, kept_arrays, kept_state
 
-__all__ = ["NAME", "JaxNetwork", "JaxTraining", "Network", "layers_of", "parameter_shapes"]
-
 Key = tuple[str, str]
 
 Named = dict[str, Any]

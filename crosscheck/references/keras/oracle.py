@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -27,7 +27,7 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from crosscheck.core.operation import RefusedError, Rounding
 from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax
-from crosscheck.references.jax.oracle import JaxOracle, Kinks, sign_kinks, window_kinks
+from crosscheck.references.jax.oracle import JaxOracle, sign_kinks, window_kinks
 
 NAME = f"Keras {keras.__version__} on JAX {jax.__version__}"
 
@@ -52,7 +52,8 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
     TypeError
         If Keras runs on another backend, or the layer draws random numbers and so cannot be a reference.
     """
-    _require_jax()
+    if (backend := keras.backend.backend()) != "jax":
+        raise TypeError(f"Keras runs on the backend {backend}, expected jax; set KERAS_BACKEND=jax before keras is imported")
     if isinstance(reference, keras.losses.Loss):
         config = reference.get_config()
 
@@ -68,15 +69,8 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
             f"keras.layers.{type(reference).__name__} draws its own mask in training, so that no other code can agree with it; "
             "let both sides use the same mask, set rate=0, or compare it in evaluation mode"
         )
-    known = _THEORIES.get(type(reference), lambda layer: None)
-    theory = known(reference) or _Theory()
-    shapes, modes = parameter_shapes(reference), has_modes(reference)
-    return JaxOracle(LayerFunction(reference, training), theory.rounding, theory.settings, theory.kinks, shapes, modes=modes, name=NAME)
-
-
-def _require_jax() -> None:
-    if (backend := keras.backend.backend()) != "jax":
-        raise TypeError(f"Keras runs on the backend {backend}, expected jax; set KERAS_BACKEND=jax before keras is imported")
+    known = _THEORIES[type(reference)](reference) if type(reference) in _THEORIES else {}
+    return JaxOracle(LayerFunction(reference, training), shapes=parameter_shapes(reference), modes=has_modes(reference), name=NAME, **known)
 
 
 @contextmanager
@@ -119,12 +113,10 @@ class LayerFunction:
                 raise RefusedError(f"{self.__name__} has a parameter {missing[0]!r}, which is not declared; declare it in params")
             own = {name: variable.value for name, variable in zip(buffers, layer.non_trainable_variables, strict=True)}
             fixed = [given.get(name, own[name]) for name in buffers]
-            output, after = layer.stateless_call([given[name] for name in names], fixed, x, **self._mode(layer))
+            mode = {"training": self.training} if self.training or has_modes(layer) else {}
+            output, after = layer.stateless_call([given[name] for name in names], fixed, x, **mode)
         changed = {name: value for name, value in zip(buffers, after, strict=True) if name in given}
         return (output, changed) if changed else output
-
-    def _mode(self, layer: Any) -> dict[str, bool]:
-        return {"training": self.training} if self.training or has_modes(layer) else {}
 
     def _in_precision(self, x: Any) -> Any:
         """Return the layer in the precision of an array: created from its config with the same buffers, once for each precision."""
@@ -148,11 +140,11 @@ def _in_dtype(config: Any, dtype: str) -> Any:
         return type(config)(_in_dtype(value, dtype) for value in config)
     if not isinstance(config, dict):
         return config
-    return {key: dtype if key == "dtype" and _is_precision(value) else _in_dtype(value, dtype) for key, value in config.items()}
 
+    def is_precision(key: str, value: Any) -> bool:
+        return key == "dtype" and (isinstance(value, dict) or str(value).startswith(("float", "bfloat", "mixed")))
 
-def _is_precision(value: Any) -> bool:
-    return isinstance(value, dict) or str(value).startswith(("float", "bfloat", "mixed"))
+    return {key: dtype if is_precision(key, value) else _in_dtype(value, dtype) for key, value in config.items()}
 
 
 def names_of(layer: Any, trainable: bool = True) -> list[str]:
@@ -178,30 +170,21 @@ def _in_precision_of_input(function: Callable[..., Any], name: str) -> Callable[
     return run
 
 
-@dataclass(frozen=True)
-class _Theory:
-    """The error theory, settings and kinks of a layer; by default the rounding is measured."""
-
-    rounding: Rounding = field(default_factory=Measured)
-    settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    kinks: Kinks | None = None
-
-
 def _is_linear(layer: Any) -> bool:
     return layer.activation is keras.activations.linear
 
 
-def _pooling(layer: Any) -> _Theory | None:
+def _pooling(layer: Any) -> dict[str, Any]:
     settings = _windows(layer)
     if not settings:
-        return None
+        return {}
     overlapping = any(size > step for size, step in zip(settings["kernel"], settings["stride"], strict=True))
-    return _Theory(Selection(overlapping), settings, window_kinks(settings["kernel"], settings["stride"], settings["padding"]))
+    return {"theory": Selection(overlapping), "settings": settings, "kinks": window_kinks(**settings)}
 
 
-def _relu(layer: Any) -> _Theory | None:
+def _relu(layer: Any) -> dict[str, Any]:
     plain = layer.max_value is None and not layer.negative_slope and not layer.threshold
-    return _Theory(Selection(), kinks=sign_kinks()) if plain else None
+    return {"theory": Selection(), "kinks": sign_kinks()} if plain else {}
 
 
 def _windows(layer: Any) -> dict[str, tuple[int, int]]:
@@ -221,15 +204,15 @@ def _loss_theory(loss: Any) -> Rounding:
     return CrossEntropy("sum" if config["reduction"] == "sum" else "mean")
 
 
-_THEORIES: dict[type, Callable[[Any], _Theory | None]] = {
-    keras.layers.Conv2D: lambda layer: _Theory(Multilinear(), _windows(layer)) if _is_linear(layer) else None,
-    keras.layers.Dense: lambda layer: _Theory(Multilinear()) if _is_linear(layer) else None,
+_THEORIES: dict[type, Callable[[Any], dict[str, Any]]] = {
+    keras.layers.Conv2D: lambda layer: {"theory": Multilinear(), "settings": _windows(layer)} if _is_linear(layer) else {},
+    keras.layers.Dense: lambda layer: {"theory": Multilinear()} if _is_linear(layer) else {},
     keras.layers.MaxPooling2D: _pooling,
     keras.layers.ReLU: _relu,
-    keras.layers.Flatten: lambda layer: _Theory(Selection()),
-    keras.layers.Softmax: lambda layer: _Theory(Softmax()) if layer.axis in (1, -1) else None,
+    keras.layers.Flatten: lambda layer: {"theory": Selection()},
+    keras.layers.Softmax: lambda layer: {"theory": Softmax()} if layer.axis in (1, -1) else {},
 }
-"""The error theory of each kind of layer, but not of its subclasses; None if it does not cover a layer's settings, so that rounding is measured."""
+"""What :class:`JaxOracle` needs to know of each kind of layer, but not of its subclasses; nothing if no error theory covers a layer's settings."""
 
 
 def parameter_shapes(reference: Any) -> dict[str, tuple[int, ...]] | None:

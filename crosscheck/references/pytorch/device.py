@@ -17,7 +17,7 @@ import torch
 from torch import backends
 from torch.backends import __allow_nonbracketed_mutation as assignable
 
-from crosscheck.references.device import unusable
+from crosscheck.references.functions import unusable
 
 
 def device_of(name: str) -> torch.device:

@@ -29,8 +29,6 @@ from crosscheck.references.pytorch.modules import SharedDropout
 from crosscheck.references.pytorch.oracle import NAME, array, oracle, takes_labels, tensor
 from crosscheck.references.pytorch.perturb_rounding import Perturbation
 
-__all__ = ["NAME", "Network", "TorchNetwork", "TorchTraining", "layers_of", "parameter_shapes"]
-
 Key = tuple[str, str]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.operation import Arrays, Call, PairError, RefusedError
+from crosscheck.core.operation import Arrays, Call, PairError, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.references.recorded.file import TraceFile, TraceFileError, digest
 from crosscheck.references.recorded.read import read
@@ -59,7 +59,7 @@ class Recorded:
         self.elements, self.labels, self.modes = self._recording.elements, self._recording.labels, self._recording.modes
         self.shapes = {name: tuple(shape) for name, shape in self._recording.params.items()}
         self.settings = {name: tuple(value) for name, value in self._recording.settings.items()}
-        self.rounding = RecordedRounding(self)
+
         # Indices of cases by the digest of their inputs, with grad_output and without.
         self._cases: dict[str, list[int]] = {}
         self._forward: dict[str, int] = {}
@@ -68,6 +68,11 @@ class Recorded:
                 wide = call.astype(np.float64)
                 self._cases.setdefault(digest(wide), []).append(place)
                 self._forward.setdefault(digest(replace(wide, grad_output=None)), place)
+
+    @property
+    def rounding(self) -> Rounding:
+        """The error theory, which has the recorded bounds: this object itself."""
+        return self
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the results that were recorded for a call; a call that was not recorded is refused."""
@@ -96,16 +101,9 @@ class Recorded:
         """Return None: decisions at kinks are not recorded."""
         return None
 
-
-@dataclass(frozen=True)
-class RecordedRounding:
-    """The recorded error bounds of a recorded reference."""
-
-    recorded: Recorded
-
     def bounds(self, oracle: Any, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return the bounds that were recorded for a call in the subject's precision."""
-        terms, roundings = (self.recorded.role(call, precision, role) for role in ("abs_sum", "n_roundings"))
+        terms, roundings = (self.role(call, precision, role) for role in ("abs_sum", "n_roundings"))
         if not terms:
             raise RefusedError("no tolerance was recorded for this input; record the reference again")
         return {quantity: Bound(value, roundings[quantity]) for quantity, value in terms.items()}

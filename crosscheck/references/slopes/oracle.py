@@ -249,8 +249,8 @@ class QuotientOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """The errors of the slopes that were compared."""
-        return _AsCompared(self)
+        """The error theory: this object itself."""
+        return self
 
     def decisions(self, x: object) -> None:
         """Return None: a subject's decisions at kinks are unknown."""
@@ -275,15 +275,10 @@ class QuotientOracle:
             values = [math.nan] * len(self.elements.indices)
         return {self.quantity: np.array(values).reshape(self.elements.found.shape)}
 
-
-@dataclass(frozen=True)
-class _AsCompared:
-    """The errors of slopes at one point, used for all points of the same shapes because nothing else is known about a subject's rounding."""
-
-    oracle: QuotientOracle
-
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        return {self.oracle.quantity: self.oracle.elements.bound(precision)}
+        """Return the errors of the compared slopes, for every call because nothing else is known about a subject's rounding."""
+        return {self.quantity: self.elements.bound(precision)}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
+        """Raise :class:`RefusedError`: how errors pass through a subject is not known."""
         raise RefusedError("how errors pass through a subject is not known")

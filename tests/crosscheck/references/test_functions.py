@@ -1,4 +1,4 @@
-"""What all frameworks need around a reference: parameters by name or in order, and refusals in words."""
+"""What all frameworks need around a reference: parameters by name or in order, and refusals in words, of shapes and of devices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crosscheck.core.operation import Call, RefusedError
-from crosscheck.references.functions import applied, optimizer_of, reason_of, refusing, title
+from crosscheck.references.functions import applied, optimizer_of, reason_of, refusing, title, unusable
 
 PARAMS = {"weight": 2, "bias": 3}
 
@@ -79,3 +79,13 @@ def test_what_is_no_optimizer(make: Callable[..., Any], words: str) -> None:
         made(make)
     assert str(caught.value).startswith(words)
     assert made(len) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [("no data! Use another.\nand more", "no data! Use another"), ("  not there. Try cuda:0  ", "not there")],
+    ids=["lines", "sentences"],
+)
+def test_first_sentence_of_the_reason_is_given(reason: str, why: str) -> None:
+    expected = f"PyTorch cannot compute in float64 on device 'cuda:9' ({why}); usable devices are cpu, cuda"
+    assert str(unusable("PyTorch", "cuda:9", reason, ["cpu", "cuda"])) == expected

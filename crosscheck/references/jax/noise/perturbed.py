@@ -37,21 +37,11 @@ ROUNDS = 64
 
 @dataclass(frozen=True)
 class Rounding:
-    """The sizes of enlarged rounding errors.
+    """The sizes of enlarged rounding errors."""
 
-    Attributes
-    ----------
-    scale : float
-        The relative size of one rounding error, epsilon.
-    underflow : float
-        An absolute error of every rounded result, added to the relative one.
-    flushed : float
-        An absolute error of elementary functions: many return 0 if the exact result is subnormal.
-    """
-
-    scale: Any = 0.0
-    underflow: Any = 0.0
-    flushed: Any = 0.0
+    scale: Any = 0.0  # the relative size of one rounding error, epsilon
+    underflow: Any = 0.0  # an absolute error of every rounded result, added to the relative one
+    flushed: Any = 0.0  # an absolute error of elementary functions: many return 0 if the exact result is subnormal
 
 
 def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any, infinite: bool = False) -> tuple[list[Any], Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
@@ -33,16 +34,11 @@ def _norm(a: Any, axes: tuple[int, ...]) -> Any:
     return jnp.sqrt(jnp.sum(jnp.abs(a) ** 2, axis=axes, keepdims=True))
 
 
+_by_rotations, _by_reflections = partial(_norm, axes=(-2, -1)), partial(_norm, axes=(-2,))
+
+
 def _normwise(a: Any) -> Any:
-    return _norm(a, (-2, -1)) / math.sqrt(max(1, *a.shape[-2:]))
-
-
-def _by_rotations(a: Any) -> Any:
-    return _norm(a, (-2, -1))
-
-
-def _by_reflections(a: Any) -> Any:
-    return _norm(a, (-2,))
+    return _by_rotations(a) / math.sqrt(max(1, *a.shape[-2:]))
 
 
 def _by_diagonal(a: Any) -> Any:

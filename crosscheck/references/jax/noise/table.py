@@ -55,15 +55,8 @@ STEPS: dict[str, Callable[[Any], Any]] = {
 """Primitives that are replaced by the formulas that most people write, so that cancellation in these formulas counts."""
 
 CALLS: dict[str, str] = {
-    "checkpoint": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "remat": "jaxpr",
-    "remat2": "jaxpr",
+    **dict.fromkeys(("checkpoint", "jit", "pjit", "remat", "remat2"), "jaxpr"),
+    **dict.fromkeys(("closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"), "call_jaxpr"),
 }
 """Primitives that carry out a program, and the names of the parameters that hold it."""
 

@@ -7,6 +7,7 @@ r"""Distances between rows, and gradients of margin losses, in PyTorch as elemen
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -95,3 +96,15 @@ def _to_targets(grad: torch.Tensor, x: torch.Tensor, slope: torch.Tensor, target
     if reduction == 1:
         slope = slope / slope.shape[0]
     return (slope * grad).view(x.shape)
+
+
+DISTANCES: dict[str, Callable[..., Any]] = {
+    "_cdist_backward": distances_backward,
+    "_cdist_forward": distances,
+    "_pdist_backward": own_distances_backward,
+    "_pdist_forward": own_distances,
+    "linalg_vector_norm": vector_norm,
+    "multi_margin_loss_backward": multi_margin_backward,
+    "multilabel_margin_loss_backward": multilabel_margin_backward,
+}
+"""Elementary steps by the names of operations in ATen, with the same arguments."""

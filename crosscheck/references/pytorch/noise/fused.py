@@ -13,15 +13,7 @@ from typing import Any
 
 import torch
 
-from crosscheck.references.pytorch.noise.distances import (
-    distances,
-    distances_backward,
-    multi_margin_backward,
-    multilabel_margin_backward,
-    own_distances,
-    own_distances_backward,
-    vector_norm,
-)
+from crosscheck.references.pytorch.noise.distances import DISTANCES
 from crosscheck.references.pytorch.noise.linear_algebra import matrix_exponential
 from crosscheck.references.pytorch.noise.sampling import grid_sample, grid_sample_backward
 
@@ -183,25 +175,19 @@ def _sigmoid(x: torch.Tensor) -> torch.Tensor:
 
 
 STEPS: dict[str, Callable[..., Any]] = {
-    "_cdist_backward": distances_backward,
-    "_cdist_forward": distances,
+    **DISTANCES,
     "_efficientzerotensor": torch.zeros,
-    "_pdist_backward": own_distances_backward,
-    "_pdist_forward": own_distances,
     "grid_sampler_2d": grid_sample,
     "grid_sampler_2d_backward": grid_sample_backward,
     "grid_sampler_3d": grid_sample,
     "grid_sampler_3d_backward": grid_sample_backward,
     "linalg_matrix_exp": matrix_exponential,
-    "multi_margin_loss_backward": multi_margin_backward,
-    "multilabel_margin_loss_backward": multilabel_margin_backward,
     "mean": _mean,
     "var": lambda *args, **options: _var_mean(*args, **options)[0],
     "std": lambda *args, **options: _var_mean(*args, **options)[0].sqrt(),
     "var_mean": _var_mean,
     "native_batch_norm": _batch_norm,
     "native_batch_norm_backward": _batch_norm_backward,
-    "linalg_vector_norm": vector_norm,
     "lerp": lambda start, end, weight: start * (1 - weight) + end * weight,
     "addcmul": lambda x, a, b, *, value=1: x + a * b * value,
     "addcdiv": lambda x, a, b, *, value=1: x + a / b * value,

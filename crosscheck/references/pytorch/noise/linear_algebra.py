@@ -15,29 +15,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 
 from crosscheck.references.noise import Perturbing
 
-Size = Callable[[torch.Tensor], torch.Tensor]
+Size = Callable[[torch.Tensor], Any]
 
 
-def _normwise(a: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(a, dim=(-2, -1), keepdim=True) / math.sqrt(max(1, *a.shape[-2:]))
+_by_rotations = partial(torch.linalg.vector_norm, dim=(-2, -1), keepdim=True)
+_by_reflections = partial(torch.linalg.vector_norm, dim=-2, keepdim=True)
 
 
-def _by_rotations(a: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(a, dim=(-2, -1), keepdim=True)
+def _normwise(a: torch.Tensor) -> Any:
+    return _by_rotations(a) / math.sqrt(max(1, *a.shape[-2:]))
 
 
-def _by_reflections(a: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(a, dim=-2, keepdim=True)
-
-
-def _by_columns(a: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(a, dim=-2, keepdim=True) / math.sqrt(max(1, a.shape[-2]))
+def _by_columns(a: torch.Tensor) -> Any:
+    return _by_reflections(a) / math.sqrt(max(1, a.shape[-2]))
 
 
 def _by_diagonal(a: torch.Tensor) -> torch.Tensor:
@@ -49,7 +46,7 @@ def _by_elements(a: torch.Tensor) -> torch.Tensor:
     return a.abs() * math.sqrt(max(1, a.shape[-1]))
 
 
-def _by_whole(b: torch.Tensor) -> torch.Tensor:
+def _by_whole(b: torch.Tensor) -> Any:
     """Return the sizes for a right-hand side, which may be a single vector."""
     return b.abs() if b.dim() < 2 else _by_columns(b)
 

@@ -285,23 +285,18 @@ class Largest(Noise):
         self._of_infinity = any(_is_result(value) and bool((value.abs() > _ENDLESS).any()) for value in (*args, *(kwargs or {}).values()))
         return super().__torch_dispatch__(func, types, args, kwargs)
 
-    def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Record a value."""
-        return self._recorded(value)
-
-    def relatively(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
-        """Record a value."""
-        return self._recorded(value)
-
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return func(*args, **kwargs)
 
-    def _recorded(self, value: Any) -> Any:
+    def by_terms(self, value: Any, *terms: Any, **options: Any) -> Any:
+        """Record a value."""
         if _is_result(value) and value.numel():
             infinite = 0.0 if self._of_infinity else math.inf
             sizes = value.abs().nan_to_num(0.0, math.inf)
             self.value = max(self.value, float(sizes.where(sizes <= _ENDLESS, infinite).max()))
         return value
+
+    relatively = by_terms
 
 
 @cache

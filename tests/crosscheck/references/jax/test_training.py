@@ -15,7 +15,7 @@ from crosscheck.core.judge import Verdict
 from crosscheck.oracles.optimizers import SgdSettings
 from crosscheck.oracles.step import oracle_step
 from crosscheck.oracles.theories import CrossEntropy, Multilinear, Selection
-from crosscheck.references.device import DeviceError
+from crosscheck.references.functions import DeviceError
 from crosscheck.references.jax import oracle as in_jax
 from crosscheck.references.jax import training as jax_training
 from crosscheck.references.resolve import resolved_training

@@ -21,7 +21,7 @@ from crosscheck.core.trace import Trace
 from crosscheck.core.training import TrainState
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from crosscheck.oracles.theories import Measured
-from crosscheck.references.device import DeviceError
+from crosscheck.references.functions import DeviceError
 from crosscheck.references.pytorch import oracle as pytorch
 from crosscheck.references.pytorch import training as pytorch_snapshot
 from crosscheck.references.pytorch import training as pytorch_training
