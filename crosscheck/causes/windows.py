@@ -13,7 +13,7 @@ import numpy.typing as npt
 from crosscheck.causes.candidate import Candidate, as_read, recomputed
 from crosscheck.causes.misplaced import OVERWRITTEN
 from crosscheck.core.check_layer import Failure
-from crosscheck.core.operation import Call, RefusedError, Rounding
+from crosscheck.core.operation import Call, RefusedError
 from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.theories import Multilinear
 
@@ -270,11 +270,7 @@ class Convolution:
     weight: str = "weight"
     groups: int = 1
     settings: dict[str, tuple[int, ...]] = field(default_factory=dict)
-
-    @property
-    def rounding(self) -> Rounding:
-        """The error theory of sums of products."""
-        return Multilinear(additive=("bias",))
+    rounding: Multilinear = field(default_factory=Multilinear, init=False)
 
     def decisions(self, x: Array) -> None:
         """Return None: a convolution has no kinks."""

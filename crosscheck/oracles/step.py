@@ -5,7 +5,7 @@ If the network's layers can be seen, every quantity of a step is judged by it; o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,22 +99,14 @@ def oracle_step(
     step = OracleStep(list(stages), runs, totals, {}, {}, {})
     if measured is not None:
         step.norms.update({(name, q): norm for name, norms in zip(stages, measured.norms, strict=True) for q, norm in norms.items()})
-    for index, quantity in _order(runs):
+    forward = [(index, quantity) for index, own in enumerate(runs) for quantity in forward_quantities(own.call)]
+    backwards = [(index, quantity) for index in reversed(range(len(runs))) for quantity in backward_quantities(runs[index].call)]
+    for index, quantity in forward + backwards:
         step.expected[step.names[index], quantity] = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
     for name in architecture.names[first:]:
         if name not in architecture.frozen:
             _update(architecture, step, name, start, precision)
     return step
-
-
-def _order(runs: Sequence[StageRun]) -> Iterator[tuple[int, str]]:
-    """Yield the quantities of all stages in execution order: forward first to last, backward last to first."""
-    for index, own in enumerate(runs):
-        for quantity in forward_quantities(own.call):
-            yield index, quantity
-    for index in range(len(runs) - 1, -1, -1):
-        for quantity in backward_quantities(runs[index].call):
-            yield index, quantity
 
 
 def _update(architecture: Architecture, step: OracleStep, name: str, start: TrainState, precision: Precision) -> None:

@@ -37,14 +37,9 @@ class NetworkReference(ABC, Generic[Layer]):
     sources : mapping of str to tuple of str
         As for :class:`crosscheck.oracles.network.Architecture`.
     device : str
-        Where oracles and references are computed, such as ``"cuda:0"``.
+        Where oracles and references are computed, such as ``"cuda:0"``; one that cannot be used is a :class:`DeviceError`.
     tf32 : bool
         Whether references in float32 may multiply in TF32 on a GPU.
-
-    Raises
-    ------
-    DeviceError
-        If the device cannot be used.
     """
 
     name: ClassVar[str]

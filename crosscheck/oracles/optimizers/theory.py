@@ -63,14 +63,9 @@ def update_of(settings: Settings) -> Update:
 def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
     """Return the gradient that turns one parameter into another, and the factor from its error to the error of the parameter after the step.
 
-    ``before`` and ``after`` are the parameter, in float64; ``buffer`` is its momentum buffer before the step.
-
-    Raises
-    ------
-    ZeroDivisionError
-        If the parameter does not depend on the gradient: the learning rate is 0, or the dampening 1.
-    TypeError
-        For any other optimizer: its step is not linear in the gradient, so the gradient does not follow from the step.
+    ``before`` and ``after`` are the parameter, in float64; ``buffer`` is its momentum buffer before the step. If the parameter does not depend on the
+    gradient, because the learning rate is 0 or the dampening 1, it is a ``ZeroDivisionError``; for an optimizer whose step is not linear in the
+    gradient, a ``TypeError``.
     """
     if not isinstance(settings, SgdSettings):
         kind = type(settings).__name__.removesuffix("Settings")

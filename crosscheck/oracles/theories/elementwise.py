@@ -34,13 +34,9 @@ def sigmoid(x: Operand) -> tuple[Operand, Operand]:
 def tanh(x: Operand) -> tuple[Operand, Operand]:
     """Return t = tanh(x) and 1 - t², which is also 1 / cosh(x)²."""
     output = np.tanh(x)
-    small = np.exp(-2 * np.abs(x))
-    return output, max_error(1 - np.square(output), (1 - output) * (1 + output), 4 * small / np.square(1 + small), _by_cosh(x))
-
-
-def _by_cosh(x: Tracked) -> Tracked:
-    sech2 = 1 - np.square(np.tanh(x.value))
-    return x.made(sech2, 2 * np.abs(np.tanh(x.value)) * sech2 * x.error, 2.0 * ELEMENTARY + 2)
+    small, sech2 = np.exp(-2 * np.abs(x)), 1 - np.square(output.value)
+    by_cosh = x.made(sech2, 2 * np.abs(output.value) * sech2 * x.error, 2.0 * ELEMENTARY + 2)
+    return output, max_error(1 - np.square(output), (1 - output) * (1 + output), 4 * small / np.square(1 + small), by_cosh)
 
 
 def gelu(x: Operand) -> tuple[Operand, Operand]:

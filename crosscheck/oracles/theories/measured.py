@@ -128,14 +128,7 @@ class Measured:
 def yardstick(value: Array, runs: Sequence[Array] | Array, scales: Sequence[float]) -> npt.NDArray[np.float64]:
     """Return the standard error of each element per unit roundoff; infinite where rounding decides the value.
 
-    Parameters
-    ----------
-    value : array
-        The unperturbed result.
-    runs : sequence of array, or an array with the runs as its first axis
-        The perturbed results.
-    scales : sequence of float
-        The size of each run's perturbations.
+    ``value`` is the unperturbed result, ``runs`` are the perturbed ones, and ``scales`` the sizes of their perturbations.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         deviations = [np.asarray((run - value) / scale, dtype=np.float64) for run, scale in zip(runs, scales, strict=True)]

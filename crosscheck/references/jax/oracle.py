@@ -95,8 +95,6 @@ class JaxOracle:
         The shapes of the buffers by name.
     masked : bool
         Whether the function gets the mask of a dropout.
-    name : str
-        The framework's name for reports.
     device : jax.Device, optional
         The device that computes; by default the first CPU.
     """

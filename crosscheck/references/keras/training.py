@@ -32,9 +32,7 @@ class KerasNetwork(JaxNetwork):
     def __post_init__(self) -> None:
         super().__post_init__()
         s = self.settings
-        if isinstance(s, SgdSettings) and not s.dampening and not s.weight_decay:
-            return
-        if isinstance(s, AdadeltaSettings) and not s.weight_decay:
+        if isinstance(s, SgdSettings | AdadeltaSettings) and not s.weight_decay and not (isinstance(s, SgdSettings) and s.dampening):
             return
         raise TypeError(
             f"the settings are {s}, expected SGD without dampening or Adadelta, both without weight decay: Keras' weight decay is decoupled, and its "
@@ -46,29 +44,24 @@ class KerasNetwork(JaxNetwork):
         with in_precision(param.dtype):
             # A new optimizer in each step: its state is an argument and a result.
             with jax.ensure_compile_time_eval():
-                optimizer = self._optimizer()
+                optimizer, names = self._optimizer()
                 optimizer.build([keras.Variable(jnp.zeros(param.shape, param.dtype), dtype=str(param.dtype))])
             kept = [variable.value for variable in optimizer.variables]
             own = {variable.path.rpartition("/")[2].removeprefix("variable_"): place for place, variable in enumerate(optimizer.variables)}
             kept[own["learning_rate"]] = jnp.asarray(lr, kept[own["learning_rate"]].dtype)
-            places = {ours: next(p for name, p in own.items() if name.endswith(theirs)) for ours, theirs in self._names().items()}
+            places = {ours: next(p for name, p in own.items() if name.endswith(theirs)) for ours, theirs in names.items()}
             for ours, place in places.items():
                 kept[place] = self._converted(ours, state[ours], lr, backwards=True) if ours in state else jnp.zeros_like(param)
             (updated,), after = optimizer.stateless_apply(kept, [grad], [param])
         return updated, {ours: self._converted(ours, after[place], lr, backwards=False) for ours, place in places.items()}
 
-    def _optimizer(self) -> Any:
+    def _optimizer(self) -> tuple[Any, dict[str, str]]:
+        """Return a new optimizer, and the endings of Keras' names of its states, keyed by the harness's names."""
         s = self.settings
         if isinstance(s, SgdSettings):
-            return keras.optimizers.SGD(s.lr, s.momentum, s.nesterov)
+            return keras.optimizers.SGD(s.lr, s.momentum, s.nesterov), {"momentum": "momentum"} if s.momentum else {}
         assert isinstance(s, AdadeltaSettings)
-        return keras.optimizers.Adadelta(s.lr, s.rho, s.eps)
-
-    def _names(self) -> dict[str, str]:
-        """Return the endings of Keras' names of states, keyed by the harness's names."""
-        if isinstance(self.settings, SgdSettings):
-            return {"momentum": "momentum"} if self.settings.momentum else {}
-        return {"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"}
+        return keras.optimizers.Adadelta(s.lr, s.rho, s.eps), {"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"}
 
     def _converted(self, name: str, value: Any, lr: Any, backwards: bool) -> Any:
         """Convert a state from Keras' definition to the harness's, or ``backwards``: Keras' momentum is a velocity, -lr times the sum of gradients.

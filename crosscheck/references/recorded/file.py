@@ -40,10 +40,8 @@ class Case:
     ----------
     check : str
         Id of the check that made the call, such as ``values-float64-digits``.
-    dtype : str
-        The subject's precision.
-    shape : list of int
-        Shape of the input.
+    dtype, shape
+        The subject's precision, and the shape of the input.
     digest : str
         Hash of all inputs: if the digests of two sides differ, their inputs were different.
     reason : str
@@ -66,18 +64,14 @@ class Recording:
 
     Attributes
     ----------
-    name : str
-        The pair's name.
     title : str
         What was recorded: the subject's class, or the reference with its version.
     elements : int
         N, how many numbers the checks of the pair compare; every tolerance depends on it.
     params : dict
         Shapes of the parameters by the reference's names, in the order of execution.
-    labels : bool
-        Whether it is a loss that takes labels.
-    modes : bool
-        Whether it computes something else in training than in evaluation.
+    labels, modes
+        As in :class:`crosscheck.references.resolve.Reference`.
     deterministic : bool
         Whether the subject is expected to return bit-identical results for the same call.
     settings : dict

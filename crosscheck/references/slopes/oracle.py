@@ -97,14 +97,11 @@ class Quotients:
             slope = self.point.slope(line)
             value = None if self.complex.refused else self.complex.slope(line)
             if not slope.kink and not slope.broken and math.isfinite(slope.error):
-                self._confirm(line, slope, value)
+                rounding = math.inf if value is None else self._complex_error(line, slope, value)
+                agrees = value is not None and math.isfinite(rounding) and abs(value - slope.value) <= slope.error + rounding
+                self.disagreeing += not agrees
+                self.agreeing += agrees and slope.error < abs(slope.value)
             self._slopes.setdefault(quantity, []).append((line, slope, value))
-
-    def _confirm(self, line: Line, slope: Slope, value: float | None) -> None:
-        rounding = math.inf if value is None else self._complex_error(line, slope, value)
-        agrees = value is not None and math.isfinite(rounding) and abs(value - slope.value) <= slope.error + rounding
-        self.disagreeing += not agrees
-        self.agreeing += agrees and slope.error < abs(slope.value)
 
     def _complex_error(self, line: Line, slope: Slope, value: float) -> float:
         """Return the error of a slope by the complex step plus the rounding error of the subject's gradient."""

@@ -47,17 +47,8 @@ class Rounding:
 def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any, infinite: bool = False) -> tuple[list[Any], Any]:
     """Return a program's results with every intermediate result perturbed, and the largest absolute intermediate result.
 
-    Parameters
-    ----------
-    numbers : array of shape (n,)
-        Random numbers with mean 0 and variance 1; :func:`count` returns n.
-    infinite : bool
-        Whether arguments may be infinite, such as masked scores.
-
-    Raises
-    ------
-    RefusedError
-        If a primitive draws random numbers, or is in no table.
+    ``numbers`` are random, with mean 0 and variance 1, ``(n,)``; :func:`count` returns n. ``infinite`` says whether arguments may be infinite, such
+    as masked scores. A primitive that draws random numbers, or is in no table, is refused.
     """
     run = _Run(rounding, Numbers(numbers), infinite or _holds_infinity(program))
     results = run.closed(program, values)

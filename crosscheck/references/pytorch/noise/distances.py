@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
-def vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
+def vector_norm(x: Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return the norm of this order along some axes."""
     dims = list(range(x.dim())) if dim is None else dim
     if order == 0:
@@ -28,30 +29,30 @@ def vector_norm(x: torch.Tensor, order: float = 2, dim: Any = None, keepdim: boo
     return (x.abs() ** order).sum(dims, keepdim) ** (1 / order)
 
 
-def distances(x: torch.Tensor, y: torch.Tensor, order: float, mode: Any) -> torch.Tensor:
+def distances(x: Tensor, y: Tensor, order: float, mode: Any) -> Tensor:
     """Return the distances of each row of ``(..., n, k)`` from each row of ``(..., m, k)``, of shape ``(..., n, m)``."""
     return vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), order, -1)
 
 
-def distances_backward(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
+def distances_backward(grad: Tensor, x: Tensor, y: Tensor, order: float, distance: Tensor) -> Tensor:
     """Return the gradient with respect to ``x``."""
     return (grad.unsqueeze(-1) * _slope(x.unsqueeze(-2) - y.unsqueeze(-3), distance, order)).sum(-2)
 
 
-def own_distances(x: torch.Tensor, order: float = 2.0) -> torch.Tensor:
+def own_distances(x: Tensor, order: float = 2.0) -> Tensor:
     """Return the distances between the rows of ``(n, k)``, each pair of rows once."""
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     return vector_norm(x[first] - x[second], order, -1)
 
 
-def own_distances_backward(grad: torch.Tensor, x: torch.Tensor, order: float, distance: torch.Tensor) -> torch.Tensor:
+def own_distances_backward(grad: Tensor, x: Tensor, order: float, distance: Tensor) -> Tensor:
     """Return the gradient with respect to the rows."""
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     share = grad.unsqueeze(-1) * _slope(x[first] - x[second], distance, order)
     return torch.zeros_like(x).index_add(0, first, share).index_add(0, second, -share)
 
 
-def _slope(difference: torch.Tensor, distance: torch.Tensor, order: float) -> torch.Tensor:
+def _slope(difference: Tensor, distance: Tensor, order: float) -> Tensor:
     size = difference.abs()
     if order == 0:
         return torch.zeros_like(difference)
@@ -65,9 +66,7 @@ def _slope(difference: torch.Tensor, distance: torch.Tensor, order: float) -> to
     return torch.where(whole == 0, 0.0, difference.sgn() * size ** (order - 1) / whole ** (order - 1))
 
 
-def multi_margin_backward(
-    grad: torch.Tensor, x: torch.Tensor, target: torch.Tensor, order: Any = 1, margin: Any = 1, weight: Any = None, reduction: int = 1
-) -> torch.Tensor:
+def multi_margin_backward(grad: Tensor, x: Tensor, target: Tensor, order: Any = 1, margin: Any = 1, weight: Any = None, reduction: int = 1) -> Tensor:
     """Return the gradient of ``sum_j max(0, margin - x[target] + x[j])^p / classes``."""
     rows, target = x.reshape(-1, x.shape[-1] if x.dim() else 1), target.reshape(-1)
     distance = margin - rows.gather(1, target.unsqueeze(1)) + rows
@@ -78,7 +77,7 @@ def multi_margin_backward(
     return _to_targets(grad, x, slope, target.unsqueeze(1), -slope.sum(1, keepdim=True), reduction)
 
 
-def multilabel_margin_backward(grad: torch.Tensor, x: torch.Tensor, target: torch.Tensor, reduction: int, is_target: torch.Tensor) -> torch.Tensor:
+def multilabel_margin_backward(grad: Tensor, x: Tensor, target: Tensor, reduction: int, is_target: Tensor) -> Tensor:
     """Return the gradient of ``sum_ij max(0, 1 - (x[target_j] - x[i])) / classes``: j over targets before the first -1, i over other classes."""
     rows, target, is_target = (value.reshape(-1, x.shape[-1] if x.dim() else 1) for value in (x, target, is_target))
     valid = (target >= 0).long().cumprod(1) > 0
@@ -89,7 +88,7 @@ def multilabel_margin_backward(grad: torch.Tensor, x: torch.Tensor, target: torc
     return _to_targets(grad, x, shares.sum(1), picked, -shares.sum(2), reduction)
 
 
-def _to_targets(grad: torch.Tensor, x: torch.Tensor, slope: torch.Tensor, target: torch.Tensor, own: torch.Tensor, reduction: int) -> torch.Tensor:
+def _to_targets(grad: Tensor, x: Tensor, slope: Tensor, target: Tensor, own: Tensor, reduction: int) -> Tensor:
     """Return the gradient of a loss from its slopes for all classes, with the slopes ``own`` added for the targets."""
     slope = slope.scatter_add(1, target, own)
     grad = grad.reshape(-1, 1) if grad.numel() > 1 or not reduction else grad.reshape(1, 1)

@@ -12,25 +12,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from crosscheck.references.pytorch.noise.distances import DISTANCES
 from crosscheck.references.pytorch.noise.linear_algebra import matrix_exponential
 from crosscheck.references.pytorch.noise.sampling import grid_sample, grid_sample_backward
 
 
-def _count(x: torch.Tensor, dim: Any) -> int:
+def _count(x: Tensor, dim: Any) -> int:
     dims = range(x.dim()) if not x.dim() or dim is None or dim == [] else [dim] if isinstance(dim, int) else dim
     return math.prod(x.shape[d] for d in dims)
 
 
-def _mean(x: torch.Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> torch.Tensor:
+def _mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     total = x.sum() if dim is None else x.sum(dim, keepdim)
     return total / _count(x, dim)
 
 
 def _var_mean(
-    x: torch.Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+    x: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     dims = list(range(x.dim())) if dim is None or dim == [] else dim
@@ -42,20 +43,18 @@ def _var_mean(
     return var, mean.reshape(var.shape)
 
 
-def _rounded_anew(x: torch.Tensor) -> torch.Tensor:
+def _rounded_anew(x: Tensor) -> Tensor:
     """Return the same numbers after two roundings: a product with 3 and a quotient by 3 both round."""
     return x * torch.full_like(x, 3) / 3
 
 
-def _affine(x: torch.Tensor, weight: Any, bias: Any, shape: Sequence[int]) -> torch.Tensor:
+def _affine(x: Tensor, weight: Any, bias: Any, shape: Sequence[int]) -> Tensor:
     """Return ``x * weight + bias``, with weight and bias reshaped; either may be None."""
     x = x if weight is None else x * weight.reshape(shape)
     return x if bias is None else x + bias.reshape(shape)
 
 
-def _batch_norm(
-    x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _batch_norm(x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     dims, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
     if training:
         kept, (var, mean) = (mean, var), _var_mean(x, dims, correction=0)
@@ -69,7 +68,7 @@ def _batch_norm(
 
 
 def _batch_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
-    grad: torch.Tensor, x: torch.Tensor, weight: Any, mean: Any, var: Any, saved_mean: Any, saved_inverse: Any, training: bool, eps: float, mask: Any
+    grad: Tensor, x: Tensor, weight: Any, mean: Any, var: Any, saved_mean: Any, saved_inverse: Any, training: bool, eps: float, mask: Any
 ) -> tuple[Any, ...]:
     dims, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
     if training:
@@ -87,7 +86,7 @@ def _batch_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
     return tuple(result if wanted else None for result, wanted in zip(results, mask, strict=True))
 
 
-def _layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _layer_norm(x: Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     dims = list(range(x.dim() - len(shape), x.dim()))
     mean = _mean(x, dims, True)
     centred = x - mean
@@ -96,9 +95,7 @@ def _layer_norm(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float)
     return _affine(x * inverse - mean * inverse, weight, bias, shape), mean, inverse
 
 
-def _layer_norm_backward(
-    grad: torch.Tensor, x: torch.Tensor, shape: Any, mean: torch.Tensor, inverse: torch.Tensor, weight: Any, bias: Any, mask: Any
-) -> tuple[Any, ...]:
+def _layer_norm_backward(grad: Tensor, x: Tensor, shape: Any, mean: Tensor, inverse: Tensor, weight: Any, bias: Any, mask: Any) -> tuple[Any, ...]:
     dims, outer = list(range(x.dim() - len(shape), x.dim())), list(range(x.dim() - len(shape)))
     normalised = x * inverse - mean * inverse
     slope = grad if weight is None else grad * weight
@@ -108,7 +105,7 @@ def _layer_norm_backward(
     return tuple(result if wanted else None for result, wanted in zip((grad_input, grad_weight, grad_bias), mask, strict=True))
 
 
-def _grad_of_normalisation(slope: torch.Tensor, x: torch.Tensor, normalised: torch.Tensor, inverse: torch.Tensor, dims: list[int]) -> torch.Tensor:
+def _grad_of_normalisation(slope: Tensor, x: Tensor, normalised: Tensor, inverse: Tensor, dims: list[int]) -> Tensor:
     if _count(x, dims) == 1:
         # The gradient of a single number is 0 up to rounding errors: differences of equal numbers.
         return (_rounded_anew(slope) - slope) * inverse + slope * inverse * (_rounded_anew(x) * inverse - x * inverse)
@@ -116,8 +113,8 @@ def _grad_of_normalisation(slope: torch.Tensor, x: torch.Tensor, normalised: tor
 
 
 def _group_norm(
-    x: torch.Tensor, weight: Any, bias: Any, batch: int, channels: int, positions: int, groups: int, eps: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x: Tensor, weight: Any, bias: Any, batch: int, channels: int, positions: int, groups: int, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
     rows = x.reshape(batch, groups, channels // groups, positions)
     var, mean = _var_mean(rows, [2, 3], correction=0, keepdim=True)
     inverse = (var + eps).rsqrt()
@@ -126,7 +123,7 @@ def _group_norm(
 
 
 def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
-    grad: torch.Tensor, x: torch.Tensor, mean: Any, inverse: Any, weight: Any, batch: int, channels: int, positions: int, groups: int, mask: Any
+    grad: Tensor, x: Tensor, mean: Any, inverse: Any, weight: Any, batch: int, channels: int, positions: int, groups: int, mask: Any
 ) -> tuple[Any, ...]:
     shape = (batch, groups, channels // groups, positions)
     rows, given = x.reshape(shape), grad.reshape(shape)
@@ -139,37 +136,37 @@ def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
     return grad_input.reshape(x.shape) if mask[0] else None, grad_weight, given.sum([0, 3]).reshape(-1) if mask[2] else None
 
 
-def _softplus(x: torch.Tensor, beta: float = 1, threshold: float = 20) -> torch.Tensor:
+def _softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     scaled = x * beta
     return torch.where(scaled > threshold, x, (scaled.clamp(min=0) + (1 + (-scaled.abs()).exp()).log()) / beta)
 
 
-def _elu(x: torch.Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> torch.Tensor:
+def _elu(x: Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Tensor:
     return torch.where(x > 0, x * scale, ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale)
 
 
-def _elu_backward(grad: torch.Tensor, alpha: Any, scale: Any, input_scale: Any, of_result: bool, x: torch.Tensor) -> torch.Tensor:
+def _elu_backward(grad: Tensor, alpha: Any, scale: Any, input_scale: Any, of_result: bool, x: Tensor) -> Tensor:
     # From the result, as in code that caches it; far below zero, result + alpha cancels.
     below = x if of_result else ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale
     below = (below + alpha * scale) * input_scale
     return torch.where(x > 0, grad * scale, grad * below)
 
 
-def _softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+def _softmax(x: Tensor, dim: int, half: bool) -> Tensor:
     if not x.numel():
         return x.clone()
     exponentials = (x - x.amax(dim, keepdim=True)).exp()
     return exponentials / exponentials.sum(dim, keepdim=True)
 
 
-def _log_softmax(x: torch.Tensor, dim: int, half: bool) -> torch.Tensor:
+def _log_softmax(x: Tensor, dim: int, half: bool) -> Tensor:
     if not x.numel():
         return x.clone()
     depths = x - x.amax(dim, keepdim=True)
     return depths - depths.exp().sum(dim, keepdim=True).log()
 
 
-def _sigmoid(x: torch.Tensor) -> torch.Tensor:
+def _sigmoid(x: Tensor) -> Tensor:
     # This is the usual formula with the largest rounding error: far below zero the sum cancels.
     return 0.5 * (1 + (0.5 * x).tanh())
 

@@ -63,6 +63,9 @@ class Mode(TorchDispatchMode):
 class Noise(Mode):
     """While active, every result that PyTorch computes in float64 is perturbed.
 
+    An operation that draws random numbers is refused, because two runs of it differ. A result that all runs of a batch share cannot be perturbed
+    separately for each: :class:`NotBatchedError`.
+
     Parameters
     ----------
     scale : float
@@ -76,13 +79,6 @@ class Noise(Mode):
     terms : dict, optional
         The absolute terms of each sum, in order. The first of several runs on one call fills it; the others reuse it, because perturbations are too
         small to change these terms noticeably.
-
-    Raises
-    ------
-    RefusedError
-        Raised by an operation that draws random numbers, because two runs of it differ.
-    NotBatchedError
-        Raised by a result that all runs of a batch share, and that therefore cannot be perturbed separately for each.
     """
 
     def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, batch: int = 0, terms: Terms | None = None) -> None:

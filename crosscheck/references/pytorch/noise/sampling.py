@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _NEAREST, _CUBIC = 1, 2
 _ZEROS, _BORDER = 0, 1
@@ -28,20 +29,18 @@ _A = -0.75
 class _Tap:
     """One tap along an axis, for every sample: the pixel's index, whether it is inside, its weight, and the derivative of the weight."""
 
-    index: torch.Tensor
-    present: torch.Tensor
-    weight: torch.Tensor
-    slope: torch.Tensor
+    index: Tensor
+    present: Tensor
+    weight: Tensor
+    slope: Tensor
 
 
-def grid_sample(x: torch.Tensor, grid: torch.Tensor, mode: int, padding: int, aligned: bool) -> torch.Tensor:
+def grid_sample(x: Tensor, grid: Tensor, mode: int, padding: int, aligned: bool) -> Tensor:
     """Return ``(batch, channels, ...)`` sampled at the positions ``(batch, ..., axes)``, whose coordinates begin with the last axis of ``x``."""
     return _sampled(x, _taps(x.shape[2:], grid, mode, padding, aligned), None)
 
 
-def grid_sample_backward(
-    grad: torch.Tensor, x: torch.Tensor, grid: torch.Tensor, mode: int, padding: int, aligned: bool, wanted: Sequence[bool]
-) -> tuple[Any, Any]:
+def grid_sample_backward(grad: Tensor, x: Tensor, grid: Tensor, mode: int, padding: int, aligned: bool, wanted: Sequence[bool]) -> tuple[Any, Any]:
     """Return the gradients with respect to the input, None if not wanted, and with respect to the positions."""
     axes = _taps(x.shape[2:], grid, mode, padding, aligned)
     grad_grid = torch.stack([(_sampled(x, axes, axis) * grad).sum(1) for axis in reversed(range(len(axes)))], -1)
@@ -57,7 +56,7 @@ def grid_sample_backward(
     return grad_x.view(x.shape), grad_grid
 
 
-def _sampled(x: torch.Tensor, axes: Sequence[Sequence[_Tap]], along: int | None) -> torch.Tensor:
+def _sampled(x: Tensor, axes: Sequence[Sequence[_Tap]], along: int | None) -> Tensor:
     """Return the samples or, if ``along`` is an axis, their derivatives with respect to the position on that axis."""
     result: Any = None
     for taps in itertools.product(*axes):
@@ -69,7 +68,7 @@ def _sampled(x: torch.Tensor, axes: Sequence[Sequence[_Tap]], along: int | None)
     return result
 
 
-def _place(shape: Sequence[int], taps: Sequence[_Tap], along: int | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _place(shape: Sequence[int], taps: Sequence[_Tap], along: int | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return the index in the flattened input of the pixel at a tap of each axis, whether it is inside, and its weight or the weight's derivative."""
     place, present, weight = torch.zeros_like(taps[0].index), torch.ones_like(taps[0].present), None
     for axis, tap in enumerate(taps):
@@ -80,12 +79,12 @@ def _place(shape: Sequence[int], taps: Sequence[_Tap], along: int | None) -> tup
     return place, present, weight
 
 
-def _taps(shape: Sequence[int], grid: torch.Tensor, mode: int, padding: int, aligned: bool) -> list[list[_Tap]]:
+def _taps(shape: Sequence[int], grid: Tensor, mode: int, padding: int, aligned: bool) -> list[list[_Tap]]:
     """Return the taps of every axis of the input; the grid's coordinates begin with the last axis."""
     return [_axis_taps(size, grid[..., -1 - axis], mode, padding, aligned) for axis, size in enumerate(shape)]
 
 
-def _axis_taps(size: int, coordinate: torch.Tensor, mode: int, padding: int, aligned: bool) -> list[_Tap]:
+def _axis_taps(size: int, coordinate: Tensor, mode: int, padding: int, aligned: bool) -> list[_Tap]:
     position = (coordinate + 1) / 2 * (size - 1) if aligned else ((coordinate + 1) * size - 1) / 2
     factor: Any = (size - 1) / 2 if aligned else size / 2
     if mode != _CUBIC:
@@ -112,7 +111,7 @@ def _axis_taps(size: int, coordinate: torch.Tensor, mode: int, padding: int, ali
     return taps
 
 
-def _folded(position: torch.Tensor, size: int, padding: int, aligned: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def _folded(position: Tensor, size: int, padding: int, aligned: bool) -> tuple[Tensor, Tensor]:
     """Return positions reflected or clamped into the image, and the derivative of that (1, -1 or 0)."""
     one = torch.ones_like(position)
     if padding == _ZEROS:
@@ -132,17 +131,17 @@ def _folded(position: torch.Tensor, size: int, padding: int, aligned: bool) -> t
     return position.clamp(0, size - 1), torch.where(inside, turned, 0.0)
 
 
-def _near(d: torch.Tensor) -> torch.Tensor:
+def _near(d: Tensor) -> Tensor:
     return ((_A + 2) * d - (_A + 3)) * d * d + 1
 
 
-def _far(d: torch.Tensor) -> torch.Tensor:
+def _far(d: Tensor) -> Tensor:
     return ((_A * d - 5 * _A) * d + 8 * _A) * d - 4 * _A
 
 
-def _near_slope(d: torch.Tensor) -> torch.Tensor:
+def _near_slope(d: Tensor) -> Tensor:
     return (3 * (_A + 2) * d - 2 * (_A + 3)) * d
 
 
-def _far_slope(d: torch.Tensor) -> torch.Tensor:
+def _far_slope(d: Tensor) -> Tensor:
     return (3 * _A * d - 10 * _A) * d + 8 * _A
