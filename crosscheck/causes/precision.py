@@ -61,7 +61,9 @@ def lower_precision(failure: Failure) -> Iterator[Candidate]:
         return
     for lower in LOWER.get(failure.precision.dtype, ()):
         dtype = np.dtype(lower)
-        bound = _bound_in(dtype, failure)
+        low = Precision(dtype, failure.precision.elements, failure.precision.false_alarms)
+        # Two more roundings, of reading and of storing: even an exact operation has these.
+        bound = bound_of_size(failure, low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2))))
         if not (np.abs(failure.found - failure.expected) <= failure.precision.tolerance(bound)).all():
             continue
         on_grid = held(failure, dtype)
@@ -70,13 +72,6 @@ def lower_precision(failure: Failure) -> Iterator[Candidate]:
             why = f"{dtype} holds each of its numbers exactly" if on_grid else f"it stays the same if its inputs change by less than {dtype} resolves"
             yield Candidate(NAME, f"{name} is computed in {dtype}: {why}", failure.expected, bound, shown=True)
             return
-
-
-def _bound_in(lower: np.dtype[Any], failure: Failure) -> Bound:
-    """Return the bound of the right result if it is computed and stored in a lower precision."""
-    low = Precision(lower, failure.precision.elements, failure.precision.false_alarms)
-    # Two more roundings, of reading and of storing: even an exact operation has these.
-    return bound_of_size(failure, low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2))))
 
 
 def _arrays(call: Call, part: str) -> list[Any]:

@@ -21,7 +21,7 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.chain import StageRun, sources_of
-from crosscheck.oracles.optimizers import Settings, SgdSettings, UpdatedParameter, judge_update, update_of
+from crosscheck.oracles.optimizers import Settings, SgdSettings, Update, UpdatedParameter, judge_update
 
 NOT_UPDATED = "the parameter is not updated: it is the same after the step as before"
 
@@ -85,7 +85,7 @@ def explained_update(
     if np.array_equal(updated.after, updated.before) and np.any(updated.grad):
         return Cause("not updated", NOT_UPDATED, first.units, 0.0, 0.0)
     for name, words, other, given in _other_updates(settings, updated, earlier, batch):
-        found = next(judge_update(update_of(other), given, first.place, precision, reading))
+        found = next(judge_update(Update(other), given, first.place, precision, reading))
         if found.verdict is Verdict.MATCH:
             return Cause(name, words, first.units, found.units, found.fraction)
     return None
@@ -121,7 +121,7 @@ def _other_updates(
 def _undeclared_settings(settings: Settings, updated: UpdatedParameter) -> Iterator[tuple[str, str, Settings, UpdatedParameter]]:
     """Yield another learning rate or weight decay than was declared, if it is a number of few digits: an arbitrary number could explain anything."""
     before, state = updated.before.astype(np.float64), {name: value.astype(np.float64) for name, value in updated.state.items()}
-    right = update_of(settings).update(before, updated.grad.astype(np.float64), state)[0]
+    right = Update(settings).update(before, updated.grad.astype(np.float64), state)[0]
     moved = updated.after.astype(np.float64) - before
     if (factor := multiple_of(right - before, moved)) and is_round_number(factor):
         words = f"the step is {factor:.6g} times as long: the learning rate is not the declared one"

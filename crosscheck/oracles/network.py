@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from crosscheck.core.operation import Oracle
-from crosscheck.oracles.optimizers import Update, update_of
+from crosscheck.oracles.optimizers import Update
 
 INPUT = ""
 """The name of the batch among a layer's sources; no layer can have this name."""
@@ -67,7 +67,7 @@ class Architecture:
     def at_rate(self, lr_factor: float) -> Architecture:
         """Return the same network with its learning rate multiplied by ``lr_factor``."""
         settings = self.update.settings
-        return self if lr_factor == 1 else replace(self, update=update_of(replace(settings, lr=settings.lr * lr_factor)))
+        return self if lr_factor == 1 else replace(self, update=Update(replace(settings, lr=settings.lr * lr_factor)))
 
     @property
     def first_trained(self) -> int:

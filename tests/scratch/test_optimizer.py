@@ -17,7 +17,7 @@ from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.precision import Precision
 from crosscheck.core.trace import Place
-from crosscheck.oracles.optimizers import UpdatedParameter, judge_update, update_of
+from crosscheck.oracles.optimizers import Update, UpdatedParameter, judge_update
 from crosscheck.oracles.optimizers.rules import COUNTERS
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.pairs.prepare import prepare
@@ -71,7 +71,7 @@ def single_steps(case: str, gradients: str, dtype: str, seed: int) -> list[Judge
     precision, rng = Precision(np.dtype(dtype), ELEMENTS), np.random.default_rng(seed)
     params = {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
     optimizer = made(case, params)
-    update, judgements = update_of(settings_of(optimizer)), list[Judgement]()
+    update, judgements = Update(settings_of(optimizer)), list[Judgement]()
     for step in range(1, STEPS + 1):
         grads = {name: FAMILIES[gradients].grad_output(rng, shape, dtype) for name, shape in SHAPES.items()}
         before, kept = {name: value.copy() for name, value in params.items()}, {name: state_of(optimizer, name) for name in params}

@@ -18,9 +18,9 @@ from crosscheck.oracles.optimizers import (
     RmspropSettings,
     Settings,
     SgdSettings,
+    Update,
     UpdatedParameter,
     judge_update,
-    update_of,
 )
 
 State = dict[str, Array]
@@ -160,7 +160,7 @@ def judged(settings: Settings, take: Step, family: str, dtype: str, seed: int = 
         with np.errstate(all="ignore"):
             after, state_after = take(settings, param, grad, state)
         updated = UpdatedParameter(param, grad, after, state, state_after)
-        judgements += judge_update(update_of(settings), updated, Place(step, "layer", "weight"), precision)
+        judgements += judge_update(Update(settings), updated, Place(step, "layer", "weight"), precision)
         param, state = after, state_after
     return judgements
 

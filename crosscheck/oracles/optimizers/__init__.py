@@ -5,7 +5,7 @@ An optimizer is a pure function, ``update(param, grad, state) -> param, state``,
 
 from crosscheck.oracles.optimizers.judge import UpdatedParameter, Updating, judge_update, judge_updates
 from crosscheck.oracles.optimizers.rules import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
-from crosscheck.oracles.optimizers.theory import PARAM, Update, implied_gradient, update_of
+from crosscheck.oracles.optimizers.theory import PARAM, Update, implied_gradient
 
 __all__ = [
     "PARAM",
@@ -20,5 +20,4 @@ __all__ = [
     "implied_gradient",
     "judge_update",
     "judge_updates",
-    "update_of",
 ]

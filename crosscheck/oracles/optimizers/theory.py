@@ -55,11 +55,6 @@ class Update:
         return {PARAM: after} | {name: Tracked.exact(np.asarray(states[name])) if name in COUNTERS else states[name] for name in self.states}
 
 
-def update_of(settings: Settings) -> Update:
-    """Return the step of an optimizer with these settings."""
-    return Update(settings)
-
-
 def implied_gradient(settings: Settings, before: Array, after: Array, buffer: Array | None) -> tuple[Array, float]:
     """Return the gradient that turns one parameter into another, and the factor from its error to the error of the parameter after the step.
 

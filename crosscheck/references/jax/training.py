@@ -25,7 +25,7 @@ from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
 from crosscheck.core.training import Snapshot, TrainState
 from crosscheck.oracles.network import INPUT, LOSS, Architecture
-from crosscheck.oracles.optimizers import update_of
+from crosscheck.oracles.optimizers import Update
 from crosscheck.oracles.optimizers.rules import RULES
 from crosscheck.oracles.theories import Scaling
 from crosscheck.references.functions import applied
@@ -89,7 +89,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         params = {name: tuple(parameter_shapes(layer)) for name, layer in self.layers.items()}
         buffers = {name: tuple(layer.buffers) for name, layer in self.layers.items() if layer.buffers}
         masked = {name: layer.theory.p for name, layer in self.layers.items() if layer.masked and isinstance(layer.theory, Scaling)}
-        return Architecture(layers, replace(self.loss, device=device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
+        return Architecture(layers, replace(self.loss, device=device), Update(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> JaxTraining:
         """Return a reference that trains on its own; all references of a network share the compiled step."""

@@ -21,7 +21,7 @@ from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
 from crosscheck.core.training import Snapshot, TrainState
 from crosscheck.oracles.network import INPUT, LOSS, Architecture, consumers_in
-from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, Update
 from crosscheck.oracles.optimizers.rules import COUNTERS
 from crosscheck.references.networks import NetworkReference, in_order, kept_arrays, kept_state
 from crosscheck.references.pytorch.device import computing, described, device_of
@@ -74,7 +74,7 @@ class TorchNetwork(NetworkReference[nn.Module]):
         params = {name: tuple(parameter_shapes(module)) for name, module in self.layers.items()}
         buffers = {name: own for name, module in self.layers.items() if (own := tuple(running_statistics(module)))}
         masked = {name: float(module.p) for name, module in self.layers.items() if isinstance(module, SharedDropout)}
-        return Architecture(oracles, oracle(self.loss, self.device), update_of(self.settings), params, self.frozen, self.sources, buffers, masked)
+        return Architecture(oracles, oracle(self.loss, self.device), Update(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
         """Return a reference that trains on its own."""

@@ -17,7 +17,7 @@ from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import DTYPES
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
-from crosscheck.oracles.optimizers import AdamSettings, Settings, SgdSettings, UpdatedParameter, judge_update, update_of
+from crosscheck.oracles.optimizers import AdamSettings, Settings, SgdSettings, Update, UpdatedParameter, judge_update
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.pairs.prepare import prepare
 from crosscheck.references.pytorch.training import optimizer as torch_optimizer
@@ -120,7 +120,7 @@ class StepTask:
             grad = family.grad_output(rng, SHAPE, trial.dtype)
             after, state_after = take(settings, param, grad, state)
             updated = UpdatedParameter(param, grad, after, state, state_after)
-            judgements += judge_update(update_of(settings), updated, Place(step, self.name, "weight"), precision)
+            judgements += judge_update(Update(settings), updated, Place(step, self.name, "weight"), precision)
             param, state = after, state_after
         return judgements
 

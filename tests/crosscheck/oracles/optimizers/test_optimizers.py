@@ -16,12 +16,12 @@ from crosscheck.oracles.optimizers import (
     AdamSettings,
     Settings,
     SgdSettings,
+    Update,
     UpdatedParameter,
     Updating,
     implied_gradient,
     judge_update,
     judge_updates,
-    update_of,
 )
 from crosscheck.oracles.optimizers.runs import AS_IT_IS, Expected, OptimizerMutant, Step, multiple
 from crosscheck.pairs.optimizer_pair import OptimizerPair
@@ -64,7 +64,7 @@ def test_compiled_code_keeps_to_the_rule(form: str, family: str, dtype: str) -> 
 @pytest.mark.parametrize("form", list(FORMS))
 def test_value_that_comes_with_a_bound_is_that_of_the_rule(form: str) -> None:
     """Step after step, but for what rounding does: a power is taken as a product on one side."""
-    update, rng, precision = update_of(FORMS[form]), np.random.default_rng(0), Precision(np.dtype(np.float64), ELEMENTS)
+    update, rng, precision = Update(FORMS[form]), np.random.default_rng(0), Precision(np.dtype(np.float64), ELEMENTS)
     param: Array = rng.standard_normal(SHAPE)
     state: dict[str, Array] = {}
     for _ in range(STEPS):
@@ -78,7 +78,7 @@ def test_value_that_comes_with_a_bound_is_that_of_the_rule(form: str) -> None:
 
 def alone_and_together(asked: list[Updating], settings: Settings) -> tuple[list[list[Judgement]], list[list[Judgement]]]:
     """Return the verdicts on parameters that are judged one by one, and all at once."""
-    update, precision = update_of(settings), Precision(np.dtype(np.float64), ELEMENTS)
+    update, precision = Update(settings), Precision(np.dtype(np.float64), ELEMENTS)
     alone = [list(judge_update(update, one.updated, one.place, precision, one.reading)) for one in asked]
     return alone, list(judge_updates(update, asked, precision))
 
@@ -86,9 +86,9 @@ def alone_and_together(asked: list[Updating], settings: Settings) -> tuple[list[
 def updating(name: str, shape: tuple[int, ...], grad: tuple[int, ...], settings: Settings, step: float = 3.0) -> Updating:
     """Return a parameter that is a little off after a step, from which it kept what the optimizer keeps."""
     rng = np.random.default_rng(len(name))
-    state = {kept: np.asarray(step) if kept == "step" else np.abs(rng.standard_normal(shape)) for kept in update_of(settings).states}
+    state = {kept: np.asarray(step) if kept == "step" else np.abs(rng.standard_normal(shape)) for kept in Update(settings).states}
     before, slope = rng.standard_normal(shape), rng.standard_normal(grad)
-    after, left = update_of(settings).update(before, slope, state)
+    after, left = Update(settings).update(before, slope, state)
     return Updating(UpdatedParameter(before, slope, after.reshape(shape) * (1 + 2.0**-50), state, left), Place(1, "layer", name))
 
 
@@ -140,7 +140,7 @@ def test_descent_term_by_term_keeps_to_the_rule(form: str, dtype: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_errors_carried_limit_how_far_a_step_moves(form: str) -> None:
     """Gradient and state moved by little: the rule's own results move no further than is said, and not much less."""
-    rng, update, scale = np.random.default_rng(0), update_of(FORMS[form]), 2.0**-30
+    rng, update, scale = np.random.default_rng(0), Update(FORMS[form]), 2.0**-30
     param, grad = rng.standard_normal((2, 400))
     state: State = {}
     for _ in range(3):
@@ -170,7 +170,7 @@ def test_error_of_reading_a_gradient_is_allowed_for() -> None:
     updated, place = UpdatedParameter(param, grad, after, {}, state), Place(1, "layer", "weight")
     precision = Precision(np.dtype(np.float32), ELEMENTS)
     strict, lenient = (
-        [judgement.verdict for judgement in judge_update(update_of(settings), updated, place, precision, reading)]
+        [judgement.verdict for judgement in judge_update(Update(settings), updated, place, precision, reading)]
         for reading in (None, Bound(np.abs(grad.astype(np.float64)) * 1e-5 / precision.unit, 1.0))
     )
     assert Verdict.MISMATCH in strict
@@ -181,7 +181,7 @@ def judged_adam(state: State, state_after: State, grad: float = 1.0) -> list[tup
     """Judge a step of Adam from a parameter 1 whose states are given."""
     one = np.ones(1)
     updated = UpdatedParameter(one, grad * one, one, state, state_after)
-    judgements = judge_update(update_of(AdamSettings()), updated, Place(1, "layer", "weight"), Precision(np.dtype(np.float64), ELEMENTS))
+    judgements = judge_update(Update(AdamSettings()), updated, Place(1, "layer", "weight"), Precision(np.dtype(np.float64), ELEMENTS))
     return [(judgement.place.quantity, judgement.verdict, judgement.reason) for judgement in judgements]
 
 
@@ -214,7 +214,7 @@ def test_gradient_is_implied_by_descent_alone() -> None:
 
 def as_function(settings: Settings) -> UpdateFunction:
     """Return the rule as a subject that hands its state around in its configuration."""
-    update = update_of(settings)
+    update = Update(settings)
 
     def step(w: Array, dw: Array, config: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
         after, state = update.update(w, dw, {name: config[name] for name in settings.states if name in config})

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, update_of
+from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings, Update
 from crosscheck.references.keras.oracle import oracle
 from crosscheck.references.keras.training import KerasNetwork
 
@@ -20,7 +20,7 @@ LOSS = oracle(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 def test_momentum_is_kept_as_a_sum_of_gradients() -> None:
     """Of powers of two every step is exact, also at another rate; Keras itself keeps a velocity."""
     settings = SgdSettings(0.5, momentum=0.5)
-    network, rule = KerasNetwork({}, LOSS, settings), update_of(settings)
+    network, rule = KerasNetwork({}, LOSS, settings), Update(settings)
     param: Any = np.ones(2)
     mine: Any = np.ones(2)
     state: dict[str, Any] = {}
@@ -28,7 +28,7 @@ def test_momentum_is_kept_as_a_sum_of_gradients() -> None:
     for lr in (0.5, 0.5, 0.25):
         with jax.enable_x64(True):
             param, state = network.update(jax.numpy.asarray(param), jax.numpy.asarray([1.0, -2.0]), state, lr)
-        mine, kept = update_of(SgdSettings(lr, momentum=0.5)).update(mine, np.array([1.0, -2.0]), kept)
+        mine, kept = Update(SgdSettings(lr, momentum=0.5)).update(mine, np.array([1.0, -2.0]), kept)
         assert (np.asarray(param).tolist(), np.asarray(state["momentum"]).tolist()) == (mine.tolist(), kept["momentum"].tolist())
     assert rule.update(np.ones(2), np.array([1.0, -2.0]), {})[0].tolist() == [0.5, 2.0]
 
