@@ -232,10 +232,7 @@ class Windows:
         return self._cropped(result, frame)
 
     def overwritten(self, parts: Array, shape: tuple[int, ...], by_window: bool = True, written: npt.NDArray[np.bool_] | None = None) -> Array:
-        """Return images in which each window's part overwrites the ones before, in the order of the windows or of the kernel's pixels.
-
-        Where ``written`` is false, a part overwrites nothing.
-        """
+        """Return images in which each window's part, where ``written``, overwrites those before: by windows, or by pixels of the kernel."""
         frame, rows, columns = self.frame(shape)
         result, mask = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame)), np.ones(parts.shape, np.bool_) if written is None else written
         if not by_window:

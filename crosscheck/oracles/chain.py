@@ -20,10 +20,7 @@ INPUT = -1
 
 @dataclass(frozen=True)
 class Stage:
-    """One operation of the network with its own parameters, constants and buffers.
-
-    ``sources`` are the indices of the earlier stages whose outputs are summed to its input, or :data:`INPUT`; by default, the previous stage's.
-    """
+    """One operation; its input is the sum of the outputs of its ``sources``: earlier stages or :data:`INPUT`, by default the previous stage."""
 
     oracle: Oracle
     params: Arrays = field(default_factory=dict)
@@ -140,10 +137,7 @@ def accumulate(
 
 @dataclass(frozen=True)
 class Composite:
-    """Several oracles as one, by which a fused layer is judged.
-
-    ``names`` maps, for each stage, the fused layer's parameter names to the stage's own names.
-    """
+    """Several oracles as one, by which a fused layer is judged; ``names`` maps its parameters' names to the own names of each stage."""
 
     oracles: tuple[Oracle, ...]
     names: tuple[Mapping[str, str], ...]

@@ -84,10 +84,7 @@ def consumers_in(wiring: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, 
 
 
 def wired(names: list[str], sources: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return the sources of every layer and of the loss: the given ones, or else the layer before.
-
-    A source that is not an earlier layer, or an output that is not used, is a ``ValueError``.
-    """
+    """Return the sources of every layer and of the loss, by default the layer before; ``ValueError`` if one comes later or an output is not used."""
     wiring: dict[str, tuple[str, ...]] = {}
     before = INPUT
     for name in [*names, LOSS]:

@@ -366,10 +366,7 @@ STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
 
 
 def independent(terms: Array, axes: tuple[int, ...], precision: Precision) -> Array:
-    """Return how many independent roundings each sum over some axes counts as: one for each term, or more if terms repeat. The axes are kept.
-
-    The terms are added up in the given precision.
-    """
+    """Return how many independent roundings each sum over some axes counts as: one for each term, more if terms repeat. The axes are kept."""
     others = tuple(place for place in range(terms.ndim) if place not in axes)
     count = math.prod(terms.shape[place] for place in axes)
     shape = [1 if place in axes else size for place, size in enumerate(terms.shape)]

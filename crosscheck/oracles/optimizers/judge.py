@@ -18,10 +18,7 @@ from crosscheck.oracles.optimizers.theory import PARAM, Update
 
 @dataclass(frozen=True)
 class UpdatedParameter:
-    """One parameter before and after an optimizer's step, with its gradient, in the subject's precision.
-
-    The optimizer's state for it has PyTorch's names; ``state`` is empty before the first step.
-    """
+    """One parameter before and after a step, in the subject's precision; its state has PyTorch's names and is empty before the first step."""
 
     before: Array
     grad: Array

@@ -100,10 +100,7 @@ def value_of(step: Step, state: str, param: str) -> Array:
 def expected_of(
     oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], precision: Precision, variant: OptimizerMutant = AS_IT_IS
 ) -> Expected:
-    """Run a reference, and measure its rounding errors, which accumulate from step to step.
-
-    :mod:`crosscheck.oracles.theories.measured` describes how.
-    """
+    """Run a reference and measure its rounding errors, which accumulate, as :mod:`crosscheck.oracles.theories.measured` describes."""
     steps = oracle.run(start, grads, variant)
     lost = precision.underflow
     scales = [SCALES[run % 2] for run in range(RUNS)]
@@ -120,10 +117,7 @@ def expected_of(
 
 
 def multiple(expected: Expected, state: str, factor: float) -> Expected:
-    """Return the same expectations for an optimizer that keeps one state in another unit: ``factor`` times the reference's.
-
-    This adds two roundings: of the factor, and of the product.
-    """
+    """Return the same expectations for an optimizer whose state is ``factor`` times the reference's; factor and product are rounded."""
     steps, bounds = [], []
     for step, bound in zip(expected.steps, expected.bounds, strict=True):
         kept = step.state[state]

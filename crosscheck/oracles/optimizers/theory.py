@@ -18,10 +18,7 @@ PARAM = ""
 
 @dataclass(frozen=True)
 class Update:
-    """The step of an optimizer for one parameter, by the rule for its settings.
-
-    The state is a mapping of name to array, empty before the first step; all arrays are float64.
-    """
+    """The step of an optimizer for one parameter, on float64 arrays; the state is a mapping of name to array, empty before the first step."""
 
     settings: Settings
 
@@ -37,10 +34,7 @@ class Update:
         return np.asarray(after), {name: np.asarray(states[name]) for name in self.states}
 
     def bounded(self, param: Array, grad: Array, state: Arrays, precision: Precision) -> dict[str, tuple[Array, Bound]]:
-        """Return the updated parameter, under ``""``, and each state, with the error bound of a right implementation on exactly these numbers.
-
-        The bound is the largest error of the rule in its usual orders; a counter is exact.
-        """
+        """Return the updated parameter, under ``""``, and each state, with the largest error of the rule in its usual orders; a counter is exact."""
         tracked = self._tracked(param, Tracked.exact(grad, precision), state, {})
         return {name: (after.value, Bound(after.error, 0.0 if name in COUNTERS else 1.0)) for name, after in tracked.items()}
 

@@ -13,10 +13,7 @@ class FormulaTheory:
     """The base class of error theories that follow from formulas."""
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return the results of the formulas; a quantity that is missing is not computed, only read, and so exact.
-
-        ``x`` and ``g`` are the tracked input and upstream gradient of the call.
-        """
+        """Return the results for tracked input and upstream gradient; a quantity that is missing is not computed, only read, and so exact."""
         raise NotImplementedError
 
     def tracked(

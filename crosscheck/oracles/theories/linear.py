@@ -81,10 +81,7 @@ def _condensed(count: Array) -> Array:
 
 @dataclass(frozen=True)
 class Average:
-    """Means of an operation's inputs, with nonnegative weights that depend only on shapes.
-
-    ``sums`` is the operation that adds up the same windows without dividing.
-    """
+    """Means with nonnegative weights that depend only on shapes; ``sums`` is the operation that adds up the same windows without dividing."""
 
     sums: Operation
 

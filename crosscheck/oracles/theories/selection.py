@@ -15,10 +15,7 @@ from crosscheck.core.precision import Array, Bound, Precision
 
 @dataclass(frozen=True)
 class Selection:
-    """Each output element is one of the input's elements (or zero).
-
-    If ``overlapping``, one input element may be picked for several output elements, so that its gradient is a sum.
-    """
+    """Each output element is one of the input's elements or zero; if ``overlapping``, one element may be picked for several output elements."""
 
     overlapping: bool = False
 

@@ -171,10 +171,7 @@ def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
 
 
 def device_of(name: str) -> jax.Device:
-    """Return a device by its platform and number, such as ``"cuda:0"``; without a number, the first device.
-
-    If there is no such device, a :class:`DeviceError` lists those that there are.
-    """
+    """Return a device by its platform and number, by default the first, such as ``"cuda:0"``; :class:`DeviceError` if there is no such device."""
     platform, _, number = name.partition(":")
     try:
         return jax.devices(platform)[int(number or 0)]
@@ -189,10 +186,7 @@ def described(device: jax.Device) -> str:
 
 @dataclass(frozen=True)
 class _Program:
-    """What is traced: a function, the names of its parameters and of its buffers, and whether gradients are computed.
-
-    Programs are compared by the identity of the function, which need not be hashable.
-    """
+    """What is traced; programs are compared by the identity of the function, which need not be hashable."""
 
     function: Function = field(compare=False)
     identity: int

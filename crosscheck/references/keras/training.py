@@ -32,12 +32,11 @@ class KerasNetwork(JaxNetwork):
     def __post_init__(self) -> None:
         super().__post_init__()
         s = self.settings
-        if isinstance(s, SgdSettings | AdadeltaSettings) and not s.weight_decay and not (isinstance(s, SgdSettings) and s.dampening):
-            return
-        raise TypeError(
-            f"the settings are {s}, expected SGD without dampening or Adadelta, both without weight decay: Keras' weight decay is decoupled, and its "
-            "RMSprop and Adam add epsilon elsewhere; use crosscheck.references.jax.training.JaxNetwork with the same layers"
-        )
+        if not isinstance(s, SgdSettings | AdadeltaSettings) or s.weight_decay or (isinstance(s, SgdSettings) and s.dampening):
+            raise TypeError(
+                f"the settings are {s}, expected SGD without dampening or Adadelta, both without weight decay: Keras' weight decay is decoupled, and "
+                "its RMSprop and Adam add epsilon elsewhere; use crosscheck.references.jax.training.JaxNetwork with the same layers"
+            )
 
     def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, dict[str, Any]]:
         """Return a parameter and its state after a step of the Keras optimizer with this learning rate."""

@@ -21,10 +21,7 @@ from crosscheck.references.functions import unusable
 
 
 def device_of(name: str) -> torch.device:
-    """Return a device, after checking that PyTorch can compute on it in float64, which every oracle needs.
-
-    It is a :class:`DeviceError` if the device is unknown or missing, has no float64 (mps) or holds no data (meta).
-    """
+    """Return a device; :class:`DeviceError` if it is unknown or missing, has no float64 (mps), which every oracle needs, or holds no data (meta)."""
     try:
         device = torch.device(name)
         torch.ones(1, dtype=torch.float64, device=device).cpu()

@@ -48,10 +48,7 @@ def recorded(path: str | Path, pair: str = "") -> Recorded:
 
 
 class Recorded:
-    """A recorded reference as an oracle: one recording of a trace.
-
-    ``elements`` is how many numbers the checks compared when the reference was recorded; the recorded tolerances hold for that number.
-    """
+    """One recording of a trace as an oracle; its tolerances hold for ``elements``, the number of numbers that its checks compared."""
 
     def __init__(self, trace: TraceFile, at: int) -> None:
         self._trace, self._at, self._recording = trace, at, trace.recordings[at]

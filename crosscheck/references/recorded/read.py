@@ -21,19 +21,10 @@ _BOUNDS = {"abs_sum": "expected", "n_roundings": "expected", "reading_abs_sum": 
 """The roles of tolerances, each with the role of the array that the tolerance is for."""
 
 _CONTRACT: dict[str, type | tuple[type, ...]] = {
-    "check": str,
-    "about": str,
-    "dtype": str,
-    "verdict": str,
-    "counts_as": str,
-    "reason": str,
-    "expected_difference": str,
+    **dict.fromkeys(("check", "about", "dtype", "verdict", "counts_as", "reason", "expected_difference", "reproduce"), str),
+    **dict.fromkeys(("notes", "quantities"), list),
+    **dict.fromkeys(("first_divergence", "small_case"), (dict, type(None))),
     "warning": bool,
-    "notes": list,
-    "quantities": list,
-    "first_divergence": (dict, type(None)),
-    "reproduce": str,
-    "small_case": (dict, type(None)),
     "seconds": (int, float),
 }
 """The entries of a check's result as plain data, and their types."""
