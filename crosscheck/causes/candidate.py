@@ -15,32 +15,18 @@ from crosscheck.oracles.running_error import Tracked
 
 @dataclass(frozen=True)
 class Candidate:
-    """The result that the layer would have computed with one fault.
+    """The result that the layer would have computed with one fault."""
 
-    Attributes
-    ----------
-    name : str
-        A stable key, such as ``"tie rule"``.
-    words : str
-        The fault as a sentence for the user.
-    bound : Bound or callable, optional
-        The bound of its rounding errors, if it differs from that of the right result. A callable returns it, and is called only if the numbers come
-        close.
-    fitted : bool
-        Whether a number in it was fitted to the numbers found.
-    call : Call, optional
-        The call from which a right layer computes these numbers, if it differs from the layer's own call: a second fault is then looked for in it.
-    shown : bool
-        Whether the numbers found prove the fault by themselves, as those of a lower precision do. Any other candidate must differ from the right
-        result where the subject does.
-    """
-
-    name: str
-    words: str
+    name: str  # a stable key, such as ``"tie rule"``
+    words: str  # the fault as a sentence for the user
     expected: Array
+    # The bound of its rounding errors, if it differs from that of the right result; a callable is called only if the numbers come close.
     bound: Bound | Callable[[], Bound] | None = None
-    fitted: bool = False
+    fitted: bool = False  # whether a number in it was fitted to the numbers found
+    # The call from which a right layer computes these numbers, if not the layer's own: a second fault is then looked for in it.
     call: Call | None = None
+    # Whether the numbers found prove the fault by themselves, as those of a lower precision do. Any other candidate must differ from the right result
+    # where the subject does.
     shown: bool = False
 
     def limits(self, failure: Failure) -> Bound:

@@ -25,31 +25,17 @@ from crosscheck.oracles.spread import spread
 
 @dataclass(frozen=True)
 class OracleStep:
-    """One training step of the oracle.
+    """One training step of the oracle."""
 
-    Attributes
-    ----------
-    names : list of str
-        The layers and ``"loss"``.
-    runs : list of StageRun
-        The call and the result of each of them.
-    totals : list of mappings
-        The largest error of each of their quantities that rounding explains, in multiples of the unit roundoff.
-    expected : dict of (str, str) to (array, Bound)
-        The value of each quantity with its bound, in execution order, the updated parameters last.
-    state, state_errors : dict of str to mapping
-        The optimizer's state for each parameter after the step, and its errors.
-    norms : dict of (str, str) to float
-        In a deep network, the largest norm of each quantity's error, in multiples of the unit roundoff. The bounds in ``expected`` are then only the
-        usual size of single elements' errors.
-    """
-
-    names: list[str]
-    runs: list[StageRun]
-    totals: list[dict[str, Array]]
-    expected: dict[tuple[str, str], tuple[Array, Bound]]
+    names: list[str]  # the layers and ``"loss"``
+    runs: list[StageRun]  # the call and the result of each of them
+    totals: list[dict[str, Array]]  # the largest error of each of their quantities that rounding explains, in multiples of the unit roundoff
+    expected: dict[tuple[str, str], tuple[Array, Bound]]  # the value of each quantity with its bound, in execution order, the updated parameters last
+    # state, state_errors: the optimizer's state for each parameter after the step, and its errors
     state: dict[str, Arrays]
     state_errors: dict[str, Arrays]
+    # In a deep network, the largest norm of each quantity's error, in multiples of the unit roundoff. The bounds in ``expected`` are then only the
+    # usual size of single elements' errors.
     norms: dict[tuple[str, str], float] = field(default_factory=dict)
 
 

@@ -32,28 +32,15 @@ class UnknownReferenceError(ValueError):
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference and its properties that are known without calling it.
-
-    Attributes
-    ----------
-    shapes : mapping or None
-        The shapes of its parameters by name; None for a function, whose parameters are arguments.
-    labels : bool
-        Whether it is a loss that takes labels.
-    elements : int or None
-        How many numbers its checks compare; None if that is not fixed yet.
-    modes : bool
-        Whether it computes something else in training than in evaluation, as a dropout layer does.
-    training : InTraining or None
-        The reference in both modes; None unless it has modes, is in training mode, and can also be computed in evaluation mode.
-    """
+    """A reference and its properties that are known without calling it."""
 
     name: str
     oracle: Oracle
-    shapes: Mapping[str, Shape] | None
-    labels: bool
-    elements: int | None = None
-    modes: bool = False
+    shapes: Mapping[str, Shape] | None  # the shapes of its parameters by name; None for a function, whose parameters are arguments
+    labels: bool  # whether it is a loss that takes labels
+    elements: int | None = None  # how many numbers its checks compare; None if that is not fixed yet
+    modes: bool = False  # whether it computes something else in training than in evaluation, as a dropout layer does
+    # The reference in both modes; None unless it has modes, is in training mode, and can also be computed in evaluation mode.
     training: InTraining | None = None
 
     @property

@@ -32,32 +32,16 @@ class Noise:
 
 @dataclass(frozen=True)
 class OptimizerMutant:
-    """An optimizer with one thing changed, as a fault model assumes.
+    """An optimizer with one thing changed, as a fault model assumes."""
 
-    Attributes
-    ----------
-    lr_factor : float
-        Multiplies the learning rate.
-    settings : mapping
-        Settings with another value, by the reference's names.
-    decoupled : float
-        Weight decay that is applied to the parameters directly, multiplied by the learning rate.
-    shrunk_last : bool
-        Whether it is applied after the step instead of before it.
-    time : callable, optional
-        Takes the step (from 1), the parameter's index and the number of parameters. Returns the step for which running means are corrected instead.
-    roots : sequence of (float, float)
-        For each step, the numbers added inside and outside of every root.
-    state : {"kept", "lost", "shared"}
-        Whether the state is kept, lost before each step, or shared by all parameters of the same shape, which are updated one after another.
-    """
-
-    lr_factor: float = 1.0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    decoupled: float = 0.0
-    shrunk_last: bool = False
+    lr_factor: float = 1.0  # multiplies the learning rate
+    settings: Mapping[str, Any] = field(default_factory=dict)  # settings with another value, by the reference's names
+    decoupled: float = 0.0  # weight decay that is applied to the parameters directly, multiplied by the learning rate
+    shrunk_last: bool = False  # whether it is applied after the step instead of before it
+    # From the step (from 1), the parameter's index and the number of parameters, the step for which running means are corrected instead.
     time: Callable[[int, int, int], float] | None = None
-    roots: Sequence[tuple[float, float]] = ()
+    roots: Sequence[tuple[float, float]] = ()  # for each step, the numbers added inside and outside of every root
+    # Whether the state is kept, lost before each step, or shared by all parameters of the same shape, which are updated one after another.
     state: Literal["kept", "lost", "shared"] = "kept"
 
     @property

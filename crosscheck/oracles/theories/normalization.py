@@ -24,22 +24,13 @@ from crosscheck.oracles.theories.formulas import FormulaTheory
 
 @dataclass(frozen=True)
 class Normalization(FormulaTheory):
-    """Batch normalisation of ``(batch, channels, ...)``, with running statistics in the buffers ``running_mean`` and ``running_var``.
-
-    Attributes
-    ----------
-    momentum : float
-        The weight of a batch's statistics in the running ones, as in PyTorch; the running variance is updated with the unbiased one.
-    training : bool
-        Whether to normalise by the statistics of the batch; otherwise by the running ones.
-    buffers : mapping of str to array
-        The running statistics for a call that has none.
-    """
+    """Batch normalisation of ``(batch, channels, ...)``, with running statistics in the buffers ``running_mean`` and ``running_var``."""
 
     eps: float = 1e-5
+    # The weight of a batch's statistics in the running ones, as in PyTorch; the running variance is updated with the unbiased one.
     momentum: float = 0.1
-    training: bool = True
-    buffers: Arrays = field(default_factory=dict)
+    training: bool = True  # whether to normalise by the statistics of the batch; otherwise by the running ones
+    buffers: Arrays = field(default_factory=dict)  # the running statistics for a call that has none
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return every quantity of a call except running statistics that are only read."""

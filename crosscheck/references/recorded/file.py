@@ -34,65 +34,33 @@ class TraceFileError(ValueError):
 
 @dataclass
 class Case:
-    """One call of one pair.
+    """One call of one pair."""
 
-    Attributes
-    ----------
-    check : str
-        Id of the check that made the call, such as ``values-float64-digits``.
-    dtype, shape
-        The subject's precision, and the shape of the input.
-    digest : str
-        Hash of all inputs: if the digests of two sides differ, their inputs were different.
-    reason : str
-        Why some or all results are missing.
-    absent : dict
-        For each quantity that the subject does not provide, the reason.
-    """
-
-    check: str
+    check: str  # id of the check that made the call, such as ``values-float64-digits``
+    # dtype, shape: the subject's precision, and the shape of the input
     dtype: str
     shape: list[int]
-    digest: str
-    reason: str = ""
-    absent: dict[str, str] = field(default_factory=dict)
+    digest: str  # hash of all inputs: if the digests of two sides differ, their inputs were different
+    reason: str = ""  # why some or all results are missing
+    absent: dict[str, str] = field(default_factory=dict)  # for each quantity that the subject does not provide, the reason
 
 
 @dataclass
 class Recording:
-    """What was recorded of one pair.
-
-    Attributes
-    ----------
-    title : str
-        What was recorded: the subject's class, or the reference with its version.
-    elements : int
-        N, how many numbers the checks of the pair compare; every tolerance depends on it.
-    params : dict
-        Shapes of the parameters by the reference's names, in the order of execution.
-    labels, modes
-        As in :class:`crosscheck.references.resolve.Reference`.
-    deterministic : bool
-        Whether the subject is expected to return bit-identical results for the same call.
-    settings : dict
-        Whole-number settings of the operation, such as ``kernel``.
-    contracts : list of dict
-        The results of the subject's contracts, as plain data.
-    error : str
-        Why nothing was recorded.
-    """
+    """What was recorded of one pair."""
 
     name: str
-    title: str = ""
-    elements: int = 1
-    params: dict[str, list[int]] = field(default_factory=dict)
+    title: str = ""  # what was recorded: the subject's class, or the reference with its version
+    elements: int = 1  # N, how many numbers the checks of the pair compare; every tolerance depends on it
+    params: dict[str, list[int]] = field(default_factory=dict)  # shapes of the parameters by the reference's names, in the order of execution
+    # labels, modes: as in :class:`crosscheck.references.resolve.Reference`
     labels: bool = False
     modes: bool = False
-    deterministic: bool = True
-    settings: dict[str, list[int]] = field(default_factory=dict)
+    deterministic: bool = True  # whether the subject is expected to return bit-identical results for the same call
+    settings: dict[str, list[int]] = field(default_factory=dict)  # whole-number settings of the operation, such as ``kernel``
     cases: list[Case] = field(default_factory=list)
-    contracts: list[dict[str, Any]] = field(default_factory=list)
-    error: str = ""
+    contracts: list[dict[str, Any]] = field(default_factory=list)  # the results of the subject's contracts, as plain data
+    error: str = ""  # why nothing was recorded
 
 
 @dataclass

@@ -44,23 +44,15 @@ def steps(scales: Iterable[float]) -> list[list[float]]:
 
 @dataclass(frozen=True)
 class Values:
-    """Changes of several functions of one variable near a point, at a run of steps.
+    """Changes of several functions of one variable near a point, at a run of steps."""
 
-    Attributes
-    ----------
-    right, left : array
-        The actual steps to the right and to the left, ``(steps,)``: x + h is rounded.
-    above, below : array
-        The function values at x + right and x - left, minus the value at x, ``(steps, columns)``.
-    blur : array
-        A bound on the rounding error of each change, ``(steps, columns)``.
-    """
-
+    # right, left: the actual steps to the right and to the left, ``(steps,)``: x + h is rounded
     right: Array
     left: Array
+    # above, below: the function values at x + right and x - left, minus the value at x, ``(steps, columns)``
     above: Array
     below: Array
-    blur: Array
+    blur: Array  # a bound on the rounding error of each change, ``(steps, columns)``
 
     def only(self, columns: npt.NDArray[np.bool_]) -> Values:
         """Return some of the columns."""
@@ -94,23 +86,15 @@ def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
 
 @dataclass(frozen=True)
 class Slopes:
-    """The slopes of several functions of one variable.
+    """The slopes of several functions of one variable."""
 
-    Attributes
-    ----------
-    slope, error : array
-        The mean of the slopes from both sides, and a bound on its error; infinite if nothing is known.
-    jump, jump_error : array
-        The slope from the right minus the slope from the left, and a bound on its error.
-    broken : array of bool
-        Whether the function itself jumps.
-    """
-
+    # slope, error: the mean of the slopes from both sides, and a bound on its error; infinite if nothing is known
     slope: Array
     error: Array
+    # jump, jump_error: the slope from the right minus the slope from the left, and a bound on its error
     jump: Array
     jump_error: Array
-    broken: npt.NDArray[np.bool_]
+    broken: npt.NDArray[np.bool_]  # whether the function itself jumps
 
     @property
     def kinked(self) -> npt.NDArray[np.bool_]:
@@ -179,36 +163,22 @@ def _settled(entries: Sequence[Entry], columns: int) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Slope:
-    """The slope of <cotangent, output> along one line through a point.
+    """The slope of <cotangent, output> along one line through a point."""
 
-    Attributes
-    ----------
-    value, error : float
-        The slope if there is no kink, and a bound on its error.
-    low, high, slack : float
-        The interval of the subgradients at a kink, and a bound on the error of its ends.
-    kink, broken : bool
-        Whether the slopes from both sides differ; whether the output itself jumps.
-    terms : float
-        The sum of the absolute slopes of all outputs, each times its cotangent.
-    size : float
-        The absolute value of the output, divided by the largest step.
-    quotients : tuple of (float, float, float)
-        Each central difference quotient: the step, the value and the rounding error.
-    unseen : float
-        The rounding error of the outputs that did not change, divided by the largest step; a backward pass may still add their terms.
-    """
-
+    # value, error: the slope if there is no kink, and a bound on its error
     value: float = 0.0
     error: float = 0.0
+    # low, high, slack: the interval of the subgradients at a kink, and a bound on the error of its ends
     low: float = 0.0
     high: float = 0.0
     slack: float = 0.0
+    # kink, broken: whether the slopes from both sides differ; whether the output itself jumps
     kink: bool = False
     broken: bool = False
-    terms: float = 0.0
-    size: float = 0.0
-    quotients: tuple[tuple[float, float, float], ...] = ()
+    terms: float = 0.0  # the sum of the absolute slopes of all outputs, each times its cotangent
+    size: float = 0.0  # the absolute value of the output, divided by the largest step
+    quotients: tuple[tuple[float, float, float], ...] = ()  # each central difference quotient: the step, the value and the rounding error
+    # The rounding error of the outputs that did not change, divided by the largest step; a backward pass may still add their terms.
     unseen: float = 0.0
 
     def resolution(self, slope: float) -> float:

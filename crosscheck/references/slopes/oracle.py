@@ -40,24 +40,15 @@ _TRIES = 4
 
 @dataclass(frozen=True)
 class Compared:
-    """A gradient and its expected value along one line.
-
-    Attributes
-    ----------
-    found, expected : float
-        At a kink, ``expected`` is the point of the interval of subgradients that is nearest to ``found``.
-    error : float
-        The largest difference that truncation and rounding explain.
-    undecided : str
-        Why nothing is known; empty if the values can be compared.
-    """
+    """A gradient and its expected value along one line."""
 
     line: Line
+    # found, expected: at a kink, ``expected`` is the point of the interval of subgradients that is nearest to ``found``
     found: float
     expected: float
-    error: float
+    error: float  # the largest difference that truncation and rounding explain
     kink: bool = False
-    undecided: str = ""
+    undecided: str = ""  # why nothing is known; empty if the values can be compared
 
     @property
     def excess(self) -> float:
@@ -203,20 +194,11 @@ def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
 
 @dataclass(frozen=True)
 class Elements:
-    """The elements of a gradient that can be judged.
+    """The elements of a gradient that can be judged."""
 
-    Attributes
-    ----------
-    indices : list of int
-        Indices of the elements in the flattened array.
-    shape : tuple of int
-        Shape of the whole array.
-    found, expected, error : array
-        Of the shape of the whole array if all elements can be judged, else ``(elements,)``.
-    """
-
-    indices: list[int]
-    shape: tuple[int, ...]
+    indices: list[int]  # indices of the elements in the flattened array
+    shape: tuple[int, ...]  # shape of the whole array
+    # found, expected, error: of the shape of the whole array if all elements can be judged, else ``(elements,)``
     found: Array
     expected: Array
     error: Array

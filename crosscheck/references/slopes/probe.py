@@ -63,21 +63,11 @@ def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through the point, along which one or several elements of a variable change.
+    """A line through the point, along which one or several elements of a variable change."""
 
-    Attributes
-    ----------
-    quantity : str
-        Name of the gradient with respect to the variable.
-    places : array of int
-        Indices of the elements that change, in the flattened variable.
-    units : array
-        The change of each of these elements for a step of 1.
-    """
-
-    quantity: str
-    places: npt.NDArray[np.intp]
-    units: Array
+    quantity: str  # name of the gradient with respect to the variable
+    places: npt.NDArray[np.intp]  # indices of the elements that change, in the flattened variable
+    units: Array  # the change of each of these elements for a step of 1
 
     @classmethod
     def of_element(cls, quantity: str, index: int) -> Line:
@@ -114,23 +104,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """A subject and one call.
-
-    Attributes
-    ----------
-    call : Call
-        The call, with ``grad_output``, in float64.
-    found : mapping of str to array
-        The subject's results for the call.
-    reading : mapping of str to array
-        A bound on the error of measuring each gradient; zero if the subject returns the gradient itself.
-    """
+    """A subject and one call."""
 
     layer: SubjectLayer
-    call: Call
+    call: Call  # the call, with ``grad_output``, in float64
     precision: Precision
-    found: Mapping[str, Array]
-    reading: Mapping[str, Array]
+    found: Mapping[str, Array]  # the subject's results for the call
+    reading: Mapping[str, Array]  # a bound on the error of measuring each gradient; zero if the subject returns the gradient itself
 
     @property
     def output(self) -> Array:
