@@ -78,6 +78,5 @@ def test_all_of_the_project_is_looked_through() -> None:
 
 
 def test_wrong_path_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit, match="2"):
         main([str(tmp_path / "nowhere")])
-    assert caught.value.code == 2

@@ -211,49 +211,32 @@ def test_promised_count_costs_no_memory(folder: Path, file: IdxFile) -> None:
 # Downloads.
 
 
-def served(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
-    """Answer as a good server does."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(content)))
-    handler.end_headers()
-    handler.wfile.write(content)
+Answer = Callable[[http.server.BaseHTTPRequestHandler, bytes], object]
 
 
-def served_without_length(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
-    """Answer without telling how much will come."""
-    handler.send_response(200)
-    handler.end_headers()
-    handler.wfile.write(content)
+def sending(headers: Callable[[bytes], dict[str, str]], body: Callable[[bytes], bytes] = bytes) -> Answer:
+    """Return an answer that sends these headers and this part of the content."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
+        handler.send_response(200)
+        for name, value in headers(content).items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body(content))
+
+    return answer
 
 
-def not_found(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
-    """Answer that there is no such file."""
-    handler.send_error(404)
+def length(content: bytes) -> dict[str, str]:
+    return {"Content-Length": str(len(content))}
 
 
-def cut_off(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
-    """Promise the whole content, send half of it and hang up."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(content)))
-    handler.end_headers()
-    handler.wfile.write(content[: len(content) // 2])
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
 
 
-def cut_off_in_a_chunk(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
-    """Begin a chunk, send half of it and hang up."""
-    handler.send_response(200)
-    handler.send_header("Transfer-Encoding", "chunked")
-    handler.end_headers()
-    handler.wfile.write(f"{len(content):x}\r\n".encode() + content[: len(content) // 2])
-
-
-def silent(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
-    """Hang up without a word."""
-
-
-def another_protocol(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
-    """Talk, but not HTTP."""
-    handler.wfile.write(b"220 mail.example ready\r\n")
+served, served_without_length, cut_off = sending(length), sending(lambda content: {}), sending(length, half)
+cut_off_in_a_chunk = sending(lambda content: {"Transfer-Encoding": "chunked"}, lambda content: f"{len(content):x}\r\n".encode() + half(content))
 
 
 def another_page(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
@@ -264,9 +247,6 @@ def another_page(handler: http.server.BaseHTTPRequestHandler, content: bytes) ->
 def other_digits(handler: http.server.BaseHTTPRequestHandler, content: bytes) -> None:
     """Answer with a whole file of the right kind that is not the one asked for."""
     served(handler, packed(TRAIN_IMAGES, images(TRAINING)[::-1]))
-
-
-Answer = Callable[[http.server.BaseHTTPRequestHandler, bytes], None]
 
 
 @dataclass
@@ -340,14 +320,15 @@ class BadAnswer:
     reason: str
 
 
+not_found = BadAnswer("not-found", lambda handler, content: handler.send_error(404), "Not Found")
 BAD_ANSWERS = [
-    BadAnswer("not-found", not_found, "Not Found"),
+    not_found,
     BadAnswer("wrong-content", other_digits, "SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}"),
     BadAnswer("another-page", another_page, "the download: 37 bytes that are not a whole gzip file"),
     BadAnswer("cut-off", cut_off, r"not a whole gzip file|IncompleteRead"),
     BadAnswer("cut-off-in-a-chunk", cut_off_in_a_chunk, "IncompleteRead"),
-    BadAnswer("silent", silent, "without response"),
-    BadAnswer("another-protocol", another_protocol, "220 mail.example ready"),
+    BadAnswer("silent", lambda handler, content: None, "without response"),
+    BadAnswer("another-protocol", lambda handler, content: handler.wfile.write(b"220 mail.example ready\r\n"), "220 mail.example ready"),
 ]
 bad = pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in BAD_ANSWERS])
 
@@ -379,7 +360,7 @@ def test_second_mirror_is_left_alone_where_the_first_delivers(start: Callable[..
 
 
 def test_each_mirror_is_named_with_its_reason(start: Callable[..., Mirror], tmp_path: Path) -> None:
-    first, second = start(not_found), start(another_page)
+    first, second = start(not_found.answer), start(another_page)
     message = refused(lambda: download(tmp_path, [first.url, second.url]))
     assert lacking(message, f"{first.url}: Not Found", f"{second.url}: the download: 37 bytes") == []
 

@@ -122,94 +122,52 @@ def test_keeping_makes_no_difference_to_the_report(undisturbed: Callable[[str], 
     assert {name: value for name, value in report.items() if name != "seconds"} == results(undisturbed("momentum"))[1]
 
 
-Spoil = Callable[[AnyArrays, Any], None]
+Change = Callable[[AnyArrays, Any], object]
 
 
-def noise_generator(arrays: AnyArrays, facts: Any) -> None:
-    name = next(name for name in arrays if name.endswith("free/2/generator"))
-    arrays[name] = arrays[name.replace("/2/", "/1/")]
+def rewritten(source: Path, folder: Path, change: Change) -> None:
+    """Write a checkpoint into a folder after changing its arrays and its description."""
+    arrays, metadata = read_arrays(source / "run.safetensors", "a checkpoint")
+    description = json.loads(metadata[KEY])
+    change(arrays, description)
+    write_arrays(folder / "run.safetensors", arrays, {KEY: json.dumps(description)})
 
 
-def momentum_of_the_reference(arrays: AnyArrays, facts: Any) -> None:
-    for name in [name for name in arrays if "free/0/optimizer/" in name]:
+def without(arrays: AnyArrays, part: str) -> None:
+    """Leave out the arrays with this in their names."""
+    for name in [name for name in arrays if part in name]:
         del arrays[name]
 
 
-def momentum_of_the_subject(arrays: AnyArrays, facts: Any) -> None:
-    for name in [name for name in arrays if name.startswith("subject/optimizer/")]:
-        del arrays[name]
+def exchanged(arrays: AnyArrays, part: str, other: str) -> None:
+    """Give the arrays with this in their names the content of others."""
+    arrays.update({name: arrays[name.replace(part, other)] for name in arrays if part in name})
 
 
-def parameters_of_a_perturbed_one(arrays: AnyArrays, facts: Any) -> None:
-    names = [name for name in arrays if "free/1/params/" in name]
-    for name in names:
-        arrays[name] = arrays[name.replace("/1/", "/0/")]
-
-
-def what_the_step_before_left(arrays: AnyArrays, facts: Any) -> None:
-    facts["run"]["comparison"]["left"] = None
-
-
-def points_of_a_curve(arrays: AnyArrays, facts: Any) -> None:
-    arrays["curves/values"] = np.zeros_like(arrays["curves/values"])
-
-
-def averages(arrays: AnyArrays, facts: Any) -> None:
-    facts["run"]["averages"] = {"steps": 0, "images": 0, "losses": [0.0, 0.0], "hits": [0, 0]}
-
-
-def losses(arrays: AnyArrays, facts: Any) -> None:
-    facts["run"]["losses"] = {"sums": [], "each": 1, "filled": 0}
-
-
-def reference_fractions(arrays: AnyArrays, facts: Any) -> None:
-    facts["run"]["comparison"]["reference_fractions"] = []
-
-
-def noise(arrays: AnyArrays, facts: Any) -> None:
-    facts["run"]["comparison"]["noise"] = [[place, 2 * size] for place, size in facts["run"]["comparison"]["noise"]]
-
-
-def worst(arrays: AnyArrays, facts: Any) -> None:
-    for _, series in facts["run"]["comparison"]["series"]:
-        series["worst"] = None
-
-
-def divergences(arrays: AnyArrays, facts: Any) -> None:
-    facts["run"]["comparison"] |= {"first": None, "divergences": []}
-
-
-def consequences(arrays: AnyArrays, facts: Any) -> None:
-    facts["run"]["comparison"]["consequences"] = []
-
-
-FORGOTTEN: dict[Spoil, str] = {
-    noise_generator: "momentum",
-    momentum_of_the_reference: "momentum",
-    momentum_of_the_subject: "momentum",
-    parameters_of_a_perturbed_one: "momentum",
-    what_the_step_before_left: "momentum",
-    points_of_a_curve: "momentum",
-    averages: "momentum",
-    losses: "momentum",
-    noise: "momentum",
-    worst: "momentum",
-    reference_fractions: "float32-every-third",
-    divergences: "article",
-    consequences: "article",
+FORGOTTEN: dict[str, tuple[str, Change]] = {
+    "noise_generator": ("momentum", lambda arrays, run: exchanged(arrays, "free/2/generator", "free/1/generator")),
+    "momentum_of_the_reference": ("momentum", lambda arrays, run: without(arrays, "free/0/optimizer/")),
+    "momentum_of_the_subject": ("momentum", lambda arrays, run: without(arrays, "subject/optimizer/")),
+    "parameters_of_a_perturbed_one": ("momentum", lambda arrays, run: exchanged(arrays, "free/1/params/", "free/0/params/")),
+    "what_the_step_before_left": ("momentum", lambda arrays, run: run["comparison"].update(left=None)),
+    "points_of_a_curve": ("momentum", lambda arrays, run: arrays.update({"curves/values": np.zeros_like(arrays["curves/values"])})),
+    "averages": ("momentum", lambda arrays, run: run.update(averages={"steps": 0, "images": 0, "losses": [0.0, 0.0], "hits": [0, 0]})),
+    "losses": ("momentum", lambda arrays, run: run.update(losses={"sums": [], "each": 1, "filled": 0})),
+    "noise": ("momentum", lambda arrays, run: run["comparison"].update(noise=[[place, 2 * size] for place, size in run["comparison"]["noise"]])),
+    "worst": ("momentum", lambda arrays, run: [series.update(worst=None) for _, series in run["comparison"]["series"]]),
+    "reference_fractions": ("float32-every-third", lambda arrays, run: run["comparison"].update(reference_fractions=[])),
+    "divergences": ("article", lambda arrays, run: run["comparison"].update(first=None, divergences=[])),
+    "consequences": ("article", lambda arrays, run: run["comparison"].update(consequences=[])),
 }
-"""Each with a run that it makes a difference to."""
+"""Pieces of the state, each with a run to which it makes a difference, and what the checkpoint is without it."""
 
 
 @pytest.mark.slow("each piece is left out of a run of its own; one shows that what is left out shows", default=["noise_generator"])
-@pytest.mark.parametrize(("name", "spoil"), [pytest.param(name, spoil, id=spoil.__name__) for spoil, name in FORGOTTEN.items()])
-def test_what_is_left_out_shows(undisturbed: Callable[[str], Path], tmp_path: Path, name: str, spoil: Spoil) -> None:
+@pytest.mark.parametrize(("name", "forget"), FORGOTTEN.values(), ids=FORGOTTEN)
+def test_what_is_left_out_shows(undisturbed: Callable[[str], Path], tmp_path: Path, name: str, forget: Change) -> None:
     """Each piece of the state is needed: without it the end is another one, and the tests above would fail."""
     interrupted(tmp_path, name, 7)
-    arrays, metadata = read_arrays(tmp_path / "run.safetensors", "a checkpoint")
-    description = json.loads(metadata[KEY])
-    spoil(arrays, description["facts"])
-    write_arrays(tmp_path / "run.safetensors", arrays, {KEY: json.dumps(description)})
+    rewritten(tmp_path, tmp_path, lambda arrays, description: forget(arrays, description["facts"]["run"]))
     compared(tmp_path, [*RUNS[name], *KEPT])
     assert results(tmp_path)[0] != results(undisturbed(name))[0]
 
@@ -246,20 +204,18 @@ def test_checkpoint_of_another_version_of_the_framework(
     undisturbed: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Other kernels round in another way: what goes on with them is not what would have been."""
-    arrays, metadata = read_arrays(undisturbed("momentum") / "run.safetensors", "a checkpoint")
-    description = json.loads(metadata[KEY])
-    description["options"]["torch"] = "1.0"
-    write_arrays(tmp_path / "run.safetensors", arrays, {KEY: json.dumps(description)})
+    rewritten(undisturbed("momentum"), tmp_path, lambda arrays, description: description["options"].update(torch="1.0"))
     assert compared(tmp_path, [*RUNS["momentum"], *KEPT]) == 2
     assert "of another run (torch: '1.0' there, " in capsys.readouterr().err
 
 
 def test_checkpoint_that_says_something_else(undisturbed: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arrays, metadata = read_arrays(undisturbed("momentum") / "run.safetensors", "a checkpoint")
-    description = json.loads(metadata[KEY])
-    del description["facts"]["run"]["averages"]["hits"]
-    description["facts"]["run"]["comparison"]["steps"] = "many"
-    write_arrays(tmp_path / "run.safetensors", arrays, {KEY: json.dumps(description)})
+
+    def spoil(arrays: AnyArrays, description: Any) -> None:
+        del description["facts"]["run"]["averages"]["hits"]
+        description["facts"]["run"]["comparison"]["steps"] = "many"
+
+    rewritten(undisturbed("momentum"), tmp_path, spoil)
     assert compared(tmp_path, [*RUNS["momentum"], *KEPT]) == 2
     errors = capsys.readouterr().err
     assert "run.safetensors: not what this release writes (" in errors
