@@ -34,13 +34,13 @@ from typing import Any
 
 import numpy as np
 from digits.batches import take
-from digits.files import DataError, Digits, load
+from digits.files import Digits, load
 from rich.console import Console
-from training.command_options import add_images, at_least, data_folder, expect_representable, rate, settings_of
+from training.command_options import add_images, at_least, data_folder, ended, expect_representable, rate, settings_of
 from training.keras_findings import DTYPES, Beside, Levels, words
 from training.mcnemar import least_telling
 
-from crosscheck.core.files import NotWritableError, expect_writable
+from crosscheck.core.files import expect_writable
 from crosscheck.report.write import write_json
 from crosscheck.run.cli import UsageError
 
@@ -101,14 +101,8 @@ def _dtypes(text: str) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, compare and return the exit status."""
     options = parser().parse_args(arguments)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        return compare(options, Console(highlight=False, soft_wrap=True))
-    except (DataError, UsageError, NotWritableError) as error:
-        errors.print(f"beside_keras: {error}", style="red", markup=False)
-    except KeyboardInterrupt:
-        errors.print("beside_keras: interrupted; the seeds that were done stand above, and in --json", style="red", markup=False)
-    return COULD_NOT_BE_COMPARED
+    console = Console(highlight=False, soft_wrap=True)
+    return ended("beside_keras", lambda: compare(options, console), lambda: "the seeds that were done stand above, and in --json")
 
 
 def compare(options: argparse.Namespace, console: Console) -> int:

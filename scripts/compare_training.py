@@ -11,14 +11,15 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from digits.batches import batches, generators, steps_of_epoch, take
-from digits.files import DataError, load
+from digits.files import load
 from rich.console import Console
-from training.checkpoints import CheckpointError, Clock
+from training.checkpoints import Clock
 from training.command_options import (
     KEEPING,
     KEEPING_OPTIONS,
@@ -30,6 +31,7 @@ from training.command_options import (
     at_least,
     data_folder,
     device,
+    ended,
     even,
     expect_kept,
     expect_representable,
@@ -42,14 +44,11 @@ from training.command_options import (
 )
 from training.subjects import REFERENCES, Choice, SettingsError, Twins, chosen, imported
 
-from crosscheck.core.files import NotWritableError
 from crosscheck.references.functions import DeviceError
 from crosscheck.report.write import write_json, write_text
 from crosscheck.run.cli import UsageError
 from crosscheck.training.facts import RunFacts, collect
 from scratch.networks import NETWORKS
-
-COULD_NOT_BE_CHECKED = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -121,14 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parser().parse_args(arguments)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        return compare(options, arguments, Console(highlight=False))
-    except (DataError, UsageError, CheckpointError, NotWritableError) as error:
-        errors.print(f"compare_training: {error}", style="red", markup=False)
-    except KeyboardInterrupt:
-        errors.print("compare_training: interrupted; no report was written", style="red")
-    return COULD_NOT_BE_CHECKED
+    return ended("compare_training", lambda: compare(options, arguments, Console(highlight=False)), lambda: "no report was written")
 
 
 def compare(options: argparse.Namespace, arguments: Sequence[str], console: Console) -> int:
@@ -179,16 +171,8 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         averages = keeper.go_on(console) if options.checkpoint.exists() else None
     started = time.monotonic()
     try:
-        train(
-            comparison,
-            batches(digits, plan, order_rng, comparison.steps, plan.seed if options.augment else None),
-            plan,
-            facts,
-            console,
-            twins.subject.follow,
-            keeper,
-            averages,
-        )
+        left = batches(digits, plan, order_rng, comparison.steps, plan.seed if options.augment else None)
+        train(comparison, left, plan, facts, console, twins.subject.follow, keeper, averages)
         if not facts.failed:
             test(comparison, digits, plan.dtype, options.subject == "article", facts, console)
     except KeyboardInterrupt:
@@ -213,19 +197,7 @@ def subject_of(options: argparse.Namespace) -> str:
 
 def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
     """Return the subject and the references that the options ask for; a UsageError says which options do not go together."""
-    choice = Choice(
-        options.subject,
-        options.network,
-        options.reference,
-        options.dtype,
-        options.lr,
-        options.momentum,
-        options.batch_size,
-        tuple(options.freeze),
-        options.device,
-        options.tf32,
-        options.kernels,
-    )
+    choice = Choice(**{field.name: getattr(options, field.name) for field in fields(Choice)})
     try:
         return chosen(choice, rng)
     except SettingsError as error:

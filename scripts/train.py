@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 from digits.batches import Schedule, batches, generators, steps_of_epoch, take
-from digits.files import DataError, Digits, load
+from digits.files import Digits, load
 from rich.console import Console
-from training.checkpoints import CheckpointError, read
+from training.checkpoints import read
 from training.command_options import (
     KEEPING,
     add_augment,
@@ -29,6 +29,7 @@ from training.command_options import (
     add_schedule,
     at_least,
     data_folder,
+    ended,
     expect_kept,
     expect_representable,
     fill_in,
@@ -40,12 +41,12 @@ from training.scratch_run import run
 from training.scratch_state import load_weights, save_weights
 from training.scratch_training import Training
 
-from crosscheck.core.files import NotWritableError, expect_writable
+from crosscheck.core.files import expect_writable
 from crosscheck.report.write import write_json
 from crosscheck.run.cli import UsageError
 from scratch.networks import NETWORKS
 
-TRAINED, DIVERGED, COULD_NOT_BE_TRAINED = 0, 1, 2
+TRAINED, DIVERGED = 0, 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,14 +84,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train and return the exit status."""
     options = parser().parse_args(arguments)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        return train(options, Console(highlight=False))
-    except (DataError, UsageError, CheckpointError, NotWritableError) as error:
-        errors.print(f"train: {error}", style="red", markup=False)
-    except KeyboardInterrupt:
-        errors.print(f"train: interrupted; {how_to_go_on(options.checkpoint)}", style="red", markup=False)
-    return COULD_NOT_BE_TRAINED
+    return ended("train", lambda: train(options, Console(highlight=False)), lambda: how_to_go_on(options.checkpoint))
 
 
 def train(options: argparse.Namespace, console: Console) -> int:

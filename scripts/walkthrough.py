@@ -70,7 +70,7 @@ def page() -> str:
     label = int(digits.train_labels[0])
     image = article.scale(digits.train_images[0])
     outputs = forward(model, image[None, None])
-    shapes = {name: shown(output.shape[1:]) for name, output in outputs.items()}
+    shapes = {name: " x ".join(map(str, output.shape[1:])) for name, output in outputs.items()}
     logits = outputs["linear"]
     loss = scratch.SoftmaxCrossEntropy()
     cost = loss.forward(logits, np.array([label]))
@@ -144,11 +144,6 @@ def forward(model: scratch.Sequential, x: Array) -> dict[str, Array]:
     for name, part in model.parts.items():
         outputs[name] = x = part.forward(x)
     return outputs
-
-
-def shown(shape: tuple[int, ...]) -> str:
-    """Return a shape as people write it."""
-    return " x ".join(str(side) for side in shape)
 
 
 def table(model: scratch.Sequential, shapes: dict[str, str]) -> str:

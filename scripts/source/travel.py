@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import inspect
 import io
 import runpy
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,20 +18,12 @@ from typing import Any
 from source.graph import PACKAGE, ROOT
 
 
+@dataclass
 class Travel:
-    """Counts the calls of one module by another while a program runs.
+    """Counts the calls of one module by another while a program runs."""
 
-    Attributes
-    ----------
-    moves : Counter of tuple of str
-        How often the first module called the second one.
-    passed : Counter of str
-        How many calls each module received.
-    """
-
-    def __init__(self) -> None:
-        self.moves: collections.Counter[tuple[str, str]] = collections.Counter()
-        self.passed: collections.Counter[str] = collections.Counter()
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)  # how often the first module called the second one
+    passed: Counter[str] = field(default_factory=Counter)  # how many calls each module received
 
     def run(self, script: str, arguments: Sequence[str]) -> None:
         """Run a script or a module as a command, and count."""

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from digits.files import SHIPPED, cache_folder, download
+from digits.files import SHIPPED, DataError, cache_folder, download
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from crosscheck.core.files import NotWritableError
 from crosscheck.run.cli import UsageError
 from scratch.networks import KERNELS, Recipe
-from training.checkpoints import Interval, expect_fresh
+from training.checkpoints import CheckpointError, Interval, expect_fresh
 from training.learning_rates import SCHEDULES
 
+CANNOT = 2
+"""The exit status of a command that could not do its work."""
 KEEPING_OPTIONS = ("--checkpoint", "--checkpoint-every", "--resume")
 """Options that do not change the results of a run."""
 KEEPING = tuple(name.removeprefix("--").replace("-", "_") for name in KEEPING_OPTIONS)
@@ -156,6 +159,18 @@ def expect_kept(options: argparse.Namespace) -> None:
         expect_fresh(options.checkpoint, options.resume)
     elif options.resume:
         raise UsageError("--resume: from which file? say --checkpoint FILE")
+
+
+def ended(name: str, work: Callable[[], int], interrupted: Callable[[], str]) -> int:
+    """Return the exit status of a command: that of its work, or 2 after an error or Ctrl-C, which becomes one line on standard error."""
+    try:
+        return work()
+    except (DataError, UsageError, CheckpointError, NotWritableError) as error:
+        words = str(error)
+    except KeyboardInterrupt:
+        words = f"interrupted; {interrupted()}"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{name}: {words}", style="red", markup=False)
+    return CANNOT
 
 
 def how_to_go_on(checkpoint: Path | None) -> str:

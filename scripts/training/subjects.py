@@ -161,12 +161,12 @@ class Choice:
 
     subject: str
     network: str  # one of NETWORKS
-    references: Sequence[str]  # of REFERENCES
+    reference: Sequence[str]  # some of REFERENCES
     dtype: npt.DTypeLike
     lr: float
     momentum: float | None  # another one than is usual for the network
     batch_size: int
-    freeze: tuple[str, ...] = ()  # layers that do not train
+    freeze: Sequence[str] = ()  # layers that do not train
     device: str = "cpu"  # where the references compute
     tf32: bool = False  # whether those in float32 may multiply in TF32 on a GPU
     kernels: Kernels = "fast"  # of the layers of scratch
@@ -191,7 +191,7 @@ def _chosen_network(choice: Choice, rng: np.random.Generator) -> Twins:
             kind = type(optimizer).__name__
             raise SettingsError(f"--momentum {choice.momentum:g}: {choice.network} is trained by {kind}, which has none; leave it out")
         optimizer.momentum = choice.momentum
-    return layered(model, optimizer, choice.references, choice.device, choice.tf32)
+    return layered(model, optimizer, choice.reference, choice.device, choice.tf32)
 
 
 def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
@@ -205,9 +205,9 @@ def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
         raise SettingsError(f"--batch-size {choice.batch_size}: the article's code trains on one image at a time; use 1, or --subject scratch")
     if choice.momentum:
         raise SettingsError("--momentum: the article's layers update themselves with the learning rate alone; leave it at 0 or use --subject scratch")
-    if list(choice.references) != ["torch"]:
+    if list(choice.reference) != ["torch"]:
         raise SettingsError(
-            f"--reference {','.join(choice.references)}: the article's layers have twins in torch alone; use that, or --subject scratch"
+            f"--reference {','.join(choice.reference)}: the article's layers have twins in torch alone; use that, or --subject scratch"
         )
     _check_freeze(choice.freeze, ["conv"])
     model = ArticleCNN(rng, choice.dtype)
@@ -215,7 +215,7 @@ def _chosen_article(choice: Choice, rng: np.random.Generator) -> Twins:
     return article(model, SgdSettings(choice.lr), choice.device, choice.tf32)
 
 
-def _check_freeze(freeze: tuple[str, ...], known: list[str]) -> None:
+def _check_freeze(freeze: Sequence[str], known: list[str]) -> None:
     for name in freeze:
         if name not in known:
             raise SettingsError(f"--freeze {name}: no layer of that name can be frozen in this subject; expected {' or '.join(known)}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from crosscheck.core.judge import Facts
 from crosscheck.core.training import TrainState
-from study.benchmark.comparison import Step, beside_torch, comparison, complaint, endless, repeated
+from study.benchmark.comparison import Step, beside_torch, comparison, complaint, endless, stepping
 from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import DTYPE, Workload
 from study.workers import report
@@ -31,7 +31,7 @@ def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, 
         for training in (reference, oracle):
             training.load(TrainState(alone.subject.params))
         runs: dict[str, Step] = {"checked": checked.step, "subject": alone.subject.step, "reference": reference.step, "oracle": oracle.step}
-        times = alternated({name: repeated(step, batches) for name, step in runs.items()}, Pace(**pace))
+        times = alternated({name: stepping(step, batches) for name, step in runs.items()}, Pace(**pace))
         if words := complaint(checked):
             wrong.append({"network": workload.network, "batch": workload.batch, "threads": threads, "side": "scratch", "words": words})
             continue

@@ -16,7 +16,7 @@ from crosscheck.core.precision import Precision
 from crosscheck.core.training import TrainState
 from crosscheck.oracles.step import elements_per_step
 from crosscheck.training.listened import TrainingComparison
-from study.benchmark.rounds import Run
+from study.benchmark.rounds import Run, repeated
 from study.benchmark.sides import DTYPE, digits
 
 Batches = Iterator[tuple[Images, Labels]]
@@ -48,14 +48,9 @@ def endless(batch: int, size: int = 28, count: int = 8) -> Batches:
     return cycle(found)
 
 
-def repeated(step: Step, batches: Batches) -> Run:
+def stepping(step: Step, batches: Batches) -> Run:
     """Return a run that does a step on each of the next batches."""
-
-    def run(count: int) -> None:
-        for _ in range(count):
-            step(*next(batches))
-
-    return run
+    return repeated(lambda: step(*next(batches)))
 
 
 def complaint(comparison: TrainingComparison) -> str:

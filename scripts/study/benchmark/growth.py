@@ -16,7 +16,7 @@ from crosscheck.core.judge import Facts
 from scratch import fast
 from scratch.composite import Part
 from scratch.networks import CLASSES
-from study.benchmark.comparison import beside_torch, comparison, complaint, endless, repeated
+from study.benchmark.comparison import beside_torch, comparison, complaint, endless, stepping
 from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import DTYPE
 from study.workers import report
@@ -79,7 +79,7 @@ def _at(size: Size, pace: Pace) -> tuple[dict[str, float], str]:
     models = [size.model(), size.model()]
     alone, own = (beside_torch(model, scratch.SGD(model.params, lr=LR)) for model in models)
     checked = comparison(own, *next(batches), STEPS)
-    times = alternated({"plain": repeated(alone.subject.step, batches), "checked": repeated(checked.step, batches)}, pace)
+    times = alternated({"plain": stepping(alone.subject.step, batches), "checked": stepping(checked.step, batches)}, pace)
     return {f"{kind}_milliseconds": times.milliseconds(kind) for kind in ("plain", "checked")}, complaint(checked)
 
 

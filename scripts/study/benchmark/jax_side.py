@@ -46,15 +46,16 @@ def drawn(layer: scratch.Dropout, key: Any, shape: tuple[int, ...]) -> Any:
     return jax.random.bernoulli(key, 1 - layer.p, shape)
 
 
-def flattened(layers: dict[str, Any]) -> dict[str, Layout]:
-    """Return, for the linear layer after a flatten, the layout from scratch's order of its rows to that of a network with channels last."""
-    layouts, channels, before = {}, 0, None
+def layouts_of(layers: dict[str, Any]) -> dict[str, Layout]:
+    """Return the layout from each parameter of scratch, by its name, to that of a network with channels last."""
+    layouts, channels, before = dict[str, Layout](), 0, None
     for name, layer in layers.items():
+        layouts |= {f"{name}.{own}": KERNEL if value.ndim == 4 else Layout() for own, value in layer.params.items()}
         if isinstance(layer, scratch.Conv2d):
             channels = len(layer.params["weight"])
         if isinstance(layer, scratch.Linear) and isinstance(before, scratch.Flatten):
             side = math.isqrt(len(layer.params["weight"]) // channels)
-            layouts[name] = Layout("(c h w) k -> (h w c) k", {"c": channels, "h": side, "w": side})
+            layouts[f"{name}.weight"] = Layout("(c h w) k -> (h w c) k", {"c": channels, "h": side, "w": side})
         before = layer
     return layouts
 
@@ -65,12 +66,7 @@ class JaxSide(EachStep):
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
         self.layers, settings = training.model.layers, workload.settings()
-        rows = flattened(self.layers)
-        self._layouts = {
-            f"{name}.{own}": KERNEL if value.ndim == 4 else rows.get(name, Layout()) if value.ndim == 2 else Layout()
-            for name, layer in self.layers.items()
-            for own, value in layer.params.items()
-        }
+        self._layouts = layouts_of(self.layers)
         self._params = {name: jnp.asarray(layout.to_reference(training.model.params[name])) for name, layout in self._layouts.items()}
         self._state = {name: {state: jnp.zeros_like(value) for state in settings.states} for name, value in self._params.items()}
         self._drops = [name for name, layer in self.layers.items() if isinstance(layer, scratch.Dropout)]

@@ -13,7 +13,7 @@ from crosscheck.adapters.layout import Layout
 from crosscheck.core.precision import Array
 from crosscheck.oracles.optimizers import AdadeltaSettings, SgdSettings
 from crosscheck.references.keras.oracle import NAME
-from study.benchmark.jax_side import IMAGES, KERNEL, flattened
+from study.benchmark.jax_side import IMAGES, layouts_of
 from study.benchmark.sides import DTYPE, EachStep, Images, Masks, Workload
 
 import keras  # isort: skip
@@ -65,14 +65,12 @@ class KerasSide(EachStep):
         own = {name: counterpart(layer, workload.seed + place) for place, (name, layer) in enumerate(self.layers.items())}
         self.model = keras.Sequential([keras.Input((28, 28, 1)), *own.values()])
         self.model.compile(optimizer(workload.settings()), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        rows = flattened(self.layers)
         self._variables: dict[str, tuple[Any, Layout]] = {}
-        for name, layer in self.layers.items():
-            for ours, value in layer.params.items():
-                layout = KERNEL if value.ndim == 4 else rows.get(name, Layout()) if value.ndim == 2 else Layout()
-                variable = getattr(own[name], NAMES[ours])
-                variable.assign(layout.to_reference(value))
-                self._variables[f"{name}.{ours}"] = variable, layout
+        for full, layout in layouts_of(self.layers).items():
+            name, _, ours = full.rpartition(".")
+            variable = getattr(own[name], NAMES[ours])
+            variable.assign(layout.to_reference(training.model.params[full]))
+            self._variables[full] = variable, layout
         self._drops = {name: layer for name, layer in own.items() if isinstance(layer, keras.layers.Dropout)}
 
     def step(self, images: Images, labels: Labels) -> float:

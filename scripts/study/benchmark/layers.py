@@ -24,7 +24,7 @@ from crosscheck.core.trace import Place
 from reference import pytorch
 from reference.copying import layout_of
 from study.benchmark.judge import wrong
-from study.benchmark.rounds import Pace, Run, alternated
+from study.benchmark.rounds import Pace, Run, alternated, repeated
 from study.benchmark.sides import DTYPE, Workload, digits
 from study.workers import report
 
@@ -126,16 +126,8 @@ def _runs(alone: Alone) -> dict[str, dict[str, Run]]:
     asked = [tensor for tensor in tensors if tensor.requires_grad]
     alone.layer.forward(alone.x)
     output = alone.module(tensors[0])
-    forward = {"scratch": _times(lambda: alone.layer.forward(alone.x)), "torch": _times(lambda: alone.module(tensors[0]))}
+    forward = {"scratch": repeated(lambda: alone.layer.forward(alone.x)), "torch": repeated(lambda: alone.module(tensors[0]))}
     if not asked:
         return {"forward": forward}
-    grad = {"scratch": _times(alone.backward), "torch": _times(lambda: torch.autograd.grad(output, asked, cotangent, retain_graph=True))}
+    grad = {"scratch": repeated(alone.backward), "torch": repeated(lambda: torch.autograd.grad(output, asked, cotangent, retain_graph=True))}
     return {"forward": forward, "backward": grad}
-
-
-def _times(action: Any) -> Run:
-    def run(count: int) -> None:
-        for _ in range(count):
-            action()
-
-    return run

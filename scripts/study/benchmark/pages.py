@@ -67,56 +67,30 @@ def figures(row: Facts, *names: str) -> Iterable[str]:
 def sheets(facts: Facts) -> list[Sheet]:
     """Return the tables that have rows."""
     sides = facts["sides"]
+    steps: Rows = [
+        (row["network"], str(row["batch"]), str(row["threads"]), sides[row["side"]], *figures(row, "milliseconds", "times_scratch"))
+        for row in facts["training_step"]
+    ]
+    milliseconds = "scratch_milliseconds", "torch_milliseconds", "times_scratch"
+    layers: Rows = [(f"{row['network']}, {row['batch']}", row["layer"], row["direction"], *figures(row, *milliseconds)) for row in facts["layers"]]
+    checked: Rows = []
+    for row in facts["checked_step"]:
+        alone = figures(row["sides_milliseconds"], "subject", "reference", "oracle")
+        checked.append((row["network"], str(row["batch"]), *alone, *figures(row, "milliseconds", "times_sides", "quantities_per_second")))
+    growths: Rows = []
+    for row in facts["growth"]:
+        exponents = (f"{row['exponents'][kind]:.2f}" for kind in ("plain", "checked"))
+        growths.append((row["growth"], f"{row['points'][0]['size']} to {row['points'][-1]['size']}", *exponents))
+    startups: Rows = [(row["command"], figure(row["milliseconds"])) for row in facts["startup"]]
+    headings = "network", "batch", "subject ms", "reference ms", "oracle ms", "checked ms", "times the sum", "quantities a second"
     found = [
-        _sheet(
-            "training step, float32: bytes in, weights updated",
-            ("network", "batch", "threads", "side", "ms", "times scratch's"),
-            [
-                (row["network"], str(row["batch"]), str(row["threads"]), sides[row["side"]], *figures(row, "milliseconds", "times_scratch"))
-                for row in facts["training_step"]
-            ],
-        ),
+        _sheet("training step, float32: bytes in, weights updated", ("network", "batch", "threads", "side", "ms", "times scratch's"), steps),
         _sheet("peak memory beyond what is imported", ("network", "batch", "side", "MiB"), _memory(facts)),
-        _sheet(
-            "each layer alone",
-            ("network, batch", "layer", "direction", "scratch ms", "PyTorch ms", "times scratch's"),
-            [
-                (
-                    f"{row['network']}, {row['batch']}",
-                    row["layer"],
-                    row["direction"],
-                    *figures(row, "scratch_milliseconds", "torch_milliseconds", "times_scratch"),
-                )
-                for row in facts["layers"]
-            ],
-        ),
-        _sheet(
-            "a checked step, with one reference",
-            ("network", "batch", "subject ms", "reference ms", "oracle ms", "checked ms", "times the sum", "quantities a second"),
-            [
-                (
-                    row["network"],
-                    str(row["batch"]),
-                    *figures(row["sides_milliseconds"], "subject", "reference", "oracle"),
-                    *figures(row, "milliseconds", "times_sides", "quantities_per_second"),
-                )
-                for row in facts["checked_step"]
-            ],
-        ),
-        _sheet(
-            "how a step grows: seconds ~ size ** exponent",
-            ("with", "size", "plain step", "checked step"),
-            [
-                (
-                    row["growth"],
-                    f"{row['points'][0]['size']} to {row['points'][-1]['size']}",
-                    *(f"{row['exponents'][kind]:.2f}" for kind in ("plain", "checked")),
-                )
-                for row in facts["growth"]
-            ],
-        ),
+        _sheet("each layer alone", ("network, batch", "layer", "direction", "scratch ms", "PyTorch ms", "times scratch's"), layers),
+        _sheet("a checked step, with one reference", headings, checked),
+        _sheet("how a step grows: seconds ~ size ** exponent", ("with", "size", "plain step", "checked step"), growths),
         _full(facts),
-        _sheet("startup", ("", "ms"), [(row["command"], figure(row["milliseconds"])) for row in facts["startup"]]),
+        _sheet("startup", ("", "ms"), startups),
     ]
     return [sheet for sheet in found if sheet.rows]
 

@@ -41,6 +41,16 @@ class Times:
         return statistics.median(one / two for one, two in zip(self.rounds[side], self.rounds[other], strict=True))
 
 
+def repeated(action: Callable[[], object]) -> Run:
+    """Return a run that does an action again and again."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            action()
+
+    return run
+
+
 def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] = time.perf_counter) -> Times:
     """Time several runs in turns by a clock that returns seconds; every other round goes through them in reverse order."""
 
