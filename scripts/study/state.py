@@ -13,7 +13,6 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from training.checkpoints import Clock, Interval, differing
 
@@ -114,15 +113,11 @@ def _read(path: Path, run: Facts) -> dict[str, Facts]:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise StateError(f"{path}: cannot be read as JSON ({error}); delete it and start again") from None
-    if not isinstance(found, dict) or found.get("version") != FORMAT_VERSION or not _is_results(found.get("results")):
+    results = found.get("results") if isinstance(found, dict) and found.get("version") == FORMAT_VERSION else None
+    if not isinstance(results, dict) or not all(isinstance(result, dict) for result in results.values()):
         raise StateError(f"{path}: not a state of version {FORMAT_VERSION} of a study; name another file with --state, or delete it")
     theirs = found.get("run")
     others = differing(theirs, json.loads(json.dumps(run))) if isinstance(theirs, dict) else ["it does not say which"]
     if others:
         raise StateError(f"{path}: of another run ({'; '.join(others)}); repeat its options, or delete it and start again")
-    results: dict[str, Facts] = found["results"]
     return results
-
-
-def _is_results(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(result, dict) for result in value.values())

@@ -28,7 +28,6 @@ from scratch.networks import NETWORKS, Kernels
 from scratch.optimizer import Optimizer
 from training.scratch_state import evaluation, restore, snapshot
 
-SUBJECTS = ("scratch", "article")
 REFERENCES = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 """The reference frameworks, each with its module of :mod:`reference`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -73,14 +72,3 @@ def test_training_goes_on_to_the_last_bit(monkeypatch: pytest.MonkeyPatch, tmp_p
     for epochs in ("1", "3"):
         assert train.main([*SMALL, *kept, "--epochs", epochs, "--weights-out", "resumed.safetensors"]) == 0
     assert Path("resumed.safetensors").read_bytes() == Path("straight.safetensors").read_bytes()
-
-
-@pytest.mark.parametrize(("before", "after"), list(itertools.permutations([SMALL, SMALL[:-1]])), ids=["no-more", "from-now-on"])
-def test_checkpoint_of_another_kind_of_run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], before: tuple[str, ...], after: tuple[str, ...]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    kept = ("--checkpoint", "run.safetensors", "--resume", "--epochs", "1")
-    assert train.main([*before, *kept]) == 0
-    assert train.main([*after, *kept]) == 2
-    assert f"of another run (augment: {'--augment' in before} there, {'--augment' in after} here)" in capsys.readouterr().err

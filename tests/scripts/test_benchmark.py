@@ -22,7 +22,7 @@ from study.benchmark.checked import measured as checked_steps
 from study.benchmark.facts import facts_of
 from study.benchmark.growth import exponent
 from study.benchmark.judge import Judge, wrong
-from study.benchmark.pages import DOCUMENT, measured, render
+from study.benchmark.pages import measured, render
 from study.benchmark.plan import PARTS, Choice, planned
 from study.benchmark.rounds import Pace, alternated
 from study.benchmark.sides import SIDES, MissingError, ScratchSide, Workload, digits, made
@@ -358,9 +358,3 @@ def test_unknown_values(arguments: list[str], capsys: pytest.CaptureFixture[str]
 @MEASURES_ALL
 def test_figures_in_markdown(found: list[tuple[Task, Facts]]) -> None:
     assert "| PyTorch's step over scratch's, tutorial, batch 1 | at least 4 times |" in measured(facts_from(found))
-
-
-def test_page_says_what_was_measured() -> None:
-    facts, (block,) = DOCUMENT.facts(DOCUMENT.kept), DOCUMENT.blocks
-    page = block.page.read_text(encoding="utf-8")
-    assert block.put(page, facts) == page

@@ -211,24 +211,26 @@ def test_out_where_a_file_is(capsys: pytest.CaptureFixture[str], tmp_path: Path,
     assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine"
 
 
-def test_failed_download_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_options, "download", partial(mnist_files.download, mirrors=()))
+def interrupt(folder: Path, arrived: mnist_files.Arrived) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("download", "message"),
+    [
+        pytest.param(partial(mnist_files.download, mirrors=()), "train-images-idx3-ubyte.gz: no mirror delivered it", id="failed"),
+        pytest.param(interrupt, "interrupted; no report was written\n", id="interrupted"),
+    ],
+)
+def test_download_that_does_not_arrive(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, download: Callable[..., None], message: str
+) -> None:
+    monkeypatch.setattr(command_options, "download", download)
     status = main(["--steps", "1", "--download", "--data-dir", str(tmp_path / "mnist"), "--out", str(tmp_path / "report")])
     errors = capsys.readouterr().err
     assert status == 2
-    assert errors.startswith("compare_training: train-images-idx3-ubyte.gz: no mirror delivered it")
+    assert errors.startswith(f"compare_training: {message}")
     assert errors.count("\n") == 1
-    assert not (tmp_path / "report").exists()
-
-
-def test_interrupted_download(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(folder: Path, arrived: mnist_files.Arrived) -> NoReturn:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command_options, "download", interrupt)
-    status = main(["--steps", "1", "--download", "--data-dir", str(tmp_path / "mnist"), "--out", str(tmp_path / "report")])
-    assert status == 2
-    assert capsys.readouterr().err == "compare_training: interrupted; no report was written\n"
     assert not (tmp_path / "report").exists()
 
 

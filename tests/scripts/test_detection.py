@@ -19,7 +19,7 @@ import torch
 from study import workers
 from study.detection.ablation import seen_by_rerun
 from study.detection.facts import facts_of
-from study.detection.figures import DOCUMENT, paragraph, summary
+from study.detection.figures import paragraph, summary
 from study.detection.inputs import TRAINING, compared
 from study.detection.pages import render
 from study.detection.rivals import RULES, Compared
@@ -306,9 +306,3 @@ def test_paragraph_is_that_of_the_summary(found: dict[str, Facts]) -> None:
     assert "crosscheck detects 1 and shows 1 at the place" in paragraph(facts)
     assert paragraph(summary(facts)) == paragraph(facts)
     assert "catalogue" not in summary(facts)
-
-
-def test_readme_says_what_was_measured() -> None:
-    facts, (block,) = DOCUMENT.facts(DOCUMENT.kept), DOCUMENT.blocks
-    page = block.page.read_text(encoding="utf-8")
-    assert block.put(page, facts) == page

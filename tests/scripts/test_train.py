@@ -110,6 +110,7 @@ def test_may_go_on_with_the_other_kernels(undisturbed: Path, tmp_path: Path) -> 
         pytest.param(["--lr", "0.01"], "of another run (lr: 0.005 there, 0.01 here)", id="lr"),
         pytest.param(["--seed", "3"], "of another run (seed: 0 there, 3 here)", id="seed"),
         pytest.param(["--dtype", "float32"], "of another run (dtype: 'float64' there, 'float32' here)", id="dtype"),
+        pytest.param(["--augment"], "of another run (augment: False there, True here)", id="augment"),
         pytest.param(["--train-size", "41"], "of another run (train_size: 40 there, 41 here)", id="other-images"),
     ],
 )

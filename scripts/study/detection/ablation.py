@@ -71,21 +71,18 @@ def _one_step(pair: Declaration) -> tuple[Declaration, list[Check]]:
     return short, checks_of(short)
 
 
-def _has_derived(pair: Declaration) -> bool:
-    return isinstance(pair, Pair) and bool(prepare(pair).derived)
-
-
-def _has_shapes(pair: Declaration) -> bool:
-    return isinstance(pair, Pair) and len(prepare(pair).shapes) > 1
-
-
 MANY = "contract-many_samples_work"
 """The check of a batch size that the pair does not declare."""
 
 RERUNS: Mapping[str, Rerun] = {
     "all ones for the random cotangent": Rerun(lambda pair: isinstance(pair, Pair), _changing(_summed)),
-    "without derived batch sizes": Rerun(_has_derived, _changing(lambda prepared: replace(prepared, derived=()), MANY)),
-    "one shape only": Rerun(_has_shapes, _changing(lambda prepared: replace(prepared, shapes=prepared.shapes[:1]))),
+    "without derived batch sizes": Rerun(
+        lambda pair: isinstance(pair, Pair) and bool(prepare(pair).derived), _changing(lambda prepared: replace(prepared, derived=()), MANY)
+    ),
+    "one shape only": Rerun(
+        lambda pair: isinstance(pair, Pair) and len(prepare(pair).shapes) > 1,
+        _changing(lambda prepared: replace(prepared, shapes=prepared.shapes[:1])),
+    ),
     "one step only": Rerun(lambda pair: isinstance(pair, OptimizerPair | ModelPair) and pair.steps > 1, _one_step),
 }
 """Parts that are inside the checks."""

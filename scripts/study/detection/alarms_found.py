@@ -112,11 +112,6 @@ class Found:
         """The quantities whose errors never came near the tolerance, each with its largest fraction; those that were always equal are left out."""
         return {key: one.largest for key, one in sorted(self.reached.items()) if 0 < one.largest < LOOSE}
 
-    @property
-    def always_equal(self) -> list[str]:
-        """The quantities that were equal in every trial."""
-        return sorted(key for key, one in self.reached.items() if not one.largest)
-
     def words(self) -> str:
         """Return all of it as lines of text."""
         lines = [

@@ -63,8 +63,8 @@ def _asserts(check: Callable[[Array, Array], None]) -> Callable[[Array, Compared
     return agrees
 
 
-def _assert_close(found: Array, reference: Array) -> None:
-    torch.testing.assert_close(torch.from_numpy(np.array(found)), torch.from_numpy(np.array(reference)))
+def _assert_close(found: Array, reference: Array, **tolerances: float) -> None:
+    torch.testing.assert_close(torch.from_numpy(np.array(found)), torch.from_numpy(np.array(reference)), **tolerances)
 
 
 def _within(rtol: float, atol: float) -> Callable[[Array, Compared], bool]:
@@ -73,14 +73,6 @@ def _within(rtol: float, atol: float) -> Callable[[Array, Compared], bool]:
 
 def _rmse(one: Array, other: Array) -> float:
     return float(np.sqrt(np.mean(np.square(one.astype(np.float64) - other.astype(np.float64)))))
-
-
-def _twice_the_own_error(found: Array, compared: Compared) -> bool:
-    return _rmse(found, compared.exact) <= 2 * _rmse(compared.reference, compared.exact)
-
-
-def _relative_rmse(found: Array, compared: Compared) -> bool:
-    return _rmse(found, compared.reference) <= 1e-5 * _rmse(compared.reference, np.zeros(()))
 
 
 def _cosine(found: Array, compared: Compared) -> bool:
@@ -99,10 +91,13 @@ RULES: dict[str, Rule] = {
     "1e-3 / 1e-4": Rule("1e-3 relative + 1e-4 absolute", _within(1e-3, 1e-4)),
     "twice the reference's error": Rule(
         "root mean square error against float64 at most twice the reference's own; in float32, for in float64 the reference has none",
-        _twice_the_own_error,
+        lambda found, compared: _rmse(found, compared.exact) <= 2 * _rmse(compared.reference, compared.exact),
         lambda compared: compared.reference.dtype == np.float32,
     ),
-    "relative rmse 1e-5": Rule("root mean square of the difference at most 1e-5 of the reference's", _relative_rmse),
+    "relative rmse 1e-5": Rule(
+        "root mean square of the difference at most 1e-5 of the reference's",
+        lambda found, compared: _rmse(found, compared.reference) <= 1e-5 * _rmse(compared.reference, np.zeros(())),
+    ),
     "cosine 0.999": Rule("cosine of the angle between the two at least 0.999", _cosine),
 }
 
@@ -123,11 +118,7 @@ DATABASE_WORDS = (
 
 def rule_of_database(tolerances: Mapping[str, float]) -> Rule:
     """Return the comparison of PyTorch's own tests, with their tolerances for an operation."""
-
-    def check(found: Array, reference: Array) -> None:
-        torch.testing.assert_close(torch.from_numpy(np.array(found)), torch.from_numpy(np.array(reference)), **tolerances)
-
-    return Rule(DATABASE_WORDS, _asserts(check))
+    return Rule(DATABASE_WORDS, _asserts(lambda found, reference: _assert_close(found, reference, **tolerances)))
 
 
 GRADCHECK = "gradcheck"

@@ -43,11 +43,6 @@ def hosts_of(faults: list[Fault]) -> list[Host]:
     return list({fault.host.name: fault.host for fault in faults}.values())
 
 
-def _fault(task: Task) -> Facts:
-    outcome = first_outcome_of if task.quick else outcome_of
-    return asdict(outcome(FAULTS[task.name], task.seed))
-
-
 def _host(task: Task) -> Facts:
     result = check_pair(_right(task.name), Settings(seed=task.seed, shrink=False))
     verdicts = [judgement.verdict for one in result.results for _, judgement in one.judgements]
@@ -60,10 +55,6 @@ def _right(name: str) -> Declaration:
     """Return a right implementation beside its reference."""
     host = next(host for host in hosts_of(list(FAULTS.values())) if host.name == name)
     return host.pair(host.right)
-
-
-def _ablation(task: Task) -> Facts:
-    return {"seen": {part: seen_by_rerun(part, FAULTS[task.name].pair, task.seed) for part in RERUNS}}
 
 
 def _rivals(make: Callable[[], Declaration], task: Task) -> Facts:
@@ -120,9 +111,9 @@ def _alarms(task: Task) -> Facts:
 
 
 KINDS: Mapping[str, Callable[[Task], Facts]] = {
-    "fault": _fault,
+    "fault": lambda task: asdict((first_outcome_of if task.quick else outcome_of)(FAULTS[task.name], task.seed)),
     "host": _host,
-    "ablation": _ablation,
+    "ablation": lambda task: {"seen": {part: seen_by_rerun(part, FAULTS[task.name].pair, task.seed) for part in RERUNS}},
     "fault-rivals": lambda task: _rivals(FAULTS[task.name].pair, task),
     "alarms": _alarms,
     "host-rivals": lambda task: _rivals(lambda: _right(task.name), task),

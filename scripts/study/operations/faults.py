@@ -18,7 +18,7 @@ from crosscheck.core.check_layer import check_layer
 from crosscheck.core.judge import Facts, Verdict
 from crosscheck.core.operation import Arrays, Call
 from crosscheck.core.precision import Array
-from study.detection.rivals import Compared, Rule
+from study.detection.rivals import Compared
 from study.operations.remembered import Remembering
 from study.operations.subjects import Subject
 
@@ -100,7 +100,7 @@ def planted(fault: RelativeFault, trial: Trial) -> Facts:
             "with the witness": _verdict(fault, trial) is Verdict.MISMATCH,
             "without it": _verdict(fault, trial, NO_WITNESS) is Verdict.MISMATCH,
         },
-        "rules": {name: _sees(rule, compared) for name, rule in trial.rules.items()},
+        "rules": {name: not rule.takes_for_right(compared) for name, rule in trial.rules.items()},
     }
 
 
@@ -109,10 +109,6 @@ def _verdict(fault: RelativeFault, trial: Trial, witness: Arrays | None = None) 
     subject = Subject(lambda call: {**ground.found, fault.quantity: fault.spoiled})
     check = check_layer(subject, ground.oracle, ground.call, trial.precision, trial.name, only=[fault.quantity], witness=witness)
     return check.judgements[0].verdict
-
-
-def _sees(rule: Rule, compared: Compared) -> bool:
-    return not rule.takes_for_right(compared)
 
 
 def _finite(added: Array, allowed: Array) -> float | None:

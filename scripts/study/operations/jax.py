@@ -56,10 +56,6 @@ def _softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     return jnp.where(x * beta > threshold, x, jnp.logaddexp(jnp.where(x * beta > threshold, 0.0, x * beta), 0.0) / beta)
 
 
-def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002 - PyTorch's own names
-    return jnp.clip(x, min, max)
-
-
 def _layer_norm(x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     axes = tuple(range(x.ndim - len(shape), x.ndim))
     normal = jnn.standardize(x, axis=axes, epsilon=eps)
@@ -130,7 +126,7 @@ JAX: Mapping[str, Callable[..., Any]] = {
     "amax": _reduced(jnp.max),
     "amin": _reduced(jnp.min),
     "bmm": jnp.matmul,
-    "clamp": _clamp,
+    "clamp": jnp.clip,
     "cumprod": _along(jnp.cumprod),
     "cumsum": _along(jnp.cumsum),
     "div.no_rounding_mode": jnp.divide,

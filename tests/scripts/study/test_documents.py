@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from study.benchmark.pages import DOCUMENT as BENCHMARK
+from study.detection.figures import DOCUMENT as DETECTION
 from study.documents import DOCS, Block, Document, PageError
+from study.operations.pages import DOCUMENT as OPERATIONS
 
 PAGE = "before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n"
 
@@ -64,6 +67,14 @@ def test_other_files_are_refused(document: Document, tmp_path: Path, text: str, 
     with pytest.raises(PageError, match=message):
         document.write(source)
     assert not document.kept.exists()
+
+
+@pytest.mark.parametrize("document", [BENCHMARK, DETECTION, OPERATIONS], ids=["benchmark", "detection", "operations"])
+def test_pages_say_what_was_measured(document: Document) -> None:
+    facts = document.facts(document.kept)
+    for block in document.blocks:
+        page = block.page.read_text(encoding="utf-8")
+        assert block.put(page, facts) == page
 
 
 def test_raw_results_are_not_in_the_repository() -> None:

@@ -281,13 +281,6 @@ def test_summary_makes_all_but_the_table_of_operations(found: dict[str, Facts]) 
     assert [make(short) for make in (paragraph, page, every_operation)] == [paragraph(study_facts), page(study_facts), ""]
 
 
-def test_pages_say_what_was_measured() -> None:
-    facts = DOCUMENT.facts(DOCUMENT.kept)
-    for block in DOCUMENT.blocks:
-        page = block.page.read_text(encoding="utf-8")
-        assert block.put(page, facts) == page
-
-
 def test_table_of_operations_adds_up_to_the_figures() -> None:
     """The page's own table is the only record of the single operations."""
     facts, lines = (
