@@ -44,6 +44,10 @@ def _line_convolved(kernel: Sequence[float], line: Sequence[float], stride: int,
     return numbers(lax.conv_general_dilated(jnp.asarray(line)[None, None], jnp.asarray(kernel)[None, None], (stride,), padding))
 
 
+def _cross_entropy(logits: Any, labels: Any) -> Measured:
+    return numbers(optax.softmax_cross_entropy_with_integer_labels(jnp.array(logits), jnp.array(labels)))
+
+
 def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
     """Return how far each step of an optimizer moves a single number down."""
     settings = renamed(settings, {"lr": "learning_rate", "rho": "decay" if kind == "RMSprop" else "rho"})
@@ -106,15 +110,9 @@ PROBES: Probes = {
     },
     "batch-norm-one-value": {"stax.BatchNorm": lambda: numbers(_layer(stax.BatchNorm(0), (1, 1), [[5.0]])[1])},
     "gelu-form": {"jax.nn.gelu": lambda: numbers(nn.gelu(jnp.array(1.0)))},
-    "cross-entropy-input": {
-        "optax.softmax_cross_entropy_with_integer_labels": lambda: numbers(
-            optax.softmax_cross_entropy_with_integer_labels(jnp.array([0.2, 0.8]), jnp.array(1))
-        )
-    },
+    "cross-entropy-input": {"optax.softmax_cross_entropy_with_integer_labels": lambda: _cross_entropy([0.2, 0.8], 1)},
     "cross-entropy-reduction": {
-        "optax.softmax_cross_entropy_with_integer_labels": lambda: numbers(
-            optax.softmax_cross_entropy_with_integer_labels(jnp.array([[0.0, 0.0], [math.log(3), 0.0]]), jnp.array([0, 1]))
-        )
+        "optax.softmax_cross_entropy_with_integer_labels": lambda: _cross_entropy([[0.0, 0.0], [math.log(3), 0.0]], [0, 1]),
     },
     "mse-reduction": {
         "optax.squared_error": lambda: numbers(optax.squared_error(jnp.array(SQUARES))),

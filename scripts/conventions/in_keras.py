@@ -27,6 +27,8 @@ VERSION = f"Keras {keras.__version__} on {keras.backend.backend()}"
 SEED = 0
 
 _BETA_2 = 0.999
+_TWO_SAMPLES = np.array([0, 1]), np.array([[0.5, 0.5], [0.75, 0.25]], np.float32)
+"""Labels and probabilities."""
 
 
 def _float32(values: Any) -> Any:
@@ -118,12 +120,8 @@ PROBES: Probes = {
         "ops.sparse_categorical_crossentropy": lambda: numbers(ops.sparse_categorical_crossentropy(np.array([1]), _float32([[0.2, 0.8]]))),
     },
     "cross-entropy-reduction": {
-        "losses.SparseCategoricalCrossentropy": lambda: numbers(
-            losses.SparseCategoricalCrossentropy()(np.array([0, 1]), _float32([[0.5, 0.5], [0.75, 0.25]]))
-        ),
-        "losses.sparse_categorical_crossentropy": lambda: numbers(
-            losses.sparse_categorical_crossentropy(np.array([0, 1]), _float32([[0.5, 0.5], [0.75, 0.25]]))
-        ),
+        "losses.SparseCategoricalCrossentropy": lambda: numbers(losses.SparseCategoricalCrossentropy()(*_TWO_SAMPLES)),
+        "losses.sparse_categorical_crossentropy": lambda: numbers(losses.sparse_categorical_crossentropy(*_TWO_SAMPLES)),
     },
     "mse-reduction": {
         "losses.MeanSquaredError": lambda: numbers(losses.MeanSquaredError()(np.array(SQUARES), np.zeros((2, 2)))),

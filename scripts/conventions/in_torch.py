@@ -19,8 +19,6 @@ NAME = "PyTorch"
 VERSION = f"PyTorch {torch.__version__}"
 SEED = 0
 
-_LINE = ((1.0, 2.0, 3.0),)
-
 
 def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
     """Return the gradient of a function of one tensor, whose output is one number."""
@@ -52,10 +50,10 @@ def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[Any, Any]:
     return layer, layer(torch.tensor(batch).reshape(-1, 1))
 
 
-def _same(x: Any, kernel: Any) -> Any:
+def _line_convolved(kernel: Sequence[float], line: Sequence[float], **settings: Any) -> tuple[float, ...]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that an even kernel needs a padded copy
-        return F.conv1d(x, kernel, padding="same")
+        warnings.simplefilter("ignore")  # that an even kernel needs a padded copy for the same size
+        return numbers(F.conv1d(torch.tensor([[line]]), torch.tensor([[kernel]]), **settings))
 
 
 def _dropout(training: bool) -> float:
@@ -87,13 +85,11 @@ PROBES: Probes = {
     "flatten-order": {"nn.Flatten": lambda: _numbers(nn.Flatten()(torch.tensor([[[[0.1, 0.2]], [[1.1, 1.2]]]])))},
     "linear-weight-shape": {"nn.Linear": lambda: shape(nn.Linear(2, 3).weight)},
     "conv-weight-shape": {"nn.Conv2d": lambda: shape(nn.Conv2d(2, 3, (4, 5)).weight)},
-    "convolution-flip": {"F.conv1d": lambda: _numbers(F.conv1d(torch.tensor([_LINE]), torch.tensor([[[1.0, 10.0]]])))},
+    "convolution-flip": {"F.conv1d": lambda: _line_convolved([1.0, 10.0], [1.0, 2.0, 3.0])},
     "same-with-stride": {'nn.Conv2d(..., padding="same")': lambda: shape(nn.Conv1d(1, 1, 3, stride=2, padding="same")(torch.zeros(1, 1, 5)))[-1:]},
-    "same-odd-padding": {'F.conv1d(..., padding="same")': lambda: _numbers(_same(torch.tensor([_LINE]), torch.tensor([[[1.0, 10.0]]])))},
+    "same-odd-padding": {'F.conv1d(..., padding="same")': lambda: _line_convolved([1.0, 10.0], [1.0, 2.0, 3.0], padding="same")},
     "stride-padding-offset": {
-        "F.conv1d(..., stride=2, padding=1)": lambda: _numbers(
-            F.conv1d(torch.tensor([[[1.0, 2.0, 3.0, 4.0]]]), torch.tensor([[[1.0, 10.0, 100.0]]]), stride=2, padding=1)
-        ),
+        "F.conv1d(..., stride=2, padding=1)": lambda: _line_convolved([1.0, 10.0, 100.0], [1.0, 2.0, 3.0, 4.0], stride=2, padding=1)
     },
     "average-pool-padding": {
         "F.avg_pool2d(..., padding=1)": lambda: _numbers(F.avg_pool2d(torch.ones(1, 1, 2, 2), 2, padding=1)[0, 0, 0, 0]),
