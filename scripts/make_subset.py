@@ -11,7 +11,7 @@ import argparse
 import gzip
 from pathlib import Path
 
-from digits.files import FILES, SHIPPED, check
+from digits.files import FILES, SHIPPED, DataError, check
 
 COUNT = 1_000
 
@@ -21,9 +21,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("full", type=Path, help="folder with the four files of the full set")
     full: Path = parser.parse_args().full
+    try:
+        for file in FILES:
+            check(full / file.name, file)
+    except DataError as error:
+        parser.error(str(error))
     SHIPPED.mkdir(parents=True, exist_ok=True)
     for file in FILES:
-        check(full / file.name, file)
         with gzip.open(full / file.name, "rb") as stream:
             header = bytearray(stream.read(file.header))
             size = 1

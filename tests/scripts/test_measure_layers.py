@@ -1,0 +1,23 @@
+"""The command measures the layers that are named, and refuses a folder that is no checkout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import measure_layers
+import pytest
+
+
+def test_command(tmp_path: Path) -> None:
+    assert measure_layers.main(["--runs", "1", "--only", "Linear(12", "--json", str(tmp_path / "layers.json")]) == 0
+    (row,) = json.loads((tmp_path / "layers.json").read_text())
+    assert row["layer"] == "Linear(12, 7)"
+    assert row["seconds"] > 0
+    assert row["beside"] is None
+
+
+def test_folder_without_a_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        measure_layers.main(["--beside", str(tmp_path)])
+    assert "not a checkout" in capsys.readouterr().err
