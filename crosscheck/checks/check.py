@@ -186,24 +186,10 @@ def overall(checks: Sequence[tuple[str, Verdict]], unjudged: Sequence[str] = ())
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a pair.
+    """One check of a pair."""
 
-    Attributes
-    ----------
-    name : str
-        Its id, which stays the same: ``values-float64-digits``.
-    about : str
-        What is compared, or for a contract what goes wrong if it is broken.
-    run : callable
-        Gets a prepared pair.
-    dtype : str
-        Its precision; empty if it covers all of them.
-    warns : bool
-        Whether right code in a common idiom fails it: a mismatch is then only a warning, unless :attr:`Settings.strict` is set.
-    """
-
-    name: str
-    about: str
-    run: Callable[[Any, Settings], CheckResult]
-    dtype: str = ""
-    warns: bool = False
+    name: str  # its id, which stays the same: ``values-float64-digits``
+    about: str  # what is compared, or for a contract what goes wrong if it is broken
+    run: Callable[[Any, Settings], CheckResult]  # gets a prepared pair
+    dtype: str = ""  # its precision; empty if it covers all of them
+    warns: bool = False  # whether right code in a common idiom fails it: a mismatch is then only a warning, unless Settings.strict is set
