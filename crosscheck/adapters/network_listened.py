@@ -249,13 +249,11 @@ def _never_ran(name: str) -> str:
     return f"the training step never ran the forward method of {name}, expected once; declare the object that the step calls"
 
 
-class Unseen:
-    """A part of the training step that cannot be called separately, such as a loss computed inside the step."""
+class Traced:
+    """A layer that is never called by itself, because its quantities are read from a trace."""
 
-    def __init__(self, where: str) -> None:
-        reason = "computed inside the training step, not by a separate function"
-        self.absent: Mapping[str, str] = {"output": reason, "grad_input": reason}
-        self.sources: Mapping[str, str] = {"output": where, "grad_input": where}
+    absent: Mapping[str, str] = {}
+    sources: Mapping[str, str] = {}
 
     def vjp(self, call: Any) -> dict[str, Array]:
         """Return no results: there is no function to call."""
@@ -263,6 +261,14 @@ class Unseen:
 
     def reading(self, quantity: str, call: Any, value: Array) -> None:
         """Return None."""
+
+
+class Unseen(Traced):
+    """A part of the training step that cannot be called separately, such as a loss computed inside the step."""
+
+    def __init__(self, where: str) -> None:
+        reason = "computed inside the training step, not by a separate function"
+        self.absent, self.sources = (dict.fromkeys(("output", "grad_input"), text) for text in (reason, where))
 
 
 Method = Callable[..., Any]

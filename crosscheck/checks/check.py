@@ -8,7 +8,7 @@ from typing import Any
 
 from crosscheck.causes.divergence import Divergence, examined
 from crosscheck.core.check_layer import Failure
-from crosscheck.core.judge import CONTRACT, Judgement, Verdict
+from crosscheck.core.judge import CONTRACT, Judgement, Verdict, combine_verdicts
 from crosscheck.core.operation import Call
 
 
@@ -142,14 +142,6 @@ class CheckResult:
         if self.warning:
             return Verdict.MATCH
         return Verdict.SKIPPED if self.expected and self.verdict is Verdict.MISMATCH else self.verdict
-
-
-def combine_verdicts(verdicts: list[Verdict]) -> Verdict:
-    """Return the worst of several verdicts; if nothing was compared, ``skipped`` and never ``match``."""
-    for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH):
-        if verdict in verdicts:
-            return verdict
-    return Verdict.SKIPPED
 
 
 NOT_TRIED = "could not be tried: "

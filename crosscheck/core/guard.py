@@ -68,13 +68,8 @@ class Printed(io.StringIO):
     def close(self) -> None:
         """Do nothing."""
 
-    @property
-    def note(self) -> str:
-        """One line about what the subject printed; empty if it printed nothing."""
-        return self.note_of("your code")
-
-    def note_of(self, who: str) -> str:
-        """Return the note with the name of the code that printed."""
+    def note(self, who: str = "your code") -> str:
+        """Return one line about what the named code printed; empty if it printed nothing."""
         lines = [line for line in self.getvalue().splitlines() if line.strip()]
         count = f"{len(lines):,} lines, the first" if len(lines) > 1 else "a line"
         return f"{who} printed {count}: {lines[0].strip()[:120]!r}" if lines else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,11 @@ class Verdict(enum.StrEnum):
     MISMATCH = "mismatch"
     UNDECIDED = "undecided"
     SKIPPED = "skipped"
+
+
+def combine_verdicts(verdicts: Collection[Verdict]) -> Verdict:
+    """Return the worst of several verdicts; if nothing was compared, ``skipped`` and never ``match``."""
+    return next((verdict for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if verdict in verdicts), Verdict.SKIPPED)
 
 
 class Kind(enum.StrEnum):

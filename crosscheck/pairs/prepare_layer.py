@@ -110,13 +110,7 @@ class Prepared(Ready):
 
 
 def prepare_layer(pair: Pair) -> Prepared:
-    """Return a prepared pair.
-
-    Raises
-    ------
-    PairError, ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError
-        If the declaration does not fit or is ambiguous.
-    """
+    """Return a prepared pair; raise if the declaration does not fit or is ambiguous, as :func:`crosscheck.pairs.prepare.prepare` says."""
     given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
     references = [resolved(reference, pair.framework) for reference in given]
     training = references[0].training if references else None

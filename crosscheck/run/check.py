@@ -82,8 +82,8 @@ def run_check(pair: Declaration, check: Check, settings: Settings, known: set[st
     except Exception as error:
         result = CheckResult(check.name, Verdict.UNDECIDED, f"could not be checked: {said(error)}{where(error)}")
     result.dtype = check.dtype
-    if printed.note:
-        result.notes.append(printed.note)
+    if note := printed.note():
+        result.notes.append(note)
     if expected and result.verdict is Verdict.MATCH:
         reason = f"declared to differ ({expected}), but it agrees: remove it from the expected differences"
         return replace(result, verdict=Verdict.MISMATCH, reason=reason)

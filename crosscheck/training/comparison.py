@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.causes.divergence import Divergence
-from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.judge import Judgement, Verdict, combine_verdicts
 from crosscheck.core.operation import Labels
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.training import MakeTraining
@@ -80,11 +80,7 @@ class Comparison:
     @property
     def free_verdict(self) -> Verdict:
         """Whether rounding explains the distance between the free runs at every look."""
-        history = self.free.history if self.free else []
-        if not history or not self.perturbed:
-            return Verdict.SKIPPED
-        verdicts = {look.verdict for look in history}
-        return next(v for v in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if v in verdicts)
+        return combine_verdicts({look.verdict for look in self.free.history} if self.free and self.perturbed else ())
 
     @property
     def left_at(self) -> int | None:
