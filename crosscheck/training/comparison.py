@@ -31,29 +31,15 @@ class Consequence:
 
 @dataclass
 class Comparison:
-    """What all comparisons of a training run have in common, whether or not the subject's layers can be seen.
-
-    Parameters
-    ----------
-    subject : object
-        Trains on its own, independently of the references.
-    make : MakeTraining
-        Makes the references.
-    looks : int
-        How many times :meth:`look` will be called.
-    perturbed : int
-        The number of references with perturbed rounding; an even number, 0 for none.
-    seed : int
-        The seed of the perturbations.
-    """
+    """What all comparisons of a training run have in common, whether or not the subject's layers can be seen."""
 
     architecture: Architecture
-    subject: Any
-    make: MakeTraining
+    subject: Any  # trains on its own, independently of the references
+    make: MakeTraining  # makes the references
     precision: Precision
-    looks: int
-    perturbed: int = 8
-    seed: int = 0
+    looks: int  # how many times look will be called
+    perturbed: int = 8  # the number of references with perturbed rounding; an even number, 0 for none
+    seed: int = 0  # the seed of the perturbations
     record: Record = field(default_factory=Record)
     steps: int = 0
     steps_checked: int = 0

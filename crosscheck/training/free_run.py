@@ -70,29 +70,15 @@ class DistanceSample:
 
 @dataclass
 class FreeRun:
-    """The reference that trains beside the subject, and the perturbed references that train beside both.
-
-    Parameters
-    ----------
-    start : TrainState
-        The state of the subject before its first step.
-    noise : mapping of (str, str) to float
-        The relative size of the perturbation of each quantity.
-    runs : int
-        The number of perturbed references; an even number.
-    looks : int
-        How many times :meth:`look` will be called.
-    seed : int
-        The seed of the perturbations.
-    """
+    """The reference that trains beside the subject, and the perturbed references that train beside both."""
 
     make: MakeTraining
-    start: TrainState
-    noise: Mapping[tuple[str, str], float]
-    runs: int
-    looks: int
+    start: TrainState  # the state of the subject before its first step
+    noise: Mapping[tuple[str, str], float]  # the relative size of the perturbation of each quantity
+    runs: int  # the number of perturbed references; an even number
+    looks: int  # how many times look will be called
     precision: Precision
-    seed: int
+    seed: int  # the seed of the perturbations
     history: list[DistanceSample] = field(default_factory=list)
 
     def __post_init__(self) -> None:

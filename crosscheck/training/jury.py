@@ -77,15 +77,9 @@ class Tally:
 
 @dataclass
 class Jury:
-    """References that judge a subject and each other, step by step.
+    """References that judge a subject and each other, step by step."""
 
-    Parameters
-    ----------
-    jurors : sequence of Juror
-        All have the names and layouts of the first.
-    """
-
-    jurors: Sequence[Juror]
+    jurors: Sequence[Juror]  # all have the names and layouts of the first
     precision: Precision
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)  # by judge and side
     # the last look at each parameter of each further reference that trains alone: its distance from the subject
