@@ -104,14 +104,7 @@ class CheckResult:
     def add(self, shape: str, judgement: Judgement, failure: Failure | None = None, given: FailingCall | None = None, source: str = "") -> None:
         """Add a judgement. The cause of the first mismatch is looked for at once, those of later ones by :meth:`examine`.
 
-        Parameters
-        ----------
-        failure : Failure or None
-            What a diagnosis of a mismatch needs, if there is enough.
-        given : FailingCall or None
-            The call on which the mismatch was found.
-        source : str
-            File and line of the code that computes the quantity.
+        ``failure`` is what a diagnosis needs, ``given`` the call of the mismatch, ``source`` file and line of the code that computes the quantity.
         """
         self.judgements.append((shape, judgement))
         if judgement.verdict is not Verdict.MISMATCH:
@@ -154,10 +147,7 @@ OUT_OF_RANGE = "does not apply: "
 def never_judged(quantities: Sequence[tuple[str, str, str]]) -> list[str]:
     """Return the quantities that all checks skipped because the operation overflowed.
 
-    Parameters
-    ----------
-    quantities : sequence of (str, str, str)
-        Precision and name, such as ``"float64 bias.grad"``, then the verdict and the reason.
+    Each entry has precision and name, such as ``"float64 bias.grad"``, the verdict and the reason.
     """
     judged = {name for name, verdict, reason in quantities if verdict != Verdict.SKIPPED or not reason.startswith(OUT_OF_RANGE)}
     return [name for name in dict.fromkeys(name for name, _, _ in quantities) if name not in judged]

@@ -80,12 +80,7 @@ class Prepared(Ready):
     def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
         """Return input, parameters, labels and upstream gradient; they depend only on the pair's name and the first four arguments.
 
-        Parameters
-        ----------
-        shape : tuple of int
-            The shape of the input.
-        output : tuple of int, optional
-            The shape of the output; the reference computes it if left out.
+        ``shape`` is the input's; the reference computes that of the ``output`` if it is left out.
         """
         # Independent streams, so that another input does not change the parameters.
         for_input, for_params, for_grad_output, for_labels, for_buffers = self.rng(seed, f"{family.name} {shape}").spawn(5)

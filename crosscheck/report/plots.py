@@ -33,15 +33,7 @@ SMALLEST = 1e-6
 
 
 def drawn(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    """Return a picture as an SVG element.
-
-    Parameters
-    ----------
-    draw : callable
-        Draws on an empty figure.
-    width, height : float
-        The size in inches.
-    """
+    """Return what a function draws on an empty figure of a size in inches, as an SVG element."""
     with mpl.rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)

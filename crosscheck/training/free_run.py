@@ -30,12 +30,7 @@ def noise_of(
 ) -> dict[tuple[str, str], float]:
     """Return one standard deviation of the rounding error of each (layer, quantity), as a norm relative to the quantity's norm.
 
-    Parameters
-    ----------
-    values : iterable of (layer, quantity, value, error)
-        The quantities of a step with their largest errors, in multiples of the unit roundoff.
-    params : mapping of str to sequence of str
-        The names of each layer's parameters.
+    The values of a step come as (layer, quantity, value, largest error in multiples of the unit roundoff), the names of parameters by layer.
     """
     noise = {}
     for layer, quantity, value, error in values:

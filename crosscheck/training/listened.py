@@ -65,14 +65,9 @@ class TrainingComparison(Comparison):
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
     def step(self, x: Array, labels: Labels, check: bool = True, lr_factor: float = 1.0) -> BothOutcomes:
-        """Let both sides do one step on a batch. The first step is always traced.
+        """Let both sides do one step on a batch, and judge everything in it if ``check``. The first step is always traced.
 
-        Parameters
-        ----------
-        check : bool
-            Whether to judge everything in this step.
-        lr_factor : float
-            Factor of the learning rate in this step; the references use it, and the subject is judged by it.
+        ``lr_factor`` is a factor of the learning rate in this step; the references use it, and the subject is judged by it.
         """
         self.steps += 1
         architecture = self.architecture.at_rate(lr_factor)
