@@ -21,7 +21,7 @@ from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
 from crosscheck.adapters.objects import LayerObject, Updating
 from crosscheck.adapters.train_step import TrainingStep, one_number, same_parameters
 from crosscheck.core.guard import SubjectError, contained, silenced, source
-from crosscheck.core.operation import Constants, Labels
+from crosscheck.core.operation import Labels
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome, SubjectLayer
 from crosscheck.core.trace import Trace
@@ -115,10 +115,6 @@ class TracedNetwork:
                         value = parameter.layout.to_reference(own[ours])
                     yield name, f"{parameter.name}.{state}", np.array(value)
 
-    def _masks(self) -> dict[str, Constants]:
-        """Return the masks that dropout layers drew in the last step."""
-        return {name: {"mask": self._mask(name, part)} for name, part in self.parts.items() if part.mask}
-
     def _mask(self, name: str, part: LayerObject) -> npt.NDArray[np.bool_]:
         mask = getattr(part.layer, part.mask, None)
         if mask is None:
@@ -151,7 +147,8 @@ class TracedNetwork:
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if not outputs:
             raise SubjectError(_never_ran(name))
-        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype), self._masks())
+        masks = {name: {"mask": self._mask(name, part)} for name, part in self.parts.items() if part.mask}
+        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype), masks)
 
     @silenced()
     def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
