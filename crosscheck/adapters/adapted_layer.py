@@ -24,25 +24,13 @@ NO_GRAD_INPUT = "backward returns no input gradient"
 
 @dataclass
 class AdaptedLayer:
-    """A subject as a pure function of arrays in the reference's layout.
-
-    Parameters
-    ----------
-    layout : LayerLayout
-        If the subject takes one sample at a time, the patterns are for a batch of one.
-    reduction : {"mean", "sum"}
-        How the losses of single samples are combined.
-    training : bool, optional
-        The mode that the subject is put into; without it the mode stays unchanged.
-    mask : str
-        Name of the attribute where a dropout layer stores its mask; if empty, no mask is read.
-    """
+    """A subject as a pure function of arrays in the reference's layout."""
 
     convention: Convention
-    layout: LayerLayout
-    reduction: Literal["mean", "sum"] = "mean"
-    training: bool | None = None
-    mask: str = ""
+    layout: LayerLayout  # if the subject takes one sample at a time, the patterns are for a batch of one
+    reduction: Literal["mean", "sum"] = "mean"  # how the losses of single samples are combined
+    training: bool | None = None  # the mode that the subject is put into; without it the mode stays unchanged
+    mask: str = ""  # name of the attribute where a dropout layer stores its mask; if empty, no mask is read
     absent: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, Array] = field(default_factory=dict, repr=False)
 

@@ -21,7 +21,7 @@ from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
 from crosscheck.adapters.objects import LayerObject, Updating
 from crosscheck.adapters.train_step import TrainingStep, one_number, same_parameters
 from crosscheck.core.guard import SubjectError, contained, silenced, source
-from crosscheck.core.operation import Constants, Labels
+from crosscheck.core.operation import Labels
 from crosscheck.core.precision import Array
 from crosscheck.core.subject import Outcome, SubjectLayer
 from crosscheck.core.trace import Trace
@@ -115,10 +115,6 @@ class TracedNetwork:
                         value = parameter.layout.to_reference(own[ours])
                     yield name, f"{parameter.name}.{state}", np.array(value)
 
-    def _masks(self) -> dict[str, Constants]:
-        """Return the masks that dropout layers drew in the last step."""
-        return {name: {"mask": self._mask(name, part)} for name, part in self.parts.items() if part.mask}
-
     def _mask(self, name: str, part: LayerObject) -> npt.NDArray[np.bool_]:
         mask = getattr(part.layer, part.mask, None)
         if mask is None:
@@ -151,7 +147,8 @@ class TracedNetwork:
             loss = self.train(self.train.batch(x), self.train.labels(labels))
         if not outputs:
             raise SubjectError(_never_ran(name))
-        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype), self._masks())
+        masks = {name: {"mask": self._mask(name, part)} for name, part in self.parts.items() if part.mask}
+        return Outcome(float(loss), self._to_reference(name, "output", outputs[-1], x.dtype), masks)
 
     @silenced()
     def traced_step(self, step: int, x: Array, labels: Labels) -> Trace:
@@ -249,13 +246,11 @@ def _never_ran(name: str) -> str:
     return f"the training step never ran the forward method of {name}, expected once; declare the object that the step calls"
 
 
-class Unseen:
-    """A part of the training step that cannot be called separately, such as a loss computed inside the step."""
+class Traced:
+    """A layer that is never called by itself, because its quantities are read from a trace."""
 
-    def __init__(self, where: str) -> None:
-        reason = "computed inside the training step, not by a separate function"
-        self.absent: Mapping[str, str] = {"output": reason, "grad_input": reason}
-        self.sources: Mapping[str, str] = {"output": where, "grad_input": where}
+    absent: Mapping[str, str] = {}
+    sources: Mapping[str, str] = {}
 
     def vjp(self, call: Any) -> dict[str, Array]:
         """Return no results: there is no function to call."""
@@ -263,6 +258,14 @@ class Unseen:
 
     def reading(self, quantity: str, call: Any, value: Array) -> None:
         """Return None."""
+
+
+class Unseen(Traced):
+    """A part of the training step that cannot be called separately, such as a loss computed inside the step."""
+
+    def __init__(self, where: str) -> None:
+        reason = "computed inside the training step, not by a separate function"
+        self.absent, self.sources = (dict.fromkeys(("output", "grad_input"), text) for text in (reason, where))
 
 
 Method = Callable[..., Any]

@@ -16,19 +16,11 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """A function that gets a batch and its labels, does one training step and returns the loss.
-
-    Parameters
-    ----------
-    input : Layout
-        Layout of the batch; if the function takes one sample, of a batch of one.
-    one_sample : bool
-        Whether the function takes one sample, and its label as an int.
-    """
+    """A function that gets a batch and its labels, does one training step and returns the loss."""
 
     function: Callable[[Any, Any], Any]
-    input: Layout
-    one_sample: bool
+    input: Layout  # layout of the batch; if the function takes one sample, of a batch of one
+    one_sample: bool  # whether the function takes one sample, and its label as an int
 
     def batch(self, x: Array) -> Array:
         """Return a copy of a batch in the subject's layout.

@@ -8,7 +8,7 @@ from typing import Any
 
 from crosscheck.causes.divergence import Divergence, examined
 from crosscheck.core.check_layer import Failure
-from crosscheck.core.judge import CONTRACT, Judgement, Verdict
+from crosscheck.core.judge import CONTRACT, Judgement, Verdict, combine_verdicts
 from crosscheck.core.operation import Call
 
 
@@ -104,14 +104,7 @@ class CheckResult:
     def add(self, shape: str, judgement: Judgement, failure: Failure | None = None, given: FailingCall | None = None, source: str = "") -> None:
         """Add a judgement. The cause of the first mismatch is looked for at once, those of later ones by :meth:`examine`.
 
-        Parameters
-        ----------
-        failure : Failure or None
-            What a diagnosis of a mismatch needs, if there is enough.
-        given : FailingCall or None
-            The call on which the mismatch was found.
-        source : str
-            File and line of the code that computes the quantity.
+        ``failure`` is what a diagnosis needs, ``given`` the call of the mismatch, ``source`` file and line of the code that computes the quantity.
         """
         self.judgements.append((shape, judgement))
         if judgement.verdict is not Verdict.MISMATCH:
@@ -144,14 +137,6 @@ class CheckResult:
         return Verdict.SKIPPED if self.expected and self.verdict is Verdict.MISMATCH else self.verdict
 
 
-def combine_verdicts(verdicts: list[Verdict]) -> Verdict:
-    """Return the worst of several verdicts; if nothing was compared, ``skipped`` and never ``match``."""
-    for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH):
-        if verdict in verdicts:
-            return verdict
-    return Verdict.SKIPPED
-
-
 NOT_TRIED = "could not be tried: "
 """Prefix of the reason if the subject failed before a contract could be tried."""
 
@@ -162,10 +147,7 @@ OUT_OF_RANGE = "does not apply: "
 def never_judged(quantities: Sequence[tuple[str, str, str]]) -> list[str]:
     """Return the quantities that all checks skipped because the operation overflowed.
 
-    Parameters
-    ----------
-    quantities : sequence of (str, str, str)
-        Precision and name, such as ``"float64 bias.grad"``, then the verdict and the reason.
+    Each entry has precision and name, such as ``"float64 bias.grad"``, the verdict and the reason.
     """
     judged = {name for name, verdict, reason in quantities if verdict != Verdict.SKIPPED or not reason.startswith(OUT_OF_RANGE)}
     return [name for name in dict.fromkeys(name for name, _, _ in quantities) if name not in judged]
@@ -186,24 +168,10 @@ def overall(checks: Sequence[tuple[str, Verdict]], unjudged: Sequence[str] = ())
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a pair.
+    """One check of a pair."""
 
-    Attributes
-    ----------
-    name : str
-        Its id, which stays the same: ``values-float64-digits``.
-    about : str
-        What is compared, or for a contract what goes wrong if it is broken.
-    run : callable
-        Gets a prepared pair.
-    dtype : str
-        Its precision; empty if it covers all of them.
-    warns : bool
-        Whether right code in a common idiom fails it: a mismatch is then only a warning, unless :attr:`Settings.strict` is set.
-    """
-
-    name: str
-    about: str
-    run: Callable[[Any, Settings], CheckResult]
-    dtype: str = ""
-    warns: bool = False
+    name: str  # its id, which stays the same: ``values-float64-digits``
+    about: str  # what is compared, or for a contract what goes wrong if it is broken
+    run: Callable[[Any, Settings], CheckResult]  # gets a prepared pair
+    dtype: str = ""  # its precision; empty if it covers all of them
+    warns: bool = False  # whether right code in a common idiom fails it: a mismatch is then only a warning, unless Settings.strict is set

@@ -13,9 +13,8 @@ import numpy as np
 
 from crosscheck.adapters.dropout_mask import drawn
 from crosscheck.checks.bench import Bench, DoesNotApplyError
-from crosscheck.checks.check import combine_verdicts
 from crosscheck.core.check_layer import check_layer, quantities
-from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.judge import Judgement, Verdict, combine_verdicts
 from crosscheck.core.operation import Call, Oracle
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.subject import SubjectLayer

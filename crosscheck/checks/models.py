@@ -15,7 +15,7 @@ from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.values import shown
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, number, significant
-from crosscheck.core.trace import Place
+from crosscheck.core.trace import Place, key_of
 from crosscheck.pairs.model_pair import Batch, ModelPair
 from crosscheck.pairs.prepare_model import PreparedModel
 from crosscheck.report.words import consequence_in_words, decision_in_words
@@ -89,8 +89,7 @@ def _freerun(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
     if result.verdict is Verdict.MISMATCH:
         left = next(look for look in looks if look.verdict is Verdict.MISMATCH)
         result.reason = f"training on its own, your code moved away from the reference by step {left.step}: {distance_in_words(left)}"
-        layer, _, parameter = left.parameter.rpartition(".")
-        place = Place(left.step, layer, parameter)
+        place = Place(left.step, *key_of(left.parameter))
         result.divergence = Divergence(Judgement(place, Kind.WHOLE, Verdict.MISMATCH, reason=result.reason))
     elif run.failed or not run.ended:
         how = f"failed: {run.failed}" if run.failed else "did not end"

@@ -44,7 +44,9 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
         expected, *others = [expected_of(reference.oracle, start, grads, precision) for reference in prepared.references]
     except RefusedError as error:
         return CheckResult(result.check, Verdict.UNDECIDED, str(error))
-    mine = _in_own_form(prepared, expected)
+    mine = expected
+    for name in prepared.pair.velocity:
+        mine = multiple(mine, prepared.pair.state[name], -float(prepared.references[0].oracle.settings["lr"]))
     found, result.reason = _followed(prepared, start, grads)
     failed = bool(result.reason)
 
@@ -74,13 +76,6 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
         result.divergence = Divergence(first, cause, prepared.convention.source)
     result.conclude()
     return replace(result, verdict=Verdict.MISMATCH) if failed else result
-
-
-def _in_own_form(prepared: PreparedOptimizers, expected: Expected) -> Expected:
-    """Return the expected values; states that are declared to be velocities are converted."""
-    for name in prepared.pair.velocity:
-        expected = multiple(expected, prepared.pair.state[name], -float(prepared.references[0].oracle.settings["lr"]))
-    return expected
 
 
 def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients) -> tuple[list[Step], str]:

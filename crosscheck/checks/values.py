@@ -88,10 +88,7 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
 def judged(prepared: Prepared, call: Call, dtype: str, witness: Arrays | None = None) -> tuple[LayerCheck, list[Judgement]]:
     """Return the judgements on one call, taking all references and declared conventions into account, but without causes.
 
-    Parameters
-    ----------
-    witness : mapping of str to array, optional
-        The witness's errors by quantity, if they were measured before, for example on another machine.
+    ``witness`` holds the witness's errors by quantity, if they were measured before, for example on another machine.
     """
     precision = prepared.precision(dtype)
     arbiter, *others = prepared.references

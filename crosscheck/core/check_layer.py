@@ -82,14 +82,9 @@ class LayerContext:
 
 
 def context_of(oracle: Oracle, call: Call, precision: Precision, witness: Arrays | None = None) -> LayerContext:
-    """Return what a layer should compute for a call; if its upstream gradient is not finite, only the quantities of the forward pass.
+    """Return what a layer should compute for a call in its precision; if the upstream gradient is not finite, only for the forward pass.
 
-    Parameters
-    ----------
-    call : Call
-        In the layer's precision.
-    witness : mapping of str to array, optional
-        The witness's errors by quantity, if they were measured before; an empty mapping means that theory alone judges.
+    ``witness`` is that of :func:`check_layer`.
     """
     forward = replace(call, grad_output=None)
     if not forward.finite():
@@ -141,16 +136,10 @@ def check_layer(
     only: Iterable[str] | None = None,
     witness: Arrays | None = None,
 ) -> LayerCheck:
-    """Judge every quantity of one layer for one call.
+    """Judge every quantity of one layer for one call: the subject gets it in its own precision, the oracle the same numbers in float64.
 
     Parameters
     ----------
-    subject : SubjectLayer
-        Gets the call in the subject's precision.
-    oracle : Oracle
-        Gets the same numbers in float64.
-    call : Call
-        Converted to the subject's precision first.
     layer : str
         The layer's name in reports.
     step : int

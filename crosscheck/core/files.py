@@ -29,12 +29,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
-    """Raise before the work begins if a file cannot be written.
-
-    Parameters
-    ----------
-    suffixes : sequence of str
-        The allowed endings of its name.
+    """Raise before the work begins if a file cannot be written, or its name has none of the endings.
 
     Raises
     ------

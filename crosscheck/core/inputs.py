@@ -18,36 +18,18 @@ from crosscheck.core.operation import Shape
 from crosscheck.core.precision import Array
 
 Draw = Callable[[np.random.Generator, Shape], npt.NDArray[np.float64]]
-Arrange = Callable[[Array], Array]
-
-
-def _contiguous(array: Array) -> Array:
-    return np.array(array, order="C")
-
-
-def _fortran(array: Array) -> Array:
-    return np.array(array, order="F")
-
-
-def _strided(array: Array) -> Array:
-    """Return a copy as a view into a larger array, with a stride of -2 elements along the last axis."""
-    if not array.ndim:
-        return array
-    larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
-    view = larger[..., ::-2]
-    view[...] = array
-    return view
-
 
 _BATCH = 8
 """The number of random numbers whose mean or variance is a running statistic."""
 
-_ARRANGEMENTS = {"C": _contiguous, "F": _fortran, "strided": _strided}
-
 
 def arranged(array: Array, memory: str) -> Array:
-    """Return a copy of an array with an order in memory: ``"C"``, ``"F"`` or ``"strided"``."""
-    return _ARRANGEMENTS[memory](array)
+    """Return a copy of an array with an order in memory: ``"C"``, ``"F"`` or ``"strided"``, a stride of -2 elements along the last axis."""
+    if memory != "strided" or not array.ndim:
+        return np.array(array, order="F" if memory == "F" else "C")
+    view = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::-2]
+    view[...] = array
+    return view
 
 
 def memory_of(array: Array) -> str:
@@ -70,16 +52,16 @@ class Family:
     reveals: str  # the mistakes that it reveals
     draw: Draw  # draws the input, given a generator and a shape
     cotangent: Draw  # draws the cotangent in the same way
-    arrange: Arrange = _contiguous  # returns a copy of an array in another order in memory
+    memory: str = "C"  # the order in memory of input and cotangent, as for arranged
     parameters: Draw = normal
 
     def input(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Return an input of this family."""
-        return self.arrange(self.draw(rng, shape).astype(dtype))
+        return arranged(self.draw(rng, shape).astype(dtype), self.memory)
 
     def grad_output(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Return a random cotangent of this family."""
-        return self.arrange(self.cotangent(rng, shape).astype(dtype))
+        return arranged(self.cotangent(rng, shape).astype(dtype), self.memory)
 
     def statistic(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike, name: str) -> Array:
         """Return a running statistic of batches of this family: a variance if its name ends in ``var``, otherwise a mean."""
@@ -151,8 +133,8 @@ FAMILIES: dict[str, Family] = {
         Family("tiny", "an epsilon that was added, an absolute threshold", _scaled(-62), _scaled(-62)),
         Family("huge", "squares and sums that overflow", _scaled(50), _scaled(50)),
         Family("offset", "a variance computed as the difference of two large numbers", offset, normal),
-        Family("fortran", "a reshape that depends on the order in memory", normal, normal, _fortran),
-        Family("strided", "views treated as contiguous arrays", normal, normal, _strided),
+        Family("fortran", "a reshape that depends on the order in memory", normal, normal, "F"),
+        Family("strided", "views treated as contiguous arrays", normal, normal, "strided"),
     )
 }
 

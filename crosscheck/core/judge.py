@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,11 @@ class Verdict(enum.StrEnum):
     MISMATCH = "mismatch"
     UNDECIDED = "undecided"
     SKIPPED = "skipped"
+
+
+def combine_verdicts(verdicts: Collection[Verdict]) -> Verdict:
+    """Return the worst of several verdicts; if nothing was compared, ``skipped`` and never ``match``."""
+    return next((verdict for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if verdict in verdicts), Verdict.SKIPPED)
 
 
 class Kind(enum.StrEnum):
@@ -67,36 +73,18 @@ class WitnessEffect:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on one quantity.
-
-    Attributes
-    ----------
-    elements : int
-        How many numbers were compared; elements without a limit to their error are left out.
-    exceeding : int
-        How many of them exceed their tolerance.
-    units : float
-        The error of the worst element in error units, u * T.
-    fraction : float
-        The largest error as a fraction of its tolerance; infinite where the tolerance is zero.
-    worst : Worst or None
-        The element with the largest fraction, if any number differs.
-    reason : str
-        In words, where more than numbers decided: shapes that differ, a NaN, a quantity that is missing.
-    witness_effect : WitnessEffect or None
-        What the witness changed, if anything.
-    """
+    """The verdict on one quantity."""
 
     place: Place
     kind: Kind
     verdict: Verdict
-    elements: int = 0
-    exceeding: int = 0
-    units: float = 0.0
-    fraction: float = 0.0
-    worst: Worst | None = None
-    reason: str = ""
-    witness_effect: WitnessEffect | None = None
+    elements: int = 0  # how many numbers were compared; elements without a limit to their error are left out
+    exceeding: int = 0  # how many of them exceed their tolerance
+    units: float = 0.0  # the error of the worst element in error units, u * T
+    fraction: float = 0.0  # the largest error as a fraction of its tolerance; infinite where the tolerance is zero
+    worst: Worst | None = None  # the element with the largest fraction, if any number differs
+    reason: str = ""  # in words, where more than numbers decided: shapes that differ, a NaN, a quantity that is missing
+    witness_effect: WitnessEffect | None = None  # what the witness changed, if anything
 
     @property
     def widened(self) -> bool:

@@ -5,7 +5,7 @@ The subject's, the reference's and the oracle's layers all have the method :meth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -45,31 +45,25 @@ class Call:
 
     def astype(self, dtype: npt.DTypeLike) -> Call:
         """Return the same call with every float array in another precision; arrays that have it already are not copied."""
-        return Call(
-            self.x.astype(dtype, copy=False),
-            {name: value.astype(dtype, copy=False) for name, value in self.params.items()},
-            None if self.grad_output is None else self.grad_output.astype(dtype, copy=False),
-            self.constants,
-            {name: value.astype(dtype, copy=False) for name, value in self.buffers.items()},
-        )
+        return self._each(lambda array: array.astype(dtype, copy=False))
 
     def copied(self) -> Call:
         """Return the same call with copies of all arrays, each with the same order in memory as its original."""
-        arrays = [{name: value.copy(order="K") for name, value in own.items()} for own in (self.params, self.buffers)]
         constants = {name: value.copy(order="K") for name, value in self.constants.items()}
-        return Call(self.x.copy(order="K"), arrays[0], None if self.grad_output is None else self.grad_output.copy(order="K"), constants, arrays[1])
+        return replace(self._each(lambda array: array.copy(order="K")), constants=constants)
 
     def magnitudes(self) -> Call:
         """Return the same call on absolute values."""
-        grad_output = None if self.grad_output is None else np.abs(self.grad_output)
-        params, buffers = ({name: np.abs(value) for name, value in arrays.items()} for arrays in (self.params, self.buffers))
-        return Call(np.abs(self.x), params, grad_output, self.constants, buffers)
+        return self._each(np.abs)
 
     def ones(self) -> Call:
         """Return a call with the same shapes in which every number is 1."""
-        grad_output = None if self.grad_output is None else np.ones_like(self.grad_output)
-        params, buffers = ({name: np.ones_like(value) for name, value in arrays.items()} for arrays in (self.params, self.buffers))
-        return Call(np.ones_like(self.x), params, grad_output, self.constants, buffers)
+        return self._each(np.ones_like)
+
+    def _each(self, change: Callable[[Array], Array]) -> Call:
+        """Return the same call with every float array changed."""
+        params, buffers = ({name: change(value) for name, value in arrays.items()} for arrays in (self.params, self.buffers))
+        return Call(change(self.x), params, None if self.grad_output is None else change(self.grad_output), self.constants, buffers)
 
     def decided(self, decisions: npt.NDArray[Any] | None) -> Call:
         """Return the same call with imposed decisions at kinks; the call itself if there are none."""

@@ -41,6 +41,12 @@ class Place(NamedTuple):
         return f"step {self.step}, {self.layer}.{self.quantity}" if self.step else f"{self.layer}.{self.quantity}"
 
 
+def key_of(name: str) -> tuple[str, str]:
+    """Return the layer and the quantity of a name such as ``conv.weight``."""
+    layer, _, quantity = name.rpartition(".")
+    return layer, quantity
+
+
 class Trace(dict[tuple[str, str], Array]):
     """The quantities of one training step in execution order, by (layer, quantity).
 

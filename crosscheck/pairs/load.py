@@ -42,7 +42,7 @@ def declared(path: str | Path, notice: Callable[[str], None] | None = None) -> l
     """
     path = Path(path)
     module, printed = _executed(path)
-    if notice is not None and (note := printed.note_of(str(path))):
+    if notice is not None and (note := printed.note(str(path))):
         notice(note)
     found: dict[int, Declaration] = {id(pair): pair for value in vars(module).values() for pair in _pairs(value)}
     pairs = list(found.values())

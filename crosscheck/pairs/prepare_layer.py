@@ -80,12 +80,7 @@ class Prepared(Ready):
     def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
         """Return input, parameters, labels and upstream gradient; they depend only on the pair's name and the first four arguments.
 
-        Parameters
-        ----------
-        shape : tuple of int
-            The shape of the input.
-        output : tuple of int, optional
-            The shape of the output; the reference computes it if left out.
+        ``shape`` is the input's; the reference computes that of the ``output`` if it is left out.
         """
         # Independent streams, so that another input does not change the parameters.
         for_input, for_params, for_grad_output, for_labels, for_buffers = self.rng(seed, f"{family.name} {shape}").spawn(5)
@@ -110,13 +105,7 @@ class Prepared(Ready):
 
 
 def prepare_layer(pair: Pair) -> Prepared:
-    """Return a prepared pair.
-
-    Raises
-    ------
-    PairError, ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError
-        If the declaration does not fit or is ambiguous.
-    """
+    """Return a prepared pair; raise if the declaration does not fit or is ambiguous, as :func:`crosscheck.pairs.prepare.prepare` says."""
     given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
     references = [resolved(reference, pair.framework) for reference in given]
     training = references[0].training if references else None

@@ -111,15 +111,7 @@ def _bound(pair: ModelPair, declared: Declared, layouts: Any) -> Trained:
 
 
 def prepare_model(pair: ModelPair) -> PreparedModel:
-    """Return a prepared pair.
-
-    Raises
-    ------
-    PairError, ConventionError, MappingError, LayoutError, UnknownReferenceError, RefusedError
-        If the declaration does not fit or is ambiguous.
-    SubjectError
-        If no network can be created.
-    """
+    """Return a prepared pair; raise if it does not fit, is ambiguous or makes no network, as :func:`crosscheck.pairs.prepare.prepare` says."""
     reference = resolved_training(pair.reference, pair.loss, pair.settings, frozenset(pair.frozen), pair.framework)
     for layer, kept in reference.architecture.buffers.items():
         raise pair.error(

@@ -36,13 +36,7 @@ class PreparedOptimizers(Ready):
 
 
 def prepare_optimizer(pair: OptimizerPair) -> PreparedOptimizers:
-    """Return a prepared pair.
-
-    Raises
-    ------
-    PairError, UnknownReferenceError, RefusedError, ConventionError
-        If the reference does not make an optimizer, or has no state with a declared name.
-    """
+    """Return a prepared pair; raise if the reference does not make an optimizer, or has no state with a declared name."""
     given = pair.reference if isinstance(pair.reference, list | tuple) else [pair.reference]
     references = [resolved_optimizer(reference, pair.framework) for reference in given]
     start = {name: np.ones(shape) for name, shape in pair.shapes.items()}

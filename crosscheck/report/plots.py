@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -33,15 +32,7 @@ SMALLEST = 1e-6
 
 
 def drawn(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    """Return a picture as an SVG element.
-
-    Parameters
-    ----------
-    draw : callable
-        Draws on an empty figure.
-    width, height : float
-        The size in inches.
-    """
+    """Return what a function draws on an empty figure of a size in inches, as an SVG element."""
     with mpl.rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
@@ -61,9 +52,8 @@ def losses(facts: Facts) -> str:
         axes = figure.subplots()
         for side, colour, style, width in (("reference", REFERENCE, "-", 3.5), ("subject", SUBJECT, "-", 1.2)):
             dot = "o" if len(curves["steps"]) == 1 else None  # a line needs two steps
-            axes.plot(
-                curves["steps"], _floats(curves[side]), style, color=colour, linewidth=width, marker=dot, markersize=3 * width, label=names[side]
-            )
+            values = np.array(curves[side], float)  # None becomes NaN, a gap in the curve
+            axes.plot(curves["steps"], values, style, color=colour, linewidth=width, marker=dot, markersize=3 * width, label=names[side])
         axes.set(xlabel="step", ylabel="training loss", ylim=(0, 1.1 * top))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend()
@@ -151,7 +141,9 @@ def filters(facts: Facts, name: str) -> str:
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for panels, (label, arrays, scale) in zip(grid, rows, strict=True):
             for axes, image in zip(panels, arrays, strict=True):
-                _image(axes, image, scale or 1.0)
+                axes.imshow(image, cmap="RdBu_r", vmin=-(scale or 1.0), vmax=scale or 1.0, interpolation="nearest")
+                axes.set(xticks=[], yticks=[])
+                axes.grid(visible=False)
             panels[0].set_title(label, loc="left", fontsize=10)
 
     return drawn(draw, max(3.0, 0.95 * len(subject)), 3.6)
@@ -166,16 +158,6 @@ def digit(pixels: Any) -> str:
         axes.set_axis_off()
 
     return drawn(draw, 1.1, 1.1)
-
-
-def _image(axes: Axes, image: Any, scale: float) -> None:
-    axes.imshow(image, cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-
-
-def _floats(values: Sequence[float | None]) -> list[float]:
-    return [np.nan if value is None else value for value in values]
 
 
 def _positive(values: Sequence[float | None]) -> list[float]:

@@ -60,11 +60,7 @@ class PairResult:
 def run_check(pair: Declaration, check: Check, settings: Settings, known: set[str] | None = None) -> CheckResult:
     """Run one check of a pair. An error of the subject becomes a verdict. With ``settings.shrink``, a numerical mismatch gets a small case.
 
-    Parameters
-    ----------
-    known : set of str, optional
-        Quantities whose causes were looked for in earlier checks. Causes of all other wrong quantities are looked for, and the quantities are added.
-        Without it, only the cause of the first mismatch is looked for.
+    Causes are looked for of all wrong quantities that are not in ``known``, and these are added to it; without it, only of the first mismatch.
     """
     expected, raised = pair.reason_expected(check.name), ""
     try:
@@ -82,8 +78,8 @@ def run_check(pair: Declaration, check: Check, settings: Settings, known: set[st
     except Exception as error:
         result = CheckResult(check.name, Verdict.UNDECIDED, f"could not be checked: {said(error)}{where(error)}")
     result.dtype = check.dtype
-    if printed.note:
-        result.notes.append(printed.note)
+    if note := printed.note():
+        result.notes.append(note)
     if expected and result.verdict is Verdict.MATCH:
         reason = f"declared to differ ({expected}), but it agrees: remove it from the expected differences"
         return replace(result, verdict=Verdict.MISMATCH, reason=reason)

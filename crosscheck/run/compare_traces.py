@@ -59,14 +59,7 @@ class RecordedLayer:
 
 
 def compared(subject_path: Path, reference_path: Path, reproduce: str, strict: bool = False) -> tuple[list[Facts], int]:
-    """Return the facts of every pair in either trace, and the seed that both were recorded with.
-
-    Parameters
-    ----------
-    reproduce : str
-        The command that repeats the comparison.
-    strict : bool
-        Whether a warning counts as a mismatch.
+    """Return the facts of every pair in either trace, and the seed that both were recorded with; ``reproduce`` is the command that repeats this.
 
     Raises
     ------

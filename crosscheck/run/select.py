@@ -29,10 +29,7 @@ def full_name(pair: Declaration, check: Check) -> str:
 def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequence[str]) -> list[Selection]:
     """Return the checks that match any of the patterns and have one of the precisions; an empty sequence means all.
 
-    Parameters
-    ----------
-    patterns : sequence of str
-        Patterns of pair names, of check names, or of both with a slash between them.
+    A pattern is of pair names, of check names, or of both with a slash between them.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.causes.divergence import Divergence
-from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.core.judge import Judgement, Verdict, combine_verdicts
 from crosscheck.core.operation import Labels
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.training import MakeTraining
@@ -31,29 +31,15 @@ class Consequence:
 
 @dataclass
 class Comparison:
-    """What all comparisons of a training run have in common, whether or not the subject's layers can be seen.
-
-    Parameters
-    ----------
-    subject : object
-        Trains on its own, independently of the references.
-    make : MakeTraining
-        Makes the references.
-    looks : int
-        How many times :meth:`look` will be called.
-    perturbed : int
-        The number of references with perturbed rounding; an even number, 0 for none.
-    seed : int
-        The seed of the perturbations.
-    """
+    """What all comparisons of a training run have in common, whether or not the subject's layers can be seen."""
 
     architecture: Architecture
-    subject: Any
-    make: MakeTraining
+    subject: Any  # trains on its own, independently of the references
+    make: MakeTraining  # makes the references
     precision: Precision
-    looks: int
-    perturbed: int = 8
-    seed: int = 0
+    looks: int  # how many times look will be called
+    perturbed: int = 8  # the number of references with perturbed rounding; an even number, 0 for none
+    seed: int = 0  # the seed of the perturbations
     record: Record = field(default_factory=Record)
     steps: int = 0
     steps_checked: int = 0
@@ -80,11 +66,7 @@ class Comparison:
     @property
     def free_verdict(self) -> Verdict:
         """Whether rounding explains the distance between the free runs at every look."""
-        history = self.free.history if self.free else []
-        if not history or not self.perturbed:
-            return Verdict.SKIPPED
-        verdicts = {look.verdict for look in history}
-        return next(v for v in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if v in verdicts)
+        return combine_verdicts({look.verdict for look in self.free.history} if self.free and self.perturbed else ())
 
     @property
     def left_at(self) -> int | None:

@@ -10,10 +10,9 @@ import numpy as np
 
 from crosscheck.causes.divergence import divergence_facts
 from crosscheck.core import __version__
-from crosscheck.core.judge import EXIT_STATUS, Facts, Kind, Verdict, judgement_facts, number
+from crosscheck.core.judge import EXIT_STATUS, Facts, Kind, Verdict, combine_verdicts, judgement_facts, number
 from crosscheck.core.precision import Array
 from crosscheck.report.words import counted
-from crosscheck.training.comparison import Consequence
 from crosscheck.training.jury import Jury
 from crosscheck.training.listened import LINKS, TrainingComparison
 from crosscheck.training.record import Means, Series
@@ -80,7 +79,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
         "quantities_compared": record.compared,
         "elements_compared": record.elements,
         "first_divergence": None if first is None else divergence_facts(first, f"{run.without_steps} --steps {first.judgement.place.step}"),
-        "consequences": [_consequence(c) for c in comparison.consequences.values()],
+        "consequences": [judgement_facts(c.judgement) | {"relative_error": number(c.relative)} for c in comparison.consequences.values()],
         "worst": None if (worst := record.worst(*LINKS, Kind.ISOLATED)) is None else judgement_facts(worst),
         "quantities": [_series(key, series, comparison) for key, series in record.series.items()],
         "decisions": [
@@ -140,10 +139,6 @@ def disagreement(comparison: TrainingComparison) -> str:
     return "the references do not agree: " + ", ".join(f"{verdict.value} by {' and '.join(names)}" for verdict, names in groups.items() if names)
 
 
-def _consequence(consequence: Consequence) -> Facts:
-    return judgement_facts(consequence.judgement) | {"relative_error": number(consequence.relative)}
-
-
 def jury_facts(jury: Jury, perturbed: bool) -> Facts:
     """Return which references agree with which sides."""
     return {
@@ -174,8 +169,7 @@ def _beside(jury: Jury, name: str, perturbed: bool) -> Facts | None:
     if not looks:
         return None
     ratios = [look.distance / look.spread for look in looks if look.spread]
-    verdicts = [look.verdict for look in looks]
-    verdict = next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v in verdicts), Verdict.MATCH) if perturbed else Verdict.SKIPPED
+    verdict = combine_verdicts([look.verdict for look in looks] if perturbed else [])
     return {
         "max_weight_difference": number(max(look.largest for look in looks)),
         "largest_ratio_to_spread": number(max(ratios)) if ratios else None,

@@ -30,12 +30,7 @@ def noise_of(
 ) -> dict[tuple[str, str], float]:
     """Return one standard deviation of the rounding error of each (layer, quantity), as a norm relative to the quantity's norm.
 
-    Parameters
-    ----------
-    values : iterable of (layer, quantity, value, error)
-        The quantities of a step with their largest errors, in multiples of the unit roundoff.
-    params : mapping of str to sequence of str
-        The names of each layer's parameters.
+    The values of a step come as (layer, quantity, value, largest error in multiples of the unit roundoff), the names of parameters by layer.
     """
     noise = {}
     for layer, quantity, value, error in values:
@@ -70,29 +65,15 @@ class DistanceSample:
 
 @dataclass
 class FreeRun:
-    """The reference that trains beside the subject, and the perturbed references that train beside both.
-
-    Parameters
-    ----------
-    start : TrainState
-        The state of the subject before its first step.
-    noise : mapping of (str, str) to float
-        The relative size of the perturbation of each quantity.
-    runs : int
-        The number of perturbed references; an even number.
-    looks : int
-        How many times :meth:`look` will be called.
-    seed : int
-        The seed of the perturbations.
-    """
+    """The reference that trains beside the subject, and the perturbed references that train beside both."""
 
     make: MakeTraining
-    start: TrainState
-    noise: Mapping[tuple[str, str], float]
-    runs: int
-    looks: int
+    start: TrainState  # the state of the subject before its first step
+    noise: Mapping[tuple[str, str], float]  # the relative size of the perturbation of each quantity
+    runs: int  # the number of perturbed references; an even number
+    looks: int  # how many times look will be called
     precision: Precision
-    seed: int
+    seed: int  # the seed of the perturbations
     history: list[DistanceSample] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from crosscheck.adapters.network_listened import Traced
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Arrays, Constants, Labels
 from crosscheck.core.precision import Array, Precision
-from crosscheck.core.trace import Trace
+from crosscheck.core.trace import Trace, key_of
 from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainState, merge, split
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.step import start_of
@@ -77,15 +77,9 @@ class Tally:
 
 @dataclass
 class Jury:
-    """References that judge a subject and each other, step by step.
+    """References that judge a subject and each other, step by step."""
 
-    Parameters
-    ----------
-    jurors : sequence of Juror
-        All have the names and layouts of the first.
-    """
-
-    jurors: Sequence[Juror]
+    jurors: Sequence[Juror]  # all have the names and layouts of the first
     precision: Precision
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)  # by judge and side
     # the last look at each parameter of each further reference that trains alone: its distance from the subject
@@ -112,7 +106,7 @@ class Jury:
         unjudged = {juror.name: tuple(f".{state}" for state in juror.converted) for juror in self.jurors}
         for juror in self.jurors:
             for side, own in traces.items():
-                of: Layers = layers if side == SUBJECT else dict.fromkeys(layers, Shown())
+                of: Layers = layers if side == SUBJECT else dict.fromkeys(layers, Traced())
                 tally = self.tallies.setdefault((juror.name, side), Tally(juror.name, side))
                 judged = links(juror.architecture.at_rate(lr_factor), of, own, x, labels, self.precision)
                 tally.add(judgement for judgement in judged if not judgement.place.quantity.endswith(unjudged.get(side, ())))
@@ -148,29 +142,15 @@ class Jury:
         return next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v is steps or v in free), steps)
 
 
-class Shown:
-    """A layer of a reference, whose quantities are all in the trace, unchanged."""
-
-    absent: Mapping[str, str] = {}
-    sources: Mapping[str, str] = {}
-
-    def vjp(self, call: Any) -> dict[str, Array]:
-        """Return nothing: it is never called."""
-        return {}
-
-    def reading(self, quantity: str, call: Any, value: Array) -> None:
-        """Return None."""
-
-
 def _traced(step: int, twin: Training, start: TrainState, x: Array, labels: Labels, lr_factor: float) -> Trace:
     """Return the trace of a reference's step, with the state before and after it."""
     twin.load(start)
     trace = Trace(step)
     for name, value in (*start.params.items(), *start.buffers.items()):
-        layer, own = _key(name)
+        layer, own = key_of(name)
         trace.record(layer, f"{own}.before", value)
     for name, state in start.state.items():
-        layer, parameter = _key(name)
+        layer, parameter = key_of(name)
         for kept, value in state.items():
             trace.record(layer, f"{parameter}.{kept}.before", value)
     for layer, constants in start.constants.items():
@@ -179,13 +159,8 @@ def _traced(step: int, twin: Training, start: TrainState, x: Array, labels: Labe
     twin.step(x, labels, trace, start.constants, lr_factor)
     state_after = twin.state
     for name, value in twin.params.items():
-        layer, parameter = _key(name)
+        layer, parameter = key_of(name)
         trace.record(layer, parameter, value)
         for kept, left in state_after.get(name, {}).items():
             trace.record(layer, f"{parameter}.{kept}", left)
     return trace
-
-
-def _key(name: str) -> tuple[str, str]:
-    layer, _, own = name.rpartition(".")
-    return layer, own

@@ -65,14 +65,9 @@ class TrainingComparison(Comparison):
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
     def step(self, x: Array, labels: Labels, check: bool = True, lr_factor: float = 1.0) -> BothOutcomes:
-        """Let both sides do one step on a batch. The first step is always traced.
+        """Let both sides do one step on a batch, and judge everything in it if ``check``. The first step is always traced.
 
-        Parameters
-        ----------
-        check : bool
-            Whether to judge everything in this step.
-        lr_factor : float
-            Factor of the learning rate in this step; the references use it, and the subject is judged by it.
+        ``lr_factor`` is a factor of the learning rate in this step; the references use it, and the subject is judged by it.
         """
         self.steps += 1
         architecture = self.architecture.at_rate(lr_factor)
@@ -80,7 +75,7 @@ class TrainingComparison(Comparison):
             trace = self.subject.traced_step(self.steps, x, labels)
             constants = {name: trace.constants(name) for name in self.architecture.names}
             outcome = Outcome(float(trace[LOSS, "output"]), trace[LOSS, "input"], constants)
-            to_the_end = _is_power_of_two(self.steps_checked + 1)
+            to_the_end = not self.steps_checked & (self.steps_checked + 1)  # in the first, second, fourth, eighth checked step and so on
             report = check_step(architecture, dict(self.subject.layers), trace, x, labels, self.precision, self._previous, to_the_end)
             self._earlier, self._previous = self._previous, trace
             self._measure_noise(report)
@@ -276,7 +271,3 @@ class TrainingComparison(Comparison):
             self._previous = Trace(state.steps)
             for number, (layer, quantity) in enumerate(state.left):
                 self._previous.record(layer, quantity, parts["left"].arrays[str(number)])
-
-
-def _is_power_of_two(count: int) -> bool:
-    return not count & (count - 1)

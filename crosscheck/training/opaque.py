@@ -24,7 +24,7 @@ from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge
 from crosscheck.core.operation import Arrays, Labels
 from crosscheck.core.precision import Array, Bound
-from crosscheck.core.trace import Place
+from crosscheck.core.trace import Place, key_of
 from crosscheck.core.training import TrainState
 from crosscheck.oracles.chain import own_errors
 from crosscheck.oracles.network import Architecture
@@ -58,7 +58,7 @@ class StepComparison(Comparison):
         before = self.subject.params
         loss = self.subject.step(x, labels)
         after = self.subject.params
-        found = {LOSS: loss} | {_key(name): value for name, value in after.items()}
+        found = {LOSS: loss} | {key_of(name): value for name, value in after.items()}
         start = TrainState(before, self._state, state_errors=self._state_errors)
         if not all(np.isfinite(value).all() for value in before.values()):
             reason = "the parameters that the step starts from are not finite"
@@ -90,7 +90,7 @@ class StepComparison(Comparison):
             noise = noise_of(values, self.architecture.params, self.precision)
             self.free = FreeRun(self.make, TrainState(start.params), noise, self.perturbed, self.looks, self.precision, self.seed)
         self._state, self._state_errors = step.state, step.state_errors
-        self._grads = {_key(name): self._grad(step, _key(name)) for name in start.params if _key(name) in step.expected}
+        self._grads = {key_of(name): self._grad(step, key_of(name)) for name in start.params if key_of(name) in step.expected}
         self._sums = {key: self._sums.get(key, 0.0) + grad for key, grad in self._grads.items()}
 
     def _tried(
@@ -208,11 +208,6 @@ class StepComparison(Comparison):
         if key in passed_on:
             words = "the layers behind passed the gradient on by their updated parameters: compute it before the update"
             yield "updated weight", words, passed_on[key]
-
-
-def _key(name: str) -> Key:
-    layer, _, parameter = name.rpartition(".")
-    return layer, parameter
 
 
 def _exceeding(judgements: list[Judgement]) -> list[Judgement]:

@@ -125,10 +125,7 @@ def test_functions_refused(make: Callable[[], Any], text: str) -> None:
 FORGOTTEN: list[tuple[Any, str]] = [
     (Functions(linear, linear_backward), "linear returned a ndarray, expected (output, cache); without a cache, declare Functions(..., cache=False)"),
     (Functions(lambda x, w, b: (x, w, b), conf_backward), "<lambda> returned a tuple of 3, expected (output, cache)"),
-    (
-        Functions(lambda x, w, b: (linear(x, w, b), (x, w)), lambda d, cache: d),
-        "<lambda> returned 1 values, expected 3: grad_input, w.grad, b.grad",
-    ),
+    (Functions(lambda x, w, b: (linear(x, w, b), (x, w)), lambda d, cache: d), "<lambda> returned 1 values, expected 3: grad_input, w.grad, b.grad"),
 ]
 
 

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from crosscheck.checks.check import OUT_OF_RANGE, CheckResult, Settings, combine_verdicts, never_judged, overall
+from crosscheck.checks.check import OUT_OF_RANGE, CheckResult, Settings, never_judged, overall
 from crosscheck.core.judge import Judgement, Kind, Verdict
 from crosscheck.core.trace import Place
 
 MATCH, MISMATCH, UNDECIDED, SKIPPED = Verdict.MATCH, Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.SKIPPED
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "worst"),
-    [([], SKIPPED), ([SKIPPED], SKIPPED), ([SKIPPED, MATCH], MATCH), ([MATCH, UNDECIDED], UNDECIDED), ([UNDECIDED, MISMATCH, MATCH], MISMATCH)],
-)
-def test_verdict_on_several_is_the_worst(verdicts: list[Verdict], worst: Verdict) -> None:
-    assert combine_verdicts(verdicts) is worst
 
 
 def test_pair_whose_values_were_all_skipped_is_no_match() -> None:

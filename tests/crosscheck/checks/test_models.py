@@ -107,11 +107,6 @@ def forgetful(network: DictsCNN) -> None:
     replaced("update", lambda update, owner: lambda: (owner.velocity.clear(), update()))(network)
 
 
-def other_momentum(network: DictsCNN) -> None:
-    """Use another momentum than the reference."""
-    network.momentum = 0.5
-
-
 def few_values(rng: np.random.Generator) -> tuple[Array, Array]:
     """Return images of two values, in whose windows there are many ties."""
     return rng.integers(0, 2, (4, 1, 6, 6)).astype(np.float64), rng.integers(0, 3, 4)
@@ -131,6 +126,15 @@ class Planted:
     cause: str = ""
 
 
+SECOND = "step 1, second.weight"
+IMPLIED = "the gradient is implied by the update: (before - after) / lr"
+
+
+def of_grads(change: Callable[[dict[str, Array]], dict[str, Array]], place: str, cause: str) -> Planted:
+    """Return a fault in the gradients that a whole step uses."""
+    return Planted(lambda: whole_pair(stepping(lambda _, grads: change(grads))), place, cause)
+
+
 FAULTS = {
     "conv-sign": Planted(lambda: dicts_pair(of_class("conv", ConvSign)), "step 1, conv.weight.grad", "the weight gradient has the wrong sign"),
     "linear-grad": Planted(lambda: dicts_pair(of_class("linear", LinearNotTransposed)), "step 1, linear.weight.grad"),
@@ -143,29 +147,15 @@ FAULTS = {
     "loss-label": Planted(lambda: dicts_pair(of_class("loss", LossLabel)), "step 1, loss.output"),
     "wire": Planted(lambda: dicts_pair(scaled_wire), "step 1, linear.input"),
     "forgetful": Planted(lambda: dicts_pair(forgetful), "step 2, conv.weight"),
-    "other-momentum": Planted(lambda: dicts_pair(other_momentum), "step 2, conv.weight"),
-    "whole-sign": Planted(
-        lambda: whole_pair(stepping(lambda _, grads: {"W2": -grads["W2"]})),
-        "step 1, second.weight",
-        "has the wrong sign; the gradient is implied by the update: (before - after) / lr",
-    ),
-    "whole-batch": Planted(
-        lambda: whole_pair(stepping(lambda _, grads: {n: 4 * g for n, g in grads.items()})),
-        "step 1, second.weight",
-        "gradient is multiplied by the batch size, 4: a sum instead of a mean; the gradient is implied by the update: (before - after) / lr",
-    ),
-    "whole-one-parameter": Planted(
-        lambda: whole_pair(stepping(lambda _, grads: {"b1": 0 * grads["b1"]})), "step 1, first.bias", "the parameter is not updated"
-    ),
-    "whole-layer-frozen": Planted(
-        lambda: whole_pair(stepping(lambda _, grads: {"W2": 0 * grads["W2"], "b2": 0 * grads["b2"]})),
-        "step 1, second.weight",
-        "the parameter is not updated",
-    ),
+    "other-momentum": Planted(lambda: dicts_pair(lambda network: setattr(network, "momentum", 0.5)), "step 2, conv.weight"),
+    "whole-sign": of_grads(lambda grads: {"W2": -grads["W2"]}, SECOND, f"has the wrong sign; {IMPLIED}"),
+    "whole-batch": of_grads(lambda grads: {n: 4 * g for n, g in grads.items()}, SECOND, f"batch size, 4: a sum instead of a mean; {IMPLIED}"),
+    "whole-one-parameter": of_grads(lambda grads: {"b1": 0 * grads["b1"]}, "step 1, first.bias", "the parameter is not updated"),
+    "whole-layer-frozen": of_grads(lambda grads: {n: 0 * grads[n] for n in ("W2", "b2")}, SECOND, "the parameter is not updated"),
     "whole-pool-ties": Planted(
         lambda: whole_cnn_pair(of_class("pool", PoolAll), batches=one_value), "step 1, conv.weight", "tie rule of pool: every pixel that equals"
     ),
-    "whole-trains-frozen": Planted(lambda: whole_pair(frozen=("second",)), "step 1, second.weight"),
+    "whole-trains-frozen": Planted(lambda: whole_pair(frozen=("second",)), SECOND),
     "whole-loss-sum": Planted(lambda: whole_pair(loss=nn.CrossEntropyLoss(reduction="sum")), "step 1, loss.output", "divided by the batch size, 4"),
 }
 

@@ -33,6 +33,15 @@ from tests.support.model_pairs import (
 )
 
 
+def made_by(make: Callable[..., Any], **settings: Any) -> ModelPair:
+    """Return a pair of two linear layers whose network a function makes."""
+    return model_pair(make, mlp(), (4, 5), **settings)
+
+
+def whole(network: PlainMLP) -> WholeStep:
+    return WholeStep(network.train, network.params)
+
+
 def at_step(number: int, what: Callable[[Any], Any]) -> Plant:
     """Return a plant that does something else in place of one training step's result, after the step."""
 
@@ -54,19 +63,7 @@ def raising(network: Any) -> None:
     raise IndexError("list index out of range")
 
 
-def leaving(network: Any) -> None:
-    sys.exit(3)
-
-
-def sleeping(network: Any) -> None:
-    time.sleep(60)
-
-
-def returning(value: Any) -> Callable[[Any], Any]:
-    return lambda network: value
-
-
-def changing(change: Callable[[Any], None]) -> Callable[[Any], float]:
+def changing(change: Callable[[Any], object]) -> Callable[[Any], float]:
     """Return a step's result after something was done to the network."""
 
     def changed(network: Any) -> float:
@@ -81,27 +78,19 @@ def first_layer(network: Any) -> dict[str, Array]:
     return params
 
 
-def grows(network: Any) -> None:
-    first_layer(network)["scale"] = np.ones(1)
-
-
 def widens(network: Any) -> None:
     params = first_layer(network)
     name = next(iter(params))
     params[name] = np.concatenate([params[name], params[name]])
 
 
-def shrinks(network: Any) -> None:
-    first_layer(network).popitem()
-
-
 SHOWN: dict[str, Callable[..., ModelPair]] = {"dicts": dicts_pair, "whole-step": whole_pair}
 
 BROKEN = {
     "raises": (raising, "step 3: the training step raised IndexError: list index out of range"),
-    "exits": (leaving, "step 3: the training step raised SystemExit: 3"),
-    "adds-a-parameter": (changing(grows), "has the parameters"),
-    "removes-a-parameter": (changing(shrinks), " as at the start"),
+    "exits": (lambda network: sys.exit(3), "step 3: the training step raised SystemExit: 3"),
+    "adds-a-parameter": (changing(lambda network: first_layer(network).update(scale=np.ones(1))), "has the parameters"),
+    "removes-a-parameter": (changing(lambda network: first_layer(network).popitem()), " as at the start"),
     "shape-of-a-parameter": (changing(widens), " as at the start"),
 }
 
@@ -132,7 +121,7 @@ def test_subject_that_fails_in_its_third_step(fault: str, shown: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_that_is_none(loss: str, pair: Callable[..., ModelPair]) -> None:
     value, reason = LOSSES[loss]
-    result = result_of(pair(at_step(1, returning(value))), "lockstep-float64")
+    result = result_of(pair(at_step(1, lambda network: value)), "lockstep-float64")
     assert result.verdict is Verdict.MISMATCH
     assert reason in result.reason
 
@@ -140,7 +129,7 @@ def test_loss_that_is_none(loss: str, pair: Callable[..., ModelPair]) -> None:
 @pytest.mark.parametrize("shown", SHOWN)
 def test_subject_that_never_ends(shown: str) -> None:
     """The time limit ends it once; the check after it does not wait again."""
-    pair = SHOWN[shown](at_step(2, sleeping))
+    pair = SHOWN[shown](at_step(2, lambda network: time.sleep(60)))
     begin = time.monotonic()
     result = check_pair(pair, Settings(timeout=0.2), lambda name: name.endswith("-float64"))
     assert [r.verdict for r in result.results] == [Verdict.UNDECIDED, Verdict.UNDECIDED]
@@ -210,7 +199,7 @@ def test_last_layer_that_never_runs() -> None:
         network = AttributesMLP(dtype, LR)
         return Network([network.first, network.relu, Attributes(Dense(4, 3, dtype), ("W", "b"))], network.train)
 
-    result = result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float64")
+    result = result_of(made_by(make), "lockstep-float64")
     assert result.verdict is Verdict.MISMATCH
     assert "the training step never ran the forward method of second" in result.reason
 
@@ -227,43 +216,28 @@ def test_training_that_diverges(shown: str) -> None:
 
 
 def test_factory_that_raises() -> None:
-    result = check_pair(model_pair(raising, mlp(), (4, 5)), SETTINGS)
+    result = check_pair(made_by(raising), SETTINGS)
     assert result.verdict is Verdict.UNDECIDED
     assert "model raised IndexError: list index out of range" in result.error
 
 
 def test_network_of_another_precision() -> None:
     """A factory that takes the precision and does not heed it."""
-
-    def make(dtype: str) -> WholeStep:
-        network = PlainMLP("float64", LR)
-        return WholeStep(network.train, network.params)
-
-    result = result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float32")
+    result = result_of(made_by(lambda dtype: whole(PlainMLP("float64", LR))), "lockstep-float32")
     assert result.verdict is Verdict.MISMATCH
     assert "for float32 the network's first.weight is float64" in result.reason
 
 
 def test_factory_without_a_precision() -> None:
     """The network is checked in the precision that it has, and it is said why not in the other one."""
-
-    def make() -> WholeStep:
-        network = PlainMLP("float64", LR)
-        return WholeStep(network.train, network.params)
-
-    result = check_pair(model_pair(make, mlp(), (4, 5)), SETTINGS, lambda name: name.startswith("lockstep"))
+    result = check_pair(made_by(lambda: whole(PlainMLP("float64", LR))), SETTINGS, lambda name: name.startswith("lockstep"))
     assert [r.verdict for r in result.results] == [Verdict.MATCH, Verdict.SKIPPED]
     assert "subject() takes no argument and does not make a float32 network" in result.results[1].reason
 
 
 def test_factory_with_settings_of_its_own() -> None:
     """An argument that has a default value is not the precision."""
-
-    def make(lr: float = LR) -> WholeStep:
-        network = PlainMLP("float64", lr)
-        return WholeStep(network.train, network.params)
-
-    assert result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float64").verdict is Verdict.MATCH
+    assert result_of(made_by(lambda lr=LR: whole(PlainMLP("float64", lr))), "lockstep-float64").verdict is Verdict.MATCH
 
 
 def test_factory_that_makes_another_network() -> None:
@@ -273,10 +247,10 @@ def test_factory_that_makes_another_network() -> None:
         network = PlainMLP(dtype, LR)
         if made:
             network.params["W3"] = network.params.pop("W2")
-        made.append(WholeStep(network.train, network.params))
+        made.append(whole(network))
         return made[-1]
 
-    result = result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float64")
+    result = result_of(made_by(make), "lockstep-float64")
     assert result.verdict is Verdict.MISMATCH
     assert "a second network from the same factory differs from the first" in result.reason
 
@@ -286,7 +260,7 @@ def test_parameters_that_are_copies() -> None:
         network = PlainMLP(dtype, LR)
         return WholeStep(network.train, lambda: {name: value.copy() for name, value in network.params.items()})
 
-    result = result_of(model_pair(make, mlp(), (4, 5)), "lockstep-float64")
+    result = result_of(made_by(make), "lockstep-float64")
     assert result.verdict is Verdict.MISMATCH
     assert "params must return the arrays" in result.reason
 

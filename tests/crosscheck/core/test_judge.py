@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge
+from crosscheck.core.judge import Judgement, Kind, Verdict, combine_verdicts, equal, judge
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 
@@ -172,3 +172,17 @@ def test_unit_that_underflows(terms: float, dtype: str) -> None:
     found = judge(Place(0, "layer", "output"), Kind.LAYER, np.ones(2, dtype), np.zeros(2), Bound(np.full(2, terms), 3.0), precision)
     assert found.verdict is Verdict.MISMATCH
     assert found.units > 0
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "worst"),
+    [
+        ([], Verdict.SKIPPED),
+        ([Verdict.SKIPPED], Verdict.SKIPPED),
+        ([Verdict.SKIPPED, Verdict.MATCH], Verdict.MATCH),
+        ([Verdict.MATCH, Verdict.UNDECIDED], Verdict.UNDECIDED),
+        ([Verdict.UNDECIDED, Verdict.MISMATCH, Verdict.MATCH], Verdict.MISMATCH),
+    ],
+)
+def test_verdict_on_several_is_the_worst(verdicts: list[Verdict], worst: Verdict) -> None:
+    assert combine_verdicts(verdicts) is worst

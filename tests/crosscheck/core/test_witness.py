@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from crosscheck import Functions, Pair, Settings
+from crosscheck.adapters.network_listened import Traced
 from crosscheck.checks.values import NO_WITNESS, value_check
 from crosscheck.core.check_layer import check_layer
 from crosscheck.core.judge import UNLIMITED, Effect, Kind, Verdict, judge
@@ -240,17 +241,11 @@ def test_a_witness_that_could_not_be_heard_is_a_note(reference: Callable[[torch.
     assert all(reason in note for note in notes)
 
 
-class Spoiled:
+class Spoiled(Traced):
     """A layer that returns its input, one element of it spoiled."""
-
-    absent: Mapping[str, str] = {}
-    sources: Mapping[str, str] = {}
 
     def vjp(self, call: Call) -> dict[str, Array]:
         return {"output": off(1.5)(call.x).astype(call.x.dtype)}
-
-    def reading(self, quantity: str, call: Call, value: Array) -> None:
-        return None
 
 
 @pytest.mark.parametrize(("witness", "verdict"), [({"output": errors(0.8)}, Verdict.MATCH), ({}, Verdict.MISMATCH), (None, Verdict.MISMATCH)])

@@ -38,17 +38,21 @@ def titles(folder: Path, text: str) -> list[str]:
     return [pair.title for pair in declared(written(folder, HEADER + text))]
 
 
-def test_values_of_the_module(tmp_path: Path) -> None:
-    assert titles(tmp_path, "B = pair('b')\nA = pair('a')\n_hidden = pair('c')\nother = 3\n") == ["b", "a", "c"]
+FOUND = {
+    "values of the module": ("B = pair('b')\nA = pair('a')\n_hidden = pair('c')\nother = 3\n", ["b", "a", "c"]),
+    "list": ("PAIRS = [pair('b'), 3, pair('a')]", ["b", "a"]),
+    "tuple": ("PAIRS = (pair('b'), pair('a'))", ["b", "a"]),
+    "dict": ("PAIRS = {1: pair('b'), 2: pair('a')}", ["b", "a"]),
+    "function": ("def test():\n    pass\n\ntest.crosscheck_pairs = [pair('a'), pair('b')]\n", ["a", "b"]),
+    "each once": ("A = pair('a')\nPAIRS = [A, pair('b'), A]\nagain = A\n", ["a", "b"]),
+    "main guard not run": ("A = pair('a')\nif __name__ == '__main__':\n    raise SystemExit(3)\n", ["a"]),
+}
 
 
-@pytest.mark.parametrize("text", ["PAIRS = [pair('b'), 3, pair('a')]", "PAIRS = (pair('b'), pair('a'))", "PAIRS = {1: pair('b'), 2: pair('a')}"])
-def test_collections(text: str, tmp_path: Path) -> None:
-    assert titles(tmp_path, text) == ["b", "a"]
-
-
-def test_pairs_of_a_function(tmp_path: Path) -> None:
-    assert titles(tmp_path, "def test():\n    pass\n\ntest.crosscheck_pairs = [pair('a'), pair('b')]\n") == ["a", "b"]
+@pytest.mark.parametrize("case", FOUND)
+def test_pairs_that_are_found(case: str, tmp_path: Path) -> None:
+    text, expected = FOUND[case]
+    assert titles(tmp_path, text) == expected
 
 
 def test_edit_of_the_same_second_and_size_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,10 +63,6 @@ def test_edit_of_the_same_second_and_size_is_seen(tmp_path: Path, monkeypatch: p
         os.utime(path, (1_000_000_000, 1_000_000_000))
         assert [pair.title for pair in declared(path)] == [name]
     assert [entry.name for entry in tmp_path.iterdir()] == ["pairs.py"]
-
-
-def test_each_once(tmp_path: Path) -> None:
-    assert titles(tmp_path, "A = pair('a')\nPAIRS = [A, pair('b'), A]\nagain = A\n") == ["a", "b"]
 
 
 def test_origin_is_the_file(tmp_path: Path) -> None:
@@ -94,10 +94,6 @@ def test_neighbours_are_imported_and_not_mixed_up(tmp_path: Path) -> None:
 def test_classes_can_be_pickled(tmp_path: Path) -> None:
     subject = declared(written(tmp_path, HEADER + "A = pair('a')"))[0].subject
     assert type(pickle.loads(pickle.dumps(subject))) is type(subject)  # noqa: S301 - our own
-
-
-def test_main_guard_is_not_run(tmp_path: Path) -> None:
-    assert titles(tmp_path, "A = pair('a')\nif __name__ == '__main__':\n    raise SystemExit(3)\n") == ["a"]
 
 
 def refused(path: Path) -> str:

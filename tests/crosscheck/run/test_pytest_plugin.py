@@ -31,7 +31,7 @@ def without_times(value: Any) -> Any:
 def test_right_layer_passes(suite: Any) -> None:
     result = suite("pair()")
     assert result.ret == 0
-    assert outcomes(result) == {"passed": VALUES + CONTRACTS - MOOT, "skipped": MOOT}
+    assert result.parseoutcomes() == {"passed": VALUES + CONTRACTS - MOOT, "skipped": MOOT}
     headline = f"MATCH: rounding explains every difference of Scale; {len(NAMES)} checks, * quantities compared, {MOOT} checks do not apply"
     result.stdout.fnmatch_lines([headline, "MATCH     Scale*"])
 
@@ -55,7 +55,7 @@ def test_broken_contract_that_only_warns(suite: Any, pytester: pytest.Pytester, 
     """It passes, with a line in the summary, even where warnings are errors; strictly it fails."""
     result = suite("pair(ReadsItsMode)", "-Werror", "--crosscheck-report", "r.json", *options)
     assert result.ret == len(options)
-    assert outcomes(result).get("failed", 0) == len(options)
+    assert result.parseoutcomes().get("failed", 0) == len(options)
     assert facts(pytester)["warnings"] == 1 - len(options)
     warning = "*contract-backward_uses_the_mode_of_forward: float64: changed by switching to evaluation mode between forward and backward: grad_input"
     if options:
@@ -81,7 +81,7 @@ def test_workers_report_as_one_process_does(suite: Any, pytester: pytest.Pyteste
 
 def test_dtype_leaves_the_other_out(suite: Any, pytester: pytest.Pytester) -> None:
     result = suite("pair()", "--crosscheck-dtype", "float64", "--crosscheck-report", "r.json")
-    assert outcomes(result) == {"passed": VALUES // 2 + CONTRACTS - MOOT, "skipped": MOOT, "deselected": VALUES // 2}
+    assert result.parseoutcomes() == {"passed": VALUES // 2 + CONTRACTS - MOOT, "skipped": MOOT, "deselected": VALUES // 2}
     assert facts(pytester)["checks_deselected"] == VALUES // 2
     assert facts(pytester)["headline"].endswith(f"{VALUES // 2} checks were not selected")
 
@@ -113,26 +113,26 @@ def test_expected_difference_is_an_expected_failure(suite: Any, pytester: pytest
     declared = "pair(WritesToInput, expected={'contract-inputs_are_left_alone': 'saves memory'})"
     result = suite(declared, "--crosscheck-report", "r.json")
     assert result.ret == 0
-    assert outcomes(result) == {"passed": VALUES + CONTRACTS - MOOT - 1, "skipped": MOOT, "xfailed": 1}
+    assert result.parseoutcomes() == {"passed": VALUES + CONTRACTS - MOOT - 1, "skipped": MOOT, "xfailed": 1}
     assert "1 check is expected to differ" in facts(pytester)["headline"]
 
 
 def test_nothing_compared_is_no_success(suite: Any) -> None:
     result = suite("pair(dtypes=('float64',))", "-k", "values-float32")
-    assert outcomes(result) == {"skipped": VALUES // 2, "deselected": VALUES // 2 + CONTRACTS}
+    assert result.parseoutcomes() == {"skipped": VALUES // 2, "deselected": VALUES // 2 + CONTRACTS}
     assert result.ret == 1
     result.stdout.fnmatch_lines(["NOT CHECKED: nothing was compared*"])
 
 
 def test_run_that_stops_early_says_so(suite: Any) -> None:
     result = suite("pair(Negated), pair()", "-x")
-    assert outcomes(result) == {"failed": 1}
+    assert result.parseoutcomes() == {"failed": 1}
     result.stdout.fnmatch_lines([f"MISMATCH: only 1 of {2 * len(NAMES)} checks were run; 1 of 1 pair differs: Negated*"])
 
 
 def test_pair_that_cannot_be_checked_fails_with_its_error(suite: Any) -> None:
     result = suite("pair(params={'W': 'weight'})", "-k", "values-float64-normal")
-    assert outcomes(result)["failed"] == 1
+    assert result.parseoutcomes()["failed"] == 1
     result.stdout.fnmatch_lines(["*params has the key 'W', expected a parameter of your code: weight*", "UNDECIDED: *could not be checked: Scale*"])
 
 
@@ -179,7 +179,7 @@ def test_run_without_pairs_says_nothing(pytester: pytest.Pytester) -> None:
 
 def test_script_of_the_first_mismatch_is_printed_once(suite: Any) -> None:
     result = suite("pair(Negated)", "-k", "values-float64-normal or values-float64-wide")
-    assert outcomes(result)["failed"] == 2
+    assert result.parseoutcomes()["failed"] == 2
     assert result.stdout.str().count("reproduce(\n") == 1
     result.stdout.fnmatch_lines(["*small case*--crosscheck-report saves it as a script", "Negated: a small case that shows it, as a script"])
 
@@ -195,7 +195,7 @@ def test_report_that_cannot_be_finished_is_one_line_and_no_success(suite: Any, p
 
     monkeypatch.setattr(crosscheck.report.write, "write_json", full)
     result = suite("pair()", "-k", "values-float64-normal", "--crosscheck-report", "r.json")
-    assert outcomes(result)["passed"] == 1
+    assert result.parseoutcomes()["passed"] == 1
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(["r.json: cannot be written (No space left on device)"])
     result.stdout.no_fnmatch_line("report: r.json")

@@ -14,7 +14,7 @@ from crosscheck.core.operation import Constants, Labels
 from crosscheck.core.precision import Array, Precision, student_quantile
 from crosscheck.core.subject import Outcome
 from crosscheck.core.trace import Trace
-from crosscheck.core.training import Snapshot, Training, TrainState
+from crosscheck.core.training import Snapshot, TrainState
 from crosscheck.training.free_run import FreeRun
 
 RUNS = 4
@@ -52,13 +52,9 @@ class Walker:
         self.params, self.pace = dict(snapshot.arrays), snapshot.facts["pace"]
 
 
-def walkers(dtype: npt.DTypeLike, noise: Mapping[tuple[str, str], float] | None, seed: int) -> Training:
-    return Walker(dtype, noise, seed)
-
-
 def after_one_step(start: float = 10.0, dtype: str = "float64") -> FreeRun:
     """Return a run with one look at one weight, judged at five percent."""
-    free = FreeRun(walkers, TrainState({"w": np.array([start], dtype)}), {}, RUNS, 1, Precision(np.dtype(dtype), 1, 0.05), 0)
+    free = FreeRun(Walker, TrainState({"w": np.array([start], dtype)}), {}, RUNS, 1, Precision(np.dtype(dtype), 1, 0.05), 0)
     free.step(NOTHING, np.zeros(0, np.int64))
     return free
 
