@@ -1,4 +1,4 @@
-"""Average pooling: the mean of each window, or of each whole image."""
+"""Average pooling: the mean of each window, or of each channel of an image."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from scratch.windows import Window, cropped, padded, pooling_window
 
 
 class AvgPool2d(Layer):
-    r"""Return the mean of each window.
+    r"""Take the mean of each window.
 
     .. math:: y_{b,c,i,j} = \frac{1}{m_{i,j}} \sum_{u,v} x_{b,c,\,s i+u-p,\,s j+v-p}
 
-    with stride s, padding p, x zero outside the image, and m the number of pixels of the window.
+    with stride s, padding p, x zero outside the image, and m the number of pixels in the window.
 
     Parameters
     ----------
     kernel_size : int or (int, int)
         Height and width of the windows.
     stride : int or (int, int), optional
-        Steps between windows; the kernel size if left out. Rows and columns at the end that fill no window are dropped.
+        Distance between windows; the default is the kernel size. Rows and columns at the end that do not fill a window are dropped.
     padding : int or (int, int)
         Height and width of the zeros added on each side; at most half of the kernel.
     count_padding : bool
-        Whether m counts the zeros of the padding (PyTorch's default, ``count_include_pad=True``) or the image's own pixels alone (as TensorFlow, JAX
+        Whether m counts the zeros of the padding (as PyTorch's default, ``count_include_pad=True``) or only the image's pixels (as TensorFlow, JAX
         and Keras do).
     """
 
@@ -34,19 +34,11 @@ class AvgPool2d(Layer):
         self._window: Window = pooling_window(kernel_size, stride, padding)
         self.kernel_size, self.stride, self.padding = self._window.kernel, self._window.stride, self._window.padding
         self.count_padding = count_padding
-        self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
-        """Return the mean of each window.
+        """Return the mean of each window: (batch, channels, height, width) to (batch, channels, output_height, output_width).
 
-        Parameters
-        ----------
-        x : array of shape (batch, channels, height, width)
-
-        Returns
-        -------
-        array of shape (batch, channels, output_height, output_width)
-            With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
+        Output height and width are ``(size + 2 * padding - kernel) // stride + 1``.
         """
         self.check_input(x, "batch channels height width")
         self._sides, _ = self._window.fitted((x.shape[2], x.shape[3]))
@@ -59,64 +51,32 @@ class AvgPool2d(Layer):
         return output
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient: every pixel of a window gets 1/m of the window's gradient, and adds up where windows overlap.
-
-        Parameters
-        ----------
-        grad_output : array of shape (batch, channels, output_height, output_width)
-
-        Returns
-        -------
-        array of shape (batch, channels, height, width)
-        """
-        self.check_grad_output(grad_output, self._output_shape)
+        """Return the input's gradient: each pixel of a window gets 1/m of the window's gradient; where windows overlap, these shares add up."""
+        self.check_grad_output(grad_output)
         share = grad_output / self._counts
         grad_images = np.zeros(self._padded_shape, grad_output.dtype)
         windows = self._window.over(grad_images)
-        for u, v in np.ndindex(self.kernel_size):  # windows overlap: one pixel of each at a time
+        for u, v in np.ndindex(self.kernel_size):  # windows overlap, so one pixel (u, v) of all windows at a time
             windows[..., u, v] += share
         return cropped(grad_images, self._sides)
 
 
 class GlobalAveragePool2d(Layer):
-    """Return the mean of each channel: ``(batch, channels, height, width)`` to ``(batch, channels)``, for images of any size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._input_shape: tuple[int, ...] | None = None
+    """Take the mean of each channel, for images of any size."""
 
     def forward(self, x: Array) -> Array:
-        """Return the mean of each channel.
-
-        Parameters
-        ----------
-        x : array of shape (batch, channels, height, width)
-
-        Returns
-        -------
-        array of shape (batch, channels)
-        """
+        """Return the mean of each channel: (batch, channels, height, width) to (batch, channels)."""
         self.check_input(x, "batch channels height width")
         if 0 in x.shape[2:]:
             raise ValueError(f"GlobalAveragePool2d: the input has shape {x.shape}; an image without pixels has no mean")
-        self._input_shape = x.shape
-        # Always in the same order in memory, so that the sum is always taken in the same order.
+        self._input_shape, self._output_shape = x.shape, x.shape[:2]
+        # In C order, so that the sum is always taken in the same order.
         output: Array = np.ascontiguousarray(x).mean(axis=(2, 3))
         return output
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient: y = sum(x) / (height * width), so every pixel gets ``grad_output / (height * width)`` of its channel.
-
-        Parameters
-        ----------
-        grad_output : array of shape (batch, channels)
-
-        Returns
-        -------
-        array of shape (batch, channels, height, width)
-        """
-        self.check_grad_output(grad_output, None if self._input_shape is None else self._input_shape[:2])
-        assert self._input_shape is not None
+        """Return the input's gradient: y = sum(x) / (height * width), so every pixel gets ``grad_output / (height * width)`` of its channel."""
+        self.check_grad_output(grad_output)
         height, width = self._input_shape[2:]
         share = grad_output / (height * width)
         return np.broadcast_to(share[:, :, None, None], self._input_shape).copy()

@@ -1,4 +1,4 @@
-"""Two-dimensional convolution (cross-correlation, as everywhere in deep learning): every filter is laid on every window of an image."""
+"""Two-dimensional convolution (cross-correlation, as everywhere in deep learning): every filter is applied to every window of an image."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Conv2d(Layer):
     in_channels, out_channels : int
         Channels of the input and number of filters.
     kernel_size, stride, dilation : int or (int, int)
-        Height and width of the filters, of the steps between windows, and of the steps between the taps of a filter.
+        Height and width of the filters, distance between windows, and distance between the taps of a filter.
     padding : int, (int, int) or "same"
-        Height and width of the zeros added on each side; "same" adds what it takes for an output of ``ceil(size / stride)``, of an odd number one
-        more at the bottom and right.
+        Height and width of the zeros added on each side. "same" adds as many as an output of ``ceil(size / stride)`` needs; if that is an odd
+        number, the bottom or right side gets one more.
     groups : int
-        Into how many groups the channels are divided, each with filters of its own; ``in_channels`` makes it a depthwise convolution.
+        Number of groups of channels, each with its own filters; ``in_channels`` makes it a depthwise convolution.
     bias : bool
         Whether a number is added to each output channel.
     rng : numpy.random.Generator
         Source of the initial weights.
     dtype : dtype
-        Floating-point type of the parameters, and so of everything that the layer computes.
+        Floating-point type of the parameters and of everything that the layer computes.
     init : callable, optional
-        Gets (shape, fan_in, fan_out, rng, dtype) and returns the initial weights; N(0, 1) / fan_in if left out, with
+        Gets (shape, fan_in, fan_out, rng, dtype) and returns the initial weights. The default draws from N(0, 1) / fan_in, with
         ``fan_in = in_channels / groups * kernel_height * kernel_width``. The bias starts at zero.
     """
 
@@ -80,7 +80,7 @@ class Conv2d(Layer):
     def forward(self, x: Array) -> Array:
         """Return the convolution of images: (batch, in_channels, height, width) to (batch, out_channels, output_height, output_width).
 
-        Height and width are ``(size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1``.
+        Output height and width are ``(size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1``.
         """
         self.check_input(x, "batch channels height width")
         self._fit(x.shape)
@@ -90,7 +90,7 @@ class Conv2d(Layer):
         return output + self.params["bias"][:, None, None] if "bias" in self.params else output
 
     def _fit(self, input_shape: tuple[int, ...]) -> None:
-        """Work out what depends on the shape of the input alone; raise a ValueError where the filters do not fit it."""
+        """Compute padding and output shape from the input's shape; raise a ValueError if the filters do not fit it."""
         weight, (batch, channels, height, width) = self.params["weight"], input_shape
         if channels != weight.shape[1] * self.groups:
             expected = f"{weight.shape[1]} in each of {self.groups} groups" if self.groups > 1 else f"{weight.shape[1]}"
@@ -99,23 +99,24 @@ class Conv2d(Layer):
         self._input_shape, self._output_shape = input_shape, (batch, len(weight), *size)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient; leave those of weight and bias in ``grads``.
+        """Return the input's gradient; store those of weight and bias in ``grads``.
 
-        With g for grad_output, and x and w as above: y is a sum of products w x, and the derivative of a product by one factor is the other one.
-        So dL/dw[o,c,u,v] is the sum over b, i, j of g[b,o,i,j] x[b,c_o+c,si+du-p,sj+dv-p], and dL/dbias[o] that of g[b,o,i,j]. Window (i, j) gives
-        its pixel (u, v) the sum over o of g[b,o,i,j] w[o,c,u,v], and dL/dx adds up what all windows give a pixel. What the padding gets is cut off.
+        Let g be grad_output, and x and w as above. y is a sum of products w x, and the derivative of a product by one factor is the other factor.
+        So dL/dw[o,c,u,v] is the sum over b, i, j of g[b,o,i,j] x[b,c_o+c,si+du-p,sj+dv-p], and dL/dbias[o] is the sum of g[b,o,i,j]. Window (i, j)
+        adds the sum over o of g[b,o,i,j] w[o,c,u,v] to the gradient of its pixel (u, v); the sum over all windows is dL/dx. The gradient of the
+        padding is dropped.
         """
         self.backward_params(grad_output)
         grad_windows = np.einsum("bgoij,gocuv->bgcijuv", self._grouped(grad_output), self._filters(), optimize=True)
         grad_images = np.zeros_like(self._images)
         seen = self._window.over(grad_images)
-        for u, v in np.ndindex(self.kernel_size):  # windows overlap: one pixel of each at a time
+        for u, v in np.ndindex(self.kernel_size):  # windows overlap, so one pixel (u, v) of all windows at a time
             seen[..., u, v] += grad_windows[..., u, v]
         return cropped(grad_images, self._sides).reshape(self._input_shape)
 
     def backward_params(self, grad_output: Array) -> None:
-        """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
-        self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
+        """Store the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
+        self.check_grad_output(grad_output)
         grads, weight = self._grouped(grad_output), self.params["weight"]
         self.grads["weight"] = np.einsum("bgoij,bgcijuv->gocuv", grads, self._window.over(self._images), optimize=True).reshape(weight.shape)
         if "bias" in self.params:

@@ -1,4 +1,4 @@
-"""Dropout: in training, each number is dropped at random, so that no unit can rely on another one being there."""
+"""Dropout: in training, each number is set to 0 at random, so that no unit can rely on another one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Dropout(Layer):
-    r"""Set each number to 0 with probability p in training, and divide those that are kept by 1 - p ("inverted" dropout).
+    r"""Set each number to 0 with probability p in training, and divide the others by 1 - p ("inverted" dropout).
 
     .. math:: y = \frac{m \, x}{1 - p}, \qquad m \in \{0, 1\}, \quad P(m = 1) = 1 - p
 
@@ -20,14 +20,14 @@ class Dropout(Layer):
     Parameters
     ----------
     p : float
-        Probability of being dropped, from 0 up to but not including 1.
+        Probability that a number is dropped, at least 0 and below 1.
     rng : numpy.random.Generator
-        Source of the masks. The layer keeps it; one that nothing else draws from makes its masks independent of the rest of the program.
+        Source of the masks. If nothing else draws from it, the masks do not depend on the rest of the program.
 
     Attributes
     ----------
     mask : array of bool, or None
-        What the last :meth:`forward` kept, in the shape of its input; None in evaluation.
+        True where the last :meth:`forward` kept a number, in the shape of its input; None in evaluation.
 
     References
     ----------
@@ -41,21 +41,17 @@ class Dropout(Layer):
         self.p = p
         self.rng = rng
         self.mask: Mask | None = None
-        self._shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array, mask: Mask | None = None) -> Array:
-        """Return ``x`` without what the mask drops, the rest scaled up; in evaluation, ``x``.
+        """Return ``m * x / (1 - p)``, in the shape of ``x``; in evaluation, ``x``.
 
-        Parameters
-        ----------
-        x : array of any shape
-        mask : array of bool, optional
-            True where a number is kept, in the shape of ``x``; one of the layer's own drawing if left out. It makes two implementations comparable.
+        The layer draws the mask m, unless ``mask`` is given: an array of bool in the shape of ``x``, true where a number is kept. With the same mask
+        two implementations can be compared.
         """
         self.check_floats(x)
         if mask is not None:
             self._check_mask(mask, x)
-        self._shape = x.shape
+        self._output_shape = x.shape
         if not self.training:
             self.mask = None
             return x.copy()
@@ -67,7 +63,7 @@ class Dropout(Layer):
         return self.rng.random(shape) >= self.p
 
     def _kept(self, x: Array, mask: Mask) -> Array:
-        """Return ``mask * x / (1 - p)``, 0 where the mask is false, whatever stands there."""
+        """Return ``x / (1 - p)`` where the mask is true and 0 elsewhere, even where x is not finite."""
         return np.where(mask, x / (1 - self.p), 0)
 
     def _check_mask(self, mask: Mask, x: Array) -> None:
@@ -77,6 +73,6 @@ class Dropout(Layer):
             raise ValueError(f"Dropout: the mask is {mask.dtype} of shape {mask.shape}, expected bool of shape {x.shape}, the input's")
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient: y is linear in x, with derivative m / (1 - p); in evaluation, 1."""
-        self.check_grad_output(grad_output, self._shape)
+        """Return the input's gradient: y is linear in x, with the derivative m / (1 - p), or 1 in evaluation."""
+        self.check_grad_output(grad_output)
         return grad_output.copy() if self.mask is None else self._kept(grad_output, self.mask)

@@ -1,4 +1,4 @@
-"""GELU: each number times the probability that a standard normal one is smaller."""
+"""GELU: each number times the probability that a standard normal number is smaller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Approximation = Literal["none", "tanh"]
 APPROXIMATIONS: tuple[Approximation, ...] = ("none", "tanh")
 
 _FLAT = 40.0
-"""Beyond this, on both sides, the normal density and the tails of both forms are 0 in double precision; it keeps powers of x from overflowing."""
+"""For abs(x) above this limit the derivative is 0 or 1 in double precision: x is clipped to the limit, so that its powers do not overflow."""
 
 
 class GELU(Layer):
@@ -36,20 +36,18 @@ class GELU(Layer):
         if approximate not in APPROXIMATIONS:
             raise ValueError(f"GELU: approximate={approximate!r}, expected one of {', '.join(APPROXIMATIONS)}")
         self.approximate: Approximation = approximate
-        self._derivative: Array | None = None
 
     def forward(self, x: Array) -> Array:
-        """Return ``x`` times its probability, in the shape of ``x``."""
+        """Return x Φ(x), in the shape of ``x``."""
         self.check_floats(x)
         bounded = np.clip(x, -_FLAT, _FLAT)
         probability, density = _normal(bounded) if self.approximate == "none" else _nearly_normal(bounded)
-        self._derivative = probability + bounded * density
+        self._derivative, self._output_shape = probability + bounded * density, x.shape
         return x * probability
 
     def backward(self, grad_output: Array) -> Array:
-        """Return ``grad_output`` times the derivative of x Φ(x), by the product rule Φ(x) + x φ(x), where φ is the derivative of Φ."""
-        self.check_grad_output(grad_output, None if self._derivative is None else self._derivative.shape)
-        assert self._derivative is not None
+        """Return ``grad_output`` times the derivative of x Φ(x), which is Φ(x) + x φ(x) by the product rule, with φ the derivative of Φ."""
+        self.check_grad_output(grad_output)
         return grad_output * self._derivative
 
 

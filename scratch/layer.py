@@ -1,6 +1,6 @@
-"""What every layer is: a function, its derivative, the parameters of both, and the mode that it runs in.
+"""The base of all layers: a function, its derivative, its parameters, and a training or evaluation mode.
 
-``forward`` remembers in a private cache whatever ``backward`` needs; ``backward`` receives the gradient of the loss with respect to the output
+``forward`` stores what ``backward`` needs in private attributes. ``backward`` receives the gradient of the loss with respect to the output
 (``grad_output``), stores the gradients of the parameters in ``grads`` and returns the gradient with respect to the input (``grad_input``).
 A second ``backward`` overwrites ``grads``: gradients never accumulate.
 """
@@ -25,10 +25,13 @@ class Layer:
     grads : dict of str to array
         After ``backward``: the gradient of the loss for each name in ``params``, in the same shape.
     buffers : dict of str to array
-        What ``forward`` itself keeps up to date in training and no optimizer touches, such as running statistics.
+        Arrays that ``forward`` updates in training and no optimizer changes, such as running statistics.
     training : bool
-        Whether ``forward`` computes what training needs, or what predictions do. Most layers compute the same in both modes.
+        Training or evaluation mode. Most layers compute the same in both modes.
     """
+
+    _output_shape: tuple[int, ...]
+    """The shape of the last output; ``forward`` sets it."""
 
     def __init__(self) -> None:
         self.params: dict[str, Array] = {}
@@ -37,36 +40,24 @@ class Layer:
         self.training = True
 
     def forward(self, x: Array) -> Array:
-        """Return the layer's output for a batch ``x`` and remember what ``backward`` needs."""
+        """Return the layer's output for a batch ``x`` and store what ``backward`` needs."""
         raise NotImplementedError
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient for the input of the last ``forward``, given the gradient for its output."""
+        """Return the gradient with respect to the input of the last ``forward``, given that with respect to its output."""
         raise NotImplementedError
 
     def backward_params(self, grad_output: Array) -> None:
-        """Leave the gradients of the parameters in ``grads``, as :meth:`backward` does.
+        """Store the gradients of the parameters in ``grads``, as :meth:`backward` does, and return nothing.
 
-        The first layer of a network needs no gradient for its input, the images. A layer that saves work by leaving it out overrides this method.
+        The first layer of a network needs no gradient of its input, the images. A layer that saves work without it overrides this method.
         """
         self.backward(grad_output)
 
     def check_input(self, x: Array, axes: str) -> None:
-        """Raise unless ``x`` is a floating-point array with these axes, of the dtype of the parameters.
+        """Raise a TypeError unless ``x`` holds floats of the parameters' dtype, and a ValueError unless it has as many axes as ``axes`` names.
 
-        Parameters
-        ----------
-        x : array
-            What ``forward`` received.
-        axes : str
-            The names of the expected axes, such as ``"batch channels height width"``.
-
-        Raises
-        ------
-        TypeError
-            If ``x`` does not hold floats, or not of the parameters' dtype: NumPy would silently compute in the wider one.
-        ValueError
-            If the number of axes is another one.
+        ``axes`` is a string such as ``"batch channels height width"``. With two dtypes NumPy would silently compute in the wider one.
         """
         self.check_floats(x)
         for parameter, value in self.params.items():
@@ -83,9 +74,10 @@ class Layer:
         if x.dtype.kind != "f":
             raise TypeError(f"{type(self).__name__}: the input is {x.dtype}, expected floats; convert it with x.astype(numpy.float64)")
 
-    def check_grad_output(self, grad_output: Array, shape: tuple[int, ...] | None) -> None:
-        """Raise unless a ``forward`` came before (``shape`` is then the shape of its output) and ``grad_output`` has that shape."""
-        if shape is None:
-            raise RuntimeError(f"{type(self).__name__}: backward was called before forward; there is no input to differentiate at")
-        if grad_output.shape != shape:
-            raise ValueError(f"{type(self).__name__}: grad_output has shape {grad_output.shape}, expected {shape}, the shape of the last output")
+    def check_grad_output(self, grad_output: Array) -> None:
+        """Raise a RuntimeError if there was no ``forward``, and a ValueError unless ``grad_output`` has the shape of the last output."""
+        kind = type(self).__name__
+        if not hasattr(self, "_output_shape"):
+            raise RuntimeError(f"{kind}: backward was called before forward; there is no input to differentiate at")
+        if grad_output.shape != self._output_shape:
+            raise ValueError(f"{kind}: grad_output has shape {grad_output.shape}, expected {self._output_shape}, the shape of the last output")

@@ -15,15 +15,15 @@ class Linear(Layer):
     Parameters
     ----------
     in_features, out_features : int
-        Length of a row of the input and of the output.
+        Numbers in a row of the input and of the output.
     bias : bool
         Whether a vector is added to each row.
     rng : numpy.random.Generator
         Source of the initial weights; the bias starts at zero.
     dtype : dtype
-        Floating-point type of the parameters, and so of everything that the layer computes.
+        Floating-point type of the parameters and of everything that the layer computes.
     init : callable
-        How the weights are drawn, from :mod:`scratch.initialisers`.
+        Draws the weights; see :mod:`scratch.initialisers`.
     """
 
     def __init__(
@@ -40,19 +40,9 @@ class Linear(Layer):
         self.params["weight"] = init((in_features, out_features), in_features, out_features, rng, dtype)
         if bias:
             self.params["bias"] = np.zeros(out_features, dtype)
-        self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
-        """Return ``x @ weight + bias``.
-
-        Parameters
-        ----------
-        x : array of shape (batch, in_features)
-
-        Returns
-        -------
-        array of shape (batch, out_features)
-        """
+        """Return ``x @ weight + bias``: (batch, in_features) to (batch, out_features)."""
         self._check_features(x)
         self._input = x.copy()  # x may change afterwards
         output: Array = x @ self.params["weight"]
@@ -68,26 +58,18 @@ class Linear(Layer):
             )
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient; leave those of weight and bias in ``grads``.
+        """Return the input's gradient; store those of weight and bias in ``grads``.
 
-        With g for grad_output and y[b,o] = sum over i of x[b,i] w[i,o], plus beta[o]: dL/dx[b,i] is the sum over o of g[b,o] w[i,o], dL/dw[i,o] the
-        sum over b of x[b,i] g[b,o], and dL/dbeta[o] the sum over b of g[b,o].
-
-        Parameters
-        ----------
-        grad_output : array of shape (batch, out_features)
-
-        Returns
-        -------
-        array of shape (batch, in_features)
+        Let g be grad_output. y[b,o] is the sum over i of x[b,i] w[i,o], plus beta[o]. So dL/dx[b,i] is the sum over o of g[b,o] w[i,o], dL/dw[i,o] is
+        the sum over b of x[b,i] g[b,o], and dL/dbeta[o] is the sum over b of g[b,o].
         """
         self.backward_params(grad_output)
         grad_input: Array = grad_output @ self.params["weight"].T
         return grad_input
 
     def backward_params(self, grad_output: Array) -> None:
-        """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
-        self.check_grad_output(grad_output, self._output_shape)
+        """Store the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
+        self.check_grad_output(grad_output)
         self.grads["weight"] = self._input.T @ grad_output
         if "bias" in self.params:
             self.grads["bias"] = grad_output.sum(axis=0)

@@ -1,4 +1,4 @@
-"""The logarithm of the softmax, which stays finite where a probability underflows to 0."""
+"""The logarithm of the softmax, which stays finite even where a probability underflows to 0."""
 
 from __future__ import annotations
 
@@ -10,43 +10,23 @@ from scratch.layer import Array, Layer
 class LogSoftmax(Layer):
     r"""Turn logits into log-probabilities, :math:`y_k = x_k - \ln \sum_j e^{x_j}`, over the classes of each row.
 
-    A constant added to all x of a row changes nothing. With the row's maximum taken off first, no exponential exceeds 1 and their sum is at least 1.
+    A constant added to all x of a row does not change y. The row's maximum is subtracted first: then no exponential exceeds 1, and their sum is at
+    least 1.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._output: Array | None = None
-
     def forward(self, x: Array) -> Array:
-        """Return the log-probabilities.
-
-        Parameters
-        ----------
-        x : array of shape (batch, classes)
-
-        Returns
-        -------
-        array of shape (batch, classes)
-        """
+        """Return the log-probabilities: (batch, classes) to the same shape."""
         self.check_input(x, "batch classes")
         shifted = x - x.max(axis=1, keepdims=True)
-        self._output = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return self._output.copy()
+        output: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        self._output, self._output_shape = output, x.shape
+        return output.copy()
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient.
 
-        With p = exp(y), dy[k]/dx[j] = (1 if j == k else 0) - p[j], so dL/dx[j] = g[j] - p[j] * (sum over k of g[k]).
-
-        Parameters
-        ----------
-        grad_output : array of shape (batch, classes)
-
-        Returns
-        -------
-        array of shape (batch, classes)
+        With p = exp(y), dy[k]/dx[j] = (1 if j == k else 0) - p[j], so dL/dx[j] = g[j] - p[j] * (sum over k of g[k]), with g for grad_output.
         """
-        self.check_grad_output(grad_output, None if self._output is None else self._output.shape)
-        assert self._output is not None
+        self.check_grad_output(grad_output)
         grad_input: Array = grad_output - np.exp(self._output) * grad_output.sum(axis=1, keepdims=True)
         return grad_input

@@ -66,7 +66,6 @@ class BatchNorm(PerChannel):
         if affine:
             self.params["weight"], self.params["bias"] = np.ones(num_features, dtype), np.zeros(num_features, dtype)
         self.buffers["running_mean"], self.buffers["running_var"] = np.zeros(num_features, dtype), np.ones(num_features, dtype)
-        self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return ``x`` normalised, in its own shape; in training, also move the running statistics on."""
@@ -91,7 +90,7 @@ class BatchNorm(PerChannel):
             self.buffers[name] += self.momentum * new
 
     def backward(self, grad_output: Array) -> Array:
-        r"""Return the input's gradient; leave those of weight and bias in ``grads``.
+        r"""Return the input's gradient; store those of weight and bias in ``grads``.
 
         With g for grad_output, sums and means over the batch and all positions of a channel, and s for :math:`1 / \sqrt{v + \epsilon}`:
         dL/dgamma = sum of g x^, dL/dbeta = sum of g. In evaluation, mu and v are constants, y is linear in x, and dL/dx = gamma s g.
@@ -105,7 +104,7 @@ class BatchNorm(PerChannel):
         So dL/dx = gamma s (g - mean(g) - x^ mean(g x^)): what is left of g once its mean and its component along x^ are taken out, because
         normalising undoes both a shift and a scaling of the input.
         """
-        self.check_grad_output(grad_output, self._output_shape)
+        self.check_grad_output(grad_output)
         along, total = (grad_output * self._normalised).sum(axis=self.over), grad_output.sum(axis=self.over)
         scale: Array = self._inverse_std
         if self.params:

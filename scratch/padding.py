@@ -1,4 +1,4 @@
-"""Zeros around images, as a layer of its own."""
+"""A layer that puts zeros around images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ZeroPad2d(Layer):
     Parameters
     ----------
     padding : int, (int, int) or (int, int, int, int)
-        On all four sides; (top and bottom, left and right); or (top, bottom, left, right). PyTorch's module of the same name takes
+        All four sides; (top and bottom, left and right); or (top, bottom, left, right). PyTorch's module of the same name takes
         (left, right, top, bottom).
     """
 
@@ -25,34 +25,15 @@ class ZeroPad2d(Layer):
         vertical_and_horizontal = values if len(values) == 4 else (values[0], values[0], values[-1], values[-1])
         top, bottom, left, right = (whole(value, "padding", least=0) for value in vertical_and_horizontal)
         self.sides: Sides = ((top, bottom), (left, right))
-        self._output_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
-        """Return the images with zeros around them.
-
-        Parameters
-        ----------
-        x : array of shape (batch, channels, height, width)
-
-        Returns
-        -------
-        array of shape (batch, channels, top + height + bottom, left + width + right)
-        """
+        """Return padded images: (batch, channels, height, width) to (batch, channels, top + height + bottom, left + width + right)."""
         self.check_input(x, "batch channels height width")
         output = padded(x, self.sides)
         self._output_shape = output.shape
         return output
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient: that of the pixels which came from the input; the zeros are constants.
-
-        Parameters
-        ----------
-        grad_output : array of shape (batch, channels, top + height + bottom, left + width + right)
-
-        Returns
-        -------
-        array of shape (batch, channels, height, width)
-        """
-        self.check_grad_output(grad_output, self._output_shape)
+        """Return the input's gradient: ``grad_output`` without the padding, whose zeros are constants."""
+        self.check_grad_output(grad_output)
         return cropped(grad_output, self.sides).copy()

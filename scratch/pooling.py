@@ -1,6 +1,6 @@
-"""Max pooling, with a declared answer to the question that decides its gradient: who wins a tie.
+"""Max pooling, with a setting that says which of several equal maxima gets the gradient.
 
-Ties are no rare accident: on MNIST, whose background is constant, most 2x2 windows tie.
+Such ties are common: the background of MNIST's digits is constant, so most 2x2 windows tie.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class MaxPool2d(Layer):
     kernel_size : int or (int, int)
         Height and width of the windows.
     stride : int or (int, int), optional
-        Steps between windows; the kernel size if left out. Rows and columns at the end that fill no window are dropped.
+        Distance between windows; the default is the kernel size. Rows and columns at the end that do not fill a window are dropped.
     padding : int or (int, int)
-        Added on each side as values that never win; at most half of the kernel.
+        Height and width of what is added on each side, as values that are never the maximum; at most half of the kernel.
     ties : {"first", "last", "all", "split"}
-        Which of several equal maxima gets the window's gradient: the first in row order (as PyTorch does), the last, each of them in full, or each
-        an equal part. "all" is not a derivative: it multiplies the gradient by the number of winners.
+        Which of several equal maxima gets the window's gradient: the first in row order (as in PyTorch), the last, each of them the whole gradient,
+        or each an equal part. "all" is not a derivative: it multiplies the gradient by the number of winners.
     """
 
     def __init__(self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0, ties: TieRule = "first") -> None:
@@ -44,16 +44,9 @@ class MaxPool2d(Layer):
         self._input_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
-        """Return the maximum of each window.
+        """Return the maximum of each window: (batch, channels, height, width) to (batch, channels, output_height, output_width).
 
-        Parameters
-        ----------
-        x : array of shape (batch, channels, height, width)
-
-        Returns
-        -------
-        array of shape (batch, channels, output_height, output_width)
-            With ``output = (size + 2 * padding - kernel) // stride + 1`` for height and width.
+        Output height and width are ``(size + 2 * padding - kernel) // stride + 1``.
         """
         self.check_input(x, "batch channels height width")
         self._fit(x.shape)
@@ -65,35 +58,32 @@ class MaxPool2d(Layer):
         return output
 
     def _fit(self, input_shape: tuple[int, ...]) -> None:
-        """Work out what depends on the shape of the input alone."""
+        """Compute padding and output shape from the input's shape."""
         batch, channels, height, width = input_shape
         self._sides, size = self._window.fitted((height, width))
         self._input_shape, self._output_shape = input_shape, (batch, channels, *size)
 
     def _chosen(self, maximal: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which of the pixels that equal their window's maximum get its gradient; the first axis is that of the pixels of a window."""
+        """Return which of the pixels that equal their window's maximum get its gradient, (pixels of a window, *output shape)."""
         if self.ties in ("all", "split"):
             return maximal
         ordered = maximal if self.ties == "first" else maximal[::-1]
-        ordered[-1] |= ~ordered.any(axis=0)  # a maximum that is NaN equals no pixel: its gradient goes to the end of the window
+        ordered[-1] |= ~ordered.any(axis=0)  # a maximum that is NaN equals no pixel: the last pixel gets its gradient
         ordered &= ordered.cumsum(axis=0) == 1
         return maximal
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient: the maximum is its winner, so that gets the window's gradient, and adds up where windows overlap.
+        """Return the input's gradient.
 
-        Parameters
-        ----------
-        grad_output : array of shape (batch, channels, output_height, output_width)
-
-        Returns
-        -------
-        array of shape (batch, channels, height, width)
+        The derivative of a window's maximum is 1 for the pixel that is the maximum and 0 for the others. So that pixel gets the window's gradient;
+        where windows overlap, a pixel's gradients add up.
         """
-        self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
+        self.check_grad_output(grad_output)
         share = grad_output / self._winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
         grad_images = np.zeros(self._padded_shape, grad_output.dtype)
         windows = self._window.over(grad_images)
-        for (u, v), wins in zip(np.ndindex(self.kernel_size), self._winners, strict=True):  # windows overlap: one pixel of each at a time
+        for (u, v), wins in zip(
+            np.ndindex(self.kernel_size), self._winners, strict=True
+        ):  # windows overlap, so one pixel (u, v) of all windows at a time
             windows[..., u, v] += np.where(wins, share, 0)
         return cropped(grad_images, self._sides)

@@ -1,4 +1,4 @@
-"""Layers that move numbers without changing them."""
+"""The layer that turns images into rows."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from scratch.layer import Array, Layer
 class Flatten(Layer):
     """Turn each sample into one row: ``(batch, channels, height, width)`` to ``(batch, channels * height * width)``, channels slowest.
 
-    This order is PyTorch's. A network with channels last flattens in the order height, width, channels: porting its weights needs a permutation
-    of the rows of the next linear layer.
+    This is PyTorch's order. A network with channels last flattens in the order height, width, channels: to copy its weights, permute the rows of the
+    next linear layer's weight.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._input_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return ``x`` with all axes but the first joined into one."""
         if x.ndim < 2:
             raise ValueError(f"Flatten: the input has shape {x.shape}, expected (batch, ...) with at least two axes")
-        self._input_shape = x.shape
-        return x.reshape(len(x), -1)
+        output = x.reshape(len(x), -1)
+        self._input_shape, self._output_shape = x.shape, output.shape
+        return output
 
     def backward(self, grad_output: Array) -> Array:
         """Return ``grad_output`` in the shape of the input."""
-        shape = self._input_shape
-        flat = None if shape is None else (shape[0], grad_output.size // shape[0] if shape[0] else 0)
-        self.check_grad_output(grad_output, flat)
-        assert shape is not None
-        return grad_output.reshape(shape)
+        self.check_grad_output(grad_output)
+        return grad_output.reshape(self._input_shape)

@@ -1,4 +1,4 @@
-"""The rectifier in one pass over memory each way, shared out among threads."""
+"""ReLU in a single pass over memory, forward and backward, split among threads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class ReLU(plain.ReLU):
         """Return ``max(x, 0)``, in the shape of ``x``."""
         self.check_floats(x)
         output, self._positive = empty(x.shape, x.dtype), empty(x.shape, np.dtype(np.bool_))
+        self._output_shape = x.shape
         elementwise(_rectify, np.asarray(x, order="C"), output, self._positive)
         return output
 
     def backward(self, grad_output: Array) -> Array:
         """Return ``grad_output`` where the input was positive and 0 elsewhere."""
-        self.check_grad_output(grad_output, None if self._positive is None else self._positive.shape)
-        assert self._positive is not None
+        self.check_grad_output(grad_output)
         return masked(grad_output, self._positive)
 
 

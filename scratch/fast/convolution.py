@@ -55,8 +55,8 @@ class Conv2d(plain.Conv2d):
         return cropped(grad_padded, self._sides)
 
     def backward_params(self, grad_output: Array) -> None:
-        """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
-        self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
+        """Store the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
+        self.check_grad_output(grad_output)
         rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
         # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
         products = self._columns.each(lambda columns, own: multiplied(columns, own.transpose(0, 1, 3, 2)), rows)

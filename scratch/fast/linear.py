@@ -33,13 +33,13 @@ class Linear(plain.Linear):
         return output
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient; leave those of weight and bias in ``grads``."""
+        """Return the input's gradient; store those of weight and bias in ``grads``."""
         self.backward_params(grad_output)
         return product(grad_output, self.params["weight"].T)
 
     def backward_params(self, grad_output: Array) -> None:
-        """Leave the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
-        self.check_grad_output(grad_output, self._output_shape)
+        """Store the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
+        self.check_grad_output(grad_output)
         # Transposed twice, so that it lies in memory as the weight does.
         self.grads["weight"] = product(grad_output.T, self._input).T
         if "bias" in self.params:

@@ -49,7 +49,7 @@ class MaxPool2d(plain.MaxPool2d):
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient, part by part of the batch."""
-        self.check_grad_output(grad_output, None if self._input_shape is None else self._output_shape)
+        self.check_grad_output(grad_output)
         grad_padded = empty(self._padded_shape, grad_output.dtype)
         give = self._give_one if self.ties in ("first", "last") else self._give_all
 
