@@ -1,15 +1,15 @@
-"""Convolutional networks written from scratch, with NumPy and nothing else.
+"""Convolutional networks written from scratch, with NumPy alone.
 
-Every layer is a class with ``forward`` and ``backward``, its parameters in ``params`` and their gradients, after ``backward``, in ``grads``. What
-training leaves in it besides is in ``buffers``; whether it trains or predicts, in ``training``. Arrays are batches:
-``(batch, channels, height, width)`` for images, ``(batch, features)`` after ``Flatten``.
+Every layer is a class with ``forward`` and ``backward``. Its parameters are in ``params``, their gradients, after ``backward``, in ``grads``, and its
+running statistics in ``buffers``; ``training`` says whether it trains or predicts. Arrays are batches: ``(batch, channels, height, width)`` for
+images, ``(batch, features)`` after ``Flatten``.
 
-``Sequential`` and ``Residual`` make networks of layers; a loss starts the backward pass, and an optimizer ends the step.
-Beside them: :mod:`scratch.initialisers`, :mod:`scratch.schedule`, :mod:`scratch.augmentation`, and whole networks by name in :mod:`scratch.networks`.
+``Sequential`` and ``Residual`` make networks of layers; a loss starts the backward pass, and an optimizer updates the parameters.
+See also :mod:`scratch.initialisers`, :mod:`scratch.schedule`, :mod:`scratch.augmentation`, and whole networks by name in :mod:`scratch.networks`.
 
-The code here is written to be read: each layer is one file, with the derivation of its gradient in the docstring of ``backward``. Where that is slow,
-:mod:`scratch.fast` has a subclass of the same name with faster kernels. :mod:`scratch.article` holds a second, independent implementation: one image
-at a time, in explicit loops.
+The code is written to be read: the docstring of each layer's ``backward`` derives its gradient. Where such a layer is slow, :mod:`scratch.fast` has
+a subclass of the same name with faster kernels. :mod:`scratch.article` is a second, independent implementation: one image at a time, in explicit
+loops.
 """
 
 from scratch.activation import LeakyReLU, ReLU, Sigmoid, Tanh

@@ -13,7 +13,7 @@ from scratch.optimizer import Optimizer
 class Adadelta(Optimizer):
     r"""Gradient descent by the ratio of two running root mean squares, with PyTorch's meaning of each setting.
 
-    For each parameter w with gradient g, at each step, from averages of zero::
+    For each parameter w with gradient g, at each step, with averages that start at zero::
 
         g = g + weight_decay * w
         square_avg = rho * square_avg + (1 - rho) * g**2
@@ -21,19 +21,10 @@ class Adadelta(Optimizer):
         acc_delta = rho * acc_delta + (1 - rho) * delta**2
         w = w - lr * delta
 
-    g divided by its own size has no unit, the size of earlier steps has that of w: so has delta. The paper has no lr, that is, 1.
+    g divided by its own size has no unit, and the size of earlier steps has the unit of w: so delta has the unit of w. The paper has no lr, which is
+    lr = 1. Without ``eps`` the first step would be 0, and so would all that follow.
 
-    Parameters
-    ----------
-    params : mapping of str to array
-        The parameters by name; :meth:`step` changes these arrays in place.
-    lr, rho, eps, weight_decay : float
-        As above. ``eps`` also makes the first steps: without it nothing would ever move.
-
-    Attributes
-    ----------
-    state : dict of str to dict of str to array
-        ``square_avg`` and ``acc_delta`` of each parameter, from its first step on.
+    ``params`` and ``lr`` are those of :class:`Optimizer`; ``state`` has ``square_avg`` and ``acc_delta``.
 
     References
     ----------
@@ -47,13 +38,13 @@ class Adadelta(Optimizer):
         self.rho, self.eps, self.weight_decay = rho, eps, weight_decay
 
     def update(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter by ``lr * delta``."""
+        """Change one parameter by ``-lr * delta``."""
         if self.weight_decay:
             grad = grad + self.weight_decay * param
         self._move(param, grad, self.kept("square_avg", name, param), self.kept("acc_delta", name, param))
 
     def _move(self, param: Array, grad: Array, square_avg: Array, acc_delta: Array) -> None:
-        """Change parameter and averages in place."""
+        """Change a parameter and its averages in place."""
         square_avg *= self.rho
         square_avg += (1 - self.rho) * grad**2
         delta = np.sqrt(acc_delta + self.eps) / np.sqrt(square_avg + self.eps) * grad

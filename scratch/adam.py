@@ -1,4 +1,4 @@
-"""Adam and AdamW: running means of the gradient and of its square, both corrected for having started at zero."""
+"""Adam and AdamW: running means of the gradient and of its square, both corrected because they start at zero."""
 
 from __future__ import annotations
 
@@ -11,35 +11,21 @@ from scratch.optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    r"""Gradient descent by the mean gradient over its root mean square, with PyTorch's meaning of each setting.
+    r"""Gradient descent by the mean gradient divided by the root mean square gradient, with PyTorch's meaning of each setting.
 
-    For each parameter w with gradient g, at step t = 1, 2, ..., from averages of zero and with (beta1, beta2) = betas::
+    For each parameter w with gradient g, at step t = 1, 2, ..., with averages that start at zero and (beta1, beta2) = betas::
 
         g = g + weight_decay * w
         exp_avg = beta1 * exp_avg + (1 - beta1) * g
         exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g**2
-        max_exp_avg_sq = max(max_exp_avg_sq, exp_avg_sq), elementwise     (amsgrad; else exp_avg_sq is used in its place)
+        max_exp_avg_sq = max(max_exp_avg_sq, exp_avg_sq), elementwise     (amsgrad; without it exp_avg_sq takes its place)
         w = w - lr * (exp_avg / (1 - beta1**t)) / (sqrt(max_exp_avg_sq / (1 - beta2**t)) + eps)
 
-    An average that starts at zero has, after t steps, weights that add up to 1 - beta**t: dividing by that makes it a mean.
+    After t steps the weights in an average that starts at zero add up to 1 - beta**t: divided by this sum it is a mean. ``amsgrad`` uses the largest
+    mean square so far, so that steps do not grow when large gradients are forgotten.
 
-    Parameters
-    ----------
-    params : mapping of str to array
-        The parameters by name; :meth:`step` changes these arrays in place.
-    lr : float
-        Learning rate.
-    betas : (float, float)
-        Weights of the past in the two averages.
-    eps, weight_decay : float
-        As above; ``eps`` stands outside of the root, which is that of the corrected average.
-    amsgrad : bool
-        Whether the largest mean square so far is used, so that no step grows because large gradients are forgotten.
-
-    Attributes
-    ----------
-    state : dict of str to dict of str to array
-        ``exp_avg``, ``exp_avg_sq``, ``step`` (a 0-d float array) and, with amsgrad, ``max_exp_avg_sq`` of each parameter, from its first step on.
+    ``params`` and ``lr`` are those of :class:`Optimizer`; ``state`` has ``exp_avg``, ``exp_avg_sq``, ``step`` (a 0-d float array) and, with
+    amsgrad, ``max_exp_avg_sq``.
 
     References
     ----------
@@ -61,16 +47,15 @@ class Adam(Optimizer):
         self.betas, self.eps, self.weight_decay, self.amsgrad = betas, eps, weight_decay, amsgrad
 
     def update(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter; the decay is part of its gradient."""
+        """Change one parameter; the weight decay is part of its gradient."""
         self.descend(name, param, grad + self.weight_decay * param if self.weight_decay else grad)
 
     def descend(self, name: str, param: Array, grad: Array) -> None:
-        """Move the averages on by one step and the parameter by what they give."""
+        """Update the averages with a gradient, then the parameter with the averages."""
         beta1, beta2 = self.betas
         step = self.state["step"].setdefault(name, np.zeros(()))
         step += 1
-        # As a Python number, which leaves float32 arrays what they are.
-        steps = float(step)
+        steps = float(step)  # a Python number, so that float32 arrays stay float32
         exp_avg, exp_avg_sq = self.kept("exp_avg", name, param), self.kept("exp_avg_sq", name, param)
         exp_avg *= beta1
         exp_avg += (1 - beta1) * grad
@@ -85,10 +70,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay acts on the parameter and stays out of the averages: ``w = w - lr * weight_decay * w`` before each step.
+    """Adam whose weight decay shrinks the parameter directly, ``w = w - lr * weight_decay * w`` before each step, and does not enter the averages.
 
-    In :class:`Adam` the decay is divided by the gradient's size like the rest of the gradient, so that weights with large gradients hardly decay.
-    Parameters and state are those of :class:`Adam`.
+    :class:`Adam` divides the decay by the size of the gradient, so weights with large gradients hardly decay. Parameters and state are those of
+    :class:`Adam`.
 
     References
     ----------
@@ -107,6 +92,6 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
     def update(self, name: str, param: Array, grad: Array) -> None:
-        """Let one parameter decay, then move it."""
+        """Shrink one parameter by the decay, then change it by Adam's step."""
         param *= 1 - self.lr * self.weight_decay
         self.descend(name, param, grad)

@@ -1,4 +1,4 @@
-"""Checks of what constructors are given: whole numbers, and pairs of them for height and width."""
+"""Checks of the arguments of constructors: whole numbers, and pairs of them for height and width."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Pair = tuple[int, int]
 
 
 def whole(value: Any, name: str, least: int) -> int:
-    """Return a whole number of at least ``least``, or raise a ValueError that calls it by this name."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+    """Return a whole number of at least ``least``; otherwise raise a ValueError that contains ``name``."""
+    if not _is_whole(value, least):
         raise ValueError(f"{name}={value!r}: expected a whole number of at least {least}")
     return int(value)
 
@@ -19,6 +19,10 @@ def whole(value: Any, name: str, least: int) -> int:
 def pair(value: Any, name: str, least: int) -> Pair:
     """Return ``(height, width)`` from one whole number for both, or from a pair; each must be at least ``least``."""
     values = value if isinstance(value, tuple | list) else (value, value)
-    if len(values) != 2 or any(not isinstance(v, numbers.Integral) or isinstance(v, bool) or v < least for v in values):
+    if len(values) != 2 or not all(_is_whole(v, least) for v in values):
         raise ValueError(f"{name}={value!r}: expected whole numbers of at least {least}: one, or a pair (height, width)")
     return int(values[0]), int(values[1])
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least

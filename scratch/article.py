@@ -1,8 +1,8 @@
-"""The tutorial's own way: one image at a time, channels last, explicit loops, and updates inside the backward pass.
+"""The network as the tutorial computes it: one image at a time, channels last, explicit loops, and updates inside the backward pass.
 
-A second subject beside the layers over batches, and the slow yardstick. It keeps the tutorial's choices, the questionable ones too: the pool copies
-each gradient to every pixel that equals its window's maximum, the softmax does not shift its exponentials, no layer stores a gradient, and the
-convolution, always the first layer, returns no input gradient.
+The harness checks it as it checks the layers over batches, and measures their speed against it. It keeps the tutorial's choices, also the doubtful
+ones: the pool copies each gradient to every pixel that equals its window's maximum, the softmax does not subtract the maximum before it takes
+exponentials, no layer stores a gradient, and the convolution, always the first layer, returns no input gradient.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scratch.layer import Array
 
 POOLED_SHAPE = (13, 13, 8)
-"""Height, width and filters after the pool, in the tutorial's network for images of 28x28."""
+"""Height, width and filters after the pool, for images of 28x28."""
 
 
 def scale(image: npt.NDArray[np.uint8], dtype: npt.DTypeLike = np.float64) -> Array:
@@ -76,7 +76,7 @@ class MaxPool2:
         return output
 
     def backprop(self, d_L_d_out: Array) -> Array:
-        """Return the input's gradient: that of the window for *every* pixel that equals the window's maximum."""
+        """Return the input's gradient: *every* pixel that equals its window's maximum gets the window's gradient."""
         d_L_d_input = np.zeros_like(self.last_input)
         height, width, num_filters = d_L_d_out.shape
         for row in range(height):
@@ -97,7 +97,7 @@ class Softmax:
     Parameters
     ----------
     input_len : int
-        Numbers in the flattened input.
+        Size of the flattened input.
     nodes : int
         Number of classes.
     rng : numpy.random.Generator, optional
@@ -126,7 +126,7 @@ class Softmax:
         for i, gradient in enumerate(d_L_d_out):
             if gradient == 0:
                 continue
-            # The softmax quotient by the logits: -e_i e_k / S^2, and e_i (S - e_i) / S^2 for the numerator's own.
+            # The derivatives of e_i / S by the logits: -e_i e_k / S^2 for k != i, and e_i (S - e_i) / S^2 for k = i.
             d_out_d_totals = -exponentials[i] * exponentials / total**2
             d_out_d_totals[i] = exponentials[i] * (total - exponentials[i]) / total**2
             d_L_d_totals += gradient * d_out_d_totals
@@ -149,7 +149,7 @@ class ArticleCNN:
     Attributes
     ----------
     frozen : bool
-        Whether training stops at the softmax layer and leaves the filters as they are, as in the tutorial's first test drive.
+        Whether training leaves the filters unchanged and updates the softmax layer alone, as in the tutorial's first test drive.
     """
 
     def __init__(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> None:

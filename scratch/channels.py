@@ -1,4 +1,4 @@
-"""What a layer has that treats each channel alone, by its statistics over the batch and all positions."""
+"""The base of layers that treat each channel by itself, by its statistics over the batch and all positions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from scratch.layer import Array, Layer
 
 
 class PerChannel(Layer):
-    """The base of layers with a statistic for each channel.
-
-    Parameters
-    ----------
-    num_features : int
-        Number of channels.
-    """
+    """The base of layers with statistics for each of ``num_features`` channels."""
 
     axes: ClassVar[str]
-    """The names of the input's axes; the second one is the channels."""
+    """The names of the input's axes; the second axis is the channels."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -27,15 +21,15 @@ class PerChannel(Layer):
 
     @property
     def over(self) -> tuple[int, ...]:
-        """The axes that a statistic is taken over: all but the channels."""
+        """The axes that statistics are taken over: all except the channels."""
         return (0, *range(2, len(self.axes.split())))
 
     def by_channel(self, values: Array) -> Array:
-        """Return one number a channel in the shape that broadcasts over the input."""
+        """Return an array with one number per channel in a shape that broadcasts over the input."""
         return values.reshape(1, -1, *(1,) * (len(self.axes.split()) - 2))
 
     def check_channels(self, x: Array) -> None:
-        """Raise where an input has other axes or channels, too few values for a variance in training, or another dtype than the statistics."""
+        """Raise an error for wrong axes, channels or dtype, and in training for an input with too few values for a variance."""
         self.check_input(x, self.axes)
         kind = type(self).__name__
         if x.shape[1] != self.num_features:

@@ -1,7 +1,7 @@
-"""What is made of layers: chains of them, and blocks within chains.
+"""The base of everything that is made of layers: chains, and blocks within chains.
 
-From outside it is used like a layer. Inside it is a graph: each layer has a name, dotted where blocks are nested (``block1.conv1``), and gets the
-*sum* of the outputs of some layers before it. A chain has one such source everywhere; the sum of two is what a residual connection is.
+It is used like a layer. Inside it is a graph: each layer has a name, dotted where blocks are nested (``block1.conv1``), and its input is the *sum* of
+the outputs of some layers before it. In a chain that is a single output; a residual connection is a sum of two.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TypeAlias
 from scratch.layer import Array, Layer
 
 INPUT = "input"
-"""The name by which a graph calls what the network is given."""
+"""The name of the network's input in a graph."""
 
 Graph: TypeAlias = dict[str, tuple[Layer, tuple[str, ...]]]
-"""For each layer, in the order of the forward pass: the layer, and the names of those whose outputs add up to its input."""
+"""For each name, in the order of the forward pass: the layer, and the names of the layers whose outputs add up to its input."""
 
 
 class Composite(ABC):
@@ -24,38 +24,33 @@ class Composite(ABC):
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
-        """Return the output for a batch ``x``; each layer remembers what its backward pass needs."""
+        """Return the output for a batch ``x``; each layer stores what its backward pass needs."""
 
     @abstractmethod
     def backward(self, grad_output: Array) -> Array:
-        """Return the gradient for the input of the last :meth:`forward`, given the gradient for its output."""
+        """Return the gradient with respect to the input of the last :meth:`forward`, given that with respect to its output."""
 
     def backward_params(self, grad_output: Array) -> None:
-        """Leave the gradients of the parameters in ``grads``, as :meth:`backward` does, and that of the input aside."""
+        """Store the gradients of the parameters in ``grads``, as :meth:`backward` does, and return nothing."""
         self.backward(grad_output)
 
     @abstractmethod
     def wire(self, graph: Graph, prefix: str, sources: tuple[str, ...]) -> tuple[str, ...]:
-        """Add the layers to a graph.
+        """Add the layers to a graph, and return the names of the layers whose outputs add up to the output.
 
         Parameters
         ----------
         graph : dict
-            Everything that comes before.
+            The layers before; changed in place.
         prefix : str
             What the names of the layers start with: empty, or the name of the block with a dot.
         sources : tuple of str
-            What is summed to make the input.
-
-        Returns
-        -------
-        tuple of str
-            What is summed to make the output.
+            The names of the layers whose outputs add up to the input.
         """
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
-        """The layers by name, those of blocks within included, in the order of the forward pass; which they are is settled when it is first asked."""
+        """All layers by name, also those of nested blocks, in the order of the forward pass; computed at the first use."""
         graph: Graph = {}
         self.wire(graph, "", (INPUT,))
         return {name: layer for name, (layer, _) in graph.items()}
@@ -76,12 +71,12 @@ class Composite(ABC):
         return {f"{name}.{buffer}": value for name, layer in self.layers.items() for buffer, value in layer.buffers.items()}
 
     def train(self) -> None:
-        """Put every layer into training mode, in which a new layer is."""
+        """Put every layer into training mode, the mode of a new layer."""
         for layer in self.layers.values():
             layer.training = True
 
     def eval(self) -> None:
-        """Put every layer into evaluation mode: nothing is dropped, and running statistics take the place of the batch's."""
+        """Put every layer into evaluation mode: dropouts drop nothing, and normalisations use their running statistics."""
         for layer in self.layers.values():
             layer.training = False
 
@@ -90,12 +85,12 @@ Part: TypeAlias = Layer | Composite
 
 
 def wired(part: Part, graph: Graph, name: str, sources: tuple[str, ...]) -> tuple[str, ...]:
-    """Add a part under its name to a graph, and return what is summed to make its output.
+    """Add a part under a name to a graph, and return the names of the layers whose outputs add up to its output.
 
     Raises
     ------
     ValueError
-        If the name is taken, or the same layer is there already: its second forward pass would overwrite what the first one's backward needs.
+        If the name is taken, or the layer is already in the graph: its second forward pass would overwrite what the backward pass of the first needs.
     """
     if isinstance(part, Composite):
         return part.wire(graph, f"{name}.", sources)

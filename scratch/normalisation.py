@@ -1,4 +1,4 @@
-"""Batch normalisation: each channel brought to mean 0 and variance 1 over the batch, then to a mean and a size that are learned."""
+"""Batch normalisation: each channel is scaled to mean 0 and variance 1 over the batch, then to a learned mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ RUNNING_VARIANCES: tuple[RunningVariance, ...] = ("unbiased", "biased")
 
 
 class BatchNorm(PerChannel):
-    r"""What batch normalisation of rows and of images share: each channel is normalised over the batch and all positions.
+    r"""The base of batch normalisation of rows and of images: each channel is normalised over the batch and all positions.
 
     .. math:: y = \gamma \hat{x} + \beta, \qquad \hat{x} = \frac{x - \mu}{\sqrt{v + \epsilon}}
 
-    In training, :math:`\mu` and v are the mean and the (biased) variance of the m numbers that the batch has in the channel; in evaluation they are
-    the running statistics in ``buffers``, exponential averages of what training saw: ``running = (1 - momentum) * running + momentum * batch``, where
-    ``running_mean`` starts at 0 and ``running_var`` at 1.
+    In training, :math:`\mu` and v are the mean and the (biased) variance of the m numbers that the batch has in the channel. In evaluation they are
+    the running statistics in ``buffers``, which training updates: ``running = (1 - momentum) * running + momentum * batch``. ``running_mean`` starts
+    at 0 and ``running_var`` at 1.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ class BatchNorm(PerChannel):
     eps : float
         Added to the variance.
     momentum : float
-        Weight of the *new* batch in the running statistics, from 0 to 1, as in PyTorch; what Keras calls momentum is 1 less this number.
+        Weight of the *new* batch in the running statistics, from 0 to 1, as in PyTorch; Keras's momentum is ``1 - momentum``.
     affine : bool
-        Whether there are gamma (``weight``, which starts at 1) and beta (``bias``, which starts at 0).
+        Whether the layer has gamma (``weight``, which starts at 1) and beta (``bias``, which starts at 0).
     running_variance : {"unbiased", "biased"}
-        Which variance of a batch enters ``running_var``: the sum of squares over m - 1, as in PyTorch, or over m, as in Keras. The batch itself is
-        always normalised by the biased one.
+        Which variance of a batch enters ``running_var``: the sum of squares divided by m - 1, as in PyTorch, or by m, as in Keras. The batch itself
+        is always normalised by the biased variance.
     dtype : dtype
-        Floating-point type of parameters and buffers, and so of everything that the layer computes.
+        Floating-point type of parameters, buffers and everything that the layer computes.
 
     References
     ----------
@@ -68,12 +68,12 @@ class BatchNorm(PerChannel):
         self.buffers["running_mean"], self.buffers["running_var"] = np.zeros(num_features, dtype), np.ones(num_features, dtype)
 
     def forward(self, x: Array) -> Array:
-        """Return ``x`` normalised, in its own shape; in training, also move the running statistics on."""
+        """Return ``x`` normalised, in the shape of ``x``; in training, also update the running statistics."""
         self.check_channels(x)
         if self.training:
             mean = x.mean(axis=self.over, keepdims=True)
             variance = ((x - mean) ** 2).mean(axis=self.over, keepdims=True)
-            self._move_on(mean.ravel(), variance.ravel(), x.size // self.num_features)
+            self._update_running(mean.ravel(), variance.ravel(), x.size // self.num_features)
         else:
             mean, variance = (self.by_channel(self.buffers[name]) for name in ("running_mean", "running_var"))
         self._from_batch, self._output_shape = self.training, x.shape
@@ -82,8 +82,8 @@ class BatchNorm(PerChannel):
         self._normalised = output
         return self.by_channel(self.params["weight"]) * output + self.by_channel(self.params["bias"]) if self.params else output.copy()
 
-    def _move_on(self, mean: Array, variance: Array, count: int) -> None:
-        """Average the running statistics with those of a batch, which has ``count`` values a channel."""
+    def _update_running(self, mean: Array, variance: Array, count: int) -> None:
+        """Update the running statistics with those of a batch, which has ``count`` values per channel."""
         factor = count / (count - 1) if self.running_variance == "unbiased" else 1.0
         for name, new in (("running_mean", mean), ("running_var", factor * variance)):
             self.buffers[name] *= 1 - self.momentum
@@ -92,17 +92,17 @@ class BatchNorm(PerChannel):
     def backward(self, grad_output: Array) -> Array:
         r"""Return the input's gradient; store those of weight and bias in ``grads``.
 
-        With g for grad_output, sums and means over the batch and all positions of a channel, and s for :math:`1 / \sqrt{v + \epsilon}`:
-        dL/dgamma = sum of g x^, dL/dbeta = sum of g. In evaluation, mu and v are constants, y is linear in x, and dL/dx = gamma s g.
+        Let g be grad_output and s be :math:`1 / \sqrt{v + \epsilon}`; sums and means are over the batch and all positions of a channel. Then
+        dL/dgamma = sum of g x^ and dL/dbeta = sum of g. In evaluation, mu and v are constants, y is linear in x, and dL/dx = gamma s g.
 
-        In training they depend on every x of the channel. With h = gamma g, the gradient for x^, the three ways from x to the loss add up to:
+        In training, mu and v depend on every x of the channel. With h = gamma g, the gradient with respect to x^, dL/dx is the sum of three terms:
 
-        - directly, with mu and v held fast: s h;
-        - by mu: each x moves mu by 1/m, and mu moves every x^ by -s: -s mean(h). (The path from mu by v is zero: dv/dmu = -2 mean(x - mu) = 0.)
-        - by v: dx^/dv = -x^ s^2 / 2 and dv/dx = 2 (x - mu) / m = 2 x^ / (s m), together -s x^ mean(h x^).
+        - with mu and v constant: s h;
+        - through mu: dmu/dx = 1/m and dx^/dmu = -s, together -s mean(h). (mu does not act through v: dv/dmu = -2 mean(x - mu) = 0.)
+        - through v: dx^/dv = -x^ s^2 / 2 and dv/dx = 2 (x - mu) / m = 2 x^ / (s m), together -s x^ mean(h x^).
 
-        So dL/dx = gamma s (g - mean(g) - x^ mean(g x^)): what is left of g once its mean and its component along x^ are taken out, because
-        normalising undoes both a shift and a scaling of the input.
+        So dL/dx = gamma s (g - mean(g) - x^ mean(g x^)): the mean of g and its component along x^ are removed, because the output stays the same when
+        the input is shifted or scaled.
         """
         self.check_grad_output(grad_output)
         along, total = (grad_output * self._normalised).sum(axis=self.over), grad_output.sum(axis=self.over)

@@ -1,6 +1,6 @@
-"""What every optimizer is: parameters that it changes in place, a learning rate, and a state of its own for each parameter.
+"""The base of all optimizers: parameters, which it changes in place, a learning rate, and arrays that it keeps for each parameter.
 
-An optimizer defines :meth:`Optimizer.update`, which moves one parameter by one step; everything else is the same for all of them.
+A subclass defines :meth:`Optimizer.update`, which changes one parameter by one step.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from scratch.layer import Array
 
 
 class Optimizer(ABC):
-    """An update rule, applied to each parameter alone.
+    """An update rule, applied to each parameter by itself.
 
     Parameters
     ----------
     params : mapping of str to array
         The parameters by name; :meth:`step` changes these arrays in place.
     lr : float
-        Learning rate; it may be set anew before any step.
+        Learning rate; it may be changed between steps.
     state : tuple of str
-        The names of the arrays that the rule carries from one step to the next.
+        The names of the arrays that the rule keeps from one step to the next.
 
     Attributes
     ----------
     state : dict of str to dict of str to array
-        Name of the state, name of the parameter, array. As in PyTorch, the state of a parameter comes into being in its first step; arrays put there
-        before take up a training where it was left.
+        Name of the state, name of the parameter, array. As in PyTorch, a parameter has no state before its first step. To continue a training, put
+        its arrays there.
     """
 
     def __init__(self, params: Mapping[str, Array], lr: float, state: tuple[str, ...]) -> None:
@@ -44,21 +44,19 @@ class Optimizer(ABC):
         Parameters
         ----------
         grads : mapping of str to array
-            A gradient for each name in ``params``, in the parameter's shape; the arrays are not written to.
+            A gradient for each name in ``params``, in the parameter's shape; not changed.
 
         Raises
         ------
-        KeyError
-            If a gradient is missing.
-        ValueError
-            If one has another shape than its parameter. Either way nothing was changed.
+        KeyError, ValueError
+            If a gradient is missing or has the wrong shape; no parameter was changed then.
         """
         kind = type(self).__name__
         missing = [name for name in self.params if name not in grads]
         if missing:
             raise KeyError(f"{kind}: no gradient for {', '.join(missing)}; run backward first")
         for name, param in self.params.items():
-            # NumPy would stretch a smaller gradient over the parameter without a word.
+            # NumPy would broadcast a smaller gradient silently.
             if grads[name].shape != param.shape:
                 raise ValueError(f"{kind}: the gradient for {name} has shape {grads[name].shape}, expected {param.shape}, the parameter's")
         for name, param in self.params.items():
@@ -66,10 +64,10 @@ class Optimizer(ABC):
 
     @abstractmethod
     def update(self, name: str, param: Array, grad: Array) -> None:
-        """Change one parameter and its state in place; the gradient stays as it is."""
+        """Change one parameter and its state in place, but not the gradient."""
 
     def kept(self, state: str, name: str, param: Array) -> Array:
-        """Return a parameter's array of a state, to be changed in place; zeros at its first step."""
+        """Return the array of a state for a parameter, which the caller changes in place; zeros at the first step."""
         arrays = self.state[state]
         if name not in arrays:
             arrays[name] = np.zeros_like(param)

@@ -1,4 +1,4 @@
-"""The residual connection: a block learns what to add to its input, and gradients have a way past it."""
+"""The residual connection: a block computes what is added to its input, and gradients also flow past the block."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scratch.sequential import Sequential
 class Residual(Composite):
     """``body(x) + shortcut(x)``.
 
-    The names of a chain follow that of the block at once (``block1.conv1``), those of the shortcut its own (``block1.shortcut``).
+    The layers of a body that is a chain are named ``block1.conv1``, the shortcut ``block1.shortcut``.
 
     Parameters
     ----------
     body : Layer, Sequential or Residual
     shortcut : Layer, Sequential or Residual, optional
-        The identity if left out. Where the body changes the shape, the shortcut has to change it alike.
+        The default is the identity. If the body changes the shape, the shortcut has to change it in the same way.
 
     References
     ----------
@@ -26,13 +26,13 @@ class Residual(Composite):
     def __init__(self, body: Part, shortcut: Part | None = None) -> None:
         self.body = body
         self.shortcut = shortcut
-        self.wire({}, "", ())  # refuses what cannot be named
+        self.wire({}, "", ())  # raises the error for a name or a layer that occurs twice
 
     def forward(self, x: Array) -> Array:
-        """Return the sum of both ways."""
+        """Return the sum of the outputs of body and shortcut."""
         output = self.body.forward(x)
         passed = x if self.shortcut is None else self.shortcut.forward(x)
-        # NumPy would stretch a single channel, row or column over all of them without a word.
+        # NumPy would broadcast a single channel, row or column silently.
         if output.shape != passed.shape:
             raise ValueError(
                 f"Residual: the body turns {x.shape} into {output.shape}, the shortcut into {passed.shape}, expected the same shape; "
@@ -41,14 +41,14 @@ class Residual(Composite):
         return output + passed
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient, the sum over both ways: with y = f(x) + s(x) and Jacobians f' and s', dL/dx = f'^T g + s'^T g.
+        """Return the input's gradient: with y = f(x) + s(x), Jacobians f' and s', and g for grad_output, dL/dx = f'^T g + s'^T g.
 
-        For the identity the second term is g itself, however small f' is: that is why residual networks can be deep.
+        For the identity the second term is g itself, even if f' is small: that is why residual networks can be deep.
         """
         grad_input = self.body.backward(grad_output)
         return grad_input + (grad_output if self.shortcut is None else self.shortcut.backward(grad_output))
 
     def wire(self, graph: Graph, prefix: str, sources: tuple[str, ...]) -> tuple[str, ...]:
-        """Add the body, then the shortcut; the output is the sum of what both end in."""
+        """Add the body, then the shortcut; the output is the sum of the outputs of both."""
         body = self.body.wire(graph, prefix, sources) if isinstance(self.body, Sequential) else wired(self.body, graph, f"{prefix}body", sources)
         return body + (sources if self.shortcut is None else wired(self.shortcut, graph, f"{prefix}shortcut", sources))

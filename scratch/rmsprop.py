@@ -1,4 +1,4 @@
-"""RMSprop: each gradient divided by its running size."""
+"""RMSprop: each gradient divided by its root mean square over the last steps."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scratch.optimizer import Optimizer
 
 
 class RMSprop(Optimizer):
-    r"""Gradient descent on gradients of about unit size, with PyTorch's meaning of each setting.
+    r"""Gradient descent on gradients scaled to about unit size, with PyTorch's meaning of each setting.
 
-    For each parameter w with gradient g, at each step, from averages of zero::
+    For each parameter w with gradient g, at each step, with averages that start at zero::
 
         g = g + weight_decay * w
         square_avg = alpha * square_avg + (1 - alpha) * g**2
@@ -23,22 +23,10 @@ class RMSprop(Optimizer):
         buffer = momentum * buffer + d                                    (momentum)
         w = w - lr * buffer, or w - lr * d where momentum is 0
 
-    The centered size is a standard deviation. Where a gradient stays the same it is zero but for rounding, which may take the difference below zero
-    and its root to NaN, in PyTorch too.
+    The centered size is a standard deviation. For a gradient that never changes it is zero; rounding may make the difference negative and its root
+    NaN, in PyTorch too.
 
-    Parameters
-    ----------
-    params : mapping of str to array
-        The parameters by name; :meth:`step` changes these arrays in place.
-    lr, alpha, eps, weight_decay, momentum : float
-        As above; ``eps`` stands outside of the root.
-    centered : bool
-        Whether the size is taken about the mean.
-
-    Attributes
-    ----------
-    state : dict of str to dict of str to array
-        ``square_avg``, and where they are used ``grad_avg`` and ``momentum``, of each parameter, from its first step on.
+    ``params`` and ``lr`` are those of :class:`Optimizer`; ``state`` has ``square_avg`` and, where they are used, ``grad_avg`` and ``momentum``.
 
     References
     ----------
@@ -62,7 +50,7 @@ class RMSprop(Optimizer):
         self.momentum, self.centered = momentum, centered
 
     def update(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter along its direction d, or along the buffer of these."""
+        """Change one parameter by ``-lr * d``, or by ``-lr * buffer``."""
         if self.weight_decay:
             grad = grad + self.weight_decay * param
         square_avg = self.kept("square_avg", name, param)

@@ -1,6 +1,6 @@
-"""Learning rates that change: factors as pure functions of the step, so that a run that is resumed at a step goes on as if it had never stopped.
+"""Learning rates that change: factors of the learning rate as pure functions of the step, so that an interrupted run can continue at any step.
 
-Steps count from 0, the first update. Factors multiply: ``optimizer.lr = 0.1 * linear_warmup(step, 500) * cosine(step, 20_000)`` before each step.
+Step 0 is the first update. Factors can be multiplied: ``optimizer.lr = 0.1 * linear_warmup(step, 500) * cosine(step, 20_000)`` before each step.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 
 
 def step_decay(step: int, every: int, factor: float = 0.1) -> float:
-    """Return ``factor ** (step // every)``: the rate falls by this factor each time that so many steps are done."""
+    """Return ``factor ** (step // every)``: the rate is multiplied by ``factor`` after every ``every`` steps."""
     _check(step, every=every)
     return float(factor ** (step // every))
 
@@ -26,7 +26,7 @@ def cosine(step: int, steps: int, final: float = 0.0) -> float:
 
 
 def linear_warmup(step: int, steps: int) -> float:
-    """Return 1 / steps at step 0, rising by as much each step, up to 1: the first update, too, does something.
+    """Return ``(step + 1) / steps``, at most 1: already the first update changes the parameters.
 
     References
     ----------

@@ -19,7 +19,7 @@ class Sequential(Composite):
     parts : dict of str to Layer, Sequential or Residual
         As given.
     frozen : set of str
-        The names of the layers whose parameters do not train. :meth:`backward` stops where everything further back is frozen.
+        The names of the layers whose parameters do not train. :meth:`backward` stops at the first part that trains.
     """
 
     def __init__(self, **parts: Part) -> None:
@@ -30,18 +30,14 @@ class Sequential(Composite):
                 raise ValueError(f"Sequential: a layer is called {name!r}, expected a name without a dot, other than {INPUT!r}, the network's own")
         self.parts = parts
         self.frozen: set[str] = set()
-        self.wire({}, "", ())  # refuses what cannot be named
+        self.wire({}, "", ())  # raises the error for a name or a layer that occurs twice
 
     def freeze(self, *names: str) -> None:
-        """Exclude the parameters of these parts from training; of a block, all that is in it."""
+        """Exclude the parameters of these parts from training; a block is frozen as a whole."""
         for name in names:
             if name not in self.parts:
                 raise ValueError(f"no layer is called {name!r}; the layers are {', '.join(self.parts)}")
-            self.frozen.update(self._layers_of(name))
-
-    def _layers_of(self, part: str) -> set[str]:
-        """Return the names of the layers within a part, or of the layer that it is."""
-        return {name for name in self.layers if name.split(".")[0] == part}
+            self.frozen.update(layer for layer in self.layers if layer.split(".")[0] == name)
 
     def forward(self, x: Array) -> Array:
         """Return the output of the last part for a batch ``x``."""
@@ -50,21 +46,21 @@ class Sequential(Composite):
         return x
 
     def backward(self, grad_output: Array) -> Array:
-        """Run the parts' backward passes, last to first, and return the gradient for the input of the last one run.
+        """Run the backward passes of the parts from the last to the first, and return the gradient with respect to the input of the last one run.
 
-        With nothing frozen that is the gradient for the input of the network: by the chain rule, each part turns the gradient for its output into the
-        one for its input, which is the output of the part before.
+        By the chain rule, each part turns the gradient with respect to its output into that with respect to its input, which is the output of the
+        part before. If no part is frozen, the result is the gradient with respect to the input of the network.
         """
         for part in reversed(list(self.parts.values())[self._first_trained() :]):
             grad_output = part.backward(grad_output)
         return grad_output
 
     def backward_params(self, grad_output: Array) -> None:
-        """Leave the gradients in ``grads``, as :meth:`backward` does, without those that nobody uses: for the input of the first layer that trains.
+        """Store the gradients in ``grads``, as :meth:`backward` does, without the input gradient of the first layer that trains.
 
         In a convolution of images that gradient costs as much as all others together.
         """
-        # Of the parts that have to be reached, those before the first one with parameters have nothing to leave.
+        # Parts without parameters before the first one with parameters have no gradients to store.
         parts = list(self.parts.values())[self._first_trained() :]
         while parts and not parts[0].params:
             parts.pop(0)
@@ -74,7 +70,7 @@ class Sequential(Composite):
             parts[0].backward_params(grad_output)
 
     def _first_trained(self) -> int:
-        """Return the index of the first part that the backward pass has to reach: all are reached if none is frozen."""
+        """Return the index of the first part that trains, where the backward pass can stop; 0 if nothing is frozen."""
         if not self.frozen:
             return 0
         layers = self.layers
@@ -82,23 +78,19 @@ class Sequential(Composite):
         return next((index for index, name in enumerate(self.parts) if name in trained), len(self.parts))
 
     def wire(self, graph: Graph, prefix: str, sources: tuple[str, ...]) -> tuple[str, ...]:
-        """Add the parts one after another, each fed by the one before."""
+        """Add the parts one after another; the output of each is the input of the next."""
         if prefix and self.frozen:
-            # Within a network its backward must go all the way: others wait for the gradient of its input.
+            # Its backward would stop early, but the network needs the gradient with respect to its input.
             raise ValueError(f"{prefix.rstrip('.')}: a chain within a network cannot freeze layers of its own; freeze parts of the whole network")
         for name, part in self.parts.items():
             sources = wired(part, graph, prefix + name, sources)
         return sources
 
     def graph(self) -> Graph:
-        """Return each layer with the names of those whose outputs add up to its input, in the order of the forward pass.
+        """Return each layer with the names of the layers whose outputs add up to its input, in the order of the forward pass.
 
-        ``"input"`` stands for the batch. Backwards, the gradient for a layer's output is the sum of the input gradients of all that it feeds.
-
-        Raises
-        ------
-        ValueError
-            If the network ends in a sum, which no layer takes.
+        ``"input"`` is the batch. In the backward pass, the gradient with respect to a layer's output is the sum of the input gradients of all layers
+        that use it. A ValueError says that the network ends in a sum that is not the input of a layer.
         """
         graph: Graph = {}
         ends = self.wire(graph, "", (INPUT,))

@@ -20,21 +20,7 @@ class SGD(Optimizer):
         d = g + momentum * buffer (nesterov), or buffer, or g where momentum is 0
         w = w - lr * d
 
-    Parameters
-    ----------
-    params : mapping of str to array
-        The parameters by name; :meth:`step` changes these arrays in place.
-    lr : float
-        Learning rate.
-    momentum, dampening, weight_decay : float
-        As above.
-    nesterov : bool
-        Needs momentum above 0 and no dampening.
-
-    Attributes
-    ----------
-    state : dict of str to dict of str to array
-        ``state["momentum"]``: the buffer of each parameter, from its first step on.
+    ``params`` and ``lr`` are those of :class:`Optimizer`; ``state["momentum"]`` has the buffers. ``nesterov`` needs momentum above 0 and dampening 0.
 
     References
     ----------
@@ -60,13 +46,13 @@ class SGD(Optimizer):
         self.nesterov, self.weight_decay = nesterov, weight_decay
 
     def update(self, name: str, param: Array, grad: Array) -> None:
-        """Move one parameter along its direction d."""
+        """Change one parameter by ``-lr * d``."""
         if self.weight_decay:
             grad = grad + self.weight_decay * param
         param -= self.lr * (self._smoothed(name, grad) if self.momentum else grad)
 
     def _smoothed(self, name: str, grad: Array) -> Array:
-        """Move the momentum buffer on by one step and return the direction that it gives."""
+        """Update the momentum buffer of a parameter and return the direction d."""
         buffers = self.state["momentum"]
         if name in buffers:
             buffer = buffers[name]

@@ -1,4 +1,4 @@
-"""Windows that slide over images: what convolution and pooling share."""
+"""Windows that slide over images, for convolution and pooling."""
 
 from __future__ import annotations
 
@@ -18,14 +18,9 @@ NOTHING: Sides = ((0, 0), (0, 0))
 
 @dataclass(frozen=True)
 class Window:
-    """Height and width of a window, of its steps, of the zeros around the image and of the steps between its own pixels.
+    """Kernel size, stride, padding and dilation of windows, each vertical and horizontal.
 
-    Attributes
-    ----------
-    kernel, stride, dilation : (int, int)
-        Vertical and horizontal.
-    padding : (int, int) or "same"
-        Rows and columns added on each side; "same" adds as few as it takes for an output of ``ceil(size / stride)``.
+    ``padding`` is the number of rows and columns added on each side; "same" adds as few as an output of ``ceil(size / stride)`` needs.
     """
 
     kernel: Pair
@@ -40,10 +35,10 @@ class Window:
         return down * (height - 1) + 1, right * (width - 1) + 1
 
     def sides(self, size: Pair) -> Sides:
-        """Return what is added around an image of this height and width.
+        """Return how many rows and columns are added around an image of this height and width.
 
-        For "same" that is ``(ceil(size / stride) - 1) * stride + reach - size`` in all, and not less than none; of an odd number the end gets one
-        more, as in TensorFlow, JAX and Keras, and in PyTorch, which knows "same" for a stride of 1.
+        "same" adds ``max((ceil(size / stride) - 1) * stride + reach - size, 0)`` in all. If that is odd, the end gets one more, as in TensorFlow,
+        JAX, Keras and PyTorch, which has "same" for a stride of 1.
         """
         if self.padding != "same":
             vertical, horizontal = self.padding
@@ -53,12 +48,9 @@ class Window:
         return (top, totals[0] - top), (left, totals[1] - left)
 
     def fitted(self, size: Pair) -> tuple[Sides, Pair]:
-        """Return what :meth:`sides` does, and the output's size: ``(size + padding before and after - reach) // stride + 1``.
+        """Return the :meth:`sides` and the output's size, ``(size + padding before and after - reach) // stride + 1``.
 
-        Raises
-        ------
-        ValueError
-            If an image is smaller than the window.
+        A ValueError says that an image is smaller than the window.
         """
         sides = self.sides(size)
         height, width = ((s + sum(p) - r) // t + 1 for s, p, r, t in zip(size, sides, self.reach, self.stride, strict=True))
@@ -73,8 +65,8 @@ class Window:
     def over(self, images: Array) -> Array:
         """Return a view of the windows, of shape (..., output height, output width, kernel height, kernel width).
 
-        ``view[..., i, j, u, v]`` is ``images[..., stride * i + dilation * u, stride * j + dilation * v]``, for images with their padding. What is
-        written there is written to the images; as windows overlap, only one (u, v) of them may be written at a time.
+        ``view[..., i, j, u, v]`` is ``images[..., stride * i + dilation * u, stride * j + dilation * v]``, for images with their padding. Writing to
+        the view writes to the images; because windows overlap, write only one (u, v) at a time.
         """
         (down, right), (row, column) = self.stride, self.dilation
         return sliding_window_view(images, self.reach, axis=(-2, -1), writeable=True)[..., ::down, ::right, ::row, ::column]
@@ -92,13 +84,13 @@ def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
 
 
 def cropped(x: Array, sides: Sides) -> Array:
-    """Return images without what :func:`padded` added."""
+    """Return images without the padding that :func:`padded` added."""
     (top, bottom), (left, right) = sides
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
 def pooling_window(kernel_size: Any, stride: Any, padding: Any) -> Window:
-    """Return the window of a pooling layer; the stride is the kernel size where it is None, the padding at most half of the kernel."""
+    """Return the window of a pooling layer. If the stride is None, it is the kernel size; the padding is at most half of the kernel."""
     kernel, around = pair(kernel_size, "kernel_size", least=1), pair(padding, "padding", least=0)
     if any(2 * p > k for p, k in zip(around, kernel, strict=True)):
         raise ValueError(f"padding={padding!r}: expected at most half of kernel_size={kernel_size!r}, or a window would hold nothing but padding")
