@@ -1,6 +1,6 @@
-"""Networks by name, built with fresh weights, and how each is usually trained.
+"""Networks by name, with random initial weights, and how each is usually trained.
 
-All take digits, ``(batch, 1, 28, 28)``, and return the logits of 10 classes. Each is built of the layers of :mod:`scratch.fast`, or of the plain ones
+All take digits, ``(batch, 1, 28, 28)``, and return the logits of 10 classes. Each is made of the layers of :mod:`scratch.fast` or of the plain layers
 of :mod:`scratch`: the same seed gives the same weights and masks in both.
 """
 
@@ -16,30 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 import scratch
-from scratch import fast
-from scratch.activation import Tanh
-from scratch.adadelta import Adadelta
-from scratch.adam import Adam
-from scratch.average import AvgPool2d, GlobalAveragePool2d
+from scratch import SGD, Adadelta, Adam, AvgPool2d, BatchNorm2d, Flatten, GlobalAveragePool2d, Optimizer, Residual, Sequential, Tanh, fast
 from scratch.composite import Part
 from scratch.initialisers import glorot_uniform, he_normal
 from scratch.layer import Array, Layer
-from scratch.normalisation import BatchNorm2d
-from scratch.optimizer import Optimizer
-from scratch.residual import Residual
-from scratch.sequential import Sequential
-from scratch.sgd import SGD
-from scratch.shape import Flatten
 
 CLASSES = 10
 
 Kernels = Literal["plain", "fast"]
 KERNELS: Mapping[str, ModuleType] = {"plain": scratch, "fast": fast}
-"""The packages that layers are taken from where both have them."""
+"""Where layers come from; a layer that is not in ``fast`` is always the plain one."""
 
 
 def package(kernels: Kernels) -> ModuleType:
-    """Return the package of these kernels, or raise a ValueError where there is none."""
+    """Return the package with these kernels; raise a ValueError for other names."""
     if kernels not in KERNELS:
         raise ValueError(f"kernels={kernels!r}: expected one of {', '.join(KERNELS)}")
     return KERNELS[kernels]
@@ -60,7 +50,7 @@ def tutorial(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernel
 
 
 def keras_mnist_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
-    """Return the network of Keras' MNIST example, which reaches 99.25 % in 12 epochs by its authors' account: two convolutions, two dropouts."""
+    """Return the network of Keras's MNIST example, with two convolutions and two dropouts; its authors report 99.25 % after 12 epochs."""
     nn = package(kernels)
     weights, masks = rng.spawn(2)
     conv = partial(nn.Conv2d, rng=weights, dtype=dtype, init=glorot_uniform)
@@ -81,9 +71,9 @@ def keras_mnist_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64,
 
 
 def lenet5(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
-    """Return LeNet-5 in the form that is common today: plain averages, every map connected to every map before, logits instead of distances.
+    """Return LeNet-5 in today's usual form: average pooling without parameters, every map connected to all maps before, logits instead of distances.
 
-    61,706 parameters. The 28x28 pixels are padded to the paper's 32x32 in the first layer.
+    It has 61,706 parameters. The 28x28 pixels are padded to the paper's 32x32 in the first layer.
 
     References
     ----------
@@ -109,7 +99,7 @@ def lenet5(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels:
 def batchnorm_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
     """Return two convolutions, each followed by batch normalisation, ReLU and a pool, and one linear layer; He's normal weights.
 
-    A bias before a normalisation would be taken off with the mean: the convolutions have none.
+    The convolutions have no bias: the normalisation would subtract it with the mean.
     """
     nn = package(kernels)
     return Sequential(
@@ -127,10 +117,10 @@ def batchnorm_cnn(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, k
 
 
 def resnet_50_layers(rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
-    """Return the residual network of 6 n + 2 layers for small images, n = 8: 50 layers of weights, not counting the two projections.
+    """Return the residual network of 6 n + 2 layers for small images, with n = 8: 50 layers with weights, not counting the two projections.
 
-    Three stages of 8 basic blocks with 16, 32 and 64 channels; the second and third halve the image in their first block. He's normal weights, no
-    bias but in the last layer. 151 arrays, 758,074 parameters. It is not ImageNet's ResNet-50, which is built of bottlenecks.
+    Three stages of 8 basic blocks with 16, 32 and 64 channels; the first block of the second and third stage halves the image. Weights are He's
+    normal; only the last layer has a bias. 151 arrays, 758,074 parameters. It is not ImageNet's ResNet-50, which consists of bottleneck blocks.
 
     References
     ----------
@@ -159,7 +149,7 @@ def _stage(channels_in: int, channels_out: int, blocks: int, rng: np.random.Gene
 
 
 def _basic_block(channels_in: int, channels_out: int, rng: np.random.Generator, dtype: npt.DTypeLike, nn: ModuleType) -> Residual:
-    """Return two normalised convolutions, and past them the identity or, where the shape changes, a 1x1 convolution of the same stride."""
+    """Return two normalised convolutions with a shortcut: the identity or, if the shape changes, a 1x1 convolution with the same stride."""
     stride = 1 if channels_in == channels_out else 2
     body = Sequential(
         conv1=_conv(channels_in, channels_out, stride, rng, dtype, nn),
@@ -179,7 +169,7 @@ def _conv(channels_in: int, channels_out: int, stride: int, rng: np.random.Gener
 
 
 class Make(Protocol):
-    """What builds a network with fresh weights."""
+    """A function that builds a network with random initial weights."""
 
     def __call__(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64, kernels: Kernels = "fast") -> Sequential:
         """Return the network."""
@@ -187,17 +177,7 @@ class Make(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and how it is usually trained.
-
-    Attributes
-    ----------
-    make : Make
-    optimizer : type
-        The plain class.
-    settings : mapping of str to float
-        ``lr`` among them.
-    batch_size, epochs : int
-    """
+    """A network and how it is usually trained: ``optimizer`` is the plain class, and ``lr`` is among its settings."""
 
     make: Make
     optimizer: type[Optimizer]
@@ -211,7 +191,7 @@ class Recipe:
         return self.settings["lr"]
 
     def trained_by(self, params: Mapping[str, Array], kernels: Kernels = "fast", **other: float) -> Optimizer:
-        """Return the usual optimizer of these parameters, with its usual settings but for those that are given."""
+        """Return the usual optimizer of these parameters; ``other`` settings replace the usual ones."""
         kind: Callable[..., Optimizer] = getattr(package(kernels), self.optimizer.__name__, self.optimizer)
         return kind(params, **{**self.settings, **other})
 
@@ -221,6 +201,6 @@ NETWORKS: Mapping[str, Recipe] = {
     "keras-mnist-cnn": Recipe(keras_mnist_cnn, Adadelta, {"lr": 1.0, "rho": 0.95, "eps": 1e-7}, 128, 12),
     "lenet5": Recipe(lenet5, SGD, {"lr": 0.01, "momentum": 0.9}, 32, 20),
     "batchnorm-cnn": Recipe(batchnorm_cnn, Adam, {"lr": 0.001}, 64, 5),
-    # The paper's settings, but for the epochs: digits need fewer than its 164, and no fall of the learning rate.
+    # The paper's settings, except that digits need fewer than its 164 epochs and a constant learning rate.
     "resnet-50-layers": Recipe(resnet_50_layers, SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}, 128, 10),
 }

@@ -1,7 +1,7 @@
-"""What is slow in :mod:`scratch`, layers and an optimizer, each as a subclass with faster kernels.
+"""Faster versions of the slow layers and of an optimizer of :mod:`scratch`, each a subclass of the plain version.
 
-A class has the name, the arguments, the parameters and the errors of the plain one, and may stand in its place. What the two compute differs by
-rounding alone. How it is done, matrix products that fit into caches, threads, memory that is used again, stands in the modules beside it.
+A class has the name, the arguments, the parameters and the errors of the plain class and can replace it. Their results differ by rounding alone. The
+other modules here hold the means: matrix products that fit into caches, threads, and memory that is reused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The way back through a convolution, from the gradient of its output to that of its images.
+"""The backward pass of a convolution with respect to its images.
 
-A pixel's gradient is the sum over all windows that see it, and over the filters. What the rows of the windows contribute is summed up by a matrix
-product: the gradient of the output is laid down once for each row of the windows, shifted to where that row lies, which moves whole images, long runs
-of memory. What is left to add, column by column of the windows, is strips as wide as the output.
+A pixel's gradient is a sum over all windows that contain it, and over the filters. A matrix product does the sum over the rows of the windows and the
+filters: its factor is the gradient of the output, copied once for each row of the windows and shifted to the place of that row, so that whole images,
+long runs of memory, are copied. The sum over the columns of the windows remains: for each of them, a strip as wide as the output is added.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from scratch.windows import Window
 
 @dataclass(frozen=True)
 class Phase:
-    """The rows of the image that a stride leads to from one of the first ones: with a stride of 1 they are all rows.
+    """Every ``stride``-th row of the image, and the rows of the windows that lie on these rows. With a stride of 1 they are all rows.
 
     Attributes
     ----------
     first : int
-        The first of these rows; each other one is ``stride`` further down.
+        The first of these rows of the image.
     shifts : list of int
-        For each row of the windows that lies on these rows: how many of them it is below the first one, in the uppermost windows.
+        For each row of a window at the top of the image that lies on them: its index among them.
     filters : array of shape (groups, kernel width * channels, filters * len(shifts))
-        The weights of these rows.
+        The weights of these rows of the windows.
     """
 
     first: int
@@ -40,7 +40,7 @@ class Phase:
 
 
 def phases(window: Window, weight: Array) -> list[Phase]:
-    """Return the phases that windows see, with filters of shape (groups, filters, channels, kernel height, kernel width)."""
+    """Return the phases of windows, for a weight of shape (groups, filters, channels, kernel height, kernel width)."""
     found = []
     for first, shifts, seen in _rows(window):
         taps = weight[:, :, :, seen].transpose(0, 4, 2, 1, 3)  # groups, kernel width, channels, filters, rows of the windows
@@ -50,9 +50,9 @@ def phases(window: Window, weight: Array) -> list[Phase]:
 
 @cache
 def _rows(window: Window) -> list[tuple[int, list[int], slice]]:
-    """Return, for each phase, its first row, its shifts, and which rows of the windows lie on it."""
+    """Return, for each phase, its first row, its shifts, and the rows of the windows that lie on it."""
     height, stride, dilation = window.kernel[0], window.stride[0], window.dilation[0]
-    apart = stride // math.gcd(stride, dilation)  # so many rows of a window further down, the same phase comes again
+    apart = stride // math.gcd(stride, dilation)  # rows of a window between two that lie on the same phase
     found = []
     for start in range(min(apart, height)):
         seen = slice(start, height, apart)
@@ -62,14 +62,9 @@ def _rows(window: Window) -> list[tuple[int, list[int], slice]]:
 
 
 def add_back(images: Array, grad_output: Array, window: Window, phases: list[Phase]) -> None:
-    """Add to the gradient of padded images what a gradient of the output contributes.
+    """Add the gradient of padded images to ``images``, (batch, groups, channels, height, width).
 
-    Parameters
-    ----------
-    images : array of shape (batch, groups, channels, height, width)
-    grad_output : array of shape (batch, groups, filters, output height, output width)
-    window : Window
-    phases : list of Phase
+    ``grad_output`` has the shape (batch, groups, filters, output height, output width).
     """
     batch, groups, channels = images.shape[:3]
     height, width = grad_output.shape[3:]
@@ -85,14 +80,11 @@ def add_back(images: Array, grad_output: Array, window: Window, phases: list[Pha
 
 
 def _laid(grad_output: Array, shifts: list[int], tall: int) -> Array:
-    """Return the gradient of the output once for each shift, so many rows further down among ``tall`` ones, zeros above and below it."""
+    """Return the gradient of the output once for each shift, moved down by that many rows in an array of ``tall`` rows, with zeros around it."""
     height = grad_output.shape[3]
     laid: Array = empty((*grad_output.shape[:3], len(shifts), tall, grad_output.shape[4]), grad_output.dtype)
     for number, shift in enumerate(shifts):
-        own = laid[:, :, :, number]
-        own[:, :, :, shift : shift + height] = grad_output
-        if shift:
-            own[:, :, :, :shift] = 0
-        if shift + height < tall:
-            own[:, :, :, shift + height :] = 0
+        laid[:, :, :, number, :shift] = 0
+        laid[:, :, :, number, shift : shift + height] = grad_output
+        laid[:, :, :, number, shift + height :] = 0
     return laid

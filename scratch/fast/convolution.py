@@ -1,8 +1,8 @@
 """Convolution as matrix products.
 
 Each window of the padded image becomes a column of ``channels * kernel_height * kernel_width`` numbers, its taps; the filters, flattened to rows,
-multiply all columns at once. The backward pass is two products with the roles exchanged: the gradient of the filters is the gradient of the output
-times the transposed columns, and that of the columns the transposed filters times the gradient of the output.
+multiply all columns at once. The backward pass is two products: the gradient of the filters is the gradient of the output times the transposed
+columns, and the gradient of the columns is the transposed filters times the gradient of the output.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from scratch.windows import cropped
 
 
 class Conv2d(plain.Conv2d):
-    """The same as :class:`scratch.Conv2d`, where parameters and derivatives are described."""
+    """The same as :class:`scratch.Conv2d`, which describes parameters and derivatives."""
 
     def forward(self, x: Array) -> Array:
-        """Return the filters times the columns."""
+        """Return the filters times the columns, plus the bias."""
         self.check_input(x, "batch channels height width")
         if x.shape != self._input_shape:
             self._fit(x.shape)
@@ -40,7 +40,7 @@ class Conv2d(plain.Conv2d):
         self._columns = Columns(self._window, self.groups, ones="bias" in self.params)
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient: each number of the columns' is added to the pixel that it was taken from."""
+        """Return the input's gradient: the gradient of each number in a column is added to that of the pixel which it was copied from."""
         grad_output = np.ascontiguousarray(grad_output)
         self.backward_params(grad_output)
         seen, own = phases(self._window, self._filters()), self._grouped(grad_output)
@@ -57,8 +57,8 @@ class Conv2d(plain.Conv2d):
     def backward_params(self, grad_output: Array) -> None:
         """Store the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
         self.check_grad_output(grad_output)
-        rows = self._by_group(np.ascontiguousarray(grad_output))  # sums are taken in one order, however it lies in memory
-        # The transpose of the filters' gradient: to read the columns as they lie in memory is faster.
+        rows = self._by_group(np.ascontiguousarray(grad_output))  # in C order, so that sums are always taken in the same order
+        # The transpose of the filters' gradient, because it is faster to read the columns in their order in memory.
         products = self._columns.each(lambda columns, own: multiplied(columns, own.transpose(0, 1, 3, 2)), rows)
         grad = reduce(np.add, [product[0] if len(product) == 1 else product.sum(axis=0) for product in products])
         weight = self.params["weight"]
@@ -67,7 +67,7 @@ class Conv2d(plain.Conv2d):
             self.grads["bias"] = grad[:, -1].ravel()
 
     def _rows_of_taps(self) -> Array:
-        """Return weights and bias as matrices, ``(groups, filters of a group, taps + 1)``: the bias is one more tap, which always sees a 1."""
+        """Return weights and bias as matrices, ``(groups, filters of a group, taps + 1)``: the bias is one more tap, whose input is always 1."""
         weight = self.params["weight"]
         taps = weight.reshape(self.groups, len(weight) // self.groups, -1)
         return np.concatenate([taps, self.params["bias"].reshape(self.groups, -1, 1)], axis=2) if "bias" in self.params else taps

@@ -1,4 +1,4 @@
-"""Dropout in one pass over memory, shared out among threads."""
+"""Dropout in a single pass over memory, split among threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scratch.layer import Array
 
 
 class Dropout(plain.Dropout):
-    """The same as :class:`scratch.Dropout`, where parameters and the derivative are described."""
+    """The same as :class:`scratch.Dropout`, which describes parameters and the derivative."""
 
     def _drawn(self, shape: tuple[int, ...]) -> plain.Mask:
         return self.rng.random(out=empty(shape, np.dtype(np.float64))) >= self.p

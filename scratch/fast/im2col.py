@@ -1,8 +1,8 @@
 """The windows of images as columns of matrices ("im2col"), which make a convolution a matrix product.
 
-A column holds the ``channels * kernel_height * kernel_width`` numbers that a filter sees at one position, its taps. To gather the columns is to copy
-each number as many times as there are windows that see it: memory is slower than arithmetic, so it is done for a part of the batch at a time, whose
-columns fit into the processor's cache, and the same memory is used from one batch to the next.
+A column holds the ``channels * kernel_height * kernel_width`` numbers that a filter sees at one position, its taps. Each number is copied once for
+every window that contains it. Because memory is slower than arithmetic, a part of the batch is copied at a time, whose columns fit into the
+processor's cache, and the same memory is reused for the next batch.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from scratch.layer import Array
 from scratch.windows import Window
 
 KEPT = 2**20
-"""How many numbers the columns of a batch have at most if they are kept for the way back, 4 MiB in float32: of more each part is gathered anew."""
+"""The columns of a batch are kept for the backward pass up to this many numbers, 4 MiB in float32; larger ones are gathered again."""
 
 
 class Columns:
-    """The columns of the batch at hand, part by part.
+    """The columns of the current batch, part by part.
 
     Parameters
     ----------
     window : Window
     groups : int
-        Into how many groups the channels are divided, each with columns of its own.
+        Number of groups of channels, each with its own columns.
     ones : bool
-        Whether each column ends in a 1, which a bias is multiplied by.
+        Whether each column ends in a 1, by which the bias is multiplied.
 
     Attributes
     ----------
     parts : list of slice
-        Which images of the batch are in each part.
+        The images of each part.
     """
 
     def __init__(self, window: Window, groups: int, ones: bool) -> None:
@@ -48,13 +48,13 @@ class Columns:
         self._keeps = self._gathered = False
 
     def turn_to(self, images: Array, output_size: tuple[int, ...]) -> None:
-        """Take padded images, in C order, as the batch at hand; they must not change until the next batch."""
+        """Set the current batch: padded images, in C order, which must not change until the next batch."""
         if images.shape != self._images.shape or images.dtype != self._images.dtype:
             self._make_room(images, output_size)
         self._images, self._gathered = images, False
 
     def _make_room(self, images: Array, output_size: tuple[int, ...]) -> None:
-        """Divide a batch into parts, and allocate memory for all of them, or for one in each thread if that would be too much."""
+        """Divide a batch into parts, and allocate memory for all parts or, if that is too much, for one part per thread."""
         taps = images.shape[1] // self._groups * math.prod(self._window.kernel)
         shape = (self._groups, taps + self._ones, math.prod(output_size))
         self.parts = parts(len(images), math.prod(shape), PART)
@@ -66,14 +66,9 @@ class Columns:
         self._shape, self._strides = windows.shape[1:], windows.strides
 
     def each(self, work: Callable[[Array, Array], Result], array: Array) -> list[Result]:
-        """Do some work on each part of the batch and return what came of it.
+        """Return the results of ``work`` for all parts of the batch.
 
-        Parameters
-        ----------
-        work : callable
-            Gets the columns of a part, ``(images, groups, taps, positions)``, and the same part of an array.
-        array : array
-            As long as the batch.
+        ``work`` gets the columns of a part, ``(images, groups, taps, positions)``, and the same part of ``array``, which is as long as the batch.
         """
 
         def on_part(thread: int, part: slice) -> Result:
@@ -81,7 +76,7 @@ class Columns:
             columns = self._memory[0, part] if self._keeps else self._memory[thread, : len(images)]
             return self._worked(work, images, columns, array[part])
 
-        # A single part passes as it is, without slices.
+        # A single part needs no slices.
         alone = len(self.parts) == 1
         results = [self._worked(work, self._images, self._memory[0], array)] if alone else in_parallel(on_part, self.parts)
         self._gathered = self._keeps

@@ -1,4 +1,4 @@
-"""The fully connected layer by products that are shared out among threads, with its weight in the order in which BLAS reads it fastest."""
+"""The fully connected layer, with products split among threads and its weight in the order that BLAS reads fastest."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from scratch.layer import Array
 
 
 class Linear(plain.Linear):
-    """The same as :class:`scratch.Linear`, where parameters and derivatives are described."""
+    """The same as :class:`scratch.Linear`, which describes parameters and derivatives."""
 
-    @wraps(plain.Linear.__init__)  # type: ignore[misc]  # mypy takes no decorated constructor
+    @wraps(plain.Linear.__init__)  # type: ignore[misc]  # mypy refuses a decorated constructor
     def __init__(self, *sizes: Any, **options: Any) -> None:
         super().__init__(*sizes, **options)
-        # In memory each output's weights lie side by side, as BLAS reads them fastest in both directions.
+        # The weights of each output are adjacent in memory, the fastest order for BLAS in both passes.
         self.params["weight"] = np.asarray(self.params["weight"], order="F")
 
     def forward(self, x: Array) -> Array:
@@ -40,7 +40,7 @@ class Linear(plain.Linear):
     def backward_params(self, grad_output: Array) -> None:
         """Store the gradients of weight and bias in ``grads``, as :meth:`backward` does."""
         self.check_grad_output(grad_output)
-        # Transposed twice, so that it lies in memory as the weight does.
+        # Transposed twice, so that it has the same order in memory as the weight.
         self.grads["weight"] = product(grad_output.T, self._input).T
         if "bias" in self.params:
             self.grads["bias"] = np.add.reduce(grad_output, axis=0)

@@ -1,4 +1,4 @@
-"""Numbers that a mask keeps, and zeros elsewhere: what activations, dropout and pooling do to gradients."""
+"""Numbers where a mask is true, and zeros elsewhere, as activations, dropout and pooling need for gradients."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scratch.layer import Array
 
 
 def masked(x: Array, mask: npt.NDArray[np.bool_], divisor: float = 1.0) -> Array:
-    """Return the numbers of ``x``, divided, where a mask of its shape is true, and 0 elsewhere, whatever stands there.
+    """Return ``x / divisor`` where the mask is true and 0 elsewhere, even where x is not finite.
 
-    The bits of the numbers, read as integers, are multiplied by 1 or 0. To multiply the numbers themselves would turn an infinity that is not kept
-    into NaN, and to choose between two numbers takes a branch, which the processor guesses wrong half of the time: many times slower.
+    The bits of the numbers, read as integers, are multiplied by 1 or 0. Multiplying the numbers themselves would turn infinity times 0 into NaN.
+    ``numpy.where`` is many times slower, because the processor predicts half of its branches wrong.
     """
     bits, result = f"i{x.dtype.itemsize}", empty(x.shape, x.dtype)
 

@@ -1,7 +1,7 @@
-"""The parts of a batch side by side, and matrix products that leave room for it: while NumPy computes in one thread, another one can.
+"""Work on the parts of a batch in several threads, and matrix products that use one thread each. NumPy releases Python's lock while it computes.
 
-A batch is divided in the same way whatever the machine, and what the parts give is put together in their order, so that results do not depend on how
-many threads there are.
+A batch is divided in the same way on every machine, and the results of its parts are combined in their order, so that results do not depend on the
+number of threads.
 """
 
 from __future__ import annotations
@@ -24,35 +24,31 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 BLAS_ALONE = 2**19
-"""From how many multiplications on OpenBLAS itself divides a matrix product; its threads and ours are in each other's way, and once it has woken them
-they look for work for milliseconds."""
+"""OpenBLAS uses its own threads for a matrix product of this many multiplications. They would compete with ours, and stay busy for milliseconds
+waiting for more work."""
 
 TILE = 2**18
-"""How many multiplications a tile of a larger product takes at most: its factors then stay in the first and second cache."""
+"""The most multiplications in a tile of a larger product: its factors then stay in the first and second cache."""
 WIDE, TALL = 64, 4
-"""Columns and rows that a tile has at least, and whole multiples of, where the product has them: they fill vector registers."""
+"""The columns and rows of a tile are multiples of these where the product is large enough, so that they fill vector registers."""
 PIECE = 2**18
-"""How many elements of arrays are worked on at a time, where each is worked on alone: some tenths of a millisecond's work."""
+"""The number of elements per piece of elementwise work, which takes some tenths of a millisecond."""
 WORTH_SHARING = 2**22
-"""From how many multiplications on a product is shared out: some 80 microseconds, several times what it takes to hand work to a thread."""
+"""The number of multiplications per thread of a product: about 80 microseconds, several times what it takes to start work in a thread."""
 
 
 @cache
 def thread_count() -> int:
-    """Return how many threads work at a time: one for each core that this process may use, or as many as ``OMP_NUM_THREADS`` says, as for BLAS."""
+    """Return the number of threads: one for each core that this process may use, or fewer if ``OMP_NUM_THREADS`` says so, as for BLAS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(asked))) if asked.isdigit() else cores
 
 
 def in_parallel(work: Callable[[int, Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """Do some work on each part and return what came of each, in the order of the parts.
+    """Return the results of ``work`` for all parts, in their order.
 
-    Parameters
-    ----------
-    work : callable
-        Gets the number of a thread and a part. Within a thread one part is done after another: what belongs to a thread needs no lock.
-    parts : sequence
+    ``work`` gets the number of a thread and a part. A thread does one part after another, so data of its own needs no lock.
     """
     if len(parts) == 1:
         return [work(0, parts[0])]
@@ -61,14 +57,14 @@ def in_parallel(work: Callable[[int, Part], Result], parts: Sequence[Part]) -> l
     def drive(thread: int) -> list[Result]:
         return [work(thread, part) for part in parts[thread::count]]
 
-    # In the caller's context, so that numpy.errstate holds there as well.
+    # In the caller's context, so that its numpy.errstate applies.
     others = [_threads().submit(copy_context().run, drive, thread) for thread in range(1, count)]
     driven = [drive(0), *(other.result() for other in others)]
     return [driven[number % count][number // count] for number in range(len(parts))]
 
 
 def elementwise(work: Callable[..., object], *arrays: npt.NDArray[Any]) -> None:
-    """Do to arrays of one shape what work does to each of their elements alone: to large ones piece by piece, side by side."""
+    """Call ``work``, an elementwise operation, on arrays of one shape: on large arrays piece by piece, in several threads."""
     if all(array.flags.f_contiguous for array in arrays):
         arrays = tuple(array.T for array in arrays)
     if arrays[0].size <= PIECE or not all(array.flags.c_contiguous for array in arrays):
@@ -79,14 +75,14 @@ def elementwise(work: Callable[..., object], *arrays: npt.NDArray[Any]) -> None:
 
 
 def product(a: Array, b: Array) -> Array:
-    """Return the matrix product of ``a`` and ``b``: a large one shared out, by the longer side of the output, or by the terms of long sums."""
+    """Return the matrix product of ``a`` and ``b``; a large product is split among threads, along the longest of its three axes."""
     (rows, inner), columns = a.shape, b.shape[1]
     multiplications = rows * inner * columns
     if multiplications < BLAS_ALONE:
-        whole: Array = a.dot(b)  # not @, which is five times as slow where there is a single row
+        whole: Array = a.dot(b)  # not @, which is five times as slow for a single row
         return whole
     if _long(inner, columns) and inner > max(rows, columns):
-        # Copies: rows that lie a power of two apart in memory push each other out of the cache.
+        # Copies, because rows whose distance in memory is a power of two evict each other from the cache.
         shares = parts(inner, rows * columns, WORTH_SHARING)
         return reduce(np.add, in_parallel(lambda thread, own: multiplied(a[:, own].copy("K"), b[own].copy("K")), shares))
     output: Array = empty((rows, columns), a.dtype)
@@ -98,7 +94,7 @@ def product(a: Array, b: Array) -> Array:
 
 
 def multiplied(a: Array, b: Array) -> Array:
-    """Return what :func:`multiply` writes."""
+    """Return the matrix products that :func:`multiply` writes."""
     if a.shape[-2] * a.shape[-1] * b.shape[-1] < BLAS_ALONE:
         product: Array = np.matmul(a, b)
         return product
@@ -108,10 +104,10 @@ def multiplied(a: Array, b: Array) -> Array:
 
 
 def multiply(a: Array, b: Array, output: Array) -> None:
-    """Write the matrix products of ``a`` and ``b``, or of stacks of them, to ``output``: large ones tile by tile, in one thread.
+    """Write the matrix products of ``a`` and ``b``, or of stacks of them, to ``output``: large products tile by tile, in one thread.
 
-    A tile of the output is a product that BLAS leaves to one thread. It is no slower than the whole: what it takes of ``a`` and ``b`` stays in the
-    cache. A long sum is that of its halves.
+    BLAS computes a tile in one thread. This is no slower than the whole product, because the parts of ``a`` and ``b`` for a tile stay in the cache. A
+    long sum is split into halves.
     """
     (rows, inner), columns = a.shape[-2:], b.shape[-1]
     if rows * inner * columns < BLAS_ALONE:
@@ -133,20 +129,20 @@ def multiply(a: Array, b: Array, output: Array) -> None:
 
 
 def _long(inner: int, columns: int) -> bool:
-    """Return whether sums have so many terms that a tile would not be tall enough."""
+    """Return whether sums have so many terms that a tile would have fewer than ``TALL`` rows."""
     return inner * min(WIDE, columns) * TALL > TILE
 
 
 def _tiles(count: int, size: int) -> list[tuple[slice, int]]:
-    """Return what of a side is divided into whole tiles, and what is left, each with the size of its tiles."""
+    """Return the part of a side that is divided into tiles of this size, and the rest as one tile, each with its tile size."""
     whole = count - count % size
     return [(own, tile) for own, tile in ((slice(0, whole), size), (slice(whole, count), count - whole)) if own.start < own.stop]
 
 
 def parts(batch: int, size: int, most: int) -> list[slice]:
-    """Return a batch, whose images take ``size`` numbers each, in equal parts that take at most so many, unless a single image takes more.
+    """Divide a batch into equal parts of at most ``most`` numbers, or of one image; an image has ``size`` numbers.
 
-    The number of parts is even, but for a single one, so that two threads have the same to do.
+    The number of parts is 1 or even, so that two threads have the same amount of work.
     """
     count = math.ceil(batch * size / most)
     own = max(1, math.ceil(batch / (count + count % 2) if count > 1 else batch))
@@ -159,4 +155,4 @@ def _threads() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has none of its parent's threads
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process does not have its parent's threads

@@ -1,4 +1,4 @@
-"""Max pooling that compares the pixels of all windows at once, and writes each gradient to where its winner lies in memory."""
+"""Max pooling that compares the pixels of all windows at once, and writes each gradient to the address of its maximum."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from scratch.windows import NOTHING, cropped
 
 
 class MaxPool2d(plain.MaxPool2d):
-    """The same as :class:`scratch.MaxPool2d`, where parameters and tie rules are described."""
+    """The same as :class:`scratch.MaxPool2d`, which describes parameters and tie rules."""
 
     def forward(self, x: Array) -> Array:
         """Return the maximum of each window."""
         self.check_input(x, "batch channels height width")
         if x.shape != self._input_shape:
             self._fit(x.shape)
-        # Gathering copies: without padding the images are read as they are.
+        # Without padding no copy is needed here: gathering copies.
         around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
         output = empty(self._output_shape, x.dtype)
         self._losers = in_parallel(lambda thread, part: self._compete(around[part], output[part]), self._parts)
         return output
 
     def _compete(self, images: Array, output: Array) -> npt.NDArray[np.bool_]:
-        """Write the maximum of each window to ``output`` and return which of its pixels are smaller, ``(pixels of a window, *output.shape)``."""
+        """Write each window's maximum to ``output``; return which pixels are smaller, ``(pixels of a window, *output.shape)``."""
         windows = gathered(self._window, images, output.shape[2:])
         losers: npt.NDArray[np.bool_] = windows != np.maximum.reduce(windows, out=output)
         return losers
@@ -44,11 +44,11 @@ class MaxPool2d(plain.MaxPool2d):
         starts, behind = places(self._window, (self._parts[0].stop, *self._padded_shape[1:]), size)
         order = np.arange(len(behind)) if self.ties == "first" else np.arange(len(behind))[::-1]
         self._starts = starts + behind[order[0]]
-        steps = np.diff(behind[order]).astype(np.min_scalar_type(-behind.max() - 1))  # in as few bytes as the sum of all of them takes
+        steps = np.diff(behind[order]).astype(np.min_scalar_type(-behind.max() - 1))  # the smallest type that holds their sum
         self._steps = list(zip(order[:-1].tolist(), steps, strict=True))[::-1]
 
     def backward(self, grad_output: Array) -> Array:
-        """Return the input's gradient, part by part of the batch."""
+        """Return the input's gradient, computed for one part of the batch after another."""
         self.check_grad_output(grad_output)
         grad_padded = empty(self._padded_shape, grad_output.dtype)
         give = self._give_one if self.ties in ("first", "last") else self._give_all
@@ -63,10 +63,10 @@ class MaxPool2d(plain.MaxPool2d):
         return cropped(grad_padded, self._sides)
 
     def _give_one(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
-        """Give each window's gradient to its only winner.
+        """Give each window's gradient to the first, or the last, of its maxima.
 
-        The first winner lies ``l0 * (d1 + l1 * (d2 + l2 * ...))`` behind the window's first pixel: l is 1 for a loser and 0 for a winner, and d how
-        far each pixel lies behind the one before it. The last winner is the first one from the other end.
+        The first maximum is at ``l0 * (d1 + l1 * (d2 + l2 * ...))`` after the window's first pixel: l is 0 for a maximum and 1 for
+        a smaller pixel, and d is the distance in memory of a pixel from the pixel before. The last maximum is the first in reverse order.
         """
         losers, behind = losers.view(np.int8), 0
         for pixel, step in self._steps:
@@ -78,7 +78,7 @@ class MaxPool2d(plain.MaxPool2d):
             row[winners] = grad_output
 
     def _give_all(self, losers: npt.NDArray[np.bool_], grad_output: Array, grad_padded: Array) -> None:
-        """Give each window's gradient to all of its winners, whole or in equal parts."""
+        """Give each window's gradient to all of its maxima, whole or in equal parts."""
         winners = ~losers
         share = grad_output / winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
         for grad_pixel, wins in zip(pixels(self._window, grad_padded, grad_output.shape[2:]), winners, strict=True):

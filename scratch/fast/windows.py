@@ -1,7 +1,4 @@
-"""Windows as views and places in memory, for kernels that read and write images without copies.
-
-One view shows all windows at the same time. Pixel (u, v) of every window is a plain array of that view, as large as the output.
-"""
+"""Windows as views and as addresses in memory, for kernels that read and write images without copies."""
 
 from __future__ import annotations
 
@@ -13,30 +10,30 @@ from scratch.layer import Array
 from scratch.windows import NOTHING, Sides, Window
 
 PART = 2**19
-"""How many numbers of a batch are worked on at a time, so that they stay in the processor's cache: 2 MiB in float32."""
+"""The most numbers in a part of a batch, so that they stay in the processor's cache: 2 MiB in float32."""
 
 
 def over(window: Window, images: Array, output_size: tuple[int, ...]) -> Array:
     """Return a view of padded images, ``(batch, channels, kernel height, kernel width, output height, output width)``.
 
-    ``view[:, :, u, v]`` is pixel (u, v) of every window. What is written there is written to the images; as windows overlap, only one pixel of
-    them may be written at a time.
+    ``view[:, :, u, v]`` is pixel (u, v) of every window. Writing to the view writes to the images; as windows overlap, write only one (u, v) at a
+    time.
     """
     batch, channels = images.shape[:2]
     of_image, of_channel, of_row, of_pixel = images.strides
     (down, right), (row, pixel) = window.stride, window.dilation
     strides = (of_image, of_channel, of_row * row, of_pixel * pixel, of_row * down, of_pixel * right)
-    # Not as_strided, which would not notice a window that reaches beyond the images.
+    # Unlike as_strided, this raises an error if a window reaches beyond the images.
     return np.ndarray((batch, channels, *window.kernel, *output_size), images.dtype, images, 0, strides)
 
 
 def pixels(window: Window, images: Array, output_size: tuple[int, ...]) -> list[Array]:
-    """Return such a view for each pixel of the windows, in row order: ``(batch, channels, output height, output width)``."""
+    """Return the view of :func:`over` for each pixel of the windows, in row order: ``(batch, channels, output height, output width)``."""
     return [pixel for row in over(window, images, output_size).transpose(2, 3, 0, 1, 4, 5) for pixel in row]
 
 
 def gathered(window: Window, images: Array, output_size: tuple[int, ...]) -> Array:
-    """Return a copy of such views, one after another: ``(pixels of a window, batch, channels, output height, output width)``."""
+    """Return a copy of the :func:`pixels` in one array: ``(pixels of a window, batch, channels, output height, output width)``."""
     view = over(window, images, output_size).transpose(2, 3, 0, 1, 4, 5)
     return view.reshape(len(view) * view.shape[1], *view.shape[2:])
 
@@ -47,14 +44,14 @@ def overlap(window: Window) -> bool:
 
 
 def places(window: Window, shape: tuple[int, ...], output_size: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return where pixels lie in padded images of this shape that are laid out in one row.
+    """Return the indices of pixels in flattened padded images of this shape.
 
     Returns
     -------
     array of shape (batch, channels, output height, output width)
-        The place of each window's first pixel.
+        The index of each window's first pixel.
     array of shape (pixels of a window,)
-        How far each pixel of a window lies behind its first one.
+        The distance of each pixel of a window from its first pixel.
     """
     batch, channels, height, width = shape
     rows, columns = (np.arange(count) * stride for count, stride in zip(output_size, window.stride, strict=True))
@@ -64,12 +61,12 @@ def places(window: Window, shape: tuple[int, ...], output_size: tuple[int, ...])
 
 
 def steps(pixel: int, count: int, stride: int, dilation: int) -> slice:
-    """Return where this pixel of each of ``count`` windows lies along one axis of the image."""
+    """Return the places of this pixel of each of ``count`` windows along one axis of the image."""
     return slice(dilation * pixel, dilation * pixel + stride * (count - 1) + 1, stride)
 
 
 def padded(x: Array, sides: Sides, value: float = 0.0) -> Array:
-    """Return what :func:`scratch.windows.padded` does, in memory that is used again."""
+    """Do what :func:`scratch.windows.padded` does, in memory that is reused."""
     if sides == NOTHING:
         return copied(x)
     (top, _), (left, _) = sides
