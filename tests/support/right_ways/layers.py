@@ -8,24 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
-from crosscheck.core.inputs import Family, labels
+from crosscheck.core.inputs import Family
 from crosscheck.core.operation import Call, Constants, Shape
 from crosscheck.core.precision import Array
 from crosscheck.references.pytorch.oracle import oracle
+from tests.support.cases import classes, targets
 from tests.support.right_ways import convolution, functions, linear, losses, normalisation, pooling
 from tests.support.right_ways.frameworks import torch_ways
-from tests.support.right_ways.task import LayerTask, Results, Way
+from tests.support.right_ways.task import LayerTask, Results, Way, cotangent
 from tests.support.theory_kinds import dropped
-
-
-def classes(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-    """Return the labels of ``(batch, classes)`` scores."""
-    return {"labels": labels(rng, *x.shape)}
-
-
-def targets(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-    return {"labels": family.input(rng, x.shape, x.dtype)}
 
 
 def kept(rng: np.random.Generator, family: Family, x: Array) -> Constants:
@@ -48,6 +41,12 @@ def plain(name: str, module: nn.Module, ways: Mapping[str, Way], shapes: list[Sh
     return LayerTask(name, lambda: oracle(module), {**ways, "torch": torch_ways(module)["torch"]}, shapes, **options)
 
 
+def normalised(name: str, module: nn.Module, ways: Mapping[str, Way], shapes: list[Shape], **options: Any) -> LayerTask:
+    """Return a batch normalisation."""
+    size = (module.num_features,)
+    return plain(name, module, ways, shapes, params={"weight": size, "bias": size}, buffers={"running_mean": size, "running_var": size}, **options)
+
+
 def measured(name: str, function: Callable[..., Any], written: Mapping[str, Way], shapes: list[Shape], params: Mapping[str, Shape]) -> LayerTask:
     """Return a layer whose reference is a function, the rounding of which is measured."""
     return LayerTask(name, lambda: oracle(function), written, shapes, params, cost=15.0)
@@ -55,21 +54,20 @@ def measured(name: str, function: Callable[..., Any], written: Mapping[str, Way]
 
 def summed(call: Call) -> Results:
     """Return the sum of a layer and of what it was given, as in a residual block, the branch first."""
-    assert call.grad_output is not None
-    x, w, g = call.x, call.params["weight"], call.grad_output
+    x, w, g = call.x, call.params["weight"], cotangent(call)
     return {"output": np.maximum(x @ w.T, 0) + x, "grad_input": (g * (x @ w.T > 0)) @ w + g, "weight.grad": (g * (x @ w.T > 0)).T @ x}
 
 
 def summed_by_einsum(call: Call) -> Results:
     """Return the same, what it was given first."""
-    assert call.grad_output is not None
-    x, w, g = call.x, call.params["weight"], call.grad_output
+    x, w, g = call.x, call.params["weight"], cotangent(call)
     branch = np.einsum("ni,oi->no", x, w)
     passed = np.where(branch > 0, g, g.dtype.type(0))
     grad = g + np.einsum("no,oi->ni", passed, w)
     return {"output": x + np.where(branch > 0, branch, 0), "grad_input": grad, "weight.grad": np.einsum("no,ni->oi", passed, x)}
 
 
+CONVOLUTIONS = convolution.ways(convolution.Windows())
 BY_TORCH = ("torch", "torch, no oneDNN")
 MATRICES: list[Shape] = [(6, 10), (1, 10), (5, 3)]
 FLAT: list[Shape] = [(6, 7), (1, 5)]
@@ -95,51 +93,18 @@ LAYERS = (
     plain("log-likelihood", nn.NLLLoss(), losses.LOG_LIKELIHOOD, MATRICES, constants=classes),
     plain("squared error", nn.MSELoss(), losses.SQUARED_ERROR, MATRICES, constants=targets),
     LayerTask("dropout", lambda: dropped(0.3), functions.DROPOUT, FLAT, constants=kept),
-    plain(
-        "batch norm 2d",
-        nn.BatchNorm2d(3),
-        normalisation.WAYS,
-        [(4, 3, 4, 3), (2, 3, 5, 5)],
-        params={"weight": (3,), "bias": (3,)},
-        buffers={"running_mean": (3,), "running_var": (3,)},
-    ),
-    plain(
-        "batch norm 1d",
-        nn.BatchNorm1d(4),
-        normalisation.WAYS,
-        [(9, 4), (4, 4)],
-        params={"weight": (4,), "bias": (4,)},
-        buffers={"running_mean": (4,), "running_var": (4,)},
-    ),
-    plain(
-        "batch norm 2d, evaluation",
-        nn.BatchNorm2d(3).eval(),
-        normalisation.EVALUATION,
-        [(3, 3, 4, 3)],
-        params={"weight": (3,), "bias": (3,)},
-        buffers={"running_mean": (3,), "running_var": (3,)},
-    ),
-    measured(
-        "linear, measured",
-        torch.nn.functional.linear,
-        linear.WAYS,
-        [(4, 12)],
-        {"weight": (5, 12), "bias": (5,)},
-    ),
-    measured(
-        "conv2d, measured",
-        torch.nn.functional.conv2d,
-        convolution.ways(convolution.Windows()),
-        [(3, 2, 5, 6)],
-        {"weight": (3, 2, 3, 2), "bias": (3,)},
-    ),
+    normalised("batch norm 2d", nn.BatchNorm2d(3), normalisation.WAYS, [(4, 3, 4, 3), (2, 3, 5, 5)]),
+    normalised("batch norm 1d", nn.BatchNorm1d(4), normalisation.WAYS, [(9, 4), (4, 4)]),
+    normalised("batch norm 2d, evaluation", nn.BatchNorm2d(3).eval(), normalisation.EVALUATION, [(3, 3, 4, 3)]),
+    measured("linear, measured", functional.linear, linear.WAYS, [(4, 12)], {"weight": (5, 12), "bias": (5,)}),
+    measured("conv2d, measured", functional.conv2d, CONVOLUTIONS, [(3, 2, 5, 6)], {"weight": (3, 2, 3, 2), "bias": (3,)}),
     measured("softmax, measured", lambda x: torch.softmax(x, 1), losses.BY_SHIFT, [(6, 10)], {}),
     measured("sigmoid, measured", torch.sigmoid, functions.SIGMOID, [(6, 7)], {}),
     measured("tanh, measured", torch.tanh, functions.TANH, [(6, 7)], {}),
-    measured("gelu, measured", torch.nn.functional.gelu, functions.GELU, [(6, 7)], {}),
+    measured("gelu, measured", functional.gelu, functions.GELU, [(6, 7)], {}),
     measured(
         "residual sum, measured",
-        lambda x, weight: x + torch.relu(torch.nn.functional.linear(x, weight)),
+        lambda x, weight: x + torch.relu(functional.linear(x, weight)),
         {"branch first": summed, "branch last": summed_by_einsum},
         [(4, 6)],
         {"weight": (6, 6)},

@@ -3,66 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from tests.support.right_ways.summation import CONTRACTIONS, Contraction, Sum
-from tests.support.right_ways.task import Results, Way
+from tests.support.right_ways.task import Results, Way, cotangent
 
 
-def _given(call: Call) -> tuple[Array, Array, Array, Array]:
-    assert call.grad_output is not None
-    return call.x, call.params["weight"], call.params["bias"], call.grad_output
+def given(call: Call) -> tuple[Array, Array, Array, Array]:
+    """Return input, weight, bias and the gradient of the output."""
+    return call.x, call.params["weight"], call.params["bias"], cotangent(call)
 
 
-def _results(output: Array, grad_input: Array, weight: Array, bias: Array) -> Results:
+def results(output: Array, grad_input: Array, weight: Array, bias: Array) -> Results:
+    """Return the output and the gradients of input, weight and bias by name."""
     return {"output": output, "grad_input": grad_input, "weight.grad": weight, "bias.grad": np.asarray(bias)}
 
 
-def contracted(contract: Contraction, total: Sum) -> Way:
-
-    def way(call: Call) -> Results:
-        x, w, b, g = _given(call)
-        return _results(contract("ni,oi->no", x, w) + b, contract("no,oi->ni", g, w), contract("no,ni->oi", g, x), total(g.T))
-
-    return way
+def contracted(contract: Contraction, total: Sum, call: Call) -> Results:
+    """Return the three products in one order of their sums."""
+    x, w, b, g = given(call)
+    return results(contract("ni,oi->no", x, w) + b, contract("no,oi->ni", g, w), contract("no,ni->oi", g, x), total(g.T))
 
 
 def matmul(call: Call) -> Results:
-    x, w, b, g = _given(call)
-    return _results(x @ w.T + b, g @ w, g.T @ x, g.sum(axis=0))
+    """Return products of matrices that lie in memory as they come."""
+    x, w, b, g = given(call)
+    return results(x @ w.T + b, g @ w, g.T @ x, g.sum(axis=0))
 
 
 def transposed(call: Call) -> Results:
     """Return products with a weight that is kept the other way round, as ``(inputs, outputs)``."""
-    x, w, b, g = _given(call)
+    x, w, b, g = given(call)
     kept = np.ascontiguousarray(w.T)
-    return _results(b + np.dot(x, kept), np.dot(g, kept.T), np.dot(np.ascontiguousarray(x.T), g).T, np.ones(len(g), g.dtype) @ g)
+    return results(b + np.dot(x, kept), np.dot(g, kept.T), np.dot(np.ascontiguousarray(x.T), g).T, np.ones(len(g), g.dtype) @ g)
 
 
 def with_ones(call: Call) -> Results:
     """Return products with an input that has one more column, of ones, for the bias."""
-    x, w, b, g = _given(call)
+    x, w, b, g = given(call)
     wider = np.concatenate([x, np.ones((len(x), 1), x.dtype)], axis=1)
     both = g.T @ wider
-    return _results(wider @ np.concatenate([w, b[:, None]], axis=1).T, g @ w, both[:, :-1], both[:, -1])
+    return results(wider @ np.concatenate([w, b[:, None]], axis=1).T, g @ w, both[:, :-1], both[:, -1])
 
 
 def sample_by_sample(call: Call) -> Results:
     """Return a product of the matrix with each sample, the gradients of the parameters added up over samples."""
-    x, w, b, g = _given(call)
+    x, w, b, g = given(call)
     weight, bias = np.zeros_like(w), np.zeros_like(b)
-    for sample, cotangent in zip(x, g, strict=True):
-        weight += np.outer(cotangent, sample)
-        bias += cotangent
-    return _results(np.stack([w @ sample + b for sample in x]), np.stack([w.T @ cotangent for cotangent in g]), weight, bias)
+    for sample, grad in zip(x, g, strict=True):
+        weight += np.outer(grad, sample)
+        bias += grad
+    return results(np.stack([w @ sample + b for sample in x]), np.stack([w.T @ grad for grad in g]), weight, bias)
 
 
 def number_by_number(call: Call) -> Results:
     """Return plain loops, as beginners write them."""
-    x, w, b, g = _given(call)
+    x, w, b, g = given(call)
     output, grad = np.zeros_like(g), np.zeros_like(x)
     weight, bias = np.zeros_like(w), np.zeros_like(b)
     for n, o in np.ndindex(*g.shape):
@@ -72,11 +72,11 @@ def number_by_number(call: Call) -> Results:
         grad[n] += g[n, o] * w[o]
         weight[o] += g[n, o] * x[n]
         bias[o] += g[n, o]
-    return _results(output, grad, weight, bias)
+    return results(output, grad, weight, bias)
 
 
 WAYS: Mapping[str, Way] = {
-    **{name: contracted(*pair) for name, pair in CONTRACTIONS.items()},
+    **{name: partial(contracted, *pair) for name, pair in CONTRACTIONS.items()},
     "matmul": matmul,
     "transposed": transposed,
     "with ones": with_ones,

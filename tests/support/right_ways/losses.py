@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from tests.support import theory_cases as cases
 from tests.support.right_ways.summation import SUMS, Sum
-from tests.support.right_ways.task import Results, Way
+from tests.support.right_ways.task import Results, Way, cotangent
 
 
 def log_sum_exp(x: Array) -> Array:
@@ -39,36 +40,26 @@ def by_log_softmax(x: Array) -> Array:
     return np.asarray(np.exp(cases.log_softmax(x)))
 
 
-def softmax(probabilities: Callable[[Array], Array], by_matrix: bool = False) -> Way:
+def softmax(probabilities: Callable[[Array], Array], call: Call, by_matrix: bool = False) -> Results:
     """Return probabilities and their gradient: p (g - sum p g), or the matrix of derivatives times g."""
-
-    def way(call: Call) -> Results:
-        assert call.grad_output is not None
-        p, g = probabilities(call.x), call.grad_output
-        if by_matrix:
-            matrices = p[:, :, None] * (np.eye(p.shape[1], dtype=p.dtype) - p[:, None, :])
-            return {"output": p, "grad_input": np.einsum("nij,nj->ni", matrices, g)}
-        return {"output": p, "grad_input": p * (g - (p * g).sum(axis=1, keepdims=True))}
-
-    return way
+    p, g = probabilities(call.x), cotangent(call)
+    if by_matrix:
+        matrices = p[:, :, None] * (np.eye(p.shape[1], dtype=p.dtype) - p[:, None, :])
+        return {"output": p, "grad_input": np.einsum("nij,nj->ni", matrices, g)}
+    return {"output": p, "grad_input": p * (g - (p * g).sum(axis=1, keepdims=True))}
 
 
-def cross_entropy(loss: Callable[[Array, Array], Array], probabilities: Callable[[Array], Array], subtract: bool = True) -> Way:
+def cross_entropy(loss: Callable[[Array, Array], Array], probabilities: Callable[[Array], Array], call: Call, subtract: bool = True) -> Results:
     """Return the mean loss and its gradient, from probabilities less the labels' ones, divided by the batch at the end or at once."""
-
-    def way(call: Call) -> Results:
-        assert call.grad_output is not None
-        labels, count, p = call.constants["labels"], call.x.dtype.type(len(call.x)), probabilities(call.x)
-        if subtract:
-            grad = p.copy()
-            grad[np.arange(len(grad)), labels] -= 1
-            grad = grad / count * call.grad_output
-        else:
-            onehot = np.eye(p.shape[1], dtype=p.dtype)[labels]
-            grad = (call.grad_output / count) * p - (call.grad_output / count) * onehot
-        return {"output": np.asarray(loss(call.x, labels)), "grad_input": np.asarray(grad)}
-
-    return way
+    labels, count, p, g = call.constants["labels"], call.x.dtype.type(len(call.x)), probabilities(call.x), cotangent(call)
+    if subtract:
+        grad = p.copy()
+        grad[np.arange(len(grad)), labels] -= 1
+        grad = grad / count * g
+    else:
+        onehot = np.eye(p.shape[1], dtype=p.dtype)[labels]
+        grad = (g / count) * p - (g / count) * onehot
+    return {"output": np.asarray(loss(call.x, labels)), "grad_input": np.asarray(grad)}
 
 
 def of_shifted(x: Array, labels: Array) -> Array:
@@ -94,11 +85,11 @@ def of_log_softmax(x: Array, labels: Array) -> Array:
 
 
 SOFTMAX: Mapping[str, Way] = {
-    **{f"shifted, {name}": softmax(lambda x, total=total: shifted(x, total)) for name, total in SUMS.items()},  # type: ignore[misc]
-    "reciprocal": softmax(by_reciprocal),
-    "log sum": softmax(by_log_sum),
-    "log softmax": softmax(by_log_softmax),
-    "matrix": softmax(shifted, by_matrix=True),
+    **{f"shifted, {name}": partial(softmax, partial(shifted, total=total)) for name, total in SUMS.items()},
+    "reciprocal": partial(softmax, by_reciprocal),
+    "log sum": partial(softmax, by_log_sum),
+    "log softmax": partial(softmax, by_log_softmax),
+    "matrix": partial(softmax, shifted, by_matrix=True),
 }
 BY_SHIFT: Mapping[str, Way] = {name: way for name, way in SOFTMAX.items() if name != "log sum"}
 """Those that round as a softmax's own steps do. Where only these are known, exp(x - L), L rounded at its own size, exceeds what is measured."""
@@ -108,11 +99,11 @@ LOG_SOFTMAX: Mapping[str, Way] = {
     "log sum": cases.of_log_softmax(lambda x: x - log_sum_exp(x)),
 }
 CROSS_ENTROPY: Mapping[str, Way] = {
-    "shifted": cross_entropy(of_shifted, shifted),
-    "log sum": cross_entropy(of_log_sum, by_log_sum),
-    "means": cross_entropy(of_means, by_reciprocal, subtract=False),
-    "log softmax": cross_entropy(of_log_softmax, by_log_softmax),
-    "onehot": cross_entropy(of_shifted, shifted, subtract=False),
+    "shifted": partial(cross_entropy, of_shifted, shifted),
+    "log sum": partial(cross_entropy, of_log_sum, by_log_sum),
+    "means": partial(cross_entropy, of_means, by_reciprocal, subtract=False),
+    "log softmax": partial(cross_entropy, of_log_softmax, by_log_softmax),
+    "onehot": partial(cross_entropy, of_shifted, shifted, subtract=False),
 }
 LOG_LIKELIHOOD: Mapping[str, Way] = {"quotient": cases.of_labels(), "reciprocal": cases.of_labels(spread=True)}
 SQUARED_ERROR: Mapping[str, Way] = {"mean": cases.squared_error(), "spread": cases.squared_error(spread=True)}

@@ -112,6 +112,12 @@ def drawn(trial: Trial, images: bool = False) -> tuple[Family, float]:
     ), of_params
 
 
+def cotangent(call: Call) -> Array:
+    """Return the gradient of the output, which every trial has."""
+    assert call.grad_output is not None
+    return call.grad_output
+
+
 def nothing(rng: np.random.Generator, family: Family, x: Array) -> Constants:
     return {}
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.support.right_ways import linear, networks, normalisation, optimizers, own
 from tests.support.right_ways.images import PIXELS, image_shape
-from tests.support.right_ways.layers import LAYERS, dense, plain
+from tests.support.right_ways.layers import LAYERS, dense, normalised
 from tests.support.right_ways.modules import tasks as modules
 from tests.support.right_ways.modules.images import IMAGE_ROWS
 from tests.support.right_ways.modules.table import ROWS
@@ -30,18 +30,7 @@ def _shown_images(task: LayerTask) -> LayerTask:
 
 WHOLE = (
     replace(dense(on_images("linear, 784 to 10"), PIXELS, 10, (5,), linear.WAYS, cost=6.0), images=True),
-    replace(
-        plain(
-            on_images("batch norm 1d of 784"),
-            nn.BatchNorm1d(PIXELS),
-            normalisation.WAYS,
-            [(8, PIXELS)],
-            params={"weight": (PIXELS,), "bias": (PIXELS,)},
-            buffers={"running_mean": (PIXELS,), "running_var": (PIXELS,)},
-            cost=3.0,
-        ),
-        images=True,
-    ),
+    normalised(on_images("batch norm 1d of 784"), nn.BatchNorm1d(PIXELS), normalisation.WAYS, [(8, PIXELS)], cost=3.0, images=True),
 )
 """Layers of whole images, a digit in each row."""
 

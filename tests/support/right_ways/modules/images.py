@@ -12,7 +12,7 @@ from tests.support.right_ways.images import PIXELS, SIDE, image_shape
 from tests.support.right_ways.modules.alone import Alone, between, everything
 from tests.support.right_ways.modules.losses import losses
 from tests.support.right_ways.modules.row import Row
-from tests.support.right_ways.modules.table import ROWS, causal
+from tests.support.right_ways.modules.table import ROWS, attention
 
 READ = (2, SIDE, SIDE)
 """Images as sequences of their rows."""
@@ -24,10 +24,6 @@ def _recurrent(kind: str) -> Callable[[], nn.Module]:
     return lambda: Alone(getattr(nn, kind)(SIDE, 5, batch_first=True), lambda own, x: everything(own(x)))
 
 
-def _attention() -> nn.Module:
-    return nn.MultiheadAttention(SIDE, 4, batch_first=True)
-
-
 _READING: Mapping[str, Row] = {
     row.name: row
     for row in (
@@ -36,13 +32,8 @@ _READING: Mapping[str, Row] = {
         Row(
             "LSTM", lambda: Alone(nn.LSTM(SIDE, 4, 2, batch_first=True, bidirectional=True), lambda own, x: own(x)[0]), READ, "two layers, both ways"
         ),
-        Row("MultiheadAttention", lambda: Alone(_attention(), lambda own, x: own(x, x, x, need_weights=False)[0]), READ),
-        Row(
-            "MultiheadAttention",
-            lambda: Alone(_attention(), lambda own, x: own(x, x, x, attn_mask=causal(SIDE), need_weights=False)[0]),
-            READ,
-            "causal",
-        ),
+        attention(SIDE, 4, READ),
+        attention(SIDE, 4, READ, causal=True),
         Row("TransformerEncoderLayer", lambda: nn.TransformerEncoderLayer(SIDE, 4, 20, **_TRANSFORMER), READ),
         Row("TransformerDecoderLayer", lambda: between(nn.TransformerDecoderLayer(SIDE, 4, 20, **_TRANSFORMER)), (1, 2, SIDE, SIDE)),
         Row("Transformer", lambda: between(nn.Transformer(SIDE, 4, 1, 1, 20, **_TRANSFORMER)), (1, 2, SIDE, SIDE)),

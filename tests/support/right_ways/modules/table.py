@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -26,33 +27,12 @@ LINE, PLANE, SPACE = (3, 4, 9), (2, 4, 7, 6), (2, 2, 5, 4, 6)
 ROWS_OF_NUMBERS = (4, 9)
 SEQUENCE = (3, 5, 8)
 
+_CURVES = (
+    "CELU ELU GELU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU ReLU ReLU6 SELU SiLU Sigmoid Softplus Softshrink "
+    "Softsign Tanh Tanhshrink"
+)
 _ACTIVATIONS = [
-    *(
-        _plain(name, ROWS_OF_NUMBERS)
-        for name in [
-            "CELU",
-            "ELU",
-            "GELU",
-            "Hardshrink",
-            "Hardsigmoid",
-            "Hardswish",
-            "Hardtanh",
-            "LeakyReLU",
-            "LogSigmoid",
-            "Mish",
-            "PReLU",
-            "ReLU",
-            "ReLU6",
-            "SELU",
-            "SiLU",
-            "Sigmoid",
-            "Softplus",
-            "Softshrink",
-            "Softsign",
-            "Tanh",
-            "Tanhshrink",
-        ]
-    ),
+    *(_plain(name, ROWS_OF_NUMBERS) for name in _CURVES.split()),
     _plain("CELU", ROWS_OF_NUMBERS, 0.7, how="alpha 0.7"),
     _plain("ELU", ROWS_OF_NUMBERS, 1.7, how="alpha 1.7"),
     _plain("GELU", ROWS_OF_NUMBERS, "tanh", how="tanh"),
@@ -83,6 +63,7 @@ _CONVOLUTIONS = [
     _plain("Fold", (2, 12, 12), (5, 5), (3, 2)),
 ]
 
+_FRACTION: dict[str, Any] = {"kernel_size": 2, "output_ratio": 0.6}
 _POOLING = [
     _plain("MaxPool1d", LINE, 3, 2),
     _plain("MaxPool2d", PLANE, 3, 1, how="overlapping"),
@@ -98,18 +79,8 @@ _POOLING = [
     _plain("LPPool1d", LINE, 2, 3),
     _plain("LPPool2d", PLANE, 2, (3, 2)),
     _plain("LPPool3d", SPACE, 2, 2),
-    Row(
-        "FractionalMaxPool2d",
-        lambda: nn.FractionalMaxPool2d(2, output_ratio=0.6, _random_samples=numbers(2, 4, 2).sigmoid()),
-        PLANE,
-        fixed_batch=True,
-    ),
-    Row(
-        "FractionalMaxPool3d",
-        lambda: nn.FractionalMaxPool3d(2, output_ratio=0.6, _random_samples=numbers(2, 2, 3).sigmoid()),
-        SPACE,
-        fixed_batch=True,
-    ),
+    Row("FractionalMaxPool2d", lambda: nn.FractionalMaxPool2d(_random_samples=numbers(2, 4, 2).sigmoid(), **_FRACTION), PLANE, fixed_batch=True),
+    Row("FractionalMaxPool3d", lambda: nn.FractionalMaxPool3d(_random_samples=numbers(2, 2, 3).sigmoid(), **_FRACTION), SPACE, fixed_batch=True),
     *(
         Row(f"MaxUnpool{axes}d", lambda axes=axes: Alone(getattr(nn, f"MaxUnpool{axes}d")(2), _pooled(axes)), shape)  # type: ignore[misc]
         for axes, shape in ((1, (3, 4, 8)), (2, (2, 3, 6, 4)), (3, (2, 2, 4, 4, 2)))
@@ -168,18 +139,20 @@ def _encoder(**options: Any) -> nn.Module:
     return nn.TransformerEncoderLayer(8, 2, 12, **_TRANSFORMER, **options)
 
 
+def attention(size: int, heads: int, shape: Shape, causal: bool = False) -> Row:
+    """Return self-attention of sequences, where ``causal`` hides what comes later."""
+    mask = torch.ones(shape[1], shape[1], dtype=torch.bool).triu(1) if causal else None
+
+    def make() -> Alone:
+        own = nn.MultiheadAttention(size, heads, batch_first=True)
+        return Alone(own, lambda own, x: own(x, x, x, attn_mask=mask, need_weights=False)[0])
+
+    return Row("MultiheadAttention", make, shape, "causal" if causal else "")
+
+
 _TRANSFORMERS = [
-    Row(
-        "MultiheadAttention",
-        lambda: Alone(nn.MultiheadAttention(8, 2, batch_first=True), lambda own, x: own(x, x, x, need_weights=False)[0]),
-        SEQUENCE,
-    ),
-    Row(
-        "MultiheadAttention",
-        lambda: Alone(nn.MultiheadAttention(8, 2, batch_first=True), lambda own, x: own(x, x, x, attn_mask=causal(5), need_weights=False)[0]),
-        SEQUENCE,
-        "causal",
-    ),
+    attention(8, 2, SEQUENCE),
+    attention(8, 2, SEQUENCE, causal=True),
     Row("TransformerEncoderLayer", _encoder, SEQUENCE),
     Row("TransformerEncoderLayer", lambda: _encoder(norm_first=True, activation="gelu"), SEQUENCE, "norm first, gelu"),
     Row("TransformerDecoderLayer", lambda: between(nn.TransformerDecoderLayer(8, 2, 12, **_TRANSFORMER)), (2, 2, 4, 8)),
@@ -187,10 +160,6 @@ _TRANSFORMERS = [
     Row("TransformerDecoder", lambda: between(nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 12, **_TRANSFORMER), 2)), (2, 2, 3, 8)),
     Row("Transformer", lambda: between(nn.Transformer(8, 2, 1, 1, 12, **_TRANSFORMER)), (2, 2, 3, 8)),
 ]
-
-
-def causal(length: int) -> torch.Tensor:
-    return torch.ones(length, length, dtype=torch.bool).triu(1)
 
 
 _LINEAR = [
@@ -218,18 +187,7 @@ _LINEAR = [
 ]
 
 ROWS: Mapping[str, Row] = {
-    row.name: row
-    for row in (
-        *_ACTIVATIONS,
-        *_CONVOLUTIONS,
-        *_POOLING,
-        *_PADDING,
-        *_NORMALISATION,
-        *_RECURRENT,
-        *_TRANSFORMERS,
-        *_LINEAR,
-        *losses(),
-    )
+    row.name: row for row in chain(_ACTIVATIONS, _CONVOLUTIONS, _POOLING, _PADDING, _NORMALISATION, _RECURRENT, _TRANSFORMERS, _LINEAR, losses())
 }
 """By name."""
 

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from crosscheck.core.inputs import Family, labels
-from crosscheck.core.operation import Call, Constants
+from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from crosscheck.references.pytorch.oracle import oracle, parameter_shapes
+from tests.support.cases import classes
 from tests.support.right_ways.frameworks import by_torch
 from tests.support.right_ways.modules.kernels import Kernel
 from tests.support.right_ways.modules.row import Row
 from tests.support.right_ways.modules.table import REFUSED, ROWS
 from tests.support.right_ways.modules.written import OF_ANY_SIZE, WRITTEN, way_of
-from tests.support.right_ways.task import LayerTask, Results, Way, nothing
+from tests.support.right_ways.task import LayerTask, Results, Way, cotangent, nothing
 
 _COSTS: Mapping[float, str] = {
     2.0: "BatchNorm1d BatchNorm3d Conv2d Conv3d ConvTranspose1d ConvTranspose3d Flatten LeakyReLU Linear MaxPool2d ReLU ZeroPad2d",
@@ -54,12 +54,11 @@ def _arranged(arrange: Callable[[torch.Tensor], torch.Tensor], module: nn.Module
     """Return a module's own kernels on tensors that lie in memory in another way."""
 
     def way(call: Call) -> Results:
-        assert call.grad_output is not None
         kernel = Kernel(module, arrange)
         kernel.params = {name: np.array(value) for name, value in call.params.items()}
         kernel.buffers = {name: np.array(value) for name, value in call.buffers.items()}
         output = kernel.forward(call.x, *call.constants.values())
-        grad_input = kernel.backward(call.grad_output)
+        grad_input = kernel.backward(cotangent(call))
         return {"output": output, **kernel.buffers, "grad_input": grad_input, **{f"{name}.grad": value for name, value in kernel.grads.items()}}
 
     return way
@@ -79,8 +78,7 @@ def _backwards(own: Way) -> Way:
     """Return a way that is given the samples from the last to the first."""
 
     def way(call: Call) -> Results:
-        assert call.grad_output is not None
-        results = own(Call(call.x[::-1].copy(), call.params, call.grad_output[::-1].copy(), call.constants, call.buffers))
+        results = own(Call(call.x[::-1].copy(), call.params, cotangent(call)[::-1].copy(), call.constants, call.buffers))
         return {name: value[::-1].copy() if name in ("output", "grad_input") else value for name, value in results.items()}
 
     return way
@@ -90,8 +88,7 @@ def _one_by_one(own: Way) -> Way:
     """Return a way that is given one sample after another, and adds the parameters' gradients up."""
 
     def way(call: Call) -> Results:
-        g = call.grad_output
-        assert g is not None
+        g = cotangent(call)
         parts = [own(Call(call.x[i : i + 1], call.params, g[i : i + 1], call.constants, call.buffers)) for i in range(len(call.x))]
         return {name: _put_together(name, [part[name] for part in parts]) for name in parts[0]}
 
@@ -135,10 +132,6 @@ def _is_by_samples(row: Row) -> bool:
     return not row.labels and not row.fixed_batch and not row.of.endswith("Loss")
 
 
-def _classes(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-    return {"labels": labels(rng, *x.shape)}
-
-
 def task(row: Row) -> LayerTask:
     module = row.make()
     running = {name: tuple(value.shape) for name, value in module.named_buffers() if name.startswith("running_")} if module.training else {}
@@ -149,7 +142,7 @@ def task(row: Row) -> LayerTask:
         [row.shape],
         parameter_shapes(module) or {},
         running,
-        _classes if row.labels else nothing,
+        classes if row.labels else nothing,
         cost=COSTS.get(row.of, USUAL),
     )
 
