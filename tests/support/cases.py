@@ -1,11 +1,12 @@
-"""The table of layers under test: a row is a layer, the shape of one sample, and nothing else.
+"""The table of layers under test: a row is a layer and the shape of one sample.
 
-Every row is judged beside every reference, on all input families, batch sizes, precisions and seeds, with plain kernels and, where the layer has
-them, with fast ones. A new layer is a new row.
+Every row is judged beside every reference, on all input families, batch sizes, precisions and seeds, with plain and, where there are any, with fast
+kernels. A new layer is a new row.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,17 +38,17 @@ def classes(rng: np.random.Generator, family: Family, x: Array) -> Constants:
 
 
 def targets(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-    """Return what a loss of numbers compares its input with."""
+    """Return the targets of a loss, one number for each of the input's."""
     return {"labels": family.input(rng, x.shape, x.dtype)}
 
 
 def kept(p: float) -> Callable[[np.random.Generator, Family, Array], Constants]:
-    """Return what draws the mask of a dropout, for both sides to use."""
+    """Return a function that draws the mask of a dropout, which both sides use."""
     return lambda rng, family, x: {"mask": rng.random(x.shape) >= p}
 
 
 class Make(Protocol):
-    """What makes a layer."""
+    """A function that makes a layer."""
 
     def __call__(self, rng: np.random.Generator, kernels: Kernels = "plain") -> Any:
         """Return a layer with these kernels, its weights drawn from a generator."""
@@ -55,19 +56,18 @@ class Make(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """A layer and the shape of one sample.
+    """A layer and the shape of one sample; the test gives the layer weights of its own.
 
     Attributes
     ----------
-    make : Make
-        The test gives the layer weights of its own.
     sample : tuple of int
         Shape of the input without the batch axis.
     constants : callable
-        Draws what else the layer is given: labels, a mask.
+        Draws the layer's other arguments: labels or a mask.
     declared : tuple of Declared
-        Where the verdict is another one than ``match``, and why.
+        Where the verdict is not ``match``, and why.
     batches : tuple of int
+        The batch sizes.
     """
 
     make: Make
@@ -78,54 +78,43 @@ class Case:
 
     @property
     def kernels(self) -> tuple[Kernels, ...]:
-        """The versions that there are of the layer."""
+        """The kernels that the layer has."""
         plain, fast = (type(self.make(np.random.default_rng(0), kernels)) for kernels in ("plain", "fast"))
         return ("plain",) if plain is fast else ("plain", "fast")
 
 
-def version(kind: type, kernels: Kernels) -> Any:
-    """Return the version of a layer that has these kernels: the plain one where there is no other."""
-    return getattr(package(kernels), kind.__name__, kind)
+def of(kind: type, *sizes: Any, training: bool = True, **options: Any) -> Make:
+    """Return what makes a layer, plain or fast, in training or evaluation mode; it gets the generator if it draws random numbers."""
 
-
-def seeded(kind: type, *sizes: Any, **options: Any) -> Make:
-    """Return a maker of a layer that draws random numbers."""
-    return lambda rng, kernels="plain": version(kind, kernels)(*sizes, rng=rng, **options)
-
-
-def unseeded(kind: type, *sizes: Any, **options: Any) -> Make:
-    """Return a maker of a layer that draws none."""
-    return lambda rng, kernels="plain": version(kind, kernels)(*sizes, **options)
-
-
-conv, linear, dropout = (partial(seeded, kind) for kind in (scratch.Conv2d, scratch.Linear, scratch.Dropout))
-
-
-def evaluating(make: Make) -> Make:
-    """Return a maker of the same layer in evaluation."""
-
-    def made(rng: np.random.Generator, kernels: Kernels = "plain") -> Any:
-        layer = make(rng, kernels)
-        layer.training = False
+    def make(rng: np.random.Generator, kernels: Kernels = "plain") -> Any:
+        version: Any = getattr(package(kernels), kind.__name__, kind)
+        layer = version(*sizes, **options, **({"rng": rng} if "rng" in inspect.signature(kind).parameters else {}))
+        if not training:
+            layer.training = False
         return layer
 
-    return made
+    return make
+
+
+conv, linear, dropout, pool, average = (
+    partial(of, kind) for kind in (scratch.Conv2d, scratch.Linear, scratch.Dropout, scratch.MaxPool2d, scratch.AvgPool2d)
+)
 
 
 def unlimited(*places: str) -> tuple[Declared, ...]:
-    """Return the declaration that numbers on the way to some quantities exceed the range."""
-    return tuple(Declared(place, Verdict.UNDECIDED, "numbers on the way may exceed the range of the precision") for place in places)
+    """Declare that intermediate numbers of some quantities exceed the range."""
+    return tuple(Declared(place, Verdict.UNDECIDED, "intermediate numbers may exceed the range of the precision") for place in places)
 
 
 def biased(name: str, convention: str) -> tuple[Declared, ...]:
-    """Return the declaration that a reference keeps another running variance than the layer is made to."""
+    """Declare that a reference has another convention for the running variance."""
     reason = f"{convention}: a declared convention, no fault of either side"
     places = [f"{name}-{family}-{dtype}-running_var" for family in FAMILIES for dtype in ("float64", "float32")]
-    # Keras computes on XLA, which takes the smallest numbers for zero: the two variances of tiny inputs are not told apart.
+    # Keras computes on XLA, which replaces subnormal numbers by zero: the two variances of tiny inputs are then equal.
     return tuple(Declared(place, Verdict.MISMATCH, reason) for place in places if place != "keras-tiny-float32-running_var")
 
 
-# Keras's normalisation has no error theory of its own: its rounding is measured, and nothing is said where a number on the way leaves the range.
+# Keras's normalisation has no error theory: its rounding is measured, which decides nothing where an intermediate number leaves the range.
 READ = unlimited("keras-huge-float32-output", "keras-huge-float32-*grad*")
 HUGE = unlimited("keras-huge-float32-*", "*-huge-float32-grad_input")
 UNBIASED = (*HUGE, *biased("keras", "Keras keeps the biased running variance"))
@@ -133,7 +122,7 @@ BIASED = (*HUGE, *biased("torch", "PyTorch keeps the unbiased running variance")
 
 
 def ties(rule: str) -> tuple[Declared, ...]:
-    """Return the declaration that a pool with another tie rule differs where there are ties, and nowhere else."""
+    """Declare that a pool with this tie rule differs from the references where there are ties, and nowhere else."""
     reason = f"tie rule {rule!r}: every reference gives the gradient to the first winner"
     return tuple(Declared(f"*-{family}-*-grad_input", Verdict.MISMATCH, reason) for family in ("digits", "ties", "kinks"))
 
@@ -162,56 +151,56 @@ CASES: dict[str, Case] = {
     "conv2d-same-s2": Case(conv(2, 3, 3, stride=2, padding="same"), (2, 8, 7)),  # an odd number of rows of zeros, an even one of columns
     "conv2d-same-s2-even": Case(conv(2, 3, (4, 2), stride=2, padding="same", dilation=(1, 2)), (2, 7, 8)),
     "conv2d-same-s3k1": Case(conv(2, 3, (1, 2), stride=3, padding="same"), (2, 7, 6)),  # pixels in no window, and nothing to add
-    "maxpool2d-2": Case(unseeded(scratch.MaxPool2d, 2), (3, 8, 6)),
-    "maxpool2d-2-odd": Case(unseeded(scratch.MaxPool2d, 2), (2, 7, 5)),  # the last row and column fill no window
-    "maxpool2d-3s1": Case(unseeded(scratch.MaxPool2d, 3, 1), (2, 6, 7)),  # windows overlap
-    "maxpool2d-3s2p1": Case(unseeded(scratch.MaxPool2d, 3, 2, 1), (2, 7, 8)),
-    "maxpool2d-2x3s3s2": Case(unseeded(scratch.MaxPool2d, (2, 3), (3, 2)), (2, 9, 8)),
-    "maxpool2d-1": Case(unseeded(scratch.MaxPool2d, 1), (2, 3, 4)),
-    "maxpool2d-2-last": Case(unseeded(scratch.MaxPool2d, 2, ties="last"), (3, 8, 6), declared=ties("last")),
-    "maxpool2d-2-all": Case(unseeded(scratch.MaxPool2d, 2, ties="all"), (3, 8, 6), declared=ties("all")),
-    "maxpool2d-2-split": Case(unseeded(scratch.MaxPool2d, 2, ties="split"), (3, 8, 6), declared=ties("split")),
-    "avgpool2d-2": Case(unseeded(scratch.AvgPool2d, 2), (3, 8, 6)),
-    "avgpool2d-2-odd": Case(unseeded(scratch.AvgPool2d, 2), (2, 7, 5)),
-    "avgpool2d-3s1": Case(unseeded(scratch.AvgPool2d, 3, 1), (2, 6, 7)),
-    "avgpool2d-3s2p1": Case(unseeded(scratch.AvgPool2d, 3, 2, 1), (2, 7, 8)),
-    "avgpool2d-3s2p1-own": Case(unseeded(scratch.AvgPool2d, 3, 2, 1, count_padding=False), (2, 7, 8)),
-    "avgpool2d-4x3s1s2p2p1-own": Case(unseeded(scratch.AvgPool2d, (4, 3), (1, 2), (2, 1), count_padding=False), (2, 5, 6)),
-    "avgpool2d-1s2": Case(unseeded(scratch.AvgPool2d, 1, 2), (2, 5, 4)),  # pixels in no window
-    "globalaveragepool2d": Case(unseeded(scratch.GlobalAveragePool2d), (3, 7, 5)),
-    "globalaveragepool2d-1": Case(unseeded(scratch.GlobalAveragePool2d), (4, 1, 1)),
-    "zeropad2d-1": Case(unseeded(scratch.ZeroPad2d, 1), (2, 4, 5)),
-    "zeropad2d-p2p0": Case(unseeded(scratch.ZeroPad2d, (2, 0)), (2, 4, 5)),
-    "zeropad2d-0123": Case(unseeded(scratch.ZeroPad2d, (0, 1, 2, 3)), (2, 3, 4)),
-    "relu-2d": Case(unseeded(scratch.ReLU), (7,)),
-    "relu-4d": Case(unseeded(scratch.ReLU), (2, 4, 5)),
-    "leakyrelu": Case(unseeded(scratch.LeakyReLU, 0.1), (2, 4, 5)),
-    "sigmoid": Case(unseeded(scratch.Sigmoid), (2, 4, 5)),
-    "tanh": Case(unseeded(scratch.Tanh), (2, 4, 5)),
-    "gelu": Case(unseeded(scratch.GELU), (2, 4, 5)),
-    "gelu-tanh": Case(unseeded(scratch.GELU, "tanh"), (2, 4, 5)),
-    "logsoftmax": Case(unseeded(scratch.LogSoftmax), (CLASSES,)),
-    "batchnorm1d": Case(unseeded(scratch.BatchNorm1d, 4), (4,), declared=UNBIASED, batches=(3, 8)),
-    "batchnorm1d-biased": Case(unseeded(scratch.BatchNorm1d, 4, running_variance="biased"), (4,), declared=BIASED, batches=(3, 8)),
-    "batchnorm1d-evaluation": Case(evaluating(unseeded(scratch.BatchNorm1d, 4)), (4,), declared=READ),
-    "batchnorm2d": Case(unseeded(scratch.BatchNorm2d, 3), (3, 4, 5), declared=UNBIASED),
-    "batchnorm2d-biased": Case(unseeded(scratch.BatchNorm2d, 3, running_variance="biased"), (3, 4, 5), declared=BIASED),
-    "batchnorm2d-m0.3e0.01": Case(unseeded(scratch.BatchNorm2d, 3, momentum=0.3, eps=0.01), (3, 4, 5), declared=UNBIASED),
-    "batchnorm2d-noaffine": Case(unseeded(scratch.BatchNorm2d, 2, affine=False), (2, 3, 4), declared=UNBIASED),
-    "batchnorm2d-evaluation": Case(evaluating(unseeded(scratch.BatchNorm2d, 3)), (3, 4, 5), declared=READ),
-    "batchnorm2d-noaffine-evaluation": Case(evaluating(unseeded(scratch.BatchNorm2d, 3, eps=0.01, affine=False)), (3, 4, 5), declared=READ),
+    "maxpool2d-2": Case(pool(2), (3, 8, 6)),
+    "maxpool2d-2-odd": Case(pool(2), (2, 7, 5)),  # the last row and column fill no window
+    "maxpool2d-3s1": Case(pool(3, 1), (2, 6, 7)),  # windows overlap
+    "maxpool2d-3s2p1": Case(pool(3, 2, 1), (2, 7, 8)),
+    "maxpool2d-2x3s3s2": Case(pool((2, 3), (3, 2)), (2, 9, 8)),
+    "maxpool2d-1": Case(pool(1), (2, 3, 4)),
+    "maxpool2d-2-last": Case(pool(2, ties="last"), (3, 8, 6), declared=ties("last")),
+    "maxpool2d-2-all": Case(pool(2, ties="all"), (3, 8, 6), declared=ties("all")),
+    "maxpool2d-2-split": Case(pool(2, ties="split"), (3, 8, 6), declared=ties("split")),
+    "avgpool2d-2": Case(average(2), (3, 8, 6)),
+    "avgpool2d-2-odd": Case(average(2), (2, 7, 5)),
+    "avgpool2d-3s1": Case(average(3, 1), (2, 6, 7)),
+    "avgpool2d-3s2p1": Case(average(3, 2, 1), (2, 7, 8)),
+    "avgpool2d-3s2p1-own": Case(average(3, 2, 1, count_padding=False), (2, 7, 8)),
+    "avgpool2d-4x3s1s2p2p1-own": Case(average((4, 3), (1, 2), (2, 1), count_padding=False), (2, 5, 6)),
+    "avgpool2d-1s2": Case(average(1, 2), (2, 5, 4)),  # pixels in no window
+    "globalaveragepool2d": Case(of(scratch.GlobalAveragePool2d), (3, 7, 5)),
+    "globalaveragepool2d-1": Case(of(scratch.GlobalAveragePool2d), (4, 1, 1)),
+    "zeropad2d-1": Case(of(scratch.ZeroPad2d, 1), (2, 4, 5)),
+    "zeropad2d-p2p0": Case(of(scratch.ZeroPad2d, (2, 0)), (2, 4, 5)),
+    "zeropad2d-0123": Case(of(scratch.ZeroPad2d, (0, 1, 2, 3)), (2, 3, 4)),
+    "relu-2d": Case(of(scratch.ReLU), (7,)),
+    "relu-4d": Case(of(scratch.ReLU), (2, 4, 5)),
+    "leakyrelu": Case(of(scratch.LeakyReLU, 0.1), (2, 4, 5)),
+    "sigmoid": Case(of(scratch.Sigmoid), (2, 4, 5)),
+    "tanh": Case(of(scratch.Tanh), (2, 4, 5)),
+    "gelu": Case(of(scratch.GELU), (2, 4, 5)),
+    "gelu-tanh": Case(of(scratch.GELU, "tanh"), (2, 4, 5)),
+    "logsoftmax": Case(of(scratch.LogSoftmax), (CLASSES,)),
+    "batchnorm1d": Case(of(scratch.BatchNorm1d, 4), (4,), declared=UNBIASED, batches=(3, 8)),
+    "batchnorm1d-biased": Case(of(scratch.BatchNorm1d, 4, running_variance="biased"), (4,), declared=BIASED, batches=(3, 8)),
+    "batchnorm1d-evaluation": Case(of(scratch.BatchNorm1d, 4, training=False), (4,), declared=READ),
+    "batchnorm2d": Case(of(scratch.BatchNorm2d, 3), (3, 4, 5), declared=UNBIASED),
+    "batchnorm2d-biased": Case(of(scratch.BatchNorm2d, 3, running_variance="biased"), (3, 4, 5), declared=BIASED),
+    "batchnorm2d-m0.3e0.01": Case(of(scratch.BatchNorm2d, 3, momentum=0.3, eps=0.01), (3, 4, 5), declared=UNBIASED),
+    "batchnorm2d-noaffine": Case(of(scratch.BatchNorm2d, 2, affine=False), (2, 3, 4), declared=UNBIASED),
+    "batchnorm2d-evaluation": Case(of(scratch.BatchNorm2d, 3, training=False), (3, 4, 5), declared=READ),
+    "batchnorm2d-noaffine-evaluation": Case(of(scratch.BatchNorm2d, 3, eps=0.01, affine=False, training=False), (3, 4, 5), declared=READ),
     "dropout-0.5": Case(dropout(0.5), (2, 4, 5), kept(0.5)),
     "dropout-0.2": Case(dropout(0.2), (7,), kept(0.2)),
-    "dropout-evaluation": Case(evaluating(dropout(0.5)), (2, 4, 5)),
-    "flatten": Case(unseeded(scratch.Flatten), (3, 4, 5)),
+    "dropout-evaluation": Case(dropout(0.5, training=False), (2, 4, 5)),
+    "flatten": Case(of(scratch.Flatten), (3, 4, 5)),
     "linear": Case(linear(12, 7), (12,)),
     "linear-square": Case(linear(6, 6), (6,)),
     "linear-nobias": Case(linear(5, 9, bias=False), (5,)),
     "linear-one": Case(linear(40, 1), (40,)),
-    "softmaxcrossentropy": Case(unseeded(scratch.SoftmaxCrossEntropy), (CLASSES,), classes),
-    "nllloss": Case(unseeded(scratch.NLLLoss), (CLASSES,), classes),
-    "mseloss": Case(unseeded(scratch.MSELoss), (2, 4, 5), targets),
-    "softmaxcrossentropy-2": Case(unseeded(scratch.SoftmaxCrossEntropy), (2,), classes),
+    "softmaxcrossentropy": Case(of(scratch.SoftmaxCrossEntropy), (CLASSES,), classes),
+    "nllloss": Case(of(scratch.NLLLoss), (CLASSES,), classes),
+    "mseloss": Case(of(scratch.MSELoss), (2, 4, 5), targets),
+    "softmaxcrossentropy-2": Case(of(scratch.SoftmaxCrossEntropy), (2,), classes),
 }
 
 ELSEWHERE = {

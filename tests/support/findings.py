@@ -1,4 +1,4 @@
-"""What a table of cases expects of one quantity beside one reference, and what was found: for the tests and the coverage matrix."""
+"""The expected and the found verdict for one quantity beside one reference, for the tests and the coverage matrix."""
 
 from __future__ import annotations
 
@@ -16,15 +16,7 @@ FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "keras": "Keras"}
 
 @dataclass(frozen=True)
 class Declared:
-    """An expected verdict other than ``match``, with its reason; any other verdict is an error.
-
-    Attributes
-    ----------
-    where : str
-        A pattern of ``reference-family-dtype-quantity``, as the shell's.
-    verdict : Verdict
-    reason : str
-    """
+    """An expected verdict other than ``match``, with its reason; ``where`` is a shell pattern of ``reference-family-dtype-quantity``."""
 
     where: str
     verdict: Verdict
@@ -45,15 +37,11 @@ class Finding:
     subject : str
         The class of the layer or optimizer.
     quantity : str
-        By the subject's own name.
-    reference, dtype : str
+        The name that the subject gives it.
     run : str
         The id of its test's parameters.
     judgement : Judgement or None
-        None where the reference has no entry for the subject.
-    declared : Declared or None
-    hole : str
-        Why there is no judgement.
+        None if the reference has no entry for the subject; ``hole`` then says why.
     """
 
     subject: str
@@ -83,15 +71,9 @@ class Finding:
 
 
 def failure_message(findings: Iterable[Finding], divergence_of: Callable[[str], Divergence], command: str) -> str:
-    """Return the message of a failing test: every wrong quantity of a run and what is known of it. Empty where nothing is wrong.
+    """Return the message of a failing test, with every wrong quantity of a run and its cause; empty if nothing is wrong.
 
-    Parameters
-    ----------
-    findings : iterable of Finding
-    divergence_of : callable
-        Gets the name of a wrong quantity, looks for the cause.
-    command : str
-        Repeats the test.
+    ``divergence_of`` gets the name of a wrong quantity and looks for the cause; ``command`` repeats the test.
     """
     wrong = [found for found in findings if found.wrong]
     texts = [f"wrong: {', '.join(found.quantity for found in wrong)}"] if wrong else []

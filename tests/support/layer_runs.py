@@ -37,26 +37,15 @@ DTYPES = ("float64", "float32")
 Twin = tuple[Oracle, LayerLayout]
 
 
-def of_torch(layer: Any) -> Oracle:
-    """Return PyTorch's version of a layer."""
-    return oracle(reference.pytorch.twin(layer))
-
-
 @dataclass(frozen=True)
 class Reference:
-    """A framework's version of every layer, and how much is asked of it.
+    """A framework's version of every layer.
 
-    Attributes
-    ----------
-    twin : callable
-        Gets a scratch layer; raises a TypeError where the framework's module has no entry for it.
-    seeds : tuple of int
-    all_batches : bool
-        Whether all batch sizes of a row are run, or the last one alone: programs are compiled for each.
+    ``twin`` gets a scratch layer; it raises a TypeError if the framework's module has no entry for it. ``all_batches`` says if all batch sizes of
+    a row are run, or only the last: JAX and Keras compile a program for each.
     """
 
     twin: Callable[[Any], Oracle]
-    seeds: tuple[int, ...] = (0,)
     all_batches: bool = False
 
     def batches(self, case: str) -> tuple[int, ...]:
@@ -65,7 +54,7 @@ class Reference:
 
 
 REFERENCES: dict[str, Reference] = {
-    "torch": Reference(of_torch, all_batches=True),
+    "torch": Reference(lambda layer: oracle(reference.pytorch.twin(layer)), all_batches=True),
     "jax": Reference(reference.jax.twin),
     "keras": Reference(reference.keras.twin),
 }
@@ -88,10 +77,10 @@ class Run:
 
 
 RUNS = [
-    Run(case, batch, family, dtype, seed, name, kernels)
+    Run(case, batch, family, dtype, 0, name, kernels)
     for name, one in REFERENCES.items()
     for case, row in CASES.items()
-    for batch, family, dtype, seed, kernels in itertools.product(one.batches(case), FAMILIES, DTYPES, one.seeds, row.kernels)
+    for batch, family, dtype, kernels in itertools.product(one.batches(case), FAMILIES, DTYPES, row.kernels)
 ]
 
 
@@ -110,13 +99,7 @@ def made(case: str, kernels: Kernels = "plain") -> Any:
 
 @functools.cache
 def twin_of(case: str, name: str = "torch") -> Twin:
-    """Return a reference's version of a row.
-
-    Raises
-    ------
-    TypeError
-        If the reference has no entry for the layer.
-    """
+    """Return a reference's version of a row."""
     layer = made(case)
     return REFERENCES[name].twin(layer), layout_of(layer)
 
@@ -127,9 +110,9 @@ def subject_of(case: str, name: str = "torch", kernels: Kernels = "plain") -> Ad
 
 
 def call_of(run: Run) -> Call:
-    """Return input, weights, buffers, constants and cotangent of a run, in the reference's layout; they depend on nothing but the run."""
+    """Return input, weights, buffers, constants and the gradient of the output, in the reference's layout; they depend on the run alone."""
     case, family, layer = CASES[run.case], FAMILIES[run.family], made(run.case)
-    # Independent streams, so that changing the input's family leaves the weights as they are.
+    # Independent generators, so that the weights do not depend on the input's family.
     for_input, for_weights, for_cotangent, for_buffers = np.random.default_rng([run.seed, run.batch, *map(ord, run.case)]).spawn(4)
     layout = twin_of(run.case, run.reference)[1]
     x = family.input(for_input, (run.batch, *case.sample), run.dtype)
@@ -147,7 +130,7 @@ _SHAPES: dict[tuple[str, int], tuple[int, ...]] = {}
 
 
 def output_shape(run: Run, call: Call) -> tuple[int, ...]:
-    """Return the shape of what a run puts out: the same for all numbers and references, of which the first that is asked tells."""
+    """Return the shape of a run's output, which depends on neither the numbers nor the reference."""
     if (run.case, run.batch) not in _SHAPES:
         _SHAPES[run.case, run.batch] = twin_of(run.case, run.reference)[0].vjp(call)["output"].shape
     return _SHAPES[run.case, run.batch]
@@ -155,14 +138,14 @@ def output_shape(run: Run, call: Call) -> tuple[int, ...]:
 
 @functools.cache
 def quantities_of(case: str) -> tuple[str, ...]:
-    """Return the names of everything that a row computes, as scratch names it."""
+    """Return scratch's names of everything that a row computes."""
     layer = made(case)
     params, buffers = getattr(layer, "params", {}), getattr(layer, "buffers", {})
     return ("output", *buffers, "grad_input", *(f"{name}.grad" for name in params))
 
 
 def named(run: Run) -> dict[str, str]:
-    """Return what the reference calls each quantity of a run."""
+    """Return the reference's name of each quantity of a run."""
     layout = twin_of(run.case, run.reference)[1]
     grads = {f"{name}.grad": f"{parameter.name}.grad" for name, parameter in layout.params.items()}
     theirs = {name: buffer.name for name, buffer in layout.buffers.items()} | grads
@@ -171,13 +154,13 @@ def named(run: Run) -> dict[str, str]:
 
 @functools.cache
 def elements() -> int:
-    """Return how many numbers the whole table compares: N, of which each tolerance depends."""
+    """Return how many numbers the whole table compares: N, on which each tolerance depends."""
     return sum(numbers(run.case, run.batch) for run in RUNS)
 
 
 @functools.cache
 def numbers(case: str, batch: int) -> int:
-    """Return how many numbers a row computes for one input, by the first reference that knows it; 0 where none does."""
+    """Return how many numbers a row computes for one input, by the first reference that has an entry; 0 if none has."""
     for name in REFERENCES:
         try:
             call = call_of(Run(case, batch, "normal", "float64", 0, name))
@@ -200,12 +183,12 @@ def scratch_check(run: Run) -> LayerCheck:
 
 
 def declared(run: Run, quantity: str) -> Declared | None:
-    """Return what the row says of a quantity."""
+    """Return what the row declares about a quantity."""
     return declared_for(CASES[run.case].declared, f"{run.reference}-{run.family}-{run.dtype}-{quantity}")
 
 
 def findings_of(run: Run) -> list[Finding]:
-    """Return what is found of each quantity of a run."""
+    """Return the finding for each quantity of a run."""
     judgements, hole = dict[str, Judgement](), ""
     try:
         theirs = named(run)
@@ -222,7 +205,7 @@ def findings_of(run: Run) -> list[Finding]:
 
 
 def findings(case: str) -> Iterator[Finding]:
-    """Yield everything that is found of a row."""
+    """Yield all findings for a row."""
     yield from (found for run in RUNS if run.case == case for found in findings_of(run))
 
 

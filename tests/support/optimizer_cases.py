@@ -16,16 +16,7 @@ from scratch import fast
 
 @dataclass(frozen=True)
 class OptimizerCase:
-    """An optimizer and its settings.
-
-    Attributes
-    ----------
-    kind : type
-        Of :mod:`scratch`.
-    settings : mapping
-    gradients : tuple of str
-        The kinds of gradients that it is followed on.
-    """
+    """An optimizer of :mod:`scratch`, its settings and the kinds of gradients that it is tested on."""
 
     kind: type[scratch.Optimizer]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -33,7 +24,7 @@ class OptimizerCase:
 
 
 WITHOUT_ZEROS = ("normal", "wide", "huge")
-"""Gradients whose squares are numbers to divide by: without an epsilon nothing else is defined."""
+"""Gradients with nonzero squares: without an epsilon the others lead to 0 / 0."""
 
 OPTIMIZERS: dict[str, OptimizerCase] = {
     "sgd": OptimizerCase(scratch.SGD, {"lr": 0.005}),

@@ -51,7 +51,7 @@ class Run:
 
     @property
     def twin(self) -> tuple[str, str]:
-        """Return the kind of optimizer and whose version of it is run: rows of a kind share the code that translates their settings."""
+        """The class of the optimizer and the reference: rows of a class share the code that translates their settings."""
         return OPTIMIZERS[self.case].kind.__name__, self.reference
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Run:
 
 
 KINDS = {"torch": None, "jax": 2, "keras": 2}
-"""How many of a row's kinds of gradients are run beside each reference, all where it is None: every one costs 33 runs, perturbed and plain."""
+"""How many of a row's kinds of gradients are run beside each reference, None for all: each takes 33 runs, perturbed and plain."""
 
 RUNS = [
     Run(case, gradients, dtype, name)
@@ -70,7 +70,7 @@ RUNS = [
 ]
 
 SHOWN = ("normal", "float64")
-"""Gradients and precision in which a formula that differs is held to differ; elsewhere the difference may be too small to be seen."""
+"""Gradients and precision for which a reference with another formula must differ; for others the difference may be too small."""
 
 
 def made(case: str, params: Mapping[str, Array]) -> scratch.Optimizer:
@@ -81,13 +81,7 @@ def made(case: str, params: Mapping[str, Array]) -> scratch.Optimizer:
 
 @functools.cache
 def twin_of(case: str, name: str) -> OptimizerTwin:
-    """Return a reference's version of a row.
-
-    Raises
-    ------
-    TypeError
-        If the reference has no entry for the optimizer.
-    """
+    """Return a reference's version of a row."""
     return REFERENCES[name](made(case, {}))
 
 
@@ -97,19 +91,19 @@ def quantities_of(case: str) -> tuple[str, ...]:
 
 
 def compared(case: str) -> tuple[str, ...]:
-    """Return those of them that have a number for each of the parameter's."""
+    """Return the quantities that have a number for each number of the parameter."""
     return tuple(quantity for quantity in quantities_of(case) if quantity not in COUNTERS)
 
 
 @functools.cache
 def elements() -> int:
-    """Return how many numbers the whole table compares: N, of which each tolerance depends."""
+    """Return how many numbers the whole table compares: N, on which each tolerance depends."""
     sizes = STEPS * sum(int(np.prod(shape)) for shape in SHAPES.values())
     return sum(sizes * len(compared(run.case)) for run in RUNS)
 
 
 def given(run: Run) -> tuple[dict[str, Array], list[dict[str, Array]]]:
-    """Return the parameters before the first step and the gradients of every step; every reference is given the same."""
+    """Return the parameters before the first step and the gradients of every step; the same for every reference."""
     rng = np.random.default_rng([*map(ord, f"{run.case} {run.gradients}")])
     start = {name: rng.standard_normal(shape).astype(run.dtype) for name, shape in SHAPES.items()}
     draw = GRADIENTS[run.gradients]
@@ -117,7 +111,7 @@ def given(run: Run) -> tuple[dict[str, Array], list[dict[str, Array]]]:
 
 
 def followed(case: str, start: Mapping[str, Array], grads: list[dict[str, Array]]) -> list[Step]:
-    """Return what the scratch optimizer of a row leaves behind after each step."""
+    """Return the parameters and the state of a row's scratch optimizer after each step."""
     params = {name: value.copy() for name, value in start.items()}
     optimizer, steps = made(case, params), list[Step]()
     for grad in grads:
@@ -154,7 +148,7 @@ def judged(run: Run) -> dict[str, tuple[Judgement, ...]]:
 
 
 def declared(run: Run, quantity: str) -> Declared | None:
-    """Return what a reference says of a quantity: nothing, or that it has another formula, which has to show where it can."""
+    """Return the declaration for a quantity for which the reference has another formula; None if it has the same."""
     if quantity in COUNTERS:
         return Declared("*", Verdict.SKIPPED, COUNTER)
     reason = twin_of(run.case, run.reference).differs.get(quantity, "")
@@ -164,7 +158,7 @@ def declared(run: Run, quantity: str) -> Declared | None:
 
 
 def findings_of(run: Run) -> list[Finding]:
-    """Return what is found of each quantity of a run, of all steps the worst."""
+    """Return the finding for each quantity of a run in its worst step."""
     subject, quantities, hole = OPTIMIZERS[run.case].kind.__name__, quantities_of(run.case), ""
     known, judgements = dict[str, Declared | None](), dict[str, Judgement]()
     try:
@@ -180,7 +174,7 @@ def findings_of(run: Run) -> list[Finding]:
 
 
 def findings(case: str) -> Iterator[Finding]:
-    """Yield everything that is found of a row."""
+    """Yield all findings for a row."""
     yield from (found for run in RUNS if run.case == case for found in findings_of(run))
 
 
