@@ -1,1 +1,1 @@
-"""The architecture of the scratch networks in reference frameworks, weights copied: one module a framework."""
+"""The layers and networks of scratch in reference frameworks, with copied weights: one module per framework."""

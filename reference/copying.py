@@ -1,6 +1,6 @@
-"""Weights, running statistics, optimizer state and settings on their way from a scratch network to a reference of any framework, and back.
+"""Copying weights, running statistics, optimizer state and settings from a scratch network to a reference of any framework, and back.
 
-:func:`layout_of` has an entry for each layer whose parameters PyTorch, and with it every reference, names or orders otherwise than scratch.
+:func:`layout_of` has an entry for each layer whose parameters have other names or another order of axes in PyTorch, and so in every reference.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Layouts = Mapping[str, LayerLayout]
 
 @singledispatch
 def layout_of(layer: object) -> LayerLayout:
-    """Return the layouts that lead from a scratch layer or loss to its version in every framework."""
+    """Return the layouts that map the arrays of a scratch layer or loss to those of every framework."""
     return LayerLayout()
 
 
@@ -68,13 +68,7 @@ def layouts_of(layers: Mapping[str, object]) -> dict[str, LayerLayout]:
 
 @singledispatch
 def settings_of(optimizer: object) -> Settings:
-    """Return the settings that a scratch optimizer has now.
-
-    Raises
-    ------
-    TypeError
-        If the optimizer is of no known kind.
-    """
+    """Return the current settings of a scratch optimizer; raise a TypeError if its class has no entry."""
     raise TypeError(f"no settings are known for {type(optimizer).__name__}; add an entry to reference/copying.py")
 
 
@@ -85,7 +79,7 @@ settings_of.register(scratch.Adam, lambda o: AdamSettings(o.lr, o.betas, o.eps, 
 
 
 def to_reference(model: scratch.Sequential, optimizer: Optimizer) -> TrainState:
-    """Return where a scratch network's training is, by the references' names and in their layouts."""
+    """Return the state of a scratch network's training, with the references' names and layouts."""
     layouts, state = layouts_of(model.layers), dict[str, dict[str, Any]]()
     for ours, theirs, layout in _names(layouts, "params"):
         kept = {name: arrays[ours] for name, arrays in optimizer.state.items() if ours in arrays}
@@ -99,9 +93,9 @@ def to_reference(model: scratch.Sequential, optimizer: Optimizer) -> TrainState:
 
 
 def to_scratch(position: TrainState, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts | None = None) -> None:
-    """Copy where a training is into a scratch network of the same architecture and its optimizer, in place.
+    """Copy the state of a training into a scratch network of the same architecture and its optimizer, in place.
 
-    It is a reference's training, unless other layouts are given, by layer.
+    ``layouts`` are those of the training's arrays by layer; the default is a reference's layouts.
     """
     layouts = layouts_of(model.layers) if layouts is None else layouts
     params, buffers = model.params, model.buffers
@@ -123,17 +117,17 @@ def sources_of(model: scratch.Sequential) -> dict[str, tuple[str, ...]]:
 
 
 def _in_layout(value: Any, layout: Layout, dtype: npt.DTypeLike) -> Any:
-    # A count of steps is a single number, and no axis of it is anywhere.
+    # A count of steps is a single number and has no axes to reorder.
     return np.array(layout.to_subject(value) if np.ndim(value) else value, dtype)
 
 
 def _names(layouts: Layouts, kind: str) -> Iterator[tuple[str, str, Layout]]:
-    """Yield our name, the reference's and the layout of every parameter, or of every buffer."""
+    """Yield the name in scratch, the name in the reference and the layout of every parameter, or of every buffer."""
     for layer, layout in layouts.items():
         for name, parameter in getattr(layout, kind).items():
             yield f"{layer}.{name}", f"{layer}.{parameter.name}", parameter.layout
 
 
 def _same(names: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Return the layouts of arrays that both sides call and order alike."""
+    """Return the layouts of arrays with the same names and axes on both sides."""
     return {name: Parameter(name, Layout()) for name in names}

@@ -1,7 +1,7 @@
-"""What every reference framework has: its version of each scratch layer, an entry each, and networks made of these versions.
+"""The base of the reference frameworks: a version ("twin") of each scratch layer, and networks made of these twins.
 
-All versions name their parameters and order their axes as PyTorch's does, which :func:`reference.copying.layout_of` leads to. A framework that keeps
-them otherwise translates inside its entry.
+The parameters of all twins have PyTorch's names and order of axes, to which :func:`reference.copying.layout_of` leads. A framework with other names
+or axes translates inside its entry.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Network = TypeVar("Network", bound=NetworkReference[Any])
 Entries = Callable[[Any], Any]
 
 PARAM = "param"
-"""The quantity that every optimizer changes, beside its states."""
+"""The name of the parameter among the quantities that an optimizer changes."""
 
 
 def no_twin(framework: str, thing: object, file: str) -> TypeError:
-    """Return the error for a layer, loss or optimizer of which a framework's file has no entry."""
+    """Return the error for a layer, loss or optimizer without an entry in a framework's file."""
     return TypeError(f"no {framework} twin for {type(thing).__name__}; add an entry to {file}")
 
 
@@ -40,13 +40,12 @@ class OptimizerTwin:
 
     Attributes
     ----------
-    oracle : OptimizerOracle
     states : mapping of str to str
-        What the framework calls each of scratch's states.
+        The framework's name of each of scratch's states.
     factors : mapping of str to float
-        What a state of the framework's is multiplied by to be scratch's, where it is not the same number.
+        By what to multiply a state of the framework to get scratch's, if they are not equal.
     differs : mapping of str to str
-        The quantities that the framework computes by another formula, ``"param"`` among them, and what is different.
+        The quantities that the framework computes by another formula, which may include ``"param"``, and the difference in words.
     """
 
     oracle: OptimizerOracle
@@ -61,35 +60,23 @@ class Framework(Generic[Twin, Network]):
     Parameters
     ----------
     entry : callable
-        Looks up the version of a layer or loss by its class.
+        Returns the twin of a layer or loss, by its class.
     optimizer_entry : callable
-        Looks up the :class:`OptimizerTwin` of an optimizer's settings.
+        Returns the :class:`OptimizerTwin` for an optimizer's settings.
     kind : type of NetworkReference
-        What networks of them are.
+        The class of networks.
     """
 
     def __init__(self, entry: Entries, optimizer_entry: Entries, kind: type[Network]) -> None:
         self.entry, self.optimizer_entry, self.kind = entry, optimizer_entry, kind
 
     def twin(self, layer: object) -> Twin:
-        """Return the framework's version of a scratch layer or loss.
-
-        Raises
-        ------
-        TypeError
-            If there is no entry for it.
-        """
+        """Return the framework's version of a scratch layer or loss; raise a TypeError if it has no entry."""
         twin: Twin = self.entry(layer)
         return twin
 
     def optimizer_twin(self, optimizer: object) -> OptimizerTwin:
-        """Return the framework's version of a scratch optimizer, with the settings that it has now.
-
-        Raises
-        ------
-        TypeError
-            If there is no entry for it.
-        """
+        """Return the framework's version of a scratch optimizer with its current settings; raise a TypeError if it has no entry."""
         twin: OptimizerTwin = self.optimizer_entry(copying.settings_of(optimizer))
         return twin
 
@@ -110,9 +97,9 @@ class Framework(Generic[Twin, Network]):
         layers : mapping of str to layer
             In the order of the forward pass.
         loss : scratch loss or None
-            None where the last layer ends in probabilities: the loss is then their negative log-likelihood.
+            None if the last layer returns probabilities: the loss is then their negative log-likelihood.
         sources : mapping of str to tuple of str, optional
-            The wiring, as for :class:`crosscheck.oracles.network.Architecture`; one layer after another if left out.
+            The graph, as for :class:`crosscheck.oracles.network.Architecture`; the default is a chain.
         settings, frozen, device, tf32
             As for :class:`crosscheck.references.networks.NetworkReference`.
         """

@@ -1,4 +1,4 @@
-"""JAX's version of every scratch layer and loss, a pure function of arrays, and optax's of every optimizer; a new one is one more entry."""
+"""JAX's version of every scratch layer and loss, as pure functions of arrays, and optax's version of every optimizer, one entry each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def entry(layer: object) -> Function:
 
 @singledispatch
 def optimizer_entry(settings: object) -> OptimizerTwin:
-    """Return optax's version of an optimizer with these settings, its parts put together so that each has PyTorch's meaning."""
+    """Return optax's version of an optimizer with these settings, with PyTorch's meaning of each."""
     raise no_twin("optax", settings, "reference/jax.py")
 
 
@@ -68,7 +68,7 @@ def _(layer: scratch.Conv2d) -> Function:
 
 @entry.register
 def _(layer: scratch.MaxPool2d) -> Function:
-    # XLA has one tie rule, the first winner. A layer that declares another one gets the same function: the comparison names the difference.
+    # XLA has only the tie rule "first". A layer with another rule gets the same function: the comparison names the difference.
     window, stride, sides = (1, 1, *layer.kernel_size), (1, 1, *layer.stride), sides_of(layer)
 
     def max_pooling(x: Any) -> Any:
@@ -100,7 +100,7 @@ def _(layer: scratch.Dropout) -> Function:
 
 @entry.register
 def _(layer: BatchNorm) -> Function:
-    """Return the function of one mode; without running statistics of its own the call gets those that the layer has now."""
+    """Return the function for the layer's mode; a call without running statistics uses the layer's current ones."""
     eps, momentum, biased, training = layer.eps, layer.momentum, layer.running_variance == "biased", layer.training
     own = {name: value.copy() for name, value in layer.buffers.items()}
 
@@ -146,7 +146,7 @@ def _(s: AdadeltaSettings) -> OptimizerTwin:
 
 @optimizer_entry.register
 def _(s: RmspropSettings) -> OptimizerTwin:
-    # optax.rmsprop has the momentum after the learning rate.
+    # Not optax.rmsprop, which applies the momentum after the learning rate.
     scale = optax.scale_by_stddev if s.centered else optax.scale_by_rms
     momentum = [optax.trace(s.momentum)] if s.momentum else []
     scaled = scale(decay=s.alpha, eps=s.eps, eps_in_sqrt=False)
@@ -165,7 +165,7 @@ def _(s: AdamSettings) -> OptimizerTwin:
 
 
 def _decay(weight_decay: float) -> list[Any]:
-    """Return what adds the decay to what comes before it."""
+    """Return the transformations that add the decay to the gradient; none for 0."""
     return [optax.add_decayed_weights(weight_decay)] if weight_decay else []
 
 

@@ -1,6 +1,6 @@
-"""Keras's version of every scratch layer, loss and optimizer, on JAX; a new one is one more entry.
+"""Keras's version of every scratch layer, loss and optimizer, on JAX, one entry each.
 
-Keras keeps kernels channels last and has names of its own: these entries translate, inside the function that is compiled.
+Keras's kernels have the channels last and its parameters have other names: the entries translate inside the compiled function.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def entry(layer: object) -> Any:
 
 @singledispatch
 def optimizer_entry(settings: object) -> OptimizerTwin:
-    """Return Keras's version of an optimizer with these settings, or the nearest that there is, with what is different.
+    """Return Keras's version of an optimizer with these settings, or the nearest that there is, with the differences.
 
-    Keras keeps steps where PyTorch keeps gradients, lets weights decay by themselves, and has its epsilons elsewhere.
+    Keras's momentum holds steps, PyTorch's gradients; Keras's weight decay is decoupled, and its epsilons are elsewhere in the formulas.
     """
     raise no_twin("Keras", settings, "reference/keras.py")
 
@@ -43,14 +43,14 @@ twin, network, optimizer_twin = FRAMEWORK.twin, FRAMEWORK.network, FRAMEWORK.opt
 _FIRST = "channels_first"
 
 _KERNEL = (2, 3, 1, 0)
-"""Where the axes of Keras's kernel of a convolution are in PyTorch's weight."""
+"""For each axis of Keras's kernel of a convolution, the axis of PyTorch's weight."""
 
 _UNDRAWN = {"kernel_initializer": "zeros"}
-"""The weights are the scratch layer's: to draw others takes a program for each shape, whose compilation takes longer than all that is asked of it."""
+"""Weights are copied from the scratch layer: drawing others would compile a program for each shape, which takes longer than the comparison."""
 
 entry.register(scratch.GlobalAveragePool2d, lambda layer: keras.layers.GlobalAveragePooling2D(data_format=_FIRST))
 entry.register(scratch.ZeroPad2d, lambda layer: keras.layers.ZeroPadding2D(layer.sides, data_format=_FIRST))
-entry.register(scratch.Flatten, lambda layer: keras.layers.Flatten(data_format="channels_last"))  # which leaves the axes in their order
+entry.register(scratch.Flatten, lambda layer: keras.layers.Flatten(data_format="channels_last"))  # keeps the order of the axes
 entry.register(scratch.ReLU, lambda layer: keras.layers.ReLU())
 entry.register(scratch.Sigmoid, lambda layer: keras.layers.Activation("sigmoid"))
 entry.register(scratch.Tanh, lambda layer: keras.layers.Activation("tanh"))
@@ -65,10 +65,10 @@ def _(layer: scratch.Conv2d) -> Function:
     channels_out, channels_in_group = layer.params["weight"].shape[:2]
     same = layer.padding == "same"
     if layer.dilation != (1, 1) and layer.stride != (1, 1):
-        # A setting that Keras's layer refuses, and its function does not.
+        # Keras's layer refuses this setting, its function does not.
         return _dilated_and_strided(layer)
     options: Any = {"dilation_rate": layer.dilation, "groups": layer.groups, "use_bias": "bias" in layer.params, "data_format": _FIRST, **_UNDRAWN}
-    # Keras pads by nothing or by as much as keeps the size; anything else is a layer of its own.
+    # Keras has "valid" and "same"; other padding is a layer before the convolution.
     padding = [] if same else [keras.layers.ZeroPadding2D(layer.padding, data_format=_FIRST)]
     convolution = keras.layers.Conv2D(channels_out, layer.kernel_size, layer.stride, "same" if same else "valid", **options)
     return _of_weight(keras.Sequential([keras.Input((channels_in_group * layer.groups, None, None)), *padding, convolution]), _KERNEL)
@@ -88,7 +88,7 @@ def _dilated_and_strided(layer: scratch.Conv2d) -> Function:
 
 @entry.register
 def _(layer: scratch.MaxPool2d) -> Function:
-    # One tie rule, the first winner, as in reference/jax.py.
+    # Only the tie rule "first", as in reference/jax.py.
     kernel, stride, sides = layer.kernel_size, layer.stride, sides_of(layer)
 
     def max_pooling(x: Any) -> Any:
@@ -117,14 +117,14 @@ def _(layer: scratch.LeakyReLU) -> Function:
 
 @entry.register
 def _(layer: scratch.Dropout) -> Any:
-    # Keras's own layer draws its mask itself.
+    # A function, because Keras's layer draws its own mask.
     p = layer.p
     return (lambda x, mask: keras.ops.where(mask, x / (1 - p), 0)) if layer.training else keras.layers.Identity()
 
 
 @entry.register
 def _(layer: BatchNorm) -> Function:
-    # Keras has one convention, the biased running variance. A layer that declares the other one gets the same layer: the comparison names it.
+    # Keras has only the biased running variance. A layer with the unbiased one gets the same Keras layer: the comparison names the difference.
     affine = bool(layer.params)
     normalization = keras.layers.BatchNormalization(1, 1 - layer.momentum, layer.eps, center=affine, scale=affine)
     normalization.build((None, layer.num_features, *[None] * (len(layer.axes.split()) - 2)))
@@ -152,7 +152,7 @@ def _(layer: scratch.Linear) -> Function:
 
 
 def _of_weight(layer: Any, axes: tuple[int, ...]) -> Function:
-    """Return a layer as a function of PyTorch's weight; ``axes`` says where those of Keras's kernel are in it."""
+    """Return a Keras layer as a function of PyTorch's weight; ``axes`` are the weight's axes in the order of Keras's kernel."""
     own = LayerFunction(layer)
 
     def function(x: Any, weight: Any, **bias: Any) -> Any:
@@ -180,7 +180,7 @@ def _(s: SgdSettings) -> OptimizerTwin:
         differs = dict.fromkeys((PARAM, "momentum"), _DECAY)
     elif s.momentum and s.dampening:
         differs = dict.fromkeys((PARAM, "momentum"), "Keras's SGD has no dampening: its buffer adds the whole gradient")
-    # A buffer of Keras's holds a step.
+    # Keras's buffer holds a step, -lr times PyTorch's.
     make = _made(keras.optimizers.SGD, s.lr, s.weight_decay, momentum=s.momentum, nesterov=s.nesterov)
     return OptimizerTwin(make, {"momentum": "momentum"}, {"momentum": -1 / s.lr}, differs)
 

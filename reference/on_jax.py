@@ -1,6 +1,6 @@
-"""What JAX's versions of the layers and Keras's, which run on JAX, have in common: they compute by functions of JAX's arrays.
+"""The common part of JAX's and Keras's versions of the layers: both compute by functions of JAX's arrays, because Keras runs on JAX.
 
-An entry is the function alone, or what Keras makes one of. What else an oracle has to know follows from the scratch layer, here, once for both.
+An entry is the function, or a Keras layer that becomes one. Everything else in an oracle follows from the scratch layer, in this module.
 """
 
 from __future__ import annotations
@@ -17,23 +17,7 @@ from jax import lax
 import scratch
 from crosscheck.adapters.layout import Parameter
 from crosscheck.core.operation import Rounding
-from crosscheck.oracles.theories import (
-    GELU,
-    Average,
-    CrossEntropy,
-    Elementwise,
-    LeakyReLU,
-    LogSoftmax,
-    Measured,
-    Multilinear,
-    NegativeLogLikelihood,
-    Normalization,
-    Scaling,
-    Selection,
-    SquaredError,
-    sigmoid,
-    tanh,
-)
+from crosscheck.oracles import theories
 from crosscheck.references.jax.oracle import JaxOracle, Kinks, sign_kinks, window_kinks
 from crosscheck.references.jax.training import JaxNetwork
 from reference.copying import layout_of
@@ -46,16 +30,10 @@ LOSSES = (scratch.SoftmaxCrossEntropy, scratch.NLLLoss, scratch.MSELoss)
 
 
 class OnJax(Framework[JaxOracle, Network]):
-    """A framework whose entries are made into oracles by one function, ``oracle``.
+    """A framework in which ``oracle``, a function of :mod:`crosscheck.references`, turns entries into oracles.
 
-    Parameters
-    ----------
-    entry, optimizer_entry, kind
-        As for :class:`~reference.framework.Framework`.
-    oracle : callable
-        That of :mod:`crosscheck.references.jax.oracle` or :mod:`crosscheck.references.keras.oracle`.
-    measured : tuple of type
-        Layers whose rounding is measured, because the framework's own is larger than their theory says.
+    ``measured`` are layers whose rounding is measured, because it is larger in this framework than their error theory says. The other parameters are
+    those of :class:`~reference.framework.Framework`.
     """
 
     def __init__(
@@ -65,17 +43,11 @@ class OnJax(Framework[JaxOracle, Network]):
         self.oracle, self.measured = oracle, measured
 
     def twin(self, layer: Any) -> JaxOracle:
-        """Return the oracle of a scratch layer or loss.
-
-        Raises
-        ------
-        TypeError
-            If there is no entry for it.
-        """
+        """Return the oracle of a scratch layer or loss; raise a TypeError if it has no entry."""
         own, layout, modes = self.oracle(self.entry(layer)), layout_of(layer), isinstance(layer, BatchNorm | scratch.Dropout)
         return replace(
             own,
-            theory=Measured() if isinstance(layer, self.measured) else theory_of(layer),
+            theory=theories.Measured() if isinstance(layer, self.measured) else theory_of(layer),
             settings=_windows_of(layer),
             kinks=_kinks_of(layer),
             shapes=_shapes(layout.params, layer, "params"),
@@ -88,7 +60,7 @@ class OnJax(Framework[JaxOracle, Network]):
 
 
 def _shapes(parameters: Mapping[str, Parameter], layer: Any, kind: str) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a layer's parameters or buffers as every reference orders them."""
+    """Return the shapes of a layer's parameters or buffers with the references' order of axes."""
     return {parameter.name: parameter.layout.to_reference(getattr(layer, kind)[name]).shape for name, parameter in parameters.items()}
 
 
@@ -99,7 +71,7 @@ def _in_evaluation(layer: scratch.Layer) -> scratch.Layer:
 
 
 def _windows_of(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of windows of the kind that hypotheses about them know."""
+    """Return the settings of a layer's windows, or none if the fault models for windows do not cover them."""
     if not hasattr(layer, "kernel_size") or layer.padding == "same" or getattr(layer, "dilation", (1, 1)) != (1, 1):
         return {}
     return {"kernel": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}
@@ -112,44 +84,46 @@ def _kinks_of(layer: Any) -> Kinks | None:
 
 
 def sides_of(layer: Any) -> list[tuple[int, int]]:
-    """Return how much a layer of windows adds before and behind each axis of its input."""
+    """Return the padding of a layer before and after each axis of its input."""
     return [(0, 0), (0, 0), *((size, size) for size in layer.padding)]
 
 
 def summed(layer: scratch.AvgPool2d, x: Any) -> Any:
-    """Return the sums that a layer divides by their counts."""
+    """Return the sum of each window of an average pooling."""
     return lax.reduce_window(x, 0.0, lax.add, (1, 1, *layer.kernel_size), (1, 1, *layer.stride), sides_of(layer))
 
 
 @singledispatch
 def theory_of(layer: object) -> Rounding:
-    """Return the error theory of a scratch layer; the rounding of one without an entry is measured."""
-    return Measured()
+    """Return the error theory of a scratch layer; without an entry its rounding is measured."""
+    return theories.Measured()
 
 
-theory_of.register(scratch.Conv2d, lambda layer: Multilinear())
-theory_of.register(scratch.Linear, lambda layer: Multilinear())
-theory_of.register(scratch.AvgPool2d, lambda layer: Average(JaxOracle(lambda x: summed(layer, x))))
-theory_of.register(scratch.GlobalAveragePool2d, lambda layer: Average(JaxOracle(lambda x: x.sum((2, 3)))))
-theory_of.register(scratch.ZeroPad2d, lambda layer: Selection())
-theory_of.register(scratch.Flatten, lambda layer: Selection())
-theory_of.register(scratch.ReLU, lambda layer: Selection())
-theory_of.register(scratch.LeakyReLU, lambda layer: LeakyReLU(layer.negative_slope))
-theory_of.register(scratch.Sigmoid, lambda layer: Elementwise(sigmoid))
-theory_of.register(scratch.Tanh, lambda layer: Elementwise(tanh))
-theory_of.register(scratch.GELU, lambda layer: GELU[layer.approximate])
-theory_of.register(scratch.LogSoftmax, lambda layer: LogSoftmax())
-theory_of.register(scratch.Dropout, lambda layer: Scaling(layer.p) if layer.training else Selection())
-theory_of.register(scratch.SoftmaxCrossEntropy, lambda loss: CrossEntropy())
-theory_of.register(scratch.NLLLoss, lambda loss: NegativeLogLikelihood())
-theory_of.register(scratch.MSELoss, lambda loss: SquaredError())
+theory_of.register(scratch.Conv2d, lambda layer: theories.Multilinear())
+theory_of.register(scratch.Linear, lambda layer: theories.Multilinear())
+theory_of.register(scratch.AvgPool2d, lambda layer: theories.Average(JaxOracle(lambda x: summed(layer, x))))
+theory_of.register(scratch.GlobalAveragePool2d, lambda layer: theories.Average(JaxOracle(lambda x: x.sum((2, 3)))))
+theory_of.register(scratch.ZeroPad2d, lambda layer: theories.Selection())
+theory_of.register(scratch.Flatten, lambda layer: theories.Selection())
+theory_of.register(scratch.ReLU, lambda layer: theories.Selection())
+theory_of.register(scratch.LeakyReLU, lambda layer: theories.LeakyReLU(layer.negative_slope))
+theory_of.register(scratch.Sigmoid, lambda layer: theories.Elementwise(theories.sigmoid))
+theory_of.register(scratch.Tanh, lambda layer: theories.Elementwise(theories.tanh))
+theory_of.register(scratch.GELU, lambda layer: theories.GELU[layer.approximate])
+theory_of.register(scratch.LogSoftmax, lambda layer: theories.LogSoftmax())
+theory_of.register(scratch.Dropout, lambda layer: theories.Scaling(layer.p) if layer.training else theories.Selection())
+theory_of.register(scratch.SoftmaxCrossEntropy, lambda loss: theories.CrossEntropy())
+theory_of.register(scratch.NLLLoss, lambda loss: theories.NegativeLogLikelihood())
+theory_of.register(scratch.MSELoss, lambda loss: theories.SquaredError())
 
 
 @theory_of.register
 def _(layer: scratch.MaxPool2d) -> Rounding:
-    return Selection(overlapping=any(size > step for size, step in zip(layer.kernel_size, layer.stride, strict=True)))
+    return theories.Selection(overlapping=any(size > step for size, step in zip(layer.kernel_size, layer.stride, strict=True)))
 
 
 @theory_of.register
 def _(layer: BatchNorm) -> Rounding:
-    return Normalization(layer.eps, layer.momentum, layer.training, {name: value.astype(np.float64) for name, value in layer.buffers.items()})
+    return theories.Normalization(
+        layer.eps, layer.momentum, layer.training, {name: value.astype(np.float64) for name, value in layer.buffers.items()}
+    )

@@ -1,4 +1,4 @@
-"""PyTorch's version of every scratch layer, loss and optimizer; a new one is one more entry."""
+"""PyTorch's version of every scratch layer, loss and optimizer, one entry each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _optimizer(settings: Settings) -> OptimizerTwin:
 
 @singledispatch
 def entry(layer: object) -> nn.Module:
-    """Return PyTorch's module for a scratch layer or loss, with weights of its own."""
+    """Return PyTorch's module for a scratch layer or loss, with its own random weights."""
     raise no_twin("PyTorch", layer, "reference/pytorch.py")
 
 
@@ -62,7 +62,7 @@ def _(layer: scratch.Conv2d) -> nn.Module:
 
 @entry.register
 def _(layer: scratch.MaxPool2d) -> nn.Module:
-    # PyTorch has one tie rule, the first winner. A layer that declares another one gets the same module: the comparison names the difference.
+    # PyTorch has only the tie rule "first". A layer with another rule gets the same module: the comparison names the difference.
     return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding)
 
 
@@ -79,7 +79,7 @@ def _(layer: scratch.ZeroPad2d) -> nn.Module:
 
 @entry.register
 def _(layer: BatchNorm) -> nn.Module:
-    # PyTorch has one convention, the unbiased running variance. A layer that declares the other one gets the same module, as with ties in a pool.
+    # PyTorch has only the unbiased running variance. A layer with the biased one gets the same module: the comparison names the difference.
     kind = nn.BatchNorm1d if isinstance(layer, scratch.BatchNorm1d) else nn.BatchNorm2d
     return kind(layer.num_features, layer.eps, layer.momentum, affine=bool(layer.params)).train(layer.training)
 
