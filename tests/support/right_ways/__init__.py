@@ -1,4 +1,4 @@
-"""Right implementations, different on purpose: what the harness must never take for wrong.
+"""Right implementations, different on purpose, which the harness must never call wrong.
 
-One module for each kind of layer, with the ways in which it can be computed; :mod:`tests.support.right_ways.task` judges them.
+There is one module for each kind of layer, with several ways to compute it; :mod:`tests.support.right_ways.task` judges them.
 """

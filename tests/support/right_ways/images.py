@@ -65,14 +65,9 @@ def of_images(family: Family) -> Family:
 
 
 def image_shape(shape: Shape, places: bool = True) -> Shape:
-    """Return a shape of as many axes that whole digits fill, its channels or its last axis as they were.
+    """Return a shape with as many axes, filled by whole digits, with the same channels or the same last axis; the batch is first.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        The batch first.
-    places : bool
-        Whether the axes behind the second are places, of which a layer takes any number.
+    ``places`` says whether the axes after the second are positions, of which the layer takes any number.
     """
     if len(shape) == 2:
         return math.lcm(PIXELS, shape[1]) // shape[1], shape[1]

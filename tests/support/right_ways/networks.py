@@ -1,4 +1,4 @@
-"""Whole networks in lock-step: every link of two training steps, and their ends beside the oracle's own."""
+"""Whole networks in lock-step: every connection of two training steps, and the ends of these steps beside the oracle's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.networks import NETWORKS, Network, quantities_in
 from tests.support.right_ways.task import Trial, drawn
 
 _STEPS = 2
-"""The second one starts from a state."""
+"""Two, so that one starts with an optimizer state."""
 
 _CLASSES = 10
 
@@ -30,15 +30,7 @@ ROWS: Mapping[str, Network] = {**NETWORKS, "batchnorm-cnn": Network(batchnorm_cn
 
 @dataclass(frozen=True)
 class NetworkTask:
-    """A network of scratch layers with its optimizer, beside PyTorch's.
-
-    Attributes
-    ----------
-    network : str
-        Of :data:`ROWS`.
-    images : bool
-        Whether it is shown digits.
-    """
+    """A network of :data:`ROWS` with its optimizer, beside PyTorch's."""
 
     network: str
     images: bool = False
@@ -49,7 +41,7 @@ class NetworkTask:
 
     @property
     def quantities(self) -> int:
-        """Links and ends of all steps, about two for everything that a step makes."""
+        """About two for each quantity of a step: its connection, and its value at the end of the step."""
         return 2 * _STEPS * self._made
 
     @cached_property
@@ -63,7 +55,7 @@ class NetworkTask:
 
     @np.errstate(all="ignore")
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
-        """Return the verdict on every link and every end of each step."""
+        """Return the verdict on every connection and every end of each step."""
         row, rng = ROWS[self.network], np.random.default_rng([trial.seed, *map(ord, self.network)])
         model = row.make(rng, trial.dtype)
         twins = layered(model, row.optimizer(model.trainable_params))

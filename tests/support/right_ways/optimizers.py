@@ -46,7 +46,7 @@ def sgd_in_place(settings: SgdSettings, param: Array, grad: Array, state: State)
 
 
 def adam_in_float(settings: AdamSettings, param: Array, grad: Array, state: State) -> tuple[Array, State]:
-    """Take Adam's step with settings that are Python's numbers, both moments as means, as tutorials write it."""
+    """Take Adam's step as tutorials write it, with Python numbers as settings and both moments as means."""
     (one, two), step = settings.betas, float(state.get("step", 0)) + 1
     if settings.decoupled:
         param = param - settings.lr * settings.weight_decay * param
@@ -62,7 +62,7 @@ def adam_in_float(settings: AdamSettings, param: Array, grad: Array, state: Stat
 
 
 def _makers(settings: Settings) -> Mapping[str, Callable[[], Step]]:
-    """Return what makes each way: PyTorch's remembers the parameter that it was made for."""
+    """Return a function for each way that makes it; PyTorch's optimizer belongs to one parameter."""
     found: dict[str, Callable[[], Step]] = {"torch": Torch, "compiled": lambda: COMPILED[type(settings)]}
     if isinstance(settings, AdamSettings):
         found["tutorial"] = lambda: adam_in_float
@@ -73,13 +73,7 @@ def _makers(settings: Settings) -> Mapping[str, Callable[[], Step]]:
 
 @dataclass(frozen=True)
 class StepTask:
-    """Several steps of an optimizer, each judged on what it started from.
-
-    Attributes
-    ----------
-    form : str
-        Of ``update_cases.FORMS``.
-    """
+    """Several steps of an optimizer of ``update_cases.FORMS``, each judged on the values before the step."""
 
     form: str
     sensitive: Sequence[str] = ()
@@ -127,13 +121,7 @@ class StepTask:
 
 @dataclass(frozen=True)
 class RunTask:
-    """A row of the table of scratch's optimizers beside PyTorch's, followed for several steps as users' optimizers are.
-
-    Attributes
-    ----------
-    row : str
-        Of ``optimizer_cases.OPTIMIZERS``.
-    """
+    """A row of ``optimizer_cases.OPTIMIZERS`` beside PyTorch's optimizer, for several steps, as users' optimizers are checked."""
 
     row: str
     ways: Sequence[str] = ("scratch",)

@@ -14,30 +14,18 @@ import reference.jax
 import reference.pytorch
 from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.objects import Dicts
-from crosscheck.core.inputs import Family
 from crosscheck.core.judge import Verdict
-from crosscheck.core.operation import Constants, Oracle
+from crosscheck.core.operation import Oracle
 from crosscheck.core.precision import Precision
 from crosscheck.references.pytorch.oracle import oracle
 from reference.copying import layout_of
-from scratch.layer import Array
 from tests.support.cases import CASES, Case
 from tests.support.right_ways.frameworks import jax_ways
 from tests.support.right_ways.task import Flushing, LayerTask, Way
 
 IN_JAX = (
-    "conv2d-s2p1",
-    "conv2d-same-even",
-    "maxpool2d-3s2p1",
-    "avgpool2d-3s2p1",
-    "linear",
-    "sigmoid",
-    "tanh",
-    "gelu",
-    "logsoftmax",
-    "softmaxcrossentropy",
-    "batchnorm2d",
-    "batchnorm1d-evaluation",
+    "conv2d-s2p1 conv2d-same-even maxpool2d-3s2p1 avgpool2d-3s2p1 linear sigmoid tanh gelu logsoftmax softmaxcrossentropy batchnorm2d "
+    "batchnorm1d-evaluation"
 )
 """Rows whose version in JAX is a subject, too."""
 
@@ -48,11 +36,8 @@ def _task(name: str, row: str, written: dict[str, Way], own: Oracle, cost: float
     layout = layout_of(layer)
     params = {p.name: p.layout.to_reference(np.zeros(layer.params[ours].shape)).shape for ours, p in layout.params.items()}
     buffers = {b.name: np.shape(layer.buffers[ours]) for ours, b in layout.buffers.items()}
-
-    def constants(rng: np.random.Generator, family: Family, x: Array) -> Constants:
-        return case.constants(rng, family, x)
-
-    return LayerTask(name, lambda: own, written, [(batch, *case.sample) for batch in case.batches], params, buffers, constants, cost=cost, kind=kind)
+    shapes = [(batch, *case.sample) for batch in case.batches]
+    return LayerTask(name, lambda: own, written, shapes, params, buffers, case.constants, cost=cost, kind=kind)
 
 
 def _in_scratch(row: str) -> LayerTask:
@@ -73,4 +58,4 @@ def _as_torch(case: Case) -> bool:
 
 def tasks() -> Iterator[LayerTask]:
     yield from (_in_scratch(row) for row, case in CASES.items() if _as_torch(case))
-    yield from map(_in_jax, IN_JAX)
+    yield from map(_in_jax, IN_JAX.split())

@@ -1,4 +1,4 @@
-"""An oracle that is asked but once for the same numbers."""
+"""An oracle that keeps its last results."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.wrapped import WrappedOracle
 
 _KEPT = 8
-"""Calls whose results are kept: as many as there are of one trial, the input's, those for its bounds and for the shape of its output."""
+"""Calls whose results are kept: those of one trial, for the results, the bounds and the shape of the output."""
 
 
 @dataclass(frozen=True)
 class Remembering(WrappedOracle):
-    """An oracle whose last results and bounds are kept, so that many implementations can be judged on one call at little cost."""
+    """An oracle that keeps its last results and bounds, so that judging many implementations on one call costs little."""
 
     _kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict, repr=False)
 
     def vjp(self, call: Call) -> dict[str, Array]:
+        """Return the oracle's results."""
         return dict(self.once(_key(call), lambda: self.oracle.vjp(call)))
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
@@ -31,7 +32,7 @@ class Remembering(WrappedOracle):
         return dict(self.once(key, lambda: WrappedOracle.bounds(self, oracle, call, result, precision)))
 
     def once(self, key: Hashable, make: Any) -> Any:
-        """Return what was made under a key, made now if it is not kept."""
+        """Return the value of a key; make and keep it if there is none."""
         if key not in self._kept:
             self._kept[key] = make()
             if len(self._kept) > _KEPT:

@@ -1,7 +1,7 @@
-"""What is to be computed, and several right ways to compute it, each judged as users' code is.
+"""Tasks, such as a layer, and several right ways to compute each, which are judged as users' code is.
 
 A *way* is a right implementation that differs from the others on purpose: in the order of its sums, in the formula, in the library that it calls. All
-ways of a *task* are given the same numbers, so that the oracle is asked but once for all of them.
+ways of a *task* get the same numbers, so that the oracle computes once for all of them.
 """
 
 from __future__ import annotations
@@ -34,15 +34,7 @@ INPUTS = (*FAMILIES, *SCALES)
 
 @dataclass(frozen=True)
 class Trial:
-    """What all ways of a task are given: it follows from these three and nothing else.
-
-    Attributes
-    ----------
-    inputs : str
-        A family of inputs, or one of :data:`SCALES`.
-    dtype : str
-    seed : int
-    """
+    """What determines the numbers that all ways of a task get; ``inputs`` is a family of inputs or one of :data:`SCALES`."""
 
     inputs: str
     dtype: str
@@ -64,7 +56,7 @@ class Task(Protocol):
 
     @property
     def name(self) -> str:
-        """As it stands in reports and reproductions."""
+        """The name in reports."""
 
     @property
     def ways(self) -> Sequence[str]:
@@ -72,19 +64,19 @@ class Task(Protocol):
 
     @property
     def sensitive(self) -> Sequence[str]:
-        """Those of them that compute something else where BLAS has other kernels or more threads."""
+        """The ways whose results change with the kernels or the threads of BLAS."""
 
     @property
     def quantities(self) -> int:
-        """How many quantities a way computes in a trial."""
+        """The number of quantities that a way computes in a trial."""
 
     @property
     def cost(self) -> float:
-        """About how long a quantity of it takes, in multiples of what one of most layers does."""
+        """The approximate time for a quantity, relative to that of most layers."""
 
     @property
     def measured(self) -> bool:
-        """Whether its tolerances come from measured rounding."""
+        """Whether the tolerances come from measured rounding."""
 
     @property
     def images(self) -> bool:
@@ -95,9 +87,9 @@ class Task(Protocol):
 
 
 def drawn(trial: Trial, images: bool = False) -> tuple[Family, float]:
-    """Return how the input and the cotangent of a trial are drawn, and the factor of its parameters; of images the input is made of digits.
+    """Return the family that draws input and ``grad_output`` of a trial, and the factor of its parameters; of images the input is made of digits.
 
-    A scale is that of the input, of the parameters, of the cotangent or of all three; the seed decides.
+    The seed decides whether a scale applies to the input, the parameters, ``grad_output`` or all three.
     """
     if trial.inputs in FAMILIES:
         family = FAMILIES[trial.inputs]
@@ -141,21 +133,20 @@ class Written:
 
 @dataclass(frozen=True)
 class Flushing(Precision):
-    """A precision without subnormal numbers, such as that of XLA on a CPU: what would be one is zero."""
+    """A precision that replaces subnormal numbers by zero, such as that of XLA on a CPU."""
 
     @cached_property
     def smallest(self) -> float:
-        """The smallest number besides zero."""
+        """The smallest positive number."""
         return self.smallest_normal
 
 
 @dataclass(frozen=True)
 class LayerTask:
-    """A layer or a loss, forward and backward.
+    """A layer or a loss, forward and backward; see :class:`Task` for ``sensitive``, ``cost`` and ``images``.
 
     Attributes
     ----------
-    name : str
     reference : callable
         Makes the oracle.
     written : mapping of str to callable
@@ -166,13 +157,8 @@ class LayerTask:
         Shapes by name; a buffer whose name ends in ``var`` is a variance.
     constants : callable
         Draws labels, or a mask.
-    sensitive : sequence of str
-    cost : float
-        See :class:`Task`.
     kind : type
         The precision of the ways.
-    images : bool
-        Whether the input is made of digits.
     """
 
     name: str
@@ -199,17 +185,17 @@ class LayerTask:
 
     @cached_property
     def oracle(self) -> Remembering:
-        """The oracle, which is asked but once for all ways."""
+        """The oracle, which computes once for all ways."""
         return Remembering(self.reference())
 
     @cached_property
     def measured(self) -> bool:
-        """Whether the reference's rounding is measured: nobody wrote its theory down."""
+        """Whether the reference's rounding is measured, because it has no error theory."""
         return isinstance(self.oracle.oracle.rounding, Measured)
 
     @cached_property
     def elements(self) -> int:
-        """How many numbers a user's checks of this layer would compare: N, of which each tolerance depends."""
+        """How many numbers a user's checks of this layer would compare: N, on which each tolerance depends."""
         return sum(self._numbers(shape) for shape in self.shapes) * len(FAMILIES) * len(DTYPES)
 
     def _numbers(self, shape: Shape) -> int:
@@ -226,7 +212,7 @@ class LayerTask:
         return {}
 
     def call(self, trial: Trial) -> Call:
-        """Return input, parameters, constants, buffers and cotangent of a trial, drawn but once for all ways."""
+        """Return input, parameters, constants, buffers and ``grad_output`` of a trial, drawn once for all ways."""
         if trial not in self._last:
             self._last.clear()
             self._last[trial] = self._call(self.shapes[trial.seed % len(self.shapes)], *drawn(trial, self.images), trial.dtype, trial.seed)

@@ -22,11 +22,7 @@ from tests.support.right_ways.modules.row import Row
 class Kernel:
     """A module of PyTorch behind ``forward``, ``backward`` and dicts of parameters, gradients and running statistics.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    arrange : callable
-        Lays input and cotangent out in memory.
+    ``arrange`` sets the order in memory of the input and of ``grad_output``.
     """
 
     def __init__(self, module: nn.Module, arrange: Callable[[torch.Tensor], torch.Tensor] = torch.Tensor.contiguous) -> None:

@@ -54,11 +54,9 @@ def losses(columns: int = COLUMNS) -> Sequence[Row]:
         # Between a quarter and three quarters: the logarithm is cut off where they are 0 or 1.
         return own(0.25 + torch.sigmoid(x) / 2, repeated(p, x))
 
-    adaptive = Row(
-        "AdaptiveLogSoftmaxWithLoss",
-        lambda: Alone(nn.AdaptiveLogSoftmaxWithLoss(columns, 10, [4, 7], 2.0), lambda own, x: own(x, repeated(whole(10, 6), x)).loss),
-        (6, columns),
-    )
+    def adaptive() -> nn.Module:
+        return Alone(nn.AdaptiveLogSoftmaxWithLoss(columns, 10, [4, 7], 2.0), lambda own, x: own(x, repeated(whole(10, 6), x)).loss)
+
     return [
         loss("L1Loss", y),
         loss("MSELoss", y),
@@ -84,5 +82,5 @@ def losses(columns: int = COLUMNS) -> Sequence[Row]:
         Row("NLLLoss", nn.NLLLoss, shape, labels=True),
         Row("MultiMarginLoss", nn.MultiMarginLoss, shape, labels=True),
         Row("LinearCrossEntropyLoss", lambda: beside(nn.LinearCrossEntropyLoss(columns, 4), whole(4, SAMPLES)), shape),
-        adaptive,
+        Row("AdaptiveLogSoftmaxWithLoss", adaptive, (6, columns)),
     ]

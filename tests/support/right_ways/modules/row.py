@@ -17,17 +17,17 @@ class Row:
     Attributes
     ----------
     of : str
-        Its name in ``torch.nn``.
+        The module's name in ``torch.nn``.
     make : callable
         Makes the module, or one that calls it with a single tensor.
     shape : tuple of int
         Of the input, the batch first.
     how : str
-        What tells the rows of one module apart.
+        Distinguishes the rows of one module.
     labels : bool
-        Whether it is a loss that takes labels from whoever calls it.
+        Whether it is a loss whose labels are an argument.
     fixed_batch : bool
-        Whether what is fixed is so for one size of a batch.
+        Whether its fixed tensors fit a single batch size.
     """
 
     of: str
@@ -39,5 +39,5 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The module and what tells its rows apart."""
+        """The module and what distinguishes its rows."""
         return f"{self.of}, {self.how}" if self.how else self.of
