@@ -24,16 +24,7 @@ def scale(image: npt.NDArray[np.uint8], dtype: npt.DTypeLike = np.float64) -> Ar
 
 
 class Conv3x3:
-    """Convolution with square 3x3 filters, no bias, no padding.
-
-    Parameters
-    ----------
-    num_filters : int
-    rng : numpy.random.Generator, optional
-        Source of the filters, drawn from N(0, 1) / 9.
-    dtype : dtype
-        Floating-point type of the filters.
-    """
+    """Convolution with 3x3 filters, drawn from N(0, 1) / 9, without bias and padding."""
 
     def __init__(self, num_filters: int, rng: np.random.Generator | None = None, dtype: npt.DTypeLike = np.float64) -> None:
         rng = rng or np.random.default_rng()
@@ -92,18 +83,9 @@ class MaxPool2:
 
 
 class Softmax:
-    """A fully connected layer and the softmax of its outputs.
+    """A fully connected layer, from a flattened input of ``input_len`` numbers to ``nodes`` classes, and the softmax of its outputs.
 
-    Parameters
-    ----------
-    input_len : int
-        Size of the flattened input.
-    nodes : int
-        Number of classes.
-    rng : numpy.random.Generator, optional
-        Source of the weights, ``(input_len, nodes)``, drawn from N(0, 1) / input_len; the biases start at zero.
-    dtype : dtype
-        Floating-point type of weights and biases.
+    The weights, ``(input_len, nodes)``, are drawn from N(0, 1) / input_len; the biases start at zero.
     """
 
     def __init__(self, input_len: int, nodes: int, rng: np.random.Generator | None = None, dtype: npt.DTypeLike = np.float64) -> None:
@@ -139,17 +121,7 @@ class Softmax:
 class ArticleCNN:
     """The tutorial's network, Conv3x3(8) - MaxPool2 - Softmax, and its training step.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of all initial weights.
-    dtype : dtype
-        Floating-point type of the weights.
-
-    Attributes
-    ----------
-    frozen : bool
-        Whether training leaves the filters unchanged and updates the softmax layer alone, as in the tutorial's first test drive.
+    If ``frozen`` is set, training updates the softmax layer alone and not the filters, as in the tutorial's first test drive.
     """
 
     def __init__(self, rng: np.random.Generator, dtype: npt.DTypeLike = np.float64) -> None:

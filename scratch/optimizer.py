@@ -39,17 +39,9 @@ class Optimizer(ABC):
         self.state: dict[str, dict[str, Array]] = {name: {} for name in state}
 
     def step(self, grads: Mapping[str, Array]) -> None:
-        """Update every parameter in place.
+        """Update every parameter in place; ``grads`` has a gradient for each name in ``params``, in the parameter's shape.
 
-        Parameters
-        ----------
-        grads : mapping of str to array
-            A gradient for each name in ``params``, in the parameter's shape; not changed.
-
-        Raises
-        ------
-        KeyError, ValueError
-            If a gradient is missing or has the wrong shape; no parameter was changed then.
+        A missing gradient raises a KeyError and a wrong shape a ValueError, before any parameter is changed.
         """
         kind = type(self).__name__
         missing = [name for name in self.params if name not in grads]

@@ -82,8 +82,7 @@ class MaxPool2d(Layer):
         share = grad_output / self._winners.sum(axis=0, dtype=grad_output.dtype) if self.ties == "split" else grad_output
         grad_images = np.zeros(self._padded_shape, grad_output.dtype)
         windows = self._window.over(grad_images)
-        for (u, v), wins in zip(
-            np.ndindex(self.kernel_size), self._winners, strict=True
-        ):  # windows overlap, so one pixel (u, v) of all windows at a time
+        # Windows overlap, so one pixel (u, v) of all windows at a time.
+        for (u, v), wins in zip(np.ndindex(self.kernel_size), self._winners, strict=True):
             windows[..., u, v] += np.where(wins, share, 0)
         return cropped(grad_images, self._sides)

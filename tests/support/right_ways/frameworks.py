@@ -1,10 +1,11 @@
-"""PyTorch and JAX as subjects: right in their own precision, by other kernels than anybody's NumPy."""
+"""PyTorch and JAX as code under test: right in their precision, with other kernels than NumPy's."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from contextlib import nullcontext
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -34,23 +35,13 @@ def torch_ways(module: nn.Module) -> Mapping[str, Way]:
     return {"torch": by_torch(module), "torch, no oneDNN": by_torch(module, mkldnn=False)}
 
 
-def by_jax(own: JaxOracle, jitted: bool) -> Way:
-    """Return JAX's own layer in the precision of the call, compiled as a whole and optimised, or step by step."""
-
-    def way(call: Call) -> Results:
-        given = (call.x, tuple(call.params.values()), tuple(call.buffers.values()), tuple(call.constants.values()), call.grad_output)
-        names = (tuple(call.params), tuple(call.buffers))
-        with full_precision():
-            run = _program(own.function, *names)
-            if jitted:
-                results = run(*given)
-            else:
-                with jax.disable_jit():
-                    results = run(*given)
-        quantities = ("output", *call.buffers, "grad_input", *(f"{name}.grad" for name in call.params))
-        return {name: np.array(value) for name, value in zip(quantities, results, strict=True)}
-
-    return way
+def by_jax(own: JaxOracle, jitted: bool, call: Call) -> Results:
+    """Compute a call with JAX's own layer in the precision of the call, compiled as a whole and optimised, or step by step."""
+    given = (call.x, tuple(call.params.values()), tuple(call.buffers.values()), tuple(call.constants.values()), call.grad_output)
+    with full_precision(), nullcontext() if jitted else jax.disable_jit():
+        results = _program(own.function, tuple(call.params), tuple(call.buffers))(*given)
+    quantities = ("output", *call.buffers, "grad_input", *(f"{name}.grad" for name in call.params))
+    return {name: np.array(value) for name, value in zip(quantities, results, strict=True)}
 
 
 @lru_cache(maxsize=64)
@@ -68,4 +59,5 @@ def _program(function: Callable[..., Any], params: tuple[str, ...], buffers: tup
 
 
 def jax_ways(own: JaxOracle) -> Mapping[str, Way]:
-    return {"jax, jitted": by_jax(own, jitted=True), "jax, step by step": by_jax(own, jitted=False)}
+    """Return JAX's ways of a layer."""
+    return {"jax, jitted": partial(by_jax, own, True), "jax, step by step": partial(by_jax, own, False)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,14 +20,14 @@ READ = (2, SIDE, SIDE)
 _TRANSFORMER: dict[str, Any] = {"dropout": 0.0, "batch_first": True}
 
 
-def _recurrent(kind: str) -> Callable[[], nn.Module]:
-    return lambda: Alone(getattr(nn, kind)(SIDE, 5, batch_first=True), lambda own, x: everything(own(x)))
+def _recurrent(kind: str) -> Row:
+    return Row(kind, lambda: Alone(getattr(nn, kind)(SIDE, 5, batch_first=True), lambda own, x: everything(own(x))), READ)
 
 
 _READING: Mapping[str, Row] = {
     row.name: row
     for row in (
-        *(Row(kind, _recurrent(kind), READ) for kind in ("GRU", "LSTM", "RNN")),
+        *map(_recurrent, ("GRU", "LSTM", "RNN")),
         Row("RNN", lambda: Alone(nn.RNN(SIDE, 5, nonlinearity="relu", batch_first=True), lambda own, x: own(x)[0]), READ, "relu"),
         Row(
             "LSTM", lambda: Alone(nn.LSTM(SIDE, 4, 2, batch_first=True, bidirectional=True), lambda own, x: own(x)[0]), READ, "two layers, both ways"
@@ -55,6 +55,10 @@ _SEQUENCES = ("TransformerEncoderLayer", "Linear, three axes", "Softmax, last of
 """Rows of three axes, the last of which is no place."""
 
 
+_SHAPES = {"Fold": (1, 12, 12), "PixelShuffle": (1, 8, SIDE, SIDE)}
+"""Shapes of rows whose axes depend on each other."""
+
+
 def _rows() -> Iterator[Row]:
     for name, row in ROWS.items():
         if name in _LEFT_OUT:
@@ -64,12 +68,7 @@ def _rows() -> Iterator[Row]:
         elif not row.fixed_batch:
             free = len(row.shape) == 2 and not list(row.make().parameters())
             places = name not in _SEQUENCES and not name.startswith(_SEQUENCES[0])
-            yield replace(row, shape=(3, PIXELS) if free else _own(name) or image_shape(row.shape, places))
-
-
-def _own(name: str) -> tuple[int, ...] | None:
-    """Return the shape of a row whose other axes are bound to each other."""
-    return {"Fold": (1, 12, 12), "PixelShuffle": (1, 8, SIDE, SIDE)}.get(name)
+            yield replace(row, shape=(3, PIXELS) if free else _SHAPES.get(name) or image_shape(row.shape, places))
 
 
 IMAGE_ROWS: Mapping[str, Row] = {row.name: row for row in _rows()}

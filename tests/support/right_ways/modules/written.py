@@ -11,7 +11,7 @@ from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from tests.support.right_ways.modules.losses import share, sides, target
 from tests.support.right_ways.modules.table import ROWS
-from tests.support.right_ways.task import Results, Way, cotangent
+from tests.support.right_ways.task import Results, cotangent
 from tests.textbook import attention, curves, distances, recurrent, spatial, standardised
 
 
@@ -102,18 +102,15 @@ OF_ANY_SIZE = frozenset(name for name in WRITTEN if not name.startswith(_OF_ONE_
 """Rows whose version takes as many places as there are."""
 
 
-def way_of(make: Callable[[], Any]) -> Way:
-
-    def way(call: Call) -> Results:
-        layer = make()
-        names = {name.removeprefix("own."): name for name in call.params}
-        if names:
-            layer.params.update({own: call.params[name].copy() for own, name in names.items()})
-        output, grad_input = layer.forward(call.x), layer.backward(cotangent(call))
-        return {
-            "output": np.asarray(output),
-            "grad_input": np.asarray(grad_input),
-            **{f"{name}.grad": layer.grads[own] for own, name in names.items()},
-        }
-
-    return way
+def computed(make: Callable[[], Any], call: Call) -> Results:
+    """Compute a call with a version, as a pure function."""
+    layer = make()
+    names = {name.removeprefix("own."): name for name in call.params}
+    if names:
+        layer.params.update({own: call.params[name].copy() for own, name in names.items()})
+    output, grad_input = layer.forward(call.x), layer.backward(cotangent(call))
+    return {
+        "output": np.asarray(output),
+        "grad_input": np.asarray(grad_input),
+        **{f"{name}.grad": layer.grads[own] for own, name in names.items()},
+    }
