@@ -34,7 +34,7 @@ class AffineNotTransposed(Affine):
 
 
 class AffinePilingUp(Affine):
-    """Adds to the gradient of the step before, which nobody clears."""
+    """Adds to the gradient of the step before, which is never cleared."""
 
     def backward(self, dout):
         dW = self.x.T @ dout

@@ -98,6 +98,6 @@ def wired(part: Part, graph: Graph, name: str, sources: tuple[str, ...]) -> tupl
         raise ValueError(f"two layers are called {name!r}; give one of them another name")
     for other, (layer, _) in graph.items():
         if layer is part:
-            raise ValueError(f"the same {type(part).__name__} stands at {other!r} and at {name!r}; a layer remembers one forward pass: make two")
+            raise ValueError(f"the same {type(part).__name__} is at {other!r} and at {name!r}; a layer stores one forward pass: make two layers")
     graph[name] = (part, sources)
     return (name,)

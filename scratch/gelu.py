@@ -23,7 +23,7 @@ class GELU(Layer):
     Parameters
     ----------
     approximate : {"none", "tanh"}
-        "none" computes :math:`\Phi(x) = \mathrm{erfc}(-x / \sqrt{2}) / 2`, which is accurate where Φ is tiny, as ``1 + erf`` is not. "tanh" computes
+        "none" computes :math:`\Phi(x) = \mathrm{erfc}(-x / \sqrt{2}) / 2`, which, unlike ``1 + erf``, is accurate where Φ is tiny. "tanh" computes
         the paper's approximation :math:`(1 + \tanh z) / 2` with :math:`z = \sqrt{2 / \pi}\,(x + 0.044715\,x^3)`. They differ by up to 5e-4.
 
     References

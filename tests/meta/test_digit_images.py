@@ -18,7 +18,7 @@ from tests.support.right_ways.tasks import on_images, tasks
 
 NAMES = [task.name for task in (*LAYERS, *own.tasks())] + [f"network {name}" for name in networks.ROWS]
 SMALL = {"TransformerEncoder", "TransformerDecoder", "RMSNorm", "CrossEntropyLoss, of sequences", "FractionalMaxPool2d", "FractionalMaxPool3d"}
-"""Modules that are shown no images: others show the same, or what is fixed in them is so for small arrays."""
+"""Modules without images: others show the same, or their fixed tensors are for small arrays."""
 
 
 def test_layers_and_networks_are_shown_images() -> None:
@@ -55,7 +55,7 @@ def test_network_with_batch_normalisation_is_right_on_digits(dtype: str) -> None
 
 
 def test_columns_of_one_number_are_left_to_rounding() -> None:
-    """A background of equal numbers has a variance of zero, or of what rounding makes of it: in float64 otherwise than in float32."""
+    """The variance of equal numbers is zero, or a rounding error, which differs between float64 and float32."""
     task = tasks()[on_images("batch norm 1d of 784")]
     judged = [judgement for way in task.ways for judgement in task.judged(way, Trial("huge", "float64", 14))]
     assert [one for one in judged if one.verdict is Verdict.MISMATCH] == []

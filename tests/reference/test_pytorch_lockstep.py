@@ -29,9 +29,9 @@ RUNS = [
 
 
 def wrong(comparison: TrainingComparison, network: str, steps: int, command: str) -> dict[str, str]:
-    """Return what is wrong in each quantity: its first mismatch, with its cause where it was examined, or how often it was judged.
+    """Return the wrong quantities: each with its first mismatch and its cause, or with a wrong number of matches.
 
-    The value at the end of a whole step, to which every layer contributes, is left out.
+    The values at the end of a whole step, to which every layer contributes, are left out.
     """
     texts = {}
     for layer, quantity in quantities_in(NETWORKS[network]):

@@ -1,4 +1,4 @@
-"""Dropout: what is dropped, what becomes of the rest, and where the masks come from."""
+"""Dropout: which numbers are dropped, the scale of the others, and where masks come from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Make = Callable[..., scratch.Dropout]
 
 @pytest.fixture(params=[scratch.Dropout, fast.Dropout], ids=["plain", "fast"])
 def dropout(request: pytest.FixtureRequest) -> Make:
-    """Return what makes a layer with a generator of its own."""
+    """Return a function that makes a layer with its own generator."""
     return lambda p=0.5, seed=0: request.param(p, rng=np.random.default_rng(seed))
 
 

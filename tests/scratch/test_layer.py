@@ -18,7 +18,7 @@ TESTS = [pytest.param(runs, id=str(runs[-1]), marks=pytest.mark.xdist_group(f"{r
 @pytest.mark.pairwise("runs.0.case", "runs.0.family", "runs.0.dtype", "runs.0.reference", "runs.0.kernels")
 @pytest.mark.parametrize("runs", TESTS)
 def test_layer(runs: list[Run], request: pytest.FixtureRequest) -> None:
-    """Every quantity is within the tolerance that rounding explains, or what its row declares it to be, whatever the batch size."""
+    """For each batch size, every quantity is within the tolerance that rounding explains, or has the verdict that its row declares."""
     messages = {run.batch: failure(run, f"pytest {request.node.nodeid!r}") for run in runs}
     if any(messages.values()):
         pytest.fail("\n".join(f"batch size {batch}: {message}" for batch, message in messages.items() if message), pytrace=False)

@@ -1,4 +1,4 @@
-"""The gradients of the parameters are the same bits, whether the input's is worked out besides or not."""
+"""The gradients of the parameters have the same bits with and without the gradient of the input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.layer_runs import made
 
 
 def gradients(network: scratch.Sequential, cotangent: Array, method: str) -> dict[str, Array]:
-    """Return the gradients that a way back leaves, where there were none before."""
+    """Return the gradients that a backward method stores."""
     for layer in network.layers.values():
         layer.grads.clear()
     getattr(network, method)(cotangent)
@@ -23,7 +23,7 @@ def gradients(network: scratch.Sequential, cotangent: Array, method: str) -> dic
 
 
 def differing(network: scratch.Sequential, x: Array) -> list[str]:
-    """Return the parameters whose gradients the two ways back do not leave alike, and ``"nothing"`` where none is left."""
+    """Return the parameters whose gradients differ between the two methods; ``"nothing"`` if there are no gradients."""
     cotangent = np.random.default_rng(1).standard_normal(network.forward(x).shape).astype(x.dtype)
     whole, alone = (gradients(network, cotangent, method) for method in ("backward", "backward_params"))
     return [name for name in whole if name not in alone or not np.array_equal(whole[name], alone[name])] or ([] if whole else ["nothing"])
@@ -45,14 +45,14 @@ def test_network(name: str) -> None:
 
 @pytest.mark.parametrize(("frozen", "left"), [(("conv",), []), (("linear",), []), (("conv", "linear"), ["nothing"])])
 def test_frozen_layers(frozen: tuple[str, ...], left: list[str]) -> None:
-    """Of what is frozen nothing is left, of the rest everything."""
+    """Frozen layers have no gradients, the others have all."""
     network = NETWORKS["tutorial"].make(np.random.default_rng(0), np.float64)
     network.freeze(*frozen)
     assert differing(network, np.random.default_rng(0).standard_normal((2, 1, 28, 28))) == left
 
 
 def test_gradient_that_is_forgotten() -> None:
-    """A layer whose shorter way back leaves something out does not pass."""
+    """A ``backward_params`` that computes a wrong gradient is found."""
 
     class Forgets(scratch.Linear):
         def backward_params(self, grad_output: Array) -> None:

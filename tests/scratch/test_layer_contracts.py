@@ -1,6 +1,6 @@
 """Every scratch layer, plain and fast, without running statistics or masks keeps every contract, in both precisions.
 
-Batch normalisation has its contracts in test_normalisation.py; what a dropout must not do is in test_dropout.py.
+Batch normalisation has its contracts in test_normalisation.py; those of dropout are in test_dropout.py.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NOT_ASKED = {
 
 @functools.cache
 def calls_of(case: str, dtype: str) -> tuple[Call, Call, Call]:
-    """Return a call, one with other numbers and a smaller one, for the benches of all contracts: a bench hands out copies."""
+    """Return a call, one with other numbers and a smaller one, for the benches of all contracts; a bench copies them."""
     call, other, smaller = (call_of(Run(case, batch, "normal", dtype, seed)) for batch, seed in ((BATCH, 0), (BATCH, 1), (SMALLER, 0)))
     return call, other, smaller
 
@@ -65,7 +65,7 @@ def has_params(case: str) -> bool:
 
 
 def broken_by(case: str, dtype: str, kernels: Kernels) -> dict[str, str]:
-    """Return what is said about the contracts that a layer does not keep, but for reasons why one does not apply that are known."""
+    """Return the broken contracts of a layer, and those that do not apply for an unexpected reason, each with its reason."""
     found = {}
     allowed = {""} if has_params(case) else {"", "there are no parameters"}
     for name, contract in CONTRACTS.items():

@@ -85,7 +85,7 @@ def part(drawn: Drawn) -> scratch.composite.Part:
 
 
 def differing(model: Sequential) -> list[str]:
-    """Return what a network computes otherwise than its graph, in which outputs and the gradients of all that they feed add up."""
+    """Return the quantities in which a network differs from its graph, where outputs add up, and gradients in the backward pass."""
     outputs, grad_output = {"input": integers(1, 2, 3)}, integers(2, 2, 3)
     cotangents = {name: np.zeros(()) for name in ("input", *model.layers)} | {"last": grad_output}
     expected = {"output": model.forward(outputs["input"]), "grad_input": model.backward(grad_output), **model.grads}
@@ -161,7 +161,7 @@ def shared(layer: scratch.Layer) -> Sequential:
         pytest.param(lambda: Sequential(**{"a.b": Tanh()}), "called 'a.b', expected a name without a dot", id="dot"),
         pytest.param(lambda: Sequential(input=Tanh()), "other than 'input'", id="input"),
         pytest.param(lambda: Residual(Sequential(shortcut=Tanh()), Tanh()), "two layers are called 'shortcut'", id="shortcut-twice"),
-        pytest.param(lambda: shared(Tanh()), "same Tanh stands at 'a' and at 'b.body'", id="shared"),
+        pytest.param(lambda: shared(Tanh()), "same Tanh is at 'a' and at 'b.body'", id="shared"),
         pytest.param(lambda: Sequential(inner=frozen()), "inner: a chain within a network cannot freeze layers of its own", id="frozen"),
         pytest.param(lambda: network().freeze("block1.relu"), "no layer is called 'block1.relu'; the layers are first, block1", id="freeze"),
         pytest.param(

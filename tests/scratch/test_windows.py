@@ -71,7 +71,7 @@ MADE: dict[str, Any] = {
 @pytest.mark.parametrize("between", ["before forward", "before backward"])
 @pytest.mark.parametrize("kind", MADE.values(), ids=MADE)
 def test_copied_layer_goes_on_alone(kind: Any, between: str) -> None:
-    """A copy has memory of its own, and all of it: what it computes is what the original would have computed."""
+    """A copy shares no memory with the original, and computes what the original would have computed."""
     rng, layer = np.random.default_rng(0), kind()
     first, second, third = rng.standard_normal((3, 2, 2, 6, 6))
     grad_output = rng.standard_normal(layer.forward(first).shape)

@@ -56,7 +56,7 @@ class Make(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """A layer and the shape of one sample; the test gives the layer weights of its own.
+    """A layer and the shape of one sample; the test sets the layer's weights.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ CASES: dict[str, Case] = {
 }
 
 ELSEWHERE = {
-    "Sequential": "no layer of its own: judged layer by layer in lock-step, tests/reference/test_pytorch_lockstep.py",
-    "Residual": "no layer of its own: its layers and the sums between them are judged in lock-step, tests/reference/test_pytorch_lockstep.py",
+    "Sequential": "made of layers: judged layer by layer in lock-step, tests/reference/test_pytorch_lockstep.py",
+    "Residual": "made of layers: they and the sums between them are judged in lock-step, tests/reference/test_pytorch_lockstep.py",
 }
 """Layers that have no row, and where they are judged."""

@@ -142,7 +142,7 @@ def redundant(items: Iterable[pytest.Item]) -> set[pytest.Item]:
 def _redundant(product: list[pytest.Function], name: str, strength: int) -> list[pytest.Function]:
     if (mark := product[0].get_closest_marker(name)) is None:
         return []
-    # In the order of the tables, whatever order the tests are to be run in.
+    # In the order of the tables, which does not depend on the order in which tests run.
     ordered = sorted(product, key=lambda item: tuple(item.callspec.indices.values()))
     rows = {item: tuple(value(item.callspec.params, factor) for factor in mark.args) for item in ordered}
     chosen = set(covering(list(dict.fromkeys(rows.values())), strength))
@@ -160,13 +160,9 @@ def value(params: Mapping[str, Any], factor: str) -> Hashable:
 
 @dataclass(frozen=True)
 class Name:
-    """What ``tests/test_one.py::Class::test_two[three]`` names.
+    """The tests that ``tests/test_one.py::Class::test_two[three]`` names.
 
-    Attributes
-    ----------
-    path : Path
-    names : tuple of str
-        Of the class and the function. The function's includes the ids of parameters; without them it names all its tests.
+    ``names`` are those of the class and the function. The function's includes the ids of parameters; without them it names all its tests.
     """
 
     path: Path

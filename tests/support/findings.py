@@ -24,7 +24,7 @@ class Declared:
 
 
 def declared_for(declared: Iterable[Declared], place: str) -> Declared | None:
-    """Return what is declared of a ``reference-family-dtype-quantity``."""
+    """Return the declaration for a ``reference-family-dtype-quantity``."""
     return next((one for one in declared if fnmatchcase(place, one.where)), None)
 
 

@@ -122,7 +122,7 @@ def followed(case: str, start: Mapping[str, Array], grads: list[dict[str, Array]
 
 
 def expected_by(run: Run, precision: Precision) -> Expected:
-    """Return what a reference expects after each step, its states in scratch's units."""
+    """Return the values that a reference expects after each step, with its states in scratch's units."""
     twin, (start, grads) = twin_of(run.case, run.reference), given(run)
     expected = expected_of(twin.oracle, start, grads, precision)
     for state in set(twin.factors) & set(compared(run.case)):

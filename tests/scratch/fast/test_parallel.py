@@ -1,4 +1,4 @@
-"""Parts of a batch on several threads: the same bits as on one, whatever happens meanwhile."""
+"""Parts of a batch on several threads give the same bits as on one thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scratch.fast import im2col, parallel
 from scratch.layer import Array, Layer
 
 BATCHES = (60, 150, 600)
-"""Images of 20 by 20 with three channels. Columns are kept for the way back in the one, gathered anew in the next; a pool has parts in the last."""
+"""Images of 20 by 20 with three channels. The first keeps its columns for the backward pass, the second does not; a pool of the last has parts."""
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_batches_are_divided_in_every_way() -> None:
 
 @pytest.mark.parametrize("threads", [2, 3], indirect=True)
 def test_parts_are_shared_out_and_come_back_in_order(threads: int) -> None:
-    met = threading.Barrier(threads, timeout=10)  # nobody passes alone
+    met = threading.Barrier(threads, timeout=10)  # passes only when all threads have arrived
 
     def work(thread: int, part: int) -> tuple[int, int]:
         if part < threads:

@@ -121,7 +121,7 @@ def channels_last(windows: Windows, call: Call) -> Results:
 
 
 def gathered(windows: Windows, contract: Contraction, call: Call) -> Results:
-    """Return the input's gradient as a convolution of its own: of the cotangent, spread out by the stride, with the kernels turned."""
+    """Return the input's gradient as a convolution of grad_output, spread by the stride, with the kernels rotated by half a turn."""
     x, w, b, g = given(call)
     (high, wide), s, (rows, columns) = w.shape[2:], windows.stride, g.shape[2:]
     height, width = windows.padded(x).shape[2:]

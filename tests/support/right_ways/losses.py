@@ -92,7 +92,7 @@ SOFTMAX: Mapping[str, Way] = {
     "matrix": partial(softmax, shifted, by_matrix=True),
 }
 BY_SHIFT: Mapping[str, Way] = {name: way for name, way in SOFTMAX.items() if name != "log sum"}
-"""Those that round as a softmax's own steps do. Where only these are known, exp(x - L), L rounded at its own size, exceeds what is measured."""
+"""The ways that round like the steps of a softmax. The measured rounding of these does not cover exp(x - L), where L is rounded at its own size."""
 LOG_SOFTMAX: Mapping[str, Way] = {
     "depths": cases.of_log_softmax(cases.log_softmax),
     "maximum": cases.of_log_softmax(cases.log_softmax_by_maximum),

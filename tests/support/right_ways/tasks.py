@@ -18,11 +18,12 @@ from tests.support.right_ways.task import LayerTask, Task
 
 
 def on_images(name: str) -> str:
+    """Return the name of the same task with an input made of digits."""
     return f"{name}, digit images"
 
 
 def _shown_images(task: LayerTask) -> LayerTask:
-    """Return a task that is shown whole digits in the place of small arrays; of a matrix, whole digits cut into rows."""
+    """Return the task with whole digits instead of small arrays; a matrix gets digits cut into rows."""
     shape = task.shapes[0]
     free = len(shape) == 2 and not task.params and not task.buffers
     return replace(task, name=on_images(task.name), shapes=[(4, PIXELS) if free else image_shape(shape)], images=True, cost=2 * task.cost)

@@ -1,4 +1,4 @@
-"""A module as a function of one tensor: whatever else it takes is fixed, whatever else it returns is left out or put beside the rest."""
+"""A module as a function of one tensor: its other arguments are fixed, and its other results are dropped or concatenated."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from torch import nn
 
 
 class Alone(nn.Module):  # type: ignore[misc]
-    """A module that gets one tensor and returns one.
-
-    Parameters
-    ----------
-    own : torch.nn.Module
-        Its parameters have the prefix ``own.`` here.
-    call : callable
-        Gets the module and the tensor.
-    """
+    """A module that gets one tensor and returns one: ``call`` gets the module ``own``, whose parameters have the prefix ``own.``, and the tensor."""
 
     def __init__(self, own: nn.Module, call: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -31,7 +23,7 @@ class Alone(nn.Module):  # type: ignore[misc]
 
 
 def numbers(*shape: int, seed: int = 7) -> torch.Tensor:
-    """Return normal numbers of float32 for what is fixed: in float64 they are the same ones."""
+    """Return fixed normal numbers in float32, so that they are the same in float64."""
     return torch.from_numpy(np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32))
 
 
@@ -45,23 +37,23 @@ def signs(*shape: int) -> torch.Tensor:
 
 
 def beside(own: nn.Module, *others: torch.Tensor) -> Alone:
-    """Return a loss whose targets are fixed; those of a larger batch repeat."""
+    """Return a loss with fixed targets, which repeat for a larger batch."""
     return Alone(own, lambda own, x: own(x, *(repeated(other, x) for other in others)))
 
 
 def between(own: nn.Module, *others: torch.Tensor) -> Alone:
-    """Return a module of several tensors, which lie one after another along the input's second axis; further ones are fixed."""
+    """Return a module of several tensors, stacked along the input's second axis; ``others`` are fixed."""
     return Alone(own, lambda own, x: own(*x.unbind(1), *(repeated(other, x) for other in others)))
 
 
 def repeated(fixed: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return what is fixed for each sample of an input, in its precision."""
+    """Return a fixed tensor with a sample for each of the input's, in the input's precision."""
     enough = fixed[np.arange(len(x)) % len(fixed)]
     return enough.to(x.dtype) if fixed.is_floating_point() else enough
 
 
 def everything(results: Any) -> torch.Tensor:
-    """Return all that a recurrent module returns as one array, a row for each sample: the outputs, then the last states."""
+    """Return the results of a recurrent module as one array, with a row for each sample: the outputs, then the last states."""
     output, states = results
     states = states if isinstance(states, tuple) else (states,)
     return torch.cat([output.flatten(1), *(state.transpose(0, 1).flatten(1) for state in states)], dim=1)

@@ -218,4 +218,4 @@ IN_EVALUATION: Mapping[str, str] = {
 """Modules that have a row in evaluation alone, each with the reason."""
 
 REFUSED: Mapping[str, str] = {"MultiLabelMarginLoss": "no limit to its error"}
-"""Rows that are not judged whole, each with what is said of it: PyTorch decomposes this loss into another function, in which targets end later."""
+"""Rows that are not fully judged, each with the harness's reason: PyTorch decomposes this loss into a function in which the targets end later."""
