@@ -135,7 +135,6 @@ def gathered(windows: Windows, contract: Contraction, call: Call) -> Results:
 
 
 def ways(windows: Windows) -> Mapping[str, Way]:
-    """Return the ways by name."""
     structured = {"im2col": im2col, "taps": tap_by_tap, "pixels": pixel_by_pixel, "channels last": channels_last}
     return {
         **{name: partial(contracted, windows, *pair) for name, pair in CONTRACTIONS.items()},

@@ -59,5 +59,4 @@ def _program(function: Callable[..., Any], params: tuple[str, ...], buffers: tup
 
 
 def jax_ways(own: JaxOracle) -> Mapping[str, Way]:
-    """Return JAX's ways of a layer."""
     return {"jax, jitted": partial(by_jax, own, True), "jax, step by step": partial(by_jax, own, False)}

@@ -14,13 +14,11 @@ from tests.support.right_ways.task import Results, Way, cotangent
 
 
 def relu(call: Call) -> Results:
-    """Return the larger of each number and zero."""
     g = cotangent(call)
     return {"output": np.maximum(call.x, 0), "grad_input": np.where(call.x > 0, g, g.dtype.type(0))}
 
 
 def relu_by_mask(call: Call) -> Results:
-    """Return each number times whether it is positive."""
     mask = (call.x > 0).astype(call.x.dtype)
     return {"output": call.x * mask, "grad_input": cotangent(call) * mask}
 
@@ -47,13 +45,11 @@ def gelu_by_cdf(call: Call) -> Results:
 
 
 def from_output(call: Call) -> Results:
-    """Return a sigmoid whose derivative is made of its output."""
     output = cases.naive_sigmoid(call.x)
     return {"output": output, "grad_input": cotangent(call) * output * (1 - output)}
 
 
 def tanh_from_output(call: Call) -> Results:
-    """Return a tangent whose derivative is made of its output."""
     output, g = np.tanh(call.x), cotangent(call)
     return {"output": output, "grad_input": g - g * output * output}
 

@@ -24,13 +24,11 @@ def results(output: Array, grad_input: Array, weight: Array, bias: Array) -> Res
 
 
 def contracted(contract: Contraction, total: Sum, call: Call) -> Results:
-    """Return the three products in one order of their sums."""
     x, w, b, g = given(call)
     return results(contract("ni,oi->no", x, w) + b, contract("no,oi->ni", g, w), contract("no,ni->oi", g, x), total(g.T))
 
 
 def matmul(call: Call) -> Results:
-    """Return products of matrices that lie in memory as they come."""
     x, w, b, g = given(call)
     return results(x @ w.T + b, g @ w, g.T @ x, g.sum(axis=0))
 

@@ -91,7 +91,6 @@ def average_of_shares(pool: Pool, call: Call) -> Results:
 
 
 def maximum_ways(pool: Pool) -> Mapping[str, Way]:
-    """Return the ways of max pooling."""
     return {"argmax": partial(max_by_argmax, pool), "loops": partial(max_by_loops, pool), "taps": partial(max_tap_by_tap, pool)}
 
 

@@ -24,7 +24,6 @@ class Remembering(WrappedOracle):
     _kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict, repr=False)
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return the oracle's results."""
         return dict(self.once(_key(call), lambda: self.oracle.vjp(call)))
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:

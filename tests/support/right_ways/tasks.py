@@ -18,7 +18,6 @@ from tests.support.right_ways.task import LayerTask, Task
 
 
 def on_images(name: str) -> str:
-    """Return the name of the same task with an input made of digits."""
     return f"{name}, digit images"
 
 
