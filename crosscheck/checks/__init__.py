@@ -1,4 +1,4 @@
-"""The checks of a pair: a list of small functions with telling names. Each returns a verdict and the evidence for it.
+"""The checks of each kind of pair. A check is a small function that returns a verdict and the evidence for it.
 
 A check gets a prepared pair and does not depend on reports, test frameworks or other checks. To add a check, write one function and add one line to
 the lists below.
@@ -38,7 +38,7 @@ def checks_of(pair: Declaration) -> list[Check]:
 
 
 def _of_layer(pair: Pair) -> list[Check]:
-    """Return the checks of values in float64 (is the mathematics right?) and float32 (the numerics), those of evaluation mode, and the contracts."""
+    """Return a layer's checks: values in float64 (is the mathematics right?) and float32 (are the numerics right?), evaluation mode, contracts."""
     training, contracts = None, [*CONTRACTS]
     if pair.reference is None:
         values = [difference_check(family) for family in FAMILIES]
@@ -53,13 +53,13 @@ def _of_layer(pair: Pair) -> list[Check]:
 
 
 def _of_model(pair: ModelPair) -> list[Check]:
-    """Return the checks of single steps and of the free run, float64 first, then the contracts."""
+    """Return a model's checks: single steps and a free run, first in float64, then in float32, followed by the contracts."""
     runs = [check(dtype) for dtype in DTYPES for check in (lockstep_check, freerun_check)]
     return [*runs, *(model_contract_check(name) for name in MODEL_CONTRACTS)]
 
 
 def _of_optimizer(pair: OptimizerPair) -> list[Check]:
-    """Return the checks of steps in float64, then in float32, then the contracts."""
+    """Return an optimizer's checks: steps in float64, steps in float32, then the contracts."""
     values = [update_check(dtype, family) for dtype, family in itertools.product(DTYPES, GRADIENTS)]
     return [*values, *(update_contract_check(name) for name in UPDATE_CONTRACTS)]
 

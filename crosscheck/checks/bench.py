@@ -31,7 +31,7 @@ class DoesNotApplyError(Exception):
 
 @dataclass
 class Bench:
-    """Instances of a subject, and calls to try contracts on."""
+    """Makes instances of a subject, and holds the calls on which contracts are tried."""
 
     layer: AdaptedLayer
     call: Call  # in the reference's layout
@@ -41,17 +41,17 @@ class Bench:
     modes: bool = False  # whether the operation itself differs between training and evaluation
     fixed_batch: bool = False  # whether the subject is declared to take only the declared batch sizes
     deterministic: bool = True  # whether the subject is declared to give the same bits each time
-    # a call with another size than the number of samples, such as another image size; None if no such shape is declared
+    # a call that differs in an axis other than the batch axis, such as the image height; None if no such shape is declared
     elsewhere: Call | None = None
-    retrained: Call | None = None  # ``call`` with other parameters; None if there are none
-    dropped: float | None = None  # the probability with which a dropout drops; the random generators are reset before each of its forward passes
-    elements: int = 1  # how many numbers all checks of the pair compare
-    reference: Oracle | None = None  # the first reference that answers for any input
-    drawn: Callable[[Shape], Call] | None = None  # returns a call for an input shape, with the same parameters
+    retrained: Call | None = None  # ``call`` with other parameter values; None if the subject has no parameters
+    dropped: float | None = None  # the probability that a dropout drops an element; random generators are reset before each of its forward passes
+    elements: int = 1  # how many numbers the checks of the pair compare in total
+    reference: Oracle | None = None  # the first reference that can compute results for new inputs
+    drawn: Callable[[Shape], Call] | None = None  # returns a call with the same parameters for another input shape
     _rewinds: dict[int, Callable[[], None]] = field(default_factory=dict)
     _forwards: int = 0
     _contexts: dict[int, LayerContext] = field(default_factory=dict)
-    """By the ``id`` of a call, which the context keeps alive; all contracts share them."""
+    """What is needed to judge a call, by the ``id`` of the call, which the context keeps alive. All contracts share the contexts."""
 
     def instance(self) -> Instance:
         """Return a fresh instance with the call's parameters."""
@@ -79,7 +79,7 @@ class Bench:
 
     @cached_property
     def _repeats(self) -> bool:
-        """Whether resetting the generators repeats the random numbers."""
+        """Whether the layer draws the same random numbers again after the generators were reset."""
         outputs = []
         for _ in range(2):
             instance = self.instance()
@@ -95,21 +95,21 @@ class Bench:
         return {"output": as_array(output, "output", self.call.x.dtype)}
 
     def backward(self, instance: Any, given: Results, accumulate: bool = False) -> Results:
-        """Run the backward pass and return the gradients without copying; with ``accumulate``, stored gradients are not cleared before."""
+        """Run the backward pass and return the gradients without copying them. With ``accumulate``, stored gradients are not cleared first."""
         with contained("backward"):
             grads = (instance.accumulate if accumulate else instance.backward)(given["upstream gradient"])
         return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
 
     def both(self, instance: Instance, given: Results) -> Results:
-        """Run both passes."""
+        """Run the forward and the backward pass, and return all results."""
         return self.forward(instance, given) | self.backward(instance, given)
 
     def fresh(self, call: Call) -> Results:
-        """Run both passes of a fresh instance and return copies of what it computes for a call."""
+        """Run the forward and the backward pass of a fresh instance for a call, and return copies of the results."""
         return copies(self.both(self.instance(), self.given(call)))
 
     def changed(self, call: Call, one: Results, other: Results) -> str:
-        """Return the names of results that differ between two runs of a call: in any bit, or beyond rounding if not declared deterministic."""
+        """Return the names of results that differ between two runs of a call; if the subject is not deterministic, beyond rounding."""
         return differing(one, other) if self.deterministic else self.beyond_rounding(call, one, other)
 
     def beyond_rounding(self, call: Call, one: Results, other: Results) -> str:
@@ -133,13 +133,13 @@ class Bench:
         return ", ".join(name for name in one if not explained(name))
 
     def reads_exactly(self, quantity: str) -> bool:
-        """Return whether a gradient is read directly, and not computed from an update."""
+        """Return whether the harness reads a gradient directly. Otherwise it computes the gradient from a parameter update, which rounds."""
         one = np.ones(1)
         return not quantity.endswith(".grad") or self.layer.convention.reading(one, one) is None
 
     @property
     def fewer(self) -> Call:
-        """The smaller call; a contract that needs one does not apply where there is none."""
+        """The call with fewer samples. If there is none, a contract that needs it does not apply."""
         if self.fixed_batch:
             raise DoesNotApplyError("your code is declared to take only the declared batch sizes")
         if self.smaller is None:
@@ -149,11 +149,11 @@ class Bench:
 
     @property
     def others(self) -> list[Call]:
-        """Calls to make after ``call``: one of the same shape, which a stale cache would fit, and those of other sizes."""
+        """Calls to make after ``call``: one of the same shape, so that a stale cache would fit, and calls of other sizes."""
         return [self.other, *(call for call in (self.elsewhere, self.smaller) if call is not None)]
 
     def keeps(self, what: str, reason: str) -> None:
-        """Raise :class:`DoesNotApplyError` unless an instance keeps something between calls."""
+        """Raise :class:`DoesNotApplyError` unless an instance stores ``what``, such as its gradients, between calls."""
         if what not in self.layer.convention.keeps:
             raise DoesNotApplyError(reason)
 
@@ -164,17 +164,17 @@ def copies(results: Results) -> Results:
 
 
 def differing(one: Results, other: Results) -> str:
-    """Return the names of the results that are not the same bit for bit."""
+    """Return the names of the results that are not exactly equal; NaN equals NaN."""
     return ", ".join(name for name in one if name not in other or not np.array_equal(one[name], other[name], equal_nan=True))
 
 
 def complaint(words: str, names: str) -> str:
-    """Return what a contract finds wrong: the words and the names of the results; empty if there are none."""
+    """Return a contract's finding: the words followed by the names of the results; empty if there are no names."""
     return f"{words}: {names}" if names else ""
 
 
 def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
-    """Return a bench for a pair; its calls are drawn once for all contracts."""
+    """Return a bench for a pair. Its calls are drawn once, and all contracts share them."""
     if (dtype, seed) not in prepared.benches:
         prepared.benches[dtype, seed] = _drawn(prepared, dtype, seed)
     bench: Bench = prepared.benches[dtype, seed]
@@ -190,7 +190,7 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
 
     output = prepared.forward(call)
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
-    # With other numbers, whatever is left over from one call is wrong in the next.
+    # Its numbers differ, so that anything left over from the first call is wrong in the second.
     second = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape)
     other = replace(second, params=call.params)
     size = next((size for size in prepared.shapes if size[1:] != shape[1:]), None)
@@ -214,7 +214,7 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
         retrained=replace(call, params=second.params) if second.params else None,
         dropped=prepared.dropped,
         elements=prepared.elements,
-        # A recorded reference, whose number of elements is known, does not answer for new inputs.
+        # A recorded reference, the only kind with ``elements``, has no results for new inputs.
         reference=next((reference.oracle for reference in prepared.references if reference.elements is None), None),
         drawn=drawn,
     )
@@ -230,7 +230,7 @@ def _first(call: Call, samples: int) -> Call:
 
 
 def rewinding(instance: Any) -> Callable[[], None]:
-    """Return a function that resets an instance's random generators: those in its attributes, and the global ones of NumPy and Python."""
+    """Return a function that resets the random generators in an instance's attributes and the global generators of NumPy and Python."""
     held = getattr(getattr(instance, "layer", instance), "__dict__", {})
     own = [_rewinding(value) for value in held.values() if isinstance(value, np.random.Generator | np.random.RandomState | random.Random)]
 

@@ -21,9 +21,9 @@ class Settings:
     seed : int
         The seed of all random numbers.
     timeout : float
-        The most seconds that a check may take; 0 for no limit.
+        The time limit of a check in seconds; 0 for no limit.
     shrink : bool
-        Whether to look for a small case of a mismatch.
+        Whether to look for a small input that shows the same mismatch.
     dtypes : tuple of str
         The precisions to check; all if empty.
     strict : bool
@@ -43,7 +43,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class FailingCall:
-    """A call, in the subject's precision, on which one quantity is wrong; ``evaluation`` says whether it ran in evaluation mode."""
+    """A call in the subject's precision for which one quantity is wrong. ``evaluation`` says whether the layer ran in evaluation mode."""
 
     call: Call
     quantity: str
@@ -66,13 +66,13 @@ class CheckResult:
     Attributes
     ----------
     reason : str
-        Why it was skipped or could not be decided, or what the subject did wrong.
+        Why the check was skipped or could not be decided, or what the subject did wrong.
     judgements : list of (str, Judgement)
-        Each with the input's shape, or in words the step.
+        Each judgement has a label: the shape of its input, or its step, such as ``"step 3"``.
     divergence : Divergence or None
         The first mismatch with its cause.
     unexamined : list of Failure
-        Other wrong quantities, before :meth:`examine` looks for their causes.
+        Other wrong quantities. :meth:`examine` looks for their causes and empties this list.
     others : list of Divergence
         Other wrong quantities with their causes.
     given : FailingCall or None
@@ -102,9 +102,9 @@ class CheckResult:
     warning: bool = False
 
     def add(self, shape: str, judgement: Judgement, failure: Failure | None = None, given: FailingCall | None = None, source: str = "") -> None:
-        """Add a judgement. The cause of the first mismatch is looked for at once, those of later ones by :meth:`examine`.
+        """Add a judgement. The cause of the first mismatch is looked for at once; :meth:`examine` looks for the causes of later mismatches.
 
-        ``failure`` is what a diagnosis needs, ``given`` the call of the mismatch, ``source`` file and line of the code that computes the quantity.
+        ``failure`` holds what the diagnosis needs, ``given`` the call with the mismatch, ``source`` the file and line that computes the quantity.
         """
         self.judgements.append((shape, judgement))
         if judgement.verdict is not Verdict.MISMATCH:
@@ -124,7 +124,7 @@ class CheckResult:
         self.unexamined.clear()
 
     def conclude(self) -> CheckResult:
-        """Set the verdict, and the reason if there is none yet, from the judgements; return the result itself."""
+        """Set the verdict from the judgements, and the reason if there is none yet. Return this result."""
         self.verdict = combine_verdicts([judgement.verdict for _, judgement in self.judgements])
         self.reason = self.reason or next((j.reason for _, j in self.judgements if j.verdict is self.verdict and j.reason), "")
         return self
@@ -141,13 +141,13 @@ NOT_TRIED = "could not be tried: "
 """Prefix of the reason if the subject failed before a contract could be tried."""
 
 OUT_OF_RANGE = "does not apply: "
-"""Prefix of skip reasons; with it, a value check says that the operation itself overflows on the harness's own inputs."""
+"""Prefix of skip reasons. A value check uses it if the operation itself overflows on inputs that the harness chose."""
 
 
 def never_judged(quantities: Sequence[tuple[str, str, str]]) -> list[str]:
     """Return the quantities that all checks skipped because the operation overflowed.
 
-    Each entry has precision and name, such as ``"float64 bias.grad"``, the verdict and the reason.
+    Each entry of ``quantities`` holds precision and name (``"float64 bias.grad"``), the verdict and the reason.
     """
     judged = {name for name, verdict, reason in quantities if verdict != Verdict.SKIPPED or not reason.startswith(OUT_OF_RANGE)}
     return [name for name in dict.fromkeys(name for name, _, _ in quantities) if name not in judged]
@@ -156,8 +156,8 @@ def never_judged(quantities: Sequence[tuple[str, str, str]]) -> list[str]:
 def overall(checks: Sequence[tuple[str, Verdict]], unjudged: Sequence[str] = ()) -> Verdict:
     """Return the verdict on a pair from the names and verdicts of its checks.
 
-    A match needs at least one check of values that matches, unless only contracts were run. A pair with quantities that :func:`never_judged` names
-    (``unjudged``) is undecided instead of a match.
+    A match needs at least one check of values that matches, unless only contracts were run. If no check judged some quantity (``unjudged``, from
+    :func:`never_judged`), the verdict is ``undecided`` instead of ``match``.
     """
     verdict = combine_verdicts([own for _, own in checks])
     values = [own for name, own in checks if not name.startswith(CONTRACT)]
@@ -170,8 +170,8 @@ def overall(checks: Sequence[tuple[str, Verdict]], unjudged: Sequence[str] = ())
 class Check:
     """One check of a pair."""
 
-    name: str  # its id, which stays the same: ``values-float64-digits``
-    about: str  # what is compared, or for a contract what goes wrong if it is broken
+    name: str  # its stable id, such as ``values-float64-digits``
+    about: str  # what the check compares; for a contract, what goes wrong if it is broken
     run: Callable[[Any, Settings], CheckResult]  # gets a prepared pair
-    dtype: str = ""  # its precision; empty if it covers all of them
-    warns: bool = False  # whether right code in a common idiom fails it: a mismatch is then only a warning, unless Settings.strict is set
+    dtype: str = ""  # its precision; empty if it covers all precisions
+    warns: bool = False  # whether correct code may fail it; a mismatch is then only a warning, unless Settings.strict is set

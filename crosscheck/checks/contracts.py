@@ -1,4 +1,4 @@
-"""Contracts of layers: what can be wrong although a single call gives the right values.
+"""Contracts of layers: they find faults that do not show in the values of a single call.
 
 Each contract is a function that returns what is wrong, or an empty text. Its docstring is printed in reports, so it starts with what goes wrong.
 Each call gets its own copies of all arrays, so that a layer that changes them breaks one contract and not all of them.
@@ -111,13 +111,13 @@ def larger_batch_works(bench: Bench) -> str:
 def another_size_works(bench: Bench) -> str:
     """An input, such as an image, gives wrong results after an input of another size."""
     if bench.elsewhere is None:
-        raise DoesNotApplyError("the declared shapes differ in nothing but the number of samples")
+        raise DoesNotApplyError("the declared shapes differ only in the number of samples")
     changed = _changed_after(bench, bench.elsewhere, bench.call) or _changed_after(bench, bench.call, bench.elsewhere)
     return complaint("an input of another size before it changes", changed)
 
 
 def _changed_after(bench: Bench, first: Call, second: Call) -> str:
-    """Return which results of the second call differ from those of a fresh instance when the first call comes before it."""
+    """Return the names of the second call's results that change if the first call is made before it."""
     alone, instance = bench.fresh(second), bench.instance()
     bench.both(instance, bench.given(first))
     return bench.changed(second, alone, bench.both(instance, bench.given(second)))
@@ -213,7 +213,7 @@ def params_are_left_alone(bench: Bench) -> str:
 
 def backward_is_linear(bench: Bench) -> str:
     """Backward is not linear: twice the upstream gradient does not give exactly twice the gradients, or zeros do not give zeros."""
-    # A factor of two is not rounded.
+    # Multiplying by two is exact.
     once, twice = bench.instance(), bench.instance()
     bench.forward(once, bench.given(bench.call))
     bench.forward(twice, bench.given(bench.call))
@@ -296,10 +296,10 @@ CONTRACTS: dict[str, Contract] = {
 }
 
 WARNINGS = (handles_minus_infinity.__name__, backward_uses_the_mode_of_forward.__name__)
-"""Contracts that right code in a common idiom breaks: ``x * (x > 0)``, and a backward that reads the present mode."""
+"""Contracts that correct code may break: ``x * (x > 0)`` turns minus infinity into NaN, and a backward pass may read the current mode."""
 
 OF_DROPOUTS: dict[str, Contract] = {draws_new_masks.__name__: draws_new_masks}
-"""Contracts of layers whose reference is a dropout in training."""
+"""Contracts that apply only if the reference is a dropout in training mode."""
 
 
 def layer_contract_check(name: str) -> Check:
@@ -308,7 +308,7 @@ def layer_contract_check(name: str) -> Check:
 
 
 def contract_check(contract: Callable[[Any], str], bench: Callable[[Any, str, int], Any], warns: bool = False) -> Check:
-    """Return the check of a contract; ``bench`` makes the contract's argument of a prepared pair, a precision and a seed."""
+    """Return the check of a contract. ``bench(prepared, dtype, seed)`` makes the contract's argument."""
     name = f"{CONTRACT}{contract.__name__}"
 
     def run(prepared: Any, settings: Settings) -> CheckResult:

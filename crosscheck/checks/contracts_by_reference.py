@@ -1,6 +1,6 @@
-"""Contracts that need a reference: a batch of very many numbers, and an input with numbers that are minus infinity.
+"""Contracts that need a reference: batches of very many numbers, and inputs that contain minus infinity.
 
-Both occur in practice: hundreds of whole images, and scores that are masked before a softmax.
+Both occur in practice: batches of hundreds of images, and scores that are masked before a softmax.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from crosscheck.core.precision import Array, Precision
 from crosscheck.core.subject import SubjectLayer
 
 _MANY = 2**16
-"""The count of numbers above which a 16-bit index overflows."""
+"""An array with more numbers overflows a 16-bit index."""
 
 _PATIENCE = 2.0
-"""Seconds that the subject may take for so many numbers, estimated from a small batch; a slower subject is not tried."""
+"""The most seconds that the subject may take for a large batch, estimated from a small batch; a slower subject is not tried."""
 
 _TRIES = 5
-"""The most times that a subject is timed."""
+"""How many times a subject is timed before it counts as too slow."""
 
 _EVERY = 7
 """Every seventh number is minus infinity, so that a small window or row rarely holds nothing else."""
@@ -62,9 +62,9 @@ def many_samples_work(bench: Bench) -> str:
 
 
 def _far_off(bench: Bench, call: Call, oracle: Oracle) -> set[str]:
-    """Return the quantities that are not right to half of their digits, relative to the largest number of each sample.
+    """Return the quantities that are not right to half of the digits, relative to the largest number of each sample.
 
-    Faults that only many samples show are larger than that. Error bounds cost many times as much and are computed only if this finds something.
+    Faults that only large batches show are larger than that. Error bounds cost much more time, so they are computed only if this finds something.
     """
     layer, call = _asked(bench, call)
     half = math.sqrt(float(np.finfo(call.x.dtype).eps) / 2)
@@ -73,7 +73,7 @@ def _far_off(bench: Bench, call: Call, oracle: Oracle) -> set[str]:
 
 
 def _near(found: Array, expected: Array, share: float, batch: int) -> bool:
-    """Return whether every error is at most a share of the largest number in its sample."""
+    """Return whether every error is at most ``share`` times the largest number in its sample."""
     if found.shape != expected.shape:
         return False
     within = tuple(range(1, expected.ndim)) if expected.shape[:1] == (batch,) else None
@@ -114,7 +114,7 @@ def _judged(bench: Bench, call: Call, oracle: Oracle) -> list[Judgement]:
 
 
 def _asked(bench: Bench, call: Call) -> tuple[SubjectLayer, Call]:
-    """Return the subject and a copy of the call; for a dropout, a finished run of it and the call with the mask that it drew."""
+    """Return the subject and a copy of the call. For a dropout, return a replay of one run, and the call with the mask drawn in that run."""
     return (bench.layer, call.copied()) if bench.dropped is None else drawn(bench.layer, call)
 
 
@@ -125,7 +125,7 @@ def _reference(bench: Bench) -> Oracle:
 
 
 def _quick(bench: Bench, times: float) -> bool:
-    """Return whether the subject is fast enough for a call so many times as large; the best of several tries counts, as the machine may be busy."""
+    """Return whether the subject is fast enough for a call ``times`` as large. The fastest of several runs counts, as the machine may be busy."""
     for _ in range(_TRIES):
         instance, given = bench.instance(), bench.given(bench.call)
         start = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The contract of dropout: a new mask for each forward pass and each sample, which keeps elements with the declared probability.
+"""The contract of dropout: each forward pass and each sample gets a new mask, which keeps elements with the declared probability.
 
-A layer can compute correctly with its mask although the mask is always the same.
+A layer that always uses the same mask may still compute correctly with that mask.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crosscheck.core.trace import Place
 from crosscheck.training.mask_counts import DropoutRateTest, all_alike
 
 _ENOUGH = 20_000
-"""How many mask elements are drawn: the number kept is then within 3 % of the expected one by chance."""
+"""How many mask elements are drawn. By chance, the number of kept elements is then within 3 % of the expected number."""
 
 _MOST = 200
 """The most forward passes that are run."""
@@ -34,7 +34,7 @@ def draws_new_masks(bench: Bench) -> str:
 
 
 def _drawn(bench: Bench) -> list[Mask]:
-    """Return the masks of as many forward passes of one instance as give enough elements."""
+    """Run forward passes of one instance until their masks have enough elements, and return the masks."""
     instance, layer, masks = bench.instance(), bench.layer, list[Mask]()
     while len(masks) < 2 or (len(masks) < _MOST and sum(mask.size for mask in masks) < _ENOUGH):
         found = bench.drawing(instance, bench.given(bench.call))

@@ -1,4 +1,4 @@
-"""Conventions: questions that right implementations answer differently. Each has one name, which verdicts and documents use.
+"""Conventions: questions that correct implementations answer differently. Each has one name, which verdicts and documents use.
 
 ``scripts/measure_conventions.py`` measures each framework's answers and writes them to ``docs/conventions.md``.
 """
@@ -58,8 +58,8 @@ CONVENTIONS: Mapping[str, str] = {
         "by a pixel."
     ),
     "stride-padding-offset": (
-        "Where the first window of a convolution of width 3 and stride 2 lies on an even image: half a kernel before the first pixel "
-        "(padding 1 on both sides), or on it (`same`, whose one zero goes to the end). The classic trap of ported residual networks."
+        "Where the first window of a convolution of width 3 and stride 2 starts on an image of even width: one pixel before the image (padding "
+        "1 on both sides), or at its first pixel (`same`, which adds one zero at the end only). The classic trap of ported residual networks."
     ),
     "average-pool-padding": "Whether the zeros of a padding count in the mean of an average pool's window. At the border outputs differ by a factor.",
     "batch-norm-epsilon": (
@@ -152,9 +152,9 @@ CONVENTIONS: Mapping[str, str] = {
         "The default of the setting that allows float32 matrix products in fewer bits on accelerators, such as TF32. On a CPU it changes nothing. "
         "On accelerators, errors thousands of times larger appear without any change in the code."
     ),
-    "conv-precision": "The same for convolutions, which may have their own setting and default.",
+    "conv-precision": "The default of the setting, separate in some frameworks, that allows float32 convolutions in fewer bits on accelerators.",
 }
-"""By the convention's name: what it is and when it causes trouble."""
+"""Maps the name of a convention to its question and when the answer causes trouble."""
 
 OF_CAUSES: Mapping[str, str] = {
     "tie rule: all": "max-pool-ties",
@@ -167,7 +167,7 @@ OF_CAUSES: Mapping[str, str] = {
     "dampening": "sgd-dampening",
     "dampening left out": "sgd-dampening",
 }
-"""By the name of a likely cause: the convention behind it."""
+"""Maps the name of a likely cause to the convention behind it."""
 
 
 def named(cause: str) -> str:

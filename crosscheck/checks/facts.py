@@ -1,4 +1,4 @@
-"""The facts of checked pairs as plain data for JSON: terminal text, HTML page, test messages and files are all made from them.
+"""Facts about checked pairs as plain data for JSON. The terminal text, the HTML page, test messages and files are made from these facts.
 
 Facts of a check are made in the process that runs the check, and collected in the process that writes the report.
 """
@@ -39,7 +39,7 @@ class PairRun:
 
 
 def cleaned(facts: Any) -> Any:
-    """Return facts in which control characters and lone surrogates of all texts are escaped."""
+    """Return a copy of facts with control characters and lone surrogates escaped in all texts."""
     if isinstance(facts, dict):
         return {cleaned(name): cleaned(value) for name, value in facts.items()}
     if isinstance(facts, list):
@@ -70,7 +70,7 @@ def check_facts(check: Check, result: CheckResult, reproduce: str, seconds: floa
 
 
 def pair_facts(pair: Declaration, error: str = "") -> Facts:
-    """Return the facts of a pair without those of its checks; ``error`` says why it cannot be checked, and is empty if it can."""
+    """Return the facts of a pair, without its checks. ``error`` says why the pair cannot be checked; it is empty if the pair can be checked."""
     return blank(pair.title) | {
         "kind": type(pair).__name__,
         "file": "" if pair.origin is None else shown(pair.origin),
@@ -83,7 +83,7 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
 
 
 def blank(name: str) -> Facts:
-    """Return the facts of a pair when only its name is known."""
+    """Return the facts of a pair of which only the name is known."""
     return {
         "name": name,
         "kind": "Pair",
@@ -98,7 +98,7 @@ def blank(name: str) -> Facts:
 
 
 def collect(pairs: Sequence[Facts], run: PairRun) -> Facts:
-    """Return the facts of a whole run from those of its pairs; each pair holds the facts of its checks in ``"checks"``."""
+    """Return the facts of a whole run. ``pairs`` holds the facts of each pair, with the facts of the pair's checks in ``"checks"``."""
     judged = [pair | {"verdict": pair_verdict(pair).value, "never_judged": unjudged(pair)} for pair in map(cleaned, pairs)]
     done = sum(len(pair["checks"]) for pair in judged)
     verdict = run_verdict([Verdict(pair["verdict"]) for pair in judged], complete=done >= run.asked and not run.interrupted)

@@ -26,7 +26,7 @@ from crosscheck.references.slopes.probe import point_of, variable
 from crosscheck.report.words import told_apart
 
 _CALLS = 4
-"""How many times a fault model may measure slopes again; each time runs the subject once per element."""
+"""How many times the diagnosis of a mismatch may measure slopes again. Each measurement runs the subject once per element."""
 
 NO_REFERENCE = "no reference: only the gradients are compared with slopes of the output"
 DTYPE = "float64"
@@ -109,7 +109,7 @@ def _useless(output: Array, again: Any) -> str:
 
 
 def _malformed(prepared: Prepared, call: Call, quantity: str, found: Array) -> Judgement | None:
-    """Return a mismatch if a gradient's shape or dtype differs from that of its array; None if both fit."""
+    """Return a mismatch if a gradient's shape or dtype differs from its input's or parameter's; None if shape and dtype are right."""
     place, expected = Place(0, prepared.pair.title, quantity), np.zeros(variable(call, quantity).shape)
     if found.shape == expected.shape and found.dtype == expected.dtype:
         return None
@@ -117,7 +117,7 @@ def _malformed(prepared: Prepared, call: Call, quantity: str, found: Array) -> J
 
 
 def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Judgement, Failure | None, str]:
-    """Judge one gradient along all measured lines; return the judgement, what a diagnosis needs, and a note on how much was compared."""
+    """Judge one gradient along all measured lines. Return the judgement, the data for a diagnosis, and a note on how much was compared."""
     precision, place = quotients.point.precision, Place(0, prepared.pair.title, quantity)
     compared = quotients.compared(quantity)
     single = [c for c in compared if c.line.index is not None]

@@ -1,4 +1,4 @@
-"""Checks of models: each training step compared with the oracle's step from the same weights, and a free run beside the reference.
+"""Checks of models: each training step is compared with the oracle's step from the same weights, and a free run with the reference's run.
 
 Both checks use the same run, which is made once for each precision and seed.
 """
@@ -43,13 +43,13 @@ class ModelRun:
 
 
 def lockstep_check(dtype: str) -> Check:
-    """Return the check of each training step in a precision."""
+    """Return the check of each training step in one precision."""
     about = f"{dtype} training steps: everything that is observed in each step, and the step as a whole"
     return _check(f"lockstep-{dtype}", about, dtype, _lockstep)
 
 
 def freerun_check(dtype: str) -> Check:
-    """Return the check of a free run in a precision."""
+    """Return the check of a free run in one precision."""
     about = f"{dtype} training on its own stays as close to the reference as {PERTURBED} references with perturbed rounding do"
     return _check(f"freerun-{dtype}", about, dtype, _freerun)
 
@@ -106,13 +106,13 @@ def _freerun(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
 
 
 def distance_in_words(look: DistanceSample) -> str:
-    """Return how far a parameter is from the reference's, and how far rounding leads."""
+    """Return in words how far a parameter is from the reference's, and how large a distance rounding explains."""
     distance, allowed = significant(look.distance), significant(look.allowed)
     return f"{look.parameter} differs from the reference's by {distance} as a norm; rounding explains at most {allowed}"
 
 
 def _telling(key: Key, series: Series) -> list[Judgement]:
-    """Return a series' first mismatch, or else its worst judgement, plus one judgement for all undecided steps and one for all skipped."""
+    """Return a series' first mismatch, or else its worst judgement, plus one judgement for all undecided and one for all skipped steps."""
     kind, layer, quantity = key
     judged = series.first or series.worst
     others = [verdict for verdict in (Verdict.UNDECIDED, Verdict.SKIPPED) if series.counts[verdict]]
@@ -121,7 +121,7 @@ def _telling(key: Key, series: Series) -> list[Judgement]:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Return what else is worth knowing about a run."""
+    """Return notes on a run: consequences of the first mismatch, and decisions at kinks that differ or that rounding may flip."""
     following = list(comparison.consequences.values())
     words = [consequence_in_words(judgement_facts(c.judgement) | {"relative_error": number(c.relative)}) for c in following[:FOLLOWING]]
     if len(following) > FOLLOWING:
@@ -139,7 +139,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def run_of(prepared: PreparedModel, dtype: str, seed: int) -> ModelRun:
-    """Return the run of a precision and a seed, made on first use. A run that was stopped is kept, because it would not end next time either."""
+    """Return the run for a precision and a seed, made on first use. A run that was stopped is kept, because it would not end next time either."""
     if (dtype, seed) not in prepared.runs:
         batches = prepared.batches(dtype, seed, prepared.pair.steps)
         prepared.runs[dtype, seed] = ModelRun(comparison_of(prepared, dtype, seed, PERTURBED))

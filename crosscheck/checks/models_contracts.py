@@ -1,4 +1,4 @@
-"""Contracts of networks that train: each is a function that returns what is wrong, or an empty text; reports print its docstring."""
+"""Contracts of networks that train. Each is a function that returns what is wrong, or an empty text; reports print its docstring."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class ModelBench:
     seed: int
 
     def network(self) -> Trained:
-        """Return a fresh network with the parameters to start from."""
+        """Return a fresh network with the initial parameters."""
         return self.prepared.fresh(self.dtype, self.seed)
 
     def batches(self, count: int) -> list[Batch]:
-        """Return the first batches."""
+        """Return the first ``count`` batches."""
         return self.prepared.batches(self.dtype, self.seed, count)
 
 

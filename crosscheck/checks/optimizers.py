@@ -30,7 +30,7 @@ Gradients = Sequence[Mapping[str, Array]]
 
 
 def update_check(dtype: str, family: str) -> Check:
-    """Return the check of a precision on one kind of gradients."""
+    """Return the check of an optimizer's steps in one precision on one family of gradients."""
     about = f"{dtype} parameters and state after each step on {family} gradients, which reveal: {REVEALS[family]}"
     return Check(f"updates-{dtype}-{family}", about, lambda prepared, settings: _run(prepared, settings, dtype, family), dtype)
 
@@ -52,7 +52,7 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
 
     @cache
     def question(other: int) -> str:
-        """Return the convention in which another reference differs, found at most once."""
+        """Return words that name the convention in which another reference differs; computed once for each reference."""
         return _question(prepared, start, grads, expected, others[other])
 
     params_are_off = False
@@ -79,7 +79,7 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
 
 
 def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients) -> tuple[list[Step], str]:
-    """Return the subject's parameters and state after each step, and why a step failed, empty if none did."""
+    """Run the subject's steps. Return its parameters and state after each step, and why a step failed (empty if none failed)."""
     steps: list[Step] = []
     try:
         with contained("making the optimizer"):
@@ -97,7 +97,7 @@ def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: G
 
 
 def _arrays(given: Mapping[str, object], start: Mapping[str, Array], suffix: str) -> dict[str, Array]:
-    """Return copies of one array for each parameter."""
+    """Return a copy of each parameter's array; raise :class:`SubjectError` if an array is missing."""
     if missing := [name for name in start if name not in given]:
         raise SubjectError(f"{missing[0]}{suffix} is missing")
     return {name: np.array(as_array(given[name], f"{name}{suffix}", value.dtype)) for name, value in start.items()}
@@ -108,7 +108,7 @@ def _judged(place: Place, found: Array, expected: Expected, number: int, where: 
 
 
 def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients, expected: Expected, other: Expected) -> str:
-    """Return the name of the convention on which two references differ, in words; empty if it has none."""
+    """Return words that name the convention on which two references differ; empty if no known convention explains the difference."""
     double = prepared.precision("float64")
     for number, step in enumerate(other.steps):
         for param, value in step.params.items():
@@ -123,7 +123,7 @@ def _question(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: G
 def _agreed(
     judgement: Judgement, expected: Expected, others: Sequence[Expected], number: int, where: tuple[str, str], question: Callable[[int], str]
 ) -> Judgement:
-    """Return the judgement, or ``undecided`` where the references disagree."""
+    """Return the judgement, or ``undecided`` if the references disagree."""
     double = Precision(np.dtype(np.float64), max(judgement.elements, 1))
     for index, other in enumerate(others):
         between = _judged(judgement.place, other.value(number, *where), expected, number, where, double)
@@ -135,7 +135,7 @@ def _agreed(
 
 
 def _velocity(prepared: PreparedOptimizers, found: Sequence[Step], expected: Expected, precision: Precision, first: Judgement) -> Cause | None:
-    """Return the other form of momentum as the cause, if a state is -lr times the reference's after every step."""
+    """Return the cause if a state is right in every step, but as a velocity where a sum of gradients is declared, or the other way round."""
     param, _, state = first.place.quantity.rpartition(".")
     if state not in prepared.pair.state or not param:
         return None
@@ -166,7 +166,7 @@ class Bench:
             return self.prepared.convention.stepper(params)
 
     def step(self, stepper: Stepper, number: int) -> dict[str, Array]:
-        """Do one step and return the parameters after it, copied."""
+        """Do one step and return copies of the updated parameters."""
         with contained(f"step {number + 1}"):
             stepper.step(copies(dict(self.grads[number])))
             return _arrays(stepper.params(), self.start, "")

@@ -1,4 +1,4 @@
-"""Checks of values: outputs and gradients of a layer tested alone, on the inputs of one family in one precision."""
+"""Checks of values: compare a layer's output and gradients with the reference, on one family of inputs in one precision."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.resolve import Reference
 
 NO_WITNESS = "the reference's own rounding errors were not used: "
-"""Prefix of the note that says why there was no witness."""
+"""Prefix of a note; the reason follows."""
 
 
 def value_name(dtype: str, family: str) -> str:
-    """Return the name of a check."""
+    """Return the name of a check of values, such as ``values-float64-digits``."""
     return f"values-{dtype}-{family}"
 
 
 def value_check(dtype: str, family: str) -> Check:
-    """Return the check of a precision on a family of inputs."""
+    """Return the check of values in one precision on one family of inputs."""
     about = f"{dtype} output and gradients on {family} inputs, which reveal: {FAMILIES[family].reveals}"
     return _check(value_name(dtype, family), about, dtype, family)
 
 
 def evaluation_check(dtype: str, family: str) -> Check:
-    """Return the check of a precision on a family of inputs in evaluation mode."""
+    """Return the check of values in evaluation mode, in one precision on one family of inputs."""
     about = f"{dtype} output and gradients in evaluation mode on {family} inputs, with given running statistics that must not change"
     return _check(f"evaluation-{dtype}-{family}", about, dtype, family, evaluation=True)
 
@@ -86,9 +86,9 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
 
 
 def judged(prepared: Prepared, call: Call, dtype: str, witness: Arrays | None = None) -> tuple[LayerCheck, list[Judgement]]:
-    """Return the judgements on one call, taking all references and declared conventions into account, but without causes.
+    """Judge one call by all references and the declared conventions. Return the comparison and its judgements, without causes.
 
-    ``witness`` holds the witness's errors by quantity, if they were measured before, for example on another machine.
+    ``witness`` holds the reference's own rounding errors by quantity if they were measured before, for example on another machine.
     """
     precision = prepared.precision(dtype)
     arbiter, *others = prepared.references
@@ -103,7 +103,7 @@ def judged(prepared: Prepared, call: Call, dtype: str, witness: Arrays | None = 
 
 
 def _as_given(check: LayerCheck, dtype: str) -> Call:
-    """Return the call as the subject received it, made from the oracle's copy, because the subject may have changed its own."""
+    """Return the call as the subject received it. It is made from the oracle's copy, because the subject may have changed its own arrays."""
     call, given = check.wide.astype(dtype), check.call
     grad_output = None if call.grad_output is None or given.grad_output is None else arranged(call.grad_output, memory_of(given.grad_output))
     # Without the mask: when the call is repeated, the subject draws a new one.
@@ -112,10 +112,10 @@ def _as_given(check: LayerCheck, dtype: str) -> Call:
 
 
 def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
-    """Return a skipped judgement where the operation itself overflows on inputs that the harness chose.
+    """Return the judgement, or ``skipped`` if the operation itself overflows on inputs that the harness chose.
 
-    A subject that is not finite where the oracle is finite stays undecided, because its formula may have to overflow. A gradient that was computed
-    from an update is skipped, because the harness's own step may have overflowed.
+    If only the subject is not finite, the judgement stays undecided, because the subject's formula may be unable to avoid the overflow. A gradient
+    that was computed from an update is skipped, because the harness's own step may have overflowed.
     """
     quantity, found = judgement.place.quantity, check.found.get(judgement.place.quantity)
     read = found is not None and check.subject.reading(quantity, check.call, found) is not None
@@ -126,7 +126,7 @@ def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:
 
 
 def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, others: list[Reference], precision: Precision) -> Judgement:
-    """Return the judgement, or ``undecided`` with the values of all sides where the references disagree on the quantity."""
+    """Return the judgement, or ``undecided`` with all values if the references disagree on the quantity."""
     quantity = judgement.place.quantity
     if quantity not in check.expected:
         return judgement
@@ -153,12 +153,12 @@ def _disagreement(judgement: Judgement, check: LayerCheck, arbiter: Reference, o
 
 
 def _question(judgement: Judgement, theirs: Array, check: LayerCheck, precision: Precision) -> str:
-    """Return the name of the convention on which two references differ, in words; empty if it has none."""
+    """Return words that name the convention on which two references differ; empty if no known convention explains the difference."""
     return next((named(f"tie rule: {rule}") for rule in OTHER_RULES if _follows(rule, judgement, theirs, check, precision)), "")
 
 
 def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, precision: Precision) -> bool:
-    """Return whether an array is the input gradient of max pooling by a tie rule."""
+    """Return whether an array is the input gradient of max pooling with the given tie rule."""
     grad_output = check.wide.grad_output
     if judgement.place.quantity != "grad_input" or grad_output is None or not chooses(check.oracle, check.wide.x):
         return False
@@ -167,7 +167,7 @@ def _follows(rule: str, judgement: Judgement, found: Array, check: LayerCheck, p
 
 
 def _declared(judgement: Judgement, check: LayerCheck, prepared: Prepared, precision: Precision) -> Judgement:
-    """Return the judgement, or ``undecided`` where the declared tie rule explains a mismatch completely."""
+    """Return the judgement, or ``undecided`` if the declared tie rule explains a mismatch completely."""
     rule, found = prepared.pair.ties, check.found.get(judgement.place.quantity)
     if rule == "first" or judgement.verdict is not Verdict.MISMATCH or found is None or not _follows(rule, judgement, found, check, precision):
         return judgement

@@ -26,7 +26,7 @@ from tests.support.layer_runs import DTYPES, Run, call_of, made, subject_of, twi
 BATCH, SMALLER = 3, 2
 STATELESS = [(case, kernels) for case, row in CASES.items() if not isinstance(made(case), BatchNorm | scratch.Dropout) for kernels in row.kernels]
 NOT_ASKED = {
-    "another_size_works": "the declared shapes differ in nothing but the number of samples",
+    "another_size_works": "the declared shapes differ only in the number of samples",
     "gradients_accumulate_as_declared": "gradients are not declared to accumulate",
     "same_output_in_both_modes": "your code has no training and evaluation mode",
     "backward_uses_the_mode_of_forward": "your code has no training and evaluation mode",

@@ -245,7 +245,7 @@ class Slow(Scale):
 
 SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
     ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "your code takes one sample at a time"),
-    (ANOTHER_SIZE, Scale, "the declared shapes differ in nothing but the number of samples"),
+    (ANOTHER_SIZE, Scale, "the declared shapes differ only in the number of samples"),
     (ADDING, Scale, "gradients are not declared to accumulate"),
     ("same_output_in_both_modes", Scale, "your code has no training and evaluation mode"),
     ("backward_uses_the_mode_of_forward", Scale, "your code has no training and evaluation mode"),
