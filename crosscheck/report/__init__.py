@@ -1,4 +1,4 @@
-"""One run, three forms of the same facts: a terminal text, ``report.json``, ``report.html``.
+"""Reports: the facts of one run as terminal text, as ``report.json`` and as ``report.html``.
 
 Facts are collected once, as plain data, by :mod:`crosscheck.training.facts` and :mod:`crosscheck.checks.facts`; these modules show them.
 """

@@ -71,7 +71,7 @@ def _pairs(facts: Facts) -> dict[str, Any]:
 
 
 def _described(pair: Facts) -> dict[str, Any]:
-    """Return what the page shows of a pair."""
+    """Return what the page shows about a pair."""
     first = words.first_mismatch(pair)
     contracts = [check for check in pair["checks"] if check["check"].startswith(CONTRACT)]
     remarks = [("inferred", text) for text in pair["inferred"]]
@@ -95,4 +95,4 @@ def _described(pair: Facts) -> dict[str, Any]:
 
 
 _PAGES: dict[str, tuple[str, Callable[[Facts], dict[str, Any]]]] = {"pairs": ("pairs.html", _pairs), "training": ("training.html", _training)}
-"""By the kind of report: the template, and the function that returns its variables other than the facts."""
+"""For each kind of report, the template and the function that returns the template's variables other than the facts."""

@@ -18,7 +18,7 @@ _ORDER = ("mismatch", "undecided", "match", "skipped")
 
 @dataclass(frozen=True)
 class Cell:
-    """One quantity in one check."""
+    """The result for one quantity in one check."""
 
     verdict: str = "empty"  # the worst verdict of all shapes; ``"empty"`` if the check has no such quantity
     text: str = "-"  # the largest error as a fraction of its tolerance, or a word
@@ -47,7 +47,7 @@ def _block(pair: Facts, kind: str, checks: Sequence[Facts]) -> Block:
 
 
 def _kind(check: Facts) -> str:
-    """Return the beginning of a check's name up to its precision: ``values-float64``."""
+    """Return a check's name up to and including its precision, such as ``values-float64``."""
     before, _, _ = check["check"].partition(check["dtype"])
     return f"{before}{check['dtype']}" if check["dtype"] else str(check["check"])
 

@@ -26,13 +26,13 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 NAMED, PANELS = 8, 6
-"""The most layers that a picture names, and the most parameters with a panel: those with the largest errors beside their tolerances."""
+"""A picture names at most NAMED layers and has panels for at most PANELS parameters: the ones with the largest errors relative to tolerances."""
 SMALLEST = 1e-6
 """Smaller fractions, including zero, are drawn at this value, because a logarithmic axis has no zero."""
 
 
 def drawn(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    """Return what a function draws on an empty figure of a size in inches, as an SVG element."""
+    """Call ``draw`` on an empty figure, with width and height in inches, and return the picture as an SVG element."""
     with mpl.rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
@@ -43,7 +43,7 @@ def drawn(draw: Callable[[Figure], None], width: float, height: float) -> str:
 
 
 def losses(facts: Facts) -> str:
-    """Return the loss curves of both sides on one plot."""
+    """Return a plot of the loss curves of your code and of the reference."""
     curves = facts["losses"]
     names = {"subject": facts["subject"], "reference": facts["jury"]["references"][0]["name"] if facts["jury"] else facts["reference"]}
     top = max([value for side in ("subject", "reference") for value in curves[side] if value], default=1.0)
@@ -62,7 +62,7 @@ def losses(facts: Facts) -> str:
 
 
 def errors(facts: Facts) -> str:
-    """Return a plot of each layer's largest error as a fraction of the tolerance over the steps, with a line at the tolerance."""
+    """Return a plot of each layer's largest error, as a fraction of the tolerance, against the step; a line marks the tolerance."""
     layers: dict[str, dict[int, float]] = {}
     for quantity in facts["quantities"]:
         if quantity["kind"] in (Kind.LAYER, Kind.UPDATE, Kind.ISOLATED):
@@ -94,7 +94,7 @@ def errors(facts: Facts) -> str:
 
 
 def free_run(facts: Facts) -> str:
-    """Return plots of each parameter's distance in the free run, with the spread of the perturbed references and the allowed distance."""
+    """Return a plot for each parameter in the free run: distance from the reference, spread of the perturbed references, allowed distance."""
     parameters: dict[str, list[Facts]] = {}
     for look in facts["free_run"]["measurements"]:
         parameters.setdefault(look["parameter"], []).append(look)
@@ -124,7 +124,7 @@ def _share(look: Facts) -> float:
 
 
 def filters(facts: Facts, name: str) -> str:
-    """Return pictures of a parameter's filters on both sides, and of their difference on its own scale."""
+    """Return pictures of a parameter's filters in your code and in the reference, and of their difference, which has its own colour scale."""
     sides = facts["weights"][name]
     subject, reference = (np.asarray(sides[side]) for side in ("subject", "reference"))
     subject, reference = (array.reshape(-1, *array.shape[2:]) for array in (subject, reference))

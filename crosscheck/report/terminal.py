@@ -20,7 +20,7 @@ def show(facts: Facts, console: Console) -> None:
     """Print the report."""
     console.print(Text(facts["headline"], style=f"bold {COLOURS[facts['verdict']]}"), soft_wrap=True)
     for part in _PARTS[facts["kind"]](facts):
-        # Texts may be copied, so the terminal wraps them, without line breaks.
+        # Users may copy texts, so the terminal wraps them and no line breaks are inserted.
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
@@ -36,7 +36,7 @@ def _training(facts: Facts) -> Iterator[RenderableType]:
 
 
 def jury(facts: Facts) -> Table:
-    """Return a table of the references' opinions: a row for each side, a column for each reference that judged it."""
+    """Return a table of the references' opinions: a row for your code and for each reference, a column for each reference as the judge."""
     names = [reference["name"] for reference in facts["references"]]
     title = "who agrees with whom: the largest error as a fraction of the tolerance, by each reference"
     table = Table(title=title, title_justify="left", header_style="bold")
@@ -120,7 +120,7 @@ def _names(facts: Facts) -> list[tuple[str, str]]:
 
 
 def _shown(facts: Facts) -> list[tuple[str, str]]:
-    """Return the (layer, quantity) that a table shows: all, or those with the largest fractions of their tolerance."""
+    """Return the (layer, quantity) tuples that a table shows: all of them, or the ones with the largest errors relative to their tolerances."""
     names = _names(facts)
     if len(names) <= ROWS:
         return names
@@ -204,7 +204,7 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
 
 
 _TO_COPY = ("reproduce", "small case")
-"""Headings of texts to copy: each is printed on one line of its own."""
+"""Headings of texts that users copy. Each of these texts is printed on its own line."""
 
 
 def _is_moot(check: Facts) -> bool:
@@ -213,7 +213,7 @@ def _is_moot(check: Facts) -> bool:
 
 
 def _passed_over(checks: Sequence[Facts]) -> Iterator[tuple[str, str]]:
-    """Yield why checks were neither right nor wrong, those with the same reason together, and how to repeat the first of them."""
+    """Yield a row for each reason why checks were expected to differ, skipped or undecided, and how to repeat undecided ones."""
     expected = [(check["check"], check["expected_difference"]) for check in checks if check["expected_difference"]]
     skipped = [(check["check"], check["reason"]) for check in checks if check["verdict"] == "skipped" and not check["expected_difference"]]
     undecided = [check for check in checks if check["verdict"] != "skipped" and not check["expected_difference"]]
@@ -226,7 +226,7 @@ def _passed_over(checks: Sequence[Facts]) -> Iterator[tuple[str, str]]:
 
 
 def largest_fraction(pair: Facts) -> str:
-    """Return the largest error that rounding explains, in words; empty where nothing was compared or everything is equal."""
+    """Return the largest error that rounding explains, in words; empty if nothing was compared or everything is equal."""
     matching = [q for check in pair["checks"] for q in check["quantities"] if q["verdict"] == "match" and q["fraction_of_tolerance"]]
     if not matching:
         return ""
@@ -235,4 +235,4 @@ def largest_fraction(pair: Facts) -> str:
 
 
 _PARTS: dict[str, Callable[[Facts], Iterator[RenderableType]]] = {"pairs": _pairs, "training": _training}
-"""By the kind of report: what is printed after the headline."""
+"""For each kind of report, the function that yields what is printed after the headline."""

@@ -15,7 +15,7 @@ KINDS = {
     Kind.ISOLATED: "tested alone",
     Kind.WHOLE: "at the end of a whole step",
 }
-"""What a judgement was about, in words."""
+"""In words, how each kind of judgement was made."""
 
 
 def counted(count: int, one: str, several: str = "") -> str:
@@ -45,7 +45,7 @@ def rows(first: Facts) -> Iterator[tuple[str, str]]:
 
 
 def error_in_words(judgement: Facts) -> str:
-    """Return how large the worst element's error is, beside its tolerance, and how many elements are wrong."""
+    """Return in words the worst element's error, its tolerance, and how many elements are wrong."""
     error, tolerance = judgement["worst_element"]["error"], judgement["worst_element"]["tolerance"]
     off, most = (significant(value, _digits(error, tolerance)) for value in (error, tolerance))
     explained = f"rounding explains at most {most}" if tolerance else "nothing is rounded here, so it must be equal"
@@ -53,7 +53,7 @@ def error_in_words(judgement: Facts) -> str:
 
 
 def told_apart(found: float | None, expected: float | None) -> tuple[str, str]:
-    """Return two values with six digits, or with two digits more than the two need to look different; None is a value that is not finite."""
+    """Return two values as text, with enough digits to look different and at least six. None stands for a value that is not finite."""
     if found is None or expected is None:
         return _value(found), _value(expected)
     digits = _digits(found, expected)
@@ -62,7 +62,7 @@ def told_apart(found: float | None, expected: float | None) -> tuple[str, str]:
 
 
 def _digits(one: float, other: float) -> int:
-    """Return with how many significant digits two numbers look different: at least 2, and 17 if they are equal."""
+    """Return how many significant digits make two numbers look different: at least 2, and 17 if the numbers are equal."""
     return next((digits for digits in range(2, 17) if f"{one:.{digits}g}" != f"{other:.{digits}g}"), 17)
 
 
@@ -71,7 +71,7 @@ def _value(value: float | None, digits: int = 6) -> str:
 
 
 def witness_in_words(judgement: Facts) -> str:
-    """Return why a tolerance was widened: both sides' errors as multiples of what theory alone allows."""
+    """Return why a tolerance was widened: the errors of the reference and of your code as multiples of what theory alone allows."""
     fractions = [judgement["same_precision_reference"][f"{side}_fraction_of_theory"] for side in ("reference", "subject")]
     own, found = ("infinitely many" if fraction is None else fraction_in_words(fraction, 3) for fraction in fractions)
     return f"computing in the same precision, the reference itself is off by {own} times what theory allows; your code by {found} times"
@@ -95,7 +95,7 @@ def consequence_in_words(consequence: Facts) -> str:
 
 
 def ways_in_words(facts: Facts) -> str:
-    """Return in how many checked steps layers were tested alone and whole steps compared; empty if that was done in every step."""
+    """Return in how many checked steps layers were tested alone, and in how many the whole step was compared; empty if both were done in all."""
     alone, whole = (
         max((sum(q["verdicts"].values()) for q in facts["quantities"] if q["kind"] == kind), default=0) for kind in (Kind.ISOLATED, Kind.WHOLE)
     )
@@ -109,7 +109,7 @@ def ways_in_words(facts: Facts) -> str:
 
 
 def decision_in_words(decision: Facts) -> str:
-    """Return how a layer's choices at kinks differ from the expected ones, and whether rounding explains it; None is an unlimited margin."""
+    """Return how a layer's choices at kinks differ from the expected ones, and whether rounding explains it. A margin of None is infinite."""
     margin = decision["largest_margin"]
     text = f"{decision['layer']} chose another side of a kink or another maximum than expected {decision['different_choices']:,} times"
     if margin is None:
@@ -128,7 +128,7 @@ def divergence_message(divergence: Facts) -> str:
 
 
 def laid_out(title: str, facts: Iterable[tuple[str, str]]) -> str:
-    """Return a title and below it each text beside its heading; line breaks in a text are kept."""
+    """Return a title, and below it each heading with its text. Long lines are wrapped, and line breaks in a text are kept."""
     lines = [title]
     for heading, text in facts:
         begin = f"  {heading:<14}"
@@ -188,7 +188,7 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
 
 
 def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
-    """Yield each quantity with a known cause, and the cause in words. A quantity may come several times; its first check comes last."""
+    """Yield (quantity, cause in words) for each known cause. If a quantity comes several times, the cause from its first check comes last."""
     for check in reversed(list(checks)):
         for found in [check["first_divergence"], *check.get("other_divergences", ())]:
             if found and found["cause"] != "unknown":
@@ -196,7 +196,7 @@ def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
 
 
 def witness_rows(pair: Facts) -> Iterator[tuple[str, str]]:
-    """Yield which tolerances the reference's own rounding errors widened, and which quantities only had to be right to half of their digits."""
+    """Yield rows about tolerances that the reference's own rounding errors widened, and quantities that were checked to half of their digits only."""
     named = [(check, quantity) for check in pair["checks"] for quantity in check["quantities"] if quantity.get("same_precision_reference")]
     more = [(check, quantity) for check, quantity in named if widened([quantity])]
     if more:
@@ -210,7 +210,7 @@ def witness_rows(pair: Facts) -> Iterator[tuple[str, str]]:
 
 
 def folded(checks: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield lines of a name and its text; names with the same text share a line, which gives their number and the first three."""
+    """Yield a line for each text, with the name of its check; if several checks have the same text, with their number and first three names."""
     said: dict[str, list[str]] = {}
     for name, text in checks:
         said.setdefault(text, []).append(name)

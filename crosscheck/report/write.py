@@ -1,4 +1,4 @@
-"""Write reports atomically: a file is complete or not there."""
+"""Write reports atomically: a report file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ SUFFIXES = (".json", ".html")
 
 
 _SCRIPT = re.compile(r"\d{2,}-[A-Za-z0-9_-]+-[A-Za-z0-9_-]+\.py")
-"""The names of scripts of small cases."""
+"""Matches the file names of small-case scripts."""
 
 _IMPORTS = re.compile(rb"^from crosscheck(\.reproduction)? import .*\breproduce$", re.MULTILINE)
-"""The import in such a script; version 0.1 imported from ``crosscheck.reproduction``."""
+"""Matches the import line of a small-case script. Version 0.1 imported from ``crosscheck.reproduction``."""
 
 
 def expected_reports(html: Path | None, json: Path | None) -> list[Path]:
@@ -74,12 +74,12 @@ def _folder(paths: Sequence[Path]) -> Path:
 
 
 def write(facts: Facts, paths: Sequence[Path]) -> None:
-    """Write the reports, and beside the first one the scripts of small cases; the facts note the scripts' files.
+    """Write the reports, and the scripts of small cases beside the first report. The scripts' paths are added to the facts.
 
     Raises
     ------
     NotWritableError
-        If a report cannot be written; the others are still written. A small case that cannot be written becomes a note of its check.
+        If a report cannot be written; the other reports are still written. A small case that cannot be written becomes a note of its check.
     """
     if paths:
         _remove_small_cases(_folder(paths))
