@@ -86,7 +86,7 @@ def __dir__() -> list[str]:
 
 
 class _Moved(ModuleType):
-    """A module under its old name, which saved scripts import."""
+    """A module under its old name. Scripts of small cases saved by earlier versions import it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -21,7 +21,7 @@ from crosscheck.shrinking.script import reproduction
 
 @dataclass
 class PairResult:
-    """What was found about a pair.
+    """The results of a pair's checks.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class PairResult:
     error : str
         Why the pair could not be checked at all.
     inferred : list of str
-        In words, what was not declared and could be inferred in exactly one way.
+        Sentences that say what was not declared but could be inferred in exactly one way.
     """
 
     pair: Declaration
@@ -40,7 +40,7 @@ class PairResult:
 
     @property
     def verdict(self) -> Verdict:
-        """``mismatch`` if any check is one, else ``undecided`` if any could not be decided, ``skipped`` if nothing was compared, or ``match``."""
+        """``mismatch`` if any check is a mismatch, else ``undecided`` if any is undecided, ``skipped`` if nothing was compared, or ``match``."""
         if self.error:
             return Verdict.UNDECIDED
         return overall([(result.check, result.counted) for result in self.results], self.unjudged)
@@ -60,7 +60,7 @@ class PairResult:
 def run_check(pair: Declaration, check: Check, settings: Settings, known: set[str] | None = None) -> CheckResult:
     """Run one check of a pair. An error of the subject becomes a verdict. With ``settings.shrink``, a numerical mismatch gets a small case.
 
-    Causes are looked for of all wrong quantities that are not in ``known``, and these are added to it; without it, only of the first mismatch.
+    The cause of the first mismatch is looked for. With ``known``, so are the causes of all wrong quantities not in ``known``, which are added to it.
     """
     expected, raised = pair.reason_expected(check.name), ""
     try:
@@ -189,7 +189,7 @@ def why_not(pair: Declaration, settings: Settings) -> str:
 
 
 def _quantities(pair: Declaration) -> list[str]:
-    """Prepare a pair, and return the names of a layer's quantities; an empty list for other kinds of pairs."""
+    """Prepare a pair. Return the names of its quantities if it is a pair of layers, else an empty list."""
     if not isinstance(pair, Pair):
         _ = prepare(pair)
         return []

@@ -1,6 +1,6 @@
 """The command line: ``crosscheck check FILE``, ``crosscheck trace FILE``, ``crosscheck compare A B``.
 
-A command's own module is imported only when its options are valid.
+A command's module is imported only after its options were found valid.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def say(text: str) -> None:
 
 
 def _unforeseen(error: Exception) -> str:
-    """Return an unforeseen error and its place in words."""
+    """Return a message with an unforeseen error and the line that raised it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     said = "".join(traceback.format_exception_only(error))
     return f"stopped by an unforeseen error: {said} ({last.filename}:{last.lineno}, {last.name})"

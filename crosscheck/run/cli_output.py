@@ -22,7 +22,7 @@ _NARROWEST = 20
 
 
 class Forgiving:
-    """A text stream that ignores all output after an error: the reader has gone, the disk is full, or the stream was closed."""
+    """A text stream that ignores all output after an error, for example if the reader has gone, the disk is full or the stream was closed."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._silent = stream, stream is None
@@ -33,7 +33,7 @@ class Forgiving:
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal."""
+        """Return whether the stream is a terminal."""
         try:
             return not self._silent and bool(self._stream.isatty())
         except ValueError:
@@ -74,14 +74,14 @@ class Forgiving:
 
 def terminal() -> Console:
     """Return a console that prints reports to standard output."""
-    stream: Any = Forgiving(sys.stdout)  # all of a stream that a console uses
+    stream: Any = Forgiving(sys.stdout)  # has the methods of a stream that a console uses
     console = Console(highlight=False, file=stream)
     console.width = max(console.width, _NARROWEST)
     return console
 
 
 def deliver(facts: Facts, reports: list[Path], console: Console) -> int:
-    """Write the reports, print the report, and return the exit status; an interruption does not change it."""
+    """Write the report files, print the report, and return the exit status, which an interruption does not change."""
     refused = ""
     try:
         try:

@@ -1,4 +1,4 @@
-"""``crosscheck trace`` records what one side of pairs computes; ``crosscheck compare`` judges a subject's trace by a reference's."""
+"""``crosscheck trace`` records the results of the subject or the reference; ``crosscheck compare`` judges the first by the second."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def trace(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    """Record one side, write the file, and return the exit status."""
+    """Record the results of the subject or the reference, write the file, and return the exit status."""
     console, notes = terminal(), list[str]()
     try:
         expect_writable(options.out, (".safetensors",))

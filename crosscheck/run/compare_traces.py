@@ -1,4 +1,4 @@
-"""Judge a subject's trace by a reference's trace: the same judgements as with the reference itself, made from two files."""
+"""Judge a subject's trace by a reference's trace. The judgements are the same as with the reference itself, but need only the two files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck.references.recorded.oracle import Recorded, given
 from crosscheck.references.recorded.read import read
 from crosscheck.references.resolve import resolved
 
-_NOT_ASKED = "this was not recorded of your code"
+_NOT_ASKED = "your code's trace does not contain this"
 
 
 @dataclass
@@ -40,7 +40,7 @@ class RecordedLayer:
         return self.trace.recordings[self.at]
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return what was recorded for a call; raise :class:`SubjectError` again where the subject failed."""
+        """Return what was recorded for a call; raise :class:`SubjectError` if the subject failed on this call when it was recorded."""
         place = self._places.get(digest(call))
         if place is None:
             raise SubjectError(_NOT_ASKED)
@@ -51,7 +51,7 @@ class RecordedLayer:
         return found
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return the recorded error of reading a gradient."""
+        """Return the recorded bound on the error of reading a gradient from an update; None if the gradient was read directly."""
         if (place := self._places.get(digest(call))) is None:
             return None
         terms, roundings = (self.trace.role(self.at, place, role) for role in ("reading_abs_sum", "reading_n_roundings"))
@@ -59,12 +59,12 @@ class RecordedLayer:
 
 
 def compared(subject_path: Path, reference_path: Path, reproduce: str, strict: bool = False) -> tuple[list[Facts], int]:
-    """Return the facts of every pair in either trace, and the seed that both were recorded with; ``reproduce`` is the command that repeats this.
+    """Return the facts of every pair in either trace, and the seed of both traces. ``reproduce`` is the command that repeats the comparison.
 
     Raises
     ------
     TraceFileError
-        If a file cannot be read or is of the other side, or if the two were recorded with different seeds.
+        If a file cannot be read or holds the wrong side's results, or if the two files were recorded with different seeds.
     """
     subject, reference = read(subject_path), read(reference_path)
     for trace, path, side in ((subject, subject_path, "subject"), (reference, reference_path, "reference")):

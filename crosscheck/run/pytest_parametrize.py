@@ -43,7 +43,7 @@ class PairCheck(PositionedCheck):
         end(outcome, printable(item.name))
 
     def outcome(self, pair: Declaration, settings: Settings, reproduce: str) -> Outcome:
-        """Run the check and return its facts; ``reproduce`` is the command that repeats it."""
+        """Run the check and return its facts; ``reproduce`` is the command that repeats the check."""
         if error := why_not(pair, settings):
             return Outcome(cleaned(pair_facts(pair, error)), None)
         started = time.monotonic()
@@ -90,7 +90,7 @@ def parametrize_with_checks(pairs: Iterable[Declaration]) -> Callable[[Test], Te
     Raises
     ------
     TypeError
-        If one of them is not a pair.
+        If an element of ``pairs`` is not a pair.
     ValueError
         If there are no pairs, or two have the same name.
     """

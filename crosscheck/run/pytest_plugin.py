@@ -153,7 +153,7 @@ class Run:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Take a worker's counts; all workers collect the same tests."""
+        """Take over a worker's counts. All workers collect the same tests, so their counts are equal."""
         self.asked, self.deselected = getattr(node, "workeroutput", {}).get("crosscheck", (self.asked, self.deselected))
 
     @pytest.hookimpl(tryfirst=True)

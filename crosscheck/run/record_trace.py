@@ -1,4 +1,4 @@
-"""Record one side of pairs, on the same inputs that the checks use."""
+"""Record the results of the subject or of the reference of pairs, on the same inputs that the checks use."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from crosscheck.run.select import Selection
 Progress = Callable[[str], None]
 
 Put = Callable[[str, str, Array], None]
-"""Adds an array, by its role and quantity, to the recorded case."""
+"""A function ``put(role, quantity, array)`` that adds an array to the recorded case."""
 
 
 def record(selections: Sequence[Selection], side: Side, settings: Settings, progress: Progress) -> TraceFile:
-    """Return a trace of what one side computes; ``progress`` gets the name of each case before it runs."""
+    """Return a trace of what the subject or the reference computes. ``progress`` is called with the name of each case before the case runs."""
     trace = TraceFile(side, settings.seed)
     for selection in selections:
         reason = why_not(selection.pair, settings) or _not_recordable(selection.pair, side)
@@ -84,7 +84,7 @@ def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, pro
 
 
 def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, str, Shape, Call | str]]:
-    """Yield check, precision, shape and call of each case of the value checks; where the reference refuses it, the reason instead of the call."""
+    """Yield (check, precision, shape, call) for each case of the checks of values. If the reference refuses a call, its reason replaces the call."""
     for dtype, family in itertools.product(prepared.pair.dtypes, FAMILIES):
         if (name := value_name(dtype, family)) not in names:
             continue
@@ -97,7 +97,7 @@ def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iter
 
 
 def _record_reference(case: Case, put: Put, prepared: Prepared, call: Call) -> None:
-    """Add the oracle's results in float64, and the bounds and the witness's errors in the subject's precision."""
+    """Record the expected values in float64, and the error bounds and the reference's own rounding errors in the subject's precision."""
     context = context_of(prepared.references[0].oracle, call, prepared.precision(case.dtype))
     case.reason = "" if context.expected else context.undecided
     for quantity, value in context.expected.items():
@@ -110,7 +110,7 @@ def _record_reference(case: Case, put: Put, prepared: Prepared, call: Call) -> N
 
 
 def _record_subject(case: Case, put: Put, prepared: Prepared, call: Call, settings: Settings) -> None:
-    """Add what the subject computes, as far as it gets."""
+    """Record the subject's results; if the subject fails, the results up to then and the reason."""
     layer = prepared.layer
     try:
         with time_limit(settings.timeout):

@@ -14,7 +14,7 @@ from crosscheck.run.cli import UsageError
 
 @dataclass(frozen=True)
 class Selection:
-    """The selected checks of one pair, and how many others it has."""
+    """The selected checks of one pair, and how many of its checks are left out."""
 
     pair: Declaration
     checks: list[Check]
@@ -29,7 +29,7 @@ def full_name(pair: Declaration, check: Check) -> str:
 def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequence[str]) -> list[Selection]:
     """Return the checks that match any of the patterns and have one of the precisions; an empty sequence means all.
 
-    A pattern is of pair names, of check names, or of both with a slash between them.
+    A pattern matches the name of a pair, the name of a check, or both names joined by a slash.
 
     Raises
     ------
@@ -52,13 +52,13 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
 
 
 def _matches(pair: Declaration, check: Check, pattern: str) -> bool:
-    # A pair's name may contain characters of patterns, and a line copied from a terminal may contain other white space.
+    # A pair's name may contain pattern characters such as ``*``, and a line copied from a terminal may contain other white space.
     pattern, *names = (" ".join(text.split()) for text in (pattern, pair.title, check.name, full_name(pair, check)))
     return any(name == pattern or fnmatchcase(name, pattern) for name in names)
 
 
 def _nearest(pairs: Sequence[Declaration], pattern: str) -> str:
-    """Return the suggestion of the most similar name; empty if none is similar."""
+    """Return a suggestion of the most similar name; empty if no name is similar."""
     names = [name for pair in pairs for name in (pair.title, *(check.name for check in checks_of(pair)))]
     near = get_close_matches(pattern.rpartition("/")[2], names, 1, 0.5)
     return f" did you mean {near[0]!r}?" if near else ""

@@ -98,7 +98,7 @@ def test_what_only_one_side_has_is_undecided(folder: Path) -> None:
     main(["trace", "pairs.py", "--side", "subject", "--out", "s.safetensors", "--only", "values-float64-ties"])
     assert main(["compare", "s.safetensors", "r.safetensors", "--json", "r.json"]) == 2
     found = {check["check"]: (check["verdict"], check["reason"]) for check in facts(folder)["pairs"][0]["checks"]}
-    assert found["values-float64-normal"] == ("undecided", "this was not recorded of your code")
+    assert found["values-float64-normal"] == ("undecided", "your code's trace does not contain this")
     assert found["values-float64-ties"][0] == "undecided"
     assert "NumPy was not recorded for this input of shape (4, 3)" in found["values-float64-ties"][1]
 
