@@ -1,4 +1,4 @@
-"""What all pairs share: names, precisions, expected differences and random numbers; before and after preparation."""
+"""Base classes of all pairs, before and after preparation: names, precisions, expected differences and random numbers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Declaration:
     reference: Any
     name: str
     dtypes: Sequence[str]  # the precisions that the subject computes in
-    expected: Mapping[str, str]  # reasons why checks are known to fail, by patterns of the checks' names
+    expected: Mapping[str, str]  # maps patterns of check names to the reasons why these checks are known to fail
     origin: Path | None = None  # the file that declares the pair, if any
 
     def validate(self) -> None:
-        """Validate what needs no preparation, and note the file that declares the pair.
+        """Validate the fields that can be checked without preparation, and note the file that declares the pair.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Declaration:
 
     @cached_property
     def title(self) -> str:
-        """The pair's name, or the subject's if it has none, as one line that every terminal, file and test id can hold."""
+        """The pair's name, or else the subject's name, as one line of printable characters for terminals, files and test ids."""
         own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
         return printable(self.name or str(own)).replace("\n", "\\n").replace("\t", "\\t")
 
@@ -64,7 +64,7 @@ class Declaration:
         return next((reason for pattern, reason in self.expected.items() if fnmatch.fnmatchcase(check, pattern.partition(":")[0])), "")
 
     def expects(self, check: str, quantity: str) -> bool:
-        """Return whether a quantity of a check is known to differ; a pattern that names no quantity holds for all of them."""
+        """Return whether a quantity of a check is known to differ. A pattern without a quantity covers all quantities."""
         named = [pattern.partition(":")[2] for pattern in self.expected if fnmatch.fnmatchcase(check, pattern.partition(":")[0])]
         return any(not name or name == quantity for name in named)
 
@@ -74,8 +74,8 @@ class Ready:
 
     pair: Declaration
     references: Sequence[Any]
-    elements: int  # N, the most numbers that all checks of the pair compare; each tolerance depends on it
-    inferred: list[str]  # in words, what was not declared and could be inferred in exactly one way
+    elements: int  # N, the largest count of numbers that the pair's checks compare in total; each tolerance depends on N
+    inferred: list[str]  # sentences that say what was not declared but could be inferred in exactly one way
 
     @property
     def reference_names(self) -> list[str]:
@@ -83,11 +83,11 @@ class Ready:
         return [reference.name for reference in self.references]
 
     def precision(self, dtype: str) -> Precision:
-        """Return the precision of a dtype for all numbers of this pair."""
+        """Return the :class:`Precision` of a dtype, for as many numbers as this pair's checks compare."""
         return Precision(np.dtype(dtype), self.elements)
 
     def rng(self, seed: int, what: str) -> np.random.Generator:
-        """Return a generator that depends only on the pair's name, the seed and ``what`` it is for."""
+        """Return a random generator seeded by the pair's name, ``seed``, and the generator's purpose ``what``."""
         return np.random.default_rng([seed, zlib.crc32(f"{self.pair.title} {what}".encode())])
 
 

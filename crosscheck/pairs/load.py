@@ -1,4 +1,4 @@
-"""Pairs from a file: the file is executed as a module, and every pair at its top level is found."""
+"""Load pairs from a file: execute the file as a module and collect every pair at its top level."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class LoadingError(ValueError):
 def declared(path: str | Path, notice: Callable[[str], None] | None = None) -> list[Declaration]:
     """Return the pairs that a file declares, each once, in their order in the file.
 
-    A pair is a value at the top level of the module, an element of a list, tuple or dict there, or of a function's list ``crosscheck_pairs``. The
-    pair's ``origin`` becomes this file, even if another module created the pair.
+    Pairs are found at the top level of the module, in lists, tuples and dicts there, and in the list ``crosscheck_pairs`` of a function. The pair's
+    ``origin`` becomes this file, even if another module created the pair.
 
     Parameters
     ----------
     path : str or Path
-        A Python file. As for a script, its folder is searched first by its imports.
+        A Python file. Its imports search its own folder first, as for a script.
     notice : callable, optional
         Gets one line about what the file printed while it was executed; this output is not shown otherwise.
 
@@ -60,7 +60,7 @@ def declared(path: str | Path, notice: Callable[[str], None] | None = None) -> l
 
 
 def find(path: str | Path, title: str) -> Declaration:
-    """Return the pair with a title from a file.
+    """Load a file and return its pair with the given title.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _pairs(value: Any) -> list[Declaration]:
 
 
 class _Uncached(SourceFileLoader):
-    """Executes a file as it is now. Cached bytecode of an older version would be used if it has the same size and was saved in the same second."""
+    """Executes the current source. Python would use old cached bytecode if the old source has the same size and was saved in the same second."""
 
     def path_stats(self, path: str) -> NoReturn:
         """Raise, so that no bytecode is read or written."""
@@ -134,7 +134,7 @@ def _why(error: BaseException, path: Path) -> str:
 
 @contextmanager
 def _folder_first(folder: Path) -> Iterator[None]:
-    """Import from a folder first; modules of the same names that were imported from other folders are imported again."""
+    """Import from a folder first. Modules with the same names that were imported from other folders are imported again."""
     there = {path.name for path in folder.iterdir()}
     for name, module in sys.modules.copy().items():
         top = name.partition(".")[0]

@@ -21,7 +21,7 @@ Batch = tuple[Array, Labels]
 
 @dataclass(frozen=True, eq=False)
 class ModelPair(Declaration):
-    """A network with its own training code, beside a sequence of a framework's layers that trains with the same settings.
+    """A network with its own training code, compared with a framework's sequence of layers that trains with the same settings.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class ModelPair(Declaration):
     reference : torch.nn.Sequential
         Reports use the names of its layers.
     loss : torch.nn.Module
-        Takes the last output and the labels; it may be the mean or the sum over the batch.
+        Takes the network's output and the labels; it may be the mean or the sum over the batch.
     lr, momentum, dampening, nesterov, weight_decay
         Settings of stochastic gradient descent, with the same meaning as in PyTorch.
     shape : tuple of int

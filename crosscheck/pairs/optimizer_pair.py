@@ -13,7 +13,7 @@ from crosscheck.pairs.declaration import Declaration
 _SHAPES: Mapping[str, Shape] = {"weight": (3, 4), "bias": (4,)}
 
 GRADIENTS: Mapping[str, Draw] = {name: FAMILIES[name].draw for name in ("normal", "wide", "kinks", "tiny", "huge")}
-"""How to draw each kind of gradients: like the input family of the same name."""
+"""Functions that draw test gradients, by the name of the input family that they belong to."""
 
 REVEALS = {
     "normal": "signs, factors, the order of momentum and decay",
@@ -22,12 +22,12 @@ REVEALS = {
     "tiny": "an epsilon in the wrong place",
     "huge": "squares that overflow",
 }
-"""The mistakes that each kind of gradients reveals."""
+"""For each family of test gradients, the mistakes that it can reveal."""
 
 
 @dataclass(frozen=True, eq=False)
 class OptimizerPair(Declaration):
-    """An optimizer beside its reference.
+    """An optimizer compared with its reference.
 
     Parameters
     ----------

@@ -14,15 +14,15 @@ from crosscheck.pairs.declaration import Declaration
 
 @dataclass(frozen=True, eq=False)
 class Pair(Declaration):
-    """A layer, a loss or a whole network as one function, beside its reference.
+    """A layer, a loss or a whole network as one function, compared with its reference.
 
     Parameters
     ----------
     subject : object
         A layer with a ``forward`` and a ``backward`` method, or an adapter of :mod:`crosscheck.adapters` that says how to call the code.
     reference : object
-        A ``torch.nn.Module``, a function of tensors or anything with a method ``vjp(call)``; or a list of several, which have to agree; or None: the
-        gradients are then compared with difference quotients of the subject's own output.
+        A ``torch.nn.Module``, a function of tensors or anything with a method ``vjp(call)``; or a list of these, which have to agree. If it is None,
+        the gradients are compared with difference quotients of the subject's own output.
     shapes : sequence of tuple of int, or callable
         Shapes of the input in the reference's layout, including the batch axis. A callable gets a ``numpy.random.Generator`` and returns one shape.
     params : mapping of str to str
@@ -43,7 +43,7 @@ class Pair(Declaration):
     reduction : {"mean", "sum"}
         How the harness combines the losses of a batch, for a loss that takes one sample at a time.
     labels : bool, optional
-        Whether the second input is labels; taken from the reference if left out.
+        Whether the second input holds labels; taken from the reference if left out.
     framework : str
         The reference's framework, if it is not recognised.
     fixed_batch : bool
@@ -59,7 +59,7 @@ class Pair(Declaration):
         Running statistics, declared as in ``params``: ``{"mu": "running_mean"}`` for the subject's attribute mu. Those with the same name and shape
         on both sides need not be declared. Those that the subject does not show are skipped with a reason.
     mask : str
-        The attribute where a dropout stores the mask that it drew (nonzero = kept); taken from the dropout's output if left out.
+        The attribute where a dropout stores the mask that it drew (nonzero = kept); inferred from the dropout's output if left out.
     """
 
     subject: Any

@@ -1,4 +1,4 @@
-"""Preparing a pair: everything that follows from its declaration is worked out once, before the checks."""
+"""Prepare a pair: work out everything that follows from its declaration, once, before the checks."""
 
 from __future__ import annotations
 

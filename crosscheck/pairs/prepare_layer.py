@@ -27,7 +27,7 @@ _DRAWN = 4
 """How many shapes are drawn if ``shapes`` is a function."""
 
 _BUDGET = 2**14
-"""The most input numbers of shapes that are derived from declared ones; larger ones get fewer samples. So most time goes to the declared shapes."""
+"""The most numbers in an input of a derived shape; larger shapes get fewer samples. So most time goes to the declared shapes."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class Prepared(Ready):
     )  # the contracts' benches so far, by precision and seed
 
     def shapes_for(self, family: Family) -> list[Shape]:
-        """Return the shapes for checks of values: the declared ones, and for normal inputs the derived ones as well."""
+        """Return the shapes for checks of values: the declared shapes and, for the family ``normal``, the derived shapes with other batch sizes."""
         return [*self.shapes, *(self.derived if family.name == "normal" else ())]
 
     @property
     def bench_shape(self) -> Shape:
-        """The shape for contracts: the declared one with the most samples, or with fewer of them if the subject takes other batch sizes."""
+        """The input shape for contracts: the declared shape with the most samples, cut to fewer samples if the subject takes other batch sizes."""
         largest = max(self.shapes, key=lambda size: size[0])
         return _affordable(largest) if self.derived else largest
 
     @property
     def dropped(self) -> float | None:
-        """The probability with which the reference drops elements, if it is a dropout in training; the subject draws the mask."""
+        """The probability that the reference drops an element if it is a dropout in training, else None. The subject draws the mask."""
         training = self.references[0].training if self.references else None
         return None if training is None else training.dropped
 
@@ -80,7 +80,7 @@ class Prepared(Ready):
     def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
         """Return input, parameters, labels and upstream gradient; they depend only on the pair's name and the first four arguments.
 
-        ``shape`` is the input's; the reference computes that of the ``output`` if it is left out.
+        ``shape`` is the shape of the input, ``output`` the shape of the output; if ``output`` is left out, the reference computes it.
         """
         # Independent streams, so that another input does not change the parameters.
         for_input, for_params, for_grad_output, for_labels, for_buffers = self.rng(seed, f"{family.name} {shape}").spawn(5)
@@ -93,11 +93,11 @@ class Prepared(Ready):
         return replace(call, grad_output=family.grad_output(for_grad_output, output, dtype))
 
     def output_shape(self, call: Call) -> Shape:
-        """Return the shape of the output, by the reference or, if there is none, by the subject."""
+        """Return the shape of the output, computed by the reference or, if there is none, by the subject."""
         return self.forward(call).shape
 
     def forward(self, call: Call) -> Array:
-        """Return the output for a call, by the reference (a dropout keeps everything) or, if there is none, by the subject."""
+        """Return the output for a call, computed by the reference (a dropout keeps everything) or, if there is none, by the subject."""
         if not self.references:
             return self.layer.vjp(replace(call, grad_output=None))["output"]
         whole = {} if self.dropped is None else {"mask": np.ones(call.x.shape, bool)}
@@ -105,13 +105,13 @@ class Prepared(Ready):
 
 
 def prepare_layer(pair: Pair) -> Prepared:
-    """Return a prepared pair; raise if the declaration does not fit or is ambiguous, as :func:`crosscheck.pairs.prepare.prepare` says."""
+    """Return a prepared pair. If the declaration does not fit or is ambiguous, raise the errors of :func:`crosscheck.pairs.prepare.prepare`."""
     given = pair.reference if isinstance(pair.reference, list | tuple) else [] if pair.reference is None else [pair.reference]
     references = [resolved(reference, pair.framework) for reference in given]
     training = references[0].training if references else None
     statistics = dict(training.buffers) if training else {}
     convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0, [*pair.buffers, *statistics])
-    probe = convention.instance()  # if it cannot be copied, one error here and not one in every check
+    probe = convention.instance()  # a subject that cannot be copied fails here once, not in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
     _expect_same_parameters(pair, references)
@@ -161,9 +161,9 @@ def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Map
 
 
 def _derived(prepared: Prepared) -> list[Shape]:
-    """Return shapes with one sample and with one sample less than declared, if the references accept them.
+    """Return shapes with one sample, and with one sample fewer than declared, if the references accept them.
 
-    They find code that contains the declared batch size.
+    These shapes reveal code that works only for the declared batch size.
     """
     pair, first = prepared.pair, next((shape for shape in prepared.shapes if shape[0] > 2), None)
     if pair.fixed_batch or prepared.layer.convention.one_sample or first is None:
@@ -173,13 +173,13 @@ def _derived(prepared: Prepared) -> list[Shape]:
 
 
 def _affordable(shape: Shape) -> Shape:
-    """Return a shape with at most as many samples as the budget allows, but at least two."""
+    """Return the shape, cut to as many samples as the budget allows, but at least two."""
     samples = max(2, _BUDGET // max(1, math.prod(shape[1:])))
     return (samples, *shape[1:]) if samples < shape[0] else shape
 
 
 def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
-    """Return whether a reference accepts an input with another batch size and its output's batch size changes in proportion.
+    """Return whether a reference accepts another batch size, and the batch size of its output changes in proportion.
 
     A recorded reference answers only for the recorded inputs and refuses others later.
     """
@@ -211,7 +211,7 @@ def _shown(shapes: Mapping[str, Shape]) -> str:
 
 
 def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
-    """Return the shapes of the subject's own parameters as the expected ones, for a pair without a reference."""
+    """Return the shapes of the subject's own parameters, which are the expected shapes if there is no reference."""
     shapes = {name: pair.param_shapes.get(name, shape) for name, shape in own.items()}
     if missing := [name for name, shape in shapes.items() if shape is None]:
         raise pair.error(f"the shape of {missing[0]!r} is not known; say param_shapes={{{missing[0]!r}: (...)}}")
@@ -219,7 +219,7 @@ def _as_own(pair: Pair, own: Mapping[str, Shape | None]) -> Mapping[str, Shape]:
 
 
 def _param_shape(pair: Pair, parameter: Parameter, name: str, own: Shape | None, expected: Mapping[str, Shape] | None) -> Shape:
-    """Return a parameter's shape in the reference's layout; raise if the subject's does not fit it."""
+    """Return a parameter's shape in the reference's layout; raise if the subject's shape does not fit."""
     found = None if own is None else parameter.layout.to_reference(np.zeros(own)).shape
     wanted = pair.param_shapes.get(parameter.name) or (expected or {}).get(parameter.name) or found
     if wanted is None:
@@ -260,7 +260,7 @@ def _shapes(pair: Pair) -> list[Shape]:
 
 
 def _elements(prepared: Prepared) -> int:
-    """Return the most numbers that the checks of a pair compare; raise if the patterns do not fit all inputs and outputs."""
+    """Return how many numbers the pair's checks compare at most; raise if the patterns do not fit all inputs and outputs."""
     total, pair, layer = 0, prepared.pair, prepared.layer
     sizes = sum(int(np.prod(size)) for size in [*prepared.param_shapes.values(), *prepared.buffers.values()])
     evaluated = 0 if prepared.no_evaluation else len(EVALUATED)

@@ -48,7 +48,7 @@ class PreparedModel(Ready):
     def start(self, dtype: str, seed: int) -> dict[str, Array]:
         """Return random initial parameters, named ``layer.parameter``.
 
-        They are scaled so that signals keep their size from layer to layer. Biases are not zero as usual, because zeros would hide faults.
+        They are scaled so that signals keep their size from layer to layer. Biases are random, too, because zeros would hide faults.
         """
         rng = self.rng(seed, "parameters")
         shapes = {f"{layer}.{name}": shape for layer, params in self.reference.shapes.items() for name, shape in params.items()}
@@ -111,7 +111,7 @@ def _bound(pair: ModelPair, declared: Declared, layouts: Any) -> Trained:
 
 
 def prepare_model(pair: ModelPair) -> PreparedModel:
-    """Return a prepared pair; raise if it does not fit, is ambiguous or makes no network, as :func:`crosscheck.pairs.prepare.prepare` says."""
+    """Return a prepared pair. If it does not fit, is ambiguous or makes no network, raise the errors of :func:`crosscheck.pairs.prepare.prepare`."""
     reference = resolved_training(pair.reference, pair.loss, pair.settings, frozenset(pair.frozen), pair.framework)
     for layer, kept in reference.architecture.buffers.items():
         raise pair.error(
