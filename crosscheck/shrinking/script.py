@@ -47,7 +47,7 @@ class SmallCase(Reproduction):
 
 
 def reproduction(prepared: Prepared, given: FailingCall, divergence: Divergence, settings: Settings) -> SmallCase:
-    """Return the smallest case of a fault that was found, as a script."""
+    """Return the smallest case found of a fault, with its script."""
     seconds = min(SECONDS, settings.timeout or SECONDS)
     small = shrink(prepared, given, divergence, settings.seed, seconds)
     witness = judged(prepared, small.call.copied(), given.dtype)[0].witness.get(given.quantity)
@@ -91,7 +91,7 @@ def _docstring(pair: Declaration, small: Small) -> str:
 
 
 def _assigned(before: str, array: npt.NDArray[Any]) -> str:
-    """Return Python code for an array with exactly its numbers and, unless it is C order, its order in memory."""
+    """Return Python code that makes an array with exactly the same numbers and memory order."""
     memory = memory_of(array)
     before += "arranged(" if memory == "strided" else ""
     settings = f"dtype=np.{array.dtype.name}" + (", order='F'" if memory == "F" else "")
@@ -100,7 +100,7 @@ def _assigned(before: str, array: npt.NDArray[Any]) -> str:
 
 
 def _numbers(array: npt.NDArray[Any], column: int) -> str:
-    """Return the beginning of a call that makes an array, without its last arguments; ``column`` is where it starts in its line."""
+    """Return the beginning of a NumPy call that makes an array, without its last arguments. ``column`` is where the call starts in its line."""
     for make, same in (("np.zeros", np.zeros_like(array)), ("np.ones", np.ones_like(array))):
         # Compare bits, because a zero may have a sign.
         if array.ndim and array.size > _FEW and array.tobytes() == same.tobytes():
@@ -120,7 +120,7 @@ def _number(value: Any, dtype: np.dtype[Any]) -> str:
 
 
 def load(path: str, title: str) -> Declaration:
-    """Return a pair from the file that declares it, for a script.
+    """Load a script's pair from the file that declares the pair.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def reproduce(
     except PairError as error:
         status, text = NOT_CHECKED, f"not checked: {error}"
     except SubjectError as error:
-        # The guard around the subject's errors catches the pair's, too.
+        # ``contained`` also wraps errors of the pair.
         cause = error.__cause__
         status, text = NOT_CHECKED, f"not checked: {cause if isinstance(cause, PairError) else error.reason}"
     except TimeLimitError:

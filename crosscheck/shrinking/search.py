@@ -1,4 +1,4 @@
-"""The search for a smaller call: what counts as the same fault, which call is the smallest so far, and when the search ends."""
+"""The search for a smaller failing call: it decides which faults count as the same, keeps the smallest call so far, and ends in time."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.shrinking.smaller import complexity, copied, numbers_of
 
 EVALUATIONS = 1000
-"""The most calls of the subject."""
+"""The most times that the search calls the subject."""
 
 DRAWN = 60_000
-"""The most booleans that are drawn, about two seconds. For a fast subject these two limits end the search, so that no clock is involved."""
+"""The most booleans that are drawn, in about two seconds. A fast subject reaches these two limits first, so the clock does not affect its result."""
 
 Bits = tuple[bool, ...]
 
@@ -70,11 +70,11 @@ class Search:
         return False
 
     def fixed(self, length: int) -> bool:
-        """Return whether axes of parameters with this length must not be cut: the subject stores the length, or the fault is not numerical."""
+        """Return whether parameters' axes of this length must not be cut, because the subject stores the length or the fault is not numerical."""
         return self._manner != "" or length in self._stored
 
     def run(self, bits: int, make: Callable[[Bits], Call], examples: int) -> bool:
-        """Search the calls that ``make`` returns for tuples of booleans; return whether a smaller one that shows the fault was found."""
+        """Try calls that ``make`` creates from tuples of ``bits`` booleans. Return whether a smaller call that shows the fault was found."""
         if not bits:
             return False
         from hypothesis import HealthCheck, Phase, Verbosity, find, settings  # noqa: PLC0415 - needed for wrong code only
@@ -149,7 +149,7 @@ class Search:
         self.evaluations += counted
         left = max(0.01, self._ends - time.monotonic())
         try:
-            # The subject's output was noted when the fault was found.
+            # What the subject prints was noted when the fault was found.
             with contained("the layer"), time_limit(min(left, self._slowest)), contextlib.redirect_stdout(io.StringIO()):
                 judgements = judged(self.prepared, call, self._given.dtype)[1]
         except (SubjectError, TimeLimitError):
@@ -172,7 +172,7 @@ def _manner(judgement: Judgement) -> str:
 
 
 def _memory(call: Call) -> tuple[str, str]:
-    """Return the orders in memory of the input and of the upstream gradient."""
+    """Return the memory orders of the input and of the upstream gradient."""
     return memory_of(call.x), "C" if call.grad_output is None else memory_of(call.grad_output)
 
 
@@ -181,7 +181,7 @@ def _untied(x: Array) -> bool:
 
 
 def _stored_lengths(prepared: Prepared) -> set[int]:
-    """Return the integers in the subject's attributes, such as a kernel size; axes of parameters with these lengths are not cut."""
+    """Return the integers in the subject's attributes, such as a kernel size. Parameters' axes of these lengths are not cut."""
     convention = prepared.layer.convention
     held = [*getattr(getattr(convention, "layer", None), "__dict__", {}).values(), *getattr(convention, "extra", ())]
     held += [size for layout in (prepared.layer.layout.input, prepared.layer.layout.output) for size in layout.sizes.values()]

@@ -37,7 +37,7 @@ SECONDS = 20.0
 """The most seconds that the search takes for a slow subject."""
 
 _ROUNDS = 8
-"""The most searches for smaller sizes; each starts from the result of the one before."""
+"""The most rounds of cutting axes; each round starts from the previous round's result."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Small:
 
     call: Call
     quantity: str
-    divergence: Divergence  # the judgement on this call, with cause and source from the original call, whose numbers tell causes apart better
+    divergence: Divergence  # the judgement on this call; cause and source are those of the original call, whose numbers tell causes apart better
     shrunk: tuple[str, ...]  # in words, what became smaller; empty if nothing did
     evaluations: int  # the number of calls of the subject
 
 
 def shrink(prepared: Prepared, given: FailingCall, divergence: Divergence, seed: int = 0, seconds: float = SECONDS) -> Small:
-    """Return the smallest call found that shows the same fault as a given one; the given call itself if there is none. It is not changed.
+    """Return the smallest call found that shows the same fault as the given call, or the given call itself. The given call is not changed.
 
     The search ends after ``seconds`` at the latest.
     """
@@ -94,7 +94,7 @@ def _all_sizes(search: Search) -> None:
 
 
 def _sizes(search: Search, linked: Sequence[Linked]) -> None:
-    """Cut axes: the booleans say how much of each is kept and where it begins."""
+    """Cut axes. The booleans say how much of each axis is kept and where the kept part begins."""
     if not linked:
         return
     start = search.best
@@ -114,13 +114,13 @@ def _sizes(search: Search, linked: Sequence[Linked]) -> None:
 
 
 def _in_binary(bits: Bits, widths: Sequence[int]) -> list[int]:
-    """Return the binary numbers in a row of booleans, the most significant bit of each first."""
+    """Decode a row of booleans as binary numbers of the given widths, each with its most significant bit first."""
     ends = np.cumsum(widths)
     return [int("".join("01"[bit] for bit in bits[end - width : end]), 2) for width, end in zip(widths, ends, strict=True)]
 
 
 def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> None:
-    """Replace numbers by plainer ones: all of an array together if ``few``, otherwise each alone."""
+    """Replace numbers by plainer numbers: all numbers of an array together if ``few``, otherwise each number alone."""
     start = search.best
     old = numbers_of(start)
     new = plainer(old)

@@ -1,4 +1,4 @@
-"""Smaller and plainer calls: parts of the arrays are cut out, and numbers are replaced by plainer ones.
+"""Make calls smaller and plainer: cut parts out of the arrays, and replace numbers by plainer numbers.
 
 A part of the original input keeps what a fault may need, such as ties, signed zeros or logits of 1000; a new, smaller input might not have it.
 """
@@ -29,7 +29,7 @@ class Linked:
 
 
 def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
-    """Return the axes longer than 1, axes of equal length together; ``fixed`` says which lengths of parameters must not be cut."""
+    """Group the axes longer than 1 by length. ``fixed`` says which lengths must not be cut if a parameter has them."""
     lengths: dict[int, list[Axis]] = {}
     for name, value in [(None, call.x), *call.params.items(), *call.buffers.items()]:
         for axis, length in enumerate(value.shape):
@@ -75,7 +75,7 @@ def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, in
 
 
 def copied(call: Call, memory: Sequence[str]) -> Call:
-    """Return a copy of a call; ``memory`` names the orders in memory of the input and of the upstream gradient."""
+    """Return a copy of a call; ``memory`` names the memory orders of the input and of the upstream gradient."""
     grad_output = None if call.grad_output is None else arranged(call.grad_output, memory[1])
     params, buffers = ({name: np.array(value, order="C") for name, value in arrays.items()} for arrays in (call.params, call.buffers))
     return Call(arranged(call.x, memory[0]), params, grad_output, {name: value.copy() for name, value in call.constants.items()}, buffers)
@@ -119,7 +119,7 @@ def ranked(x: Array) -> Array:
 
 
 def complexity(call: Call) -> tuple[int, int, int]:
-    """Return how much a call makes people read: the number of elements, a sum that is larger for less plain numbers, and the sum of the labels."""
+    """Return how hard a call is to read: the number of elements, a sum that is larger for less plain numbers, and the sum of the labels."""
     numbers = numbers_of(call)
     plain = np.full(numbers.shape, 4)
     plain[(_quarters(numbers) == numbers) | ((numbers == np.rint(numbers)) & (np.abs(numbers) < 1000))] = 3
@@ -129,7 +129,7 @@ def complexity(call: Call) -> tuple[int, int, int]:
 
 
 def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray[Any]]:
-    """Return groups of the indices of chosen numbers: one number each, or several neighbours if there are more than ``most``."""
+    """Split the indices of the chosen numbers into at most ``most`` groups: single numbers if there are few, otherwise neighbouring numbers."""
     indices = np.flatnonzero(chosen)
     return np.array_split(indices, min(len(indices), most)) if len(indices) else []
 
