@@ -30,7 +30,7 @@ __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
 
 
 def checks_of(pair: Declaration) -> list[Check]:
-    """Return all checks of a pair, including those that will not apply; the list depends on the declaration only."""
+    """Return all checks of a pair, including checks that turn out not to apply. The list depends only on the declaration."""
     for kind, checks in _CHECKS.items():
         if isinstance(pair, kind):
             return checks(pair)

@@ -37,7 +37,7 @@ class Settings:
     strict: bool = False
 
     def precisions(self, declared: Iterable[str]) -> list[str]:
-        """Return the declared precisions that are to be checked."""
+        """Return the declared precisions that the settings select."""
         return [dtype for dtype in declared if not self.dtypes or dtype in self.dtypes]
 
 

@@ -55,13 +55,13 @@ def grad_input_is_not_a_view(bench: Bench) -> str:
 
 
 def dtype_is_kept(bench: Bench) -> str:
-    """A result has another precision than the input."""
+    """A result's precision differs from the input's."""
     wrong = {name: value.dtype for name, value in bench.fresh(bench.call).items() if value.dtype != bench.call.x.dtype}
     return ", ".join(f"{name} is {dtype}" for name, dtype in wrong.items()) + f" for {bench.call.x.dtype} input" if wrong else ""
 
 
 def same_call_same_answer(bench: Bench) -> str:
-    """The same call gives another result the second time."""
+    """The same call gives a different result the second time."""
     instance = bench.instance()
     first, second = (copies(bench.both(instance, bench.given(bench.call))) for _ in range(2))
     if not (changed := bench.changed(bench.call, first, second)):
@@ -109,7 +109,7 @@ def larger_batch_works(bench: Bench) -> str:
 
 
 def another_size_works(bench: Bench) -> str:
-    """An input, such as an image, gives wrong results after an input of another size."""
+    """A call gives wrong results after a call with an input of another size, such as a larger image."""
     if bench.elsewhere is None:
         raise DoesNotApplyError("the declared shapes differ only in the number of samples")
     changed = _changed_after(bench, bench.elsewhere, bench.call) or _changed_after(bench, bench.call, bench.elsewhere)
@@ -244,7 +244,7 @@ def same_output_in_both_modes(bench: Bench) -> str:
 
 
 def backward_uses_the_mode_of_forward(bench: Bench) -> str:
-    """Backward uses the present mode and not the mode of the last forward pass."""
+    """Backward uses the current mode instead of the mode of the last forward pass."""
     bench.keeps("cache", "backward gets what it needs as arguments")
     found = []
     for by_then in (True, False):

@@ -33,7 +33,7 @@ _EVERY = 7
 
 
 def many_samples_work(bench: Bench) -> str:
-    """Batches with more numbers than 16 bits can count give wrong results, although small ones are right."""
+    """Batches of more than 65,536 numbers, which 16 bits cannot count, give wrong results although small batches are right."""
     if bench.fixed_batch or bench.layer.convention.one_sample:
         raise DoesNotApplyError("your code does not take batches of any size")
     oracle, few = _reference(bench), bench.call

@@ -35,7 +35,7 @@ DTYPE = "float64"
 def difference_check(family: str) -> Check:
     """Return the check of gradients against difference quotients on a family of inputs."""
     name = f"differences-{DTYPE}-{family}"
-    about = f"gradients beside difference quotients of the output on {family} inputs, which reveal: {FAMILIES[family].reveals}"
+    about = f"gradients compared with difference quotients of the output on {family} inputs, which reveal: {FAMILIES[family].reveals}"
 
     def run(prepared: Prepared, settings: Settings) -> CheckResult:
         if DTYPE not in prepared.pair.dtypes:
@@ -151,7 +151,7 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Ju
 
 
 def _located(judgement: Judgement, elements: Elements, decided: list[Compared]) -> Judgement:
-    """Return a mismatch with its worst element's index in the whole array, and with a reason if that element is at a kink."""
+    """Return a mismatch with its worst element indexed in the whole array, not among the compared elements; a kink there becomes the reason."""
     worst = judgement.worst
     if worst is None:
         return judgement

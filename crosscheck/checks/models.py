@@ -35,7 +35,7 @@ PERTURBED = 8
 
 @dataclass
 class ModelRun:
-    """A training run of the subject beside its references."""
+    """A training run of the subject, compared with its references."""
 
     comparison: Comparison
     failed: str = ""  # the error of the subject that ended the run, if any

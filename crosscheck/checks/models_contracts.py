@@ -20,7 +20,7 @@ from crosscheck.pairs.prepare_model import PreparedModel, Trained
 
 @dataclass(frozen=True)
 class ModelBench:
-    """Fresh networks from the pair's factory, and batches for them."""
+    """Makes fresh networks with the pair's factory, and batches for them."""
 
     prepared: PreparedModel
     dtype: str
@@ -82,7 +82,7 @@ def predicting_does_not_change_parameters(bench: ModelBench) -> str:
 
 
 def networks_share_nothing(bench: ModelBench) -> str:
-    """Training one network changes another one from the same factory."""
+    """Training one network changes another network from the same factory."""
     batches, one, other = bench.batches(2), bench.network(), bench.network()
     before = one.params
     for batch in batches:

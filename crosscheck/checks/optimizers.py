@@ -219,7 +219,7 @@ def instances_share_no_state(bench: Bench) -> str:
     for number, expected in enumerate(alone):
         bench.step(first, number)
         if changed := differing(expected, bench.step(second, number)):
-            return f"beside another optimizer, step {number + 1} differs in: {changed}"
+            return f"while another optimizer takes the same steps, step {number + 1} differs in: {changed}"
     return ""
 
 

@@ -20,7 +20,7 @@ _OWN = Path(__file__).parent.parent
 
 
 class Declaration:
-    """A declared pair of subject and reference, of any kind."""
+    """Base class of pairs as a user declares them: a subject and its reference."""
 
     subject: Any
     reference: Any
@@ -50,7 +50,7 @@ class Declaration:
 
     @property
     def precisions_in_words(self) -> str:
-        """Why a check of another precision does not apply."""
+        """The reason why a check in an undeclared precision is skipped."""
         return f"your code is declared to compute in {', '.join(self.dtypes)}"
 
     @cached_property
@@ -70,7 +70,7 @@ class Declaration:
 
 
 class Ready:
-    """A prepared pair, of any kind."""
+    """Base class of prepared pairs."""
 
     pair: Declaration
     references: Sequence[Any]

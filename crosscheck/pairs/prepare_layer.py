@@ -45,7 +45,7 @@ class Prepared(Ready):
     derived: Sequence[Shape] = ()  # further shapes with other batch sizes, on which the subject has to be right, too
     buffers: Mapping[str, Shape] = field(default_factory=dict)  # the shapes of the running statistics, by the reference's names
     no_evaluation: str = ""  # why the subject cannot be judged in evaluation mode; empty if it can
-    evaluates: bool = False  # whether both sides are in evaluation mode
+    evaluates: bool = False  # whether subject and references are in evaluation mode
     benches: dict[tuple[str, int], Any] = field(
         default_factory=dict, compare=False, repr=False
     )  # the contracts' benches so far, by precision and seed
@@ -68,7 +68,7 @@ class Prepared(Ready):
 
     @property
     def evaluating(self) -> Prepared:
-        """The same pair with both sides in evaluation mode."""
+        """The same pair with subject and references in evaluation mode."""
         references = [reference.evaluating for reference in self.references]
         return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True, benches={})
 
@@ -181,7 +181,7 @@ def _affordable(shape: Shape) -> Shape:
 def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
     """Return whether a reference accepts another batch size, and the batch size of its output changes in proportion.
 
-    A recorded reference answers only for the recorded inputs and refuses others later.
+    A recorded reference always counts as accepting it: it knows only the recorded inputs and refuses other inputs later.
     """
     if reference.elements is not None:
         return True

@@ -89,7 +89,7 @@ class PreparedModel(Ready):
 
 
 def _takes_dtype(pair: ModelPair) -> bool:
-    """Return whether the factory's first argument is the precision: it is required or called ``dtype``."""
+    """Return whether the factory takes the precision, that is, its first argument is required or called ``dtype``."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         first = next(iter(inspect.signature(pair.subject).parameters.values()), None)

@@ -148,7 +148,7 @@ def _cell(quantity: Facts) -> Text:
 
 def _notes(facts: Facts) -> Iterator[RenderableType]:
     if (hidden := len(_names(facts)) - len(_shown(facts))) > 0:
-        yield Text(f"{hidden:,} more quantities, with smaller errors beside their tolerances, are in the report")
+        yield Text(f"{hidden:,} more quantities, with smaller errors relative to their tolerances, are in the report")
     if ways := words.ways_in_words(facts):
         yield Text(ways)
     handed_over = [q for q in facts["quantities"] if q["kind"] == Kind.WIRE]

@@ -126,7 +126,7 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
 
 def _add_strict(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--strict", action="store_true", help="count warnings as mismatches (warnings are findings that right code in a common idiom has, too)"
+        "--strict", action="store_true", help="count warnings as mismatches (a warning is a finding that correct code may have, too)"
     )
 
 

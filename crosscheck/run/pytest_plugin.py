@@ -27,7 +27,7 @@ _NOT_CALLED = "nothing was checked: the test has to call check(pair)"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
-    group = parser.getgroup("crosscheck", "check neural-network code beside a reference")
+    group = parser.getgroup("crosscheck", "check neural-network code against a reference")
     group.addoption(
         "--crosscheck-report", action="append", default=[], metavar="FILE", help="write the report to FILE.html or FILE.json; may be given twice"
     )

@@ -197,7 +197,7 @@ def reproduce(
 
 
 def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
-    """Return the prepared pair; raise :class:`PairError` if the call does not fit it."""
+    """Return the prepared pair; raise :class:`PairError` if the call does not fit the pair."""
     if not isinstance(pair, Pair):
         raise PairError(f"the pair is {pair!r}, expected a crosscheck.Pair; insert the pair into the script")
     prepared = prepare(pair)

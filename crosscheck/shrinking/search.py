@@ -33,7 +33,7 @@ Bits = tuple[bool, ...]
 
 
 class Enough(BaseException):
-    """The search has used up its time or its calls. Not an ``Exception``, because Hypothesis treats those as findings."""
+    """The search has used up its time or its calls. Not an ``Exception``, because Hypothesis treats exceptions as findings."""
 
 
 class Search:

@@ -68,7 +68,7 @@ def shrink(prepared: Prepared, given: FailingCall, divergence: Divergence, seed:
 
 
 def _search_all(search: Search) -> None:
-    """Try all ways to shrink, those that shrink most first."""
+    """Try all ways to shrink the call, beginning with the ways that shrink most."""
     if not search.starts():
         return
     _all_sizes(search)
@@ -82,7 +82,7 @@ def _search_all(search: Search) -> None:
 
 
 def _all_sizes(search: Search) -> None:
-    """Cut axes until nothing more can be cut: axes of equal length together, then all axes of the input at once, then each alone."""
+    """Cut axes until nothing more can be cut: axes of equal length together, then all axes of the input at once, then each input axis alone."""
     for _ in range(_ROUNDS):
         before = search.best
         _sizes(search, linked_axes(search.best, search.fixed))

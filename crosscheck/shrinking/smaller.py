@@ -39,7 +39,7 @@ def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
 
 
 def input_axes(call: Call) -> list[Linked]:
-    """Return the input's axes longer than 1, each alone."""
+    """Return the input's axes longer than 1, each in its own group."""
     return [Linked(((None, axis),), length) for axis, length in enumerate(call.x.shape) if length > 1]
 
 
@@ -64,7 +64,7 @@ def window(call: Call, cuts: Mapping[Axis, slice], output_shape: Callable[[Call]
 
 
 def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, int]]) -> Array:
-    """Return the part of an upstream gradient that fits an output; if a smaller kernel makes the output larger, repeat its numbers."""
+    """Return the part of an upstream gradient that fits an output; if a smaller kernel made the output larger, repeat the gradient's numbers."""
     if len(shape) != grad_output.ndim or any(new > old for new, old in zip(shape, grad_output.shape, strict=True)):
         return arranged(np.resize(grad_output, shape), memory_of(grad_output))
     cuts = [slice(size) for size in shape]

@@ -39,7 +39,7 @@ def test_table_of_many_quantities(differing: TrainingComparison) -> None:
     rows = [line for line in shown.splitlines() if line.startswith("│")]
     names = {(q["layer"], q["quantity"]) for q in others + facts["quantities"] if q["kind"] != Kind.WIRE}
     assert len(rows) == 40
-    assert f"{len(names) - 40:,} more quantities, with smaller errors beside their tolerances, are in the report" in shown
+    assert f"{len(names) - 40:,} more quantities, with smaller errors relative to their tolerances, are in the report" in shown
     assert "more quantities" not in whole
 
 
