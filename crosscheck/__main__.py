@@ -1,7 +1,5 @@
 """``python -m crosscheck``: the command."""
 
-from __future__ import annotations
-
 import sys
 
 from crosscheck.run.cli import main

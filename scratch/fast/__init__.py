@@ -4,8 +4,6 @@ A class has the name, the arguments, the parameters and the errors of the plain 
 other modules here hold the means: matrix products that fit into caches, threads, and memory that is reused.
 """
 
-from __future__ import annotations
-
 from scratch.fast.activation import ReLU
 from scratch.fast.adadelta import Adadelta
 from scratch.fast.convolution import Conv2d

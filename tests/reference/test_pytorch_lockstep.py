@@ -16,6 +16,7 @@ from crosscheck.core.judge import Kind, Verdict
 from crosscheck.report.words import divergence_message
 from crosscheck.training.listened import TrainingComparison
 from scratch.networks import tutorial
+from tests.support.layer_runs import plant_two_faults
 from tests.support.networks import NETWORKS, comparison_of, quantities_in, trained
 
 SLOW = {"every-layer": [pytest.mark.slow("a hundred steps of nine layers; every-connection trains as well, and test_layer.py judges each layer")]}
@@ -58,14 +59,7 @@ def test_lockstep(network: str, dtype: str, request: pytest.FixtureRequest) -> N
 
 def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer with two faults fails with both of its quantities, and no other layer does."""
-    right = scratch.Linear.backward
-
-    def backward(self: scratch.Linear, grad_output: np.ndarray) -> np.ndarray:
-        grad_input = right(self, grad_output)
-        self.grads["weight"] *= 2
-        return -grad_input
-
-    monkeypatch.setattr(scratch.Linear, "backward", backward)
+    plant_two_faults(monkeypatch)
     model = tutorial(np.random.default_rng(0), np.float64, "plain")
     comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.005)), Plan(np.dtype(np.float64), 1, 2, 1, 0, 0))
     assert list(wrong(comparison, "tutorial", 2, "pytest this")) == ["linear.grad_input", "linear.weight.grad"]

@@ -9,7 +9,7 @@ import scratch
 from crosscheck.core.judge import Verdict
 from tests.support.cases import CASES, ELSEWHERE
 from tests.support.findings import FRAMEWORKS
-from tests.support.layer_runs import REFERENCES, Run, batches_together, failure, made, scratch_check
+from tests.support.layer_runs import REFERENCES, Run, batches_together, failure, made, plant_two_faults, scratch_check
 
 # With --dist loadgroup one process runs all tests of a layer beside a reference, which compiles once. The ids are those of the largest batches.
 TESTS = [pytest.param(runs, id=str(runs[-1]), marks=pytest.mark.xdist_group(f"{runs[-1].case}-{runs[-1].reference}")) for runs in batches_together()]
@@ -44,14 +44,7 @@ def test_fault_is_found(reference: str, case: str, monkeypatch: pytest.MonkeyPat
 
 def test_every_wrong_quantity_is_named(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """A layer with two faults fails with both for each batch size, each with its likely cause."""
-    right = scratch.Linear.backward
-
-    def backward(self: scratch.Linear, grad_output: np.ndarray) -> np.ndarray:
-        grad_input = right(self, grad_output)
-        self.grads["weight"] *= 2
-        return -grad_input
-
-    monkeypatch.setattr(scratch.Linear, "backward", backward)
+    plant_two_faults(monkeypatch)
     with pytest.raises(pytest.fail.Exception) as failed:
         test_layer([Run("linear", batch, "normal", "float64", 0) for batch in (1, 3)], request)
     parts = str(failed.value).split("batch size ")[1:]

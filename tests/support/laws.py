@@ -1,7 +1,5 @@
 """How laws are tried on drawn examples: few of them, the same ones in every run."""
 
-from __future__ import annotations
-
 from hypothesis import settings
 from hypothesis import strategies as st
 

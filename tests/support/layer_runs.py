@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 import reference.jax
 import reference.keras
 import reference.pytorch
+import scratch
 from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.layout import LayerLayout
 from crosscheck.adapters.objects import Dicts
@@ -24,7 +26,7 @@ from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import Call, Oracle
-from crosscheck.core.precision import Precision
+from crosscheck.core.precision import Array, Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.references.pytorch.oracle import oracle
 from reference.copying import layout_of
@@ -219,3 +221,15 @@ def divergence(checked: LayerCheck, quantity: str) -> Divergence:
     judgement = next(j for j in checked.judgements if j.place.quantity == quantity)
     failure = checked.failure(judgement) if judgement.verdict == "mismatch" else None
     return Divergence(judgement) if failure is None else examined(failure)
+
+
+def plant_two_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the plain linear layer double its weight gradient and negate its input gradient."""
+    right = scratch.Linear.backward
+
+    def backward(self: scratch.Linear, grad_output: Array) -> Array:
+        grad_input = right(self, grad_output)
+        self.grads["weight"] *= 2
+        return -grad_input
+
+    monkeypatch.setattr(scratch.Linear, "backward", backward)

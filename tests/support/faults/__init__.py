@@ -4,8 +4,6 @@ One module for each kind of layer. A new fault is one class with a docstring, de
 ``results`` plants mistakes in PyTorch's own results in place of code, for what is judged of one call alone.
 """
 
-from __future__ import annotations
-
 from tests.support.faults import (  # noqa: F401 - importing a module plants its faults
     activation,
     contracts,

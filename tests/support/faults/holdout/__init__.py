@@ -4,8 +4,6 @@
 the others was built then. They are blind no longer: the next measurement of that kind takes new ones.
 """
 
-from __future__ import annotations
-
 from tests.support.faults.holdout import layers, normalisation, optimizers, training, windows
 
 __all__ = ["layers", "normalisation", "optimizers", "training", "windows"]

@@ -40,22 +40,20 @@ class CorrectionInSingle(Adam):
 class SquaresOfEightBits(Adam):
     """The mean of the squares of single precision is kept in bfloat16."""
 
+    stored = staticmethod(brain)
+
     def mean(self, kept: dict[str, Array], name: str, value: Array, beta: float) -> Array:
         right = super().mean(kept, name, value, beta)
         if kept is self.second and single(right):
-            kept[name] = right = brain(right)
+            kept[name] = right = self.stored(right)
         return right
 
 
 @planted(ADAM, at="weight", hidden="gradients of an ordinary size have squares that half precision can hold")
-class SquaresInHalf(Adam):
+class SquaresInHalf(SquaresOfEightBits):
     """The mean of the squares of single precision is kept in half precision, in which small ones vanish."""
 
-    def mean(self, kept: dict[str, Array], name: str, value: Array, beta: float) -> Array:
-        right = super().mean(kept, name, value, beta)
-        if kept is self.second and single(right):
-            kept[name] = right = half(right)
-        return right
+    stored = staticmethod(half)
 
 
 @planted(MOMENTUM, at="weight", hidden="the direction is right to three digits, and training converges")

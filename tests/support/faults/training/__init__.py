@@ -1,7 +1,5 @@
 """Faults in whole training steps: between the layers, in the loss, in the update, from step to step."""
 
-from __future__ import annotations
-
 from tests.support.faults.training import runs, steps
 
 __all__ = ["runs", "steps"]
