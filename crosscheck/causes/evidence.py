@@ -20,7 +20,7 @@ _CLOSER = 16
 """A candidate must be this many times closer to the numbers found than the correct numbers are."""
 
 _ROOM = 4
-"""Or its distance must be below this multiple of the correct result's tolerance, because the candidate's own tolerance may be larger."""
+"""A candidate is also close if its distance is below this multiple of the correct result's tolerance; its own tolerance may be larger."""
 
 _CALLS = 200
 """Largest number of oracle calls in the search for a second fault. Fault models that only move numbers need none."""
@@ -155,7 +155,7 @@ def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Se
 
 
 def _may_be_first(first: Candidate, evidence: Evidence) -> bool:
-    """Return whether a second fault is looked for: only if the first has no fitted number and, if most numbers match already, makes more match."""
+    """Return whether to look for a second fault: ``first`` has no fitted number and, if most numbers already match, makes more of them match."""
     if first.fitted or first.shown or first.expected.shape != evidence.found.shape or not first.expected.any():
         return False
     wrong, exceeding = np.abs(evidence.found - first.expected) > evidence.tolerance, evidence.exceeding

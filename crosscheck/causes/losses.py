@@ -75,7 +75,7 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
 
 
 def _exchanged_back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:
-    """Return a candidate whose call has two axes exchanged, after exchanging these axes of its result back."""
+    """Exchange two axes of a candidate's result back, because they were exchanged in the candidate's call."""
     expected, back = candidate.expected, partial(np.swapaxes, axis1=one, axis2=other)
     return replace(candidate, expected=back(expected), bound=lambda: moved_bound(candidate.limits(failure), expected.shape, back), call=None)
 

@@ -30,14 +30,14 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class _EpsilonOutside(Normalization):
-    """Epsilon is added to the standard deviation."""
+    """A fault: epsilon is added to the standard deviation."""
 
     def root(self, variance: Operand) -> Operand:
         return np.sqrt(variance) + self.eps
 
 
 class _Unbiased(Normalization):
-    """The batch is normalised by its unbiased variance."""
+    """A fault: the batch is normalised by its unbiased variance."""
 
     def channels(self, call: Call, x: Tracked) -> Channels:
         channel = super().channels(call, x)
@@ -45,14 +45,14 @@ class _Unbiased(Normalization):
 
 
 class _RunningBiased(Normalization):
-    """The running variance is updated with the biased variance of the batch."""
+    """A fault: the running variance is updated with the biased variance of the batch."""
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
         return super().moved(channel) | {"running_var": channel.variance}
 
 
 class _RunningDeviation(Normalization):
-    """The running variance is updated with the standard deviation."""
+    """A fault: the running variance is updated with the standard deviation."""
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
         moved = super().moved(channel)
@@ -60,7 +60,7 @@ class _RunningDeviation(Normalization):
 
 
 class _OnePass(Normalization):
-    """The variance is computed as the mean of squares minus the square of the mean."""
+    """A fault: the variance is computed as the mean of squares minus the square of the mean."""
 
     def of_batch(self, x: Tracked, axes: tuple[int, ...]) -> Channels:
         mean = x.mean(axes, keepdims=True)
@@ -70,7 +70,7 @@ class _OnePass(Normalization):
 
 @dataclass(frozen=True)
 class _Over(Normalization):
-    """The mean and variance are taken over the wrong axes."""
+    """A fault: the mean and the variance are taken over the wrong axes."""
 
     axes: tuple[int, ...] = ()
 
@@ -82,7 +82,7 @@ class _Over(Normalization):
 
 
 class _ScaleLeftOut(Normalization):
-    """Gamma is not applied."""
+    """A fault: gamma is not applied."""
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         return super().results(replace(call, params={**call.params, "weight": np.ones_like(call.params["weight"])}), x, g)
@@ -94,7 +94,7 @@ Gradients: TypeAlias = Callable[[Channels, Tracked, Tracked | None], dict[str, O
 
 @dataclass(frozen=True)
 class _OtherGradients(Normalization):
-    """Some of the gradients are computed with another formula."""
+    """A fault: some of the gradients are computed with a wrong formula."""
 
     formula: Gradients = field(kw_only=True)
 

@@ -28,7 +28,7 @@ _EPSILONS = (0.0, 1e-16, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """Values of epsilon in common use."""
 
 _WORTH_MEASURING = 16
-"""The rounding errors of a fault are measured, in many runs, only if its parameters are this many times closer than the correct ones."""
+"""A fault's rounding errors are measured, in many runs, only if it is this many times closer to the numbers found than the correct run."""
 
 _MEASURED = 4
 """The rounding errors of at most this many faults are measured, the closest first."""

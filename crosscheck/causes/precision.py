@@ -151,5 +151,5 @@ def _binary_step(numbers: Array) -> float:
 
 
 def _within(failure: Failure, lost: float | Array, words: str) -> Candidate:
-    """Return the correct numbers, with a tolerance that is larger by the largest number that may be cut off."""
+    """Return the correct numbers as a candidate; ``lost``, the largest number that may be cut off, is added to the tolerance."""
     return Candidate(DIGITS, words, failure.expected, bound_of_size(failure, lost + failure.precision.tolerance(failure.bound)), shown=True)

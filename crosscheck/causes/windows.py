@@ -232,7 +232,7 @@ class Windows:
         return self._cropped(result, frame)
 
     def overwritten(self, parts: Array, shape: tuple[int, ...], by_window: bool = True, written: npt.NDArray[np.bool_] | None = None) -> Array:
-        """Return images in which later parts overwrite earlier ones, window by window or kernel pixel by kernel pixel; only ``written`` ones do."""
+        """Return images in which each part that is ``written`` overwrites earlier parts: window by window, or kernel pixel by kernel pixel."""
         frame, rows, columns = self.frame(shape)
         result, mask = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame)), np.ones(parts.shape, np.bool_) if written is None else written
         if not by_window:

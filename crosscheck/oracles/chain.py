@@ -83,7 +83,7 @@ def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: i
 
 
 def own_errors(runs: Sequence[StageRun], precision: Precision) -> list[dict[str, Array]]:
-    """Return each stage's largest errors that rounding inside the same stage explains, in multiples of the unit roundoff."""
+    """Return, for each stage, the largest errors that its own rounding explains, in multiples of the unit roundoff."""
     bounds = [r.stage.oracle.rounding.bounds(r.stage.oracle, r.call, r.result, precision) for r in runs]
     return [{quantity: precision.error(bound) for quantity, bound in own.items()} for own in bounds]
 
@@ -145,7 +145,7 @@ class Composite:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory; it is this object, which accumulates errors from stage to stage."""
+        """The object that bounds rounding errors: this oracle itself, which accumulates errors from stage to stage."""
         return self
 
     def stages(self, call: Call) -> list[Stage]:
@@ -177,7 +177,7 @@ class Composite:
         return None
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return bounds of the errors that accumulate over all stages; each bound has one rounding, of the size of the error."""
+        """Return bounds of the errors that accumulate over all stages, each expressed as a single rounding."""
         runs = run(self.stages(call), call.x, call.grad_output)
         whole = self.together(accumulate(runs, own_errors(runs, precision)))
         # NaN is an infinite error times zero; it becomes an infinite error.

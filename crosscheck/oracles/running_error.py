@@ -214,7 +214,7 @@ class Tracked(NDArrayOperatorsMixin):
 
 
 def constant(number: float, like: Operand) -> Operand:
-    """Return a constant in the code as an operand of a formula: tracked if ``like`` is tracked. An example is beta in ``1 - beta``."""
+    """Return a constant in the code, such as beta in ``1 - beta``, for use in a formula; it is tracked if ``like`` is tracked."""
     return like.constant(number) if isinstance(like, Tracked) else number
 
 

@@ -20,7 +20,7 @@ class WrappedOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory; it is this object."""
+        """The object that bounds rounding errors: this oracle itself."""
         return self
 
     @property

@@ -17,7 +17,7 @@ class Perturbing(Protocol):
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names in a text that is separated by white space."""
+    """Return the names in ``text``, which white space separates."""
     return frozenset(text.split())
 
 

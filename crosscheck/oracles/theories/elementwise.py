@@ -81,7 +81,7 @@ class LeakyReLU(FormulaTheory):
     negative_slope: float
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return the output and the gradient. The slope and its products are rounded; positive elements are exact. Both are linear."""
+        """Return the output and the gradient, linear if decisions are fixed. The slope and its products are rounded; positive elements are exact."""
         positive = np.asarray(call.constants.get("decisions", call.x > 0), dtype=bool)
 
         def formula(x: Operand) -> tuple[Operand, Operand]:

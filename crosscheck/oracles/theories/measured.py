@@ -175,7 +175,7 @@ def _decided_by_rounding(value: Array, by_scale: Sequence[Array]) -> npt.NDArray
 def _least(value: Array, spread: Array) -> Array:
     """Return the smallest deviation that is granted to each element of an array that is not exact.
 
-    The reference may not round an element, such as x in ``where(x > 0, x, a * x)``, that another formula for the same function does round. The
+    Another formula for the same function may round an element that the reference does not round, such as x in ``where(x > 0, x, a * x)``. Such an
     element is granted the median relative deviation of its array, but at most the array's root mean square.
     """
     counted = np.isfinite(spread) & (spread > 0)

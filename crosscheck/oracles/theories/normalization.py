@@ -118,7 +118,7 @@ class Channels:
         return own + self.mean.deviation * inverse.exactly * total + own.exactly * (self.root.exactly * inverse.deviation)
 
     def grad_input(self, g: Tracked, scale: Tracked | None, sums: tuple[Tracked, Tracked] | None) -> Operand:
-        """Return the input gradient; if ``sums``, the sums of g and of g * normalised, are given, with the terms through mean and variance."""
+        """Return the input gradient. ``sums`` are the sums of g and of g * normalised; None leaves out the terms through mean and variance."""
         slope = self.inverse if scale is None else scale * self.inverse
         if sums is None:
             return g * slope

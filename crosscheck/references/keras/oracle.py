@@ -212,7 +212,7 @@ _THEORIES: dict[type, Callable[[Any], dict[str, Any]]] = {
     keras.layers.Flatten: lambda layer: {"theory": Selection()},
     keras.layers.Softmax: lambda layer: {"theory": Softmax()} if layer.axis in (1, -1) else {},
 }
-"""For each class of layers, without subclasses, a function that returns arguments of :class:`JaxOracle`; empty if settings are not covered."""
+"""For each class of layers (not its subclasses), a function that returns a layer's arguments for :class:`JaxOracle`, or no arguments."""
 
 
 def parameter_shapes(reference: Any) -> dict[str, tuple[int, ...]] | None:

@@ -68,7 +68,7 @@ class Recorded:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory; it is this object, which has the recorded bounds."""
+        """The object that bounds rounding errors: this oracle itself, which has the recorded bounds."""
         return self
 
     def vjp(self, call: Call) -> dict[str, Array]:

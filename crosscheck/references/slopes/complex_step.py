@@ -22,7 +22,7 @@ _STEP = 2.0**-100
 
 @dataclass(frozen=True)
 class ComplexStep:
-    """Slopes by the complex step at a point, one subject and one call."""
+    """Slopes of a subject's output by the complex step, for the call of ``point``."""
 
     point: Point
 

@@ -60,7 +60,7 @@ class Compared:
 
 @dataclass
 class Quotients:
-    """The slopes of a subject's output at one call. The counts are of lines on which complex step and difference quotient agree or disagree."""
+    """The slopes of a subject's output at one call, and on how many lines the complex step agrees or disagrees with difference quotients."""
 
     point: Point
     agreeing: int = 0
@@ -227,7 +227,7 @@ class QuotientOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory; it is this object."""
+        """The object that bounds rounding errors: this oracle itself."""
         return self
 
     def decisions(self, x: object) -> None:

@@ -132,7 +132,7 @@ RULES: dict[str, Rule] = {
     "rem": _remainder,
     "scatter_mul": _multiplied_in_places,
 }
-"""For the names of primitives, their rules."""
+"""The rule for each primitive, by the primitive's name."""
 
 MODULI = frozenset({"abs", "sign"})
 """Primitives that are exact for real numbers, but compute the modulus of complex numbers."""

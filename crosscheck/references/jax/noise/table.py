@@ -44,7 +44,7 @@ FUNCTIONS = names(
 """Elementary functions, with :data:`~crosscheck.core.precision.ELEMENTARY` roundings."""
 
 OF_POWERS = {0: 0, 1: 0, 2: 1, -1: 1, 3: 2}
-"""For exponents with which an integer power is a short product or a quotient, the number of roundings."""
+"""The number of roundings in an integer power, for the exponents that make it a short product or a quotient."""
 
 STEPS: dict[str, Callable[[Any], Any]] = {
     "expm1": lambda x: jnp.exp(x) - 1,

@@ -226,7 +226,7 @@ class Noise(Mode):
         return torch.view_as_complex(self.by_terms(torch.view_as_real(value.resolve_conj()), terms, roundings))
 
     def _moved_from_zero(self, value: Any, of: Any) -> Any:
-        """Perturb by ``flushed`` the results of an elementary function that may have underflowed, such as zeros, but not results of infinities."""
+        """Add random multiples of ``flushed`` to an elementary function's results if they may have underflowed, but not to results of infinities."""
         if not _is_result(value) or not value.numel() or float(value.abs().min()) * self._scale > self._flushed or not self._flushed:
             return value
         moved = value + self._random(value).abs_().mul_(self._flushed).copysign_(value)

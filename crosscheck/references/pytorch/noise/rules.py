@@ -81,4 +81,4 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("digamma", "erfinv", "lgamma", "polygamma", "special_zeta"), _of_rounded_arguments),
     "logcumsumexp": _running_logarithm,
 }
-"""For ATen's names of operations, their rules."""
+"""The rule for each operation, by the operation's name in ATen."""

@@ -102,7 +102,7 @@ FUNCTIONS = names(
 """Elementary functions, with :data:`~crosscheck.core.precision.ELEMENTARY` roundings."""
 
 OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
-"""For exponents with which a power is a product, a root or a quotient, the number of roundings."""
+"""The number of roundings in a power, for the exponents that make it a product, a root or a quotient."""
 
 ROUNDED = names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
 """Operations with one rounding relative to the result; ``nextafter`` is included because its result depends on the precision."""
