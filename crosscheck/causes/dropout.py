@@ -36,14 +36,14 @@ def wrong_dropout_scale(failure: Failure) -> Iterator[Candidate]:
 
 
 def wrong_dropout_mask(failure: Failure) -> Iterator[Candidate]:
-    """Simulate a fault: the backward pass drops other elements than the forward pass."""
+    """Simulate a fault: the backward pass does not drop the same elements as the forward pass."""
     values, theory = _values(failure), theory_of(failure)
     if values is None or not isinstance(theory, Scaling) or failure.quantity != "grad_input":
         return
     dropped, right = (failure.found == 0) & (values != 0), failure.expected == 0
     if (dropped == right).all():
         return
-    words = f"the backward pass drops {int(dropped.sum())} elements, which are not the {int(right.sum())} that the forward pass dropped"
+    words = f"the backward pass drops {int(dropped.sum())} elements; they are not the {int(right.sum())} elements that the forward pass dropped"
     yield _rounded("different mask in backward", words, np.where(dropped, 0, values / (1 - theory.p)))
 
 

@@ -43,7 +43,7 @@ def flatten_order(failure: Failure) -> Iterator[Candidate]:
     for parameter, weight in weights(failure.call):
         if weight.ndim == 2 and failure.quantity == "output" and not parameter.endswith("kernel"):
             for one, other in _factors(weight.shape[1]):
-                words = f"the columns of the {parameter} meet {other} groups of {one} inputs instead of {one} of {other}: flattened in another order"
+                words = f"the columns of the {parameter} are for {other} groups of {one} inputs, not {one} of {other}: flattened in another order"
                 yield recomputed(failure, name, words, with_param(failure.call, parameter, _regrouped(weight, one)))
 
 

@@ -235,7 +235,7 @@ def _added_up(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
     quantity = failure.quantity
     batch = theory.moved(theory.channels(failure.call, Tracked.exact(failure.call.x, failure.precision)))[quantity].reshape(-1)
     found = Tracked.exact(failure.call.buffers[quantity], failure.precision) + theory.momentum * batch
-    words = "the batch statistics are added to the running statistics without first multiplying these by 1 - momentum"
+    words = "the batch statistics are added to the running statistics, but the running statistics are not multiplied by 1 - momentum first"
     yield formula(failure, "running statistics not decayed", words, found)
 
 

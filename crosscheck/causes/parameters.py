@@ -116,5 +116,5 @@ def updated_weight(failure: Failure) -> Iterator[Candidate]:
     if rate:
         after = {name: value - rate * grads[name] for name, value in call.params.items()}
         down = f"a step of {rate:.6g} down their gradients"
-        words = f"the input gradient is computed from the parameters after {down} instead of those of the forward pass"
+        words = f"the input gradient is computed from the parameters after {down} instead of the parameters of the forward pass"
         yield recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True)

@@ -89,7 +89,7 @@ def weight_decay(failure: Failure) -> Iterator[Candidate]:
     if not decay:
         return
     part, chosen = decay * param, is_round_number(decay)
-    words = f"{in_words(failure.quantity)} includes {decay:.6g} times the parameter: undeclared weight decay, or one that the optimizer adds as well"
+    words = f"{in_words(failure.quantity)} includes {decay:.6g} times the parameter: weight decay that is not declared, or that is added twice"
     bound = Bound(failure.bound.abs_sum + np.abs(part), failure.bound.n_roundings + np.float64(2))
     yield Candidate("weight decay", words, failure.expected + part, bound, fitted=not chosen)
 

@@ -48,9 +48,9 @@ def _candidates(failure: Failure, after: Mapping[str, Array], earlier: Array | N
         words = "the gradient is passed on by the updated parameters: compute it before the update"
         yield recomputed(failure, "updated weight", words, updated)
     if quantity.endswith(".grad") and earlier is not None and earlier.shape == failure.expected.shape:
-        yield Candidate("stale gradient", f"{in_words(quantity)} is that of the previous step", earlier)
+        yield Candidate("stale gradient", f"{in_words(quantity)} is the gradient of the previous step", earlier)
         both = Bound(failure.bound.abs_sum + np.abs(earlier), failure.bound.n_roundings + np.float64(1))
-        words = f"{in_words(quantity)} includes that of the previous step: gradients are added up and not cleared"
+        words = f"{in_words(quantity)} includes the gradient of the previous step: gradients are added up and not cleared"
         yield Candidate("accumulated gradients", words, failure.expected + earlier, both)
 
 
@@ -98,7 +98,7 @@ def _other_updates(
     if earlier is not None and earlier.shape == updated.grad.shape:
         earlier = earlier.astype(updated.grad.dtype)
         yield "stale gradient", "the parameter is updated with the gradient of the previous step", settings, replace(updated, grad=earlier)
-        words = "the parameter is updated with the sum of this gradient and that of the previous step: gradients are added up and not cleared"
+        words = "the parameter is updated with the sum of the gradients of this step and the previous step: gradients are added up and not cleared"
         yield "accumulated gradients", words, settings, replace(updated, grad=updated.grad + earlier)
     if isinstance(settings, SgdSettings) and settings.momentum and updated.state:
         yield "momentum left out", "there is no momentum, or its buffer is lost before the step", settings, replace(updated, state={})

@@ -131,7 +131,7 @@ def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
         name = key(at, place, "witness", quantity)
         _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
         right = roles["expected"].get(quantity)
-        _expect(right is None or value.shape == right.shape, name, f"of shape {value.shape}", "the shape of what is expected")
+        _expect(right is None or value.shape == right.shape, name, f"of shape {value.shape}", "the shape of the expected array")
         _expect(not bool((value < 0).any()), name, "negative", "numbers of at least 0, or NaN")
     for quantity, value in roles["expected"].items():
         _expect(value.dtype.kind == "f", key(at, place, "expected", quantity), value.dtype.name, "real numbers")
