@@ -1,8 +1,8 @@
-"""Find the cause of a mismatch, not only its place: test known mistakes ("fault models") on the numbers that were found.
+"""Find the likely cause of a mismatch by testing known mistakes ("fault models") on the numbers that your code returned.
 
-A fault model computes what a right layer with just that mistake would return. It is reported only if it explains the mismatch: the numbers found
-agree with it as closely as rounding allows, and its tolerance does not cover the right numbers as well. If no fault model and no pair of them
-explains a mismatch, the cause stays unknown.
+A fault model computes what an otherwise correct layer with this one mistake would return. It is reported only if it explains the mismatch: the
+numbers found agree with its result as closely as rounding allows, and the tolerance of this comparison is too small to cover the correct numbers as
+well. If no fault model and no pair of fault models explains a mismatch, the cause remains unknown.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["FAULT_MODELS", "Candidate", "Cause", "FaultModel", "diagnose"]
 
 
 def diagnose(failure: Failure) -> Cause | None:
-    """Return the fault model that explains a mismatch, or the pair that does; None if there is none.
+    """Return the fault model, or the pair of fault models, that explains a mismatch; None if none does.
 
-    If several explain it and this call cannot tell them apart, the first in the list is returned, and its words name the next one, too. Fault models
-    with a number fitted to the mismatch come after all others: a fitted one nearly always lies closer and says less.
+    If several fault models explain the mismatch and their results on this call agree, the first in the list is returned, and its message names the
+    next one, too. Fault models with a number fitted to the mismatch come last: they nearly always agree more closely, but say less.
     """
     if failure.found.shape != failure.expected.shape or not np.isfinite(failure.found).all():
         return None

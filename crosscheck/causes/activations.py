@@ -17,12 +17,12 @@ _BY_OUTPUT: tuple[tuple[str, str, Callable[[Operand], Operand]], ...] = (
     ("1 - y²", "1 - x²", lambda y: 1 - np.square(y)),
     ("y", "x", lambda y: y),
 )
-"""Derivatives of the sigmoid, the hyperbolic tangent and the exponential: in words, as a formula of the output y; the same formula wrongly applied to
-the input x; the function itself."""
+"""Derivatives of sigmoid, tanh and exp, each as a tuple: the formula in terms of the output y as text, the same formula wrongly applied to the
+input x, and the formula as a function."""
 
 
 def derivative_left_out(failure: Failure) -> Iterator[Candidate]:
-    """Pass the upstream gradient on unchanged, everywhere or only where the input is 0, or mask it by its own sign instead of the input's."""
+    """Simulate a fault: the upstream gradient is passed on unchanged (everywhere, or only at inputs of 0), or is masked by its own sign."""
     cotangent, x = _of_activation(failure), failure.call.x
     if cotangent is None:
         return
@@ -37,7 +37,7 @@ def derivative_left_out(failure: Failure) -> Iterator[Candidate]:
 
 
 def derivative_at_the_wrong_value(failure: Failure) -> Iterator[Candidate]:
-    """Take the derivative at the output, at the negated input, or apply a formula written for the output to the input."""
+    """Simulate a fault: the derivative is taken at the output or at -x, or a formula written for the output is applied to the input x."""
     cotangent, call = _of_activation(failure), failure.call
     if cotangent is None:
         return
@@ -54,7 +54,7 @@ def derivative_at_the_wrong_value(failure: Failure) -> Iterator[Candidate]:
 
 
 def _of_activation(failure: Failure) -> Array | None:
-    """Return the upstream gradient of an operation that looks elementwise (no parameters, equal shapes); None for any other operation or quantity."""
+    """Return the upstream gradient if the quantity is the input gradient of an operation without parameters that keeps the shape; otherwise None."""
     cotangent, x = failure.call.grad_output, failure.call.x
     if failure.quantity != "grad_input" or failure.call.params or cotangent is None or cotangent.shape != x.shape:
         return None

@@ -1,8 +1,8 @@
 """Cancellation: large numbers are subtracted, and the small result keeps their rounding errors.
 
 ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))`` has the rounding error of numbers of size 1, however small ``tanh(x)`` is. A small error alone proves
-nothing: an added epsilon or a small relative error may be as small. An experiment proves it: if the input is scaled until the result is small, a
-rounding error keeps its size, and it changes as soon as the input changes a little.
+nothing: an added epsilon or a small relative error may cause an error of the same size. An experiment proves the cancellation: if the input is scaled
+until the result is small, a rounding error keeps its size, and it changes whenever the input changes a little.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from crosscheck.core.precision import ELEMENTARY, Array, Bound
 NAME = "cancellation"
 
 _ROUNDINGS = 2 * ELEMENTARY
-"""Roundings of the large numbers: those of two elementary functions, whose results cancel."""
+"""Number of roundings in the large numbers: those of two elementary functions, because their results are subtracted."""
 
 _MOVES = tuple(1 + step / 61 for step in range(-8, 9))
-"""Factors that multiply the input: far enough from 1 to change every rounding error, near enough to change the error of a wrong formula little."""
+"""The input is multiplied by these factors. They change every rounding error, but hardly change the error of a wrong formula."""
 
 _SEEN = 2.0**10
-"""The input is scaled until the result is this many rounding errors large: so few that an error proportional to the result does not look like one."""
+"""The input is scaled until the result is this many rounding errors large. An error proportional to such a result is much smaller."""
 
 _LOST = 64
-"""Results that are fewer rounding errors large are left out: their error hardly changes with the input."""
+"""Results smaller than this many rounding errors are left out: their error hardly changes with the input."""
 
 _FAR = 128
 """The input is doubled or halved at most this many times."""
 
 _MUCH_LARGER = 64
-"""How many times larger than the result the input must be to suspect that the input's own digits cancel; the input is then not scaled."""
+"""If the input is this many times larger than the result, its own digits may cancel. The input is then not scaled."""
 
 
 def nothing_left(failure: Failure) -> Iterator[Candidate]:
-    """Lose every digit: all numbers found are 0."""
+    """Simulate a fault: every digit cancels, and all numbers found are 0."""
     if not failure.found.any():
         yield from digits_cancel(failure)
 
 
 def digits_cancel(failure: Failure) -> Iterator[Candidate]:
-    """Keep the rounding errors of numbers that are larger than the result: of size 1, or as large as the input."""
+    """Simulate a fault: digits cancel, so that the error is a rounding error of numbers of size 1, or of numbers as large as the input."""
     precision, expected, call = failure.precision, failure.expected, failure.call
     error, tolerance = np.abs(failure.found - expected), precision.tolerance(failure.bound)
     exceeding = error > tolerance
@@ -80,7 +80,7 @@ def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: flo
 
 
 def _factor(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float) -> float:
-    """Return the power of two by which to multiply the input for a result of about the given size; the result is assumed to grow with the input."""
+    """Return the power of two by which the input is multiplied to get a result of about ``size``, if the result grows with the input."""
     low, high = -_FAR, _FAR
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""What a fault model yields, and the usual ways to compute it: from a changed call, by moving the right numbers, or by a formula."""
+"""The candidates that fault models yield, and helpers that compute them: from a changed call, by moving the correct numbers, or from a formula."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Candidate:
     name: str  # a stable key, such as ``"tie rule"``
     words: str  # the fault as a sentence for the user
     expected: Array
-    # The bound of its rounding errors, if it differs from that of the right result; a callable is called only if the numbers come close.
+    # The rounding error bound of ``expected``; None: the correct result's bound. A callable is called only if the numbers are close to those found.
     bound: Bound | Callable[[], Bound] | None = None
-    fitted: bool = False  # whether a number in it was fitted to the numbers found
-    # The call from which a right layer computes these numbers, if not the layer's own: a second fault is then looked for in it.
+    fitted: bool = False  # whether the fault has a constant that was fitted to the numbers found
+    # The call from which a correct layer computes ``expected``, if it is not the original call. The search for a second fault starts from it.
     call: Call | None = None
-    # Whether the numbers found prove the fault by themselves, as those of a lower precision do. Any other candidate must differ from the right result
-    # where the subject does.
+    # Whether the numbers found prove the fault by themselves, as numbers that float32 holds exactly do. Any other candidate must differ from the
+    # correct result at the elements where the subject differs.
     shown: bool = False
 
     def limits(self, failure: Failure) -> Bound:
-        """Return the bound of these numbers' rounding errors; without one of their own, that of the right result."""
+        """Return the rounding error bound of ``expected``: the candidate's own, or the correct result's bound if the candidate has none."""
         bound = self.bound() if callable(self.bound) else self.bound
         return failure.bound if bound is None else bound
 
 
 FaultModel = Callable[[Failure], Iterator[Candidate]]
-"""Yields what a right layer with one fault would have computed; nothing if the operation cannot have this fault."""
+"""A function that yields what a layer with one fault would have computed; it yields nothing if the operation cannot have this fault."""
 
 Move = Callable[[Array], Array]
-"""Moves the elements of an array to other places, or sets some of them to zero."""
+"""A function that moves the elements of an array to other places, or sets some of them to zero."""
 
 
 def in_words(quantity: str) -> str:
@@ -49,7 +49,7 @@ def in_words(quantity: str) -> str:
 
 
 def recomputed(failure: Failure, name: str, words: str, call: Call, oracle: Oracle | None = None, fitted: bool = False) -> Candidate:
-    """Return what the operation, or another one, computes from a changed call, with the bound that belongs to that call."""
+    """Return the result of a changed call, with its rounding error bound, computed by the reference or by another ``oracle``."""
     operation, quantity = oracle or failure.oracle, failure.quantity
     result = operation.vjp(call)
 
@@ -60,12 +60,12 @@ def recomputed(failure: Failure, name: str, words: str, call: Call, oracle: Orac
 
 
 def moved(failure: Failure, name: str, words: str, move: Move) -> Candidate:
-    """Return the right result with its elements moved, and their bounds with them."""
+    """Return the correct result after its elements were moved; their error bounds move with them."""
     return Candidate(name, words, move(failure.expected), lambda: moved_bound(failure.bound, failure.expected.shape, move))
 
 
 def moved_bound(bound: Bound, shape: tuple[int, ...], move: Move) -> Bound:
-    """Return the bound of an array of the given shape after its elements were moved."""
+    """Return the error bound of an array of the given shape after its elements were moved."""
     return Bound(*(move(np.broadcast_to(np.asarray(part), shape)) for part in (bound.abs_sum, bound.n_roundings)))
 
 
@@ -75,13 +75,13 @@ def bound_of_size(failure: Failure, size: float | Array) -> Bound:
 
 
 def theory_of(failure: Failure) -> Rounding:
-    """Return the error theory of the reference, without the framework's wrapper around it."""
+    """Return the reference's error theory, the object that computes its rounding error bounds, without the framework's wrapper around it."""
     theory: Rounding = getattr(failure.oracle.rounding, "theory", failure.oracle.rounding)
     return theory
 
 
 def formula(failure: Failure, name: str, words: str, tracked: Tracked) -> Candidate:
-    """Return the result of a formula, with the bound of its own rounding errors."""
+    """Return the result of a formula, with the bound of the formula's rounding errors."""
     return Candidate(name, words, tracked.value, lambda: as_read(failure, tracked.bound))
 
 

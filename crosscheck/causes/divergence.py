@@ -1,4 +1,4 @@
-"""A mismatch with what is known about it: the line of code, the likely cause, and the verdict on the layer tested alone."""
+"""A mismatch, with the line of code that computed it, the likely cause, and the verdict on the layer tested alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from crosscheck.core.judge import Facts, Judgement, judgement_facts, number
 
 @dataclass(frozen=True)
 class Divergence:
-    """A quantity that rounding cannot explain, with the cause, and with the file and line that computed it, if known.
+    """A mismatch that rounding cannot explain, with its cause and the file and line that computed it, if these are known.
 
-    In a training step, ``isolated`` is the verdict on the same quantity if the layer is tested alone, on the reference's values.
+    In a training step, ``isolated`` is the verdict on the same quantity when the layer is tested alone, on the reference's values.
     """
 
     judgement: Judgement

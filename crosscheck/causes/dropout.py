@@ -1,4 +1,4 @@
-"""Known mistakes in dropout: the kept elements are scaled wrongly, the backward pass uses a different mask, or evaluation changes anything."""
+"""Known mistakes in dropout: the kept elements are scaled wrongly, the backward pass uses a different mask, or evaluation changes its input."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.theories import Keeping, Scaling
 
 _ROUNDINGS = 4.0
-"""Roundings of a product with the quotient of two rounded constants."""
+"""Number of roundings in a product of a value and a quotient of two rounded constants."""
 
 
 def wrong_dropout_scale(failure: Failure) -> Iterator[Candidate]:
-    """Scale the kept elements by a factor other than 1 / (1 - p)."""
+    """Simulate a fault: the kept elements are scaled by a factor other than 1 / (1 - p)."""
     mask, values, theory = failure.call.constants.get("mask"), _values(failure), theory_of(failure)
     if mask is None or values is None or not isinstance(theory, Scaling):
         return
@@ -36,19 +36,19 @@ def wrong_dropout_scale(failure: Failure) -> Iterator[Candidate]:
 
 
 def wrong_dropout_mask(failure: Failure) -> Iterator[Candidate]:
-    """Drop different elements in the backward pass than in the forward pass."""
+    """Simulate a fault: the backward pass does not drop the same elements as the forward pass."""
     values, theory = _values(failure), theory_of(failure)
     if values is None or not isinstance(theory, Scaling) or failure.quantity != "grad_input":
         return
     dropped, right = (failure.found == 0) & (values != 0), failure.expected == 0
     if (dropped == right).all():
         return
-    words = f"the backward pass drops {int(dropped.sum())} elements, which are not the {int(right.sum())} that the forward pass dropped"
+    words = f"the backward pass drops {int(dropped.sum())} elements; they are not the {int(right.sum())} elements that the forward pass dropped"
     yield _rounded("different mask in backward", words, np.where(dropped, 0, values / (1 - theory.p)))
 
 
 def changed_in_evaluation(failure: Failure) -> Iterator[Candidate]:
-    """Drop or scale elements in evaluation."""
+    """Simulate a fault: evaluation drops or scales elements."""
     values, theory = _values(failure), theory_of(failure)
     if values is None or not isinstance(theory, Keeping):
         return

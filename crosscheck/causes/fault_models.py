@@ -1,7 +1,7 @@
 """The list of all fault models, the most specific first.
 
-If several explain a mismatch equally well, the first one is reported. To add a fault model, write a function in the module of its topic and give it a
-place in this list.
+If several fault models explain a mismatch equally well, the first in the list is reported. To add a fault model, write a function in the module of
+its topic and add the function to this list.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FIRST_FAULTS: tuple[FaultModel, ...] = (
     dropout.wrong_dropout_mask,
     dropout.changed_in_evaluation,
 )
-"""Those that may be the first of two faults, if no single fault explains a mismatch."""
+"""Fault models that may be the first of two faults, if no single fault explains a mismatch."""
 
 FAULT_MODELS: tuple[FaultModel, ...] = (
     cancellation.nothing_left,
@@ -56,7 +56,7 @@ FAULT_MODELS: tuple[FaultModel, ...] = (
     parameters.updated_weight,
     cancellation.digits_cancel,
 )
-"""All fault models."""
+"""All fault models, in the order in which they are reported."""
 
 SECOND_FAULTS: tuple[FaultModel, ...] = (
     scale.constant_factor,
@@ -72,4 +72,4 @@ SECOND_FAULTS: tuple[FaultModel, ...] = (
     misplaced.axes_exchanged,
     precision.lower_precision,
 )
-"""Those that may be the second of two faults: quick to test, and common in many operations."""
+"""Fault models that may be the second of two faults: quick to test, and common in many operations."""

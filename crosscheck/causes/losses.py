@@ -17,11 +17,11 @@ from crosscheck.core.operation import Call
 from crosscheck.oracles.running_error import Operand, Tracked
 
 _CONSTANTS = (*(10.0**-power for power in range(15, 2, -1)), float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps))
-"""Constants that people add to a probability to keep its logarithm finite."""
+"""Constants that are commonly added to a probability to keep its logarithm finite."""
 
 
 def label_off_by_one(failure: Failure) -> Iterator[Candidate]:
-    """Take the class next to the labelled one; past the end, wrap around or keep the class at the end."""
+    """Simulate a fault: the class next to the labelled one is used. Past the last class, the index wraps around or stays."""
     labels, x = failure.call.constants.get("labels"), failure.call.x
     if labels is None or labels.dtype.kind not in "iu" or x.ndim < 2:
         return
@@ -35,7 +35,7 @@ def label_off_by_one(failure: Failure) -> Iterator[Candidate]:
 
 
 def softmax_twice(failure: Failure) -> Iterator[Candidate]:
-    """Apply softmax to values that are already probabilities."""
+    """Simulate a fault: softmax is applied to values that are already probabilities."""
     call, name = failure.call, "softmax twice"
     loss = _LabelLoss.of(failure)
     if loss is not None and loss.of_logits:
@@ -50,7 +50,7 @@ def softmax_twice(failure: Failure) -> Iterator[Candidate]:
 
 
 def wrong_axis(failure: Failure) -> Iterator[Candidate]:
-    """Take sums or maxima along another axis, such as the batch axis."""
+    """Simulate a fault: sums or maxima are taken along the wrong axis, such as the batch axis."""
     call, x, name = failure.call, failure.call.x, "wrong axis"
     loss = _LabelLoss.of(failure)
     if loss is not None and loss.of_logits and len(x) > 1:
@@ -75,13 +75,13 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
 
 
 def _exchanged_back(candidate: Candidate, one: int, other: int, failure: Failure) -> Candidate:
-    """Return the candidate of a call in which two axes were exchanged, with the axes of its result exchanged back."""
+    """Exchange two axes of a candidate's result back, because they were exchanged in the candidate's call."""
     expected, back = candidate.expected, partial(np.swapaxes, axis1=one, axis2=other)
     return replace(candidate, expected=back(expected), bound=lambda: moved_bound(candidate.limits(failure), expected.shape, back), call=None)
 
 
 def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:
-    """Add a small constant to the probability before taking its logarithm, or clamp the probability to it."""
+    """Simulate a fault: a small constant is added to the probability before its logarithm is taken, or the probability is clamped to the constant."""
     loss = _LabelLoss.of(failure)
     if loss is None:
         return
@@ -97,16 +97,16 @@ def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:
 
 
 def _slope(loss: _LabelLoss, p: Operand, safe: Operand) -> Operand:
-    """Return the gradient of -ln(safe[label]), where ``safe`` is p shifted or clamped, with respect to p, or to the logits.
+    """Return the gradient of -ln(safe[label]) with respect to the probabilities p, or to the logits; ``safe`` is p shifted or clamped.
 
-    The derivative of p[label] by the logits is p[label] (onehot - p).
+    The derivative of p[label] with respect to the logits is p[label] * (onehot - p).
     """
     ratio = loss.onehot * (-1 * loss.share) / safe
     return p * (ratio - (p * ratio).sum(axis=-1, keepdims=True)) if loss.of_logits else ratio
 
 
 def labels_smoothed(failure: Failure) -> Iterator[Candidate]:
-    """Take a part of the target from the label and spread it over all classes."""
+    """Simulate a fault: label smoothing takes a part of the target from the label and spreads it over all classes."""
     loss = _LabelLoss.of(failure)
     if loss is None or not loss.of_logits:
         return
@@ -124,7 +124,7 @@ def labels_smoothed(failure: Failure) -> Iterator[Candidate]:
 
 
 def onehot_left_out(failure: Failure) -> Iterator[Candidate]:
-    """Return the probabilities as the gradient, without subtracting 1 at the label."""
+    """Simulate a fault: the gradient is the probabilities, without subtracting 1 at the label."""
     loss = _LabelLoss.of(failure)
     if loss is not None and loss.of_logits and failure.quantity == "grad_input":
         p = softmax(Tracked.exact(failure.call.x, failure.precision))
@@ -149,7 +149,7 @@ class _LabelLoss:
 
     @classmethod
     def of(cls, failure: Failure) -> _LabelLoss | None:
-        """Return the reference's loss, recognized by its values; None if it is not such a loss."""
+        """Return the reference's loss, recognized by its value on this call; None if it is not a -ln p[label] loss."""
         call, labels = failure.call, failure.call.constants.get("labels")
         if failure.quantity not in ("output", "grad_input") or call.x.ndim != 2:
             return None
@@ -168,7 +168,7 @@ class _LabelLoss:
         return None
 
     def value(self, p: Operand, target: npt.NDArray[np.float64] | None = None) -> Operand:
-        """Return the loss of probabilities as a scalar, for the labels or for a target that is spread over several classes."""
+        """Return the scalar loss of probabilities, for the labels or for a target that is spread over several classes."""
         if target is not None:
             return -1 * (np.log(p) * target).sum() * self.scale
         own = (p * self.onehot).sum(axis=-1)
@@ -176,7 +176,7 @@ class _LabelLoss:
 
 
 def _close(one: float, other: float) -> bool:
-    """Return whether two numbers agree in half of float64's digits: two forms of one formula do, two different losses do not."""
+    """Return whether two numbers agree in half of float64's digits: two forms of the same formula do, two different losses do not."""
     return abs(one - other) <= float(np.sqrt(np.finfo(np.float64).eps)) * abs(other)
 
 

@@ -1,4 +1,4 @@
-"""Right numbers in the wrong places: axes exchanged, channels permuted, flattened in another order, shifted, or partly lost."""
+"""Correct numbers in the wrong places: axes exchanged, channels permuted, flattened in another order, shifted, or partly lost."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from crosscheck.core.check_layer import Failure
 from crosscheck.core.precision import Array
 
 _LONGEST = 256
-"""Length of the longest axis whose slices are matched."""
+"""Slices are matched only along axes up to this length."""
 
 _MOST_AXES = 5
-"""Largest number of axes for which every order is tried."""
+"""All orders of the axes are tried only for arrays with up to this many axes."""
 
 OVERWRITTEN = "each part overwrites the one before instead of being added to it"
 
 _COMPARED = 16
-"""How many numbers of two slices are compared to tell whether the slices may be equal."""
+"""Two slices count as equal if about this many of their numbers agree."""
 
 
 def flatten_order(failure: Failure) -> Iterator[Candidate]:
-    """Flatten channels-last instead of channels-first, or the reverse; the columns of a matrix that meets the result are then in another order."""
+    """Simulate a fault: the input is flattened in another order of its axes, such as channels-last, or a weight's columns are in such an order."""
     x, cotangent, name, expected = failure.call.x, failure.call.grad_output, "flatten order", failure.expected
     orders = [(0, *order) for order in itertools.permutations(range(1, x.ndim)) if 2 < x.ndim <= _MOST_AXES and list(order) != sorted(order)]
     for order in orders if failure.quantity == "output" and _only_reshaped(x, expected) else ():
@@ -43,7 +43,7 @@ def flatten_order(failure: Failure) -> Iterator[Candidate]:
     for parameter, weight in weights(failure.call):
         if weight.ndim == 2 and failure.quantity == "output" and not parameter.endswith("kernel"):
             for one, other in _factors(weight.shape[1]):
-                words = f"the columns of the {parameter} meet {other} groups of {one} inputs instead of {one} of {other}: flattened in another order"
+                words = f"the columns of the {parameter} are for {other} groups of {one} inputs, not {one} of {other}: flattened in another order"
                 yield recomputed(failure, name, words, with_param(failure.call, parameter, _regrouped(weight, one)))
 
 
@@ -61,7 +61,7 @@ def _regrouped(array: Array, groups: int) -> Array:
 
 
 def axes_exchanged(failure: Failure) -> Iterator[Candidate]:
-    """Exchange axes of a result if its shape allows it, or reshape where a transpose is needed."""
+    """Simulate a fault: axes of the result are exchanged, or the result is reshaped although it must be transposed."""
     shape = failure.expected.shape
     if not 2 <= len(shape) <= 4:
         return
@@ -82,7 +82,7 @@ def _rearranged(array: Array, order: tuple[int, ...]) -> Array:
 
 
 def channels_permuted(failure: Failure) -> Iterator[Candidate]:
-    """Put the slices along one axis into any other order, which is found by matching the slices one to one."""
+    """Simulate a fault: the slices along one axis are in another order, which is found by matching the slices one to one."""
     found = failure.found.astype(np.float64)
     tolerance = np.broadcast_to(failure.precision.tolerance(failure.bound), found.shape)
     for axis, length in enumerate(found.shape):
@@ -90,19 +90,19 @@ def channels_permuted(failure: Failure) -> Iterator[Candidate]:
             continue
         order = _matched(*(_slices(array, axis) for array in (found, failure.expected, tolerance)))
         if order is not None:
-            # The order is fitted to the numbers found: a fault model that predicts it says more.
+            # The order is fitted to the numbers found; a fault model that predicts the order says more.
             candidate = moved(failure, *_reordered(order, axis, found.ndim), partial(np.take, indices=order, axis=axis))
             yield replace(candidate, fitted=True)
 
 
 def _slices(array: Array, axis: int) -> Array:
-    """Return a few numbers of each slice along an axis, one row for each slice."""
+    """Return a few numbers from each slice along an axis, one row for each slice."""
     rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
     return rows[:, :: max(1, rows.shape[1] // _COMPARED)]
 
 
 def _matched(found: Array, expected: Array, tolerance: Array) -> list[int] | None:
-    """Return which expected slice is found at each place, preferably the slice of that place; None if they do not match one to one."""
+    """For each slice found, return the index of an equal expected slice, its own index if possible; None if slices do not match one to one."""
     equal = np.asarray((np.abs(found[:, None] - expected) <= tolerance).all(axis=-1))
     order: list[int] = []
     for place, row in enumerate(equal):
@@ -114,7 +114,7 @@ def _matched(found: Array, expected: Array, tolerance: Array) -> list[int] | Non
 
 
 def _reordered(order: list[int], axis: int, ndim: int) -> tuple[str, str]:
-    """Return the name of the fault that led to an order of slices, and the fault in words."""
+    """Return the name and the message of the fault that puts slices into the given order."""
     step = order[0]
     across = ndim == 4 and axis >= 2
     what = "samples" if axis == 0 and ndim != 1 else "elements" if ndim == 1 else ("rows", "columns")[axis - 2] if across else "channels"
@@ -127,7 +127,7 @@ def _reordered(order: list[int], axis: int, ndim: int) -> tuple[str, str]:
 
 
 def border_lost(failure: Failure) -> Iterator[Candidate]:
-    """End a loop one row or column too early, or start it one too late."""
+    """Simulate a fault: a loop ends one row or column too early, or starts one too late."""
     grad_output = failure.call.grad_output
     for axis, what in ((-2, "row"), (-1, "column")):
         for place, which in ((-1, "last"), (0, "first")):
@@ -140,7 +140,7 @@ def border_lost(failure: Failure) -> Iterator[Candidate]:
 
 
 def shifted(failure: Failure) -> Iterator[Candidate]:
-    """Shift everything by one pixel, as a padding that is wrong by one does."""
+    """Simulate a fault: all pixels are shifted by one, as if the padding were wrong by one."""
     if failure.expected.ndim != 4:
         return
     for axis, step, where in ((-2, 1, "down by one row"), (-2, -1, "up by one row"), (-1, 1, "right by one column"), (-1, -1, "left by one column")):
@@ -148,7 +148,7 @@ def shifted(failure: Failure) -> Iterator[Candidate]:
 
 
 def one_sample_only(failure: Failure) -> Iterator[Candidate]:
-    """Keep only one sample of a batch: in a sum over the batch, or in the result itself."""
+    """Simulate a fault: only one sample of a batch contributes to a sum over the batch, or only one sample of the result is computed."""
     call, name = failure.call, "one sample only"
     if not call.x.ndim or len(call.x) < 2:
         return

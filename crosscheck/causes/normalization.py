@@ -1,7 +1,7 @@
 """Known mistakes in batch normalisation: one of its formulas is changed.
 
-Each mistake is a subclass of the error theory, whose formulas work on tracked numbers: so a changed formula gives the wrong result and its rounding
-error bound at once.
+Each mistake is a subclass of the error theory, which evaluates its formulas on numbers with error bounds. So a changed formula gives both the wrong
+result and its rounding error bound.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from crosscheck.oracles.running_error import Operand, Tracked
 from crosscheck.oracles.theories.normalization import Channels, Normalization
 
 _EPSILONS = (0.0, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-"""Values of epsilon that are in use, or close to one that is."""
+"""Values of epsilon that are in common use, or close to such a value."""
 
 _CANCELS = 2.0**10
-"""The square of the mean must be this many times the variance for cancellation to be the likely cause: ten binary digits are then lost."""
+"""If the squared mean is this many times the variance, cancellation is a likely cause: ten binary digits are lost."""
 
 _STATISTICS = ("running_mean", "running_var")
 
 
 class _EpsilonOutside(Normalization):
-    """Epsilon is added to the standard deviation."""
+    """A fault: epsilon is added to the standard deviation."""
 
     def root(self, variance: Operand) -> Operand:
         return np.sqrt(variance) + self.eps
 
 
 class _Unbiased(Normalization):
-    """The batch is normalised by its unbiased variance."""
+    """A fault: the batch is normalised by its unbiased variance."""
 
     def channels(self, call: Call, x: Tracked) -> Channels:
         channel = super().channels(call, x)
@@ -45,14 +45,14 @@ class _Unbiased(Normalization):
 
 
 class _RunningBiased(Normalization):
-    """The running variance is updated with the biased variance of the batch."""
+    """A fault: the running variance is updated with the biased variance of the batch."""
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
         return super().moved(channel) | {"running_var": channel.variance}
 
 
 class _RunningDeviation(Normalization):
-    """The running variance is updated with the standard deviation."""
+    """A fault: the running variance is updated with the standard deviation."""
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
         moved = super().moved(channel)
@@ -60,7 +60,7 @@ class _RunningDeviation(Normalization):
 
 
 class _OnePass(Normalization):
-    """The variance is computed as the mean of squares minus the square of the mean."""
+    """A fault: the variance is computed as the mean of squares minus the square of the mean."""
 
     def of_batch(self, x: Tracked, axes: tuple[int, ...]) -> Channels:
         mean = x.mean(axes, keepdims=True)
@@ -70,7 +70,7 @@ class _OnePass(Normalization):
 
 @dataclass(frozen=True)
 class _Over(Normalization):
-    """Mean and variance are taken over other axes."""
+    """A fault: the mean and the variance are taken over the wrong axes."""
 
     axes: tuple[int, ...] = ()
 
@@ -82,19 +82,19 @@ class _Over(Normalization):
 
 
 class _ScaleLeftOut(Normalization):
-    """Gamma is not applied."""
+    """A fault: gamma is not applied."""
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         return super().results(replace(call, params={**call.params, "weight": np.ones_like(call.params["weight"])}), x, g)
 
 
 Gradients: TypeAlias = Callable[[Channels, Tracked, Tracked | None], dict[str, Operand]]
-"""Computes some of the gradients from the channels, the upstream gradient and gamma."""
+"""A function that computes some of the gradients from the channels, the upstream gradient and gamma."""
 
 
 @dataclass(frozen=True)
 class _OtherGradients(Normalization):
-    """Some gradients have another formula."""
+    """A fault: some of the gradients are computed with a wrong formula."""
 
     formula: Gradients = field(kw_only=True)
 
@@ -103,7 +103,7 @@ class _OtherGradients(Normalization):
 
 
 def _partly(channel: Channels, g: Tracked, scale: Tracked | None, through_mean: float, through_variance: float) -> dict[str, Operand]:
-    """Return the input gradient, its parts through the mean and through the variance multiplied by the given factors."""
+    """Return the input gradient, with its terms through the mean and through the variance multiplied by the given factors."""
     total, projection = (g.sum(channel.axes, keepdims=True) * through_mean, channel.projection(g) * through_variance)
     slope = channel.inverse if scale is None else scale * channel.inverse
     share = 1 / channel.count
@@ -120,7 +120,7 @@ def _samples_counted(channel: Channels, g: Tracked, scale: Tracked | None) -> di
 
 
 def wrong_normalization(failure: Failure) -> Iterator[Candidate]:
-    """Normalise with another epsilon, another variance, or other statistics."""
+    """Simulate a fault: the layer normalises with a wrong epsilon, variance or other statistic."""
     theory = theory_of(failure)
     if not isinstance(theory, Normalization):
         return
@@ -144,7 +144,7 @@ def wrong_normalization(failure: Failure) -> Iterator[Candidate]:
 
 
 def wrong_running_statistics(failure: Failure) -> Iterator[Candidate]:
-    """Update the running statistics wrongly, not at all, or in evaluation."""
+    """Simulate a fault: the running statistics are updated wrongly, not at all, or in evaluation."""
     theory, quantity = theory_of(failure), failure.quantity
     if not isinstance(theory, Normalization) or quantity not in _STATISTICS:
         return
@@ -164,7 +164,7 @@ def wrong_running_statistics(failure: Failure) -> Iterator[Candidate]:
 
 
 def wrong_normalization_gradient(failure: Failure) -> Iterator[Candidate]:
-    """Leave out a part of the gradient, or add one that does not exist."""
+    """Simulate a fault: a term of the gradient is wrong or left out, or a term is added that does not exist."""
     theory, quantity = theory_of(failure), failure.quantity
     if not isinstance(theory, Normalization):
         return
@@ -205,7 +205,7 @@ def _as(theory: Normalization, kind: type[Normalization]) -> Normalization:
 
 
 def _changed(failure: Failure, theory: Normalization, name: str, words: str, only: tuple[str, ...] = ()) -> Iterator[Candidate]:
-    """Yield the result of changed formulas for the wrong quantity; nothing if it is not one of ``only``, when these are given."""
+    """Yield the mismatching quantity as changed formulas compute it; nothing if ``only`` is given and does not contain the quantity."""
     quantity = failure.quantity
     if only and quantity not in only:
         return
@@ -214,7 +214,7 @@ def _changed(failure: Failure, theory: Normalization, name: str, words: str, onl
 
 
 def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
-    """Return the result of the formulas for the wrong quantity; None if they do not compute it."""
+    """Return the mismatching quantity as the formulas of ``theory`` compute it; None if they do not compute this quantity."""
     backward = failure.quantity == "grad_input" or failure.quantity.endswith(".grad")
     call = failure.call if backward else replace(failure.call, grad_output=None)
     with np.errstate(all="ignore"):
@@ -222,7 +222,7 @@ def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
 
 
 def _over_other_axes(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
-    """Yield the output normalised over the batch alone, over each sample, over each channel of a sample, and over everything."""
+    """Yield the output if the mean and variance are taken over the batch axis, each sample, each channel of a sample, or the whole array."""
     everything = tuple(range(failure.call.x.ndim))
     for axes in dict.fromkeys(((0,), everything[1:], everything[2:], everything)):
         if axes and axes != (0, *everything[2:]):
@@ -231,16 +231,16 @@ def _over_other_axes(failure: Failure, theory: Normalization) -> Iterator[Candid
 
 
 def _added_up(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
-    """Yield running statistics to which momentum times the batch's is added without decaying the old value."""
+    """Yield the running statistic of a layer that adds momentum * batch statistic but does not decay the old value."""
     quantity = failure.quantity
     batch = theory.moved(theory.channels(failure.call, Tracked.exact(failure.call.x, failure.precision)))[quantity].reshape(-1)
     found = Tracked.exact(failure.call.buffers[quantity], failure.precision) + theory.momentum * batch
-    words = "the batch statistics are added to the running statistics without first multiplying these by 1 - momentum"
+    words = "the batch statistics are added to the running statistics, but the running statistics are not multiplied by 1 - momentum first"
     yield formula(failure, "running statistics not decayed", words, found)
 
 
 def _cancelled(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
-    """Yield the right result with the rounding error of a one-pass variance, if that is the difference of two much larger numbers."""
+    """Yield the correct result with the rounding error bound of a one-pass variance, if this variance subtracts two much larger numbers."""
     x = failure.call.x
     axes = (0, *range(2, x.ndim))
     with np.errstate(all="ignore"):
@@ -249,5 +249,5 @@ def _cancelled(failure: Failure, theory: Normalization) -> Iterator[Candidate]:
         return
     if (found := _tracked(failure, _as(theory, _OnePass))) is not None:
         words = "the variance is computed as mean of squares minus square of the mean: on these inputs nearly all of its digits cancel"
-        # The right numbers with a wider tolerance: the cancellation itself is the evidence.
+        # The correct numbers with a wider tolerance: the cancellation itself is the evidence.
         yield replace(formula(failure, "one-pass variance", words, replace(found, value=failure.expected)), fitted=True, shown=True)

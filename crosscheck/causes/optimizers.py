@@ -1,6 +1,6 @@
-"""Known mistakes in optimizers: the reference is run with one setting, or the gradients, changed.
+"""Known mistakes in optimizers: the reference is run with a changed setting or formula, or with changed gradients.
 
-A fault model is reported only if every parameter then agrees after every step, as closely as rounding allows.
+A mistake is reported only if every parameter then agrees after every step, as closely as rounding allows.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from crosscheck.oracles.optimizers.runs import AS_IT_IS, Expected, OptimizerMuta
 WRONG_SIGN = "the sign is wrong: the step goes up the gradient"
 
 _LONG_AGO = 1e9
-"""A number of steps after which the bias correction is 1."""
+"""A number of steps so large that the bias correction is 1."""
 
 _EPSILONS = (0.0, 1e-16, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-"""Epsilons that people and frameworks use."""
+"""Values of epsilon in common use."""
 
 _WORTH_MEASURING = 16
-"""A fault model must come this many times closer than the right run before its rounding errors are measured, which takes many runs."""
+"""A fault's rounding errors are measured, in many runs, only if it is this many times closer to the numbers found than the correct run."""
 
 _MEASURED = 4
-"""At most this many fault models are measured, the closest first."""
+"""The rounding errors of at most this many faults are measured, the closest first."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class UpdateFault:
 def explained(
     oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], precision: Precision, first: Judgement
 ) -> Cause | None:
-    """Return the mistake that explains all parameters after all steps, which are ``found``; None if no known one does.
+    """Return the mistake that explains ``found``, all parameters after each step; None if no known mistake does.
 
-    ``start`` are the parameters before the first step, ``grads`` the gradients of each step, and ``first`` is the first mismatch.
+    ``start`` are the parameters before the first step, ``grads`` are the gradients of each step, and ``first`` is the first mismatch.
     """
     wide = [{name: value.astype(np.float64) for name, value in given.items()} for given in grads]
     try:
@@ -60,7 +60,7 @@ def explained(
     if not found or any(value.shape != right[0][name].shape or not np.isfinite(value).all() for given in found for name, value in given.items()):
         return None
     if all(np.array_equal(value, start[name]) for given in found for name, value in given.items()):
-        # Any fault that makes the steps short enough would explain this, too.
+        # This case comes first because any fault that makes the steps short enough would explain it, too.
         words = "no parameter changes on these gradients: they are never updated, or small steps are cut off"
         return Cause("not updated", words, first.units, 0.0, 0.0)
     before = _distance(found, right)
@@ -161,7 +161,7 @@ def _in_means(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
 
 
 def _in_epsilon(settings: Mapping[str, Any], steps: int) -> Iterator[UpdateFault]:
-    """Yield other values of epsilon, and other places for it: inside the root, outside, before the bias correction."""
+    """Yield wrong values of epsilon, and wrong places to add it: inside or outside the root, or before the bias correction."""
     if "eps" not in settings:
         return
     eps, nothing = settings["eps"], {"eps": 0.0}
@@ -187,7 +187,7 @@ def _in_state(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
         return
     yield _mutant("state shared", "all parameters share one state instead of each having its own", state="shared")
     if "dampening" not in settings or settings["nesterov"]:
-        # Plain momentum without its state is "momentum left out".
+        # For plain momentum, a lost state is reported as "momentum left out".
         yield _mutant("state lost", "the optimizer's state is lost before each step", state="lost")
     if "betas" in settings:
         words = "the running means are lost before each step, but the steps are counted"
@@ -206,7 +206,7 @@ def _in_momentum(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
         words = f"dampening: {1 - momentum:.6g} times the gradient is added to the buffer, as in a running mean, instead of the whole gradient"
         yield _with("dampening", words, nesterov=False, dampening=momentum)
         if not settings["dampening"]:
-            # If the buffer starts at zero, the first gradient is dampened, too, and so every step is shorter by the same factor.
+            # If the buffer starts at zero, the first gradient is dampened, too, so every step is shorter by the same factor.
             yield _mutant("dampening", words, lr_factor=1 - momentum)
     if settings["dampening"]:
         yield _with("dampening left out", "the whole gradient is added to the buffer, without dampening", nesterov=False, dampening=0)
@@ -219,7 +219,7 @@ def _in_momentum(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
 
 
 def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) -> Iterator[UpdateFault]:
-    """Yield the wrong sign, and a factor in the learning rate: 2, 1 / 2, or fitted to the first step."""
+    """Yield steps with the wrong sign, and learning rates wrong by a factor of 2, of 1 / 2, or of a number fitted to the first step."""
     mine = np.concatenate([(found[0][name].astype(np.float64) - value).ravel() for name, value in start.items()])
     theirs = np.concatenate([(right[0][name] - value).ravel() for name, value in start.items()])
     energy = float(theirs @ theirs)
@@ -234,7 +234,7 @@ def _in_rate(start: Arrays, found: Sequence[Arrays], right: Sequence[Arrays]) ->
 
 
 def _in_gradients(grads: Sequence[Arrays], settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
-    """Yield mistakes that use the gradients of other steps."""
+    """Yield mistakes that use gradients of the wrong steps, or a wrong first gradient."""
     nothing = {name: np.zeros_like(value) for name, value in grads[0].items()}
     yield UpdateFault("stale gradient", "each step uses the gradient of the previous step", grads=[nothing, *grads[:-1]])
     yield UpdateFault("first gradient", "each step uses the gradient of the first step", grads=[grads[0]] * len(grads))
@@ -247,9 +247,9 @@ def _in_gradients(grads: Sequence[Arrays], settings: Mapping[str, Any]) -> Itera
 
 
 def narrowed(steps: Sequence[Step], expected: Expected, names: Mapping[str, str], precision: Precision, first: Judgement) -> Cause | None:
-    """Return single precision as the cause, if it explains every error and float32 holds all numbers of one kind exactly; otherwise None.
+    """Return single precision as the cause if it explains every error and float32 holds all parameters, or all of one state, exactly; else None.
 
-    ``steps`` are the subject's; ``names`` are the compared states, the subject's names mapped to the reference's.
+    ``steps`` are the subject's steps. ``names`` maps the subject's names of the compared states to the reference's names.
     """
     if precision.dtype != np.float64 or not steps:
         return None

@@ -17,17 +17,17 @@ from crosscheck.oracles.running_error import Tracked
 
 
 def with_param(call: Call, name: str, value: Array) -> Call:
-    """Return a call with another value of one parameter."""
+    """Return a call in which one parameter has another value."""
     return replace(call, params={**call.params, name: np.ascontiguousarray(value)})
 
 
 def weights(call: Call, ndim: int = 2) -> Iterator[tuple[str, Array]]:
-    """Yield name and value of each parameter with at least ``ndim`` axes."""
+    """Yield the name and the value of each parameter that has at least ``ndim`` axes."""
     yield from ((name, value) for name, value in call.params.items() if value.ndim >= ndim)
 
 
 def bias_left_out(failure: Failure) -> Iterator[Candidate]:
-    """Leave out the bias."""
+    """Simulate a fault: the bias is not added."""
     for name, bias in failure.call.params.items():
         if failure.quantity == "output" and name.endswith("bias") and bias.any():
             without = with_param(replace(failure.call, grad_output=None), name, np.zeros_like(bias))
@@ -35,7 +35,7 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
 
 
 def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
-    """Add the bias along another axis of the same length, or sum its gradient over the wrong axes."""
+    """Simulate a fault: the bias is added along another axis of the same length, or its gradient is summed over the wrong axes."""
     call, cotangent = failure.call, failure.call.grad_output
     for name, bias in call.params.items():
         if not name.endswith("bias") or bias.ndim != 1 or len(bias) < 2:
@@ -60,7 +60,7 @@ def _axes_of_length(array: Array, length: int) -> list[int]:
 
 
 def weight_transposed(failure: Failure) -> Iterator[Candidate]:
-    """Exchange rows and columns of a square matrix or of square kernels, or the channels in and out of a kernel."""
+    """Simulate a fault: the rows and columns of a square matrix or kernel are exchanged, or the input and output channels of a kernel."""
     for name, weight in weights(failure.call):
         rows, columns = _window(name, weight)
         if weight.shape[rows] == weight.shape[columns] > 1:
@@ -73,12 +73,12 @@ def weight_transposed(failure: Failure) -> Iterator[Candidate]:
 
 
 def _window(name: str, weight: Array) -> tuple[int, int]:
-    """Return which axes of a parameter are rows and columns: the last two; the first two of a Keras kernel, ``(rows, columns, in, out)``."""
+    """Return a weight's row and column axes: the last two, or the first two if it is a Keras kernel, ``(rows, columns, in, out)``."""
     return (0, 1) if name.endswith("kernel") else (weight.ndim - 2, weight.ndim - 1)
 
 
 def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
-    """Convolve in the mathematical sense, with the kernel rotated by 180 degrees, instead of cross-correlating."""
+    """Simulate a fault: the kernel is rotated by 180 degrees, as in a mathematical convolution, which is not a cross-correlation."""
     words = "the kernel is rotated by 180 degrees (convolution instead of cross-correlation)"
     for name, weight in weights(failure.call, ndim=4):
         turned = partial(np.flip, axis=_window(name, weight))
@@ -89,7 +89,7 @@ def kernel_flipped(failure: Failure) -> Iterator[Candidate]:
 
 
 def channels_of_input_permuted(failure: Failure) -> Iterator[Candidate]:
-    """Read the input's channels in reverse order, such as BGR instead of RGB, or interleave the channels of several groups."""
+    """Simulate a fault: the input's channels are in reverse order, such as BGR instead of RGB, or the channels of several groups are interleaved."""
     x, name = failure.call.x, "channels permuted"
     if x.ndim != 4 or failure.quantity == "grad_input" or not any(weights(failure.call, ndim=4)):
         return
@@ -104,17 +104,17 @@ def channels_of_input_permuted(failure: Failure) -> Iterator[Candidate]:
 
 
 def updated_weight(failure: Failure) -> Iterator[Candidate]:
-    """Compute the input gradient from the updated weight, W - rate dW, with the rate that fits best."""
+    """Simulate a fault: the input gradient is computed from the updated weight, W - rate dW; the rate is the one that fits best."""
     call = failure.call
     if failure.quantity != "grad_input" or call.grad_output is None or not call.params:
         return
     result = failure.oracle.vjp(call)
     grads = {name: result[f"{name}.grad"] for name in call.params}
     away = failure.oracle.vjp(replace(call, params={name: value - grads[name] for name, value in call.params.items()}))["grad_input"]
-    # If a layer is linear in its weight, its input gradient changes along this line as the rate grows.
+    # If a layer is linear in its weight, the change of its input gradient is proportional to the rate.
     rate = multiple_of(failure.expected - away, failure.expected - failure.found.astype(np.float64), digits=2, near=1e-3)
     if rate:
         after = {name: value - rate * grads[name] for name, value in call.params.items()}
         down = f"a step of {rate:.6g} down their gradients"
-        words = f"the input gradient is computed from the parameters after {down} instead of those of the forward pass"
+        words = f"the input gradient is computed from the parameters after {down} instead of the parameters of the forward pass"
         yield recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True)

@@ -1,8 +1,8 @@
 """Lost digits: something is computed in a lower precision (float32 within float64, or float16 within either), or digits are cut off at a fixed place.
 
-An error as large as the lower precision's rounding errors proves nothing: a factor of 1 + 1e-9 causes an error of that size, too. The grid of the
-lower precision's numbers proves it: the results lie on it, or the inputs are rounded to it, or the result does not change while the inputs change by
-less than its spacing. Numbers on a grid of decimals, whole numbers or multiples of a power of two come from no lower precision: digits were cut off.
+An error as large as a float32 rounding error does not prove a computation in float32: a factor of 1 + 1e-9 causes an error of this size, too. There
+are three proofs: float32 holds every result exactly; the result agrees if the inputs are rounded to float32; the result does not change if the inputs
+change by less than float32 resolves. If all results are whole numbers, decimals or multiples of a power of two, digits were cut off instead.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ NAME = "lower precision"
 DIGITS = "digits cut off"
 
 LOWER = {np.dtype(np.float64): (np.float32, np.float16), np.dtype(np.float32): (np.float16,)}
-"""The lower precisions of each precision."""
+"""For each precision, the lower precisions that are tested."""
 
 _WIDTHS = 64
-"""The inputs are changed by this many spacings of the lower precision to see whether the results change at all."""
+"""The inputs are changed by this many spacings of the lower precision's numbers, to see whether the results change at all."""
 
 _DECIMALS = 12
-"""The largest number of decimals for which rounding is looked for: rounding to more decimals is hardly a mistake in code."""
+"""Rounding to more decimals than this is not looked for: it is hardly a mistake in code."""
 
 _LEAST = 4
-"""Fewest numbers that must be multiples of a power of two: by chance, half of all multiples of one power are multiples of the next."""
+"""At least this many numbers must be multiples of a power of two: by chance, half of all multiples of one power are multiples of the next."""
 
 _COARSER = 2.0**6
-"""That power of two must be this many times the spacing of floating-point numbers at the largest number, so that it is not an accident."""
+"""The power of two must be this many times the floating-point spacing at the largest number, so that chance does not explain it."""
 
 
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
-    """Round the input, the parameters or the upstream gradient, or several of these, to a lower precision."""
+    """Simulate a fault: the input, the parameters or the upstream gradient, or several of these, are rounded to a lower precision."""
     call, given = failure.call, {"the input": "x", "the parameters": "params", "the upstream gradient": "grad_output"}
     for lower in LOWER.get(failure.precision.dtype, ()):
         with np.errstate(over="ignore"):
@@ -55,14 +55,14 @@ def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
 
 
 def lower_precision(failure: Failure) -> Iterator[Candidate]:
-    """Compute in a lower precision."""
+    """Simulate a fault: the result is computed in a lower precision."""
     if any(digits_cut_off(failure)):
-        # Equally spaced numbers are not those of a lower precision, although they do not follow small changes of their inputs either.
+        # If digits are cut off at a fixed place, the results do not follow small changes of the inputs either; this is not a lower precision.
         return
     for lower in LOWER.get(failure.precision.dtype, ()):
         dtype = np.dtype(lower)
         low = Precision(dtype, failure.precision.elements, failure.precision.false_alarms)
-        # Two more roundings, of reading and of storing: even an exact operation has these.
+        # Two more roundings, one when a number is read and one when it is stored: even an exact operation has these.
         bound = bound_of_size(failure, low.tolerance(Bound(failure.bound.abs_sum, failure.bound.n_roundings + np.float64(2))))
         if not (np.abs(failure.found - failure.expected) <= failure.precision.tolerance(bound)).all():
             continue
@@ -83,11 +83,11 @@ def _arrays(call: Call, part: str) -> list[Any]:
 def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
     """Return whether results stay the same while the input or the upstream gradient changes by less than the spacing of a lower precision.
 
-    Results that stay the same even if it changes by many spacings are cut off, and prove nothing.
+    Results that stay the same even for a change by many spacings are cut off. They prove nothing.
     """
     dtype, call = failure.precision.dtype, failure.call
     width = float(np.finfo(lower).eps)
-    # Between the unit roundoffs of the two precisions: the higher one resolves this change, the lower one does not.
+    # A change between the unit roundoffs of the two precisions: the higher precision resolves it, the lower one does not.
     less, more = 1 + math.sqrt(width * float(np.finfo(dtype).eps)), 1 + _WIDTHS * width
     moves: list[Callable[[float], Call]] = [lambda factor: replace(call, x=call.x * factor).astype(dtype)]
     if (grad_output := call.grad_output) is not None and failure.quantity != "output":
@@ -96,7 +96,7 @@ def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
 
 
 def _stays(failure: Failure, moved: Call) -> bool:
-    """Return whether most numbers that should change by more than rounding explains stay the same, bit for bit."""
+    """Return whether most numbers stay bit for bit the same, of those that should change by more than rounding explains."""
     right = failure.oracle.vjp(moved.astype(np.float64)).get(failure.quantity)
     try:
         before, after = (failure.subject.vjp(one).get(failure.quantity) for one in (failure.call.astype(moved.x.dtype), moved))
@@ -110,12 +110,12 @@ def _stays(failure: Failure, moved: Call) -> bool:
 
 
 def digits_cut_off(failure: Failure) -> Iterator[Candidate]:
-    """Cut off all digits behind a fixed place."""
+    """Simulate a fault: all digits after a fixed place are cut off."""
     found = failure.found.astype(np.float64)
     if not found.any() or not np.isfinite(found).all() or _whole(failure.expected):
         return
     if _whole(found):
-        # If each term of a sum is cut off instead of the sum, the loss is up to 1 for each term.
+        # If each term of a sum is cut off, instead of the sum, the error is up to 1 for each term.
         words = "every number is a whole number: the array holds integers, or something is converted to an integer"
         yield _within(failure, 1.0 + failure.bound.n_roundings, words)
         return
@@ -133,7 +133,7 @@ def digits_cut_off(failure: Failure) -> Iterator[Candidate]:
 
 
 def held(failure: Failure, lower: np.dtype[Any]) -> bool:
-    """Return whether a lower precision holds all numbers found exactly, not all of which are 0."""
+    """Return whether a lower precision holds all numbers found exactly, and not all of them are 0."""
     with np.errstate(over="ignore"):
         return bool(failure.found.any()) and np.array_equal(failure.found.astype(lower).astype(failure.found.dtype), failure.found)
 
@@ -151,5 +151,5 @@ def _binary_step(numbers: Array) -> float:
 
 
 def _within(failure: Failure, lost: float | Array, words: str) -> Candidate:
-    """Return the right numbers, with a tolerance widened by the largest number that is cut off."""
+    """Return the correct numbers as a candidate; ``lost``, the largest number that may be cut off, is added to the tolerance."""
     return Candidate(DIGITS, words, failure.expected, bound_of_size(failure, lost + failure.precision.tolerance(failure.bound)), shown=True)

@@ -12,24 +12,24 @@ from crosscheck.core.check_layer import Failure
 from crosscheck.core.precision import Array, Bound
 
 _DIGITS = 3
-"""Digits of a constant that a person may have chosen."""
+"""A constant with at most this many significant digits may have been chosen by a person."""
 
 _NEAR = 1e-4
-"""A fitted constant is replaced by one of few digits if they are this close, relatively."""
+"""A fitted constant is rounded to few digits if this changes it by at most this relative amount."""
 
 
 def not_computed(failure: Failure) -> Iterator[Candidate]:
-    """Leave every element 0."""
+    """Simulate a fault: every element is left at 0."""
     name = in_words(failure.quantity)
     words = f"every element of {name} is 0: it was never computed, or not stored"
     if np.abs(failure.expected).max(initial=0.0) < failure.precision.unit:
-        # Such a small result may have been computed and then cut off by a threshold.
+        # A result this small may have been computed and then set to 0 by a threshold.
         words = f"every element of {name} is 0 on these inputs: small numbers are cut off, or it was never computed"
     yield Candidate("not computed", words, np.zeros_like(failure.expected))
 
 
 def constant_factor(failure: Failure) -> Iterator[Candidate]:
-    """Multiply everything by one number: a sign, the batch size, a mean taken twice or not at all."""
+    """Simulate a fault: the whole result is multiplied by one number, such as -1, 2, or the batch size."""
     expected, found = failure.expected.ravel(), failure.found.ravel().astype(np.float64)
     energy = float(expected @ expected)
     if not energy or not math.isfinite(energy) or not np.isfinite(found).all():
@@ -40,7 +40,7 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
     # One factor may have several meanings, such as 2 in a batch of two.
     named = {nearest: "; or ".join(words for factor, words in meanings if factor == nearest)} if nearest != 1.0 else {}
     factors = dict(named)
-    # A factor fitted to a single number always agrees, and so explains nothing.
+    # A factor that is fitted to a single number always agrees, so it explains nothing.
     if np.count_nonzero(expected) > 1 and ratio:
         beside = f"1 {'+' if ratio > 1 else '-'} {abs(ratio - 1):.3g}" if abs(ratio - 1) < 1e-3 else f"{ratio:.6g}"
         factors.setdefault(ratio, f"{in_words(failure.quantity)} is {beside} times the right value throughout")
@@ -48,14 +48,14 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
         scale, fitted = max(1.0, abs(factor)), factor not in named
         with np.errstate(over="ignore"):
             bound = Bound(failure.bound.abs_sum * np.float64(scale), failure.bound.n_roundings + np.float64(1))
-        # If the one additional rounding of a factor explains everything, the factor itself explains nothing.
+        # If the rounding error of one multiplication explains the mismatch, the factor itself explains nothing.
         if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.precision.tolerance(bound)):
             continue
         yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=fitted)
 
 
 def _meanings(failure: Failure) -> Iterator[tuple[float, str]]:
-    """Yield factors with a known meaning, and that meaning in words."""
+    """Yield factors with a known meaning, each with a message that says what it means."""
     x, cotangent, settings, name = failure.call.x, failure.call.grad_output, failure.oracle.settings, in_words(failure.quantity)
     batch = len(x) if x.ndim else 1
     outputs = 0 if failure.call.params or cotangent is None else cotangent.size
@@ -81,7 +81,7 @@ def _meanings(failure: Failure) -> Iterator[tuple[float, str]]:
 
 
 def weight_decay(failure: Failure) -> Iterator[Candidate]:
-    """Add a multiple of the parameter to its gradient."""
+    """Simulate a fault: a multiple of the parameter is added to its gradient."""
     param = failure.call.params.get(failure.quantity.removesuffix(".grad"))
     if param is None or not failure.quantity.endswith(".grad") or param.shape != failure.found.shape:
         return
@@ -89,15 +89,16 @@ def weight_decay(failure: Failure) -> Iterator[Candidate]:
     if not decay:
         return
     part, chosen = decay * param, is_round_number(decay)
-    words = f"{in_words(failure.quantity)} includes {decay:.6g} times the parameter: undeclared weight decay, or one that the optimizer adds as well"
+    words = f"{in_words(failure.quantity)} includes {decay:.6g} times the parameter: weight decay that is not declared, or that is added twice"
     bound = Bound(failure.bound.abs_sum + np.abs(part), failure.bound.n_roundings + np.float64(2))
     yield Candidate("weight decay", words, failure.expected + part, bound, fitted=not chosen)
 
 
 def multiple_of(direction: Array, difference: Array, digits: int = _DIGITS, near: float = _NEAR) -> float:
-    """Return the factor by which a direction comes closest to a difference, rounded to few digits if it is close to such a number.
+    """Return the factor for which ``factor * direction`` is closest to ``difference``, in the sense of least squares.
 
-    It is 0 if the factor is unknown. Any single number is a multiple of any other, so at least two are needed.
+    The factor is rounded to few digits if this hardly changes it. It is 0 if it cannot be found: ``direction`` must have two numbers other than 0,
+    because any single number is a multiple of any other.
     """
     energy = float((direction * direction).sum())
     if not energy or not np.isfinite(energy) or not np.isfinite(difference).all() or np.count_nonzero(direction) < 2:
@@ -107,7 +108,7 @@ def multiple_of(direction: Array, difference: Array, digits: int = _DIGITS, near
 
 
 def is_round_number(factor: float, digits: int = _DIGITS, near: float = _NEAR) -> bool:
-    """Return whether a number is close to one of few digits, as a person would choose."""
+    """Return whether a number is close to a number with few significant digits, as a person would choose."""
     return abs(_shortened(factor, digits) - factor) <= near * abs(factor)
 
 

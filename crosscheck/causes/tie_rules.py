@@ -1,4 +1,4 @@
-"""Ties in max pooling: the gradient under every rule in use for ties, and an experiment that tells whether the ties alone are the cause."""
+"""Ties in max pooling: the gradient under each common tie rule, and an experiment that shows whether only the ties cause a mismatch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OTHER_RULES = {
     "split": "the pixels that equal their window's maximum share its gradient; expected the first one to get all of it",
     "last": "the last pixel that equals its window's maximum gets the gradient; expected the first one to get it",
 }
-"""Every rule in use except that of the frameworks, in words."""
+"""Common tie rules other than the frameworks' rule, each with its message."""
 
 
 def tie_rule(failure: Failure) -> Iterator[Candidate]:
-    """Give the gradient of a tied maximum to another pixel than the first one, or to several."""
+    """Simulate a fault: if several pixels equal a window's maximum, a pixel other than the first gets the gradient, or several pixels do."""
     settings, grad_output = failure.oracle.settings, failure.call.grad_output
     if failure.quantity != "grad_input" or grad_output is None or not chooses(failure.oracle, failure.call.x):
         return
@@ -47,7 +47,7 @@ def chooses(layer: Oracle, x: Array) -> bool:
 
 @dataclass(frozen=True)
 class _Ruled(WrappedOracle):
-    """Max pooling with another tie rule, as an oracle."""
+    """An oracle for max pooling with another tie rule."""
 
     rule: str
 
@@ -58,14 +58,14 @@ class _Ruled(WrappedOracle):
         return super().bounds(oracle, call, result, precision) | {name: bound for name, (_, bound) in self._by_rule(call).items()}
 
     def _by_rule(self, call: Call) -> dict[str, tuple[Array, Bound]]:
-        """Return the input gradient by the rule, with its bound; nothing if the winners are imposed or there is no upstream gradient."""
+        """Return the input gradient under the tie rule, with its bound; empty if the call fixes the winners or has no upstream gradient."""
         if call.grad_output is None or "decisions" in call.constants:
             return {}
         return {"grad_input": pooled_gradient(call.x, call.grad_output, self.settings, self.rule)}
 
 
 def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[tuple[str, str, Architecture]]:
-    """Yield the network with each tie rule that picks no single winner: the cause's name, the cause in words, the network with pools of that rule.
+    """For each tie rule with several winners, yield the cause's name, its message, and the network with max pooling under this rule.
 
     ``inputs`` are the inputs of each layer.
     """
@@ -79,7 +79,7 @@ def ruled(architecture: Architecture, inputs: Mapping[str, Array]) -> Iterator[t
 def pooled_gradient(x: Array, grad_output: Array, settings: Mapping[str, tuple[int, ...]], rule: str) -> tuple[Array, Bound]:
     """Return the input gradient of max pooling under a tie rule, ``"all"``, ``"split"`` or ``"last"``, and its rounding error bound.
 
-    A share is rounded once, and once more if it is computed by multiplying by 1 / m.
+    Under ``"split"``, a share is rounded once if the gradient is divided by m, and twice if it is multiplied by 1 / m.
     """
     windows = Windows.of_pool(settings, x.shape)
     gradient, bound = windows.shared(_shares(windows.seen(x, -np.inf), rule), grad_output, x.shape)
@@ -87,7 +87,7 @@ def pooled_gradient(x: Array, grad_output: Array, settings: Mapping[str, tuple[i
 
 
 def _shares(seen: Array, rule: str) -> Array:
-    """Return the fraction of its window's gradient that each pixel of a window gets."""
+    """Return the fraction of the window's gradient that each pixel of the window gets."""
     if rule == "last":
         return first_winner(seen[..., ::-1, ::-1])[..., ::-1, ::-1]
     tied = _tied(seen)
@@ -95,14 +95,14 @@ def _shares(seen: Array, rule: str) -> Array:
 
 
 def _tied(seen: Array) -> npt.NDArray[np.bool_]:
-    """Return which pixels of each window equal its maximum."""
+    """Return a mask of the pixels that equal their window's maximum."""
     return np.asarray(seen == seen.max(axis=(-2, -1), keepdims=True))
 
 
 def _agrees_without_ties(failure: Failure) -> bool:
-    """Return whether the layer is right on an input whose values have the same order, but of equal values the first becomes the largest.
+    """Return whether the layer is correct on an input with the same order of values but without ties.
 
-    Pooling depends only on the order of the values, so each value is replaced by its rank; of equal values, the last gets the lowest rank.
+    Pooling depends only on the order of the values, so each value is replaced by its rank. Among equal values, the first gets the highest rank.
     """
     flat = failure.call.x.ravel()
     order = np.lexsort((-np.arange(flat.size), flat))

@@ -1,7 +1,7 @@
-"""Known mistakes in training steps: in the order of gradients and updates, and in the update of a parameter.
+"""Known mistakes in training steps: gradients and updates in the wrong order, and wrong updates of a parameter.
 
-They are found in the trace of a step, which holds more than a layer tested alone shows: the parameters after the update, and the gradients of the
-previous step.
+They are found in the trace of a step. It holds values that a layer tested alone does not show: the parameters after the update, and the gradients of
+the previous step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOT_UPDATED = "the parameter is not updated: it is the same after the step as be
 
 
 def explained_in_step(failure: Failure, after: Mapping[str, Array], earlier: Array | None) -> Cause | None:
-    """Return the mistake that explains a layer's result, one of those that show only in a training step; None if no known one does.
+    """Return the mistake in a training step that explains a layer's wrong result; None if no known mistake does.
 
     ``after`` are the layer's parameters after the step, ``earlier`` is the same quantity in the previous step.
     """
@@ -48,17 +48,17 @@ def _candidates(failure: Failure, after: Mapping[str, Array], earlier: Array | N
         words = "the gradient is passed on by the updated parameters: compute it before the update"
         yield recomputed(failure, "updated weight", words, updated)
     if quantity.endswith(".grad") and earlier is not None and earlier.shape == failure.expected.shape:
-        yield Candidate("stale gradient", f"{in_words(quantity)} is that of the previous step", earlier)
+        yield Candidate("stale gradient", f"{in_words(quantity)} is the gradient of the previous step", earlier)
         both = Bound(failure.bound.abs_sum + np.abs(earlier), failure.bound.n_roundings + np.float64(1))
-        words = f"{in_words(quantity)} includes that of the previous step: gradients are added up and not cleared"
+        words = f"{in_words(quantity)} includes the gradient of the previous step: gradients are added up and not cleared"
         yield Candidate("accumulated gradients", words, failure.expected + earlier, both)
 
 
 def grads_by_updated_params(runs: Sequence[StageRun], names: Sequence[str], after: Mapping[tuple[str, str], Array]) -> dict[tuple[str, str], Array]:
-    """Return each parameter's gradient as it is if every layer computes its input gradient from its updated parameters.
+    """Return the parameter gradients that result if every layer computes its input gradient from its updated parameters.
 
-    The result is empty unless the layers form a chain. ``runs`` are the oracle's, layer by layer, the loss last; ``after`` are the parameters after
-    the step.
+    The result is empty unless the layers form a chain. ``runs`` are the oracle's results for each layer, with the loss last. ``after`` are the
+    parameters after the step.
     """
     grads: dict[tuple[str, str], Array] = {}
     stages = [run.stage for run in runs]
@@ -77,10 +77,10 @@ def grads_by_updated_params(runs: Sequence[StageRun], names: Sequence[str], afte
 def explained_update(
     first: Judgement, settings: Settings, updated: UpdatedParameter, earlier: Array | None, batch: int, precision: Precision, reading: Bound | None
 ) -> Cause | None:
-    """Return the mistake that explains an updated parameter; None if no known one does.
+    """Return the mistake that explains a wrongly updated parameter; None if no known mistake does.
 
-    ``settings`` are the reference's, ``earlier`` is the gradient of the previous step, and ``reading`` is the error made in reading the gradient, if
-    the gradient is not stored.
+    ``settings`` are the reference optimizer's settings and ``earlier`` is the gradient of the previous step. ``reading`` bounds the error made in
+    inferring the gradient, if it is not stored.
     """
     if np.array_equal(updated.after, updated.before) and np.any(updated.grad):
         return Cause("not updated", NOT_UPDATED, first.units, 0.0, 0.0)
@@ -94,11 +94,11 @@ def explained_update(
 def _other_updates(
     settings: Settings, updated: UpdatedParameter, earlier: Array | None, batch: int
 ) -> Iterator[tuple[str, str, Settings, UpdatedParameter]]:
-    """Yield known mistakes: name, words, the settings of the update and what it starts from."""
+    """For each known mistake, yield its name, its message, the settings of the wrong update and the values that it starts from."""
     if earlier is not None and earlier.shape == updated.grad.shape:
         earlier = earlier.astype(updated.grad.dtype)
         yield "stale gradient", "the parameter is updated with the gradient of the previous step", settings, replace(updated, grad=earlier)
-        words = "the parameter is updated with the sum of this gradient and that of the previous step: gradients are added up and not cleared"
+        words = "the parameter is updated with the sum of the gradients of this step and the previous step: gradients are added up and not cleared"
         yield "accumulated gradients", words, settings, replace(updated, grad=updated.grad + earlier)
     if isinstance(settings, SgdSettings) and settings.momentum and updated.state:
         yield "momentum left out", "there is no momentum, or its buffer is lost before the step", settings, replace(updated, state={})
@@ -119,7 +119,7 @@ def _other_updates(
 
 
 def _undeclared_settings(settings: Settings, updated: UpdatedParameter) -> Iterator[tuple[str, str, Settings, UpdatedParameter]]:
-    """Yield another learning rate or weight decay than was declared, if it is a number of few digits: an arbitrary number could explain anything."""
+    """Yield a learning rate or weight decay other than declared, if it has few digits: an arbitrary number could explain any update."""
     before, state = updated.before.astype(np.float64), {name: value.astype(np.float64) for name, value in updated.state.items()}
     right = Update(settings).update(before, updated.grad.astype(np.float64), state)[0]
     moved = updated.after.astype(np.float64) - before

@@ -19,7 +19,7 @@ from crosscheck.oracles.theories import Multilinear
 
 
 def windows_misplaced(failure: Failure) -> Iterator[Candidate]:
-    """Ignore a convolution's stride or dilation, exchange their height and width, or start the windows elsewhere."""
+    """Simulate a fault: a convolution ignores its stride or dilation, exchanges their height and width, or pads the image wrongly."""
     layer = convolution(failure)
     if layer is None:
         return
@@ -30,7 +30,7 @@ def windows_misplaced(failure: Failure) -> Iterator[Candidate]:
 
 
 def _others(right: Windows) -> Iterator[tuple[str, str, Windows]]:
-    """Yield name, words and windows of each mistake; the windows may equal the right ones."""
+    """For each mistake, yield its name, its message and the resulting windows, which may equal the correct ones."""
     (down, across), (top, left) = right.stride, right.start
     for stride, which in (((1, 1), ""), ((1, across), " of the rows"), ((down, 1), " of the columns")):
         words = f"the stride{which} is ignored: windows are one pixel apart instead of {right.stride}"
@@ -51,7 +51,7 @@ def _off(by: int, what: str, after: str, before: str) -> str:
 
 
 def _other_borders(failure: Failure, layer: Convolution) -> Iterator[Candidate]:
-    """Yield a convolution whose image is padded with something other than zeros."""
+    """Simulate a fault: the image is padded with something other than zeros."""
     call = failure.call
     frame, *_ = layer.windows.frame(call.x.shape)
     if failure.quantity == "grad_input" or not any(map(sum, frame)):
@@ -66,7 +66,7 @@ def _other_borders(failure: Failure, layer: Convolution) -> Iterator[Candidate]:
 
 
 def image_misplaced(failure: Failure) -> Iterator[Candidate]:
-    """Put the right number of zeros around an image, but on the wrong sides."""
+    """Simulate a fault: the right number of zeros is put around an image, but on the wrong sides."""
     call, cotangent, x = failure.call, failure.call.grad_output, failure.call.x
     if call.params or call.constants or x.ndim != 4 or failure.quantity not in ("output", "grad_input"):
         return
@@ -86,7 +86,7 @@ def image_misplaced(failure: Failure) -> Iterator[Candidate]:
 
 
 def overwritten(failure: Failure) -> Iterator[Candidate]:
-    """Overwrite the parts of overlapping windows instead of adding them up, or keep only the last position of a sum over positions."""
+    """Simulate a fault: overlapping windows overwrite one another instead of adding up, or a sum over positions keeps only its last term."""
     call, name = failure.call, "overwritten"
     if call.grad_output is None or call.grad_output.ndim != 4:
         return
@@ -119,7 +119,7 @@ def _overwriting(failure: Failure, windows: Windows, parts: Array, which: str, b
 
 
 def padded_with_zero(failure: Failure) -> Iterator[Candidate]:
-    """Pad with 0 for a maximum, although 0 wins against negative pixels."""
+    """Simulate a fault: max pooling pads the image with 0, which wins against negative pixels."""
     pool = _Pool.of(failure)
     if pool is None or not pool.maximum or failure.quantity not in ("output", "grad_input"):
         return
@@ -133,7 +133,7 @@ def padded_with_zero(failure: Failure) -> Iterator[Candidate]:
 
 
 def padding_counted(failure: Failure) -> Iterator[Candidate]:
-    """Count the padding in an average although it should not be counted, or the reverse."""
+    """Simulate a fault: average pooling counts the padding although it must not, or the reverse."""
     pool, call = _Pool.of(failure), failure.call
     if pool is None or pool.maximum or failure.quantity not in ("output", "grad_input"):
         return
@@ -152,26 +152,26 @@ def padding_counted(failure: Failure) -> Iterator[Candidate]:
 
 @dataclass(frozen=True)
 class _Pool:
-    """A pooling operation: its windows, and whether it takes their maximum or their mean."""
+    """A pooling operation: its windows, and whether it takes the maximum or the mean of each window."""
 
     windows: Windows
     maximum: bool
 
     @classmethod
     def of(cls, failure: Failure) -> _Pool | None:
-        """Return the pooling that the reference's settings describe; None if it is another operation."""
+        """Return the pooling operation that the reference's settings describe; None if the reference is not a pooling layer."""
         settings, call = failure.oracle.settings, failure.call
         if call.params or call.x.ndim != 4 or not {"kernel", "stride", "padding"} <= settings.keys():
             return None
         return cls(Windows.of_pool(settings, call.x.shape), failure.oracle.decisions(call.x) is not None)
 
     def divisors(self, call: Call) -> tuple[Array, Array]:
-        """Return the two possible divisors of each window's sum: the size of the window, and the number of its pixels inside the image."""
+        """Return two divisors for each window's sum: the size of the window, and the number of its pixels that are inside the image."""
         inside = np.asarray(self.windows.seen(np.ones_like(call.x)).sum(axis=(-2, -1)))
         return np.full_like(inside, math.prod(self.windows.kernel)), inside
 
     def parts(self, call: Call) -> Iterator[Array]:
-        """Yield the gradient that each window passes to its pixels, in the shape of :meth:`Windows.seen`; for an average, once for each divisor."""
+        """Yield the gradient that each window passes to its pixels, shaped like :meth:`Windows.seen`; average pooling yields one for each divisor."""
         assert call.grad_output is not None
         along = call.grad_output[..., None, None]
         if self.maximum:
@@ -182,7 +182,7 @@ class _Pool:
 
 
 def first_winner(seen: Array) -> Array:
-    """Return 1 at the first maximum of each window, 0 elsewhere."""
+    """Return an array that is 1 at the first maximum of each window and 0 elsewhere."""
     flat = seen.reshape(*seen.shape[:4], -1)
     winners = np.arange(flat.shape[-1]) == flat.argmax(axis=-1)[..., None]
     return np.asarray(winners.reshape(seen.shape), dtype=np.float64)
@@ -193,9 +193,9 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """One window for each output pixel: ``counts`` windows vertically and horizontally.
+    """The windows of a convolution or pooling operation, one for each output pixel; ``counts`` is their number along height and width.
 
-    ``start`` is the row and the column of the first window's first pixel: minus the padding above and on the left.
+    ``start`` is the row and the column of the first window's first pixel, which is minus the padding at the top and on the left.
     """
 
     kernel: Pair
@@ -212,27 +212,27 @@ class Windows:
         return cls((height, width), (down, across), (-top, -left), counts)
 
     def places(self, axis: int) -> npt.NDArray[np.int_]:
-        """Return the rows (axis 0) or columns (axis 1) that each window covers, ``(windows, kernel)``."""
+        """Return the rows (``axis`` 0) or columns (``axis`` 1) that each window covers, ``(windows, kernel)``."""
         first = self.start[axis] + self.stride[axis] * np.arange(self.counts[axis])
         return np.asarray(first[:, None] + self.dilation[axis] * np.arange(self.kernel[axis]))
 
     def seen(self, x: Array, outside: float = 0.0) -> Array:
-        """Return the pixels in each window, ``(batch, channels, rows, columns, kernel height, kernel width)``."""
+        """Return each window's pixels, ``outside`` in the padding: ``(batch, channels, rows, columns, kernel height, kernel width)``."""
         frame, rows, columns = self.frame(x.shape)
         padded = np.pad(x, ((0, 0), (0, 0), *frame), constant_values=outside)
         return np.asarray(padded[:, :, rows[:, None, :, None], columns[None, :, None, :]])
 
     def added(self, parts: Array, shape: tuple[int, ...]) -> Array:
-        """Return images of the given shape: the sum of all windows' parts at each pixel."""
+        """Return images of the given shape; each pixel is the sum of the parts that windows pass to it."""
         frame, rows, columns = self.frame(shape)
         result = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame))
         for u, v in np.ndindex(*self.kernel):
-            # This adds one pixel of each window. These are different pixels of the image, unless the stride is 0.
+            # This adds pixel (u, v) of each window. Unless the stride is 0, these are different pixels of the image.
             result[:, :, rows[:, u][:, None], columns[:, v]] += parts[..., u, v]
         return self._cropped(result, frame)
 
     def overwritten(self, parts: Array, shape: tuple[int, ...], by_window: bool = True, written: npt.NDArray[np.bool_] | None = None) -> Array:
-        """Return images in which each window's part, where ``written``, overwrites those before: by windows, or by pixels of the kernel."""
+        """Return images in which each part that is ``written`` overwrites earlier parts: window by window, or kernel pixel by kernel pixel."""
         frame, rows, columns = self.frame(shape)
         result, mask = np.pad(np.zeros(shape), ((0, 0), (0, 0), *frame)), np.ones(parts.shape, np.bool_) if written is None else written
         if not by_window:
@@ -243,12 +243,12 @@ class Windows:
         return self._cropped(result, frame)
 
     def shared(self, shares: Array, grad_output: Array, shape: tuple[int, ...]) -> tuple[Array, Bound]:
-        """Return the gradient of images whose pixels get shares of their windows' gradients, with its bound: k - 1 roundings of a sum of k."""
+        """Return the input gradient if each pixel gets a share of its windows' gradients, with its bound: a sum of k terms is rounded k - 1 times."""
         along, times = grad_output[..., None, None], self.added((shares > 0).astype(np.float64), shape)
         return self.added(shares * along, shape), Bound(self.added(shares * np.abs(along), shape), np.maximum(times - 1, 0))
 
     def frame(self, shape: tuple[int, ...]) -> tuple[list[Pair], npt.NDArray[np.int_], npt.NDArray[np.int_]]:
-        """Return the padding that the windows need, and the rows and columns of each window in the padded image."""
+        """Return the padding that the windows need, and each window's rows and columns in the padded image."""
         rows, columns = self.places(0), self.places(1)
         frame = [(max(0, -int(at.min())), max(0, int(at.max()) + 1 - length)) for at, length in zip((rows, columns), shape[2:], strict=True)]
         return frame, rows + frame[0][0], columns + frame[1][0]
@@ -261,7 +261,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Cross-correlation over given windows, as an oracle; ``weight`` is the name of the kernels, any other parameter is a bias."""
+    """An oracle for cross-correlation over given windows. ``weight`` is the name of the kernel parameter; any other parameter is a bias."""
 
     windows: Windows
     weight: str = "weight"
@@ -273,7 +273,7 @@ class Convolution:
         """Return None: a convolution has no kinks."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients; raise :class:`RefusedError` if the upstream gradient does not have one element for each window."""
+        """Return the output and the gradients; raise :class:`RefusedError` if the upstream gradient does not have the output's shape."""
         seen, weight = self._grouped(self.windows.seen(call.x)), self._kernels(call)
         output = np.einsum("ngcijuv,gocuv->ngoij", seen, weight, optimize=True)
         result = {"output": output.reshape(len(call.x), -1, *self.windows.counts)}
@@ -307,7 +307,7 @@ class Convolution:
 
 
 def convolution(failure: Failure) -> Convolution | None:
-    """Return the reference as a convolution whose windows are found from its gradients; None if it is another operation."""
+    """Return the reference as a convolution, with windows inferred from its gradients; None if the reference is not a convolution."""
     call, kernels = failure.call, [name for name, value in failure.call.params.items() if value.ndim == 4]
     if len(kernels) != 1 or len(call.params) > 2 or call.x.ndim != 4:
         return None
@@ -328,9 +328,9 @@ def convolution(failure: Failure) -> Convolution | None:
 
 
 def _along(failure: Failure, weight: str, axis: int, output: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Return first pixel, stride and dilation along an axis, found from the pixels that get a gradient from a single output pixel.
+    """Return the start, stride and dilation of the windows along an axis, inferred from the input pixels that influence each output pixel.
 
-    All kernels are 1, and each sample of a batch has its upstream gradient at another place along the axis.
+    All kernels are 1. In each sample of a batch, the upstream gradient is 1 at one position along the axis, and 0 elsewhere.
     """
     call, size, count, length = failure.call, failure.call.x.shape[2 + axis], output[2 + axis], failure.call.params[weight].shape[2 + axis]
     cotangent = np.ones(output[1:]) * np.eye(count).reshape((count, 1, count, 1) if axis == 0 else (count, 1, 1, count))
@@ -341,7 +341,7 @@ def _along(failure: Failure, weight: str, axis: int, output: tuple[int, ...]) ->
 
 
 def _fitting(seen: list[npt.NDArray[np.int_]], size: int, length: int) -> Iterator[tuple[int, int, int]]:
-    """Yield first pixel, stride and dilation of windows that cover exactly these pixels of a line, the smallest first."""
+    """Yield the start, stride and dilation of windows that cover exactly the given pixels of a line, the smallest dilation and stride first."""
     for dilation in range(1, size + 1):
         for stride in range(1, size + 1):
             for start in range(0, -dilation * length - 1, -1):

@@ -1,1 +1,1 @@
-"""Expected results and the bounds of their rounding errors: for operations, for optimizers and for networks."""
+"""Expected results, with bounds of their rounding errors, for operations, optimizers and networks."""

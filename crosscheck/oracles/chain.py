@@ -1,6 +1,6 @@
-"""Oracles connected to a network: their values from end to end, and how rounding errors add up on the way.
+"""Several oracles connected to a network: compute all values, and add up the rounding errors of all stages.
 
-Used for a layer that combines several operations (a linear layer with its softmax), and for a whole training step.
+This is used for a layer that combines several operations, such as a linear layer with its softmax, and for a whole training step.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from crosscheck.core.operation import Arrays, Call, Constants, Oracle, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 
 INPUT = -1
-"""Index of the network's own input among a stage's sources."""
+"""The index that stands for the network's input among a stage's sources."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One operation; its input is the sum of the outputs of its ``sources``: earlier stages or :data:`INPUT`, by default the previous stage."""
+    """One operation. Its input is the sum of the outputs of its ``sources``, earlier stages or :data:`INPUT`; by default the previous stage."""
 
     oracle: Oracle
     params: Arrays = field(default_factory=dict)
@@ -29,13 +29,13 @@ class Stage:
     sources: tuple[int, ...] | None = None
 
     def call(self, x: Array, grad_output: Array | None = None) -> Call:
-        """Return the oracle's call with an input and an upstream gradient."""
+        """Return the call of this stage's oracle for an input and an upstream gradient."""
         return Call(x, self.params, grad_output, self.constants, self.buffers)
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """The call of one stage and its result."""
+    """The call of a stage's oracle, and the result of this call."""
 
     stage: Stage
     call: Call
@@ -43,7 +43,7 @@ class StageRun:
 
 
 def sum_wires(parts: Sequence[Array]) -> Array:
-    """Return the sum of the arrays that reach one place, added in their order."""
+    """Return the sum of arrays, added in the given order."""
     value = parts[0]
     for part in parts[1:]:
         value = value + part
@@ -51,24 +51,24 @@ def sum_wires(parts: Sequence[Array]) -> Array:
 
 
 def joint(parts: Sequence[Array]) -> Bound:
-    """Return the rounding error bound of the sum of the arrays that reach one place; a single array is not rounded."""
+    """Return the rounding error bound of the sum of arrays; a single array is not rounded."""
     return Bound(sum_wires([np.abs(part) for part in parts]), len(parts) - 1.0)
 
 
 def sources_of(stages: Sequence[Stage], index: int) -> tuple[int, ...]:
-    """Return the stages whose outputs are summed to a stage's input."""
+    """Return the indices of the stages whose outputs are summed to form the input of stage ``index``."""
     own = stages[index].sources
     return (index - 1,) if own is None else own
 
 
 def backwards(stages: Sequence[Stage], back_to: int = 0) -> Iterator[tuple[int, list[int]]]:
-    """Yield the stages of a backward pass, last to first, each with its consumers; the last stage has none."""
+    """Yield each stage's index, last to first, with the indices of its consumers, the stages that use its output; the last stage has none."""
     for index in range(len(stages) - 1, back_to - 1, -1):
         yield index, [other for other in range(index + 1, len(stages)) for source in sources_of(stages, other) if source == index]
 
 
 def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: int = 0) -> list[StageRun]:
-    """Run the stages forward and then, given an upstream gradient of the last output, backward to the stage ``back_to``."""
+    """Run all stages forward and then, if the last output's upstream gradient is given, backward down to stage ``back_to``."""
     runs: list[StageRun] = []
     for index, stage in enumerate(stages):
         call = stage.call(sum_wires([x if source == INPUT else runs[source].result["output"] for source in sources_of(stages, index)]))
@@ -83,7 +83,7 @@ def run(stages: Sequence[Stage], x: Array, grad_output: Array | None, back_to: i
 
 
 def own_errors(runs: Sequence[StageRun], precision: Precision) -> list[dict[str, Array]]:
-    """Return, for each stage, the largest errors that rounding inside this stage explains, in multiples of the unit roundoff."""
+    """Return, for each stage, the largest errors that its own rounding explains, in multiples of the unit roundoff."""
     bounds = [r.stage.oracle.rounding.bounds(r.stage.oracle, r.call, r.result, precision) for r in runs]
     return [{quantity: precision.error(bound) for quantity, bound in own.items()} for own in bounds]
 
@@ -95,11 +95,11 @@ def accumulate(
     error_grad_output: Array | None = None,
     precision: Precision | None = None,
 ) -> list[dict[str, Array]]:
-    """Return the largest error of each quantity of each stage, its input included, that rounding in all stages so far explains.
+    """Return, for each stage, the largest errors of its input and results that rounding in this and all earlier computations explains.
 
-    This is the worst case to first order, element by element: each stage adds its ``own`` errors to those it passes on. All errors are in multiples
-    of the unit roundoff; those of the network's input and of its upstream gradient are zero if left out. The subject's precision is needed if several
-    arrays are summed, because the sum is rounded, too.
+    This is the worst case to first order, element by element: each stage propagates the errors of its inputs and adds its ``own`` errors. All errors
+    are in multiples of the unit roundoff. Errors of the network's input and upstream gradient are zero by default. The subject's precision is needed
+    if several arrays are summed, because the sum is rounded, too.
     """
     stages = [r.stage for r in runs]
 
@@ -137,7 +137,7 @@ def accumulate(
 
 @dataclass(frozen=True)
 class Composite:
-    """Several oracles as one, by which a fused layer is judged; ``names`` maps its parameters' names to the own names of each stage."""
+    """A chain of oracles as one oracle for a fused layer. For each stage, ``names`` maps the fused layer's parameter names to the stage's names."""
 
     oracles: tuple[Oracle, ...]
     names: tuple[Mapping[str, str], ...]
@@ -145,23 +145,23 @@ class Composite:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory, which accumulates errors from stage to stage: this object itself."""
+        """The object that bounds rounding errors: this oracle itself, which accumulates errors from stage to stage."""
         return self
 
     def stages(self, call: Call) -> list[Stage]:
-        """Return the stages, each with its share of the call's parameters."""
+        """Return the stages, each with its part of the call's parameters."""
         return [
             Stage(oracle, {own: call.params[name] for name, own in names.items()}, call.constants)
             for oracle, names in zip(self.oracles, self.names, strict=True)
         ]
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return the last stage's output, the first stage's input gradient and every stage's parameter gradients."""
+        """Return the last stage's output, the first stage's input gradient and the parameter gradients of all stages."""
         runs = run(self.stages(call), call.x, call.grad_output)
         return self.together([r.result for r in runs])
 
     def together(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-        """Return the quantities of the fused layer, collected from those of its stages."""
+        """Return the results of the fused layer, collected from the results of its stages."""
         grads = {
             f"{name}.grad": result[f"{own}.grad"]
             for result, names in zip(results, self.names, strict=True)
@@ -173,17 +173,17 @@ class Composite:
         return {"output": results[-1]["output"], **grads}
 
     def decisions(self, x: Array) -> npt.NDArray[np.generic] | None:
-        """Return None: decisions inside a fused layer cannot be seen from outside."""
+        """Return None: decisions at kinks inside a fused layer are not visible from outside."""
         return None
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the errors accumulated over the stages, each as the bound of one rounding."""
+        """Return bounds of the errors that accumulate over all stages, each expressed as a single rounding."""
         runs = run(self.stages(call), call.x, call.grad_output)
         whole = self.together(accumulate(runs, own_errors(runs, precision)))
-        # An infinite error times zero is NaN: the error is unlimited.
+        # NaN is an infinite error times zero; it becomes an infinite error.
         return {quantity: Bound(np.nan_to_num(value, nan=np.inf, posinf=np.inf), 1.0) for quantity, value in whole.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of the inputs, propagated through every stage."""
+        """Return the errors of the results that follow from errors of the input and the upstream gradient."""
         runs = run(self.stages(call), call.x, call.grad_output)
         return self.together(accumulate(runs, [{}] * len(runs), error_x, error_grad_output))

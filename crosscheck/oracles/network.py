@@ -1,7 +1,7 @@
-"""The network that both sides implement: oracles for each layer, the loss and the update, in execution order, and the connections between layers.
+"""The network that subject and reference implement: an oracle for each layer, for the loss and for the update, and the layers' connections.
 
-The input of a layer is the sum of the outputs of its sources; at the end of a residual block there are several. The upstream gradient of a layer is
-the sum of the input gradients of its consumers.
+The input of a layer is the sum of the outputs of its sources; a layer after a residual block has several sources. The upstream gradient of a layer is
+the sum of the input gradients of its consumers, the layers that use its output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crosscheck.core.operation import Oracle
 from crosscheck.oracles.optimizers import Update
 
 INPUT = ""
-"""The name of the batch among a layer's sources; no layer can have this name."""
+"""The name that stands for the input batch among a layer's sources; no layer can have this name."""
 
 LOSS = "loss"
 
@@ -26,18 +26,18 @@ class Architecture:
     Attributes
     ----------
     layers : mapping of str to Oracle
-        In the order of the forward pass, without the loss.
+        The layers in the order of the forward pass, without the loss.
     params : mapping of str to tuple of str
         The names of each layer's parameters.
     frozen : frozenset of str
         Layers whose parameters do not train.
     sources : mapping of str to tuple of str
-        The earlier layers whose outputs are summed to a layer's input; :data:`INPUT` is the batch. The source of a layer that is left out is the
-        layer before it.
+        For a layer, the earlier layers whose outputs are summed to form its input; :data:`INPUT` is the batch. A layer without an entry has the
+        layer before it as its source.
     buffers : mapping of str to tuple of str
         The names of the state that layers keep from step to step, such as running statistics.
     masked : mapping of str to float
-        The dropout layers, each with the probability of dropping an element. They get the mask that the subject drew.
+        The dropout layers, each with its probability of dropping an element. Their oracles use the mask that the subject drew.
     """
 
     layers: Mapping[str, Oracle]
@@ -51,7 +51,7 @@ class Architecture:
 
     @cached_property
     def names(self) -> list[str]:
-        """The layers in order."""
+        """The names of the layers, in the order of the forward pass."""
         return list(self.layers)
 
     @cached_property
@@ -61,17 +61,17 @@ class Architecture:
 
     @cached_property
     def consumers(self) -> dict[str, tuple[str, ...]]:
-        """For each layer, the layers, or the loss, that use its output, in order."""
+        """For each layer, the later layers (or the loss) that use its output, in order."""
         return consumers_in(self.wiring)
 
     def at_rate(self, lr_factor: float) -> Architecture:
-        """Return the same network with its learning rate multiplied by ``lr_factor``."""
+        """Return the network with its learning rate multiplied by ``lr_factor``."""
         settings = self.update.settings
         return self if lr_factor == 1 else replace(self, update=Update(replace(settings, lr=settings.lr * lr_factor)))
 
     @property
     def first_trained(self) -> int:
-        """The index of the first layer that the backward pass must reach: the first layer that trains, or 0 if no layer is frozen."""
+        """The index of the first layer that the backward pass must reach: 0 if no layer is frozen, otherwise the first layer that trains."""
         if not self.frozen:
             return 0
         trains = [bool(self.params[name]) and name not in self.frozen for name in self.names]
@@ -79,12 +79,12 @@ class Architecture:
 
 
 def consumers_in(wiring: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return for each layer which layers use its output, in order; a layer that uses it twice is listed twice."""
+    """Return, for each layer, the layers that use its output, in order; a layer that uses the output twice is listed twice."""
     return {name: tuple(other for other, sources in wiring.items() for source in sources if source == name) for name in wiring if name != LOSS}
 
 
 def wired(names: list[str], sources: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return the sources of every layer and of the loss, by default the layer before; ``ValueError`` if one comes later or an output is not used."""
+    """Return the sources of every layer and the loss, by default the layer before; ``ValueError`` if a source is not earlier or an output unused."""
     wiring: dict[str, tuple[str, ...]] = {}
     before = INPUT
     for name in [*names, LOSS]:

@@ -1,15 +1,15 @@
-r"""Running error analysis: numbers that carry the largest error that rounding explains.
+r"""Running error analysis: each number carries a bound on its rounding error.
 
-A formula is written once in NumPy's style. On arrays it gives its value. On :class:`Tracked` numbers it gives the value and the largest error that
-rounding explains in the subject's precision, worked out operation by operation (Wilkinson, Error analysis revisited, 1986; Higham, Accuracy and
-Stability of Numerical Algorithms, 2002, section 3.3). With :math:`\hat a = a + u\,e_a`, u being the unit roundoff,
+A formula is written once with NumPy's functions. Applied to arrays, it returns the value. Applied to :class:`Tracked` numbers, it returns the value
+and the largest error that rounding explains in the subject's precision, computed operation by operation (Wilkinson, Error analysis revisited, 1986;
+Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.3). With :math:`\hat a = a + u\,e_a`, where u is the unit roundoff,
 
 .. math:: e_{a \pm b} = e_a + e_b + |a \pm b|, \quad e_{ab} = |a| e_b + |b| e_a + |ab|, \quad e_{a/b} = (e_a + |a/b|\, e_b) / |b| + |a/b|,
 
-and a function adds its own error to :math:`|f'(a)|\, e_a`. Errors are in multiples of the unit roundoff, as everywhere in this package. They are
-first-order bounds, except where an error may be as large as the number itself, as in a denominator or under a root: there they are not linearised.
+and a function f adds its own error to :math:`|f'(a)|\, e_a`. Errors are in multiples of the unit roundoff, as everywhere in this package. They are
+first-order bounds, but denominators and arguments of roots, whose error may be as large as the number itself, are not linearised.
 
-A sum of n different terms counts as n independent roundings. Equal terms may all be rounded in the same direction, and count as more
+A sum of n different terms counts as n independent roundings. Equal terms may all be rounded in the same direction, so they count as more roundings
 (:func:`independent`).
 """
 
@@ -27,18 +27,18 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from crosscheck.core.precision import ELEMENTARY, Array, Bound, Precision
 
 Operand: TypeAlias = Any
-"""The argument of a formula: an array, or a tracked one."""
+"""The argument of a formula: an array or a :class:`Tracked` array."""
 
 Axes: TypeAlias = int | tuple[int, ...] | None
 
 _CONVERSION = 2.0
-"""Roundings of a division by a whole number, which may be computed as a multiplication by the rounded reciprocal."""
+"""Number of roundings in a division by a whole number, which may be computed as a multiplication by the rounded reciprocal."""
 
 _ERROR_FUNCTION = 2.0 * ELEMENTARY
-"""Roundings of the error function: vectorised code, as in PyTorch's GELU, uses a polynomial times an exponential (Abramowitz and Stegun, 7.1.26)."""
+"""Number of roundings in erf: vectorised code, as in PyTorch's GELU, multiplies a polynomial by exp (Abramowitz and Stegun, 7.1.26)."""
 
 _SAMPLE = 1024
-"""Terms of each sum that are sampled first. A term that occurs often enough to matter, sqrt(n) times among n, is found in the sample twice."""
+"""Number of terms of each sum that are searched for repetitions first. A term that occurs sqrt(n) times among n, enough to matter, is found twice."""
 
 _COMPARISONS = frozenset({np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal})
 
@@ -48,20 +48,20 @@ _MANTISSA = (1 << 52) - 1
 
 @dataclass(frozen=True, eq=False)
 class Tracked(NDArrayOperatorsMixin):
-    """An array with the error of each of its elements.
+    """An array with a bound on the rounding error of each element.
 
-    NumPy's operators and its functions ``sqrt``, ``square``, ``power`` (whole exponents), ``absolute``, ``maximum``, ``minimum``, ``where``, ``exp``,
-    ``log``, ``tanh`` apply; a comparison compares the values. An ordinary array that is combined with a tracked one counts as exact. A Python number
-    is a constant of the code, such as a learning rate of 0.005, and is itself rounded.
+    It supports NumPy's operators and ``sqrt``, ``square``, ``power`` (whole exponents), ``absolute``, ``maximum``, ``minimum``, ``where``, ``exp``,
+    ``log`` and ``tanh``; a comparison compares the values. An ordinary array in a formula counts as exact. A Python number is a constant in the code,
+    such as a learning rate of 0.005, and is itself rounded.
 
     Attributes
     ----------
     value : array
-        In float64.
+        The numbers, in float64.
     error : array
-        Of the same shape, in multiples of the unit roundoff; infinite where nothing limits it.
+        The error bound of each number, in multiples of the unit roundoff; infinite if nothing limits the error.
     precision : Precision, optional
-        The precision whose rounding is tracked. Without it nothing is rounded: errors are only propagated, to first order.
+        The precision whose rounding is tracked. If it is None, operations do not round, and errors are only propagated, to first order.
     errorless : bool
         Whether all errors are known to be zero, so that they need not be computed.
     """
@@ -79,13 +79,13 @@ class Tracked(NDArrayOperatorsMixin):
 
     @classmethod
     def of(cls, value: Array, error: Array | None, precision: Precision | None = None) -> Tracked:
-        """Return numbers with the given error; without error if there is none."""
+        """Return numbers with the given error, or without error if ``error`` is None."""
         return cls.exact(value, precision) if error is None else cls(value, error, precision)
 
     def constant(self, number: float) -> Tracked:
-        """Return a constant of the code, as the precision of these numbers holds it.
+        """Return a constant in the code, rounded to the precision of these numbers.
 
-        A constant that float32 cannot hold exactly is taken for a decimal number, which is rounded in any precision: ``1 - 0.9`` is not exactly 0.1.
+        A constant that float32 cannot hold exactly counts as a decimal number that is rounded in any precision: ``1 - 0.9`` is not exactly 0.1.
         """
         if self.precision is None:
             return Tracked.exact(number)
@@ -102,12 +102,12 @@ class Tracked(NDArrayOperatorsMixin):
 
     @property
     def exactly(self) -> Tracked:
-        """The same numbers without their errors."""
+        """These numbers with errors of zero."""
         return Tracked.exact(self.value, self.precision)
 
     @property
     def deviation(self) -> Tracked:
-        """Zeros that have the errors of these numbers."""
+        """Zeros with the errors of these numbers."""
         return Tracked(np.zeros_like(self.value), self.error, self.precision)
 
     @property
@@ -116,7 +116,7 @@ class Tracked(NDArrayOperatorsMixin):
         return 0.0 if self.precision is None else self.precision.unit
 
     def sum(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
-        """Return the sum over axes, with an error that covers every order of its terms."""
+        """Return the sum over axes, with an error that holds for every order of summation."""
         value = self.value.sum(axis=axis, keepdims=keepdims)
         error = self.error.sum(axis=axis, keepdims=keepdims)
         if self.precision is not None:
@@ -126,7 +126,7 @@ class Tracked(NDArrayOperatorsMixin):
         return self.made(value, error, roundings=0.0)
 
     def mean(self, axis: Axes = None, keepdims: bool = False) -> Tracked:
-        """Return the mean over axes, with an error that covers dividing the sum at the end and dividing each term, which may then underflow."""
+        """Return the mean over axes. Its error holds if the sum is divided, and if each term is divided first, so that terms may underflow."""
         total = self.sum(axis, keepdims)
         terms = self.value.size // max(total.value.size, 1)
         lost = np.where(np.any(self.value, axis=axis, keepdims=keepdims), terms * self.underflow, 0.0)
@@ -139,20 +139,20 @@ class Tracked(NDArrayOperatorsMixin):
     def made(self, value: Array, error: Array, roundings: npt.ArrayLike = 1.0, lost: npt.ArrayLike = 0.0) -> Tracked:
         """Return the result of an operation on these numbers.
 
-        ``error`` is the propagated error of the operands; ``roundings`` is how often the operation itself rounds each element; ``lost`` is the
-        additional absolute error where the result may be subnormal, in multiples of the unit roundoff.
+        ``error`` is the propagated error of the operands. ``roundings`` is how often the operation itself rounds each element. ``lost`` is an
+        additional absolute error of results that may be subnormal, in multiples of the unit roundoff.
         """
         if self.precision is not None:
             error = self._with_own(self.precision, np.abs(value), error, roundings, lost)
         elif error.shape != value.shape:
             error = np.broadcast_to(error, value.shape)
-        # An infinite error times zero is NaN: nothing is known about that number. The maximum is NaN if any error is.
+        # NaN is an infinite error times zero: nothing is known about this number. The maximum is NaN if any error is NaN.
         unknown = math.isnan(np.max(error, initial=0.0))
         return Tracked(np.asarray(value), np.where(np.isnan(error), np.inf, error) if unknown else np.asarray(error), self.precision)
 
     @np.errstate(all="ignore")
     def _with_own(self, precision: Precision, size: Array, error: Array, roundings: npt.ArrayLike, lost: npt.ArrayLike) -> Array:
-        """Return an error plus that of the operation itself for a result of this size; infinite where the result may be out of range."""
+        """Return ``error`` plus the operation's own error for a result of the given size; infinite for a result that may be out of range."""
         moved = self.unit * error
         own = np.asarray(roundings) * (size + moved)
         if np.any(lost) and (tiny := size < moved + 2 * precision.smallest_normal).any():
@@ -187,7 +187,7 @@ class Tracked(NDArrayOperatorsMixin):
         return self.constant(operand) if isinstance(operand, int | float) else Tracked.exact(operand, self.precision)
 
     def like(self, value: Array, error: Array) -> Tracked:
-        """Return other numbers of the same precision."""
+        """Return other numbers with the precision of these."""
         return Tracked(value, error, self.precision)
 
     @property
@@ -198,47 +198,47 @@ class Tracked(NDArrayOperatorsMixin):
 
     @property
     def scales(self) -> npt.NDArray[np.bool_]:
-        """Mask of the numbers that are exactly powers of two or zero: a product with them is not rounded."""
+        """Mask of the numbers that are exactly a power of two or zero: multiplying by them does not round."""
         power = np.asarray(self.value.view(np.int64) & _MANTISSA == 0)
         return power if self.errorless else np.asarray(power & (self.error == 0))
 
     @property
     def underflow(self) -> float:
-        """The absolute error of a product whose right result is subnormal."""
+        """The absolute error of a product whose exact result is subnormal."""
         return 0.0 if self.precision is None else self.precision.underflow
 
     @property
     def flushed(self) -> float:
-        """The absolute error of a function that may return 0 where the right result is subnormal."""
+        """The absolute error of a function that may return 0 if the exact result is subnormal."""
         return 0.0 if self.precision is None else self.precision.smallest_normal / self.unit
 
 
 def constant(number: float, like: Operand) -> Operand:
-    """Return a constant of the code for a formula on arrays or tracked numbers, such as a setting beta from which ``1 - beta`` is computed."""
+    """Return a constant in the code, such as beta in ``1 - beta``, for use in a formula; it is tracked if ``like`` is tracked."""
     return like.constant(number) if isinstance(like, Tracked) else number
 
 
 def erf(x: Operand) -> Operand:
-    """Return the error function, which NumPy lacks."""
+    """Return the error function erf(x), which NumPy lacks."""
     exact = np.vectorize(math.erf, otypes=[np.float64])
     return _bent(x, exact(x.value), _slope_of_erf, _ERROR_FUNCTION) if isinstance(x, Tracked) else exact(x)
 
 
 def erfc(x: Operand) -> Operand:
-    """Return 1 minus the error function, without cancellation."""
+    """Return erfc(x) = 1 - erf(x), without cancellation."""
     exact = np.vectorize(math.erfc, otypes=[np.float64])
     return _bent(x, exact(x.value), _slope_of_erf, _ERROR_FUNCTION) if isinstance(x, Tracked) else exact(x)
 
 
 def max_error(*forms: Operand) -> Operand:
-    """Return the first of several formulas for the same number, with the largest of their errors: a right implementation may use any of them."""
+    """Return the first of several formulas for the same number, with the largest of their errors, because code may use any of the formulas."""
     if not isinstance(forms[0], Tracked):
         return forms[0]
     return Tracked(forms[0].value, np.maximum.reduce([form.error for form in forms]), forms[0].precision)
 
 
 def in_range_with(result: Operand, step: Operand) -> Operand:
-    """Return a result whose error is infinite where an intermediate result of a usual formula may be out of range."""
+    """Return ``result``, with an infinite error if ``step``, an intermediate result of a usual formula, may be out of range."""
     if not isinstance(result, Tracked):
         return result
     return result.like(result.value, np.where(np.isinf(step.error), np.inf, result.error))
@@ -247,7 +247,7 @@ def in_range_with(result: Operand, step: Operand) -> Operand:
 def running_mean(kept: float, old: Operand, new: Operand) -> Operand:
     """Return ``kept old + (1 - kept) new``, or ``old + (1 - kept) (new - old)``.
 
-    ``1 - kept`` is computed from ``kept`` as the precision holds it, because compiled code may do so.
+    ``1 - kept`` is computed from ``kept`` after rounding to the precision, because compiled code may do so.
     """
     share = 1 - constant(kept, new)
     return max_error(kept * old + share * new, old + share * (new - old))
@@ -272,7 +272,7 @@ def _multiply(a: Tracked, b: Tracked) -> Tracked:
         error = np.asarray(0.0 if other.errorless else np.abs(number.value) * other.error)
     else:
         error = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.unit * a.error * b.error
-    # A product with a factor that is exactly zero is exactly zero, however large the error of the other factor.
+    # If one factor is exactly zero, so is the product, even if the error of the other factor is large.
     zero, lost = a.zero | b.zero, np.asarray(a.underflow)
     if zero.any():
         error, lost = np.where(zero, 0.0, error), np.where(zero, 0.0, lost)
@@ -296,7 +296,7 @@ def _square_root(a: Tracked) -> Tracked:
 
 
 def power(a: Tracked, exponent: Any) -> Tracked:
-    """Return a power with a whole exponent, with an error that covers products as well as a library function."""
+    """Return a power with a whole exponent; its error holds for repeated products and for a library function."""
     count = float(exponent)
     if not count.is_integer() or count < 1:
         raise ValueError(f"a power of {exponent}: expected a whole exponent of at least 1")
@@ -309,7 +309,7 @@ def power(a: Tracked, exponent: Any) -> Tracked:
 
 
 def _maximum(a: Tracked, b: Tracked) -> Tracked:
-    """Return the larger number with its error; if errors may change which one is larger, with the larger error."""
+    """Return the larger of two numbers with its error, or with the larger error if errors may change which number is larger."""
     apart = np.abs(a.value - b.value) > a.unit * (a.error + b.error)
     winner = np.where(a.value >= b.value, a.error, b.error)
     return a.like(np.maximum(a.value, b.value), np.where(apart, winner, np.maximum(a.error, b.error)))
@@ -331,14 +331,14 @@ def _logarithm(a: Tracked) -> Tracked:
 def _hyperbolic_tangent(a: Tracked) -> Tracked:
     value = np.tanh(a.value)
     result = _bent(a, value, lambda x: 1 - np.square(np.tanh(x)))
-    # If tanh is this close to 1, every implementation returns 1 itself, and 1 - tanh is zero.
+    # If tanh is this close to 1, every implementation returns exactly 1, and 1 - tanh is zero.
     short = 2 / (1 + np.exp(2 * np.abs(a.value)))
     saturated = (short <= a.unit**2) & (a.unit * a.error < 1)
     return a.like(value, np.where(saturated, 2 * a.unit, result.error)) if a.unit else result
 
 
 def _bent(a: Tracked, value: Array, slope: Callable[[Array], Array], roundings: float = ELEMENTARY) -> Tracked:
-    """Return a function whose slope decreases with the distance from zero."""
+    """Return the tracked ``value`` of a function of ``a`` whose slope decreases with the distance from zero."""
     nearest = np.maximum(np.abs(a.value) - a.unit * a.error, 0.0)
     return a.made(value, np.where(a.error == 0, 0.0, a.error * slope(nearest)), roundings, a.flushed)
 
@@ -362,11 +362,11 @@ STEPS: dict[np.ufunc, Callable[..., Tracked]] = {
     np.log: _logarithm,
     np.tanh: _hyperbolic_tangent,
 }
-"""The tracked version of each of NumPy's functions."""
+"""For each supported NumPy function, its version for tracked numbers."""
 
 
 def independent(terms: Array, axes: tuple[int, ...], precision: Precision) -> Array:
-    """Return how many independent roundings each sum over some axes counts as: one for each term, more if terms repeat. The axes are kept."""
+    """Return how many independent roundings each sum over ``axes`` counts as: one for each term, more if terms repeat. The axes are kept."""
     others = tuple(place for place in range(terms.ndim) if place not in axes)
     count = math.prod(terms.shape[place] for place in axes)
     shape = [1 if place in axes else size for place, size in enumerate(terms.shape)]
@@ -377,7 +377,7 @@ def independent(terms: Array, axes: tuple[int, ...], precision: Precision) -> Ar
     sample = np.sort(sums[:, :: max(1, count // _SAMPLE)], axis=1)
     if not ((sample[:, 1:] == sample[:, :-1]) & (sample[:, 1:] != 0)).any():
         return np.full(shape, float(count))
-    # How often each nonzero number occurs: adding zero rounds nothing.
+    # How often each number occurs, except zero: adding zero does not round.
     counts = [np.unique(own[own != 0], return_counts=True)[1].astype(np.float64) for own in sums]
     squares = np.array([np.square(own).sum() for own in counts])
     return np.asarray(np.clip(squares, count, most).reshape(shape))

@@ -1,14 +1,14 @@
-r"""Measure how far rounding may change the results of a whole step of a deep network.
+r"""Measure how far rounding may change the results of a whole training step of a deep network.
 
 The worst case to first order assumes that no errors cancel, so for fifty layers in a row it is too large to be useful. Instead, the oracle repeats
-the step several times, and each layer's results are perturbed at random by as much as rounding *inside that layer* may change them. With decisions
-at kinks held fixed the step is linear in such small perturbations, so they can be small enough for float64 and scaled afterwards. Only the norm of
-each quantity's error is measured: a few runs estimate single elements badly. A right step keeps within
+the step several times. In each run, each layer's results are perturbed at random, by as much as rounding *inside this layer* may change them. If
+decisions at kinks are fixed, the step is linear in small perturbations, so they can be made small enough for float64 and scaled up afterwards. Only
+the norm of each quantity's error is measured, because a few runs estimate single elements badly. A correct step stays within
 
 .. math:: \frac{t_M(\delta/N)}{\lambda} \; \mathrm{rms}_M \lVert \text{perturbed} - \text{unperturbed} \rVert,
 
-where N is the number of norms that the run judges. The division is there because the perturbations are :math:`\lambda` standard deviations large;
-Student's quantile for M runs accounts for M being small.
+where N is the number of norms that the run judges. The perturbations are :math:`\lambda` standard deviations large, hence the division by
+:math:`\lambda`. Student's quantile for M runs accounts for the small number of runs.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from crosscheck.oracles.chain import INPUT, Stage, StageRun, backwards, joint, r
 from crosscheck.oracles.wrapped import WrappedOracle
 
 RUNS = 8
-"""M."""
+"""The number of perturbed runs, M."""
 
 SCALE = 2.0**-40
-"""The size of a unit roundoff in these runs: far above float64's own, and so small that the step is linear in it."""
+"""The size of a unit roundoff in the perturbed runs: far above float64's, and so small that the step is linear in it."""
 
 Errors = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The result of several perturbed runs, in multiples of the unit roundoff, for each stage.
+    """The errors that several perturbed runs show at each stage, in multiples of the unit roundoff.
 
-    ``norms`` are the largest norms of each quantity's error that rounding explains. ``sizes`` are roughly the largest error of each element: its own
-    spread or that of the whole array, whichever is larger. The stage's input is under ``"input"``.
+    ``norms`` has the largest norm of each quantity's error that rounding explains. ``sizes`` has roughly the largest error of each element: the
+    spread of the element or of the whole array, whichever is larger. The key of a stage's input is ``"input"``.
     """
 
     norms: list[dict[str, float]]
@@ -50,8 +50,8 @@ def spread(
 ) -> Spread:
     """Measure how far rounding errors inside the layers change every quantity of a step.
 
-    The stages have their decisions at kinks imposed, ``own`` are the largest errors made inside each stage, in multiples of the unit roundoff, and
-    ``first`` is the stage down to which gradients are computed.
+    The decisions at kinks must be fixed in ``stages``. ``own`` are the largest errors made inside each stage, in multiples of the unit roundoff.
+    Gradients are computed down to the stage ``first``.
     """
     x, last = unperturbed[0].call.x, unperturbed[-1].call.grad_output
     errors = _with_joints(stages, unperturbed, own, first, precision)
@@ -63,7 +63,7 @@ def spread(
             pairs = {"input": (after.call.x, before.call.x)} | {name: (after.result[name], value) for name, value in before.result.items()}
             for name, (one, other) in pairs.items():
                 at[name] = at.get(name, 0.0) + ((one - other) / SCALE) ** 2 / RUNS
-    # In the whole run, the ratio of norms to elements is the same as in this step.
+    # The ratio of the number of norms to the number of elements is the same in the whole run as in this step.
     arrays, elements = sum(len(r.result) for r in unperturbed), sum(value.size for r in unperturbed for value in r.result.values())
     accepted = precision.false_alarms / precision.elements * elements / arrays
     factor = max(1.0, student_quantile(accepted, RUNS) / precision.confidence)
@@ -75,7 +75,7 @@ def spread(
 def _with_joints(
     stages: Sequence[Stage], unperturbed: Sequence[StageRun], own: Sequence[Errors], first: int, precision: Precision
 ) -> list[dict[str, Array]]:
-    """Return the errors made inside the stages; the rounding error of a sum of several arrays is added to that of its first term."""
+    """Return the errors made inside each stage. If several arrays are summed, the sum's rounding error is added to the error of the first array."""
     errors = [dict(inside) for inside in own]
 
     def add(quantity: str, wires: Sequence[int], parts: list[Array]) -> None:
@@ -93,7 +93,7 @@ def _with_joints(
 
 @dataclass(frozen=True)
 class _Perturbed(WrappedOracle):
-    """An oracle whose results are perturbed at random: each element up or down by the largest error that its own rounding explains."""
+    """An oracle that adds a random error to each element of its results: plus or minus the largest error that its own rounding explains."""
 
     errors: Errors
     rng: np.random.Generator

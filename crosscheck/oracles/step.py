@@ -1,6 +1,6 @@
-"""One whole training step computed by the oracle alone, and how far rounding may take a right step away from its results.
+"""A whole training step computed by the oracle alone, and how far rounding may change the results of a correct step.
 
-If the network's layers can be seen, every quantity of a step is judged by it; otherwise only the loss and the updated parameters.
+If the subject's layers are visible, every quantity of its step is compared with the oracle's; otherwise only the loss and the updated parameters.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from crosscheck.oracles.spread import spread
 class OracleStep:
     """One training step of the oracle."""
 
-    names: list[str]  # the layers and ``"loss"``
-    runs: list[StageRun]  # the call and the result of each of them
-    totals: list[dict[str, Array]]  # the largest error of each of their quantities that rounding explains, in multiples of the unit roundoff
+    names: list[str]  # the names of the layers, and ``"loss"``
+    runs: list[StageRun]  # the call and the result of each layer and the loss
+    totals: list[dict[str, Array]]  # for each layer and the loss, the largest error of each quantity, in multiples of the unit roundoff
     expected: dict[tuple[str, str], tuple[Array, Bound]]  # the value of each quantity with its bound, in execution order, the updated parameters last
     # state, state_errors: the optimizer's state for each parameter after the step, and its errors
     state: dict[str, Arrays]
     state_errors: dict[str, Arrays]
-    # In a deep network, the largest norm of each quantity's error, in multiples of the unit roundoff. The bounds in ``expected`` are then only the
-    # usual size of single elements' errors.
+    # For a deep network, the largest norm of each quantity's error, in multiples of the unit roundoff; the bounds in ``expected`` are then only
+    # the usual sizes of the errors of single elements.
     norms: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 DEEP = 20
-"""With more stages than this, the worst case of their errors is too large to be useful, and the spread is measured instead."""
+"""If a network has more stages than this, the worst case of rounding errors is too large to be useful, so their spread is measured."""
 
 
 def stages_of(
     architecture: Architecture, start: TrainState, labels: Labels, decisions: Mapping[str, npt.NDArray[Any]] | None = None
 ) -> dict[str, Stage]:
-    """Return the network's layers and its loss by name, in float64, each with the values that a step starts from and its imposed decisions."""
+    """Return each layer and the loss as a float64 stage, by name, with the parameters and buffers before the step and the imposed decisions."""
     index = {name: place for place, name in enumerate(architecture.names)}
     stages = {}
     for name, sources in architecture.wiring.items():
@@ -72,8 +72,8 @@ def oracle_step(
 ) -> OracleStep:
     """Compute one training step on a batch in float64.
 
-    ``decisions`` are those imposed at kinks, by layer; elsewhere the oracle decides. ``own`` are the errors made inside each layer; if left out,
-    those on the oracle's own values.
+    ``decisions`` fixes the decisions at kinks of some layers; the oracle decides at all other kinks. ``own`` are the errors made inside each layer;
+    by default, they are computed from the oracle's values.
     """
     stages = stages_of(architecture, start, labels, decisions)
     first = architecture.first_trained
@@ -96,7 +96,7 @@ def oracle_step(
 
 
 def _update(architecture: Architecture, step: OracleStep, name: str, start: TrainState, precision: Precision) -> None:
-    """Add the updated parameters of one layer, computed from the oracle's own gradients."""
+    """Compute one layer's updated parameters from the oracle's gradients, and add them to ``step``."""
     index, update = step.names.index(name), architecture.update
     stage = step.runs[index]
     for parameter in architecture.params[name]:
@@ -115,7 +115,7 @@ def _update(architecture: Architecture, step: OracleStep, name: str, start: Trai
 
 
 def elements_per_step(architecture: Architecture, start: TrainState, x: Array, labels: Labels) -> int:
-    """Return how many numbers one checked step compares at most: each value and gradient in its link, tested alone, and at the end of the step."""
+    """Return the largest number of comparisons in one step: each value and gradient as received, tested alone, and at the end of the step."""
     kept = {name: {"mask": np.ones(1, bool)} for name in architecture.masked}
     stages = stages_of(architecture, replace(start, constants=kept), labels)
     runs = run(list(stages.values()), x.astype(np.float64), np.ones(()))
@@ -125,7 +125,7 @@ def elements_per_step(architecture: Architecture, start: TrainState, x: Array, l
 
 
 def start_of(architecture: Architecture, trace: Trace) -> TrainState:
-    """Return the state that the subject's step started from."""
+    """Return the state from which the subject's step started."""
     params = [(layer, parameter) for layer in architecture.names for parameter in architecture.params[layer]]
     buffers = {f"{layer}.{name}": trace[layer, f"{name}.before"] for layer, own in architecture.buffers.items() for name in own}
     return TrainState(

@@ -1,4 +1,4 @@
-"""The base class of oracles that change one thing about another oracle, such as a tie rule, and the simplest of them: a limit on calls."""
+"""A base class for oracles that change one thing about another oracle, such as its tie rule, and an oracle with a limit on calls."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from crosscheck.core.precision import Array, Bound, Precision
 
 @dataclass(frozen=True)
 class WrappedOracle:
-    """An oracle that returns the results of the oracle it wraps. It is also its own error theory, and delegates to that of the wrapped oracle."""
+    """An oracle that returns the results of a wrapped oracle. It is also an error theory, which calls the wrapped oracle's theory."""
 
     oracle: Oracle
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory: this object itself."""
+        """The object that bounds rounding errors: this oracle itself."""
         return self
 
     @property
@@ -41,12 +41,12 @@ class WrappedOracle:
         return self.oracle.rounding.bounds(self.oracle, call, result, precision)
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors that the wrapped oracle propagates."""
+        """Return the propagated errors of the wrapped oracle's results."""
         return self.oracle.rounding.propagated(self.oracle, call, result, error_x, error_grad_output)
 
 
 def limited(oracle: Oracle, calls: int) -> Oracle:
-    """Return an oracle that answers a given number of calls and refuses all later ones, so that a search ends in the same way on every machine."""
+    """Return an oracle that refuses all calls after the first ``calls``, so that a search ends at the same point on every machine."""
     return _CallBudget(oracle, iter(range(calls)))
 
 

@@ -1,1 +1,1 @@
-"""References: one package for each framework, which turns its layers, networks and optimizers into oracles and is imported only when used."""
+"""References: one package for each framework turns its layers, networks and optimizers into oracles; it is imported only when used."""

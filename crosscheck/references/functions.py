@@ -1,4 +1,4 @@
-"""What the references of all frameworks share: names for messages, calls with parameters, and errors that say which shapes or device are refused."""
+"""Helpers for the references of all frameworks: names for messages, calls with parameters, and errors for refused shapes and devices."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from crosscheck.core.operation import Call, RefusedError
 
 
 def title(reference: Any) -> str:
-    """Return a function's or an object's name for messages."""
+    """Return the name of a function or an object for messages."""
     function = reference.func if isinstance(reference, functools.partial) else reference
     return getattr(function, "__name__", type(function).__name__)
 
 
 def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping[str, Any]) -> Any:
-    """Call a function with inputs and parameters: by name if its arguments have these names or it takes ``**params``, else by position.
+    """Call a function with inputs, and with parameters by name, or by position if its arguments are positional-only.
 
-    By position only if the arguments are positional-only; other names than those of the parameters are refused.
+    They are passed by name if the arguments have these names or the function takes ``**params``. Other argument names are refused.
     """
     try:
         given = list(inspect.signature(function).parameters.values())
@@ -38,12 +38,12 @@ def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping
 
 
 REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""What a framework raises for arrays that it cannot compute with."""
+"""The errors that frameworks raise for arrays with which they cannot compute."""
 
 
 @contextmanager
 def refusing(framework: str, reference: Any, call: Call, errors: tuple[type[Exception], ...] = REFUSALS) -> Iterator[None]:
-    """Turn an error of a framework into a :class:`RefusedError` with the refused shapes and the framework's reason."""
+    """Turn a framework's error into a :class:`RefusedError` that names the refused shapes and the framework's reason."""
     try:
         yield
     except RefusedError:
@@ -59,9 +59,9 @@ def reason_of(error: Exception) -> str:
 
 
 def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], bool], given: str, expected: str, example: str) -> Any:
-    """Return the optimizer that a reference makes for parameters.
+    """Return the optimizer that a reference's function ``make`` creates for parameters.
 
-    It is refused if ``make`` fails or its result does not fit; the message has ``given``, ``expected`` and ``example``, an expression in ``params``.
+    Raise ``RefusedError`` if ``make`` fails or ``fits`` rejects its result. The message quotes ``given``, ``expected`` and the code ``example``.
     """
     try:
         optimizer = make(params)
@@ -75,10 +75,10 @@ def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], 
 
 
 class DeviceError(ValueError):
-    """A framework cannot compute on a device; the message says which device, why, and which devices can be used."""
+    """A framework cannot compute on a device; the message names the device, the reason, and the devices that can be used."""
 
 
 def unusable(framework: str, name: str, reason: str, usable: Sequence[str]) -> DeviceError:
-    """Return the error that says why a device cannot be used, and which devices can."""
+    """Return the error that says why a device cannot be used, and lists the devices that can be used."""
     why = reason.strip().splitlines()[0].partition(". ")[0].rstrip(".")
     return DeviceError(f"{framework} cannot compute in float64 on device {name!r} ({why}); usable devices are {', '.join(usable)}")

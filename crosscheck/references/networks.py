@@ -1,4 +1,4 @@
-"""What reference networks of all frameworks share: their declaration, their snapshots, and the order of quantities in a trace."""
+"""Shared code for the reference networks of all frameworks: declaration, snapshots, and the order of quantities in a trace."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class NetworkReference(ABC, Generic[Layer]):
     Attributes
     ----------
     name : str
-        Framework and version, for reports.
+        The framework and its version, for reports.
     converted : frozenset of str
-        Optimizer states that the framework defines differently from PyTorch, so that they are converted in both directions.
+        Names of optimizer states that the framework defines differently from PyTorch; they are converted in both directions.
     layers : mapping of str to layer
-        In the order of the forward pass.
+        The layers, in the order of the forward pass.
     loss : layer
-        Gets the last output and the labels.
+        The loss, which gets the last output and the labels.
     frozen : frozenset of str
         Layers whose parameters are not trained.
     sources : mapping of str to tuple of str
         As for :class:`crosscheck.oracles.network.Architecture`.
     device : str
-        Where oracles and references are computed, such as ``"cuda:0"``; one that cannot be used is a :class:`DeviceError`.
+        The device that computes oracles and references, such as ``"cuda:0"``; an unusable device raises :class:`DeviceError`.
     tf32 : bool
         Whether references in float32 may multiply in TF32 on a GPU.
     """
@@ -55,38 +55,38 @@ class NetworkReference(ABC, Generic[Layer]):
 
     @cached_property
     def wiring(self) -> dict[str, tuple[str, ...]]:
-        """For every layer and for the loss, the names of the layers whose outputs it gets."""
+        """The sources of every layer and of the loss: the names of the layers whose outputs are summed to form its input."""
         return wired(list(self.layers), self.sources)
 
     @property
     @abstractmethod
     def place(self) -> str:
-        """The device, with the model of a GPU, for reports."""
+        """The device and, for a GPU, its model, for reports."""
 
     @property
     @abstractmethod
     def architecture(self) -> Architecture:
-        """The oracles of layers, loss and optimizer."""
+        """The oracles of the layers, the loss and the optimizer, with their connections."""
 
     @abstractmethod
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[tuple[str, str], float] | None = None, seed: int = 0) -> Training:
-        """Return a reference that trains on its own."""
+        """Return a reference that trains independently of the subject."""
 
 
 def below(arrays: Mapping[str, Any], layer: str) -> dict[str, Any]:
-    """Return the arrays whose names begin with ``layer.``, without that prefix."""
+    """Return the arrays whose names are ``layer.name``, keyed by ``name``."""
     return {name.removeprefix(f"{layer}."): value for name, value in arrays.items() if name.rpartition(".")[0] == layer}
 
 
 def kept_arrays(training: Training) -> dict[str, AnyArray]:
-    """Return the parameters, the buffers and the optimizer's state of a training as one dict of arrays, for a snapshot."""
+    """Return a training's parameters, buffers and optimizer state in one dict of arrays, for a snapshot."""
     arrays = {f"params/{name}": value for name, value in training.params.items()}
     arrays |= {f"buffers/{name}": value for name, value in training.buffers.items()}
     return arrays | {f"optimizer/{state}/{name}": value for name, own in training.state.items() for state, value in own.items()}
 
 
 def kept_state(arrays: Mapping[str, AnyArray]) -> TrainState:
-    """Return the training state that the arrays of a snapshot hold; snapshots of version 0.1 have other names, which are read, too."""
+    """Return the training state from the arrays of a snapshot. Snapshots of version 0.1, with different names, can also be read."""
     params, buffers, states = dict[str, AnyArray](), dict[str, AnyArray](), dict[str, dict[str, AnyArray]]()
     for key, value in arrays.items():
         kind, _, name = key.partition("/")
@@ -99,10 +99,10 @@ def kept_state(arrays: Mapping[str, AnyArray]) -> TrainState:
 
 
 def in_order(names: Sequence[str], step: Mapping[str, Mapping[str, Any]], loss: Any) -> Iterator[tuple[str, str, Any]]:
-    """Yield layer, quantity and value of everything that a step computed, in execution order.
+    """Yield the layer, the quantity and the value of each array that a step computed, in execution order.
 
-    ``step`` has ``input``, ``output``, ``grad_output`` and ``grad_input``, each by layer, as far as known; ``grads`` of parameters and new
-    ``buffers``, each by ``layer.name``.
+    ``step`` has the entries ``input``, ``output``, ``grad_output`` and ``grad_input``, each a dict of the known arrays by layer, and the parameters'
+    ``grads`` and new ``buffers``, each a dict by ``layer.name``.
     """
     for name in names:
         yield name, "input", step["input"][name]

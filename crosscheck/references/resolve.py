@@ -1,6 +1,6 @@
-"""Turns references of all kinds into oracles; the code for a framework is imported only for a reference of that framework.
+"""Turn references of all kinds into oracles. The code for a framework is imported only if a reference needs it.
 
-A reference is a framework's module or function, or any object with the protocol of :class:`crosscheck.core.operation.Oracle`.
+A reference is a framework's module or function, or any object that implements :class:`crosscheck.core.operation.Oracle`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from crosscheck.oracles.optimizers.runs import OptimizerOracle
 from crosscheck.references.functions import title
 
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
-"""The known frameworks by their top-level packages, each with its subpackage of :mod:`crosscheck.references`."""
+"""For the top-level package of each known framework, its subpackage of :mod:`crosscheck.references`."""
 
 _PARTS = {"jaxlib": "jax", "optax": "jax"}
-"""Packages that belong to a known framework."""
+"""For other packages that belong to a known framework, the framework's top-level package."""
 
 
 class UnknownReferenceError(ValueError):
@@ -32,20 +32,20 @@ class UnknownReferenceError(ValueError):
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference and its properties that are known without calling it."""
+    """A reference, with the properties that are known without calling it."""
 
     name: str
     oracle: Oracle
-    shapes: Mapping[str, Shape] | None  # the shapes of its parameters by name; None for a function, whose parameters are arguments
-    labels: bool  # whether it is a loss that takes labels
-    elements: int | None = None  # how many numbers its checks compare; None if that is not fixed yet
-    modes: bool = False  # whether it computes something else in training than in evaluation, as a dropout layer does
-    # The reference in both modes; None unless it has modes, is in training mode, and can also be computed in evaluation mode.
+    shapes: Mapping[str, Shape] | None  # the shapes of the parameters by name; None for a function, whose parameters are arguments
+    labels: bool  # whether the reference is a loss that takes labels
+    elements: int | None = None  # how many numbers the checks compare; None if this is not fixed yet
+    modes: bool = False  # whether training and evaluation compute different functions, as in a dropout layer
+    # The reference in both modes; None unless the reference has modes, is in training mode, and can also be computed in evaluation mode.
     training: InTraining | None = None
 
     @property
     def evaluating(self) -> Reference:
-        """The same reference in evaluation mode; only if ``training`` is not None."""
+        """The reference in evaluation mode; only available if ``training`` is not None."""
         assert self.training is not None
         return replace(self, oracle=self.training.evaluation, training=None)
 
@@ -56,7 +56,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
     Parameters
     ----------
     framework : str
-        The package that a plain function computes with, such as ``"torch"``; not needed if the function's code refers to exactly one framework.
+        The package that a plain function uses, such as ``"torch"``; not needed if the function's code refers to exactly one framework.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
 
 
 def in_training(reference: Any, framework: str = "") -> InTraining | None:
-    """Return a reference in both modes; None if it has no modes, cannot be computed in both, or cannot be used."""
+    """Return a reference in training and evaluation mode; None if the modes do not differ, or the reference cannot be computed in both."""
     try:
         return resolved(reference, framework).training
     except UnknownReferenceError:
@@ -88,13 +88,13 @@ def in_training(reference: Any, framework: str = "") -> InTraining | None:
 
 
 def framework_of(thing: Any) -> str:
-    """Return the framework that an object's class, or the first known base class, comes from; empty if there is none."""
-    # In the order of inheritance, because a Keras layer may also be a module of its backend.
+    """Return the framework that defines an object's class, or else one of its base classes; an empty string if none does."""
+    # Classes come in the order of inheritance, because a Keras layer may also be a module of its backend.
     return next((package for kind in type(thing).__mro__ if (package := _known(kind.__module__))), "")
 
 
 def _known(module: str) -> str:
-    """Return the known framework that a module belongs to; empty if there is none."""
+    """Return the known framework to which a Python module belongs; an empty string if there is none."""
     package = module.partition(".")[0]
     package = _PARTS.get(package, package)
     return package if package in _FRAMEWORKS else ""
@@ -115,7 +115,7 @@ def _framework_module(package: str, part: str = "oracle") -> Any:
 
 @dataclass(frozen=True)
 class TrainingReference:
-    """A reference network that can be trained; ``shapes`` are those of each layer's parameters by name, in the order of the layers."""
+    """A reference network that can be trained. ``shapes`` has, for each layer in order, the shapes of its parameters by name."""
 
     name: str
     architecture: Architecture
@@ -124,9 +124,9 @@ class TrainingReference:
 
 
 def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: frozenset[str], framework: str = "") -> TrainingReference:
-    """Return a reference network ready for use: a framework's sequence of layers, of which some may be frozen, and a loss of the same framework.
+    """Return a reference network ready for use, from a framework's chain of layers, some of them frozen, and a loss of the same framework.
 
-    Anything else is an :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
+    Other objects raise :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
     """
     module = _framework_module(framework or _package(reference), "training")
     try:
@@ -142,16 +142,16 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
 
 @dataclass(frozen=True)
 class OptimizerReference:
-    """A reference optimizer and its framework's name for reports."""
+    """A reference optimizer, and the name of its framework for reports."""
 
     name: str
     oracle: OptimizerOracle
 
 
 def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReference:
-    """Return a reference optimizer ready for use: a function that gets the parameters and returns an optimizer of a known framework.
+    """Return a reference optimizer ready for use, from a function that gets the parameters and returns a known framework's optimizer.
 
-    Anything else is an :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
+    Other objects raise :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
     """
     if not callable(reference):
         raise UnknownReferenceError(
@@ -163,7 +163,7 @@ def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReferenc
 
 
 def _by_protocol(reference: Any) -> Reference:
-    """Return an object with a method ``vjp`` as a reference, with properties from the object's attributes."""
+    """Return a reference from an object with a method ``vjp``; the object's attributes give the reference's properties."""
     if not hasattr(reference, "rounding"):
         raise UnknownReferenceError(
             f"{type(reference).__name__} has a method vjp, but no attribute rounding, which bounds its rounding errors; "
@@ -175,7 +175,7 @@ def _by_protocol(reference: Any) -> Reference:
 
 
 def _package(reference: Any) -> str:
-    """Return the framework that a reference belongs to, or that a plain function's code refers to."""
+    """Return the framework to which a reference belongs, or to which a plain function's code refers."""
     if found := framework_of(reference):
         return found
     function = getattr(reference, "func", reference)
@@ -193,12 +193,12 @@ def _package(reference: Any) -> str:
 
 
 def _named(function: Any) -> set[str]:
-    """Return the top-level packages of everything that a function's code refers to."""
+    """Return the top-level packages of all objects to which a function's code refers."""
     function = inspect.unwrap(function)
     code = getattr(function, "__code__", None)
     if code is None:
         return set()
-    # Only names that are loaded: an attribute may have the name of a global variable.
+    # Only loaded names count, because an attribute may have the name of a global variable.
     instructions = list(dis.get_instructions(code))
     loaded = {str(step.argval) for step in instructions if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF")}
     imported = {str(step.argval) for step in instructions if step.opname == "IMPORT_NAME"}

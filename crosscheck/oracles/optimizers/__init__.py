@@ -1,6 +1,6 @@
-"""The update of parameters: the settings of each optimizer, its formula, the theory of its rounding errors, and the verdict on a step.
+"""The update of parameters: each optimizer's settings, formula and rounding error bounds, and the verdict on a step.
 
-An optimizer is a pure function, ``update(param, grad, state) -> param, state``, that is applied to each parameter separately.
+An optimizer is a pure function, ``update(param, grad, state) -> param, state``, which is applied to each parameter separately.
 """
 
 from crosscheck.oracles.optimizers.judge import UpdatedParameter, Updating, judge_update, judge_updates

@@ -1,4 +1,4 @@
-"""The verdict on an updated parameter and on the state that the optimizer keeps of it."""
+"""Judge an updated parameter and the state that the optimizer keeps for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crosscheck.oracles.optimizers.theory import PARAM, Update
 
 @dataclass(frozen=True)
 class UpdatedParameter:
-    """One parameter before and after a step, in the subject's precision; its state has PyTorch's names and is empty before the first step."""
+    """A parameter before and after a step, in the subject's precision. Its state has PyTorch's names, and is empty before the first step."""
 
     before: Array
     grad: Array
@@ -29,7 +29,7 @@ class UpdatedParameter:
 
 @dataclass(frozen=True)
 class Updating:
-    """An updated parameter to be judged, its place, and the error made in reading its gradient, if the gradient is not stored."""
+    """An updated parameter to be judged, and its place. ``reading`` bounds the error made in inferring its gradient, if this is not stored."""
 
     updated: UpdatedParameter
     place: Place
@@ -37,16 +37,16 @@ class Updating:
 
 
 Decided: TypeAlias = dict[str, tuple[Array, Bound]]
-"""The expected parameter, under ``""``, and each of its expected states, with their bounds; empty if they are unknown."""
+"""The expected parameter, with the key ``""``, and each expected state, with their bounds; empty if they are unknown."""
 
 
 def judge_updates(update: Update, updatings: Sequence[Updating], precision: Precision) -> Iterator[list[Judgement]]:
-    """Yield, for each parameter, the verdicts on it and on each of its states, whose quantity has a name such as ``weight.exp_avg``.
+    """Yield, for each parameter, the verdicts on the parameter and on each of its states, such as ``weight.exp_avg``.
 
-    ``update`` is the oracle, which starts from the same parameters, gradients and states; ``precision`` is the subject's.
+    ``update`` is the oracle. It starts from the subject's parameters, gradients and states; ``precision`` is the subject's precision.
     """
     reasons = [_why_undecided(update, one.updated) for one in updatings]
-    # Rules are elementwise, and for a small array the call takes longer than its arithmetic: parameters that start alike are computed in one call.
+    # Parameters that start alike are computed in one call: rules are elementwise, and a call on a small array takes longer than its arithmetic.
     alike: dict[Any, list[int]] = {}
     for index, one in enumerate(updatings):
         if not reasons[index]:
@@ -59,15 +59,15 @@ def judge_updates(update: Update, updatings: Sequence[Updating], precision: Prec
 
 
 def judge_update(update: Update, updated: UpdatedParameter, place: Place, precision: Precision, reading: Bound | None = None) -> Iterator[Judgement]:
-    """Yield the verdicts on one parameter, as :func:`judge_updates` does."""
+    """Yield the verdicts on one parameter and each of its states, as :func:`judge_updates` does."""
     for judgements in judge_updates(update, [Updating(updated, place, reading)], precision):
         yield from judgements
 
 
 def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
-    """Return what parameters must share to be computed in one call: precision, the names of their states, and the values of counters.
+    """Return a key: parameters with equal keys (dtypes, names of states, values of counters) are computed in one call.
 
-    It is empty if an array has another shape than its parameter: that parameter is then computed separately.
+    The key is empty if an array's shape differs from its parameter's shape. This parameter is computed separately.
     """
     kept = {name: updated.state[name] for name in update.states if name in updated.state}
     shapes = {array.shape for name, array in kept.items() if name not in COUNTERS} | {updated.grad.shape}
@@ -78,7 +78,7 @@ def _start(update: Update, updated: UpdatedParameter) -> tuple[Any, ...]:
 
 
 def _together(update: Update, group: Sequence[UpdatedParameter], precision: Precision) -> list[Decided]:
-    """Return the oracle's results for parameters that start alike, computed in one call."""
+    """Return the oracle's results for parameters with equal keys, computed in one call."""
 
     def joined(arrays: Sequence[Array]) -> Array:
         flat = arrays[0] if len(arrays) == 1 else np.concatenate([array.ravel() for array in arrays])
@@ -95,7 +95,7 @@ def _together(update: Update, group: Sequence[UpdatedParameter], precision: Prec
 
 
 def _part(name: str, result: tuple[Array, Bound], own: slice, shape: tuple[int, ...]) -> tuple[Array, Bound]:
-    """Return one parameter's part of the results for several; a counter is the same for all."""
+    """Return one parameter's part of the results for several parameters; a counter is the same for all of them."""
     value, bound = result
     if name in COUNTERS:
         return result
@@ -128,7 +128,7 @@ def _verdicts(update: Update, updating: Updating, decided: Decided, reason: str,
 
 
 def _why_undecided(update: Update, updated: UpdatedParameter) -> str:
-    """Return why the right result of a step is unknown; an empty string if it is known."""
+    """Return the reason why the expected result of a step is unknown; an empty string if it is known."""
     if not all(np.isfinite(array).all() for array in (updated.before, updated.grad, *updated.state.values())):
         return "the gradient, the parameter or its state is not finite"
     missing = [name for name in update.states if name not in updated.state]

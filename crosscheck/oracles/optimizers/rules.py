@@ -1,10 +1,10 @@
-"""Optimizers: their settings, and the formula of each for one parameter, written once for arrays of any library and for tracked numbers.
+"""Optimizers: the settings of each, and its formula for one parameter, which works on arrays of any library and on tracked numbers.
 
-Settings have PyTorch's meaning and PyTorch's defaults; their ``states`` are the names of the state that the optimizer keeps.
+Settings have PyTorch's meaning and PyTorch's defaults; ``states`` are the names of the state that the optimizer keeps.
 
-A rule takes the settings, the parameter, its gradient and its state by name, which is empty before the first step. It returns the parameter and the
-state after the step. It works element by element, so that parameters may be joined to one array. It is PyTorch's formula, in PyTorch's order
-(``torch/optim``); if another order is just as common, a right implementation may follow either.
+A rule takes the settings, the parameter, its gradient and a dict of its state, which is empty before the first step. It returns the parameter and the
+state after the step. A rule works element by element, so parameters may be joined to one array. It uses PyTorch's formula in PyTorch's order
+(``torch/optim``); if another order is just as common, the error bounds hold for both.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class SgdSettings:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The momentum buffer, if there is momentum."""
+        """The momentum buffer, if momentum is used."""
         return ("momentum",) if self.momentum else ()
 
 
 @dataclass(frozen=True)
 class AdadeltaSettings:
-    """Adadelta (Zeiler, 2012); Keras 1 and 2 have lr = 1 and eps = 1e-7 or 1e-6."""
+    """Adadelta (Zeiler, 2012). Keras 1 and 2 use lr = 1 and eps = 1e-7 or 1e-6."""
 
     lr: float = 1.0
     rho: float = 0.9
@@ -62,7 +62,7 @@ class RmspropSettings:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The running mean of the squared gradients, the momentum buffer, the running mean of the gradients; the last two only if used."""
+        """The running mean of the squared gradients and, if they are used, the momentum buffer and the running mean of the gradients."""
         return ("square_avg", *(("momentum",) if self.momentum else ()), *(("grad_avg",) if self.centered else ()))
 
 
@@ -82,7 +82,7 @@ class AdamSettings:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The running means of gradients and squared gradients, the largest of the latter if used, and the number of steps."""
+        """The running means of the gradients and of their squares, with ``amsgrad`` the largest mean of squares so far, and the number of steps."""
         return ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if self.amsgrad else ()), "step")
 
 
@@ -93,13 +93,13 @@ State: TypeAlias = Mapping[str, Operand]
 Rule: TypeAlias = Callable[[Any, Operand, Operand, State], tuple[Operand, dict[str, Operand]]]
 
 COUNTERS = frozenset({"step"})
-"""States that are whole-number counters, which are never rounded."""
+"""Names of states that are whole-number counters; counters are never rounded."""
 
 
 def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
-    """Return ``w - lr d``, where d is the gradient g; with momentum d is ``b = momentum b + (1 - dampening) g``, or ``g + momentum b`` (Nesterov).
+    """Return ``w - lr d``: d is the gradient g or, with momentum, ``b = momentum b + (1 - dampening) g``, or ``g + momentum b`` (Nesterov).
 
-    The first buffer is the first gradient, without dampening.
+    In the first step, the buffer b is the gradient, without dampening.
     """
     lr, slope = constant(settings.lr, param), grad
     if not settings.momentum and not settings.weight_decay:
@@ -119,7 +119,7 @@ def sgd(settings: SgdSettings, param: Operand, grad: Operand, state: State) -> t
 def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
     """Return ``w - lr d`` with ``d = sqrt(a + eps) / sqrt(v + eps) g``.
 
-    v is the running mean of g², this step's included; a is the running mean of d² over the steps before.
+    v is the running mean of g², including this step; a is the running mean of d², without this step.
     """
     grad = _decayed(settings.weight_decay, param, grad)
     square_avg = running_mean(settings.rho, state.get("square_avg", 0.0), grad * grad)
@@ -132,7 +132,7 @@ def adadelta(settings: AdadeltaSettings, param: Operand, grad: Operand, state: S
 def rmsprop(settings: RmspropSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
     """Return ``w - lr d`` with ``d = g / (sqrt(v) + eps)``; with momentum ``w - lr b`` with ``b = momentum b + d``.
 
-    v is the running mean of g²; if centered, minus the square of the running mean of g.
+    v is the running mean of g². If centered, the square of the running mean of g is subtracted from v.
     """
     grad = _decayed(settings.weight_decay, param, grad)
     square_avg = running_mean(settings.alpha, state.get("square_avg", 0.0), grad * grad)
@@ -149,7 +149,7 @@ def rmsprop(settings: RmspropSettings, param: Operand, grad: Operand, state: Sta
 def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) -> tuple[Operand, dict[str, Operand]]:
     """Return ``w - lr m' / (sqrt(v') + eps)`` with ``m' = m / (1 - beta1^t)``, ``v' = v / (1 - beta2^t)``; m, v are the running means of g and g².
 
-    PyTorch applies the corrections to the learning rate and to the root instead. Decoupled weight decay first multiplies w by ``1 - lr decay``.
+    PyTorch applies the two corrections to the learning rate and to the root instead. Decoupled weight decay first multiplies w by ``1 - lr decay``.
     """
     lr = constant(settings.lr, param)
     if settings.decoupled and settings.weight_decay:
@@ -169,7 +169,7 @@ def adam(settings: AdamSettings, param: Operand, grad: Operand, state: State) ->
 
 
 def _library(x: Operand) -> Any:
-    """Return the array library of a number; NumPy for tracked numbers and Python numbers."""
+    """Return the library of an array; NumPy for tracked numbers and Python numbers."""
     return x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
 
 
@@ -178,9 +178,9 @@ def _sqrt(x: Operand) -> Operand:
 
 
 def _decayed(weight_decay: float, param: Operand, grad: Operand) -> Operand:
-    """Return the gradient plus that of ``weight_decay / 2 w²``."""
+    """Return the gradient plus the gradient of ``weight_decay / 2 w²``."""
     return grad + weight_decay * param if weight_decay else grad
 
 
 RULES: Mapping[type[Settings], Rule] = {SgdSettings: sgd, AdadeltaSettings: adadelta, RmspropSettings: rmsprop, AdamSettings: adam}
-"""The rule for each kind of settings."""
+"""For each class of settings, the rule of its optimizer."""

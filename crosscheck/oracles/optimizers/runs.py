@@ -1,4 +1,4 @@
-"""Several steps of an optimizer: parameters and state after each step, and how far rounding may change them."""
+"""Several steps of an optimizer: the parameters and state after each step, and bounds of their rounding errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crosscheck.oracles.theories.measured import RUNS, SCALES, yardstick
 
 @dataclass(frozen=True)
 class Step:
-    """Parameters and state after a step; the state is keyed by the state's name, then by the parameter's name."""
+    """The parameters and the state after a step; ``state`` is keyed by the state's name, then by the parameter's name."""
 
     params: Arrays
     state: Mapping[str, Arrays] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Noise:
-    """Enlarged rounding errors: the relative size of one rounding error, the seed, and the absolute error of a result that underflows."""
+    """Enlarged random rounding errors: the relative size of each, the seed, and the absolute error of a result that underflows."""
 
     scale: float
     seed: int
@@ -32,21 +32,21 @@ class Noise:
 
 @dataclass(frozen=True)
 class OptimizerMutant:
-    """An optimizer with one thing changed, as a fault model assumes."""
+    """A wrong variant of an optimizer, as a fault model assumes."""
 
     lr_factor: float = 1.0  # multiplies the learning rate
-    settings: Mapping[str, Any] = field(default_factory=dict)  # settings with another value, by the reference's names
-    decoupled: float = 0.0  # weight decay that is applied to the parameters directly, multiplied by the learning rate
-    shrunk_last: bool = False  # whether it is applied after the step instead of before it
-    # From the step (from 1), the parameter's index and the number of parameters, the step for which running means are corrected instead.
+    settings: Mapping[str, Any] = field(default_factory=dict)  # new values of some settings, by the reference's names
+    decoupled: float = 0.0  # weight decay that, times the learning rate, is applied to the parameters directly
+    shrunk_last: bool = False  # whether ``decoupled`` is applied after the step instead of before it
+    # Gets the step (from 1), the parameter's index and the number of parameters; returns the step number that the bias correction uses.
     time: Callable[[int, int, int], float] | None = None
-    roots: Sequence[tuple[float, float]] = ()  # for each step, the numbers added inside and outside of every root
-    # Whether the state is kept, lost before each step, or shared by all parameters of the same shape, which are updated one after another.
+    roots: Sequence[tuple[float, float]] = ()  # for each step, the number added inside each root and the number added to it
+    # "lost": the state is cleared before each step; "shared": parameters of the same shape, updated one after another, share one state.
     state: Literal["kept", "lost", "shared"] = "kept"
 
     @property
     def in_rate_alone(self) -> bool:
-        """Whether only the learning rate is changed."""
+        """Whether at most the learning rate is changed."""
         return replace(self, lr_factor=1.0) == AS_IT_IS
 
 
@@ -54,11 +54,11 @@ AS_IT_IS = OptimizerMutant()
 
 
 class OptimizerOracle(Protocol):
-    """A reference optimizer in float64; each run starts with a new one."""
+    """A reference optimizer in float64; each run starts with a new optimizer."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The settings by the reference's names, ``lr`` among them."""
+        """The settings by the reference's names, including ``lr``."""
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
         """Return the parameters and the state after each step; raise ``RefusedError`` if the optimizer cannot do these steps."""
@@ -72,19 +72,19 @@ class Expected:
     bounds: list[dict[tuple[str, str], Bound]]
 
     def value(self, step: int, state: str, param: str) -> Array:
-        """Return the expected parameter or, if a state is named, that state of it."""
+        """Return the expected parameter, or the parameter's state ``state`` if this is not empty."""
         return value_of(self.steps[step], state, param)
 
 
 def value_of(step: Step, state: str, param: str) -> Array:
-    """Return a parameter after a step or, if a state is named, that state of it."""
+    """Return a parameter after a step, or the parameter's state ``state`` if this is not empty."""
     return step.state[state][param] if state else step.params[param]
 
 
 def expected_of(
     oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], precision: Precision, variant: OptimizerMutant = AS_IT_IS
 ) -> Expected:
-    """Run a reference and measure its rounding errors, which accumulate, as :mod:`crosscheck.oracles.theories.measured` describes."""
+    """Run a reference, and measure its accumulated rounding errors as :mod:`crosscheck.oracles.theories.measured` describes."""
     steps = oracle.run(start, grads, variant)
     lost = precision.underflow
     scales = [SCALES[run % 2] for run in range(RUNS)]
@@ -101,7 +101,7 @@ def expected_of(
 
 
 def multiple(expected: Expected, state: str, factor: float) -> Expected:
-    """Return the same expectations for an optimizer whose state is ``factor`` times the reference's; factor and product are rounded."""
+    """Return the expected results for an optimizer with a state ``factor`` times the reference's; the factor and the product are rounded."""
     steps, bounds = [], []
     for step, bound in zip(expected.steps, expected.bounds, strict=True):
         kept = step.state[state]

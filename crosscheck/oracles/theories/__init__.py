@@ -1,4 +1,4 @@
-"""The error theory of each kind of operation: the bounds of its own rounding errors, and how errors of its inputs propagate to its results."""
+"""Error theories, one for each kind of operation: they bound its rounding errors and propagate errors of its inputs to its results."""
 
 from crosscheck.oracles.theories.elementwise import GELU, Elementwise, LeakyReLU, Scaling, sigmoid, tanh
 from crosscheck.oracles.theories.linear import Average, Multilinear

@@ -1,7 +1,7 @@
 """Elementwise functions: sigmoid, hyperbolic tangent, GELU, leaky ReLU, and dropout with a given mask.
 
-Each is a formula that returns the function and its derivative for tracked numbers, in all forms in which right implementations are written. The
-largest error among these forms is the tolerance.
+Each formula computes a function and its derivative on tracked numbers, in all forms that correct implementations use. The largest error among these
+forms is the tolerance.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from crosscheck.oracles.running_error import Operand, Tracked, constant, erf, er
 from crosscheck.oracles.theories.formulas import FormulaTheory
 
 Formula: TypeAlias = Callable[[Operand], tuple[Operand, Operand]]
-"""Returns a function's value and its derivative."""
+"""A formula that returns the value of a function and its derivative."""
 
 
 def sigmoid(x: Operand) -> tuple[Operand, Operand]:
-    """Return s = 1 / (1 + exp(-x)) and s (1 - s); s is also (1 + tanh(x / 2)) / 2, whose sum cancels far below zero."""
+    """Return s = 1 / (1 + exp(-x)) and s (1 - s). Code may also compute s as (1 + tanh(x / 2)) / 2, whose sum cancels far below zero."""
     small = np.exp(-np.abs(x))
     larger, smaller = 1 / (1 + small), small / (1 + small)
     positive = x.value >= 0
@@ -49,7 +49,7 @@ def gelu(x: Operand) -> tuple[Operand, Operand]:
 
 def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     """Return x (1 + t) / 2 with t = tanh(sqrt(2 / pi) (x + 0.044715 x³)), and its derivative."""
-    # Farther out tanh is 1 or -1, and the cube of x may be out of range.
+    # For larger |x|, tanh is 1 or -1, and the cube of x may be out of range.
     near = np.maximum(np.minimum(x, 64), -64)
     factor, cubic = math.sqrt(2 / math.pi), 0.044715
     z = max_error(factor * (near + cubic * near**3), factor * near * (1 + cubic * np.square(near)))
@@ -57,18 +57,18 @@ def gelu_by_tanh(x: Operand) -> tuple[Operand, Operand]:
     # (1 + t) / 2 is the sigmoid of 2 z.
     s, slope_of_s = sigmoid(2 * z)
     slope = max_error(0.5 * (1 + t) + 0.5 * near * (1 - np.square(t)) * slope_of_z, s + near * slope_of_s * 2 * slope_of_z)
-    # Far out 1 - t² is zero, and its product with x² is NaN if x² is infinite: PyTorch's code has this product.
+    # For large |x|, 1 - t² is zero, and its product with x², which PyTorch computes, is NaN if x² is infinite.
     return max_error(0.5 * x * (1 + t), x * s), in_range_with(slope, np.square(x))
 
 
 @dataclass(frozen=True)
 class Elementwise(FormulaTheory):
-    """An elementwise function."""
+    """The error theory of an elementwise function."""
 
     formula: Formula
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return the function, and the upstream gradient times its derivative."""
+        """Return the function's value, and the upstream gradient times its derivative."""
         with np.errstate(all="ignore"):
             output, slope = self.formula(x)
             return {"output": output} if g is None else {"output": output, "grad_input": g * slope}
@@ -76,12 +76,12 @@ class Elementwise(FormulaTheory):
 
 @dataclass(frozen=True)
 class LeakyReLU(FormulaTheory):
-    """x where it is positive, ``negative_slope * x`` elsewhere; which of the two applies is a decision at a kink, and may be imposed."""
+    """The error theory of leaky ReLU: x if x is positive, else ``negative_slope * x``. The call may impose the decision between the two."""
 
     negative_slope: float
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return function and gradient: the slope and products with it are rounded, positive elements are exact. Fixed decisions make both linear."""
+        """Return the output and the gradient, linear if decisions are fixed. The slope and its products are rounded; positive elements are exact."""
         positive = np.asarray(call.constants.get("decisions", call.x > 0), dtype=bool)
 
         def formula(x: Operand) -> tuple[Operand, Operand]:
@@ -93,16 +93,16 @@ class LeakyReLU(FormulaTheory):
 
 @dataclass(frozen=True)
 class Scaling(FormulaTheory):
-    """Dropout with the mask ``call.constants["mask"]``, which is true where an element is kept: x * mask / (1 - p)."""
+    """The error theory of dropout, x * mask / (1 - p). The mask is ``call.constants["mask"]``, with true for each element that is kept."""
 
     p: float
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return the scaled elements: 1 - p, its reciprocal and the product are rounded; dropped elements are exactly zero."""
+        """Return the scaled elements. 1 - p, its reciprocal and the product are rounded; dropped elements are exactly zero."""
         mask, kept = call.constants["mask"], 1 - constant(self.p, x)
         values = {"output": x} if g is None else {"output": x, "grad_input": g}
         return {name: max_error(value * mask / kept, value * mask * (1 / kept)) for name, value in values.items()}
 
 
 GELU: dict[str, Elementwise] = {"none": Elementwise(gelu), "tanh": Elementwise(gelu_by_tanh)}
-"""The theories of GELU, by PyTorch's name of the approximation."""
+"""The error theories of GELU, by PyTorch's name for the approximation."""

@@ -1,7 +1,7 @@
 """Operations built from dot products: convolutions and linear layers.
 
-Output and gradients are sums of products, linear in each factor. So the operation itself computes its own bounds: applied to absolute values it gives
-the sum of the absolute terms, and applied to ones it gives n, the number of terms of each element, borders and padding included.
+The output and the gradients are sums of products, linear in each factor. So the operation itself can compute its bounds. Applied to absolute values,
+it returns the sum of the absolute terms; applied to ones, it returns the number of terms n of each element, which is smaller at borders.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from crosscheck.oracles.running_error import independent
 
 @dataclass(frozen=True)
 class Multilinear:
-    """Sums of products of input, parameters and upstream gradient; ``additive`` parameters, such as a bias, are added instead of multiplied."""
+    """The error theory of sums of products. Parameters in ``additive``, such as a bias, are added to the sums instead of multiplied."""
 
     additive: tuple[str, ...] = ("bias",)
     _counts: dict[Any, dict[str, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the sum of absolute terms from absolute values and n from ones; n depends only on the shapes and is cached."""
+        """Return bounds with the sum of absolute terms, computed from absolute values, and the number of terms, computed from ones and cached."""
         key = call.shapes()
         if key not in self._counts:
             self._counts[key] = {quantity: _condensed(count) for quantity, count in oracle.vjp(call.ones()).items()}
@@ -36,10 +36,10 @@ class Multilinear:
         return bounds
 
     def _repeated(self, call: Call, precision: Precision) -> dict[str, float]:
-        """Return how many independent roundings each parameter's gradient counts as at most, if its sums may have equal terms.
+        """Return the largest number of independent roundings in each parameter's gradient whose sums may have equal terms.
 
-        Equal products come from equal factors: the upstream gradient repeats values, as behind a mean over an image, and so does the input, as on a
-        constant background.
+        Products are equal if both factors are equal: the upstream gradient repeats values, as after a mean over an image, and the input does, as on
+        a constant background.
         """
         if call.grad_output is None or call.grad_output.ndim < 2 or not (by_cotangent := _repeats(call.grad_output, precision)):
             return {}
@@ -49,10 +49,10 @@ class Multilinear:
         return {quantity: worth for quantity, worth in most.items() if worth}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the exact first-order effect: each result is linear in the input and in the upstream gradient."""
+        """Return the exact first-order errors of the results, each of which is linear in the input and linear in the upstream gradient."""
         sizes = call.magnitudes()
         products = {name: np.zeros_like(value) if name in self.additive else value for name, value in sizes.params.items()}
-        # The batch has no errors, and the first layer is often the largest: this saves its computation.
+        # The batch has no errors, so nothing is computed for the first layer, which is often the largest.
         nothing = {quantity: np.zeros_like(value) for quantity, value in result.items()}
         through_x = oracle.vjp(replace(sizes, x=error_x, params=products)) if error_x.any() else nothing
         if error_grad_output is None:
@@ -64,14 +64,14 @@ class Multilinear:
 
 
 def _repeats(array: Array, precision: Precision) -> float:
-    """Return how many independent roundings a sum over all axes except the channels counts as at most; 0 if no terms are equal."""
+    """Return the largest number of independent roundings in a sum over all axes except the channels; 0 if no terms are equal."""
     axes = (0, *range(2, array.ndim))
     worth = float(independent(array, axes, precision).max(initial=0.0))
     return worth if worth > array.size // array.shape[1] else 0.0
 
 
 def _condensed(count: Array) -> Array:
-    """Return a count with length 1 along each axis on which it is constant: always the samples, and all axes if there are no borders."""
+    """Reduce a count to length 1 along each axis on which it is constant: the samples, and all axes if there are no borders."""
     for axis in range(count.ndim):
         first = count[(slice(None),) * axis + (slice(0, 1),)]
         if (count == first).all():
@@ -81,18 +81,18 @@ def _condensed(count: Array) -> Array:
 
 @dataclass(frozen=True)
 class Average:
-    """Means with nonnegative weights that depend only on shapes; ``sums`` is the operation that adds up the same windows without dividing."""
+    """The error theory of means over windows. ``sums`` is the operation that computes the sums of the same windows, without the division."""
 
     sums: Operation
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the sum of absolute terms from absolute values, and k + 1 roundings for a mean of k numbers.
+        """Return bounds with the mean of the absolute terms, and k + 1 roundings for a mean of k numbers.
 
-        These are k - 1 additions, and two roundings if the implementation multiplies by 1 / k: of 1 / k and of the product. A mean of nothing is 0.
+        These are k - 1 additions and, if code multiplies by 1 / k, the roundings of 1 / k and of the product. An empty mean is exactly 0.
         """
         counts = self.sums.vjp(call.ones())
         return {q: Bound(terms, np.where(counts[q] > 0, counts[q] + 1, 0.0)) for q, terms in oracle.vjp(call.magnitudes()).items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the exact effect: the output is linear in the input, and the input gradient in the upstream gradient."""
+        """Return the exact errors of the results: the output is linear in the input, the input gradient is linear in the upstream gradient."""
         return oracle.vjp(replace(call, x=error_x, grad_output=error_grad_output))

@@ -1,13 +1,13 @@
-r"""Softmax, the logarithm of a probability, and both in one.
+r"""The error theories of softmax, of log-softmax and of the losses.
 
-With d the logits minus their maximum, a probability :math:`p_i = e^{d_i} / \sum_k e^{d_k}` has a relative error of at most
+Let d be the logits minus their maximum. A probability :math:`p_i = e^{d_i} / \sum_k e^{d_k}` has a relative error of at most
 
 .. math:: u \, \big(|d_i| + \textstyle\sum_k p_k |d_k| + K + 2E\big)
 
-for K classes: subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative one; E is the error of the exponential itself.
-If p is computed as :math:`e^{z_i - L}` with :math:`L = m + \ln \sum_k e^{d_k}` and m the maximum, L has a rounding error of :math:`u |L|`, which the
-exponential turns into the same relative error of all probabilities of a row.
-The bounds below hold for every usual order of these operations: with the maximum subtracted or not, with the logarithm of the sum or of p.
+for K classes. Subtracting the maximum rounds d, and e^d turns an absolute error of d into a relative error; E is the error of the exponential itself.
+If p is computed as :math:`e^{z_i - L}` with :math:`L = m + \ln \sum_k e^{d_k}`, where m is the maximum, L has a rounding error of :math:`u |L|`,
+which the exponential turns into the same relative error of all probabilities in a row.
+The bounds below hold for every usual order of these operations: with or without subtracting the maximum, with the logarithm of the sum or of p.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from crosscheck.oracles.theories.formulas import FormulaTheory
 
 @dataclass(frozen=True)
 class _Distribution:
-    """The probabilities of a batch of logits and the parts of their errors; every array is ``(batch, classes)`` or ``(batch, 1)``."""
+    """The probabilities p of a batch of logits, and the parts of their errors; every array is ``(batch, classes)`` or ``(batch, 1)``."""
 
     depths: Array  # |d|
     log_sums: Array  # ln of the sum of e^d
     p: Array
-    weights: Array  # relative error of p, in roundings per unit
-    shared: Array  # relative error of a whole row if the logarithm of its sum is subtracted, in units of the roundoff
-    roundings: float  # the longest usual chain
+    weights: Array  # relative error of p, as a multiple of ``roundings``
+    shared: Array  # relative error of a whole row if the logarithm of its sum is subtracted, in multiples of the unit roundoff
+    roundings: float  # the number of roundings in the longest usual computation of p
 
     @classmethod
     def of(cls, logits: Array) -> _Distribution:
@@ -46,20 +46,20 @@ class _Distribution:
         return cls(depths, np.log(sums), p, weights, shared, logits.shape[-1] + 2 * ELEMENTARY)
 
     def rounded(self, precision: Precision) -> Array:
-        """Return the error of each probability in roundings, without the error that a row shares."""
+        """Return the error of each probability as a multiple of ``roundings``, without the error that a row shares."""
         return self.p * self.weights + precision.underflow
 
     def moved(self, error_logits: Array) -> Array:
-        """Return how far the probabilities change if the logits do: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
+        """Return how far errors dz of the logits change the probabilities: |dp_i| <= p_i (|dz_i| + sum_k p_k |dz_k|)."""
         return np.asarray(self.p * (error_logits + (self.p * error_logits).sum(axis=-1, keepdims=True)))
 
 
 @dataclass(frozen=True)
 class Softmax:
-    """Probabilities from logits, along the last axis."""
+    """The error theory of softmax along the last axis."""
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return bounds for p and for p * (g - sum p g), in which every p is itself rounded."""
+        """Return bounds for the output p and for the input gradient p * (g - sum p g), in which every p is itself rounded."""
         dist = _Distribution.of(call.x)
         bounds = {"output": _both(precision, Bound(dist.p * dist.weights, dist.roundings), Bound(dist.p * dist.shared, 1.0))}
         if call.grad_output is not None:
@@ -68,12 +68,12 @@ class Softmax:
             rounded = dist.rounded(precision)
             rounded_mean = (rounded * g).sum(axis=-1, keepdims=True)
             within = Bound(rounded * (g + mean) + dist.p * rounded_mean, 2 * dist.roundings)
-            # All p of a row share one relative error, which affects both p and the mean.
+            # All p of a row have a common relative error, which affects both p and the mean.
             bounds["grad_input"] = _both(precision, within, Bound(dist.p * dist.shared * (g + 2 * mean), 1.0))
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the first-order effect through p and through the upstream gradient."""
+        """Return the first-order errors that follow from errors of the logits, which change p, and of the upstream gradient."""
         dist = _Distribution.of(call.x)
         moved = dist.moved(error_x)
         if call.grad_output is None or error_grad_output is None:
@@ -86,14 +86,14 @@ class Softmax:
 
 @dataclass(frozen=True)
 class LogSoftmax:
-    """The logarithms of the probabilities, along the last axis."""
+    """The error theory of log-softmax along the last axis."""
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return bounds for -d - ln sum e^-d and for g - p sum g."""
+        """Return bounds for the output, d - ln sum e^d, and for the input gradient, g - p sum g."""
         dist = _Distribution.of(call.x)
         spread = (dist.p * dist.depths).sum(axis=-1, keepdims=True)
         within = Bound(dist.depths + np.abs(dist.log_sums) + spread + 1, dist.roundings)
-        # As in the cross-entropy: if the maximum is added to the logarithm, the rounding error is relative to the maximum.
+        # As in the cross-entropy, if the maximum is added to the logarithm, the rounding error is relative to the maximum.
         by_parts = Bound(np.abs(call.x).max(axis=-1, keepdims=True) + np.abs(call.x), 2.0)
         bounds = {"output": _both(precision, within, by_parts)}
         if call.grad_output is not None:
@@ -104,7 +104,7 @@ class LogSoftmax:
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the first-order effect: d(ln p) = dz - sum p dz on the output, and the effect through p on the gradient."""
+        """Return the first-order errors: d(ln p) = dz - sum p dz for the output; the gradient changes with p and with the upstream gradient."""
         dist = _Distribution.of(call.x)
         carried = {"output": error_x + (dist.p * error_x).sum(axis=-1, keepdims=True)}
         if call.grad_output is not None and error_grad_output is not None:
@@ -116,7 +116,7 @@ class LogSoftmax:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """-ln softmax(logits)[label], the mean or the sum over the batch; the labels are a constant of the call."""
+    """The error theory of cross-entropy: the mean or the sum of -ln softmax(logits)[label] over the batch; labels are a constant of the call."""
 
     reduction: Literal["mean", "sum"] = "mean"
 
@@ -126,7 +126,7 @@ class CrossEntropy:
         own_depth = (dist.depths * onehot).sum(axis=-1, keepdims=True)
         spread = (dist.p * dist.depths).sum(axis=-1, keepdims=True)
         terms = own_depth + np.abs(dist.log_sums) + spread + 1
-        # If written as m + ln sum e^(x - m) - x[label] with m the maximum, the rounding error is relative to m, also in means of these parts.
+        # Code may compute m + ln sum e^(x - m) - x[label] with the maximum m. Then the rounding error is relative to m, also in means of these parts.
         by_parts = Bound(np.abs(call.x).max(axis=-1).sum() * share, 2.0 + len(call.x))
         within = Bound(np.asarray(terms.sum() * share), dist.roundings + len(call.x))
         bounds = {"output": _both(precision, within, by_parts)}
@@ -137,7 +137,7 @@ class CrossEntropy:
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the first-order effect of the logits' errors on the loss and, through p, on its gradient."""
+        """Return the first-order errors of the loss and its gradient; errors of the logits change the gradient through p."""
         dist, onehot, share = _Distribution.of(call.x), _onehot(call), self._share(call)
         slope = np.abs(dist.p - onehot) * share
         carried = {"output": np.asarray((slope * error_x).sum())}
@@ -151,7 +151,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """-ln p[label] for given probabilities p, the mean over the batch."""
+    """The error theory of the mean of -ln p[label] over a batch of probabilities p."""
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
         """Return bounds for the logarithm and for its derivative, -1 / p."""
@@ -162,7 +162,7 @@ class LogLikelihood:
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the first-order effect: d(-ln p) = dp / p, d(1/p) = dp / p^2."""
+        """Return the first-order errors: d(-ln p) = dp / p for the loss, d(1/p) = dp / p^2 for the gradient."""
         onehot, own, batch = _onehot(call), self._own(call)[:, None], len(call.x)
         carried = {"output": np.asarray((onehot * error_x / own).sum() / batch)}
         if call.grad_output is not None and error_grad_output is not None:
@@ -175,7 +175,7 @@ class LogLikelihood:
 
 
 def _both(precision: Precision, one: Bound, other: Bound) -> Bound:
-    """Return the bound of the sum of two kinds of error."""
+    """Return a bound for the sum of two errors."""
     return Bound(precision.error(one) + precision.error(other), 1.0)
 
 
@@ -186,10 +186,10 @@ def _onehot(call: Call) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class NegativeLogLikelihood(FormulaTheory):
-    """-x[label] for log-probabilities x, ``(batch, classes)``, the mean over the batch; the labels are a constant of the call."""
+    """The error theory of the mean of -x[label] over log-probabilities x, ``(batch, classes)``; labels are a constant of the call."""
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return the mean and, at the labels, the upstream gradient divided by the batch size; no gradient depends on the input."""
+        """Return the loss and its gradient: at each label, minus the upstream gradient divided by the batch size. It does not depend on x."""
         own = np.arange(len(call.x)), call.constants["labels"]
         output = -x.like(x.value[own], x.error[own]).mean()
         return {"output": output} if g is None else {"output": output, "grad_input": -(_onehot(call) * (g * (1 / len(call.x))))}
@@ -197,11 +197,11 @@ class NegativeLogLikelihood(FormulaTheory):
 
 @dataclass(frozen=True)
 class SquaredError(FormulaTheory):
-    """The mean of (x - y)² over all numbers; the targets y are the constant ``"labels"`` of the call."""
+    """The error theory of the mean of (x - y)² over all elements; the targets y are the constant ``"labels"`` of the call."""
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return the mean of squares, and the upstream gradient times 2 (x - y) / n, with 1 / n multiplied first or n divided last."""
+        """Return the loss, and its gradient g * 2 (x - y) / n. Code may multiply by 1 / n first or divide by n last; the larger error counts."""
         distance, count = x - call.constants["labels"].astype(np.float64), call.x.size
         output: Tracked = np.square(distance).mean()
-        # If n is divided last, the product may leave the range.
+        # If the division by n comes last, the product may be out of range.
         return {"output": output} | ({} if g is None else {"grad_input": max_error(2 * distance * (g * (1 / count)), 2 * distance * g / count)})

@@ -1,15 +1,15 @@
-r"""Operations without an error theory of their own: their rounding errors are measured.
+r"""Measure the rounding errors of an operation that has no error theory.
 
-The reference runs in float64, M times. Every elementary result of its forward and backward pass is perturbed at random by a relative
-:math:`\epsilon`, far above float64's own rounding error and small enough for the results to stay linear in it. The deviation of an element, as a root
-mean square :math:`s` divided by :math:`\epsilon`, is the standard error of a computation whose every operation rounds at random with
-:math:`\epsilon = u`. The tolerance is
+The reference runs M times in float64. Every elementary result of its forward and backward pass is perturbed at random by a relative error
+:math:`\epsilon`, far above float64's own rounding error and small enough for the results to stay linear in it. The deviation of each element, as a
+root mean square divided by :math:`\epsilon`, is the standard error :math:`s` of a computation in which every operation rounds at random, in multiples
+of the unit roundoff u. The tolerance is
 
 .. math:: t_M(\delta / N) \; u \; s,
 
-where t is Student's quantile for M perturbed runs, because s is itself an estimate. The standard deviation of the perturbations is the largest size
-of a rounding error, about twice the standard deviation of rounding errors or more. This leaves room for a right implementation that uses another
-order of operations, or a few more of them.
+where t is Student's quantile for M perturbed runs, because s is itself an estimate. The standard deviation of the perturbations equals the largest
+rounding error, at least about twice the standard deviation of rounding errors. This leaves room for a correct implementation that orders its
+operations differently, or uses a few more of them.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
 from crosscheck.core.precision import Array, Bound, Precision, student_quantile
 
 RUNS = 32
-"""The number of runs, M. For one false alarm in 1e11 elements, Student's quantile is 10.3 for 32 runs, 17.2 for half as many and 8.3 for twice as
-many; for infinitely many it is the normal distribution's, 6.8. More runs would cost more time than the sharper tolerance is worth."""
+"""The number of runs, M. For one false alarm in 1e11 elements, Student's quantile is 17.2 for 16 runs, 10.3 for 32 runs, 8.3 for 64 runs and 6.8 for
+infinitely many runs. The tighter tolerance of more runs is not worth their time."""
 
 OWN = 8
-"""The number of runs with noise as large as the subject's own rounding errors. If results deviate far more in these runs than with small noise, they
-are not linear in the noise, and this deviation counts. An example is the variance of equal numbers near 1000: it is the square of the mean's error,
-which small noise hardly changes."""
+"""The number of runs with noise as large as the subject's rounding errors. If results deviate far more in these runs than with small noise, they are
+not linear in the noise, and the larger deviation counts. An example is the variance of equal numbers near 1000: it is the square of the mean's error,
+which is tiny if the noise is small."""
 
 SCALES = (2.0**-40, 2.0**-46)
-"""Epsilon of the two halves of the runs. If the result is linear, both give the same; if they differ, no error theory applies."""
+"""Epsilon in each half of the runs. If results are linear in the noise, both halves agree; if they differ, the error is unlimited."""
 
 _LOST = 4.0
-"""The absolute error granted to every element of an array that is rounded, in smallest normal numbers. If exp(-x) leaves the range, 1 / (1 + exp(-x))
-is 0 instead of up to a quarter of such a number; an exponential that is flushed to zero loses a whole one. Four leave room for a few of these in one
-element, and for a slope or an upstream gradient of a few units that multiplies them."""
+"""The absolute error granted to every element of an array that is rounded, in multiples of the smallest normal number. If exp(-x) overflows,
+1 / (1 + exp(-x)) loses up to a quarter of this number; an exponential that is flushed to zero loses all of it. Four leaves room for a few such losses
+in one element, and for a slope or an upstream gradient of a few units that multiplies them."""
 
 _NONLINEAR = 10.0
-"""A ratio of two spreads that chance does not produce: two spreads of 16 runs each differ by a factor of 8.3 with probability 1e-11 (F test)."""
+"""If two spreads differ by this factor, it is not chance: two spreads of 16 runs each differ by 8.3 with probability 1e-11 (F test)."""
 
 
 class NoisyOracle(Oracle, Protocol):
@@ -52,34 +52,34 @@ class NoisyOracle(Oracle, Protocol):
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return the results of at least ``runs`` runs, stacked along a new first axis, with every elementary result perturbed at random.
 
-        ``scale`` is the relative size; the seed determines the directions. In addition, each result changes by up to ``underflow``, and each result
-        of an elementary function by up to ``flushed``.
+        ``scale`` is the relative size of the perturbations; ``seed`` determines the random numbers. In addition, each result changes by about
+        ``underflow``, and each result of an elementary function by about ``flushed``.
         """
 
     def largest(self, call: Call) -> tuple[float, float]:
-        """Return the largest absolute number in the forward pass, and in both passes; infinities that follow from infinite inputs do not count."""
+        """Return two largest absolute values: in the forward pass, and in both passes together. Infinities caused by infinite inputs do not count."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The error theory of any differentiable operation; ``seed`` is that of the perturbations."""
+    """The error theory of any differentiable operation; ``seed`` determines the random perturbations."""
 
     seed: int = 0
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the bounds from the spread of perturbed runs; an array that no run changes is exact.
+        """Return bounds from the spread of perturbed runs; an array that no run changes is exact.
 
-        If the square of an intermediate result leaves the subject's range, another right formula for the same function may leave it, too, so the
-        error is then unlimited.
+        If the square of an intermediate result is out of the subject's range, another correct formula for the same function may overflow, so the
+        error is unlimited.
         """
         noisy = cast("NoisyOracle", oracle)
-        # Scaled from epsilon to u, an underflow is an error of the smallest subnormal number of the subject's precision.
+        # After scaling from epsilon to u, an underflow is an error of the smallest subnormal number of the subject's precision.
         lost, flushed = precision.underflow, precision.smallest_normal / precision.unit
         halves = [
             noisy.noisy_runs(call, scale, RUNS // len(SCALES), self.seed + RUNS * number, lost * scale, flushed * scale)
             for number, scale in enumerate(SCALES)
         ]
-        # If the subject's rounding errors are far larger, noise of their size shows where results are not linear in it.
+        # If the subject's rounding errors are larger than the noise so far, noise of their size shows which results are not linear in it.
         unit = precision.unit
         own = noisy.noisy_runs(call, unit, OWN, self.seed + RUNS * len(SCALES), lost * unit, flushed * unit) if unit > SCALES[0] else {}
         again = oracle.vjp(call)
@@ -101,10 +101,10 @@ class Measured:
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return how far the results change if input and upstream gradient do, by finite differences in the linear regime.
+        """Return how far errors of the input and the upstream gradient change the results, by finite differences in the linear regime.
 
-        The errors of different elements are assumed to be independent, each as large as possible, and the spread is multiplied by the quantile for N
-        elements. One more run changes all elements in the same direction. Only errors whose signs follow those of the derivative could do more.
+        Each element's error is as large as possible, with a random sign, and the spread of the results is multiplied by the quantile for N elements.
+        One more run has equal signs. Only errors whose signs follow the signs of the derivative could change the results more.
         """
         scale, rng = SCALES[0], np.random.default_rng(self.seed)
         signs = (-1.0, 1.0)
@@ -116,7 +116,7 @@ class Measured:
                 by_g = rng.choice(signs, call.grad_output.shape) if pick else np.ones_like(call.grad_output)
                 shifted = replace(shifted, grad_output=np.asarray(call.grad_output + scale * by_g * error_grad_output))
             after = oracle.vjp(shifted)
-            # An infinite error gives NaN here: the propagated error is infinite, too.
+            # NaN comes from an infinite error: the propagated error is infinite, too.
             return {name: np.nan_to_num((after[name] - value) / scale, nan=np.inf) for name, value in result.items() if name in after}
 
         together = moved(pick=False)
@@ -126,9 +126,9 @@ class Measured:
 
 
 def yardstick(value: Array, runs: Sequence[Array] | Array, scales: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Return the standard error of each element per unit roundoff; infinite where rounding decides the value.
+    """Return the standard error of each element per unit roundoff; infinite if rounding decides the element's value.
 
-    ``value`` is the unperturbed result, ``runs`` are the perturbed ones, and ``scales`` the sizes of their perturbations.
+    ``value`` is the unperturbed result, ``runs`` are the perturbed results, and ``scales`` are the sizes of the perturbations.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         deviations = [np.asarray((run - value) / scale, dtype=np.float64) for run, scale in zip(runs, scales, strict=True)]
@@ -140,10 +140,10 @@ def yardstick(value: Array, runs: Sequence[Array] | Array, scales: Sequence[floa
 
 
 def _repeated(value: Array, again: Array, terms: Array) -> bool:
-    """Return whether a second result equals the first, up to float64's own rounding errors, which may differ each time.
+    """Return whether a second result equals the first, up to float64's own rounding errors.
 
-    They do in PyTorch's least squares, which read uninitialised memory. Results with random numbers differ by more, and in perturbed runs by an
-    unlimited number of roundings.
+    These may differ each time, as in PyTorch's least squares, which read uninitialised memory. Results that depend on random numbers differ by more.
+    An element with infinite ``terms`` must be equal.
     """
     if np.array_equal(value, again, equal_nan=True):
         return True
@@ -152,12 +152,12 @@ def _repeated(value: Array, again: Array, terms: Array) -> bool:
 
 
 def _rms(arrays: Sequence[Array] | Array) -> npt.NDArray[np.float64]:
-    """Return the root mean square along the first axis, even if the squares themselves are out of range."""
+    """Return the root mean square along the first axis, also if the squares are out of range."""
     sizes = np.abs(np.asarray(arrays, dtype=np.float64))
     largest = sizes.max(axis=0)
     counted = np.isfinite(largest) & (largest > 0)
     shares = np.where(counted, sizes, 0.0) / np.where(counted, largest, 1.0)
-    with np.errstate(invalid="ignore"):  # where the largest is infinite, the product is not used
+    with np.errstate(invalid="ignore"):  # the product is not used if the largest is infinite
         return np.asarray(np.where(counted, largest * np.sqrt(np.mean(np.square(shares), axis=0)), largest))
 
 
@@ -175,8 +175,8 @@ def _decided_by_rounding(value: Array, by_scale: Sequence[Array]) -> npt.NDArray
 def _least(value: Array, spread: Array) -> Array:
     """Return the smallest deviation that is granted to each element of an array that is not exact.
 
-    An element that the reference happens not to round, such as the positive side of ``where(x > 0, x, a * x)``, may be rounded in another formula of
-    the same function. It is granted the median relative deviation of its array, but at most the array's root mean square.
+    Another formula for the same function may round an element that the reference does not round, such as x in ``where(x > 0, x, a * x)``. Such an
+    element is granted the median relative deviation of its array, but at most the array's root mean square.
     """
     counted = np.isfinite(spread) & (spread > 0)
     sizes = np.abs(value)

@@ -4,8 +4,8 @@ r"""Batch normalisation: each channel minus its mean, divided by its standard de
     \frac{\partial L}{\partial x} = \frac{\gamma}{\sqrt{v + \epsilon}} \Big(g - \bar g - \hat x \, \overline{g \hat x}\Big)
 
 with means over batch and positions (Ioffe and Szegedy, 2015). The formulas are written for tracked numbers. An error that all elements of a channel
-share is tracked separately, so that it cancels where it cancels in any implementation: to first order, an error of the mean does not change the
-variance, because the differences from the mean add up to zero; and an error of the standard deviation scales a whole sum, not each of its terms.
+have in common is tracked separately, because it cancels in every implementation: to first order, an error of the mean does not change the variance,
+because the differences from the mean add up to zero. An error of the standard deviation scales a whole sum, not each term separately.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from crosscheck.oracles.theories.formulas import FormulaTheory
 
 @dataclass(frozen=True)
 class Normalization(FormulaTheory):
-    """Batch normalisation of ``(batch, channels, ...)``, with running statistics in the buffers ``running_mean`` and ``running_var``."""
+    """The error theory of batch normalisation of ``(batch, channels, ...)`` arrays, with the buffers ``running_mean`` and ``running_var``."""
 
     eps: float = 1e-5
-    # The weight of a batch's statistics in the running ones, as in PyTorch; the running variance is updated with the unbiased one.
+    # The weight of a batch's statistics in the running statistics, as in PyTorch; the running variance is updated with the unbiased variance.
     momentum: float = 0.1
-    training: bool = True  # whether to normalise by the statistics of the batch; otherwise by the running ones
-    buffers: Arrays = field(default_factory=dict)  # the running statistics for a call that has none
+    training: bool = True  # whether the statistics of the batch normalise the input; if not, the running statistics do
+    buffers: Arrays = field(default_factory=dict)  # the running statistics for a call without buffers
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
-        """Return every quantity of a call except running statistics that are only read."""
+        """Return every result of a call, except running statistics that the call only reads."""
         channel = self.channels(call, x)
         scale, bias = (per_channel(call.params[name], x) if name in call.params else None for name in ("weight", "bias"))
         results: dict[str, Tracked] = {"output": channel.output(scale, bias)}
@@ -45,7 +45,7 @@ class Normalization(FormulaTheory):
         return results if g is None else results | self.gradients(channel, g, scale)
 
     def channels(self, call: Call, x: Tracked) -> Channels:
-        """Return the input with the statistics that normalise it."""
+        """Return the input and the statistics that normalise it: those of the batch in training, else the running statistics."""
         if self.training:
             return self.of_batch(x, batch_axes(x))
         buffers = {**self.buffers, **call.buffers}
@@ -53,22 +53,22 @@ class Normalization(FormulaTheory):
         return Channels(x, batch_axes(x), mean, variance, self.root(variance))
 
     def of_batch(self, x: Tracked, axes: tuple[int, ...]) -> Channels:
-        """Return the input with the statistics of the batch over the given axes."""
+        """Return the input and the batch statistics over the given axes."""
         mean = x.mean(axes, keepdims=True)
-        # An error d of the mean, which all differences share, adds d^2.
+        # An error d of the mean, which is the same for all differences, adds d^2.
         variance = np.square(x - mean.exactly).mean(axes, keepdims=True) + np.square(mean.deviation)
         return Channels(x, axes, mean, variance, self.root(variance))
 
     def root(self, variance: Operand) -> Operand:
-        """Return the divisor: the square root of variance plus eps."""
+        """Return the divisor, sqrt(variance + eps)."""
         return np.sqrt(variance + self.eps)
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
-        """Return the statistics of the batch by which the running ones are updated."""
+        """Return the batch statistics that update the running statistics."""
         return {"running_mean": channel.mean, "running_var": channel.variance * (channel.count / max(channel.count - 1, 1))}
 
     def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
-        """Return the gradients; in training they pass through the statistics as well."""
+        """Return the gradients. In training, the input gradient includes the terms through the mean and the variance."""
         total, projection = g.sum(channel.axes, keepdims=True), channel.projection(g)
         grad_input = channel.grad_input(g, scale, (total, projection) if self.training else None)
         return {"grad_input": grad_input, "weight.grad": projection.reshape(-1), "bias.grad": total.reshape(-1)}
@@ -76,7 +76,7 @@ class Normalization(FormulaTheory):
 
 @dataclass(frozen=True)
 class Channels:
-    """An input and the statistics over some axes that normalise it; ``root`` is the square root of variance plus eps."""
+    """An input and the statistics that normalise it, computed over ``axes``; ``root`` is sqrt(variance + eps)."""
 
     x: Tracked
     axes: tuple[int, ...]
@@ -86,7 +86,7 @@ class Channels:
 
     @property
     def count(self) -> int:
-        """How many numbers share their statistics."""
+        """The number of elements over which each statistic is computed."""
         return math.prod(self.x.value.shape[axis] for axis in self.axes)
 
     @cached_property
@@ -100,25 +100,25 @@ class Channels:
         return (self.x - self.mean) * self.inverse
 
     def output(self, scale: Tracked | None, bias: Tracked | None) -> Operand:
-        """Return gamma * normalised + beta, which may also be computed as x * s + (beta - mean * s) with s = gamma / root."""
+        """Return gamma * normalised + beta. Code may also compute x * s + (beta - mean * s) with s = gamma / root."""
         slope = self.inverse if scale is None else scale * self.inverse
         whole, shift = self.normalised if scale is None else self.normalised * scale, -(self.mean * slope.exactly)
-        # An error of the slope is multiplied by the difference of x and the mean, not by x and the mean separately.
+        # An error of the slope is multiplied by x - mean, not by x and by the mean separately.
         by_parts = self.x * slope.exactly + (shift if bias is None else bias + shift) + (self.x - self.mean).exactly * slope.deviation
         return max_error(whole if bias is None else whole + bias, by_parts)
 
     def projection(self, g: Tracked) -> Operand:
-        """Return the sum of g * normalised: the gradient of gamma."""
+        """Return the sum of g * normalised, which is the gradient of gamma."""
         inverse, centred = self.inverse, self.x - self.mean.exactly
-        # If the sum is divided at the end, products of small numbers may underflow and products of large ones overflow, unlike otherwise.
+        # If the sum is divided only at the end, products of small numbers may underflow and products of large numbers may overflow.
         at_the_end = (g * centred).sum(self.axes, keepdims=True) * inverse.exactly
         own = max_error((g * (centred * inverse.exactly)).sum(self.axes, keepdims=True), at_the_end)
-        # An error of the mean changes all terms alike; so does an error of the root.
+        # An error of the mean changes all terms equally; an error of the root scales all terms equally.
         total = g.sum(self.axes, keepdims=True)
         return own + self.mean.deviation * inverse.exactly * total + own.exactly * (self.root.exactly * inverse.deviation)
 
     def grad_input(self, g: Tracked, scale: Tracked | None, sums: tuple[Tracked, Tracked] | None) -> Operand:
-        """Return the input gradient; it passes through the statistics as well if the sums of g and of g * normalised are given."""
+        """Return the input gradient. ``sums`` are the sums of g and of g * normalised; None leaves out the terms through mean and variance."""
         slope = self.inverse if scale is None else scale * self.inverse
         if sums is None:
             return g * slope
@@ -129,10 +129,10 @@ class Channels:
         )
 
     def _through_statistics(self, g: Tracked, by_root: Tracked) -> Operand:
-        """Return the input gradient as a sum of three parts: the direct one, and those through the variance and through the mean.
+        """Return the input gradient as a sum of three parts: the direct part, the part through the variance and the part through the mean.
 
-        The rounding error of each part is relative to its own size, and each may leave the range. ``by_root`` is the effect of an error of the root,
-        which the parts share.
+        The rounding error of each part is relative to the size of this part, and each part may be out of range. ``by_root`` is the effect of an error
+        of the root, which is common to all parts.
         """
         root, own = self.root.exactly, self.x - self.mean.exactly
         cube = np.square(root) * root
@@ -145,10 +145,10 @@ class Channels:
 
 
 def batch_axes(x: Tracked) -> tuple[int, ...]:
-    """Return the axes of ``(batch, channels, ...)`` that are summed over: all except the channels."""
+    """Return the axes over which ``(batch, channels, ...)`` arrays are summed: all except the channels."""
     return (0, *range(2, x.value.ndim))
 
 
 def per_channel(value: Array, x: Tracked) -> Tracked:
-    """Return one number for each channel, in a shape that broadcasts over the input."""
+    """Return an array with one number for each channel, reshaped so that it broadcasts over the input."""
     return Tracked.exact(value, x.precision).reshape(1, -1, *[1] * (x.value.ndim - 2))

@@ -1,6 +1,6 @@
-"""Operations that select numbers without changing them: ReLU, max pooling, flatten, zero padding.
+"""The error theory of operations that select numbers without changing them: ReLU, max pooling, flatten, zero padding.
 
-Their output must be equal bit for bit. So must the input gradient, unless windows overlap, so that the gradients of several windows are added up.
+Their output must agree bit for bit. The input gradient must, too, unless windows overlap, so that the gradients of several windows are added up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from crosscheck.core.precision import Array, Bound, Precision
 
 @dataclass(frozen=True)
 class Selection:
-    """Each output element is one of the input's elements or zero; if ``overlapping``, one element may be picked for several output elements."""
+    """The error theory if each output element is an input element or zero; if ``overlapping``, several outputs may pick the same input element."""
 
     overlapping: bool = False
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return bounds of zero, except for a gradient that is a sum of k numbers: k - 1 roundings."""
+        """Return bounds of zero, except for an input gradient that is a sum of k numbers: it is rounded k - 1 times."""
         bounds = {quantity: Bound.exact(value) for quantity, value in result.items()}
         if self.overlapping and call.grad_output is not None:
             terms = oracle.vjp(replace(call, grad_output=np.abs(call.grad_output)))["grad_input"]
@@ -29,13 +29,13 @@ class Selection:
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the errors of the elements that were picked: with fixed decisions, the operation is linear."""
+        """Return the errors of the elements that are picked; with fixed decisions, the operation is linear."""
         fixed = call if "decisions" in call.constants else call.decided(oracle.decisions(call.x))
         return oracle.vjp(replace(fixed, x=error_x, grad_output=error_grad_output))
 
 
 @dataclass(frozen=True)
 class Keeping(Selection):
-    """Dropout in evaluation, which keeps every element; p is the probability of dropping an element in training."""
+    """The error theory of dropout in evaluation, which keeps every element; p is the probability of dropping an element in training."""
 
     p: float = 0.0

@@ -1,1 +1,1 @@
-"""JAX as a reference: functions, networks, optax optimizers, and the measurement of their rounding."""
+"""JAX as a reference: functions, networks and optax optimizers, and measurements of their rounding errors."""

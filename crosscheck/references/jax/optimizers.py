@@ -1,4 +1,4 @@
-"""JAX: optax's gradient transformations as oracles, which do steps with given gradients."""
+"""JAX: optax's gradient transformations as oracles that do steps with given gradients."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class OptaxOptimizer:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """An empty dict: a transformation consists of functions, whose settings cannot be read."""
+        """An empty dict, because a transformation consists of functions whose settings cannot be read."""
         return {}
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter, by optax's names.
+        """Return the parameters after each of several steps, and all state arrays with the shape of their parameter, by optax's names.
 
-        Refused if ``make`` returns no transformation, its step needs more than gradients, or the variant changes more than the learning rate.
+        Raise ``RefusedError`` if ``make`` returns no transformation, steps need more than gradients, or more than the learning rate is changed.
         """
         if not variant.in_rate_alone:
             raise RefusedError("the settings of an optax transformation cannot be read, so that only the learning rate can be changed")
@@ -75,7 +75,7 @@ class OptaxOptimizer:
 
 
 class Program:
-    """One compiled step for arrays of fixed shapes, with or without enlarged rounding errors; returns parameters and state."""
+    """A compiled step for arrays of fixed shapes, with or without enlarged rounding errors."""
 
     def __init__(self, step: Callable[..., Trees], *given: Any) -> None:
         traced, outline = jax.make_jaxpr(step, return_shape=True)(*given)
@@ -88,7 +88,7 @@ class Program:
         self._noisy = jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
     def __call__(self, leaves: list[Any], noise: Noise | None, number: int) -> Trees:
-        """Return parameters and state after a step."""
+        """Return the parameters and the state after a step."""
         if noise is None:
             results = self._plain(*leaves)
         else:
@@ -99,7 +99,7 @@ class Program:
 
 
 def _named(state: Any, start: Arrays) -> dict[str, dict[str, Any]]:
-    """Return the optimizer's state by the names of its fields, such as ``trace``, ``mu`` or ``nu``, and then by parameter."""
+    """Return the optimizer's state, keyed by the name of its field, such as ``trace``, ``mu`` or ``nu``, and then by parameter."""
     kept: dict[str, dict[str, Any]] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         names = [str(getattr(key, "name", getattr(key, "key", ""))) for key in path]
@@ -109,4 +109,4 @@ def _named(state: Any, start: Arrays) -> dict[str, dict[str, Any]]:
 
 
 optimizer = OptaxOptimizer
-"""Turns a function that makes a gradient transformation into an oracle."""
+"""The oracle class, under the name that all frameworks use; it gets a function that creates a gradient transformation."""

@@ -1,7 +1,7 @@
 """JAX: functions as oracles, differentiated in reverse mode.
 
-A function of arrays is traced and compiled once for each set of shapes. Its rounding is measured, unless its oracle is created with an error theory:
-``JaxOracle(function, Multilinear())``.
+A function of arrays is traced and compiled once for each set of shapes. Its rounding errors are measured unless its oracle is created with an error
+theory, as in ``JaxOracle(function, Multilinear())``.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from crosscheck.references.jax.noise import perturbed as jax_noise
 NAME = f"JAX {jax.__version__}"
 
 _KEPT = 256
-"""The size of each cache of compiled programs, which are for one function and one set of shapes."""
+"""The number of compiled programs in each cache; each program is for one function and one set of shapes."""
 
 _LARGE = 2**14
-"""Programs with at least this number of input elements are optimised; for smaller ones, optimising takes longer than all unoptimised runs."""
+"""Programs with at least this number of input elements are optimised; for smaller programs, optimising takes longer than unoptimised runs."""
 
 Function = Callable[..., Any]
 
@@ -38,8 +38,8 @@ Function = Callable[..., Any]
 class Kinks:
     """The decisions of a function at its kinks.
 
-    ``decide`` returns the decisions for an input, as :meth:`crosscheck.core.operation.Oracle.decisions` does; ``impose`` gets the input and given
-    decisions as JAX arrays, and returns the function's output with these decisions.
+    ``decide`` returns the decisions for an input, as :meth:`crosscheck.core.operation.Oracle.decisions` does. ``impose`` gets an input and decisions
+    as JAX arrays, and returns the function's output with these decisions.
     """
 
     decide: Callable[[Array], npt.NDArray[Any]]
@@ -47,12 +47,12 @@ class Kinks:
 
 
 def sign_kinks() -> Kinks:
-    """Return the kinks of ReLU, whose decisions are whether each element is positive."""
+    """Return the kinks of ReLU; its decisions say whether each element is positive."""
     return Kinks(lambda x: np.asarray(x > 0, dtype=x.dtype), lambda x, signs: x * signs)
 
 
 def window_kinks(kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Kinks:
-    """Return the kinks of max pooling, whose decisions are each window's first maximum, as an index in its plane."""
+    """Return the kinks of max pooling; its decisions are the index of each window's first maximum in its plane."""
 
     def decide(x: Array) -> npt.NDArray[Any]:
         (up, left), (high, wide) = padding, x.shape[2:]
@@ -72,7 +72,7 @@ def window_kinks(kernel: tuple[int, int], stride: tuple[int, int], padding: tupl
 
 
 def oracle(reference: Function) -> JaxOracle:
-    """Return the oracle of a function, which computes in the precision of its arguments and whose rounding is measured."""
+    """Return the oracle of a function; it computes in the precision of its arguments, and its rounding errors are measured."""
     return JaxOracle(reference)
 
 
@@ -83,10 +83,10 @@ class JaxOracle:
     Attributes
     ----------
     function : callable
-        Gets the input, the labels or the mask if the call has any, and the parameters: by name, or in order if its arguments are positional-only.
-        With buffers, which it gets like parameters, it returns the output and a mapping of their new values. JAX must be able to trace it.
+        It gets the input, the call's labels or mask, if any, and the parameters: by name, or in order if its arguments are positional-only. If it has
+        buffers, it gets them like parameters, and returns the output and a dict of their new values. JAX must be able to trace it.
     theory : Rounding
-        The error theory of the function, without the errors that arise because XLA replaces subnormal numbers by zero.
+        The error theory of the function, without the errors of subnormal numbers, which XLA replaces by zero.
     shapes, labels, modes
         As in :class:`crosscheck.references.resolve.Reference`.
     evaluation : callable, optional
@@ -114,19 +114,19 @@ class JaxOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory, with the errors of subnormal numbers that XLA replaces by zero."""
+        """The error theory, including the errors of subnormal numbers, which XLA replaces by zero."""
         return Flushing(self.theory)
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients; a loss gets labels, an operation with kinks the decisions of the call, if it has any."""
+        """Return the output and gradients. A loss gets the call's labels; an operation with kinks gets the call's decisions, if there are any."""
         with self._computing(call):
             return _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return the results of :meth:`vjp` in a batch of perturbed runs, stacked along a new first axis.
 
-        Every intermediate result is perturbed at random: by ``scale`` relative to it, and by ``underflow``. Results of elementary functions are also
-        perturbed by ``flushed``. A function that draws random numbers, or has a primitive whose rounding is unknown, is refused.
+        The perturbation of each intermediate result is ``scale`` times the result, plus ``underflow`` and, for an elementary function, ``flushed``. A
+        function that draws random numbers, or has a primitive with unknown rounding, is refused.
         """
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
@@ -134,7 +134,7 @@ class JaxOracle:
             return _named(call, run(drawn, (scale, underflow, flushed), _given(call))[0])
 
     def largest(self, call: Call) -> tuple[float, float]:
-        """Return the largest absolute intermediate value in the forward pass, and in both passes; results of infinite operands do not count."""
+        """Return two largest absolute values: in the forward pass, and in both passes. Infinite results of infinite operands do not count."""
         forward = self._largest(replace(call, grad_output=None))
         return forward, forward if call.grad_output is None else self._largest(call)
 
@@ -144,7 +144,7 @@ class JaxOracle:
             return float(run(np.zeros((1, numbers)), (0.0, 0.0, 0.0), _given(call))[1][0])
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return the function's decisions at its kinks; None if its kinks are unknown."""
+        """Return the function's decisions at its kinks; None if the kinks are unknown."""
         return None if self.kinks is None else self.kinks.decide(x)
 
     def _program(self, call: Call) -> _Program:
@@ -153,17 +153,17 @@ class JaxOracle:
 
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
-        """Compute in the precision of the call, on one device; errors of JAX become :class:`RefusedError` with the shapes."""
+        """Set up JAX for the oracle's device and full precision; errors of JAX become :class:`RefusedError` with the refused shapes."""
         with refusing(self.name, self.function, call, (*REFUSALS, ZeroDivisionError)), full_precision(self.device):
             yield
 
 
 @contextmanager
 def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
-    """Let JAX compute in the precision of its arguments, float64 included, and multiply matrices in no lower precision.
+    """Make JAX compute, also multiply matrices, in the precision of its arguments, including float64.
 
     The settings hold only inside the block and in this thread, so that other code in the process that uses JAX is not affected. By default, the first
-    CPU computes; with ``tf32``, a GPU may multiply float32 in TF32.
+    CPU computes. With ``tf32``, a GPU may multiply float32 in TF32.
     """
     products = jax.default_matmul_precision("tensorfloat32" if tf32 else "highest")
     with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), products:
@@ -171,7 +171,7 @@ def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
 
 
 def device_of(name: str) -> jax.Device:
-    """Return a device by its platform and number, by default the first, such as ``"cuda:0"``; :class:`DeviceError` if there is no such device."""
+    """Return a device by a name such as ``"cuda:0"``; without a number, the first device. :class:`DeviceError` if there is no such device."""
     platform, _, number = name.partition(":")
     try:
         return jax.devices(platform)[int(number or 0)]
@@ -186,7 +186,7 @@ def described(device: jax.Device) -> str:
 
 @dataclass(frozen=True)
 class _Program:
-    """What is traced; programs are compared by the identity of the function, which need not be hashable."""
+    """A function of all arguments, which JAX traces. Programs are compared by the identity of ``function``, which need not be hashable."""
 
     function: Function = field(compare=False)
     identity: int
@@ -224,7 +224,7 @@ class _Given(NamedTuple):
 
 
 def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Given:
-    # With given decisions, the function needs neither labels nor a mask.
+    # If the decisions are given, the function needs neither labels nor a mask.
     names = ("decisions",) if "decisions" in call.constants else ("labels", "mask")
     constants = tuple(kind(call.constants[name]) for name in names if name in call.constants)
     params, buffers = (tuple(kind(value) for value in arrays.values()) for arrays in (call.params, call.buffers))
@@ -232,7 +232,7 @@ def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Giv
 
 
 def _kinds(call: Call) -> _Given:
-    """Return the shape and dtype of every argument, as a key of the caches."""
+    """Return the shape and dtype of every argument, which are a key of the caches."""
     return _given(call, lambda value: jax.ShapeDtypeStruct(value.shape, value.dtype))
 
 
@@ -243,13 +243,13 @@ def _named(call: Call, results: tuple[Any, ...]) -> dict[str, Array]:
 
 @lru_cache(maxsize=_KEPT)
 def _compiled(program: _Program, kinds: _Given) -> Any:
-    """Return a program compiled for these shapes."""
+    """Return a program compiled for arguments of the given shapes and dtypes."""
     return _jitted(program.__call__, kinds)
 
 
 @lru_cache(maxsize=_KEPT)
 def _perturbed(program: _Program, kinds: _Given) -> tuple[int, Any]:
-    """Return the number of random numbers for a perturbed run of a program, and the compiled program that does a batch of such runs."""
+    """Return how many random numbers a perturbed run of a program needs, and a compiled program that does a batch of perturbed runs."""
     traced = jax.make_jaxpr(program.__call__)(kinds)
 
     def run(numbers: Any, rounding: Any, given: _Given) -> tuple[Any, Any]:
@@ -265,17 +265,17 @@ def _jitted(function: Function, kinds: _Given) -> Any:
 
 
 _NORMAL = float(np.finfo(np.float64).smallest_normal)
-"""The smallest positive number of an oracle in float64, which has no subnormal numbers."""
+"""The smallest positive number of an oracle in float64, because XLA has no subnormal numbers."""
 
 
 @dataclass(frozen=True)
 class Flushing:
-    """An error theory for an oracle that replaces subnormal numbers by zero, so that each underflow may cost the smallest normal number."""
+    """An error theory for an oracle that replaces subnormal numbers by zero; an underflow may change a result by the smallest normal number."""
 
     theory: Rounding
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the theory's bounds; for a subject in float64, plus the oracle's own underflow errors."""
+        """Return the theory's bounds; for a subject in float64, the oracle's underflow errors are added."""
         if precision.smallest >= _NORMAL:
             return self.theory.bounds(oracle, call, result, precision)
         coarse = _Coarse(precision.dtype, precision.elements, precision.false_alarms)
@@ -284,7 +284,7 @@ class Flushing:
         return {name: bound if picked and not np.any(bound.n_roundings) else _widened(bound, precision) for name, bound in bounds.items()}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
-        """Return the theory's result, because errors in multiples of the unit roundoff do not underflow."""
+        """Return the theory's propagated errors unchanged, because errors in multiples of the unit roundoff do not underflow."""
         return self.theory.propagated(oracle, call, result, error_x, error_grad_output)
 
 
@@ -294,7 +294,7 @@ class _Coarse(Precision):
 
     @cached_property
     def smallest(self) -> float:
-        """The smallest positive number."""
+        """The smallest positive number, which is the smallest normal number."""
         return _NORMAL
 
 
@@ -304,6 +304,6 @@ def _widened(bound: Bound, precision: Precision) -> Bound:
 
 
 def _subnormal(call: Call) -> bool:
-    """Return whether a number of the call is subnormal, so that the oracle replaces it by zero."""
+    """Return whether a call has subnormal numbers, which the oracle replaces by zero."""
     given = [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
     return any(bool(((array != 0) & (np.abs(array) < _NORMAL)).any()) for array in given)

@@ -1,6 +1,6 @@
-"""JAX: a reference network that trains on its own, each step one compiled function of parameters, state and batch.
+"""JAX: a reference network that trains independently of the subject; each step is one compiled function.
 
-The backward pass calls the vjp of one layer after another, so that a trace can show the intermediate arrays with which the step computed.
+The backward pass calls the vjp of one layer after another, so that a trace can show the intermediate arrays that the step used.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ Key = tuple[str, str]
 Named = dict[str, Any]
 
 Noise = tuple[Named, npt.NDArray[np.float64]]
-"""The relative size of the perturbation of each ``layer/quantity``, and the random numbers of a step, with mean 0 and variance 1."""
+"""The relative sizes of the perturbations, by ``layer/quantity``, and the random numbers of a step, with mean 0 and variance 1."""
 
 
 def layers_of(reference: object, loss: object) -> dict[str, JaxOracle]:
-    """Return the layers of a chain by name; ``TypeError`` unless these are oracles with known parameters and the loss takes labels."""
+    """Return the layers of a chain by name; ``TypeError`` unless they are oracles with known parameters and the loss takes labels."""
     if not isinstance(reference, Mapping) or not reference:
         raise TypeError(
             f"the reference is a {type(reference).__name__}, expected a dict of names and crosscheck.references.jax.oracle.JaxOracle, in order"
@@ -65,7 +65,7 @@ def parameter_shapes(layer: JaxOracle) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class JaxNetwork(NetworkReference[JaxOracle]):
-    """A reference network of JAX functions, each with the shapes of its parameters."""
+    """A reference network of JAX functions; the shapes of each function's parameters are known."""
 
     name = NAME
 
@@ -74,7 +74,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
 
     @property
     def place(self) -> str:
-        """The device, with the model of a GPU, for reports."""
+        """The device and, for a GPU, its model, for reports."""
         return described(device_of(self.device))
 
     def computing(self) -> AbstractContextManager[None]:
@@ -83,7 +83,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
 
     @property
     def architecture(self) -> Architecture:
-        """The oracles of layers, loss and optimizer."""
+        """The oracles of the layers, the loss and the optimizer, with their connections."""
         device = device_of(self.device)
         layers = {name: replace(layer, device=device) for name, layer in self.layers.items()}
         params = {name: tuple(parameter_shapes(layer)) for name, layer in self.layers.items()}
@@ -92,17 +92,17 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return Architecture(layers, replace(self.loss, device=device), Update(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> JaxTraining:
-        """Return a reference that trains on its own; all references of a network share the compiled step."""
+        """Return a reference that trains independently of the subject; all references of this network share one compiled step."""
         return JaxTraining(self, dtype, noise, seed)
 
     @cached_property
     def last(self) -> str:
-        """The layer whose output the loss gets."""
+        """The name of the last layer, whose output the loss gets."""
         return list(self.layers)[-1]
 
     @cached_property
     def trained(self) -> list[str]:
-        """The layers that need a backward pass: the first layer that trains, and all layers after it."""
+        """The names of the layers that need a backward pass: the first layer that trains, and all later layers."""
         return list(dropwhile(lambda name: not self.layers[name].shapes or name in self.frozen, self.layers))
 
     @cached_property
@@ -116,7 +116,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return jax.jit(self._predict)
 
     def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, Named]:
-        """Return a parameter and its state after a step with this learning rate instead of that of the settings."""
+        """Return a parameter and its state after a step with learning rate ``lr``, which replaces the rate in the settings."""
         return RULES[type(self.settings)](replace(self.settings, lr=lr), param, grad, {"step": jnp.zeros((), param.dtype), **state})
 
     def _predict(self, kept: Kept, x: Any) -> Any:
@@ -131,7 +131,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return reduce(add, (outputs[source] for source in self.wiring[name]))
 
     def count(self, kept: Kept, x: Any, labels: Any, masks: Named) -> int:
-        """Return the number of random numbers for a perturbed step."""
+        """Return how many random numbers a perturbed step needs."""
         numbers = Numbers()
         jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Perturbation({}, numbers), self.settings.lr, traced=False))
         return numbers.dealt
@@ -141,7 +141,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return self._run(kept, x, labels, masks, _Perturbation(scales, Numbers(numbers)), lr, traced)
 
     def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, perturbation: _Perturbation, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
-        # A trace must show the arrays with which the step computed; without the barrier, XLA may compute a value twice, with different bits.
+        # A trace must show the arrays that the step used; without the barrier, XLA may compute a value twice, with different rounding errors.
         shown = jax.lax.optimization_barrier if traced else lambda value: value
         inputs: Named = {}
         outputs: Named = {INPUT: x}
@@ -169,7 +169,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return Kept(params, state, buffers), loss, last, seen
 
     def _backward(self, pulls: Named, grad_loss: Any, perturbation: _Perturbation, shown: Callable[[Any], Any]) -> tuple[Named, Named, Named]:
-        """Return the cotangents of all layers that the backward pass reaches, the gradients of their parameters, and their input gradients."""
+        """Return the cotangents, the parameter gradients and the input gradients of all layers that the backward pass reaches."""
         if not self.trained:
             return {}, {}, {}
         arrived: dict[str, list[tuple[str, Any]]] = {name: [] for name in self.trained}
@@ -192,7 +192,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
 
 
 def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
-    """Return a layer's output and its new buffers as a function of its input and parameters."""
+    """Return a function of a layer's input and parameters that returns the layer's output and its new buffers."""
 
     def forward(x: Any, params: Named) -> tuple[Any, Named]:
         result = applied(layer.function, (x, *masks), {**params, **buffers})
@@ -204,7 +204,7 @@ def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Kept:
-    """The state of a training between steps: parameters and buffers, named ``layer.name``, and the optimizer's state of each parameter."""
+    """The state of a training between steps: parameters and buffers, named ``layer.name``, and each parameter's optimizer state."""
 
     params: Named
     state: dict[str, Named]
@@ -213,22 +213,22 @@ class Kept:
 
 @dataclass(frozen=True)
 class _Perturbation:
-    """Perturbs one value after another; without scales, no value."""
+    """The random perturbation of one value after another; if ``scales`` is None, values stay unchanged."""
 
     scales: Named | None = None
     numbers: Numbers = field(default_factory=Numbers)
 
     def perturbed(self, value: Any, *places: Key) -> Any:
-        """Return ``value * (1 + scale * xi)``, with the largest scale of the given places and xi independent for each element."""
+        """Return ``value * (1 + scale * xi)`` with random xi for each element; ``scale`` is the largest scale of the given places."""
         if self.scales is None:
             return value
         scale = jnp.stack([self.scales.get("/".join(place), jnp.zeros(())) for place in places]).max()
-        # Computed as value + value * scale * xi: the factor 1 + scale * xi would be rounded unevenly below and above 1, so that values would shrink.
+        # Not value * (1 + scale * xi): this factor is rounded more coarsely above 1 than below 1, so values would shrink on average.
         return value + value * (scale * self.numbers.deal(value.shape)).astype(value.dtype)
 
 
 class JaxTraining:
-    """A network that trains with JAX; parameters as for :data:`crosscheck.core.training.MakeTraining`. All arrays are zero until :meth:`load`."""
+    """A network that trains with JAX. All arrays are zero until :meth:`load`. Arguments: see :data:`crosscheck.core.training.MakeTraining`."""
 
     def __init__(self, network: JaxNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.network, self.dtype = network, np.dtype(dtype)
@@ -253,12 +253,12 @@ class JaxTraining:
 
     @property
     def state(self) -> dict[str, dict[str, Array]]:
-        """The optimizer's state of each parameter, by the harness's names of states; empty before the first step."""
+        """The optimizer's states of each parameter, with the harness's names; empty before the first step."""
         kept = _sorted(self._kept.state, self._params)
         return {key: {name: np.array(value) for name, value in own.items()} for key, own in kept.items() if own}
 
     def load(self, start: TrainState) -> None:
-        """Set parameters, buffers and the optimizer's state; state that is not given is cleared."""
+        """Set the parameters, the buffers and the optimizer's state; states that are not given are cleared."""
         state = {key: {name: self._own(value) for name, value in own.items()} for key, own in start.state.items() if own}
         params = {name: self._own(start.params[name]) for name in self._params}
         self._kept = Kept(params, state, {name: self._own(start.buffers[name]) for name in self._buffers})
@@ -269,11 +269,11 @@ class JaxTraining:
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
     ) -> Outcome:
-        """Do one step on ``(batch, channels, height, width)`` images and ``(batch,)`` labels; the trace gets all quantities in execution order."""
+        """Do a training step on ``(batch, channels, height, width)`` images and ``(batch,)`` labels; ``trace`` records all quantities in order."""
         masks = {name: own["mask"] for name, own in (constants or {}).items() if "mask" in own}
         with self.network.computing():
             given = (self._kept, self._own(x), np.asarray(labels), masks)
-            # The rate is an argument, so that a new rate needs no compilation, and a Python float, so that it takes the precision of the parameters.
+            # The rate is an argument, so that a new rate needs no compilation. As a Python float, it takes the precision of the parameters.
             lr = self.network.settings.lr * lr_factor
             self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), lr, traced=trace is not None)
         self._steps += 1
@@ -284,7 +284,7 @@ class JaxTraining:
         return Outcome(float(loss), np.array(last))
 
     def _noise(self, given: tuple[Any, ...]) -> Noise | None:
-        """Return the noise of the next step, uniform like rounding errors; it depends only on the seed and the number of steps."""
+        """Return the noise of the next step, which is uniform like rounding errors and depends only on the seed and the number of steps."""
         if self._scales is None:
             return None
         shape = given[1].shape
@@ -299,17 +299,17 @@ class JaxTraining:
             return np.array(self.network.predicting(self._kept, self._own(x)))
 
     def snapshot(self) -> Snapshot:
-        """Return parameters, buffers, the optimizer's state, and the number of steps, on which the noise depends."""
+        """Return the parameters, the buffers, the optimizer's state, and the number of steps, on which the noise depends."""
         return Snapshot(kept_arrays(self), {"steps": self._steps})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Restore a snapshot of a training of the same network, with the same noise."""
+        """Restore a snapshot from a training of the same network with the same noise."""
         self._steps = int(snapshot.facts["steps"])
         self.load(kept_state(snapshot.arrays))
 
 
 def _sorted(arrays: Named, names: list[str]) -> Named:
-    """Return arrays in the order of these names, because JAX returns dicts sorted by name."""
+    """Return arrays in the order of ``names``, because JAX returns dicts sorted by name."""
     return {name: arrays[name] for name in names if name in arrays}
 
 

@@ -1,4 +1,4 @@
-"""Keras on JAX: optimizers as oracles, which do steps with given gradients by ``stateless_apply``."""
+"""Keras optimizers on JAX as oracles that do steps with given gradients, by ``stateless_apply``."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class KerasOptimizer:
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """The learning rate; other settings have another meaning in Keras than in fault models."""
+        """The learning rate; Keras' other settings have a different meaning in fault models."""
         with full_precision(), in_precision("float64"):
             return {"lr": float(self._made([keras.Variable(np.zeros(1), dtype="float64")]).learning_rate)}
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter, by Keras' names.
+        """Return the parameters after each of several steps, and all state arrays with the shape of their parameter, by Keras' names.
 
-        Refused if ``make`` returns no optimizer, or the variant changes more than the learning rate.
+        Raise ``RefusedError`` if ``make`` does not return an optimizer, or if the variant changes more than the learning rate.
         """
         if not variant.in_rate_alone:
             raise RefusedError("settings of Keras' optimizers mean something else than PyTorch's, so that only the learning rate can be changed")
         with full_precision(), in_precision("float64"):
-            # Names of states contain the variable's name: "w0_momentum".
+            # Keras' names of states contain the variable's name, such as "w0_momentum".
             variables = [keras.Variable(value.astype(np.float64), dtype="float64", name=f"w{place}") for place, value in enumerate(start.values())]
             optimizer = self._made(variables)
             optimizer.build(variables)
@@ -77,7 +77,7 @@ class KerasOptimizer:
 
 
 def _named(names: list[str], kept: list[Any], start: Arrays) -> dict[str, dict[str, Any]]:
-    """Return the optimizer's state by Keras' names, such as ``momentum`` or ``velocity``, and then by parameter."""
+    """Return the optimizer's state, keyed by Keras' name, such as ``momentum`` or ``velocity``, and then by parameter."""
     named: dict[str, dict[str, Any]] = {}
     for name, value in zip(names, kept, strict=True):
         place, _, state = name.partition("_")
@@ -88,4 +88,4 @@ def _named(names: list[str], kept: list[Any], start: Arrays) -> dict[str, dict[s
 
 
 optimizer = KerasOptimizer
-"""Turns a function that makes an optimizer into an oracle."""
+"""The oracle class, under the name that all frameworks use; it gets a function that creates an optimizer."""

@@ -1,8 +1,8 @@
 """Keras 3 on JAX: layers, losses and functions as oracles.
 
-A layer becomes a pure function of JAX arrays by ``stateless_call``, after it is created again from its config in the precision of the input. So
-:mod:`crosscheck.references.jax.oracle` can treat it like any other function. A table has the error theory of each kind of layer; the rounding of
-other layers is measured.
+A layer is created again from its config, in the precision of the input. Its ``stateless_call`` is a pure function of JAX arrays, which
+:mod:`crosscheck.references.jax.oracle` handles like any other function. A table has the error theories of some layers; the rounding errors of other
+layers are measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-# Keras reads the name of its backend once, when it is imported.
+# Keras reads the name of its backend only once, when it is imported.
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "jax"
 
@@ -32,13 +32,13 @@ from crosscheck.references.jax.oracle import JaxOracle, sign_kinks, window_kinks
 NAME = f"Keras {keras.__version__} on JAX {jax.__version__}"
 
 _SEED = "seed_generator_state"
-"""Keras' name of the state of a random generator in a layer."""
+"""Keras' name for the state of a random generator in a layer."""
 
 _WITH_MODES = (keras.layers.BatchNormalization, keras.layers.Dropout)
 
 
 def oracle(reference: Any, training: bool = False) -> JaxOracle:
-    """Return the oracle of a layer, a loss or a function of ``keras.ops``, which computes in the precision of its input.
+    """Return the oracle of a layer, a loss or a function of ``keras.ops``; it computes in the precision of its input.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
     Raises
     ------
     TypeError
-        If Keras runs on another backend, or the layer draws random numbers and so cannot be a reference.
+        If Keras runs on another backend, or the layer draws random numbers, so that it cannot be a reference.
     """
     if (backend := keras.backend.backend()) != "jax":
         raise TypeError(f"Keras runs on the backend {backend}, expected jax; set KERAS_BACKEND=jax before keras is imported")
@@ -75,9 +75,9 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
 
 @contextmanager
 def in_precision(dtype: Any) -> Iterator[None]:
-    """Let Keras compute, create constants and promote dtypes in a precision.
+    """Make Keras compute, create constants and promote dtypes in a given precision.
 
-    On JAX, Keras' promotion replaces float64 by float32, by a table that no public function changes.
+    On JAX, a table makes Keras' promotion replace float64 by float32; no public function changes this table.
     """
     before, kept = keras.config.floatx(), dict(BIT64_TO_BIT32_DTYPE)
     keras.config.set_floatx(str(dtype))
@@ -91,7 +91,7 @@ def in_precision(dtype: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class LayerFunction:
-    """A layer, which is never changed, as a function of its input and, by name, its parameters and buffers."""
+    """A layer as a function of its input and, by name, its parameters and buffers; the layer itself is never changed."""
 
     layer: Any
     training: bool = False
@@ -102,7 +102,7 @@ class LayerFunction:
         return type(self.layer).__name__
 
     def __call__(self, x: Any, **given: Any) -> Any:
-        """Return the output, and the new values of the buffers if any are given."""
+        """Return the output or, if buffers are given, the output and a dict of their new values."""
         with in_precision(x.dtype):
             layer = self._in_precision(x)
             names, buffers = names_of(layer), names_of(layer, trainable=False)
@@ -119,10 +119,10 @@ class LayerFunction:
         return (output, changed) if changed else output
 
     def _in_precision(self, x: Any) -> Any:
-        """Return the layer in the precision of an array: created from its config with the same buffers, once for each precision."""
+        """Return a copy of the layer in the precision of ``x``, created from the layer's config once for each precision."""
         dtype = str(x.dtype)
         if dtype not in self._made:
-            # The layer's variables are used after the trace in which they are created.
+            # The variables must be concrete, because later traces use them, too.
             with jax.ensure_compile_time_eval():
                 layer = type(self.layer).from_config(_in_dtype(self.layer.get_config(), dtype))
                 if not layer.built:
@@ -135,7 +135,7 @@ class LayerFunction:
 
 
 def _in_dtype(config: Any, dtype: str) -> Any:
-    """Return a layer's config with another precision, also in the configs of layers inside it."""
+    """Return a layer's config, and the configs of its inner layers, with another precision."""
     if isinstance(config, list | tuple):
         return type(config)(_in_dtype(value, dtype) for value in config)
     if not isinstance(config, dict):
@@ -148,7 +148,7 @@ def _in_dtype(config: Any, dtype: str) -> Any:
 
 
 def names_of(layer: Any, trainable: bool = True) -> list[str]:
-    """Return the names of a layer's variables: the last part of their paths if these are unique, else paths such as ``dense.kernel``."""
+    """Return the names of a layer's variables: the last parts of their paths if they are unique, else paths such as ``dense.kernel``."""
 
     def paths(variables: Any) -> list[list[str]]:
         return [variable.path.split("/")[variable.path.startswith(f"{layer.name}/") :] for variable in variables]
@@ -159,7 +159,7 @@ def names_of(layer: Any, trainable: bool = True) -> list[str]:
 
 
 def _in_precision_of_input(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return the function, renamed, so that Keras computes in the precision of its input."""
+    """Return the function with a new name; Keras then computes in the precision of the function's input."""
 
     @wraps(function)
     def run(x: Any, *others: Any, **params: Any) -> Any:
@@ -188,7 +188,7 @@ def _relu(layer: Any) -> dict[str, Any]:
 
 
 def _windows(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of a layer's windows for fault models; empty if they cannot describe these windows."""
+    """Return the settings of a layer's windows for fault models; empty if fault models cannot describe these windows."""
     dilated = tuple(getattr(layer, "dilation_rate", (1, 1))) != (1, 1)
     if layer.data_format != "channels_first" or layer.padding != "valid" or dilated:
         return {}
@@ -212,18 +212,18 @@ _THEORIES: dict[type, Callable[[Any], dict[str, Any]]] = {
     keras.layers.Flatten: lambda layer: {"theory": Selection()},
     keras.layers.Softmax: lambda layer: {"theory": Softmax()} if layer.axis in (1, -1) else {},
 }
-"""What :class:`JaxOracle` needs to know of each kind of layer, but not of its subclasses; nothing if no error theory covers a layer's settings."""
+"""For each class of layers (not its subclasses), a function that returns a layer's arguments for :class:`JaxOracle`, or no arguments."""
 
 
 def parameter_shapes(reference: Any) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of a layer's parameters by name; None for a function, and for a layer that is not built and has no parameters yet."""
+    """Return the shapes of a layer's parameters by name; None for a function, or for a layer that is not built yet."""
     if isinstance(reference, keras.Layer) and reference.built:
         return {name: tuple(variable.shape) for name, variable in zip(names_of(reference), reference.trainable_variables, strict=True)}
     return None
 
 
 def has_modes(reference: Any) -> bool:
-    """Return whether a reference computes something else in training than in evaluation, as dropout and batch normalisation do."""
+    """Return whether training and evaluation may differ, because a reference contains a dropout or batch normalisation layer."""
     if isinstance(reference, keras.Layer):
         return isinstance(reference, _WITH_MODES) or any(has_modes(layer) for layer in getattr(reference, "layers", ()))
     return False

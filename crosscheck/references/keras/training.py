@@ -1,7 +1,7 @@
-"""Keras on JAX: a reference network of Keras layers that trains on its own with a Keras optimizer, each step one compiled function.
+"""Keras on JAX: a reference network of Keras layers that trains with a Keras optimizer; each step is one compiled function.
 
-As in :mod:`crosscheck.references.jax.training`, but with the update by ``stateless_apply``. The harness names and defines optimizer states as
-PyTorch does; Keras' states are converted to these, and settings for which Keras' formulas differ are refused.
+It extends :class:`crosscheck.references.jax.training.JaxNetwork` by an update with ``stateless_apply``. The harness names and defines optimizer
+states as PyTorch does, so Keras' states are converted. Settings for which Keras' formulas differ are refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["NAME", "KerasNetwork", "Network", "layers_of", "parameter_shapes"]
 
 @dataclass(frozen=True)
 class KerasNetwork(JaxNetwork):
-    """A reference network of Keras layers, with the settings of a Keras optimizer; ``TypeError`` if Keras has no optimizer with these settings."""
+    """A reference network of Keras layers and a Keras optimizer; raises ``TypeError`` if Keras has no optimizer with the settings."""
 
     name = NAME
     converted = frozenset({"momentum"})  # Keras keeps a velocity
@@ -39,9 +39,9 @@ class KerasNetwork(JaxNetwork):
             )
 
     def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, dict[str, Any]]:
-        """Return a parameter and its state after a step of the Keras optimizer with this learning rate."""
+        """Return a parameter and its state after a step of the Keras optimizer with learning rate ``lr``."""
         with in_precision(param.dtype):
-            # A new optimizer in each step: its state is an argument and a result.
+            # Each step creates a new optimizer, because the state is an argument and a result of the step.
             with jax.ensure_compile_time_eval():
                 optimizer, names = self._optimizer()
                 optimizer.build([keras.Variable(jnp.zeros(param.shape, param.dtype), dtype=str(param.dtype))])
@@ -55,7 +55,7 @@ class KerasNetwork(JaxNetwork):
         return updated, {ours: self._converted(ours, after[place], lr, backwards=False) for ours, place in places.items()}
 
     def _optimizer(self) -> tuple[Any, dict[str, str]]:
-        """Return a new optimizer, and the endings of Keras' names of its states, keyed by the harness's names."""
+        """Return a new optimizer and, for the harness's names of its states, the endings of Keras' names."""
         s = self.settings
         if isinstance(s, SgdSettings):
             return keras.optimizers.SGD(s.lr, s.momentum, s.nesterov), {"momentum": "momentum"} if s.momentum else {}
@@ -63,10 +63,10 @@ class KerasNetwork(JaxNetwork):
         return keras.optimizers.Adadelta(s.lr, s.rho, s.eps), {"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"}
 
     def _converted(self, name: str, value: Any, lr: Any, backwards: bool) -> Any:
-        """Convert a state from Keras' definition to the harness's, or ``backwards``: Keras' momentum is a velocity, -lr times the sum of gradients.
+        """Convert a state from Keras' definition to the harness's, or ``backwards``. Keras' momentum is a velocity, -lr times the sum of gradients.
 
-        Both conversions of a step use the same rate, so that a change of the rate scales the whole sum, as in PyTorch. Without them, Keras' velocity
-        would keep contributions that were scaled by earlier rates.
+        Both conversions in a step use the current rate, so that a change of the rate scales the whole sum, as in PyTorch. Without the conversions,
+        Keras' velocity would keep contributions that were scaled by earlier rates.
         """
         if name != "momentum":
             return value

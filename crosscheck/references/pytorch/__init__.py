@@ -1,1 +1,1 @@
-"""PyTorch as a reference: layers, networks, optimizers, and the measurement of their rounding."""
+"""PyTorch as a reference: layers, networks and optimizers, and measurements of their rounding errors."""

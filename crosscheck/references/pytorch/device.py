@@ -1,10 +1,10 @@
-"""PyTorch: the device that computes, and the precision of its products.
+"""PyTorch: the device that computes, and the precision of products.
 
 Products in float32 may use fewer bits of each factor: ten (TF32) on CUDA, by default in convolutions, and seven (bfloat16) on some CPUs. The error
-theory of float32 does not cover that, so it is disabled while a reference computes.
+theory of float32 does not cover such products, so they are disabled while a reference computes.
 
 Test suites of PyTorch extensions import ``torch.testing._internal``, which forbids assignments to flags of ``torch.backends`` outside of PyTorch's
-own context managers. Those set all flags of a backend at once; the internal context manager that they are built on allows assigning single flags.
+context managers. These set all flags of a backend at once. They use an internal context manager that also allows the assignment of single flags.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from crosscheck.references.functions import unusable
 
 
 def device_of(name: str) -> torch.device:
-    """Return a device; :class:`DeviceError` if it is unknown or missing, has no float64 (mps), which every oracle needs, or holds no data (meta)."""
+    """Return a device; raise :class:`DeviceError` if it is unknown, missing, without float64 (mps), which oracles need, or without data (meta)."""
     try:
         device = torch.device(name)
         torch.ones(1, dtype=torch.float64, device=device).cpu()
@@ -39,7 +39,7 @@ def described(device: torch.device) -> str:
 def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> Iterator[None]:
     """Set up PyTorch for references: products use all bits of their factors, and kernels are not chosen by timing.
 
-    The settings are global to the process and restored at the end. Float64 on the CPU depends on none of them. With ``tf32``, CUDA may multiply
+    The settings are global to the process, and are restored at the end. None of them affects float64 on the CPU. With ``tf32``, CUDA may multiply
     float32 in TF32.
     """
     if device.type == "cpu" and dtype == torch.float64:
@@ -50,7 +50,7 @@ def computing(device: torch.device, dtype: torch.dtype, tf32: bool = False) -> I
     if before == wanted and all(old == value for _, _, old, value in settings):
         yield
         return
-    # The older setting comes first: it changes some of the others, and CUDA refuses to multiply if they contradict each other.
+    # The older setting comes first, because it changes some of the newer ones, and CUDA refuses to multiply if the settings contradict each other.
     torch.set_float32_matmul_precision(wanted)
     try:
         with assignable():

@@ -15,15 +15,15 @@ from torch.ops import aten
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 Results: TypeAlias = dict[str, torch.Tensor]
 Kernels: TypeAlias = Callable[[Any, torch.Tensor, Tensors, torch.Tensor | None], Results | None]
-"""Gets a module, an input, parameters (in place of the module's) and labels by name, and ``grad_output`` or None.
+"""A function of a module, an input, parameters (instead of the module's) and labels by name, and ``grad_output`` or None.
 
-Returns output and gradients by quantity, in new tensors, without writing to an argument; or None for arrays that it cannot handle.
+It returns the output and the gradients by quantity, in new tensors, without writing to an argument; or None for arrays that it cannot handle.
 """
 
 
 def kernels_of(module: object) -> Kernels | None:
-    """Return the kernels of a module; None if the module has to be called: it is of another class, has hooks, or has settings not covered here."""
-    if not isinstance(module, nn.Module) or "forward" in vars(module):  # the object's own forward replaces that of its class
+    """Return the kernels of a module; None if its class or settings are not covered here, or if it has hooks, so that autograd must be used."""
+    if not isinstance(module, nn.Module) or "forward" in vars(module):  # the object's own forward method replaces the method of its class
         return None
     if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
         return None
@@ -91,7 +91,7 @@ def _relu(module: nn.ReLU, x: torch.Tensor, params: Tensors, grad_output: torch.
 
 
 _REDUCTIONS = {"mean": 1, "sum": 2}
-"""PyTorch's codes for the reductions of a loss."""
+"""PyTorch's integer codes for the reductions of a loss."""
 
 
 def pair(size: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Reference modules that PyTorch lacks: a convolution with "same" padding, a loss of probabilities, a dropout with a given mask."""
+"""Reference modules that PyTorch lacks: a convolution with "same" padding, a loss of probabilities, and a dropout with a given mask."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class SameConv2d(nn.Conv2d):
 
     PyTorch's ``padding="same"`` refuses strides and warns about even kernels.
 
-    The smallest sufficient number of zeros is added; if it is odd, the extra zero is at the bottom or right, as in TensorFlow, JAX and Keras
-    (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2) and as in PyTorch's ``padding="same"``. The parameters are those of
-    torch.nn.Conv2d except ``padding`` and ``padding_mode``.
+    The smallest sufficient number of zeros is added. If this number is odd, the extra zero is at the bottom or right, as in TensorFlow, JAX and Keras
+    (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2) and as in PyTorch's ``padding="same"``. The parameters are the same as for
+    torch.nn.Conv2d, without ``padding`` and ``padding_mode``.
     """
 
     def __init__(self, *sizes: Any, **options: Any) -> None:
@@ -33,7 +33,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class NegativeLogLikelihood(nn.Module):
-    """The mean of -ln p[label] over the batch, of probabilities p: the loss of a network that ends in a softmax."""
+    """The mean of -ln p[label] over a batch of probabilities p, as the loss of a network that ends in a softmax."""
 
     def forward(self, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss of ``(batch, classes)`` probabilities for ``(batch,)`` labels."""
@@ -41,7 +41,7 @@ class NegativeLogLikelihood(nn.Module):
 
 
 class SharedDropout(nn.Module):
-    """Dropout with a given mask, so that two implementations drop the same elements, each with probability p; the mask has no gradient."""
+    """Dropout with a given mask, so that two implementations drop the same elements. ``p`` is the probability of dropping an element."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""PyTorch: optimizers as oracles, which do steps with given gradients."""
+"""PyTorch optimizers as oracles that do steps with given gradients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck.references.pytorch.oracle import array, tensor
 NAME = f"PyTorch {torch.__version__}"
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-"""Adam's state of each parameter, apart from the number of steps."""
+"""The names of Adam's states of each parameter, without the number of steps."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class TorchOptimizer:
         return {name: value for name, value in groups[0].items() if name != "params"}
 
     def run(self, start: Arrays, grads: Sequence[Arrays], variant: OptimizerMutant = AS_IT_IS, noise: Noise | None = None) -> list[Step]:
-        """Return the parameters after each of several steps, and all state arrays that have the shape of their parameter.
+        """Return the parameters after each of several steps, and all state arrays with the shape of their parameter.
 
-        Refused if ``make`` returns no optimizer, or its step needs more than gradients.
+        Raise ``RefusedError`` if ``make`` does not return an optimizer, or if a step needs more than gradients.
         """
         with _double_by_default():
             params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}
@@ -71,7 +71,7 @@ class TorchOptimizer:
 
 
 def _prepare(optimizer: Any, variant: OptimizerMutant, noise: Noise | None) -> None:
-    """Disable fused steps, apply the variant's settings and, with noise, round the settings as a subject in float32 does."""
+    """Disable fused steps and apply the variant's settings; with noise, perturb all settings that float32 would round."""
     generator = None if noise is None else torch.Generator().manual_seed(noise.seed)
     for group in optimizer.param_groups:
         group.update({name: False for name in ("foreach", "fused") if name in group})
@@ -106,7 +106,7 @@ def _shrink(optimizer: Any, variant: OptimizerMutant) -> None:
 
 
 def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
-    """Update one parameter after another; parameters of the same shape share their state, except the number of steps."""
+    """Update one parameter after another; parameters of the same shape share all states except the number of steps."""
     grads = [param.grad for param in params]
     for param in params:
         param.grad = None
@@ -122,14 +122,14 @@ def _take_in_turn(optimizer: Any, params: list[torch.Tensor]) -> None:
 
 
 class _Roots(pytorch_noise.Mode):
-    """While active, every square root is replaced by ``sqrt(x + inside) + outside``."""
+    """A mode that replaces every square root by ``sqrt(x + inside) + outside`` while it is active."""
 
     def __init__(self, inside: float, outside: float) -> None:
         super().__init__()
         self._inside, self._outside = inside, outside
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation."""
+        """Run one operation; a square root is replaced."""
         if func not in (torch.ops.aten.sqrt.default, torch.ops.aten.sqrt_.default):
             return func(*args, **(kwargs or {}))
         root = torch.sqrt(args[0] + self._inside) + self._outside
@@ -137,7 +137,7 @@ class _Roots(pytorch_noise.Mode):
 
 
 def _rounded(value: Any, scale: float, generator: Any) -> Any:
-    """Return a setting, perturbed at random if float32 cannot represent it."""
+    """Return a setting, perturbed at random if float32 cannot represent it exactly."""
     if isinstance(value, tuple):
         return tuple(_rounded(one, scale, generator) for one in value)
     if not pytorch_noise.is_rounded(value):
@@ -147,7 +147,7 @@ def _rounded(value: Any, scale: float, generator: Any) -> Any:
 
 @contextmanager
 def _double_by_default() -> Iterator[None]:
-    """Make float64 the default dtype, for tensors that an optimizer creates itself, such as the running product of NAdam."""
+    """Make float64 the default dtype, for tensors that an optimizer creates, such as the running product of NAdam."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -157,4 +157,4 @@ def _double_by_default() -> Iterator[None]:
 
 
 optimizer = TorchOptimizer
-"""Turns a function that makes an optimizer into an oracle."""
+"""The oracle class, under the name that all frameworks use; it gets a function that creates an optimizer."""

@@ -40,36 +40,36 @@ NAME = f"PyTorch {torch.__version__}"
 Tensors: TypeAlias = dict[str, torch.Tensor]
 
 Reference: TypeAlias = nn.Module | Callable[..., Any]
-"""What can be a reference: a module, or a function of tensors."""
+"""A reference in PyTorch: a module, or a function of tensors."""
 
 CPU = torch.device("cpu")
 
 _HALF = math.sqrt(np.finfo(np.float64).eps)
-"""Half the digits of double precision. Two results with a larger relative difference, in norm, cannot both be rounded versions of the same result."""
+"""Half the digits of double precision. If two results differ by more than this in relative norm, one of them is wrong."""
 
 
 def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
-    """Return a copy of an array as a tensor on a device."""
+    """Return a tensor on a device with a copy of an array's values."""
     return torch.from_numpy(np.array(array, order="C")).to(device)
 
 
 def array(value: torch.Tensor) -> Array:
-    """Return a copy of a tensor as an array; ``force`` also materialises lazy tensors, such as zeros without memory."""
+    """Return an array with a copy of a tensor's values; ``force`` also materialises lazy tensors, such as zeros without memory."""
     return cast("Array", value.detach().cpu().numpy(force=True).copy())
 
 
 def oracle(reference: Reference, device: str = "cpu") -> Oracle:
-    """Return the oracle of a module or function, which computes in the precision of its arguments.
+    """Return the oracle of a module or function; it computes in the precision of its arguments.
 
     Parameters
     ----------
     device : str
-        PyTorch's name of the device that computes, such as ``"cuda:0"``.
+        PyTorch's name for the device that computes, such as ``"cuda:0"``.
 
     Raises
     ------
     TypeError
-        If the module draws random numbers and so cannot be a reference.
+        If the module draws random numbers, so that it cannot be a reference.
     DeviceError
         If the device cannot be used.
     """
@@ -99,9 +99,9 @@ def _refuse_random(module: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class TorchOracle:
-    """A module or a function of PyTorch as a pure function of arrays.
+    """A PyTorch module or function as a pure function of arrays.
 
-    A function gets the input, the labels if the call has any, and the parameters: by name, or in order if its arguments are positional-only.
+    A function gets the input, the labels if the call has labels, and the parameters: by name, or in order if its arguments are positional-only.
     """
 
     reference: Reference
@@ -110,7 +110,7 @@ class TorchOracle:
     device: torch.device = CPU
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return output and gradients by autograd; a loss gets labels, an operation with kinks the decisions of the call, if it has any."""
+        """Return the output and gradients. A loss gets the call's labels; an operation with kinks gets the call's decisions, if there are any."""
         usual = not call.buffers and (set(call.params), set(call.constants)) == self._own_names
         with refusing(NAME, self.reference, call):
             return self._by_autograd(call) if self._kernels is None or not usual else self._by_kernels(self._kernels, call)
@@ -118,17 +118,17 @@ class TorchOracle:
     def noisy(
         self, call: Call, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, terms: Terms | None = None
     ) -> dict[str, Array]:
-        """Return the results of :meth:`vjp` with every intermediate result perturbed at random: by ``scale`` relative to it, and by ``underflow``.
+        """Return the results of :meth:`vjp` with every intermediate result perturbed at random.
 
-        Results of elementary functions are also perturbed by ``flushed``. ``terms`` are the absolute terms from an earlier run on the same call. An
-        operation that draws random numbers is refused.
+        The perturbation of a result is ``scale`` times the result, plus ``underflow`` and, for an elementary function, ``flushed``. ``terms`` are the
+        absolute terms from an earlier run on the same call. An operation that draws random numbers is refused.
         """
-        # Attention is computed by its formula: fused kernels are single operations, inside which nothing can be perturbed.
+        # Attention is computed by its formula, because intermediate results inside a fused kernel cannot be perturbed.
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Noise(scale, seed, underflow, flushed, terms=terms):
             return self._by_autograd(call)
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
-        """Return the results of at least ``runs`` runs of :meth:`noisy`, stacked along a new first axis; in one batch where that is possible."""
+        """Return the results of at least ``runs`` runs of :meth:`noisy`, stacked along a new first axis; all runs are one batch if possible."""
         batch = 0 if "alone" in self._remembered else runs_at_once(call, runs)
         if batch:
             try:
@@ -139,16 +139,16 @@ class TorchOracle:
             except RefusedError:
                 raise
             except (*REFUSALS, AttributeError, KeyError):
-                # Probably vmap has no rule for an operation; an error of the call itself is raised again by the single runs.
+                # Probably vmap has no rule for an operation. If the call itself is wrong, the single runs raise the error again.
                 self._remembered.add("alone")
         terms: Terms = {}
         results = [self.noisy(call, scale, seed + run, underflow, flushed, terms) for run in range(runs)]
         return {name: np.stack([result[name] for result in results]) for name in results[0]}
 
     def _right_at_once(self, call: Call, batch: int) -> bool:
-        """Return whether a batch of runs gives the results of a single run, tested once: for some operations vmap returns wrong gradients."""
+        """Return whether a batch of runs agrees with a single run, because vmap returns wrong gradients for some operations; tested only once."""
         if "at once" not in self._remembered:
-            # vmap warns that it is slow for operations without a rule; the reference's own warnings appear in the single run.
+            # vmap warns that operations without a rule are slow. Warnings of the reference itself appear in single runs.
             with sdpa_kernel(SDPBackend.MATH), Recurrent(), catch_warnings(action="ignore"):
                 with refusing(NAME, self.reference, call):
                     alone = self._by_autograd(call)
@@ -159,13 +159,13 @@ class TorchOracle:
         return "alone" not in self._remembered
 
     def largest(self, call: Call) -> tuple[float, float]:
-        """Return the largest absolute intermediate value in the forward pass, and in both passes; results of infinite operands do not count."""
+        """Return two largest absolute values: in the forward pass, and in both passes. Infinite results of infinite operands do not count."""
         with refusing(NAME, self.reference, call), sdpa_kernel(SDPBackend.MATH), Largest() as largest:
             self._by_autograd(call, after_forward=largest.mark)
         return largest.forward, largest.value
 
     def _by_kernels(self, kernels: Kernels, call: Call) -> dict[str, Array]:
-        """Return output and gradients from the kernels, which may read the call's arrays without a copy but do not write to them."""
+        """Return the output and gradients from the kernels. They may read the call's arrays without a copy, but do not write to them."""
         x, given = self._shared(call.x), {name: self._shared(value) for name, value in (*call.params.items(), *call.constants.items())}
         with computing(self.device, x.dtype), torch.no_grad():
             results = kernels(self.reference, x, given, None if call.grad_output is None else self._shared(call.grad_output))
@@ -174,9 +174,9 @@ class TorchOracle:
         return {quantity: cast("Array", value.cpu().numpy()) for quantity, value in results.items()}
 
     def _by_autograd(self, call: Call, runs: int = 0, after_forward: Callable[[], None] = lambda: None) -> dict[str, Array]:
-        """Return output and gradients by autograd; ``after_forward`` is called between the two passes.
+        """Return the output and gradients by autograd; ``after_forward`` is called between the two passes.
 
-        ``runs`` is the number of runs in one batch, which are the first axis of each result; 0 for a single run without that axis.
+        ``runs`` is the number of runs in one batch, and the length of each result's first axis; 0 means a single run without this axis.
         """
         backward = call.grad_output is not None
 
@@ -195,7 +195,7 @@ class TorchOracle:
         x = leaf(call.x)
         with computing(self.device, x.dtype), torch.set_grad_enabled(backward):
             params = {name: leaf(value) for name, value in call.params.items()}
-            # Buffers are copied, so that each call starts from the same running statistics.
+            # Buffers are copied so that each call starts from the same running statistics.
             own = {name: array(value.to(x.dtype) if value.is_floating_point() else value) for name, value in self._own_buffers.items()}
             buffers = {name: leaf(value, False) for name, value in {**own, **call.buffers}.items()}
             output, buffers = torch.vmap(forward)(x, params, buffers) if runs else forward(x, params, buffers)
@@ -215,7 +215,7 @@ class TorchOracle:
         return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
 
     def _apply(self, x: torch.Tensor, params: Tensors, given: Tensors, call: Call) -> Any:
-        """Return the reference's output; buffers are changed in place."""
+        """Return the reference's output; the buffers in ``given`` are changed in place."""
         if "decisions" in call.constants:
             decided = tensor(call.constants["decisions"], self.device)
             if isinstance(self.reference, nn.ReLU):
@@ -223,7 +223,7 @@ class TorchOracle:
             if isinstance(self.reference, nn.LeakyReLU):
                 return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
-        # Cloned because a module with inplace=True must not write to a leaf.
+        # The input is cloned because a module with inplace=True must not write to a leaf.
         inputs = (x.clone(), *(tensor(value, self.device) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
         if not isinstance(self.reference, nn.Module):
             return applied(self.reference, inputs, params)
@@ -236,7 +236,7 @@ class TorchOracle:
 
     @cached_property
     def _remembered(self) -> set[str]:
-        """What is known about batched runs: ``"alone"`` if runs must be done one by one, ``"at once"`` if a batch was tested to be right."""
+        """Facts about batched runs: ``"alone"`` if runs must be done one by one, ``"at once"`` if a batch was tested and is correct."""
         return set()
 
     @cached_property
@@ -245,7 +245,7 @@ class TorchOracle:
 
     @cached_property
     def _own_names(self) -> tuple[set[str], set[str]]:
-        """The names of the reference's parameters and constants; a loss has the constant ``"labels"``."""
+        """The names of the reference's parameters, and of its constants: ``"labels"`` for a loss, otherwise none."""
         return set(parameter_shapes(self.reference) or ()), {"labels"} if takes_labels(self.reference) else set()
 
     @cached_property
@@ -257,7 +257,7 @@ class TorchOracle:
         return sum(a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD for a in arguments) > 1
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
-        """Return the decisions at kinks: for (leaky) ReLU whether each element is positive, for max pooling each winner's index in its plane."""
+        """Return the decisions at kinks. (Leaky) ReLU: whether each element is positive. Max pooling: the index of each winner in its plane."""
         if isinstance(self.reference, nn.ReLU | nn.LeakyReLU):
             return np.asarray(x > 0, dtype=x.dtype)
         if isinstance(self.reference, nn.MaxPool2d):
@@ -269,7 +269,7 @@ class TorchOracle:
 
 
 def has_modes(reference: Reference) -> bool:
-    """Return whether a reference may compute something else in training than in evaluation, as dropout and normalisation layers do."""
+    """Return whether training and evaluation may differ, because the reference contains a dropout or normalisation layer."""
     return isinstance(reference, nn.Module) and any(isinstance(module, _DropoutNd | _NormBase) for module in reference.modules())
 
 
@@ -282,7 +282,7 @@ def _settings(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
-    """Return, for each child of a chain, its parameter names by the chain's names: the same names if all are unique, else names like ``0.weight``."""
+    """Return, for each child of a chain, a dict from the chain's parameter names (like ``0.weight``, if names repeat) to the child's names."""
     own = {place: list(parameter_shapes(child) or {}) for place, child in chain.named_children()}
     every = [name for names in own.values() for name in names]
     unique = len(set(every)) == len(every)
@@ -290,7 +290,7 @@ def _chain_names(chain: nn.Sequential) -> tuple[dict[str, str], ...]:
 
 
 def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
-    """Return the shapes of a module's parameters by name, for a chain by the chain's names; None for a function."""
+    """Return the shapes of a module's parameters by name, or by the chain's names for a chain; None for a function."""
     if is_own(reference, nn.Sequential):
         children = [parameter_shapes(child) or {} for child in reference]
         named = zip(_chain_names(reference), children, strict=True)
@@ -306,10 +306,10 @@ def takes_labels(reference: Reference) -> bool:
 
 
 def in_training(reference: Reference) -> InTraining | None:
-    """Return a module in both modes; None if the modes do not differ or the module is in evaluation mode.
+    """Return a module in training and evaluation mode; None if the modes do not differ or the module is in evaluation mode.
 
-    A dropout takes the subject's mask. For a chain the result is None, because its parts cannot get running statistics from a call. If a part of the
-    module draws a mask, it cannot be a reference: ``TypeError``.
+    A dropout uses the subject's mask. The result for a chain is None, because its parts cannot get running statistics from a call. A module with a
+    part that draws a mask cannot be a reference and raises ``TypeError``.
     """
     if not isinstance(reference, nn.Module) or isinstance(reference, nn.Sequential) or not any(map(_differs, reference.modules())):
         return None
@@ -320,14 +320,14 @@ def in_training(reference: Reference) -> InTraining | None:
 
 
 def _differs(module: nn.Module) -> bool:
-    """Return whether a module is in training mode and computes something else in evaluation: a dropout, or one with running statistics."""
+    """Return whether a module is in training mode and evaluation would differ: it is a dropout, or it has running statistics."""
     if isinstance(module, _DropoutNd):
         return bool(module.training and module.p > 0)
     return bool(isinstance(module, _NormBase) and module.training and module.running_mean is not None)
 
 
 def _running_statistics(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the running means and variances in a module, by name; not the count of batches."""
+    """Return the shapes of a module's running means and variances by name, without its count of batches."""
     return {
         name: tuple(value.shape)
         for prefix, part in module.named_modules()

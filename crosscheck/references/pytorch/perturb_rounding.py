@@ -1,4 +1,4 @@
-"""PyTorch: random perturbation of a training run's rounding. The spread of such runs is the threshold of a free run."""
+"""PyTorch: training runs with randomly perturbed results. The spread of such runs gives the threshold of a free run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEP = math.sqrt(12 / (_STEPS**2 - 1))
 
 
 class _Perturb(torch.autograd.Function):
-    """Multiply a value by (1 + scale * xi) with random xi, and its gradient by another such factor: enlarged random rounding errors."""
+    """Multiply a value, and later its gradient, by random factors (1 + scale * xi), which act like enlarged rounding errors."""
 
     @staticmethod
     def forward(ctx: Any, value: torch.Tensor, scale: float, scale_grad: float, generator: torch.Generator) -> torch.Tensor:
@@ -30,16 +30,16 @@ class _Perturb(torch.autograd.Function):
 
 
 def random_like(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return a random number for each element, in units of :data:`STEP`: uniform like rounding errors, with mean 0 and variance 1."""
-    # Each draw of 64 bits gives four numbers of 16 bits, which is enough. Drawn on the CPU, so that a seed gives the same numbers on every device.
+    """Return a random number for each element. Times :data:`STEP`, these are uniform like rounding errors, with mean 0 and variance 1."""
+    # Each draw of 64 bits gives four numbers of 16 bits. They are drawn on the CPU, so that a seed gives the same numbers on every device.
     count = value.numel()
     bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(1 << 63), None, generator=generator)
     return bits.view(torch.int16)[:count].view(value.shape).to(value).add_(0.5)
 
 
 def perturbed(value: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
-    """Return ``value * (1 + scale * xi)`` with xi of mean 0 and variance 1, independent for each element."""
-    # Computed as value + value * scale * xi: the factor 1 + scale * xi would be rounded unevenly below and above 1, so that values would shrink.
+    """Return ``value * (1 + scale * xi)``, where xi is random for each element, with mean 0 and variance 1."""
+    # Not value * (1 + scale * xi): this factor is rounded more coarsely above 1 than below 1, so values would shrink on average.
     return torch.addcmul(value, value, random_like(value, generator), value=scale * STEP)
 
 
@@ -51,13 +51,13 @@ def perturb(value: torch.Tensor, scale: float, generator: torch.Generator) -> No
 
 @dataclass(frozen=True)
 class Perturbation:
-    """Perturbs the quantities of a training step; ``noise`` is the relative size of the perturbation for each (layer, quantity)."""
+    """The random perturbation of a training step; ``noise`` has its relative size for each (layer, quantity)."""
 
     noise: Mapping[tuple[str, str], float]
     generator: torch.Generator
 
     def output(self, value: torch.Tensor, layer: str, consumers: tuple[str, ...]) -> torch.Tensor:
-        """Perturb a layer's output and, in the backward pass, the gradient that its consumers return for it."""
+        """Perturb a layer's output and, in the backward pass, the gradient of this output."""
         scale = self.noise.get((layer, "output"), 0.0)
         scale_grad = max(self.noise.get((consumer, "grad_input"), 0.0) for consumer in consumers)
         if not scale and not scale_grad:
@@ -65,7 +65,7 @@ class Perturbation:
         return cast("torch.Tensor", _Perturb.apply(value, scale, scale_grad, self.generator))
 
     def gradients(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Perturb the gradients of parameters, named ``layer.parameter``."""
+        """Perturb the gradients of parameters in place; the keys are ``layer.parameter``."""
         for name, value in tensors.items():
             layer, _, quantity = name.rpartition(".")
             if value.grad is not None:

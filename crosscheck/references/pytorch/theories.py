@@ -1,4 +1,4 @@
-"""The error theory (:mod:`crosscheck.oracles.theories`) of each kind of PyTorch module."""
+"""The error theory (see :mod:`crosscheck.oracles.theories`) of each kind of PyTorch module."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _Kind = TypeVar("_Kind", bound=nn.Module)
 
 
 def is_own(module: object, kind: type[_Kind]) -> TypeGuard[_Kind]:
-    """Return whether a module is of a kind and uses the forward method of that kind, not one of a subclass."""
+    """Return whether a module is an instance of a class and uses the forward method of this class, not of a subclass."""
     return isinstance(module, kind) and type(module).forward is kind.forward
 
 
 def theory_of(module: object, operation: Callable[[Any], Operation]) -> Rounding | None:
-    """Return the error theory of a module; None if there is none for its kind or its settings.
+    """Return the error theory of a module; None if no theory covers its class or its settings.
 
-    ``operation`` turns a module or function into an operation, which is needed for the sums of an average pooling.
+    ``operation`` turns a module or function into an operation; it is used for the sums of an average pooling.
     """
     for kind, theory in _THEORIES.items():
         if is_own(module, kind) and (known := theory(module)) is not None:
@@ -48,7 +48,7 @@ def _cross_entropy(module: nn.CrossEntropyLoss) -> Rounding | None:
 
 
 def _normalization(module: _BatchNorm) -> Rounding | None:
-    if module.momentum is None:  # running statistics are then averages over all batches
+    if module.momentum is None:  # then running statistics are averages over all batches
         return None
     buffers = {name: value.numpy(force=True).astype(np.float64) for name, value in module.named_buffers() if value.is_floating_point()}
     return theories.Normalization(module.eps, module.momentum, module.training or not buffers, buffers)
@@ -78,7 +78,7 @@ _THEORIES: Mapping[type[nn.Module], Callable[[Any], Rounding | None]] = {
     nn.NLLLoss: _log_likelihood,
     nn.MSELoss: lambda module: theories.SquaredError() if module.reduction == "mean" else None,
 }
-"""The error theory of each kind of module; None if it does not cover a module's settings, whose rounding is then measured."""
+"""For each class of modules, a function that returns a module's error theory, or None if its settings are not covered."""
 
 
 def _window_sums(module: nn.AvgPool2d) -> nn.Module:
@@ -90,4 +90,4 @@ def _image_sums(module: nn.AdaptiveAvgPool2d) -> Callable[..., Any] | None:
 
 
 _SUMS: Mapping[type[nn.Module], Callable[[Any], Any]] = {nn.AvgPool2d: _window_sums, nn.AdaptiveAvgPool2d: _image_sums}
-"""For each kind of average pooling, the operation that computes the sums before the division; None if there is none for a module's settings."""
+"""For each class of average pooling, a function that returns the sums before the division as an operation, or None if settings are not covered."""

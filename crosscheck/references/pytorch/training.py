@@ -1,4 +1,4 @@
-"""PyTorch: a reference network that trains on its own, step by step."""
+"""PyTorch: a reference network that trains independently of the subject, step by step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Key = tuple[str, str]
 
 
 def layers_of(reference: object, loss: object) -> dict[str, nn.Module]:
-    """Return the layers of a chain by name; ``TypeError`` if it is no chain, the loss takes no labels, or names are not unique."""
+    """Return the layers of a chain by name; ``TypeError`` if ``reference`` is not a chain, the loss takes no labels, or names repeat."""
     if not isinstance(reference, nn.Sequential) or not len(reference):
         raise TypeError(f"the reference is a {type(reference).__name__}, expected a torch.nn.Sequential of one layer after another")
     if not isinstance(loss, nn.Module) or not takes_labels(loss):
@@ -49,7 +49,7 @@ def layers_of(reference: object, loss: object) -> dict[str, nn.Module]:
 
 
 def parameter_shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a layer's parameters by name, without the names of modules inside the layer."""
+    """Return the shapes of a layer's parameters by the last part of their names, without the names of inner modules."""
     return {name.rpartition(".")[2]: tuple(value.shape) for name, value in layer.named_parameters()}
 
 
@@ -64,12 +64,12 @@ class TorchNetwork(NetworkReference[nn.Module]):
 
     @property
     def place(self) -> str:
-        """The device, with the model of a GPU, for reports."""
+        """The device and, for a GPU, its model, for reports."""
         return described(device_of(self.device))
 
     @property
     def architecture(self) -> Architecture:
-        """The oracles of layers, loss and optimizer."""
+        """The oracles of the layers, the loss and the optimizer, with their connections."""
         oracles = {name: oracle(module, self.device) for name, module in self.layers.items()}
         params = {name: tuple(parameter_shapes(module)) for name, module in self.layers.items()}
         buffers = {name: own for name, module in self.layers.items() if (own := tuple(running_statistics(module)))}
@@ -77,17 +77,17 @@ class TorchNetwork(NetworkReference[nn.Module]):
         return Architecture(oracles, oracle(self.loss, self.device), Update(self.settings), params, self.frozen, self.sources, buffers, masked)
 
     def training(self, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> TorchTraining:
-        """Return a reference that trains on its own."""
+        """Return a reference that trains independently of the subject."""
         return TorchTraining(self, dtype, noise, seed)
 
 
 def running_statistics(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the running means and variances in a module by name, without the names of modules inside it; not the count of batches."""
+    """Return a module's running means and variances by the last part of their names, without its count of batches."""
     return {name.rpartition(".")[2]: value for name, value in module.named_buffers() if value.is_floating_point()}
 
 
 class TorchTraining:
-    """Copies of a network's modules that train with autograd and torch.optim; parameters as for :data:`crosscheck.core.training.MakeTraining`."""
+    """Copies of a network's modules, trained with autograd and torch.optim. For the arguments see :data:`crosscheck.core.training.MakeTraining`."""
 
     def __init__(self, network: TorchNetwork, dtype: npt.DTypeLike = np.float64, noise: Mapping[Key, float] | None = None, seed: int = 0) -> None:
         self.dtype = np.dtype(dtype)
@@ -121,7 +121,7 @@ class TorchTraining:
 
     @property
     def state(self) -> dict[str, dict[str, Array]]:
-        """The optimizer's state of each parameter, by the harness's names of states; empty before the first step."""
+        """The optimizer's states of each parameter, with the harness's names; empty before the first step."""
         if self._optimizer is None:
             return {}
         kept = {name: self._optimizer.state[value] for name, value in self._tensors.items() if value in self._optimizer.state}
@@ -131,7 +131,7 @@ class TorchTraining:
         }
 
     def load(self, start: TrainState) -> None:
-        """Set parameters, buffers and the optimizer's state; state that is not given is cleared."""
+        """Set the parameters, the buffers and the optimizer's state; states that are not given are cleared."""
         with torch.no_grad():
             for kept, given in ((self._tensors, start.params), (self._buffers, start.buffers)):
                 for name, value in kept.items():
@@ -139,7 +139,7 @@ class TorchTraining:
         if self._optimizer is None:
             return
         theirs = {ours: name for name, ours in _OURS.items()}
-        # Adadelta and RMSprop do not use the number of steps and other implementations do not count it, but PyTorch needs the entry.
+        # PyTorch's Adadelta and RMSprop need the number of steps as an entry, but do not use it; other implementations do not count steps.
         counts = isinstance(self._optimizer, torch.optim.Adadelta | torch.optim.RMSprop)
         self._optimizer.state.clear()
         for name, value in self._tensors.items():
@@ -148,11 +148,11 @@ class TorchTraining:
                 self._optimizer.state[value] = ({"step": torch.zeros(())} if counts else {}) | state
 
     def _state_tensor(self, name: str, value: Array) -> torch.Tensor:
-        """Return a state of the optimizer as PyTorch stores it: on the device of its parameter, but a step counter in float32 on the CPU."""
+        """Return an optimizer state as PyTorch stores it: a step counter in float32 on the CPU, other states on the parameter's device."""
         return tensor(value.astype(np.float32)) if name in COUNTERS else tensor(value.astype(self.dtype), self.device)
 
     def snapshot(self) -> Snapshot:
-        """Return parameters, buffers, the optimizer's state, and the state of the random generator."""
+        """Return the parameters, the buffers, the optimizer's state, and the state of the random generator."""
         return Snapshot({"generator": array(self._generator.get_state()), **kept_arrays(self)}, {})
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -173,7 +173,7 @@ class TorchTraining:
     def step(
         self, x: Array, labels: Labels, trace: Trace | None = None, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0
     ) -> Outcome:
-        """Do one step on ``(batch, channels, height, width)`` images and ``(batch,)`` labels; the trace gets all quantities in execution order."""
+        """Do a training step on ``(batch, channels, height, width)`` images and ``(batch,)`` labels; ``trace`` records all quantities in order."""
         with self._computing():
             for group in () if self._optimizer is None else self._optimizer.param_groups:
                 group["lr"] = self._lr * lr_factor
@@ -209,7 +209,7 @@ class TorchTraining:
         for name, module in self.modules.items():
             value = reduce(add, (x if source == INPUT else outputs[source] for source in self._wiring[name]))
             if traced:
-                # A view, so that several layers with the same input have separate input gradients.
+                # Each layer gets a separate view, so that layers with the same input have separate input gradients.
                 value = value.detach().requires_grad_() if name == self._first else value.view_as(value)
             inputs[name] = value
             mask = constants.get(name, {}).get("mask")
@@ -221,7 +221,7 @@ class TorchTraining:
         return inputs, outputs
 
     def _computed(self, inputs: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
-        """Return the arrays of a step in the form that :func:`crosscheck.references.networks.in_order` takes."""
+        """Return the arrays of a step as :func:`crosscheck.references.networks.in_order` needs them."""
         grad_output = {name: value.grad for name, value in outputs.items() if value.grad is not None}
         grad_input = {name: value.grad for name, value in inputs.items() if name in grad_output and value.grad is not None}
         grads = {name: value.grad for name, value in self._tensors.items() if value.grad is not None}
@@ -235,7 +235,7 @@ def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Op
     """Return PyTorch's optimizer with these settings."""
     options = asdict(settings)
     if isinstance(settings, AdamSettings):
-        # AdamW also has another default decay than Adam; it does not matter here, because the decay is always given.
+        # The default weight decay of AdamW differs from Adam's, but here the decay is always given.
         kind = torch.optim.AdamW if options.pop("decoupled") else torch.optim.Adam
         return kind(tensors, **options)
     kinds = {SgdSettings: torch.optim.SGD, AdadeltaSettings: torch.optim.Adadelta, RmspropSettings: torch.optim.RMSprop}
@@ -243,7 +243,7 @@ def optimizer(settings: Settings, tensors: list[torch.Tensor]) -> torch.optim.Op
 
 
 _OURS = {"momentum_buffer": "momentum"}
-"""The harness's names of optimizer states, where they differ from PyTorch's."""
+"""For PyTorch's names of optimizer states, the harness's names if they differ."""
 
 Network = TorchNetwork
 """The network class for :func:`crosscheck.references.resolve.resolved_training`."""

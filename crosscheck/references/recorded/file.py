@@ -1,4 +1,4 @@
-"""The format of a trace file: named arrays, and a JSON text that describes them."""
+"""The format of a trace file: named arrays, and a JSON description of them."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from crosscheck.core.operation import Call
 
 SCHEMA_VERSION = 2
 KEY = "crosscheck"
-"""The key of the description in the file's metadata."""
+"""The key of the JSON description in the file's metadata."""
 
 STORABLE = frozenset({"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
-"""The dtypes that the file can hold; an array of another dtype is recorded as a mistake of the subject."""
+"""The dtypes that a trace file can hold; an array of another dtype is recorded as a mistake of the subject."""
 
 Side = Literal["subject", "reference"]
 AnyArray = npt.NDArray[Any]
 
 
 class TraceFileError(ValueError):
-    """A file is not a trace that this version can read; the message says which file, what was found, and what to do."""
+    """A file is not a trace that this version can read; the message names the file, what was found, and what to do."""
 
 
 @dataclass
 class Case:
-    """One call of one pair."""
+    """One recorded call of a pair."""
 
     check: str  # id of the check that made the call, such as ``values-float64-digits``
     # dtype, shape: the subject's precision, and the shape of the input
     dtype: str
     shape: list[int]
-    digest: str  # hash of all inputs: if the digests of two sides differ, their inputs were different
-    reason: str = ""  # why some or all results are missing
+    digest: str  # hash of all inputs; if the digests of subject and reference differ, so did their inputs
+    reason: str = ""  # the reason why some or all results are missing
     absent: dict[str, str] = field(default_factory=dict)  # for each quantity that the subject does not provide, the reason
 
 
 @dataclass
 class Recording:
-    """What was recorded of one pair."""
+    """The recorded data of one pair, without its arrays."""
 
     name: str
-    title: str = ""  # what was recorded: the subject's class, or the reference with its version
-    elements: int = 1  # N, how many numbers the checks of the pair compare; every tolerance depends on it
+    title: str = ""  # the subject's class, or the reference and its version
+    elements: int = 1  # N, how many numbers the checks of the pair compare; every tolerance depends on N
     params: dict[str, list[int]] = field(default_factory=dict)  # shapes of the parameters by the reference's names, in the order of execution
     # labels, modes: as in :class:`crosscheck.references.resolve.Reference`
     labels: bool = False
@@ -60,7 +60,7 @@ class Recording:
     settings: dict[str, list[int]] = field(default_factory=dict)  # whole-number settings of the operation, such as ``kernel``
     cases: list[Case] = field(default_factory=list)
     contracts: list[dict[str, Any]] = field(default_factory=list)  # the results of the subject's contracts, as plain data
-    error: str = ""  # why nothing was recorded
+    error: str = ""  # the reason why nothing was recorded; empty if the recording succeeded
 
 
 @dataclass
@@ -73,11 +73,11 @@ class TraceFile:
     arrays: dict[str, AnyArray] = field(default_factory=dict)
 
     def put(self, recording: int, case: int, role: str, quantity: str, value: AnyArray) -> None:
-        """Add an array."""
+        """Add an array of a case."""
         self.arrays[key(recording, case, role, quantity)] = np.array(value, order="C")
 
     def role(self, recording: int, case: int, role: str) -> dict[str, AnyArray]:
-        """Return the arrays of one role, such as ``expected``, as a dict keyed by quantity."""
+        """Return a case's arrays in one role, such as ``expected``, as a dict keyed by quantity."""
         begin = key(recording, case, role, "")
         return {name.removeprefix(begin): value for name, value in self.arrays.items() if name.startswith(begin)}
 
@@ -87,12 +87,12 @@ class TraceFile:
 
 
 def key(recording: int, case: int, role: str, quantity: str) -> str:
-    """Return the name of an array: ``0/3/expected/weight.grad``."""
+    """Return the name of an array in the file, such as ``0/3/expected/weight.grad``."""
     return f"{recording}/{case}/{role}/{quantity}"
 
 
 def digest(call: Call) -> str:
-    """Return a hash of all inputs of a call: values, shapes and dtypes."""
+    """Return a hash of the values, shapes and dtypes of all inputs of a call."""
     result = hashlib.sha256()
     for name, value in _given(call):
         result.update(f"{name} {value.dtype} {value.shape};".encode())

@@ -1,4 +1,4 @@
-"""A recorded reference as an oracle: it returns the results of recorded calls and refuses all other calls."""
+"""An oracle that returns a reference's recorded results; it refuses calls that were not recorded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def recorded(path: str | Path, pair: str = "") -> Recorded:
 
 
 class Recorded:
-    """One recording of a trace as an oracle; its tolerances hold for ``elements``, the number of numbers that its checks compared."""
+    """A recording in a trace file as an oracle. Its tolerances hold for ``elements``, the number of values that its checks compare."""
 
     def __init__(self, trace: TraceFile, at: int) -> None:
         self._trace, self._at, self._recording = trace, at, trace.recordings[at]
@@ -57,7 +57,7 @@ class Recorded:
         self.shapes = {name: tuple(shape) for name, shape in self._recording.params.items()}
         self.settings = {name: tuple(value) for name, value in self._recording.settings.items()}
 
-        # Indices of cases by the digest of their inputs, with grad_output and without.
+        # The indices of the cases, by the digest of their inputs with grad_output, and without it.
         self._cases: dict[str, list[int]] = {}
         self._forward: dict[str, int] = {}
         for place in range(len(self._recording.cases)):
@@ -68,11 +68,11 @@ class Recorded:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory, which has the recorded bounds: this object itself."""
+        """The object that bounds rounding errors: this oracle itself, which has the recorded bounds."""
         return self
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return the results that were recorded for a call; a call that was not recorded is refused."""
+        """Return the recorded results of a call; raise :class:`RefusedError` if the call was not recorded."""
         wanted = digest(call.astype(np.float64))
         if call.grad_output is None and wanted in self._forward:
             found = self._trace.role(self._at, self._forward[wanted], "expected")
@@ -85,13 +85,13 @@ class Recorded:
         )
 
     def role(self, call: Call, precision: Precision, role: str) -> dict[str, Array]:
-        """Return the arrays of one role that were recorded for a call in a precision of the subject."""
+        """Return the recorded arrays of a call in one role, such as ``witness``, for the subject's precision."""
         places = self._cases.get(digest(call.astype(np.float64)), [])
         place = next((place for place in places if self._recording.cases[place].dtype == precision.dtype), None)
         return {} if place is None else self._trace.role(self._at, place, role)
 
     def witness(self, call: Call, precision: Precision) -> Arrays:
-        """Return the errors of the witness, the reference in the subject's precision, when it was recorded; empty if there was no witness."""
+        """Return the recorded errors of the witness, which is the reference in the subject's precision; empty if there was no witness."""
         return self.role(call, precision, "witness")
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
@@ -99,7 +99,7 @@ class Recorded:
         return None
 
     def bounds(self, oracle: Any, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the bounds that were recorded for a call in the subject's precision."""
+        """Return the recorded bounds of a call in the subject's precision."""
         terms, roundings = (self.role(call, precision, role) for role in ("abs_sum", "n_roundings"))
         if not terms:
             raise RefusedError("no tolerance was recorded for this input; record the reference again")

@@ -1,4 +1,4 @@
-"""Reads a trace file and checks every entry, because the file may come from elsewhere."""
+"""Read a trace file and check every entry, because the file may come from another machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from crosscheck.core.operation import DTYPES
 from crosscheck.references.recorded.file import KEY, SCHEMA_VERSION, STORABLE, AnyArray, Case, Recording, TraceFile, TraceFileError, key
 
 _TOGETHER = (("expected", "abs_sum", "n_roundings"), ("reading_abs_sum", "reading_n_roundings"))
-"""Groups of roles: a quantity has all roles of a group, or none of them."""
+"""Groups of roles. A quantity must have arrays in all roles of a group, or in none of them."""
 
 _BOUNDS = {"abs_sum": "expected", "n_roundings": "expected", "reading_abs_sum": "found", "reading_n_roundings": "found"}
-"""The roles of tolerances, each with the role of the array that the tolerance is for."""
+"""For each role of a tolerance's part, the role of the array to which the tolerance applies."""
 
 _CONTRACT: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("check", "about", "dtype", "verdict", "counts_as", "reason", "expected_difference", "reproduce"), str),
@@ -27,15 +27,15 @@ _CONTRACT: dict[str, type | tuple[type, ...]] = {
     "warning": bool,
     "seconds": (int, float),
 }
-"""The entries of a check's result as plain data, and their types."""
+"""The names and types of the entries in a check's result as plain data."""
 
 
 class _EntryError(Exception):
-    """An entry is wrong; the message names it, with what was found and what was expected."""
+    """An entry of a trace file is wrong; the message names the entry, what was found and what was expected."""
 
 
 def read(path: Path) -> TraceFile:
-    """Read a trace; raise :class:`TraceFileError` if there is no such file, it is not of this version, or one of its entries is wrong."""
+    """Read a trace file; raise :class:`TraceFileError` if it does not exist, has another version, or has a wrong entry."""
     if not path.is_file():
         raise TraceFileError(f"{path}: no such file; record one with 'crosscheck trace'")
     try:
@@ -79,7 +79,7 @@ _Described = TypeVar("_Described", Case, Recording, TraceFile)
 
 
 def _typed(described: _Described) -> _Described:
-    """Return a part of a description; raise ``TypeError`` if an entry has the wrong type."""
+    """Return ``described``, a part of the description; raise ``TypeError`` if one of its entries has the wrong type."""
     for entry in fields(described):
         value, kind = getattr(described, entry.name), str(entry.type).partition("[")[0]
         if kind in _KINDS and not (isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")):
@@ -91,7 +91,7 @@ _KINDS: dict[str, type] = {kind.__name__: kind for kind in (str, int, bool, list
 
 
 def _expect_recording(recording: Recording, name: str) -> None:
-    """Check the description of a pair, its cases and its contracts."""
+    """Check a pair's recording: its description, its cases and its contracts."""
     _expect(recording.elements >= 1, f"{name}.elements", recording.elements, "a whole number of at least 1")
     for entry in ("params", "settings"):
         for own, numbers in getattr(recording, entry).items():
@@ -106,7 +106,7 @@ def _expect_recording(recording: Recording, name: str) -> None:
 
 
 def _expect_contract(contract: Any, name: str) -> None:
-    """Check that a contract has the entries of a check's result."""
+    """Check that a recorded contract has all entries of a check's result, with the right types."""
     _expect(isinstance(contract, dict), name, contract, "the result of a check")
     for entry, kind in _CONTRACT.items():
         _expect(entry in contract, name, sorted(contract), f"an entry {entry!r}")
@@ -116,7 +116,7 @@ def _expect_contract(contract: Any, name: str) -> None:
 
 
 def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
-    """Check that the arrays of a case are complete, and that its tolerances are valid."""
+    """Check that the arrays of a case are complete, and that the tolerances are valid."""
     roles = {role: trace.role(at, place, role) for role in ("expected", "found", "witness", *_BOUNDS)}
     for together in _TOGETHER:
         for quantity in dict.fromkeys(name for role in together for name in roles[role]):
@@ -131,7 +131,7 @@ def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
         name = key(at, place, "witness", quantity)
         _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
         right = roles["expected"].get(quantity)
-        _expect(right is None or value.shape == right.shape, name, f"of shape {value.shape}", "the shape of what is expected")
+        _expect(right is None or value.shape == right.shape, name, f"of shape {value.shape}", "the shape of the expected array")
         _expect(not bool((value < 0).any()), name, "negative", "numbers of at least 0, or NaN")
     for quantity, value in roles["expected"].items():
         _expect(value.dtype.kind == "f", key(at, place, "expected", quantity), value.dtype.name, "real numbers")
@@ -140,7 +140,7 @@ def _expect_arrays(trace: TraceFile, at: int, place: int) -> None:
 
 
 def _expect_bound(value: AnyArray, name: str, shape: tuple[int, ...]) -> None:
-    """Check a part of a tolerance: no negative numbers, and a shape that broadcasts to that of the array."""
+    """Check that a part of a tolerance has no negative numbers, and that its shape broadcasts to ``shape``."""
     _expect(value.dtype == np.float64, name, value.dtype.name, "float64")
     _expect(bool((value >= 0).all()), name, "negative or NaN", "numbers of at least 0")
     try:

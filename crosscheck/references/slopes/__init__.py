@@ -1,1 +1,1 @@
-"""Gradients without a reference: expected values from difference quotients and complex steps of the subject's own output."""
+"""Check gradients without a reference: expected values come from finite differences and complex steps of the subject's output."""

@@ -1,8 +1,8 @@
-"""The complex step: the slope of an output from one evaluation with a complex input, without a subtraction and so without cancellation.
+"""The complex step: the slope of an output from one evaluation with a complex input, without subtraction, so that no digits cancel.
 
-If the code computes an analytic function in complex numbers, Im f(x + ih) / h is the slope, exact to the rounding of one evaluation (Squire and
-Trapp, SIAM Rev. 40(1), 1998; Martins, Sturdza and Alonso, ACM Trans. Math. Softw. 29(3), 2003). Code that takes absolute values or real parts, casts
-to float or writes to a real array does not. Such code is recognised by its results, not by a list of functions, and is not a fault of the subject.
+If code computes an analytic function in complex numbers, Im f(x + ih) / h is the slope, exact to the rounding of one evaluation (Squire and Trapp,
+SIAM Rev. 40(1), 1998; Martins, Sturdza and Alonso, ACM Trans. Math. Softw. 29(3), 2003). Code that takes absolute values or real parts, casts to
+float or writes to a real array is not analytic. It is recognised by its results, not by a list of functions, and it is not a fault.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from crosscheck.core.operation import Call
 from crosscheck.references.slopes.probe import INPUT, Line, Point, moved, variable
 
 _STEP = 2.0**-100
-"""The imaginary step, relative to the smallest number on the line: its square is far below the unit roundoff, and its products do not underflow."""
+"""The imaginary step, relative to the smallest number on the line. Its square is far below the unit roundoff; its products do not underflow."""
 
 
 @dataclass(frozen=True)
 class ComplexStep:
-    """The complex step at a point."""
+    """Slopes of a subject's output by the complex step, for the call of ``point``."""
 
     point: Point
 
     @cached_property
     def refused(self) -> str:
-        """Why the subject does not compute with complex numbers; empty if it returns the same output for its real input as complex numbers."""
+        """The reason why the complex step cannot be used; empty if the output for the real input, cast to complex, stays the same."""
         point, precision, real = self.point, self.point.precision, self.point.output
         try:
             output = point.layer.vjp(moved(self._call, INPUT, self._call.x))["output"].ravel()
@@ -42,7 +42,7 @@ class ComplexStep:
         return "" if same else "its output for complex input differs from that for real input"
 
     def slope(self, line: Line) -> float | None:
-        """Return the slope of <cotangent, output> along a line; None if the subject fails or its output is real."""
+        """Return the slope of sum(cotangent * output) along a line; None if the subject fails or its output is real."""
         step = self.step(line)
         output = self.point.forward(moved(self._call, line.quantity, line.at(variable(self._call, line.quantity), 1j * step)))
         return None if output is None or output.dtype.kind != "c" else float(np.sum(self.point.cotangent * (output.imag / step)))
@@ -53,11 +53,11 @@ class ComplexStep:
         return _STEP * float(sizes[sizes > 0].min(initial=1.0))
 
     def error(self, line: Line) -> float:
-        """Return how far underflow may change a slope."""
+        """Return a bound on the error of a slope that underflow causes."""
         return float(self.point.size * self.point.precision.smallest / self.step(line) * np.abs(self.point.cotangent).sum())
 
     @cached_property
     def _call(self) -> Call:
-        """The call at the point, with complex input and parameters."""
+        """The point's call, with input and parameters cast to complex."""
         call = self.point.call
         return replace(call, x=call.x.astype(np.complex128), params={name: value.astype(np.complex128) for name, value in call.params.items()})

@@ -1,12 +1,12 @@
-r"""The slope of a function from its values alone, with an error bound from the same values.
+r"""Compute the slope of a function, and an error bound of the slope, from function values alone.
 
 A central difference quotient with step h has two errors: a truncation error, which is a series in even powers of h, and the rounding of two function
 values, divided by h. Quotients at many steps are extrapolated to h = 0 (Richardson 1911; the table of Ridders, Adv. Eng. Softw. 4(2), 1982). The
-error of a table entry is bounded by its difference from the two entries that it was computed from, plus their propagated rounding. The result is the
-entry with the smallest bound.
+error of a table entry is bounded by its difference from the two entries from which it was computed, plus their propagated rounding errors. The result
+is the entry with the smallest bound.
 
-Two precautions: an entry that contradicts an entry from smaller steps is dropped, because its steps reached across a kink. And the jump of the slope,
-the right-hand quotient minus the left-hand one, is extrapolated in the same way (with odd powers of h); if it is not 0, the function has a kink.
+There are two precautions. An entry that contradicts an entry from smaller steps is dropped, because its steps reached across a kink. The jump of the
+slope, which is the right quotient minus the left quotient, is extrapolated like a slope (with odd powers of h); if it is not 0, there is a kink.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from crosscheck.core.precision import Array
 
 _RATIO = 8.0
 _LEVELS = 7
-"""The number of steps for one scale of a variable, from 1/4 to 2^-20 of the scale. For smaller steps, rounding exceeds truncation (the best step of a
-central difference quotient is the cube root of the unit roundoff, 2^-18)."""
+"""The number of steps for each scale of a variable, from 1/4 to 2^-20 of the scale. For smaller steps, rounding errors exceed truncation errors (the
+best step of a central difference quotient is the cube root of the unit roundoff, 2^-18)."""
 
 _DEPTH = 3
 _EVEN = (2, 4, 6)
@@ -31,7 +31,7 @@ _ODD = (1, 3, 5)
 
 
 def steps(scales: Iterable[float]) -> list[list[float]]:
-    """Return steps relative to each scale of the variable: powers of two, from large to small, in runs whose neighbours differ by a factor of 8."""
+    """Return steps, relative to each scale of a variable, as runs of powers of two, from large to small; neighbours differ by a factor of 8."""
     tops = {math.floor((math.log2(scale) - 2) / 3) for scale in scales if 0 < scale < math.inf}
     exponents = sorted({top - level for top in tops for level in range(_LEVELS)}, reverse=True)
     runs: list[list[float]] = []
@@ -44,9 +44,9 @@ def steps(scales: Iterable[float]) -> list[list[float]]:
 
 @dataclass(frozen=True)
 class Values:
-    """Changes of several functions of one variable near a point, at a run of steps."""
+    """The changes of several functions of one variable near a point x, for a run of steps; each function is a column."""
 
-    # right, left: the actual steps to the right and to the left, ``(steps,)``: x + h is rounded
+    # right, left: the actual steps to the right and to the left, ``(steps,)``, because x + h is rounded
     right: Array
     left: Array
     # above, below: the function values at x + right and x - left, minus the value at x, ``(steps, columns)``
@@ -55,11 +55,11 @@ class Values:
     blur: Array  # a bound on the rounding error of each change, ``(steps, columns)``
 
     def only(self, columns: npt.NDArray[np.bool_]) -> Values:
-        """Return some of the columns."""
+        """Return the values of some of the columns."""
         return Values(self.right, self.left, self.above[:, columns], self.below[:, columns], self.blur[:, columns])
 
     def times(self, weight: Array) -> Values:
-        """Return the values, each column multiplied by its weight."""
+        """Return the values with each column multiplied by its weight."""
         return Values(self.right, self.left, self.above * weight, self.below * weight, self.blur * np.abs(weight))
 
     def quotients(self) -> Iterator[tuple[float, float, float]]:
@@ -68,15 +68,15 @@ class Values:
             yield float(right), float((above - below) / (right + left)), float(blur / right)
 
     def added(self) -> Values:
-        """Return the sum of all columns as a single column; the squares of ``blur`` add up, because the rounding errors are independent."""
+        """Return the sum of all columns as a single column; squares of ``blur`` are added, because the rounding errors are independent."""
         blur = np.hypot.reduce(self.blur, axis=1, keepdims=True)
         return Values(self.right, self.left, self.above.sum(axis=1, keepdims=True), self.below.sum(axis=1, keepdims=True), blur)
 
 
 def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
-    """Return the values with the rounding error of a number of size 1 for each function that changes at some steps but not at others.
+    """Return the values, with at least the rounding error ``blur`` of a number of size 1 for functions that do not change at all steps.
 
-    Such a function may be constant there; or its changes may be smaller than the last digit of a 1 to which they were added, as when it saturates.
+    Such a function may be constant at some steps. Or it saturates, and its changes are smaller than the last digit of a 1 to which they are added.
     """
     if not runs:
         return []
@@ -86,19 +86,19 @@ def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
 
 @dataclass(frozen=True)
 class Slopes:
-    """The slopes of several functions of one variable."""
+    """The slopes of several functions of one variable, and bounds on their errors."""
 
-    # slope, error: the mean of the slopes from both sides, and a bound on its error; infinite if nothing is known
+    # slope, error: the mean of the left and the right slope, and a bound on its error; infinite if nothing is known
     slope: Array
     error: Array
     # jump, jump_error: the slope from the right minus the slope from the left, and a bound on its error
     jump: Array
     jump_error: Array
-    broken: npt.NDArray[np.bool_]  # whether the function itself jumps
+    broken: npt.NDArray[np.bool_]  # whether the function itself is discontinuous
 
     @property
     def kinked(self) -> npt.NDArray[np.bool_]:
-        """Whether the slopes from both sides differ by more than their error."""
+        """Whether the left and the right slope differ by more than their error."""
         return np.asarray(np.isfinite(self.jump_error) & (np.abs(self.jump) > self.jump_error))
 
 
@@ -111,11 +111,11 @@ def slopes(runs: Sequence[Values]) -> Slopes:
     for run in runs:
         right, left = run.right[:, None], run.left[:, None]
         across = run.above - run.below
-        # A central quotient has the rounding errors of two values, over two steps; a jump has these and twice that of the value at x, over one step.
+        # A central quotient has two values' errors, over two steps; a jump has these and twice the error of the value at x, over one step.
         middle += _table(across / (right + left), math.sqrt(0.5) * run.blur / right, right, _EVEN)
         jumps += _table(run.above / right + run.below / left, math.sqrt(6) * run.blur / right, right, _ODD)
         if run is runs[-1] and len(run.right) > 1:
-            # With a step eight times smaller, the change of a continuous function is about eight times smaller; a jump stays.
+            # If the step is eight times smaller, the change of a continuous function is about eight times smaller; a discontinuity stays.
             smallest = np.abs(across[-1])
             broken = (2 * smallest > np.abs(across[-2])) & (smallest > 4 * run.blur[-1])
     slope, error = _settled(middle, columns)
@@ -124,15 +124,15 @@ def slopes(runs: Sequence[Values]) -> Slopes:
 
 
 Entry = tuple[float, Array, Array]
-"""An entry of an extrapolation table: its smallest step, and the value and its error for each column."""
+"""An entry of an extrapolation table: its smallest step and, for each column, its value and its error."""
 
 
 def _table(values: Array, noise: Array, step: Array, powers: Sequence[int]) -> list[Entry]:
-    """Return the entries of an extrapolation table."""
+    """Return the entries of the extrapolation table of ``values``."""
     entries: list[Entry] = []
     row: list[tuple[Array, Array]] = []
     for level in range(len(values)):
-        # Quotients that grow as the steps shrink, as those of a function that saturates, do not converge.
+        # Quotients that grow as the steps shrink do not converge; a saturating function has such quotients.
         drift = np.abs(np.diff(values[max(level - 2, 0) : level + 1], axis=0))
         astray = 2 * drift.max(axis=0, initial=0.0) > np.abs(values[level])
         if level > 1:
@@ -163,28 +163,28 @@ def _settled(entries: Sequence[Entry], columns: int) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Slope:
-    """The slope of <cotangent, output> along one line through a point."""
+    """The slope of sum(cotangent * output) along one line through a point."""
 
     # value, error: the slope if there is no kink, and a bound on its error
     value: float = 0.0
     error: float = 0.0
-    # low, high, slack: the interval of the subgradients at a kink, and a bound on the error of its ends
+    # low, high, slack: the ends of the interval of subgradients at a kink, and a bound on their error
     low: float = 0.0
     high: float = 0.0
     slack: float = 0.0
-    # kink, broken: whether the slopes from both sides differ; whether the output itself jumps
+    # kink, broken: whether the left and the right slope differ; whether the output itself is discontinuous
     kink: bool = False
     broken: bool = False
     terms: float = 0.0  # the sum of the absolute slopes of all outputs, each times its cotangent
     size: float = 0.0  # the absolute value of the output, divided by the largest step
     quotients: tuple[tuple[float, float, float], ...] = ()  # each central difference quotient: the step, the value and the rounding error
-    # The rounding error of the outputs that did not change, divided by the largest step; a backward pass may still add their terms.
+    # The rounding error of outputs that did not change, divided by the largest step; a backward pass may still add their terms.
     unseen: float = 0.0
 
     def resolution(self, slope: float) -> float:
-        """Return the output's rounding error divided by the largest step up to which the quotients deviate from a slope by less than half of it.
+        """Return the output's rounding error divided by the largest step up to which all quotients are within half of ``slope``.
 
-        Code that computes the gradient from the output, such as s (1 - s), cannot resolve smaller slopes.
+        Code that computes the gradient from the output, such as s (1 - s), cannot resolve slopes below this number.
         """
         result = math.inf
         for _, quotient, rounding in sorted(self.quotients):
@@ -195,9 +195,9 @@ class Slope:
 
 
 def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: float) -> Slope:
-    """Return the slope of <cotangent, output> along a line.
+    """Return the slope of sum(cotangent * output) along a line.
 
-    Kinks are looked for in each output separately: in the sum, a convex kink and a concave one may cancel, and the interval of subgradients would be
+    Kinks are found in each output separately, because in the sum a convex and a concave kink may cancel, and the interval of subgradients would be
     too small. ``base`` is the output at the point, ``runs`` have a column for each output, ``blur`` bounds the rounding error of a number of size 1.
     """
     if not runs:
@@ -205,7 +205,7 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
     moved = np.any([(run.above != 0).any(axis=0) | (run.below != 0).any(axis=0) for run in runs], axis=0)
     top = runs[0].right[0]
     if not moved.any():
-        # The output may not depend on the variable, or change by less than its own last digit or that of a 1 to which it was added.
+        # The output does not depend on the variable, or changes by less than the last digit of itself or of a 1 to which it was added.
         error = float(max(runs[-1].times(cotangent).added().blur[-1, 0], blur * np.hypot.reduce(cotangent)) / top)
         size = max(error, float(np.sum(np.abs(cotangent * base)) / top))
         return Slope(error=error, size=size, quotients=((float(top), 0.0, error),))
@@ -217,8 +217,8 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
     # A kink that is too small to be detected adds half of its jump to the error.
     value, error = float(whole.slope[0]), float(whole.error[0] + whole.jump_error[0] / 2)
     apart, apart_error = float(np.sum(each.slope)), float(np.sum(each.error + each.jump_error / 2))
-    # The slope of the sum of all outputs is more precise, the sum of the outputs' slopes more reliable: if one output has a kink nearby and another
-    # changes only at large steps, no step suits the sum.
+    # The slope of the sum of all outputs is more precise, the sum of the outputs' slopes is more reliable: if one output has a kink nearby and
+    # another changes only at large steps, no step is right for the sum.
     if whole.kinked[0] or abs(value - apart) > error + apart_error or apart_error < error:
         value, error = apart, apart_error
     unseen = float(blur * np.hypot.reduce((cotangent * base)[~moved], initial=0.0) / top)

@@ -1,8 +1,7 @@
-"""Compares a subject's gradient with the slopes of its own output: for each line, the expected value and its error, or why it is undecided.
+"""Compare a subject's gradient with the slopes of its own output, along lines through the input or the parameters.
 
-At a kink, where the slopes from the left and from the right differ, the gradient may be any value between them: every usual rule gives such a
-subgradient. Where several kinks meet in one output, a right gradient may be outside this interval; gradients at nearby points, where no two numbers
-tie, show whether it may.
+At a kink, where the left and the right slope differ, the gradient may be any value between the two: every usual rule returns such a subgradient. If
+several kinks meet in one output, a correct gradient may be outside this interval. Gradients at nearby points without ties show whether this is so.
 """
 
 from __future__ import annotations
@@ -23,36 +22,36 @@ from crosscheck.references.slopes.differences import Slope
 from crosscheck.references.slopes.probe import Line, Point, evenly, point_of, variable
 
 SINGLE = 48
-"""The largest number of elements that are compared one by one; of a larger array, a random selection of this size."""
+"""The largest number of elements that are compared one by one; in a larger array, this many elements are selected at random."""
 
 DIRECTIONS = 8
-"""The number of directions in which all elements of a larger array move at once."""
+"""The number of directions in which all elements of a larger array change at once."""
 
 _NEIGHBOURS = 32
-"""The number of nearby points that are tried when a gradient at a kink is outside of its interval."""
+"""The number of nearby points that are tried if the gradient at a kink is outside the interval of subgradients."""
 
 _NEAR = 2.0**-10
-"""The distance of nearby points, relative to the numbers; larger than the smallest steps of difference quotients."""
+"""How far apart nearby points are, relative to the size of their elements; larger than the smallest finite-difference steps."""
 
 _TRIES = 4
-"""The number of gradients at nearby points that are verified."""
+"""The largest number of nearby points at which the gradient is verified."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A gradient and its expected value along one line."""
+    """The slope that a gradient gives along a line, and the expected slope."""
 
     line: Line
-    # found, expected: at a kink, ``expected`` is the point of the interval of subgradients that is nearest to ``found``
+    # At a kink, ``expected`` is the subgradient that is nearest to ``found``.
     found: float
     expected: float
     error: float  # the largest difference that truncation and rounding explain
     kink: bool = False
-    undecided: str = ""  # why nothing is known; empty if the values can be compared
+    undecided: str = ""  # the reason why the two cannot be compared; empty if they can
 
     @property
     def excess(self) -> float:
-        """The difference divided by the error; more than 1 is a mismatch."""
+        """The difference of the two slopes divided by the error; more than 1 is a mismatch."""
         difference = abs(self.found - self.expected)
         if not math.isfinite(difference):
             return math.inf
@@ -61,7 +60,7 @@ class Compared:
 
 @dataclass
 class Quotients:
-    """The slopes of a subject's output at one call, and on how many lines the complex step agrees or disagrees with the difference quotients."""
+    """The slopes of a subject's output at one call, and on how many lines the complex step agrees or disagrees with difference quotients."""
 
     point: Point
     agreeing: int = 0
@@ -70,12 +69,12 @@ class Quotients:
 
     @cached_property
     def complex(self) -> ComplexStep:
-        """The complex step at this point."""
+        """Slopes by the complex step at this point."""
         return ComplexStep(self.point)
 
     @property
     def refused(self) -> str:
-        """Why the complex step is not used; empty if it is used."""
+        """The reason why the complex step is not used; empty if it is used."""
         if self.complex.refused:
             return self.complex.refused
         if self.disagreeing:
@@ -83,7 +82,7 @@ class Quotients:
         return "" if self.agreeing else "no difference quotient confirms it"
 
     def measure(self, quantity: str, lines: Sequence[Line]) -> None:
-        """Measure the slopes along some lines by difference quotients and by the complex step, and compare the two."""
+        """Measure the slope along each line by difference quotients and by the complex step, and compare the two."""
         for line in lines:
             slope = self.point.slope(line)
             value = None if self.complex.refused else self.complex.slope(line)
@@ -95,11 +94,11 @@ class Quotients:
             self._slopes.setdefault(quantity, []).append((line, slope, value))
 
     def _complex_error(self, line: Line, slope: Slope, value: float) -> float:
-        """Return the error of a slope by the complex step plus the rounding error of the subject's gradient."""
+        """Return a bound on the error of a complex-step slope plus the rounding error of the subject's gradient."""
         return self.point.rounding(line, slope.terms) + slope.resolution(value) + self.complex.error(line)
 
     def compared(self, quantity: str) -> list[Compared]:
-        """Return a gradient and its expected value along every line that was measured."""
+        """Return a gradient's slope and the expected slope along every measured line."""
         gradient = np.asarray(self.point.found[quantity])
         return [self._compared(line, slope, value, line.of(gradient)) for line, slope, value in self._slopes.get(quantity, [])]
 
@@ -122,12 +121,12 @@ class Quotients:
         return result if decided and math.isfinite(result.error) else replace(result, undecided="the error of the quotient exceeds the gradient")
 
     def _kinks_meet(self, outside: Compared, slope: Slope) -> bool:
-        """Return whether a right gradient at a nearby point is outside of the interval, too, by more than the points' distance explains."""
+        """Return whether a correct gradient at a nearby point is also outside the interval, by more than the distance of the points explains."""
         line = outside.line
         margin = outside.error + math.sqrt(_NEAR) * max(abs(slope.low), abs(slope.high))
 
         def is_right(point: Point, value: float) -> bool:
-            """Return whether the subject's gradient at a point is the slope of its output there, which has no kink."""
+            """Return whether ``value``, from the subject's gradient at a point, is the output's slope at this point, without a kink."""
             there = point.slope(line)
             return not there.kink and abs(there.value - value) <= there.error + point.rounding(line, there.terms) < margin + abs(value)
 
@@ -137,7 +136,7 @@ class Quotients:
 
     @cached_property
     def _neighbours(self) -> list[Point]:
-        """Nearby points at random, where no two numbers tie."""
+        """Random nearby points, without ties."""
         rng, call = np.random.default_rng(0), self.point.call
 
         def near(array: Array) -> Array:
@@ -154,7 +153,7 @@ class Quotients:
         return results
 
     def wrong_element(self, direction: Line) -> Line | None:
-        """Find, by halving, the element that makes a gradient wrong along a direction; None if there is no single such element."""
+        """Bisect a direction to find the element of the gradient that is wrong; None if no single element is wrong."""
         left = direction
         while left.index is None:
             places, units = np.array_split(left.places, 2), np.array_split(left.units, 2)
@@ -171,8 +170,8 @@ class Quotients:
 def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
     """Return the lines along which a gradient is compared.
 
-    Of a small array, every element; of a large one, some elements and several directions through all elements. Always the direction in which all
-    elements grow equally: numbers that tie still tie along it, so that it shows whether the shares of a gradient among tied maxima add up to 1.
+    These are all elements of a small array, or some elements of a large array and several directions in which all elements change. They include the
+    direction in which all elements grow equally. It preserves ties, so it shows whether the shares of a gradient among tied maxima add up to 1.
     """
     x = variable(call, quantity)
     rng = np.random.default_rng([seed, len(quantity), x.size])
@@ -194,22 +193,22 @@ def lines(call: Call, quantity: str, gradient: Array, seed: int) -> list[Line]:
 
 @dataclass(frozen=True)
 class Elements:
-    """The elements of a gradient that can be judged."""
+    """The elements of a gradient that were compared with expected slopes."""
 
     indices: list[int]  # indices of the elements in the flattened array
     shape: tuple[int, ...]  # shape of the whole array
-    # found, expected, error: of the shape of the whole array if all elements can be judged, else ``(elements,)``
+    # found, expected, error: in the shape of the whole array if all elements were compared, else ``(elements,)``
     found: Array
     expected: Array
     error: Array
 
     def bound(self, precision: Precision) -> Bound:
-        """Return a bound with one rounding, whose terms are chosen so that the tolerance equals the error."""
+        """Return the bound for which the tolerance equals ``error``."""
         return Bound(self.error / (precision.sides * precision.unit), 1.0)
 
 
 def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Elements:
-    """Return compared elements as :class:`Elements`."""
+    """Collect the comparisons of single elements."""
     indices = [c.line.index or 0 for c in compared]
     values = np.array([(c.found, c.expected, c.error) for c in compared]).T
     whole = indices == list(range(math.prod(shape)))
@@ -219,7 +218,7 @@ def elements_of(compared: Sequence[Compared], shape: tuple[int, ...]) -> Element
 
 @dataclass(frozen=True)
 class QuotientOracle:
-    """The slopes of a subject's output as an oracle for fault models; right if the output is right."""
+    """An oracle for fault models that returns slopes of the subject's output; the slopes are correct if the output is."""
 
     quotients: Quotients
     quantity: str
@@ -228,16 +227,16 @@ class QuotientOracle:
 
     @property
     def rounding(self) -> Rounding:
-        """The error theory: this object itself."""
+        """The object that bounds rounding errors: this oracle itself."""
         return self
 
     def decisions(self, x: object) -> None:
         """Return None: a subject's decisions at kinks are unknown."""
 
     def vjp(self, call: Call) -> dict[str, Any]:
-        """Return the slopes of the compared elements for another call, NaN if the subject fails; without ``grad_output``, the subject's output.
+        """Return the slopes of the compared elements for another call, or the subject's output if the call has no ``grad_output``.
 
-        A call with other shapes is refused, and one without ``grad_output`` on which the subject fails.
+        If the subject fails, the slopes are NaN and a call without ``grad_output`` is refused. A call with other shapes is refused, too.
         """
         point = self.quotients.point
         if call.grad_output is None:
@@ -255,7 +254,7 @@ class QuotientOracle:
         return {self.quantity: np.array(values).reshape(self.elements.found.shape)}
 
     def bounds(self, oracle: Oracle, call: Call, result: Arrays, precision: Precision) -> dict[str, Bound]:
-        """Return the errors of the compared slopes, for every call because nothing else is known about a subject's rounding."""
+        """Return bounds with the errors of the compared slopes, for every call, because the subject's rounding errors are otherwise unknown."""
         return {self.quantity: self.elements.bound(precision)}
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:

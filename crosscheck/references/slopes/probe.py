@@ -1,9 +1,9 @@
-"""A subject near one point: how its output changes along lines through the point, and how large its rounding errors are there.
+"""Evaluate a subject near a point: how its output changes along lines through the point, and how large its rounding errors are.
 
 Without a reference, the number of roundings in a subject's output is unknown, so rounding errors are measured. Input, parameters and cotangent are
-each multiplied by a factor that differs from 1 by a few units in the last place. All intermediate results are then rounded differently, while signs,
-order and ties of the numbers stay. In a second difference of such results the smooth changes cancel and rounding errors remain (as in ECNoise, Moré
-and Wild, SIAM J. Sci. Comput. 33(3), 2011).
+each multiplied by a factor that differs from 1 by a few units in the last place. All intermediate results are then rounded differently, but signs,
+order and ties of the numbers stay. In a second difference of such results, smooth changes cancel and rounding errors remain (as in ECNoise, Moré and
+Wild, SIAM J. Sci. Comput. 33(3), 2011).
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ INPUT = "grad_input"
 
 _SAMPLES = 8
 _NUDGE = 2.0**-46
-"""Relative change of the inputs after which everything is rounded differently: 128 unit roundoffs; its square is far below one."""
+"""A relative change of the inputs after which everything is rounded differently: 128 unit roundoffs. Its square is far below one unit roundoff."""
 
 _EXACT = 2.0**-32
-"""A step smaller than this, relative to the number to which it is added, loses some of its first twenty bits to rounding."""
+"""The smallest step, relative to the number to which it is added: a smaller step loses some of its first twenty bits to rounding."""
 
 
 def variable(call: Call, quantity: str) -> Array:
-    """Return the array (input or parameter) whose gradient has this name."""
+    """Return the input or the parameter whose gradient has the name ``quantity``."""
     return call.x if quantity == INPUT else call.params[quantity.removesuffix(".grad")]
 
 
 def moved(call: Call, quantity: str, value: npt.NDArray[Any]) -> Call:
-    """Return a call without ``grad_output`` and with one array replaced; the new array gets the memory layout of the old one."""
+    """Return a call without ``grad_output`` in which one array is replaced; the new array gets the memory layout of the old array."""
     value = _arranged_as(variable(call, quantity), value)
     if quantity == INPUT:
         return replace(call, x=value, grad_output=None)
@@ -48,7 +48,7 @@ def moved(call: Call, quantity: str, value: npt.NDArray[Any]) -> Call:
 
 
 def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy with the strides of another array, because a subject's results may depend on the memory layout."""
+    """Return a copy of ``value`` with the strides of ``array``, because a subject's results may depend on the memory layout."""
     if array.dtype != value.dtype or not array.size:
         return value
     owner = array if array.base is None else array.base
@@ -63,9 +63,9 @@ def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through the point, along which one or several elements of a variable change."""
+    """A line through a point, along which one or several elements of the input or of a parameter change."""
 
-    quantity: str  # name of the gradient with respect to the variable
+    quantity: str  # name of the gradient with respect to the variable, the input or a parameter
     places: npt.NDArray[np.intp]  # indices of the elements that change, in the flattened variable
     units: Array  # the change of each of these elements for a step of 1
 
@@ -76,7 +76,7 @@ class Line:
 
     @property
     def index(self) -> int | None:
-        """The index of the element that changes; None if several do."""
+        """The index of the element that changes; None if several elements change."""
         return int(self.places[0]) if len(self.places) == 1 else None
 
     def at(self, x: npt.NDArray[Any], step: complex) -> npt.NDArray[Any]:
@@ -90,27 +90,27 @@ class Line:
         return float(np.sum(gradient.flat[self.places] * self.units))
 
     def largest_sum(self, errors: Array) -> float:
-        """Return the error of the slope if no errors of the gradient's elements cancel."""
+        """Return the slope's error if the errors of the gradient's elements do not cancel."""
         return float(np.sum(np.abs(errors.flat[self.places] * self.units)))
 
     def spread(self, errors: Array) -> float:
-        """Return the error of the slope if the errors of the gradient's elements are independent."""
+        """Return the slope's error if the errors of the gradient's elements are independent."""
         return float(np.hypot.reduce(np.abs(errors.flat[self.places] * self.units)))
 
     def sizes(self, x: Array) -> Array:
-        """Return the absolute values of the elements that change, as multiples of their change for a step of 1."""
+        """Return the absolute values of the elements that change, divided by their change for a step of 1."""
         return np.asarray(np.abs(x.flat[self.places] / self.units))
 
 
 @dataclass(frozen=True)
 class Point:
-    """A subject and one call."""
+    """A subject, one call, and the subject's results for this call."""
 
     layer: SubjectLayer
     call: Call  # the call, with ``grad_output``, in float64
     precision: Precision
     found: Mapping[str, Array]  # the subject's results for the call
-    reading: Mapping[str, Array]  # a bound on the error of measuring each gradient; zero if the subject returns the gradient itself
+    reading: Mapping[str, Array]  # a bound on the error of inferring each gradient; zero if the subject returns the gradient itself
 
     @property
     def output(self) -> Array:
@@ -125,11 +125,11 @@ class Point:
 
     @property
     def size(self) -> int:
-        """The number of elements of input, parameters and output together."""
+        """The total number of elements in the input, the parameters and the output."""
         return sum(array.size for array in (self.call.x, *self.call.params.values(), self.output))
 
     def forward(self, call: Call) -> npt.NDArray[Any] | None:
-        """Return the output for another call, flattened; None if the subject fails or the output has another size or is not finite."""
+        """Return the flattened output for another call; None if the subject fails, or if the output has another size or is not finite."""
         try:
             output = self.layer.vjp(replace(call, grad_output=None))["output"]
         except SubjectError:
@@ -138,7 +138,7 @@ class Point:
 
     @cached_property
     def noise(self) -> dict[str, Array]:
-        """How much each quantity changes when everything is rounded differently: the largest of several samples."""
+        """The largest change of each quantity when everything is rounded differently, over several samples."""
         rng = np.random.default_rng(0)
         largest: dict[str, Array] = {name: np.zeros(value.shape) for name, value in self.found.items()}
         for _ in range(_SAMPLES):
@@ -154,16 +154,16 @@ class Point:
         return largest
 
     def slope(self, line: Line) -> Slope:
-        """Return the slope of <cotangent, output> along a line, from difference quotients."""
+        """Return the slope of sum(cotangent * output) along a line, from difference quotients."""
         runs = [values for run in steps(self._scales(line)) for values in self._values(line, run)]
         blur = self.precision.confidence * self.precision.unit
         return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur)
 
     def _scales(self, line: Line) -> list[float]:
-        """Return the scales relative to which steps are taken.
+        """Return the scales of a variable to which the steps are relative.
 
-        These are the size of the element, the size of its array, and 1, a scale on which most functions are curved. A small element of a large sum
-        needs two more: the size of the output, and the step that would double the output if the subject's gradient is right.
+        These are the size of the element, the size of its array, and 1, because most functions are curved on this scale. A small element of a large
+        sum needs two more: the size of the output, and the step that doubles the output if the subject's gradient is correct.
         """
         x = variable(self.call, line.quantity)
         unit = float(np.abs(line.units).max())
@@ -175,7 +175,7 @@ class Point:
         return [own, size, float(np.abs(self.output).max(initial=0.0)) / unit, 1.0 / unit, float(whole)]
 
     def _values(self, line: Line, run: list[float]) -> Iterator[Values]:
-        """Yield the changes of the output at a run of steps; a step without an output divides the run into two."""
+        """Yield the changes of the output at a run of steps; a step at which the subject fails splits the run."""
         x = variable(self.call, line.quantity)
         least = _EXACT * line.sizes(x).max()
         rows = (self._changes(line, x, step) if step >= least else None for step in run)
@@ -184,7 +184,7 @@ class Point:
                 yield Values(*(np.array(part) for part in zip(*group, strict=True)))
 
     def _changes(self, line: Line, x: Array, step: float) -> tuple[float, float, Array, Array, Array] | None:
-        """Return the actual steps to the right and to the left, the output's changes there, and their rounding error; None without an output."""
+        """Return the actual right and left steps, the output's changes, and the changes' rounding error; None if the subject fails."""
         right, left = line.at(x, step), line.at(x, -step)
         above, below = self.forward(moved(self.call, line.quantity, right)), self.forward(moved(self.call, line.quantity, left))
         if above is None or below is None:
@@ -199,7 +199,7 @@ class Point:
         return *actual, above - base, below - base, blur
 
     def rounding(self, line: Line, terms: float) -> float:
-        """Return a bound on the rounding error of the slope that the subject's gradient gives; ``terms`` is the sum of all outputs' absolute slopes.
+        """Return a bound on the rounding error of the gradient's slope along a line; ``terms`` is the sum of all outputs' absolute slopes.
 
         The number of roundings is at most :attr:`size`: an element of a gradient is a sum of at most that many products.
         """
@@ -214,7 +214,7 @@ class Point:
 
 
 def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
-    """Run a subject on one call, forward and backward; a :class:`SubjectError` has the results up to the failure."""
+    """Run a subject forward and backward on a call; a :class:`SubjectError` has the results up to the failure."""
     given = replace(moved(call, INPUT, call.x), grad_output=None if call.grad_output is None else np.array(call.grad_output))
     found = layer.vjp(given)
     reading: dict[str, Array] = {}
@@ -225,7 +225,7 @@ def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
 
 
 def _scaled(call: Call, off: npt.NDArray[np.float64]) -> Call:
-    """Return a call with each array multiplied by 1 plus its element of ``off``."""
+    """Return a call with the input, ``grad_output`` and each parameter multiplied by 1 plus one element of ``off``."""
     factors = 1 + off
     assert call.grad_output is not None
     params = {name: value * factor for (name, value), factor in zip(call.params.items(), factors[2:], strict=True)}
@@ -233,6 +233,6 @@ def _scaled(call: Call, off: npt.NDArray[np.float64]) -> Call:
 
 
 def evenly(x: Array) -> float:
-    """Return the power of two next below the root mean square of an array; 1 if all elements are 0."""
+    """Return the largest power of two up to the root mean square of an array; 1 if all elements are 0."""
     size = float(np.sqrt(np.mean(np.square(x))))
     return 2.0 ** math.floor(math.log2(size)) if size > 0 else 1.0

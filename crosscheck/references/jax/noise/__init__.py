@@ -1,1 +1,1 @@
-"""JAX with perturbed rounding, for references whose rounding is measured."""
+"""JAX with randomly perturbed results, for references whose rounding errors are measured."""

@@ -1,15 +1,15 @@
-r"""JAX with enlarged random rounding errors: a traced program is carried out primitive by primitive, and every result that rounds is perturbed.
+r"""JAX with enlarged random rounding errors: a traced program is run primitive by primitive, and every rounded result is perturbed.
 
 As in :mod:`~crosscheck.references.pytorch.noise.perturbed`, the perturbation of each result is
 
 .. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, with mean 0 and variance 1},
 
-where T is the sum of the absolute terms and n the number of roundings, by the tables of :mod:`~crosscheck.references.jax.noise.table`. This
-interpreter is itself traced and compiled, so that the perturbed program is a JAX program with two more arguments, the random numbers and epsilon. The
+where T is the sum of the absolute terms and n is the number of roundings, according to :mod:`~crosscheck.references.jax.noise.table`. This
+interpreter is itself traced and compiled, so the perturbed program is a JAX program with two more arguments, the random numbers and epsilon. The
 random numbers are one vector, drawn by NumPy and used in the order of the primitives, so that a seed gives the same numbers in every version of JAX.
 
-Only float64 is perturbed: integers and other precisions are counters, not results. A constant in the code that float32 cannot represent is rounded by
-a subject, so it is perturbed, too.
+Only float64 is perturbed: integers and other precisions are counters, not results. A constant in the code that float32 cannot represent is perturbed,
+too, because a subject rounds it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from crosscheck.references.jax.noise.table import ADDITIONS, CALLS, EXACT, FUNCT
 from crosscheck.references.noise import rounds_products
 
 ROUNDS = 64
-"""The number of iterations of a loop of unknown length with separate random numbers; after that the numbers repeat."""
+"""The number of iterations of a loop of unknown length that have separate random numbers; after these iterations the numbers repeat."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Rounding:
     """The sizes of enlarged rounding errors."""
 
     scale: Any = 0.0  # the relative size of one rounding error, epsilon
-    underflow: Any = 0.0  # an absolute error of every rounded result, added to the relative one
+    underflow: Any = 0.0  # an absolute error of every rounded result, added to its relative error
     flushed: Any = 0.0  # an absolute error of elementary functions: many return 0 if the exact result is subnormal
 
 
 def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Rounding, numbers: Any, infinite: bool = False) -> tuple[list[Any], Any]:
-    """Return a program's results with every intermediate result perturbed, and the largest absolute intermediate result.
+    """Return a program's results after every intermediate result was perturbed, and the largest absolute intermediate result.
 
-    ``numbers`` are random, with mean 0 and variance 1, ``(n,)``; :func:`count` returns n. ``infinite`` says whether arguments may be infinite, such
-    as masked scores. A primitive that draws random numbers, or is in no table, is refused.
+    ``numbers``, ``(n,)``, are random, with mean 0 and variance 1; :func:`count` returns n. ``infinite`` says whether arguments may be infinite, as
+    masked scores are. A primitive that draws random numbers, or is in no table, is refused.
     """
     run = _Run(rounding, Numbers(numbers), infinite or _holds_infinity(program))
     results = run.closed(program, values)
@@ -56,7 +56,7 @@ def perturbed(program: core.ClosedJaxpr, values: Sequence[Any], rounding: Roundi
 
 
 def count(program: core.ClosedJaxpr) -> int:
-    """Return the number of random numbers that :func:`perturbed` needs for a program."""
+    """Return how many random numbers :func:`perturbed` needs for a program."""
     run = _Run(Rounding(), Numbers())
     jax.eval_shape(lambda *values: run.closed(program, values), *(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in program.in_avals))
     return run.numbers.dealt
@@ -64,13 +64,13 @@ def count(program: core.ClosedJaxpr) -> int:
 
 @dataclass
 class Numbers:
-    """Random numbers that are handed out in order; without an array, only counts how many are needed."""
+    """Hands out random numbers in order; if ``numbers`` is None, only counts how many are needed."""
 
     numbers: Any = None
     dealt: int = 0
 
     def deal(self, shape: tuple[int, ...]) -> Any:
-        """Return the next random numbers as an array of this shape; zeros if they are only counted."""
+        """Return an array of the given shape with the next random numbers; zeros if they are only counted."""
         start, self.dealt = self.dealt, self.dealt + math.prod(shape)
         if self.numbers is None:
             return jnp.zeros(shape, np.float64)
@@ -87,15 +87,15 @@ class _Run:
     repeated: dict[int, Any] = field(default_factory=dict)  # arrays that were broadcast, such as a mean, keyed by id
 
     def largest(self) -> Any:
-        # A single reduction over all results: one for each result takes twice as long to compile as the perturbed program itself.
+        # One reduction over all results, because one for each result would take twice as long to compile as the perturbed program itself.
         everything = jnp.concatenate([jnp.zeros(1, np.float64), *self.seen])
         return jnp.nan_to_num(jnp.abs(everything), nan=0.0, posinf=np.finfo(np.float64).max).max()
 
     def closed(self, program: Any, values: Sequence[Any], own: Sequence[bool] = ()) -> list[Any]:
-        """Carry out a program, closed over its constants or not; ``own`` says which of the values follow from constants only."""
+        """Run a ``Jaxpr`` or ``ClosedJaxpr`` and return its results; ``own`` says which of the values depend only on constants."""
         program, consts = (program.jaxpr, program.consts) if isinstance(program, core.ClosedJaxpr) else (program, [])
         given = list(zip(program.invars, values, own or [False] * len(values), strict=True))
-        # What follows from constants only is computed exactly, and rounded once when it is combined with other values; so indices stay integers.
+        # A value that depends only on constants is not perturbed until it is combined with other values, so that indices stay integers.
         fixed = dict(zip(program.constvars, consts, strict=True)) | {variable: value for variable, value, is_own in given if is_own}
         known = {variable: value for variable, value, is_own in given if not is_own}
 
@@ -143,7 +143,7 @@ class _Run:
         return results
 
     def _rounded(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
-        """Perturb the result of one primitive according to the tables."""
+        """Return the result of a primitive, perturbed according to the tables."""
         modulus = name in MODULI and values[0].dtype == COMPLEX
         if not _is_result(result) or (name in EXACT and not modulus):
             return result
@@ -152,7 +152,7 @@ class _Run:
         return self._by_itself(equation, name, values, result, 2 if modulus else 1 if name in ROOTS else 0)
 
     def _by_itself(self, equation: Any, name: str, values: list[Any], result: Any, roundings: int) -> Any:
-        """Perturb a result relative to itself."""
+        """Return a result perturbed relative to itself, with the primitive's number of roundings."""
         if result.dtype == COMPLEX and name in ADDITIONS:
             return lax.complex(self._scaled(result.real, 1, underflow=False), self._scaled(result.imag, 1, underflow=False))
         if roundings:
@@ -160,7 +160,7 @@ class _Run:
         if name in ADDITIONS:
             rounded = self._scaled(result, (values[0] != 0) & (values[1] != 0), underflow=False)
             # A number that is subtracted from several others, such as their mean, may be subtracted after a scaling, x * s - mean * s, or within a
-            # larger sum. Then its rounding error is relative to itself, and a different one for each of the others.
+            # larger sum. Then its rounding error is relative to itself, and differs for each of the other numbers.
             spread = not isinstance(equation.invars[1], core.Literal) and values[1].size < result.size
             repeated = spread or id(values[1]) in self.repeated
             return self.by_terms(rounded, values[1], 1) if name == "sub" and repeated else rounded
@@ -177,7 +177,7 @@ class _Run:
         )
 
     def _scan(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out a loop; each iteration has separate random numbers."""
+        """Run a loop; each iteration has separate random numbers."""
         consts, carried = params["num_consts"], params["num_carry"]
         fixed, start, rows = values[:consts], values[consts : consts + carried], values[consts + carried :]
         numbers = self.numbers.deal((params["length"], count(params["jaxpr"])))
@@ -192,7 +192,7 @@ class _Run:
         return [*carry, *stacked]
 
     def _while(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out a loop for as many iterations as the same loop without perturbations takes, because a perturbed loop might never converge."""
+        """Run a loop for as many iterations as the same loop takes without perturbations, because a perturbed loop might never converge."""
         of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
         tested, fixed, start = values[:of_condition], values[of_condition : of_condition + of_body], values[of_condition + of_body :]
         numbers = self.numbers.deal((ROUNDS, count(params["body_jaxpr"])))
@@ -202,7 +202,7 @@ class _Run:
 
         def body(state: Any) -> Any:
             exact, carry, number, largest = state
-            # In a batch of loops, those that have ended no longer change.
+            # In a batch of loops, loops that have ended no longer change.
             going = goes_on(exact)
             after = core.jaxpr_as_fun(params["body_jaxpr"])(*fixed, *exact)
             results, own = perturbed(params["body_jaxpr"], [*fixed, *carry], self.rounding, numbers[number % ROUNDS], self.infinite)
@@ -214,14 +214,14 @@ class _Run:
         return list(carry)
 
     def _solve(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out the program that solves a system of linear equations."""
+        """Run the program that solves a system of linear equations."""
         lengths, programs = params["const_lengths"], params["jaxprs"]
         start = lengths.matvec + lengths.vecmat
         consts, sides = values[start : start + lengths.solve], values[sum(lengths) :]
         return self.closed(programs.solve, [*consts, *sides])
 
     def _cond(self, params: dict[str, Any], values: list[Any]) -> list[Any]:
-        """Carry out the selected branch."""
+        """Run the selected branch."""
         branches = params["branches"]
         numbers = [self.numbers.deal((count(branch),)) for branch in branches]
 
@@ -233,10 +233,10 @@ class _Run:
         return list(results)
 
     def _summed(self, equation: Any, name: str, values: list[Any], result: Any) -> Any:
-        """Perturb a sum. Applied to absolute values, the primitive adds up the absolute terms; applied to ones (and zeros), it counts the terms."""
+        """Perturb a sum by its absolute terms. The primitive adds these up if applied to absolute values, and counts them if applied to ones."""
 
         def with_terms(change: Any) -> Any:
-            # The second operand of a max pool's gradient only decides where numbers are added.
+            # In the gradient of max pooling, the second operand only decides where numbers are added.
             fixed = values[1:] if name == "select_and_scatter_add" else []
             terms = [change(value) if _is_result(value) else value for value in values[: len(values) - len(fixed)]]
             return equation.primitive.bind(*terms, *fixed, **equation.params)
@@ -246,7 +246,7 @@ class _Run:
         return self.by_terms(result, terms, jnp.maximum(counts - (1 if name in SUMS else 0), 0))
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Perturb a result by ``roundings`` rounding errors relative to its absolute terms; only float64 and complex128 are changed."""
+        """Return a result perturbed by ``roundings`` rounding errors relative to its absolute terms; only float64 and complex128 are changed."""
         if not _is_result(value):
             return value
         size = jnp.sqrt(roundings) * (jnp.abs(terms) * self.rounding.scale + self.rounding.underflow)
@@ -256,7 +256,7 @@ class _Run:
         return self._recorded(noise + value)
 
     def relatively(self, value: Any, roundings: Any) -> Any:
-        """Perturb a result by ``roundings`` rounding errors relative to itself."""
+        """Return a result perturbed by ``roundings`` rounding errors relative to itself."""
         return self._scaled(value, roundings**0.5) if _is_result(value) else value
 
     def _multiplied(self, result: Any, factors: Sequence[tuple[Any, Any]]) -> Any:
@@ -267,7 +267,7 @@ class _Run:
         return self._scaled(result, rounds)
 
     def _scaled(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
-        """Perturb relative to the result; as in rounding, zeros, signs and infinities do not change."""
+        """Return a value perturbed by ``roundings`` times a relative rounding error; zeros, signs and infinities do not change."""
         if isinstance(roundings, bool | int) and not roundings:
             return self._recorded(value)
         if value.dtype == COMPLEX:
@@ -277,14 +277,14 @@ class _Run:
         return self._recorded(jnp.where(jnp.isfinite(value), moved, value))
 
     def _moved_from_zero(self, value: Any, of: Any) -> Any:
-        """Perturb results of an elementary function by ``flushed``, because they may have underflowed; not the results of infinities."""
+        """Perturb results of an elementary function by ``flushed``, because they may have underflowed; results of infinities stay."""
         if value.dtype == COMPLEX:
             return value
         moved = value + jnp.copysign(jnp.abs(self._random(value)) * self.rounding.flushed, value)
         return jnp.where(jnp.isinf(of), value, moved) if self.infinite and of.shape == value.shape else moved
 
     def _number(self, value: Any) -> Any:
-        """Return a constant, perturbed where float32 cannot represent it."""
+        """Return a constant; its elements are perturbed if float32 cannot represent them."""
         given = np.asarray(value) if isinstance(value, int | float | np.ndarray | np.generic) else value
         if not _is_result(given):
             return value
@@ -317,7 +317,7 @@ def _name(equation: Any) -> str:
 
 
 def _inside(equation: Any) -> list[Any]:
-    """Return the programs inside a primitive."""
+    """Return the programs that are parameters of a primitive, such as the body of a loop."""
     parts = [part for value in equation.params.values() for part in (value if isinstance(value, list | tuple) else [value])]
     return [part for part in parts if isinstance(part, core.ClosedJaxpr | core.Jaxpr)]
 
@@ -329,7 +329,7 @@ def _draws(equation: Any) -> bool:
 
 
 def _holds_infinity(program: Any) -> bool:
-    """Return whether a program, or one inside it, has an infinite constant."""
+    """Return whether a program, or a program inside it, has an infinite constant."""
     closed = isinstance(program, core.ClosedJaxpr)
     numbers = list(program.consts) if closed else []
     inside = []

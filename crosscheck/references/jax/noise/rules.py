@@ -1,8 +1,8 @@
-r"""Rules for primitives of JAX whose absolute terms follow no table: transforms, linear algebra, cumulative products and log-sum-exp.
+r"""Rules for JAX primitives that no table covers: transforms, linear algebra, products, cumulative log-sum-exp.
 
-As in :mod:`~crosscheck.references.pytorch.noise.rules`: a Fourier transform is a sum of all numbers along its axes; a backward stable algorithm
-returns the exact result of a perturbed input (with the perturbations of :mod:`~crosscheck.references.pytorch.noise.linear_algebra`); a function that
-is computed by recurrences and reflections returns its value at a rounded argument.
+The rules are the same as in :mod:`~crosscheck.references.pytorch.noise.rules`. A Fourier transform is a sum of all numbers along its axes. A backward
+stable algorithm returns the exact result of a perturbed input (see :mod:`~crosscheck.references.pytorch.noise.linear_algebra`). A function that is
+computed by recurrences and reflections returns its value at a rounded argument.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ STABLE: Mapping[str, Mapping[int, Size]] = {
     "triangular_solve": {0: _by_elements},
     "tridiagonal_solve": dict.fromkeys((0, 1, 2), _by_elements),
 }
-"""Backward stable primitives, each with the sizes of the perturbations by the positions of its operands."""
+"""For each backward stable primitive, the positions of its operands, with functions that return the sizes of their perturbations."""
 
 
 def _of_perturbed(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Return the results for perturbed operands, each result perturbed by one more rounding."""
+    """Return the results for perturbed operands; one more rounding perturbs each result."""
     sizes = STABLE[name]
     given = [run.by_terms(value, sizes[place](value), 1) if place in sizes else value for place, value in enumerate(values)]
     return [run.relatively(value, 1) for value in bound(equation, given)]
@@ -80,7 +80,7 @@ def _reflected(run: Perturbing, equation: Any, name: str, values: list[Any]) -> 
 
 
 def _transformed(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a Fourier transform; the transform of the absolute values is largest at frequency 0, where it is their sum."""
+    """Perturb a Fourier transform by the sum of absolute values, which is their transform at frequency 0."""
     (x,), lengths = values, equation.params["fft_lengths"]
     (terms,) = bound(equation, [jnp.abs(x).astype(x.dtype)])
     largest = jnp.abs(terms).max(axis=tuple(range(-len(lengths), 0)), keepdims=True)
@@ -94,7 +94,7 @@ def _multiplied(run: Perturbing, equation: Any, name: str, values: list[Any]) ->
 
 
 def _running_logarithm(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb cumulative log-sum-exp; an error of a number is multiplied by its share of the sum."""
+    """Perturb cumulative log-sum-exp: an error of a number is multiplied by the number's share of the sum."""
     (x,), (result,) = values, bound(equation, values)
     (weighted,) = bound(equation, [x + jnp.log(jnp.abs(x))])
     shares = jnp.nan_to_num(jnp.exp(weighted - result), nan=0.0, posinf=0.0, neginf=0.0)
@@ -103,19 +103,19 @@ def _running_logarithm(run: Perturbing, equation: Any, name: str, values: list[A
 
 
 def _remainder(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a remainder like a difference; if nothing is subtracted, nothing is rounded."""
+    """Perturb a remainder like a difference; a remainder from which nothing is subtracted is exact."""
     return [run.by_terms(value, (jnp.abs(values[0]) + jnp.abs(value)) * (value != values[0]), 2) for value in bound(equation, values)]
 
 
 def _of_rounded_arguments(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb a function by rounding arguments and result: near a root, formulas by recurrence or by reflection have such errors."""
+    """Perturb the arguments and the result of a function: near a root, formulas with recurrence or reflection have such errors."""
     # The first argument of a polygamma function is its order, an integer.
     given = [value if name == "polygamma" and not place else run.relatively(value, 2) for place, value in enumerate(values)]
     return [run.relatively(value, ELEMENTARY) for value in bound(equation, given)]
 
 
 def _multiplied_in_places(run: Perturbing, equation: Any, name: str, values: list[Any]) -> list[Any]:
-    """Perturb products of scattered numbers; scattering ones counts the factors."""
+    """Perturb products of scattered numbers; the number of factors is counted by scattering ones."""
     operand, places, updates = values
     numbers = equation.params["dimension_numbers"]
     counts = lax.scatter_add(jnp.zeros(operand.shape), places, jnp.ones(updates.shape), numbers, mode=equation.params["mode"])
@@ -132,9 +132,9 @@ RULES: dict[str, Rule] = {
     "rem": _remainder,
     "scatter_mul": _multiplied_in_places,
 }
-"""Rules by the names of primitives."""
+"""The rule for each primitive, by the primitive's name."""
 
 MODULI = frozenset({"abs", "sign"})
-"""Primitives that are exact for real numbers and compute the modulus of complex numbers."""
+"""Primitives that are exact for real numbers, but compute the modulus of complex numbers."""
 
 COMPLEX = np.dtype(np.complex128)

@@ -1,4 +1,4 @@
-"""How JAX's primitives round, by their names, with hyphens replaced by underscores.
+"""Tables of how JAX's primitives round, by the primitives' names, with hyphens replaced by underscores.
 
 A primitive that is in no table and computes in float64 is refused, because its rounding error is unknown.
 """
@@ -22,29 +22,29 @@ EXACT = names(
     shift_right_arithmetic shift_right_logical sign slice sort split squeeze stop_gradient tile top_k transpose xor zeros_like
     """
 )
-"""Exact primitives: every result is a number of an operand, a constant or a decision."""
+"""Exact primitives: every result is an operand's element, a constant or a decision."""
 
 SUMS = names("cumsum reduce_sum reduce_window_sum scatter_add select_and_scatter_add")
-"""Sums of n numbers, with n - 1 roundings."""
+"""Primitives that return sums of n numbers, with n - 1 roundings."""
 
 PRODUCTS = names("conv_general_dilated dot_general")
-"""Sums of n products, with n roundings."""
+"""Primitives that return sums of n products, with n roundings."""
 
 ADDITIONS = names("add add_any sub")
-"""Sums and differences of two numbers."""
+"""Primitives that return the sum or the difference of two numbers."""
 
 ROOTS = names("cbrt nextafter rsqrt sqrt")
-"""Primitives with one rounding; ``nextafter`` is among them because its result depends on the precision."""
+"""Primitives with one rounding; ``nextafter`` is included because its result depends on the precision."""
 
 FUNCTIONS = names(
     """
     acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cos cosh erf exp exp2 igamma igammac log logistic pow sin sinh tan tanh
     """
 )
-"""Elementary functions."""
+"""Elementary functions, with :data:`~crosscheck.core.precision.ELEMENTARY` roundings."""
 
 OF_POWERS = {0: 0, 1: 0, 2: 1, -1: 1, 3: 2}
-"""The number of roundings of an integer power, by exponents for which it is a short product or a quotient."""
+"""The number of roundings in an integer power, for the exponents that make it a short product or a quotient."""
 
 STEPS: dict[str, Callable[[Any], Any]] = {
     "expm1": lambda x: jnp.exp(x) - 1,
@@ -52,13 +52,13 @@ STEPS: dict[str, Callable[[Any], Any]] = {
     "erfc": lambda x: 1 - lax.erf(x),
     "square": lambda x: x * x,
 }
-"""Primitives that are replaced by the formulas that most people write, so that cancellation in these formulas counts."""
+"""For some primitives, the formulas that most people write instead; cancellation in these formulas then counts."""
 
 CALLS: dict[str, str] = {
     **dict.fromkeys(("checkpoint", "jit", "pjit", "remat", "remat2"), "jaxpr"),
     **dict.fromkeys(("closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"), "call_jaxpr"),
 }
-"""Primitives that carry out a program, and the names of the parameters that hold it."""
+"""For primitives that run a program, the name of the parameter that holds the program."""
 
 
 def is_random(name: str) -> bool:

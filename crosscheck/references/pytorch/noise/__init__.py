@@ -1,1 +1,1 @@
-"""PyTorch with perturbed rounding, for references whose rounding is measured."""
+"""PyTorch with randomly perturbed results, for references whose rounding errors are measured."""

@@ -1,8 +1,8 @@
 """PyTorch: many perturbed runs of a function in one batch, by ``torch.vmap``.
 
-All inputs are repeated for each run before the first perturbation. A tensor without the axis of runs, such as one that the function itself creates,
-would be perturbed equally in all runs, so that its part of the spread would be missing. Its size is not a multiple of the number of runs, a prime
-that divides no length of the inputs. If there is such a tensor, or ``vmap`` has no rule for an operation, the runs are done one by one.
+All inputs are repeated for each run before the first perturbation. A tensor without the axis of runs, such as one that the function creates, would be
+perturbed equally in all runs, so that its part of the spread would be missing. The number of runs is a prime that divides no length of the inputs, so
+that such a tensor's size is not a multiple of it. If there is such a tensor, or ``vmap`` has no rule for an operation, runs are done one by one.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _PRIMES = (11, 13, 17, 19, 23, 29, 31)
 _aten = torch.ops.aten
 
 LARGEST = 1 << 19
-"""The largest operand, in elements of all runs together, for which a batch is faster; for larger ones the overhead of calls is negligible."""
+"""A batch is used only if no operand has more elements than this, in all runs together; otherwise the overhead of single calls is negligible."""
 
 
 class NotBatchedError(RuntimeError):
-    """A tensor would be perturbed equally in all runs of a batch."""
+    """A tensor would be perturbed equally in all runs of a batch, because it has no axis of runs."""
 
 
 def runs_at_once(call: Call, least: int) -> int:
-    """Return the size of a batch, a prime of at least ``least`` that divides no length of the inputs; 0 if runs should be done one by one."""
+    """Return the number of runs in a batch: a prime >= ``least`` that divides no length of the inputs; 0 if runs must be done one by one."""
     arrays = [call.x, *call.params.values(), *call.buffers.values(), *call.constants.values()]
     arrays += [] if call.grad_output is None else [call.grad_output]
     lengths = {length for value in arrays for length in value.shape}
@@ -36,7 +36,7 @@ def runs_at_once(call: Call, least: int) -> int:
 
 
 class Recurrent(TorchFunctionMode):
-    """While active, recurrent layers are decomposed into their steps, because ``vmap`` has no rule for whole layers."""
+    """A mode that decomposes recurrent layers into their steps while it is active, because ``vmap`` has no rule for whole layers."""
 
     _STEPS: ClassVar = {
         torch.lstm: (_aten.lstm.input, _aten.lstm.data),
@@ -46,7 +46,7 @@ class Recurrent(TorchFunctionMode):
     }
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one call of a PyTorch function."""
+        """Run one PyTorch function; a recurrent layer is decomposed."""
         if func in self._STEPS:
             # The fourth argument is a list of weights, unless the sequence is packed.
             func = decomposition_table[self._STEPS[func][isinstance(args[3], list | tuple)]]

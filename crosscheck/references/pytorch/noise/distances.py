@@ -1,4 +1,4 @@
-r"""Distances between rows, and gradients of margin losses, in PyTorch as elementary steps.
+r"""PyTorch's distances between rows and gradients of margin losses, written as elementary steps.
 
 .. math:: d = \Big(\sum_k |x_k - y_k|^p\Big)^{1/p}, \qquad
     \frac{\partial d}{\partial x_k} = \operatorname{sgn}(x_k - y_k) \Big(\frac{|x_k - y_k|}{d}\Big)^{p-1}
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def vector_norm(x: Tensor, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return the norm of this order along some axes."""
+    """Return the norm of the given order along some axes."""
     dims = list(range(x.dim())) if dim is None else dim
     if order == 0:
         return (x != 0).to(x.abs().dtype).sum(dims, keepdim)
@@ -30,23 +30,23 @@ def vector_norm(x: Tensor, order: float = 2, dim: Any = None, keepdim: bool = Fa
 
 
 def distances(x: Tensor, y: Tensor, order: float, mode: Any) -> Tensor:
-    """Return the distances of each row of ``(..., n, k)`` from each row of ``(..., m, k)``, of shape ``(..., n, m)``."""
+    """Return the distances ``(..., n, m)`` between each row of ``x``, ``(..., n, k)``, and each row of ``y``, ``(..., m, k)``."""
     return vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), order, -1)
 
 
 def distances_backward(grad: Tensor, x: Tensor, y: Tensor, order: float, distance: Tensor) -> Tensor:
-    """Return the gradient with respect to ``x``."""
+    """Return the gradient of :func:`distances` with respect to ``x``."""
     return (grad.unsqueeze(-1) * _slope(x.unsqueeze(-2) - y.unsqueeze(-3), distance, order)).sum(-2)
 
 
 def own_distances(x: Tensor, order: float = 2.0) -> Tensor:
-    """Return the distances between the rows of ``(n, k)``, each pair of rows once."""
+    """Return the distances between the rows of ``x``, ``(n, k)``, for each pair of rows once."""
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     return vector_norm(x[first] - x[second], order, -1)
 
 
 def own_distances_backward(grad: Tensor, x: Tensor, order: float, distance: Tensor) -> Tensor:
-    """Return the gradient with respect to the rows."""
+    """Return the gradient of :func:`own_distances` with respect to ``x``."""
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
     share = grad.unsqueeze(-1) * _slope(x[first] - x[second], distance, order)
     return torch.zeros_like(x).index_add(0, first, share).index_add(0, second, -share)
@@ -78,7 +78,7 @@ def multi_margin_backward(grad: Tensor, x: Tensor, target: Tensor, order: Any = 
 
 
 def multilabel_margin_backward(grad: Tensor, x: Tensor, target: Tensor, reduction: int, is_target: Tensor) -> Tensor:
-    """Return the gradient of ``sum_ij max(0, 1 - (x[target_j] - x[i])) / classes``: j over targets before the first -1, i over other classes."""
+    """Return the gradient of ``sum_ij max(0, 1 - (x[target_j] - x[i])) / classes``, for targets j before the first -1 and all other classes i."""
     rows, target, is_target = (value.reshape(-1, x.shape[-1] if x.dim() else 1) for value in (x, target, is_target))
     valid = (target >= 0).long().cumprod(1) > 0
     picked = target.clamp(min=0)
@@ -89,7 +89,7 @@ def multilabel_margin_backward(grad: Tensor, x: Tensor, target: Tensor, reductio
 
 
 def _to_targets(grad: Tensor, x: Tensor, slope: Tensor, target: Tensor, own: Tensor, reduction: int) -> Tensor:
-    """Return the gradient of a loss from its slopes for all classes, with the slopes ``own`` added for the targets."""
+    """Return a loss's gradient from its slopes for all classes; the slopes ``own`` are added at the targets."""
     slope = slope.scatter_add(1, target, own)
     grad = grad.reshape(-1, 1) if grad.numel() > 1 or not reduction else grad.reshape(1, 1)
     if reduction == 1:
@@ -106,4 +106,4 @@ DISTANCES: dict[str, Callable[..., Any]] = {
     "multi_margin_loss_backward": multi_margin_backward,
     "multilabel_margin_loss_backward": multilabel_margin_backward,
 }
-"""Elementary steps by the names of operations in ATen, with the same arguments."""
+"""For ATen's names of operations, functions of the same arguments that consist of elementary steps."""

@@ -1,8 +1,8 @@
-"""PyTorch's fused operations as elementary steps, forward and backward.
+"""PyTorch's fused operations written as elementary steps, forward and backward.
 
-The formulas are the usual ones, so that numbers cancel as in a subject's code: a variance from the differences to the mean, and ``exp(x) - 1`` for
-``expm1``, as most people write it. PyTorch's own decompositions cover many more operations; this module covers those that PyTorch decomposes slowly,
-or into other fused operations.
+The formulas are the usual formulas, so that numbers cancel as in a subject's code: a variance is computed from the differences from the mean, and
+``expm1`` as ``exp(x) - 1``. PyTorch's own decompositions cover many more operations; this module covers operations that PyTorch decomposes slowly, or
+into other fused operations.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ def _var_mean(
     dims = list(range(x.dim())) if dim is None or dim == [] else dim
     degrees = (1 if unbiased is None else int(unbiased)) if correction is None else correction
     mean = _mean(x, dims, True)
-    # PyTorch updates the mean with every number (Welford), so that each difference uses a differently rounded mean. One number is its own mean.
+    # PyTorch updates the mean with every number (Welford), so that each difference uses a differently rounded mean. A single number equals its mean.
     centred = x - (mean if _count(x, dims) == 1 else _rounded_anew(mean.expand_as(x)))
     var = (centred * centred).sum(dims, keepdim) / (_count(x, dims) - degrees)
     return var, mean.reshape(var.shape)
 
 
 def _rounded_anew(x: Tensor) -> Tensor:
-    """Return the same numbers after two roundings: a product with 3 and a quotient by 3 both round."""
+    """Return x * 3 / 3, which is x with two rounding errors."""
     return x * torch.full_like(x, 3) / 3
 
 
 def _affine(x: Tensor, weight: Any, bias: Any, shape: Sequence[int]) -> Tensor:
-    """Return ``x * weight + bias``, with weight and bias reshaped; either may be None."""
+    """Return ``x * weight + bias``, with ``weight`` and ``bias`` reshaped; either may be None."""
     x = x if weight is None else x * weight.reshape(shape)
     return x if bias is None else x + bias.reshape(shape)
 
@@ -91,7 +91,7 @@ def _layer_norm(x: Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> tu
     mean = _mean(x, dims, True)
     centred = x - mean
     inverse = (_mean(centred * centred, dims, True) + eps).rsqrt()
-    # (x - mean) * inverse is multiplied out, as in fused kernels.
+    # As in fused kernels, (x - mean) * inverse is multiplied out.
     return _affine(x * inverse - mean * inverse, weight, bias, shape), mean, inverse
 
 
@@ -107,7 +107,7 @@ def _layer_norm_backward(grad: Tensor, x: Tensor, shape: Any, mean: Tensor, inve
 
 def _grad_of_normalisation(slope: Tensor, x: Tensor, normalised: Tensor, inverse: Tensor, dims: list[int]) -> Tensor:
     if _count(x, dims) == 1:
-        # The gradient of a single number is 0 up to rounding errors: differences of equal numbers.
+        # The gradient of a single number is 0, apart from rounding errors: it consists of differences of equal numbers.
         return (_rounded_anew(slope) - slope) * inverse + slope * inverse * (_rounded_anew(x) * inverse - x * inverse)
     return (slope - _mean(slope, dims, True) - normalised * _mean(slope * normalised, dims, True)) * inverse
 
@@ -131,7 +131,7 @@ def _group_norm_backward(  # noqa: PLR0913, PLR0917 - PyTorch's own signature
     normalised = rows * inverse - mean * inverse
     slope = given if weight is None else given * weight.reshape(1, groups, channels // groups, 1)
     grad_input = _grad_of_normalisation(slope, rows, normalised, inverse, [2, 3])
-    # Only what is wanted: with many runs in one batch, a sum over the batch would mix the runs.
+    # Only wanted gradients are computed: with many runs in one batch, a sum over the batch would mix the runs.
     grad_weight = (given * normalised).sum([0, 3]).reshape(-1) if mask[1] else None
     return grad_input.reshape(x.shape) if mask[0] else None, grad_weight, given.sum([0, 3]).reshape(-1) if mask[2] else None
 
@@ -146,7 +146,7 @@ def _elu(x: Tensor, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Ten
 
 
 def _elu_backward(grad: Tensor, alpha: Any, scale: Any, input_scale: Any, of_result: bool, x: Tensor) -> Tensor:
-    # From the result, as in code that caches it; far below zero, result + alpha cancels.
+    # Code may compute the slope from a cached result; far below zero, result + alpha cancels.
     below = x if of_result else ((x.clamp(max=0) * input_scale).exp() - 1) * alpha * scale
     below = (below + alpha * scale) * input_scale
     return torch.where(x > 0, grad * scale, grad * below)
@@ -167,7 +167,7 @@ def _log_softmax(x: Tensor, dim: int, half: bool) -> Tensor:
 
 
 def _sigmoid(x: Tensor) -> Tensor:
-    # This is the usual formula with the largest rounding error: far below zero the sum cancels.
+    # Of the usual formulas, this has the largest rounding error: far below zero the sum cancels.
     return 0.5 * (1 + (0.5 * x).tanh())
 
 
@@ -208,4 +208,4 @@ STEPS: dict[str, Callable[..., Any]] = {
     "_log_softmax": _log_softmax,
     "_log_softmax_backward_data": lambda grad, logarithm, dim, dtype: grad - logarithm.exp() * grad.sum(dim, keepdim=True),
 }
-"""Elementary steps by the names of operations in ATen, with the same arguments."""
+"""For ATen's names of operations, functions of the same arguments that consist of elementary steps."""

@@ -1,9 +1,9 @@
-r"""Interpolation in PyTorch, whose weights are computed from rounded positions.
+r"""Interpolation in PyTorch: its weights are computed from rounded positions.
 
 A sample at the position s between two pixels is :math:`(1 - \lambda) x_i + \lambda x_{i+1}` with :math:`\lambda = s - i`. The rounding error of the
 position is relative to s, even if the weight :math:`\lambda` is small; it changes the result by :math:`s |x_{i+1} - x_i|` times the unit roundoff. So
-the absolute terms are :math:`\sum_i (|w_i| + (1 + |s|) |\partial w_i / \partial s|) |x_i|` for each axis, and the same matrices, transposed, give
-those of the backward pass.
+the sum of absolute terms is :math:`\sum_i (|w_i| + (1 + |s|) |\partial w_i / \partial s|) |x_i|` for each axis. The backward pass uses the transposed
+matrices.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from crosscheck.references.noise import Perturbing, names
 _Sizes: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 _ROUNDINGS = 4
-"""Roundings for each axis: of the step between samples, the position, the weight, and the product with the weight."""
+"""Number of roundings for each axis: of the step between samples, of the position, of the weight, and of the product with the weight."""
 
 _NEARLY = 2.0**-10
-"""A generous bound on the rounding error of a position; a pixel at this distance beyond the reach of the weights may still get a weight."""
+"""A generous bound on a position's rounding error. A pixel up to this much beyond the reach of the weights may still get a weight."""
 
 
 def interpolated(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb an interpolation, or its backward pass, by the absolute terms of its weights."""
+    """Return the result of an interpolation, or of its backward pass, perturbed relative to the sum of the absolute terms."""
     result, backward = func(*args, **kwargs), name.endswith("_backward")
     few, many = (result, args[0]) if backward else (args[0], result)
     place = 3 if backward else 2
     axes = _matrices(name, few.shape[2:], many.shape[2:], bool(args[place]), (*args[place + 1 :], *kwargs.values()))
-    # terms: the weights are exact; moved: the error of the position on one of the axes so far.
+    # terms: sums with exact weights; moved: sums with the position's error on one of the axes so far.
     terms, moved = args[0].abs(), torch.zeros_like(args[0])
     for axis, (weights, slopes) in enumerate(axes):
         moved = _along(moved, weights, axis, backward) + _along(terms, slopes, axis, backward)
@@ -53,7 +53,7 @@ def _matrices(name: str, given: Sequence[int], wanted: Sequence[int], aligned: b
 
 @cache
 def _matrix(kind: str, smooth: bool, given: int, wanted: int, aligned: bool, scale: float | None) -> _Sizes:
-    """Return the absolute weight of each pixel in each sample and the error of the weight, both of shape ``(wanted, given)``."""
+    """Return the absolute weight of each pixel in each sample, and the weight's error, both ``(wanted, given)``."""
     if aligned:
         step = (given - 1) / (wanted - 1) if wanted > 1 else 0.0
         positions = torch.arange(wanted, dtype=torch.float64) * step
@@ -63,7 +63,7 @@ def _matrix(kind: str, smooth: bool, given: int, wanted: int, aligned: bool, sca
     reach = max(step, 1.0) if smooth else 1.0
     if kind == "linear" and not smooth:
         positions = positions.clamp(min=0.0)
-    # Pixels beyond the edge repeat the pixel at the edge or, if smooth, have no weight.
+    # Pixels beyond the edge repeat the pixel at the edge; if ``smooth``, they have no weight.
     margin = 3 * math.ceil(reach)
     distances = (torch.arange(-margin, given + margin, dtype=torch.float64) - positions[:, None]) / reach
     weights = _linear(distances) if kind == "linear" else _cubic(distances, -0.5 if smooth else -0.75)
@@ -95,4 +95,4 @@ INTERPOLATIONS = sorted(
     for name in names("upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa")
     for backward in ("", "_backward")
 )
-"""Names of the interpolations in ATen."""
+"""ATen's names of the interpolations and their backward passes."""

@@ -1,12 +1,12 @@
-r"""Linear algebra in PyTorch: backward stable algorithms, whose rounding errors are equivalent to errors of the input.
+r"""Linear algebra in PyTorch: rounding errors of backward stable algorithms are equivalent to errors of the input.
 
 A backward stable algorithm returns the exact result of a slightly perturbed input (Higham, Accuracy and Stability, 2002, chapters 9, 10, 19, 20). So
-the input is perturbed, and the operation itself propagates that to the result, which accounts for the condition number of the matrix. The
-perturbation of the element :math:`a_{ij}` of a matrix with n rows or columns, in units of one relative rounding error, is
+the input is perturbed, and the operation propagates the perturbation to the result, which accounts for the condition number of the matrix. The
+perturbation of an element :math:`a_{ij}` of a matrix with n rows or columns, in multiples of one relative rounding error, is
 
 - for an elimination: :math:`\|A\|_F / \sqrt{n}`, which is :math:`\sqrt{n}` times the root mean square of the elements;
 - for eigenvalues and singular values, which take many rotations: :math:`\|A\|_F`;
-- for a QR factorisation, which takes many reflections: the norm of the column; for a right-hand side: that norm over :math:`\sqrt{n}`;
+- for a QR factorisation, which takes many reflections: the norm of the column; for a right-hand side: this norm over :math:`\sqrt{n}`;
 - for a Cholesky factorisation: :math:`\sqrt{a_{ii} a_{jj}}`;
 - for a substitution with a triangular factor: :math:`\sqrt{n} |a_{ij}|`.
 """
@@ -47,7 +47,7 @@ def _by_elements(a: torch.Tensor) -> torch.Tensor:
 
 
 def _by_whole(b: torch.Tensor) -> Any:
-    """Return the sizes for a right-hand side, which may be a single vector."""
+    """Return the sizes of the perturbations of a right-hand side, which may be a single vector."""
     return b.abs() if b.dim() < 2 else _by_columns(b)
 
 
@@ -75,11 +75,11 @@ STABLE: Mapping[str, Mapping[int, Size]] = {
     "linalg_solve_triangular": {0: _by_elements},
     "triangular_solve": {1: _by_elements},
 }
-"""Backward stable operations, each with the sizes of the perturbations by the positions of its operands."""
+"""For each backward stable operation, the positions of its operands, with functions that return the sizes of their perturbations."""
 
 
 def of_perturbed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return the results for perturbed operands, each result perturbed by one more rounding."""
+    """Return the results for perturbed operands; one more rounding perturbs each result."""
     sizes = STABLE[name]
     given = [noise.by_terms(value, sizes[place](value), 1) if place in sizes else value for place, value in enumerate(args)]
     results = func(*given, **kwargs)
@@ -89,7 +89,7 @@ def of_perturbed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...],
 def reflected(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     r"""Perturb a product of Householder reflections :math:`I - \tau v v^T`.
 
-    Applied to :math:`-|\tau|` and :math:`|v|`, the operation itself returns the sums of absolute terms.
+    The operation returns the sums of absolute terms if it is applied to :math:`-|\tau|` and :math:`|v|`.
     """
     reflectors, tau, *others = args
     sizes = [value.abs().to(value.dtype) if isinstance(value, torch.Tensor) else value for value in others]
@@ -98,11 +98,11 @@ def reflected(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kw
 
 
 _TERMS = 18
-"""Number of terms of the exponential series; for a matrix of norm 1 or less the remainder is below 1e-17."""
+"""Number of terms of the exponential series. If the norm of the matrix is at most 1, the remainder is below 1e-17."""
 
 
 def matrix_exponential(a: torch.Tensor) -> torch.Tensor:
-    r"""Return :math:`e^A = (e^{A / 2^s})^{2^s}` by the exponential series, with s such that :math:`A / 2^s` has norm 1 or less."""
+    r"""Return :math:`e^A = (e^{A / 2^s})^{2^s}` by the exponential series; s is chosen so that the norm of :math:`A / 2^s` is at most 1."""
     norm = float(a.abs().sum(-2).max()) if a.numel() else 0.0
     squarings = max(0, math.ceil(math.log2(norm))) if norm and math.isfinite(norm) else 0
     scaled, one = a * 2.0**-squarings, torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)

@@ -1,26 +1,26 @@
-r"""PyTorch with enlarged random rounding errors: every operation that rounds is perturbed, forward and backward.
+r"""PyTorch with enlarged random rounding errors: the results of every operation that rounds are perturbed, forward and backward.
 
 A dispatch mode intercepts every PyTorch operation, also in autograd's backward pass, and adds to its result
 
 .. math:: \epsilon \, \xi \, \sqrt{n} \, T, \qquad \xi \text{ random, with mean 0 and variance 1},
 
-where T is the sum of the absolute terms and n the number of roundings. The tables of :mod:`~crosscheck.references.pytorch.noise.table` give the kind
-of an operation, which determines T and n:
+where T is the sum of the absolute terms and n is the number of roundings. The tables of :mod:`~crosscheck.references.pytorch.noise.table` give the
+kind of an operation, which determines T and n:
 
 - an exact operation (a view, a copy, a comparison, a maximum, a selection) is not perturbed;
-- for a sum of products, the same operation on absolute values gives T, and on ones (zeros where a number is 0) gives n;
+- for a sum of products, the same operation on absolute values gives T; on ones (and zeros in place of zeros) it gives n;
 - an elementary function has T = \|result\| and :data:`~crosscheck.core.precision.ELEMENTARY` roundings;
-- a fused operation (a normalisation, a softmax, a loss) is replaced by its elementary steps, so that cancellation inside it counts: by
-  :mod:`~crosscheck.references.pytorch.noise.fused`, or by PyTorch's own decompositions;
+- a fused operation (a normalisation, a softmax, a loss) is replaced by elementary steps, so that cancellation inside it counts; the steps come from
+  :mod:`~crosscheck.references.pytorch.noise.fused`, or from PyTorch's decompositions;
 - for some operations (Fourier transforms, interpolation, linear algebra), :mod:`~crosscheck.references.pytorch.noise.rules` has a rule that finds T;
-- operations that are written in Python, or that PyTorch composes of others, are replaced by these others;
-- any other operation is perturbed by one rounding relative to its result. That is right for a product, a quotient or a root; it is too little for
-  an unknown operation in which numbers cancel.
+- an operation that is written in Python, or that PyTorch composes of other operations, is replaced by these operations;
+- any other operation is perturbed by one rounding relative to its result. This is right for a product, a quotient or a root, but too little for an
+  unknown operation in which numbers cancel.
 
-The real and the imaginary part of a complex number are perturbed separately, both with the T of the complex number.
+The real and the imaginary part of a complex number are perturbed separately, but both have the T of the complex number.
 
 Only float64 is perturbed: integers and other precisions are counters, not results. A constant in the code that float32 cannot represent, such as a
-learning rate of 0.005, is rounded by a subject, so it is perturbed, too.
+learning rate of 0.005, is perturbed, too, because a subject rounds it.
 """
 
 from __future__ import annotations
@@ -52,33 +52,33 @@ Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
 
 
 class Mode(TorchDispatchMode):
-    """A dispatch mode that is never used with compiled code."""
+    """A base class for dispatch modes that are never used with compiled code."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Return False: nothing is compiled here, and True would load the compiler, which takes a second."""
+        """Return False. Nothing is compiled here, and True would load the compiler, which takes a second."""
         return False
 
 
 class Noise(Mode):
-    """While active, every result that PyTorch computes in float64 is perturbed.
+    """A mode that perturbs every result that PyTorch computes in float64 while it is active.
 
-    An operation that draws random numbers is refused, because two runs of it differ. A result that all runs of a batch share cannot be perturbed
-    separately for each: :class:`NotBatchedError`.
+    An operation that draws random numbers is refused, because two runs would differ. A result without the axis of runs, which cannot be perturbed
+    separately for each run of a batch, raises :class:`NotBatchedError`.
 
     Parameters
     ----------
     scale : float
         The relative size of one rounding error, epsilon.
     underflow : float
-        An absolute error of every rounded result, added to the relative one.
+        An absolute error of every rounded result, added to its relative error.
     flushed : float
         An absolute error of elementary functions: many return 0 if the exact result is subnormal.
     batch : int
-        The number of runs in a batch, each with its own perturbations; 0 for a single run.
+        The number of runs in a batch, which have different perturbations; 0 for a single run.
     terms : dict, optional
-        The absolute terms of each sum, in order. The first of several runs on one call fills it; the others reuse it, because perturbations are too
-        small to change these terms noticeably.
+        A cache for the absolute terms of each sum, in order. The first of several runs on a call fills the cache; later runs reuse it, because
+        perturbations are too small to change these terms noticeably.
     """
 
     def __init__(self, scale: float, seed: int, underflow: float = 0.0, flushed: float = 0.0, batch: int = 0, terms: Terms | None = None) -> None:
@@ -89,7 +89,7 @@ class Noise(Mode):
         self._sums, self._terms = 0, {} if terms is None else terms
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation and return its perturbed result."""
+        """Run one operation and return its perturbed result."""
         name, inplace = _name(func)
         kwargs = kwargs or {}
         if _is_random(func) and not _is_evaluated(name, args):
@@ -111,7 +111,7 @@ class Noise(Mode):
     def _functional(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if name in RULES:
             return RULES[name](self, func, name, args, kwargs)
-        # A decomposition may contain the decomposed operation itself.
+        # A decomposition may contain the operation that it decomposes.
         if (name in STEPS or (func in decomposition_table and not is_known(name))) and func not in self._within:
             return self._decomposed(func, name, args, kwargs)
         if name in SUMS or name in PRODUCTS or name in AVERAGES:
@@ -121,7 +121,7 @@ class Noise(Mode):
         return self._pointwise(func, name, args, kwargs)
 
     def _taken_apart(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Carry out the parts of an operation that is written in Python, or that PyTorch composes of other operations."""
+        """Run the parts of an operation that is written in Python, or that PyTorch composes of other operations."""
         written = _maybe_get_opdef(func)
         with self:
             return func.decompose(*args, **kwargs) if written is None else written._init_fn(*args, **kwargs)
@@ -148,14 +148,14 @@ class Noise(Mode):
                 result = (STEPS.get(name) or decomposition_table[func])(*args, **kwargs)
         finally:
             self._within.pop()
-        # Some decompositions support certain arguments only.
+        # Some decompositions support only certain arguments.
         return self._pointwise(func, name, args, kwargs) if result is NotImplemented else result
 
     def _summed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Perturb sums by their absolute terms."""
+        """Return sums, each perturbed relative to the sum of its absolute terms."""
         result = func(*args, **kwargs)
         self._sums += 1
-        # If a run takes another branch than the first run, its sums differ.
+        # If a run takes a different branch from the first run, its sums differ.
         key = (self._sums, func, tuple(value.shape for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)))
         if key not in self._terms:
             self._terms[key] = self._terms_of(result, func, name, args, kwargs)
@@ -163,21 +163,21 @@ class Noise(Mode):
         return _mapped(lambda value, own, count: value if value is None else self.by_terms(value, own, count**0.5), result, terms, counts)
 
     def _terms_of(self, result: Any, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the absolute terms of a sum and the number of roundings."""
+        """Return the sums of the absolute terms, and the numbers of roundings."""
         terms = func(*_sizes(args), **_sizes(kwargs))
         if name in AVERAGES:
             return terms, _mapped(lambda value: float(AVERAGES[name](*args)), result)
         return terms, _mapped(lambda value: _number_of(value, 1 if name in SUMS else 0), func(*_present(args), **_present(kwargs)))
 
     def _added(self, result: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Perturb a sum of two numbers, and the product of the second one with alpha; adding zero does not round."""
+        """Perturb a sum of two numbers, and the product of the second number with alpha; adding zero does not round."""
         if _is_complex(result):
             return torch.view_as_complex(self.relatively(torch.view_as_real(result.resolve_conj()), 1))
         alpha = kwargs.get("alpha", args[2] if len(args) > 2 else 1)
         rounding = self.relatively(result, (args[0] != 0) * (args[1] != 0), underflow=False)
         if name == "sub" and _is_repeated(args[1], result):
             # A number that is subtracted from several others, such as their mean, may be subtracted after a scaling, x * s - mean * s, or within a
-            # larger sum. Then its rounding error is relative to itself, and a different one for each of the others.
+            # larger sum. Then its rounding error is relative to itself, and differs for each of the other numbers.
             rounding = self.by_terms(rounding, args[1].expand_as(result), 1)
         if not rounds_products(alpha):
             return rounding
@@ -197,7 +197,7 @@ class Noise(Mode):
         return self.relatively(result, rounds)
 
     def by_terms(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Return a value perturbed relative to the absolute terms; unlike in the protocol, ``roundings`` is the root of the number of roundings."""
+        """Return a value perturbed relative to its absolute terms. Unlike in the protocol, ``roundings`` is the root of the number of roundings."""
         if not _is_result(value):
             return value
         if _is_complex(value):
@@ -206,7 +206,7 @@ class Noise(Mode):
         return noise.mul_(terms.abs().mul_(self._scale).add_(self._underflow)).nan_to_num_(0.0, 0.0, 0.0).add(value)
 
     def relatively(self, value: Any, roundings: Any, underflow: bool = True) -> Any:
-        """Return a value perturbed relative to itself, ``roundings`` times as strongly; as in rounding, zeros and signs do not change."""
+        """Return a value perturbed by ``roundings`` times a relative rounding error; as in rounding, zeros and signs do not change."""
         if not _is_result(value):
             return value
         if _is_complex(value):
@@ -220,13 +220,13 @@ class Noise(Mode):
         return noise.mul_(roundings).mul_(self._scale).add_(1).mul(value)
 
     def _in_both_parts(self, value: Any, terms: Any, roundings: Any) -> Any:
-        """Perturb real and imaginary part separately, with the same terms."""
+        """Perturb the real and the imaginary part separately, with the same terms."""
         terms = torch.as_tensor(terms).abs().unsqueeze(-1)
         roundings = roundings.unsqueeze(-1) if isinstance(roundings, torch.Tensor) else roundings
         return torch.view_as_complex(self.by_terms(torch.view_as_real(value.resolve_conj()), terms, roundings))
 
     def _moved_from_zero(self, value: Any, of: Any) -> Any:
-        """Perturb results of an elementary function that may have underflowed, zeros included, by ``flushed``; not the results of infinities."""
+        """Add random multiples of ``flushed`` to an elementary function's results if they may have underflowed, but not to results of infinities."""
         if not _is_result(value) or not value.numel() or float(value.abs().min()) * self._scale > self._flushed or not self._flushed:
             return value
         moved = value + self._random(value).abs_().mul_(self._flushed).copysign_(value)
@@ -238,33 +238,33 @@ class Noise(Mode):
         return random_like(value, self._generator).mul_(STEP)
 
     def _of_rounded_numbers(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return an operation's result, with constants rounded at random if float32 cannot represent them."""
+        """Return an operation's result for randomly perturbed constants; only constants that float32 cannot represent are perturbed."""
         own = [value for value in (*args, *kwargs.values()) if is_rounded(value)]
         result = func(*args, **kwargs)
         for number in own:
-            # The change of the result is scaled at random instead of the constant, so that each run of a batch has another constant.
+            # Not the constant is changed at random, but the result, so that each run of a batch can have a different constant.
             other = number * (1 + self._scale)
             moved = func(*(other if value is number else value for value in args), **{k: other if v is number else v for k, v in kwargs.items()})
             result = _mapped(self._towards, result, moved)
         return result
 
     def _towards(self, value: Any, moved: Any) -> Any:
-        """Return a value plus a random multiple of ``moved - value``; ``moved`` is the result with a constant that is off by one rounding error."""
+        """Return ``value`` plus a random multiple of ``moved - value``; ``moved`` is the result if a constant has one rounding error."""
         if not _is_result(value):
             return value
         runs = [axis for axis, length in enumerate(value.shape) if length == self._batch]
         if not self._batch or len(runs) == 1:
             xi = torch.randn([self._batch if axis in runs else 1 for axis in range(value.dim())], generator=self._generator, dtype=torch.float64)
         else:
-            # The axis of the runs is unknown: all runs are changed by one standard deviation, up or down.
+            # Which axis has the runs is unknown, so all runs are changed by one standard deviation, up or down.
             xi = torch.randint(0, 2, (), generator=self._generator, dtype=torch.float64).mul_(2).sub_(1)
         return (moved - value).nan_to_num_(0.0, 0.0, 0.0).mul_(xi.to(value.device)).add_(value)
 
 
 class Largest(Noise):
-    """While active, records the largest absolute number that PyTorch computes in float64; nothing is perturbed.
+    """A mode that records the largest absolute number that PyTorch computes in float64; it does not perturb results.
 
-    An infinite result of an infinite operand, such as a masked score, is right and does not count. The most negative float64 counts as infinite, too.
+    An infinite result of an infinite operand, such as a masked score, is correct and is ignored. The most negative float64 counts as infinite, too.
     """
 
     def __init__(self) -> None:
@@ -277,7 +277,7 @@ class Largest(Noise):
         self.forward = self.value
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation and record its result."""
+        """Run one operation and record its result."""
         self._of_infinity = any(_is_result(value) and bool((value.abs() > _ENDLESS).any()) for value in (*args, *(kwargs or {}).values()))
         return super().__torch_dispatch__(func, types, args, kwargs)
 
@@ -285,7 +285,7 @@ class Largest(Noise):
         return func(*args, **kwargs)
 
     def by_terms(self, value: Any, *terms: Any, **options: Any) -> Any:
-        """Record a value."""
+        """Record the largest absolute element of a value, and return the value."""
         if _is_result(value) and value.numel():
             infinite = 0.0 if self._of_infinity else math.inf
             sizes = value.abs().nan_to_num(0.0, math.inf)
@@ -297,7 +297,7 @@ class Largest(Noise):
 
 @cache
 def _name(func: Any) -> tuple[str, bool]:
-    """Return an operation's name, and whether it works in place."""
+    """Return an operation's name without a trailing ``_``, and whether the operation works in place."""
     name = func._schema.name.partition("::")[2]
     inplace = name.endswith("_") and not name.endswith("__")
     return name.removesuffix("_") if inplace else name, inplace
@@ -305,7 +305,7 @@ def _name(func: Any) -> tuple[str, bool]:
 
 @cache
 def _out_of_place(func: Any, name: str) -> Any:
-    """Return the out-of-place variant of an operation with arguments of the same types; None if there is none."""
+    """Return the variant of an in-place operation that returns a new tensor and has arguments of the same types; None if there is none."""
     packet = getattr(torch.ops.aten, name, None)
     kinds = [str(argument.type) for argument in func._schema.arguments]
     overloads = [getattr(packet, overload) for overload in packet.overloads()] if packet is not None else []
@@ -318,7 +318,7 @@ def _is_random(func: Any) -> bool:
 
 
 def _is_evaluated(name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether a random operation draws nothing because it is in evaluation mode; its fifth argument says whether it is training."""
+    """Return whether a random operation is in evaluation mode, so that it draws no numbers; its fifth argument is the mode."""
     return name == "rrelu_with_noise" and not any(args[4:5])
 
 
@@ -331,7 +331,7 @@ def _is_complex(value: Any) -> bool:
 
 
 def _is_exact(func: Any, name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether an operation is exact. The modulus of a complex number and rounding to decimals are not."""
+    """Return whether an operation is exact. The modulus of a complex number and rounding to decimals are not exact."""
     if func._overloadname.startswith("decimals") or (name in ("abs", "sgn") and _is_complex(args[0])):
         return False
     return name in EXACT or bool(func.is_view)
@@ -356,12 +356,12 @@ def is_rounded(value: Any) -> bool:
 
 
 def _mapped(function: Callable[..., Any], *results: Any) -> Any:
-    """Apply a function to one result, or to each element of a tuple of results."""
+    """Apply a function to a result, or to each element of a tuple of results."""
     return tuple(map(function, *results)) if isinstance(results[0], tuple) else function(*results)
 
 
 def _replaced(given: Any, tensor: Callable[[torch.Tensor], torch.Tensor], number: Callable[[float], float]) -> Any:
-    """Return an operation's arguments with floating-point tensors and the factors alpha and beta replaced; dimensions and sizes do not change."""
+    """Return an operation's arguments after replacing floating-point tensors and the factors alpha and beta, but not dimensions and sizes."""
 
     def one(value: Any, factor: bool) -> Any:
         if isinstance(value, torch.Tensor):
@@ -378,5 +378,5 @@ def _sizes(given: Any) -> Any:
 
 
 def _present(given: Any) -> Any:
-    """Return the arguments with every number replaced by 1, or by 0 if it is 0, because zeros add no rounding."""
+    """Return the arguments with every number except 0 replaced by 1; zeros stay because they add no rounding."""
     return _replaced(given, lambda value: (value != 0).to(value.dtype), lambda factor: float(factor != 0))

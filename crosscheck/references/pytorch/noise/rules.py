@@ -1,6 +1,6 @@
-"""Rules for operations of PyTorch whose absolute terms follow no table: transforms, interpolation, linear algebra, cumulative log-sum-exp.
+"""Rules for PyTorch operations that no table covers: transforms, interpolation, linear algebra, cumulative log-sum-exp.
 
-Each rule gets the object that perturbs results, the operation, its name and its arguments, and returns perturbed results.
+Each rule gets the object that perturbs results, the operation, its name and its arguments; it returns the perturbed results.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Rule: TypeAlias = Callable[[Perturbing, Any, str, tuple[Any, ...], Mapping[str, 
 
 
 def _transformed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a Fourier transform of n numbers: each result is a sum of all of them, in log2(n) steps (Higham, 2002, chapter 24).
+    """Perturb a Fourier transform of n numbers: each result is a sum of all n numbers, in log2(n) steps (Higham, 2002, chapter 24).
 
-    The transform of the absolute values is largest at frequency 0, where it is their sum, including the normalisation factor.
+    The transform of the absolute values is largest at frequency 0, where it is the sum of the absolute values, times the normalisation factor.
     """
     x, axes = args[0], args[1]
     result = func(*args, **kwargs)
@@ -34,8 +34,8 @@ def _transformed(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...],
 def _running_logarithm(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     r"""Perturb :math:`y_k = \log \sum_{i \le k} e^{x_i}`.
 
-    An error of :math:`x_i` is multiplied by its share :math:`e^{x_i - y_k}` of the sum. The operation itself, applied to :math:`x_i + \log |x_i|`,
-    adds up :math:`|x_i|` times these shares.
+    An error of :math:`x_i` is multiplied by the share :math:`e^{x_i - y_k}` of this term in the sum. To add up :math:`|x_i|` times these shares, the
+    operation is applied to :math:`x_i + \log |x_i|`.
     """
     x, dim = args
     result = func(x, dim)
@@ -44,19 +44,19 @@ def _running_logarithm(noise: Perturbing, func: Any, name: str, args: tuple[Any,
 
 
 def _remainder(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a remainder like a difference; if nothing is subtracted, nothing is rounded."""
+    """Perturb a remainder like a difference; a remainder from which nothing is subtracted is exact."""
     result = func(*args, **kwargs)
     return noise.by_terms(result, (abs(args[0]) + result.abs()) * (result != args[0]), math.sqrt(2))
 
 
 def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a loss over alignments (CTC): in each step a log probability is added and the sum is rounded."""
+    """Perturb a loss over alignments (CTC): each step adds a log probability and rounds the sum."""
     place = 1 if name.endswith("_backward") else 0
     log_probs, steps = args[place], args[place].shape[0]
     sizes = log_probs.abs().nan_to_num(0.0, 0.0, 0.0).amax(-1, keepdim=True).cumsum(0)
     given = [*args[:place], noise.by_terms(log_probs, sizes, 2), *args[place + 1 :]]
     if place:
-        # If no alignment leads to a state, its log probability is minus infinity.
+        # If no alignment leads to a state, the state's log probability is minus infinity.
         possible = args[6].isfinite()
         given[6] = noise.relatively(args[6].where(possible, 0.0), math.sqrt(steps)).where(possible, args[6])
         return noise.relatively(func(*given, **kwargs), 1)
@@ -65,7 +65,7 @@ def _alignments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], 
 
 
 def _of_rounded_arguments(noise: Perturbing, func: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Perturb a function by rounding arguments and result: near a root, formulas by recurrence, by reflection or with 1 - x^2 have such errors."""
+    """Perturb the arguments and the result of a function: near a root, formulas with recurrence, reflection or 1 - x^2 have such errors."""
     # The first argument of a polygamma function is its order, an integer.
     given = [*args[:-1], noise.relatively(args[-1], 2)] if name == "polygamma" else [noise.relatively(value, 2) for value in args]
     return noise.relatively(func(*given, **kwargs), ELEMENTARY)
@@ -81,4 +81,4 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("digamma", "erfinv", "lgamma", "polygamma", "special_zeta"), _of_rounded_arguments),
     "logcumsumexp": _running_logarithm,
 }
-"""Rules by the names of operations in ATen."""
+"""The rule for each operation, by the operation's name in ATen."""

@@ -1,7 +1,7 @@
-r"""Sampling an image at given positions (``grid_sample``) in PyTorch, as elementary steps, forward and backward.
+r"""PyTorch's sampling of an image at given positions (``grid_sample``), written as elementary steps, forward and backward.
 
-Along each axis a sample is a weighted sum of some pixels, its taps; the weights of all axes are multiplied. The position is an input, too: it is
-converted to pixels, reflected or clamped at the border, and its gradient follows from the derivatives of the weights:
+A sample is a weighted sum of some pixels, the taps along each axis; the weights of all axes are multiplied. The position is an input, too: it is
+converted to pixels and reflected or clamped at the border. Its gradient follows from the derivatives of the weights:
 
 .. math:: y = \sum_{t} x_t \prod_d w_d(s_d), \qquad \frac{\partial y}{\partial s_d} = \sum_t x_t w_d'(s_d) \prod_{e \ne d} w_e(s_e).
 """
@@ -27,7 +27,7 @@ _A = -0.75
 
 @dataclass(frozen=True)
 class _Tap:
-    """One tap along an axis, for every sample: the pixel's index, whether it is inside, its weight, and the derivative of the weight."""
+    """A tap along an axis, for every sample: the pixel's index, whether the pixel is inside the image, its weight, and the weight's derivative."""
 
     index: Tensor
     present: Tensor
@@ -36,12 +36,12 @@ class _Tap:
 
 
 def grid_sample(x: Tensor, grid: Tensor, mode: int, padding: int, aligned: bool) -> Tensor:
-    """Return ``(batch, channels, ...)`` sampled at the positions ``(batch, ..., axes)``, whose coordinates begin with the last axis of ``x``."""
+    """Return ``x``, ``(batch, channels, ...)``, sampled at the positions ``grid``, ``(batch, ..., axes)``; the last axis of ``x`` comes first."""
     return _sampled(x, _taps(x.shape[2:], grid, mode, padding, aligned), None)
 
 
 def grid_sample_backward(grad: Tensor, x: Tensor, grid: Tensor, mode: int, padding: int, aligned: bool, wanted: Sequence[bool]) -> tuple[Any, Any]:
-    """Return the gradients with respect to the input, None if not wanted, and with respect to the positions."""
+    """Return the gradient with respect to the input, or None if it is not wanted, and the gradient with respect to the positions."""
     axes = _taps(x.shape[2:], grid, mode, padding, aligned)
     grad_grid = torch.stack([(_sampled(x, axes, axis) * grad).sum(1) for axis in reversed(range(len(axes)))], -1)
     if mode == _NEAREST:
@@ -57,7 +57,7 @@ def grid_sample_backward(grad: Tensor, x: Tensor, grid: Tensor, mode: int, paddi
 
 
 def _sampled(x: Tensor, axes: Sequence[Sequence[_Tap]], along: int | None) -> Tensor:
-    """Return the samples or, if ``along`` is an axis, their derivatives with respect to the position on that axis."""
+    """Return the samples or, if ``along`` is an axis, their derivatives with respect to the position on this axis."""
     result: Any = None
     for taps in itertools.product(*axes):
         place, present, weight = _place(x.shape[2:], taps, along)
@@ -69,7 +69,7 @@ def _sampled(x: Tensor, axes: Sequence[Sequence[_Tap]], along: int | None) -> Te
 
 
 def _place(shape: Sequence[int], taps: Sequence[_Tap], along: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the index in the flattened input of the pixel at a tap of each axis, whether it is inside, and its weight or the weight's derivative."""
+    """Return the flat index of the pixel at the given taps, whether it is inside the image, and its weight (or the derivative along ``along``)."""
     place, present, weight = torch.zeros_like(taps[0].index), torch.ones_like(taps[0].present), None
     for axis, tap in enumerate(taps):
         place, present = place * shape[axis] + tap.index, present & tap.present
@@ -80,7 +80,7 @@ def _place(shape: Sequence[int], taps: Sequence[_Tap], along: int | None) -> tup
 
 
 def _taps(shape: Sequence[int], grid: Tensor, mode: int, padding: int, aligned: bool) -> list[list[_Tap]]:
-    """Return the taps of every axis of the input; the grid's coordinates begin with the last axis."""
+    """Return the taps of every axis of the input; the last axis comes first in the grid's coordinates."""
     return [_axis_taps(size, grid[..., -1 - axis], mode, padding, aligned) for axis, size in enumerate(shape)]
 
 
@@ -91,7 +91,7 @@ def _axis_taps(size: int, coordinate: Tensor, mode: int, padding: int, aligned: 
         position, turned = _folded(position, size, padding, aligned)
         factor = factor * turned
     start = position.round() if mode == _NEAREST else position.floor()
-    # Integers are exact; a NaN counts as outside.
+    # Integers are not perturbed; a position of NaN counts as outside.
     part, whole = position - start, start.nan_to_num(-1.0).clamp(-_FAR, _FAR).long()
     one, zero = torch.ones_like(part), torch.zeros_like(part)
     if mode == _NEAREST:
@@ -112,7 +112,7 @@ def _axis_taps(size: int, coordinate: Tensor, mode: int, padding: int, aligned: 
 
 
 def _folded(position: Tensor, size: int, padding: int, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Return positions reflected or clamped into the image, and the derivative of that (1, -1 or 0)."""
+    """Return positions after they are reflected or clamped into the image, and the derivative of this change (1, -1 or 0)."""
     one = torch.ones_like(position)
     if padding == _ZEROS:
         return position, one

@@ -1,6 +1,6 @@
-"""How PyTorch's operations round, by their names in ATen and among PyTorch's primitives.
+"""Tables of how PyTorch's operations round, by the names of ATen operations and of PyTorch's primitives.
 
-An operation that is in no table is decomposed if possible, else perturbed relative to its result.
+An operation that is in no table is decomposed, if possible; otherwise its result is perturbed by one relative rounding error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EXACT = names(
     zero zeros zeros_like
     """
 )
-"""Exact operations: every result is a number of an operand, a constant or a decision. Views are recognised by their signature instead."""
+"""Exact operations: every result is an operand's element, a constant or a decision. Views are not listed; their signature shows them."""
 
 SUMS = names(
     """
@@ -41,14 +41,14 @@ SUMS = names(
     unfold_backward upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
     """
 )
-"""Sums of n numbers, with n - 1 roundings."""
+"""Operations that return sums of n numbers, with n - 1 roundings."""
 
 PRODUCTS = names(
     """
     _embedding_bag_per_sample_weights_backward _trilinear addbmm addmm addmv addr baddbmm bmm convolution convolution_backward dot ger mm mv vdot
     """
 )
-"""Sums of n products, with n roundings."""
+"""Operations that return sums of n products, with n roundings."""
 
 
 def _square(size: Any, dims: int) -> tuple[int, ...]:
@@ -56,18 +56,18 @@ def _square(size: Any, dims: int) -> tuple[int, ...]:
 
 
 def _window(sizes: Any, windows: Any) -> int:
-    """Return the largest number of elements in an adaptive window; windows overlap if their number does not divide the size."""
+    """Return the largest number of elements in a window of adaptive pooling; windows overlap if their number does not divide the size."""
     return math.prod(-(-size // count) + (size % count > 0) for size, count in zip(sizes, windows, strict=True))
 
 
 def _longest(offsets: Any, count: int) -> int:
-    """Return the length of the longest bag."""
+    """Return the length of the longest bag of an embedding bag."""
     starts = [*offsets.tolist(), count]
     return max((after - before for before, after in itertools.pairwise(starts)), default=1)
 
 
 def _most(ids: Any) -> int:
-    """Return how often the most frequent id occurs, plus one rounding for the division by the bag's length."""
+    """Return how often the most frequent id occurs, plus 1 for the rounded division by the bag's length."""
     return int(ids.bincount().max()) + 1 if ids.numel() else 1
 
 
@@ -90,7 +90,7 @@ AVERAGES: dict[str, Callable[..., int]] = {
     "segment_reduce": lambda x, kind: 0 if kind in ("max", "min") else len(x),
     "_segment_reduce_backward": lambda grad, output, x, kind: 0 if kind in ("max", "min", "sum") else len(x),
 }
-"""Averages, products, and sums that do not count their terms when applied to ones: functions of the arguments that return the number of terms."""
+"""For averages, products and other operations that cannot count their terms, functions of the arguments that return the number of roundings."""
 
 FUNCTIONS = names(
     """
@@ -99,13 +99,13 @@ FUNCTIONS = names(
     special_log_ndtr special_ndtri tan tanh zeta
     """
 )
-"""Elementary functions."""
+"""Elementary functions, with :data:`~crosscheck.core.precision.ELEMENTARY` roundings."""
 
 OF_POWERS = {0.0: 0, 1.0: 0, 2.0: 1, 0.5: 1, -1.0: 1}
-"""The number of roundings of a power, by exponents for which it is a product, a root or a quotient."""
+"""The number of roundings in a power, for the exponents that make it a product, a root or a quotient."""
 
 ROUNDED = names("add div mul nextafter reciprocal rsqrt rsub sqrt sub true_divide")
-"""Operations with one rounding relative to the result; ``nextafter`` is among them because its result depends on the precision."""
+"""Operations with one rounding relative to the result; ``nextafter`` is included because its result depends on the precision."""
 
 FILLS = names(
     """
