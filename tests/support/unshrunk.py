@@ -6,10 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import crosscheck
-from crosscheck import PairResult, Settings
+from crosscheck import PairResult, Settings, Verdict
 from crosscheck.pairs.declaration import Declaration
 
 
 def check(pair: Declaration, settings: Settings | None = None, only: Callable[[str], bool] | None = None) -> PairResult:
     """Run every check of a pair."""
     return crosscheck.check(pair, replace(settings or Settings(), shrink=False), only)
+
+
+def expect_matches(pair: Declaration, unjudged: int, prefix: str = "values-") -> None:
+    """Fail unless each check of values is a match or skipped, and at most so many families of inputs are skipped."""
+    results = check(pair, only=lambda name: name.startswith(prefix))
+    wrong = [(found.check, found.reason, found.divergence) for found in results.results if found.verdict not in (Verdict.MATCH, Verdict.SKIPPED)]
+    assert (results.error, wrong) == ("", [])
+    assert sum(found.verdict is Verdict.MATCH for found in results.results) >= len(results.results) - unjudged
