@@ -20,7 +20,7 @@ from crosscheck.core.precision import Array, Bound
 
 
 class ConventionError(ValueError):
-    """The subject does not follow its declared convention, or follows none that is known."""
+    """The subject does not follow its declared convention, or follows no known convention."""
 
 
 class Instance(Protocol):
@@ -107,7 +107,7 @@ class Convention(Protocol):
 
 
 def copied(layer: Any, replacements: Mapping[int, Any] | None = None) -> Any:
-    """Return a deep copy of a layer, in which ``replacements`` take the place of the objects with these ids, wherever the layer refers to them.
+    """Return a deep copy of a layer. ``replacements`` maps the ``id`` of an object to the value that replaces it wherever the layer refers to it.
 
     Raises
     ------

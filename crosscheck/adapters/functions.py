@@ -19,7 +19,7 @@ class Functions(Convention):
     """``forward(x, w, b, ...)`` and ``backward(grad_output, ...) -> dx, dw, db``.
 
     With a cache, ``forward`` returns ``out, cache`` and ``backward`` takes ``grad_output, cache``. Without a cache, ``forward`` returns ``out``, and
-    ``backward`` takes ``grad_output`` and arguments with the same names as those of ``forward``, for which it gets the same values.
+    ``backward`` takes ``grad_output`` and any arguments of ``forward``, which are matched by name and get the same values.
 
     Parameters
     ----------

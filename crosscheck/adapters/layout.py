@@ -1,4 +1,4 @@
-"""Layouts: einops patterns that convert arrays between the subject's order of axes and the reference's.
+"""Layouts: einops patterns that convert arrays between the axis orders of the subject and of the reference.
 
 A pattern reads from the subject to the reference. ``"(h w c) k -> k (c h w)"`` says that the subject's matrix has a row for each of the h*w*c inputs,
 with channels varying fastest; the reference's has a column for each, with channels varying slowest. Read backwards, a pattern converts back.

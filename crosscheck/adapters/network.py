@@ -54,7 +54,7 @@ class Network:
     loss : object, optional
         The loss, if it is an object with ``forward(logits, labels)`` and ``backward``; None if the loss is computed inside ``step``.
     state : callable, optional
-        Returns the optimizer's momentum buffers in a dict with keys ``layer.parameter``, of the reference's layer name and your parameter name.
+        Returns the optimizer's momentum buffers in a dict. The keys are ``layer.parameter``: the reference's layer name and your parameter name.
     predict : callable, optional
         Returns the last layer's output for a batch. Without it, the layers are called one after another.
     """

@@ -61,7 +61,7 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
 
 
 def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str]) -> dict[str, Convention]:
-    """Return the adapters that fit, by the expression with which a user would declare each."""
+    """Return the adapters that fit; each key is the expression with which a user would declare the adapter."""
     if not callable(getattr(subject, "forward", None)):
         return {}
     ways: dict[str, Convention] = {}

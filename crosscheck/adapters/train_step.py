@@ -60,7 +60,7 @@ def one_number(loss: Array) -> Array:
 
 
 def same_parameters(values: Mapping[str, Any], known: Mapping[str, Shape], owner: str) -> dict[str, Array]:
-    """Return parameters as arrays. ``owner`` is the name, for errors, of the layer or network that they belong to.
+    """Return parameters as arrays. ``owner`` is the name of their layer or network in errors.
 
     Raises
     ------
