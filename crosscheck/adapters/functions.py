@@ -1,4 +1,4 @@
-"""Layers as functions: parameters are arguments, gradients are return values, and backward gets a cache or the arguments of forward."""
+"""Adapters for layers that are functions: parameters are arguments, gradients are return values, and backward gets a cache or forward's arguments."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def mapped(
     taken = [parameter.name for parameter in result.values()]
     if twice := [name for name in taken if taken.count(name) > 1]:
         both = ", ".join(repr(name) for name, parameter in result.items() if parameter.name == twice[0])
-        raise MappingError(f"params maps {both} to the same parameter of the reference, {twice[0]!r}; map each to another one")
+        raise MappingError(f"params maps {both} to the same parameter of the reference, {twice[0]!r}; map each to a different one")
     left = [name for name in subject if name not in result]
     if reference is None:
         if left:

@@ -118,7 +118,7 @@ class TracedNetwork:
     def _mask(self, name: str, part: LayerObject) -> npt.NDArray[np.bool_]:
         mask = getattr(part.layer, part.mask, None)
         if mask is None:
-            raise SubjectError(f"{name} has no mask in its attribute {part.mask!r} after forward, expected the mask that it drew; store it there")
+            raise SubjectError(f"after forward, {name} has no mask in its attribute {part.mask!r}, expected the mask that it drew; store it there")
         return np.array(mask).astype(bool)
 
     def predict(self, x: Array) -> Array:

@@ -88,7 +88,7 @@ def context_of(oracle: Oracle, call: Call, precision: Precision, witness: Arrays
     """
     forward = replace(call, grad_output=None)
     if not forward.finite():
-        return LayerContext(call, call, undecided="what it received is not finite")
+        return LayerContext(call, call, undecided="a value that the layer received is not finite")
     usable = call.grad_output is None or bool(np.isfinite(call.grad_output).all())
     wide = (call if usable else forward).astype(np.float64)
     try:

@@ -41,7 +41,7 @@ def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
     if path.is_dir():
         raise NotWritableError(f"{path}: is a folder, expected the name of a file")
     if not path.parent.is_dir():
-        raise NotWritableError(f"{path}: there is no folder {path.parent}; create it, or name another one")
+        raise NotWritableError(f"{path}: there is no folder {path.parent}; create it, or name another folder")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

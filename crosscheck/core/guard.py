@@ -30,7 +30,7 @@ from crosscheck.core.precision import Array
 
 _OWN = Path(__file__).parent.parent
 _AGAIN = 0.1
-"""Seconds between repetitions of the signal."""
+"""Seconds between repetitions of the signal that stops the subject."""
 
 
 class SubjectError(Exception):

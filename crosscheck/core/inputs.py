@@ -46,7 +46,7 @@ def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of input."""
+    """A family of inputs: the distributions of the input, the cotangent and the parameters."""
 
     name: str  # the name in test ids
     reveals: str  # the mistakes that it reveals
@@ -86,7 +86,7 @@ def few_values(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64
 
 
 def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return zeros of both signs, normal numbers, and numbers very close to zero."""
+    """Return zeros of both signs, normally distributed numbers, and numbers very close to zero."""
     hardly = float(np.finfo(np.float32).tiny)
     kind = rng.integers(0, 4, shape)
     sign = rng.choice([-1.0, 1.0], shape)

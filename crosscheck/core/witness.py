@@ -40,10 +40,10 @@ MOST = 64.0
 
 SINGLE = np.dtype(np.float32)
 
-COARSE = "theory sets no limit to its error; finite and right to half of the digits, as the reference itself is in this precision"
+COARSE = "theory sets no limit to its error; it is finite, and half of its digits are right, as in the reference's result in this precision"
 """The reason in a judgement that is undecided because the quantity could only be compared coarsely."""
 
-_NOT_HALF = "fewer than half of the digits are right, although the reference itself is right to half of them in this precision"
+_NOT_HALF = "fewer than half of the digits are right, although the reference gets half of them right in this precision"
 
 
 class OwnWitness(Protocol):

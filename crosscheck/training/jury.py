@@ -53,7 +53,7 @@ class Tally:
     first: Judgement | None = None  # the first mismatch
 
     def add(self, judgements: Iterable[Judgement]) -> None:
-        """Add the judgements on the links of one step."""
+        """Add the judgements on one step."""
         self.steps += 1
         for judgement in judgements:
             wrong = judgement.verdict is Verdict.MISMATCH

@@ -96,7 +96,7 @@ class _Links:
     report: StepReport
 
     def all(self, previous: Trace | None) -> Iterator[Judgement]:
-        """Yield the judgements on all links."""
+        """Yield the judgements on the state at the start, on all layers, on the values that they received, and on all updates."""
         yield from self.start(previous)
         yield from self.forward()
         yield from self.backward()
@@ -109,7 +109,7 @@ class _Links:
         for layer, quantity in previous.left():
             if "." in quantity and (layer, f"{quantity}.before") not in self.trace:
                 place = Place(self.trace.step, layer, f"{quantity}.before")
-                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="the previous step left it, but this step starts without it")
+                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="it existed after the previous step, but this step starts without it")
         for (layer, quantity), value in self.trace.items():
             if quantity.endswith(".before"):
                 left = previous.get((layer, quantity.removesuffix(".before")))
