@@ -245,6 +245,6 @@ def mapped_buffers(
             result[ways[0].name] = Parameter(theirs, Layout(ways[0].pattern))
             inferred.append(str(ways[0]))
         else:
-            found = "several arrays" if ways else "no array"
-            absent[theirs] = f"not compared: your code has {found} of the name and shape of {theirs} {shape}; declare buffers={{'NAME': {theirs!r}}}"
+            found = f"{'several arrays' if ways else 'no array'} with the name and shape of {theirs} {shape}"
+            absent[theirs] = f"not compared: your code has {found}; declare buffers={{'NAME': {theirs!r}}}"
     return result, inferred, absent

@@ -133,7 +133,7 @@ class _ObjectStepper:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        """Return the arrays in the attribute called ``name``, which is a dict by parameter, or a list in the order of the parameters."""
+        """Return the arrays in the attribute called ``name``: a dict keyed by parameter names, or a list in the order of the parameters."""
         optimizer, found = self._optimizer, getattr(self._optimizer, name, None)
         if isinstance(found, Mapping):
             return found

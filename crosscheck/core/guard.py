@@ -175,10 +175,9 @@ def where(error: BaseException) -> str:
 def time_limit(seconds: float) -> Iterator[None]:
     """Stop the block with a :class:`TimeLimitError` if it takes longer than this; 0 means no limit.
 
-    A timer signal stops the block, even during a sleep. The signal is repeated, because code may catch the first one. At first only the subject's own
-    code is stopped, because a framework that is interrupted during an import stays broken; after twice the time plus ten seconds any code is. The
-    limit works in the main thread of systems with such signals; elsewhere there is none. An earlier alarm is set again afterwards, for the rest of
-    its time.
+    A timer signal stops the block, even during a sleep. The signal is repeated, because code may catch the first one. At first only the subject's
+    code is stopped, because a framework that is interrupted during an import stays broken; after twice the time plus ten seconds, any code is.
+    The limit works only in the main thread, on systems with such signals. An earlier alarm is set again afterwards, for the rest of its time.
     """
     if not seconds or not can_limit():
         yield

@@ -70,7 +70,7 @@ class Family:
 
 
 def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return pen strokes on a constant background of -0.5; an image's height and width are the last two axes, its width alone if there are two."""
+    """Return images of pen strokes on a background of -0.5, along the last two axes; with two or fewer axes, an image is a single row."""
     height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1])
     images = np.full(shape, -0.5).reshape(-1, height, width)
     pens = rng.integers((height, width), size=(len(images), 2))

@@ -1,7 +1,7 @@
 """Judge whether rounding explains the difference between two arrays.
 
 Errors are given in two ways. In units of u * T, an error does not depend on the scale of the numbers and is not inflated by cancellation. As a
-fraction of its tolerance, an error of at most 1 is explained by rounding, and a larger one is not.
+fraction of its tolerance, an error is explained by rounding if it is at most 1.
 """
 
 from __future__ import annotations

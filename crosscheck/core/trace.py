@@ -95,7 +95,7 @@ class Trace(dict[tuple[str, str], Array]):
         return {name: self[layer, f"{name}.before"] for name in names}
 
     def state(self, layer: str, parameter: str, before: bool = False) -> dict[str, Array]:
-        """Return the optimizer's state for a parameter by the state's name, after the step or, if ``before``, before it."""
+        """Return the optimizer's state for a parameter, by the state's name: before the step if ``before``, otherwise after the step."""
         start, ending = f"{parameter}.", ".before" if before else ""
         found = {
             quantity.removeprefix(start).removesuffix(ending): value

@@ -5,7 +5,7 @@ Theory judges first. If theory alone does not give ``match``, the witness is use
 1. If the witness's error is more than half of a tolerance, this tolerance is too tight, for example because a fused kernel computes in another way.
    Each sample is then allowed twice the witness's largest error in this sample, but no element more than :data:`MOST` times what theory allows.
 2. Theory may set no limit although the witness is finite and the largest given numbers are too small for their products to overflow. Then the
-   subject must be finite, too, and half of its digits must be right as a norm. This coarse comparison can give a mismatch, but not a match.
+   subject must be finite, too, and half of its digits must be right in norm. This coarse comparison can give a mismatch, but not a match.
 3. If the witness is not finite, or exceeds theory and has lost half of its digits, nothing can be judged in this precision. If this is so in only
    some of the samples, the others are judged.
 
@@ -131,7 +131,7 @@ class Evidence:
         return replace(again, witness_effect=WitnessEffect(Effect.WIDENED, judgement.fraction, own)), widened
 
     def _lost(self, quantity: str, limit: Array, blurred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return a mask of the samples in which the witness is not finite, or exceeds theory and has lost half of its digits as a norm.
+        """Return a mask of the samples in which the witness is not finite, or exceeds theory and has lost half of its digits in norm.
 
         If theory leaves float64 few digits (``blurred``), a float32 witness need not exceed theory, because its error no longer grows with roundoff.
         """
@@ -146,7 +146,7 @@ class Evidence:
         return np.asarray(~np.isfinite(errors).all(axis=1) | (beyond & lost))
 
     def _blurred(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
-        """Return a mask of the samples in which theory allows the subject to lose half of its digits as a norm."""
+        """Return a mask of the samples in which theory allows the subject to lose half of its digits in norm."""
         expected, own = (self._samples(value, quantity) for value in (self.expected, limit))
         return _lost_half(own, expected, np.isfinite(own), self.precision.unit)
 
@@ -213,7 +213,7 @@ class Evidence:
 
 
 def _lost_half(error: Array, value: Array, counted: npt.NDArray[np.bool_], unit: float) -> npt.NDArray[np.bool_]:
-    """Return, for each row, whether errors (in multiples of ``unit``) leave less than half of the digits right, as a norm of the counted elements."""
+    """Return, for each row, whether errors (in multiples of ``unit``) take half of the digits, in the norm of the counted elements."""
     error_norm, norm = (np.linalg.norm(np.where(counted, array, 0.0), axis=-1) for array in (error, value))
     return np.asarray(error_norm > norm / math.sqrt(unit))
 

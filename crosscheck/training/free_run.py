@@ -1,8 +1,8 @@
 r"""The free run: subject and reference train independently from the same weights, and rounding must explain the distance between their parameters.
 
-The limit is measured. Several copies of the reference train on the same batches, and each of their results is perturbed at random by as much as
-rounding may change it. Their distance from the unperturbed reference, as a norm of each parameter array, is the spread. The subject has diverged
-when its own distance from the reference exceeds
+The distance that rounding explains is measured. Several copies of the reference train on the same batches, and each of their results is perturbed at
+random by as much as rounding may change it. Their distance from the unperturbed reference, in the norm of each parameter array, is the spread. The
+subject has diverged when its own distance from the reference exceeds
 
 .. math:: \sqrt{2}\; t_M \cdot \mathrm{rms}(\text{spread}),
 
@@ -28,7 +28,7 @@ from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainStat
 def noise_of(
     values: Iterable[tuple[str, str, Array, Array]], params: Mapping[str, Sequence[str]], precision: Precision
 ) -> dict[tuple[str, str], float]:
-    """Return, for each (layer, quantity), the standard deviation of its rounding error as a norm, divided by the norm of the quantity.
+    """Return, for each (layer, quantity), the standard deviation of its rounding error in norm, divided by the norm of the quantity.
 
     ``values`` yields (layer, quantity, value, largest error in multiples of the unit roundoff); ``params`` holds the parameter names by layer.
     """
