@@ -201,7 +201,7 @@ class StepComparison(Comparison):
         """Yield, for known mistakes in a training step, the mistake's name, a sentence, and the wrong gradient of the parameter that it gives."""
         if key in self._grads:
             name = in_words(f"{key[1]}.grad")
-            yield "stale gradient", f"{name} is left over from the previous step", self._grads[key]
+            yield "stale gradient", f"{name} is the gradient of the previous step", self._grads[key]
             words = f"{name} is the sum of all gradients so far: they are not cleared"
             yield "accumulated gradients", words, self._sums[key] + self._grad(step, key)
         passed_on = grads_by_updated_params(step.runs, step.names, after)
